@@ -1,0 +1,9 @@
+"""`python -m envpin`."""
+
+from __future__ import annotations
+
+import sys
+
+from envpin.cli import main
+
+sys.exit(main())

@@ -1,0 +1,1 @@
+"""Find the release that broke or fixed something."""

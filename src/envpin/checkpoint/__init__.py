@@ -1,0 +1,1 @@
+"""A model or adapter folder read without torch: headers, configs, tokenizer files."""

@@ -1,0 +1,65 @@
+"""The command line: argv to one call to a rendered result. The only code of envpin that prints or exits."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from envpin import __version__
+from envpin.errors import EnvpinError, InterruptedByUserError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from envpin.cli.console import Console
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status (see "Exit codes" in docs/reference/exit-codes.md)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    from envpin.cli.console import Console
+
+    console = Console(json_mode=_wants_json(arguments))
+    try:
+        return _dispatch(arguments, console)
+    except KeyboardInterrupt:
+        console.error(InterruptedByUserError())
+        return InterruptedByUserError.exit_code
+    except EnvpinError as error:
+        console.error(error)
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader of our stdout went away (`envpin matrix list | head`): nothing is wrong with the answer.
+        console.abandon_stdout()
+        return 0
+    finally:
+        console.close()
+
+
+def _wants_json(arguments: Sequence[str]) -> bool:
+    own = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return "--json" in own
+
+
+def _dispatch(arguments: list[str], console: Console) -> int:
+    from envpin.cli.parser import build_parser, load_command
+
+    if not arguments:
+        build_parser(None).print_help()
+        return 2
+    if arguments[0] in {"-V", "--version"}:
+        console.data(f"envpin {__version__}")
+        return 0
+    command = load_command(arguments[0])
+    parser = build_parser(command)
+    child: list[str] = []
+    if command is not None and command.takes_child and "--" in arguments:
+        at = arguments.index("--")
+        arguments, child = arguments[:at], arguments[at + 1 :]
+    namespace: argparse.Namespace = parser.parse_args(arguments)
+    namespace.child = child
+    if command is None:
+        # argparse has answered `--help` or refused by now.
+        parser.error(f"unknown command `{arguments[0]}`")
+    return command.run(namespace, console)

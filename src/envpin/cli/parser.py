@@ -1,0 +1,67 @@
+"""Builds the argument parser: every command's name for `--help`, the arguments of the one that was named."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import importlib
+from typing import TYPE_CHECKING, NoReturn, Protocol, cast
+
+from envpin.cli.table import COMMANDS
+
+if TYPE_CHECKING:
+    from envpin.cli.console import Console
+
+
+class CommandModule(Protocol):
+    """What a module of `envpin.cli` offers. `takes_child` is true where `-- CMD…` follows the options."""
+
+    takes_child: bool
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
+
+    def run(self, args: argparse.Namespace, console: Console) -> int: ...
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, with our message style and exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}\n\nhint: {self.prog} --help\n")
+
+
+def load_command(name: str) -> CommandModule | None:
+    """Import the module of the command called `name`; None where there is no such command."""
+    for command in COMMANDS:
+        if command.name == name:
+            return cast("CommandModule", importlib.import_module(f"envpin.cli.{command.module}"))
+    return None
+
+
+def build_parser(command: CommandModule | None) -> argparse.ArgumentParser:
+    """The whole parser; only the subparser of `command` has arguments."""
+    # argparse asks the terminal for its width through shutil; COLUMNS keeps help stable in tests and in docs.
+    parser = _Parser(
+        prog="envpin",
+        description="Pin, rebuild and prove the environment that an adapter was trained in.",
+        epilog="`envpin COMMAND --help` explains a command. Exit codes: 0 good, 1 the answer is bad, 2 usage or "
+        "unreadable input, 3 environment, 4 network, disk or a killed child, 5 refused, 130 interrupted.",
+    )
+    parser.add_argument("-V", "--version", action="store_true", help="print the version and exit")
+    subparsers = parser.add_subparsers(metavar="COMMAND", title="commands", dest="command")
+    for entry in COMMANDS:
+        child = subparsers.add_parser(entry.name, help=entry.summary, description=_sentence(entry.summary))
+        if command is not None and command.__name__ == f"envpin.cli.{entry.module}":  # type: ignore[attr-defined]
+            child.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+            command.add_arguments(child)
+    return parser
+
+
+def suggest(name: str) -> str | None:
+    """The command that `name` was probably meant to be."""
+    close = difflib.get_close_matches(name, [entry.name for entry in COMMANDS], n=1)
+    return close[0] if close else None
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:] + "."

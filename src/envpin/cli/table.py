@@ -1,0 +1,35 @@
+"""The static command table: what exists, in which module, in one line each. Importing it imports no command.
+
+A command module (`envpin.cli.<module>`) has two functions::
+
+    def add_arguments(parser: argparse.ArgumentParser) -> None
+    def run(args: argparse.Namespace, console: Console) -> int
+
+and nothing else in envpin parses arguments, prints or exits.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Command(NamedTuple):
+    name: str
+    module: str
+    summary: str
+
+
+COMMANDS: tuple[Command, ...] = (
+    Command("record", "record", "run a training command and leave envpin.json beside what it saves"),
+    Command("replay", "replay", "merge an adapter in the environment it was trained in, and prove the result"),
+    Command("check", "check", "tell from headers alone whether an adapter will load and merge"),
+    Command("diagnose", "diagnose", "explain an error log: the cause, the evidence, the command that fixes it"),
+    Command("diff", "diff", "compare two adapters, models, manifests or locks"),
+    Command("run", "run", "run a command inside a pinned environment"),
+    Command("env", "env", "create, list, show, verify and prune pinned environments"),
+    Command("lock", "lock", "write a PEP 751 lock for a family, an adapter or literal pins"),
+    Command("matrix", "matrix", "which versions work for which model family"),
+    Command("bisect", "bisect", "find the release that broke or fixed something"),
+    Command("demo", "demo", "the whole story on a tiny real model, narrated"),
+    Command("completion", "completion", "print a completion script for bash, zsh or fish"),
+)

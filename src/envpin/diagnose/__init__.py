@@ -1,0 +1,1 @@
+"""Findings: the catalogue of causes, detectors on files, signatures on logs."""

@@ -1,0 +1,1 @@
+"""Pinned environments: references, locks, identity, the store, uv."""

@@ -1,0 +1,118 @@
+"""The controller's side of the worker protocol (`workers/PROTOCOL.md`): call a verb in a pinned interpreter."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from envpin import process
+from envpin.errors import EnvpinError, WorkerBrokenError
+from envpin.events import Note, Progress, Step, ignore
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from envpin.events import Listener
+
+PROTOCOL = 1
+_WORKER = Path(__file__).resolve().parent / "workers" / "main.py"
+# Nothing a worker does may reach the network, phone home, or depend on how many threads a tokenizer likes.
+_WORKER_VARIABLES = {
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+}
+
+
+class WorkerError(EnvpinError):
+    """A known error that a worker returned. `worker_kind` is its slug, `data` what came with it."""
+
+    kind = "worker"
+
+    def __init__(self, worker_kind: str, message: str, data: Mapping[str, Any], log: str) -> None:
+        super().__init__(message)
+        self.worker_kind = worker_kind
+        self.data = dict(data)
+        self.log = log
+
+
+def call(
+    python: Path,
+    verb: str,
+    body: Mapping[str, Any],
+    *,
+    listener: Listener = ignore,
+    timeout: float | None = None,
+    env: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Run `verb` in the interpreter `python` and return its result.
+
+    Raises:
+        WorkerError: the worker answered with a known error.
+        WorkerBrokenError: it ended without an answer; the message ends with the last lines of its log.
+        ChildKilledError: a signal ended it.
+        InfrastructureError: it ran past `timeout` seconds.
+    """
+    with tempfile.TemporaryDirectory(prefix="envpin-worker-") as folder:
+        request, result = Path(folder, "request.json"), Path(folder, "result.json")
+        request.write_text(json.dumps({"protocol": PROTOCOL, "body": body}), encoding="utf-8")
+        completed = _run(python, verb, request, result, listener, timeout, env)
+        if completed.status < 0:
+            process.raise_if_killed(completed, what=f"the `{verb}` worker")
+        log = completed.stderr + completed.stdout
+        if completed.status != 0 or not result.exists():
+            raise WorkerBrokenError(
+                f"the `{verb}` worker ended with status {completed.status} and no answer\n{tail(log)}",
+                hint="please report this with the lines above",
+            )
+        answer = json.loads(result.read_text(encoding="utf-8"))
+    if "error" in answer:
+        error = answer["error"]
+        raise WorkerError(error["kind"], error["message"], error.get("data", {}), log)
+    found: dict[str, Any] = answer["result"]
+    return found
+
+
+def tail(log: str, lines: int = 15) -> str:
+    """The last lines of a log, indented, for an error message."""
+    return "\n".join("  " + line for line in log.rstrip().splitlines()[-lines:])
+
+
+def _run(
+    python: Path,
+    verb: str,
+    request: Path,
+    result: Path,
+    listener: Listener,
+    timeout: float | None,
+    env: Mapping[str, str] | None,
+) -> process.Completed:
+    read_end, write_end = os.pipe()
+    reader = threading.Thread(target=_forward, args=(read_end, listener), daemon=True)
+    reader.start()
+    variables = process.scrubbed_environment(set_values={**_WORKER_VARIABLES, **(env or {})})
+    arguments = [str(python), "-I", "-X", "utf8", str(_WORKER), verb, str(request), str(result), str(write_end)]
+    try:
+        return process.run(arguments, env=variables, timeout=timeout, pass_fds=(write_end,), cwd=request.parent)
+    finally:
+        os.close(write_end)
+        reader.join(timeout=5)
+
+
+def _forward(read_end: int, listener: Listener) -> None:
+    with os.fdopen(read_end, encoding="utf-8", errors="replace") as stream:
+        for line in stream:
+            try:
+                document = json.loads(line)
+            except ValueError:
+                continue
+            kind = document.pop("event", None) if isinstance(document, dict) else None
+            builder = {"step": Step, "progress": Progress, "note": Note}.get(kind or "")
+            if builder is not None:
+                listener(builder(**document))

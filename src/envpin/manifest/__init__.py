@@ -1,0 +1,1 @@
+"""The record of one training run (`envpin.json`): types, reading, writing, comparing."""

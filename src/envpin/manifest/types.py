@@ -1,0 +1,155 @@
+"""The types of `envpin.json`, schema 1. Frozen, keyword-only; unknown fields of a newer minor writer are ignored.
+
+Every field is *checkable* (against bytes that exist: digests, shapes, rows) or *declared* (argv, GPUs, versions). The
+hook writes this document with the standard library alone, so every field but `schema` has a default: what could not
+be found out is absent, never guessed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+SCHEMA = 1
+
+
+class _Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    pass
+
+
+class Distribution(_Record):
+    """One installed distribution of the training interpreter. `version` keeps its local label (`2.4.0+cu121`)."""
+
+    name: str
+    version: str
+    direct_url: str | None = None
+    editable: bool = False
+
+
+class PythonInfo(_Record):
+    version: str | None = None
+    implementation: str | None = None
+    build: str | None = None
+    platform: str | None = None
+    machine: str | None = None
+    libc: str | None = None
+
+
+class Gpu(_Record):
+    name: str
+    capability: str | None = None
+    memory: int | None = None
+
+
+class TorchInfo(_Record):
+    """`version` is `torch.__version__`, which may carry a label that the distribution does not."""
+
+    version: str | None = None
+    cuda: str | None = None
+    hip: str | None = None
+    driver: str | None = None
+    gpus: tuple[Gpu, ...] = ()
+
+
+class GitState(_Record):
+    commit: str | None = None
+    dirty: bool | None = None
+
+
+class RunInfo(_Record):
+    argv: tuple[str, ...] = ()
+    started: str | None = None
+    saved: str | None = None
+    world_size: int | None = None
+    git: GitState | None = None
+    environment: dict[str, str] = {}
+
+
+class BaseModel(_Record):
+    """The base as it was really loaded. `embedding_rows` is before any resize; `commit` the Hub commit of its files.
+
+    `quantization` is the quantization config in force, `config_sha256` the digest of the config.json that was read.
+    """
+
+    id: str | None = None
+    path: str | None = None
+    commit: str | None = None
+    config_sha256: str | None = None
+    model_type: str | None = None
+    architecture: str | None = None
+    embedding_rows: int | None = None
+    tie_word_embeddings: bool | None = None
+    dtype: str | None = None
+    quantization: dict[str, Any] | None = None
+
+
+class TokenSample(_Record):
+    text: str
+    ids: tuple[int, ...]
+
+
+class TokenizerInfo(_Record):
+    """`length` is `len(tokenizer)`; `added` maps token to id; `files` maps a file name to its sha256."""
+
+    class_name: str | None = None
+    length: int | None = None
+    added: dict[str, int] = {}
+    files: dict[str, str] = {}
+    chat_template_sha256: str | None = None
+    samples: tuple[TokenSample, ...] = ()
+
+
+class Resize(_Record):
+    """One call of `resize_token_embeddings`, with its arguments and the rows before and after it."""
+
+    new_num_tokens: int | None = None
+    pad_to_multiple_of: int | None = None
+    mean_resizing: bool | None = None
+    rows_before: int | None = None
+    rows_after: int | None = None
+
+
+class TensorInfo(_Record):
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+class SavedInfo(_Record):
+    """What was saved beside this manifest: an adapter or a whole model. `files` maps a file name to its sha256."""
+
+    kind: str | None = None
+    config: dict[str, Any] | None = None
+    tensors: tuple[TensorInfo, ...] = ()
+    files: dict[str, str] = {}
+
+
+class TrainerInfo(_Record):
+    """The trainer's class as `module.Class`, and the seeds that it was given."""
+
+    class_name: str | None = None
+    seed: int | None = None
+    data_seed: int | None = None
+
+
+class Manifest(_Record):
+    schema: int
+    envpin: str | None = None
+    run: RunInfo | None = None
+    python: PythonInfo | None = None
+    distributions: tuple[Distribution, ...] = ()
+    torch: TorchInfo | None = None
+    base: BaseModel | None = None
+    tokenizer: TokenizerInfo | None = None
+    resizes: tuple[Resize, ...] = ()
+    saved: SavedInfo | None = None
+    trainer: TrainerInfo | None = None
+    faults: tuple[str, ...] = ()
+
+    def version_of(self, name: str) -> str | None:
+        """The recorded version of the distribution whose normalized name is `name`."""
+        for distribution in self.distributions:
+            if distribution.name == name:
+                return distribution.version
+        return None

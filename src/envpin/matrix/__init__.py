@@ -1,0 +1,1 @@
+"""What is known to work: families, how to recognise them, which versions to pin."""

@@ -1,0 +1,1 @@
+"""Wrap a training command; `hook/` is what gets injected into its interpreters."""

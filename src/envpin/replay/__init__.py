@@ -1,0 +1,1 @@
+"""Merge an adapter in its own environment: plan, provision, preflight, merge, verify, publish."""

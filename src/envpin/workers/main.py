@@ -1,0 +1,65 @@
+"""Entry point of every worker: `python -I main.py VERB REQUEST.json RESULT.json EVENTS_FD`.
+
+See PROTOCOL.md. Exit status 0 means that RESULT.json holds a result or a known error; anything else means that the
+worker itself is broken.
+"""
+
+import importlib
+import importlib.util
+import json
+import os
+import sys
+
+PROTOCOL = 1
+
+# verb -> module of this folder whose run(request, events) answers it
+VERBS = {
+    "describe": "describe",
+    "merge": "merge",
+    "verify": "verify",
+}
+
+
+def _load_package():
+    # type: () -> None
+    """Register this folder as the package `envpin_worker`, without touching sys.path: nothing of envpin's own
+    modules may shadow what the pinned environment holds."""
+    folder = os.path.dirname(os.path.abspath(__file__))
+    spec = importlib.util.spec_from_file_location(
+        "envpin_worker", os.path.join(folder, "__init__.py"), submodule_search_locations=[folder]
+    )
+    if spec is None or spec.loader is None:
+        raise ImportError("the worker folder is not importable: " + folder)
+    package = importlib.util.module_from_spec(spec)
+    sys.modules["envpin_worker"] = package
+    spec.loader.exec_module(package)
+
+
+def main(argv):
+    # type: (list[str]) -> int
+    verb, request_path, result_path, events_fd = argv
+    _load_package()
+    from envpin_worker import protocol  # type: ignore[import-not-found]
+
+    events = protocol.Events(int(events_fd))
+    with open(request_path, encoding="utf-8") as stream:
+        request = json.load(stream)
+    try:
+        if request.get("protocol") != PROTOCOL:
+            raise protocol.KnownError("protocol", "this worker speaks protocol %d" % PROTOCOL)
+        if verb not in VERBS:
+            raise protocol.KnownError("unknown-verb", "no such verb: %s" % verb)
+        module = importlib.import_module("envpin_worker." + VERBS[verb])
+        result = {"protocol": PROTOCOL, "result": module.run(request["body"], events)}
+    except protocol.KnownError as error:
+        result = {"protocol": PROTOCOL, "error": error.to_json()}
+    except MemoryError:
+        result = {"protocol": PROTOCOL, "error": {"kind": "out-of-memory", "message": "out of memory"}}
+    except OSError as error:
+        result = {"protocol": PROTOCOL, "error": protocol.os_error(error)}
+    protocol.write_json(result_path, result)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
