@@ -62,7 +62,7 @@ def call(
     with tempfile.TemporaryDirectory(prefix="envpin-worker-") as folder:
         request, result = Path(folder, "request.json"), Path(folder, "result.json")
         request.write_text(json.dumps({"protocol": PROTOCOL, "body": body}), encoding="utf-8")
-        completed = _run(python, verb, request, result, listener, timeout, env)
+        completed = _run(python, verb, request=request, result=result, listener=listener, timeout=timeout, env=env)
         if completed.status < 0:
             process.raise_if_killed(completed, what=f"the `{verb}` worker")
         log = completed.stderr + completed.stdout
@@ -87,6 +87,7 @@ def tail(log: str, lines: int = 15) -> str:
 def _run(
     python: Path,
     verb: str,
+    *,
     request: Path,
     result: Path,
     listener: Listener,

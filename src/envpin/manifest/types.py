@@ -14,11 +14,7 @@ import msgspec
 SCHEMA = 1
 
 
-class _Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    pass
-
-
-class Distribution(_Record):
+class Distribution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One installed distribution of the training interpreter. `version` keeps its local label (`2.4.0+cu121`)."""
 
     name: str
@@ -27,7 +23,7 @@ class Distribution(_Record):
     editable: bool = False
 
 
-class PythonInfo(_Record):
+class PythonInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     version: str | None = None
     implementation: str | None = None
     build: str | None = None
@@ -36,13 +32,13 @@ class PythonInfo(_Record):
     libc: str | None = None
 
 
-class Gpu(_Record):
+class Gpu(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str
     capability: str | None = None
     memory: int | None = None
 
 
-class TorchInfo(_Record):
+class TorchInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`version` is `torch.__version__`, which may carry a label that the distribution does not."""
 
     version: str | None = None
@@ -52,12 +48,12 @@ class TorchInfo(_Record):
     gpus: tuple[Gpu, ...] = ()
 
 
-class GitState(_Record):
+class GitState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     commit: str | None = None
     dirty: bool | None = None
 
 
-class RunInfo(_Record):
+class RunInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     argv: tuple[str, ...] = ()
     started: str | None = None
     saved: str | None = None
@@ -66,7 +62,7 @@ class RunInfo(_Record):
     environment: dict[str, str] = {}
 
 
-class BaseModel(_Record):
+class BaseModel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The base as it was really loaded. `embedding_rows` is before any resize; `commit` the Hub commit of its files.
 
     `quantization` is the quantization config in force, `config_sha256` the digest of the config.json that was read.
@@ -84,12 +80,12 @@ class BaseModel(_Record):
     quantization: dict[str, Any] | None = None
 
 
-class TokenSample(_Record):
+class TokenSample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     text: str
     ids: tuple[int, ...]
 
 
-class TokenizerInfo(_Record):
+class TokenizerInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`length` is `len(tokenizer)`; `added` maps token to id; `files` maps a file name to its sha256."""
 
     class_name: str | None = None
@@ -100,7 +96,7 @@ class TokenizerInfo(_Record):
     samples: tuple[TokenSample, ...] = ()
 
 
-class Resize(_Record):
+class Resize(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One call of `resize_token_embeddings`, with its arguments and the rows before and after it."""
 
     new_num_tokens: int | None = None
@@ -110,13 +106,13 @@ class Resize(_Record):
     rows_after: int | None = None
 
 
-class TensorInfo(_Record):
+class TensorInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str
     shape: tuple[int, ...]
     dtype: str
 
 
-class SavedInfo(_Record):
+class SavedInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What was saved beside this manifest: an adapter or a whole model. `files` maps a file name to its sha256."""
 
     kind: str | None = None
@@ -125,7 +121,7 @@ class SavedInfo(_Record):
     files: dict[str, str] = {}
 
 
-class TrainerInfo(_Record):
+class TrainerInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The trainer's class as `module.Class`, and the seeds that it was given."""
 
     class_name: str | None = None
@@ -133,7 +129,7 @@ class TrainerInfo(_Record):
     data_seed: int | None = None
 
 
-class Manifest(_Record):
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     schema: int
     envpin: str | None = None
     run: RunInfo | None = None

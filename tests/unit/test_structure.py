@@ -1,0 +1,92 @@
+"""The structure that the design promises: who may import whom, who may start processes, what `--help` loads."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).resolve().parents[2] / "src" / "envpin"
+
+# A module may import from its own layer's package and from lower layers. See ARCHITECTURE.md and docs/adr/0001.
+LAYERS: dict[str, int] = {
+    "errors": 0, "events": 0, "findings": 0, "resources": 0, "process": 0,
+    "matrix": 1, "manifest": 1,
+    "envs": 2, "host": 2, "index": 2, "checkpoint": 2,
+    "record": 3, "diagnose": 3, "report": 3, "infer": 3, "bisect": 4, "replay": 4,
+    "cli": 5,
+}  # fmt: skip
+
+
+def modules() -> list[Path]:
+    return [path for path in SOURCE.rglob("*.py") if not {"workers", "hook"} & set(path.relative_to(SOURCE).parts)]
+
+
+def imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def part(module: str) -> str | None:
+    pieces = module.split(".")
+    return pieces[1] if pieces[0] == "envpin" and len(pieces) > 1 and pieces[1] in LAYERS else None
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_imports_point_downwards(path: Path) -> None:
+    own = path.relative_to(SOURCE).parts[0].removesuffix(".py")
+    if own not in LAYERS:
+        assert own in {"__init__", "__main__", "api"}, f"{own} has no layer: add it to LAYERS and to ARCHITECTURE.md"
+        return
+    for name in imports(path):
+        target = part(name)
+        if target is not None and target != own:
+            assert LAYERS[target] <= LAYERS[own], (
+                f"{own} (layer {LAYERS[own]}) imports {target} (layer {LAYERS[target]})"
+            )
+            if LAYERS[target] == LAYERS[own] and own != "errors":
+                allowed = {("envs", "index"), ("replay", "bisect"), ("events", "errors"), ("findings", "errors"),
+                           ("resources", "errors"), ("process", "errors"), ("host", "envs")}  # fmt: skip
+                assert (own, target) in allowed, f"{own} imports its neighbour {target}"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_one_door_for_processes_and_no_heavy_imports(path: Path) -> None:
+    own = str(path.relative_to(SOURCE))
+    for name in imports(path):
+        root = name.split(".")[0]
+        assert root not in {"torch", "transformers", "peft", "numpy"}, f"{own} imports {name}"
+        if root == "subprocess":
+            assert own == "process.py", f"{own} imports subprocess; use envpin.process"
+        if root in {"urllib3", "requests", "httpx"}:
+            assert own == "index.py", f"{own} imports {name}; use envpin.index"
+
+
+def test_workers_and_hook_stay_apart() -> None:
+    for folder in (SOURCE / "workers", SOURCE / "record" / "hook"):
+        for path in folder.rglob("*.py"):
+            for name in imports(path):
+                assert name.split(".")[0] != "envpin", f"{path} imports {name}"
+            ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 8))
+
+
+def test_files_keep_their_size() -> None:
+    for path in SOURCE.rglob("*.py"):
+        lines = path.read_text(encoding="utf-8").count("\n") + 1
+        assert lines <= 450, f"{path.relative_to(SOURCE)} has {lines} lines: split it by meaning"
+
+
+def test_no_catch_all_module_names() -> None:
+    for path in SOURCE.rglob("*.py"):
+        assert path.stem not in {"utils", "common", "helpers", "misc"}
+
+
+def test_this_interpreter_is_supported() -> None:
+    assert sys.version_info >= (3, 11)
