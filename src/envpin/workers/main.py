@@ -9,6 +9,7 @@ import importlib.util
 import json
 import os
 import sys
+from typing import List
 
 PROTOCOL = 1
 
@@ -20,8 +21,7 @@ VERBS = {
 }
 
 
-def _load_package():
-    # type: () -> None
+def _load_package() -> None:
     """Register this folder as the package `envpin_worker`, without touching sys.path: nothing of envpin's own
     modules may shadow what the pinned environment holds."""
     folder = os.path.dirname(os.path.abspath(__file__))
@@ -35,8 +35,7 @@ def _load_package():
     spec.loader.exec_module(package)
 
 
-def main(argv):
-    # type: (list[str]) -> int
+def main(argv: List[str]) -> int:
     verb, request_path, result_path, events_fd = argv
     _load_package()
     from envpin_worker import protocol  # type: ignore[import-not-found]

@@ -1,0 +1,91 @@
+"""Which recorded distributions a merge needs, as requirements. Pure.
+
+A manifest is untrusted input: only packages named here are asked for, by version, from the user's own index. What the
+manifest says about where a distribution came from is used to explain a difference, never to fetch anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+if TYPE_CHECKING:
+    from envpin.manifest.types import Distribution, Manifest
+
+# What loading, merging and saving run through. Their own dependencies follow by resolution, held at recorded versions.
+REQUIRED = ("torch", "transformers", "peft")
+MERGE_CLOSURE = (*REQUIRED, "safetensors", "tokenizers", "accelerate", "huggingface-hub", "numpy")
+# Needed by some tokenizers only; asked for where the training run had them.
+IF_RECORDED = ("sentencepiece", "protobuf", "tiktoken")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unpinnable:
+    """A closure package whose recorded state no index can give back. `reason` completes "was ..."."""
+
+    name: str
+    version: str
+    reason: Literal["a development version", "installed from source", "installed in editable mode", "not a version"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Closure:
+    """`requirements` pin the packages of the merge closure; `constraints` hold everything else that they pull in.
+
+    `missing` names packages of `REQUIRED` that the manifest does not list.
+    """
+
+    requirements: tuple[str, ...]
+    constraints: tuple[str, ...]
+    unpinnable: tuple[Unpinnable, ...]
+    missing: tuple[str, ...]
+
+
+def closure_of(manifest: Manifest) -> Closure:
+    """The requirements of the environment that `manifest` was recorded in, narrowed to what a merge needs."""
+    recorded = {str(canonicalize_name(one.name)): one for one in manifest.distributions}
+    requirements: list[str] = []
+    unpinnable: list[Unpinnable] = []
+    for name in (*MERGE_CLOSURE, *IF_RECORDED):
+        distribution = recorded.get(name)
+        if distribution is None:
+            if name in MERGE_CLOSURE and name not in REQUIRED:
+                requirements.append(name)
+            continue
+        reason = _why_unpinnable(distribution)
+        if reason is not None:
+            unpinnable.append(Unpinnable(name=name, version=distribution.version, reason=reason))
+        if reason == "not a version":
+            continue
+        requirements.append(f"{name}=={Version(distribution.version).public}")
+    constraints = tuple(
+        f"{name}=={Version(one.version).public}"
+        for name, one in sorted(recorded.items())
+        if name not in {*MERGE_CLOSURE, *IF_RECORDED} and _why_unpinnable(one) is None
+    )
+    return Closure(
+        requirements=tuple(requirements),
+        constraints=constraints,
+        unpinnable=tuple(unpinnable),
+        missing=tuple(name for name in REQUIRED if name not in recorded),
+    )
+
+
+def _why_unpinnable(
+    distribution: Distribution,
+) -> Literal["a development version", "installed from source", "installed in editable mode", "not a version"] | None:
+    try:
+        version = Version(distribution.version)
+    except InvalidVersion:
+        return "not a version"
+    if distribution.editable:
+        return "installed in editable mode"
+    url = distribution.direct_url or ""
+    if url and not url.partition("#")[0].endswith(".whl"):
+        return "installed from source"
+    if version.is_devrelease:
+        return "a development version"
+    return None

@@ -1,0 +1,120 @@
+"""How near the rebuilt environment is to the recorded one. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from envpin.replay.closure import IF_RECORDED, MERGE_CLOSURE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from envpin.manifest.types import Manifest
+    from envpin.replay.closure import Closure
+
+Kind = Literal["identical", "explained-drift", "mismatch", "unrecorded"]
+Class = Literal["torch-build", "python-patch", "python-minor", "platform", "dependency", "source", "version", "missing"]
+# Differences that can change what a merge computes and that nothing here can explain away.
+_REFUSED: frozenset[Class] = frozenset({"version", "source", "missing"})
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """One difference: of what, what was recorded, what was rebuilt, and its class."""
+
+    what: str
+    recorded: str
+    rebuilt: str
+    cls: Class = msgspec.field(name="class")
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """`identical`: no difference. `explained-drift`: differences of harmless classes, each named. `mismatch`: others.
+
+    `unrecorded`: there is no manifest to compare with.
+    """
+
+    kind: Kind
+    differences: tuple[Difference, ...] = ()
+
+
+class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
+    """What the rebuilt environment is: versions by normalized name, `torch.__version__`, Python, platform."""
+
+    packages: dict[str, str]
+    python: str
+    platform: str
+    torch: str | None = None
+
+
+def judge(manifest: Manifest | None, closure: Closure | None, rebuilt: Rebuilt) -> Verdict:
+    """Compare what the manifest recorded with what was rebuilt, over the packages that are in the rebuilt one."""
+    if manifest is None or closure is None:
+        return Verdict(kind="unrecorded")
+    differences = [
+        *_python(manifest, rebuilt),
+        *_torch(manifest, rebuilt),
+        *_packages(manifest, rebuilt.packages),
+        *(
+            Difference(
+                what=one.name, recorded=f"{one.version}, {one.reason}", rebuilt="a release of the index", cls="source"
+            )
+            for one in closure.unpinnable
+        ),
+    ]
+    if any(one.cls in _REFUSED for one in differences):
+        return Verdict(kind="mismatch", differences=tuple(differences))
+    return Verdict(kind="explained-drift" if differences else "identical", differences=tuple(differences))
+
+
+def _python(manifest: Manifest, rebuilt: Rebuilt) -> list[Difference]:
+    found: list[Difference] = []
+    recorded = manifest.python
+    if recorded is None:
+        return found
+    if recorded.version and recorded.version != rebuilt.python:
+        minor = recorded.version.split(".")[:2] != rebuilt.python.split(".")[:2]
+        cls: Class = "python-minor" if minor else "python-patch"
+        found.append(Difference(what="python", recorded=recorded.version, rebuilt=rebuilt.python, cls=cls))
+    if recorded.platform and recorded.platform != rebuilt.platform:
+        found.append(Difference(what="platform", recorded=recorded.platform, rebuilt=rebuilt.platform, cls="platform"))
+    return found
+
+
+def _torch(manifest: Manifest, rebuilt: Rebuilt) -> list[Difference]:
+    recorded = manifest.torch.version if manifest.torch else None
+    if not recorded or not rebuilt.torch or recorded == rebuilt.torch:
+        return []
+    if _public(recorded) != _public(rebuilt.torch):
+        return []  # another version altogether: the package comparison says so
+    return [Difference(what="torch", recorded=recorded, rebuilt=rebuilt.torch, cls="torch-build")]
+
+
+def _packages(manifest: Manifest, packages: Mapping[str, str]) -> list[Difference]:
+    recorded = {str(canonicalize_name(one.name)): one.version for one in manifest.distributions}
+    found: list[Difference] = []
+    for name in sorted(packages):
+        important = name in MERGE_CLOSURE or name in IF_RECORDED
+        if name not in recorded:
+            # A CUDA build brings its nvidia packages along; the torch build difference already says so.
+            if not name.startswith(("nvidia-", "triton", "cuda-")):
+                found.append(Difference(what=name, recorded="absent", rebuilt=packages[name], cls="dependency"))
+        elif _public(recorded[name]) != _public(packages[name]):
+            cls: Class = "version" if important else "dependency"
+            found.append(Difference(what=name, recorded=recorded[name], rebuilt=packages[name], cls=cls))
+    found += [
+        Difference(what=name, recorded=recorded[name], rebuilt="absent", cls="missing")
+        for name in MERGE_CLOSURE
+        if name in recorded and name not in packages
+    ]
+    return found
+
+
+def _public(version: str) -> str:
+    try:
+        return Version(version).public
+    except InvalidVersion:
+        return version

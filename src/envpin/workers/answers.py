@@ -1,0 +1,82 @@
+"""What a model answers to a few fixed inputs, and how far two sets of answers are apart.
+
+The judgement is a ratio, |merged - adapter| / |adapter - base|, because the noise of a merge in bf16 has no fixed size:
+it is small only when it is small beside what the adapter changed.
+"""
+
+import math
+from typing import Any, Dict, List, Optional
+
+_LENGTH = 24
+_ROWS = 4
+
+
+def inputs(rows: int, extra: Optional[List[int]] = None) -> List[List[int]]:
+    """Token ids in [0, rows), the same for every model with as many rows; `extra` ids are woven into each row.
+
+    A linear congruential sequence (Numerical Recipes' constants) needs no seed state and no library.
+    """
+    state = 12345
+    batch: List[List[int]] = []
+    for _ in range(_ROWS):
+        row = []
+        for _ in range(_LENGTH):
+            state = (1664525 * state + 1013904223) % 2**32
+            row.append((state >> 8) % rows)
+        for place, token in enumerate(extra or []):
+            row[(3 * place + 1) % _LENGTH] = token
+        batch.append(row)
+    return batch
+
+
+def logits(model: Any, batch: List[List[int]]) -> Any:
+    """The first floating output of `model` on a batch of token ids, as float32 on the CPU.
+
+    Raises whatever the model raises on text-only input; the caller decides whether that matters.
+    """
+    import torch
+
+    device = next(model.parameters()).device
+    ids = torch.tensor(batch, dtype=torch.long, device=device)
+    arguments: Dict[str, Any] = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    if getattr(model.config, "is_encoder_decoder", False):
+        arguments["decoder_input_ids"] = ids[:, :8]
+    if getattr(model.config, "pad_token_id", None) is None:
+        # Sequence classification pools at the last token, and refuses batches of more than one without a pad token.
+        outputs = [
+            first_output(model(**{name: value[row : row + 1] for name, value in arguments.items()}))
+            for row in range(len(batch))
+        ]
+        return torch.cat(outputs).float().cpu()
+    return first_output(model(**arguments)).float().cpu()
+
+
+def first_output(output: Any) -> Any:
+    for name in ("logits", "start_logits", "last_hidden_state"):
+        value = getattr(output, name, None)
+        if value is not None:
+            return value
+    return output[0]
+
+
+def distance(one: Any, other: Any) -> float:
+    """Root mean square of the difference over the columns that both have."""
+    columns = min(one.shape[-1], other.shape[-1])
+    difference = one[..., :columns].double() - other[..., :columns].double()
+    return float(difference.pow(2).mean().sqrt())
+
+
+def ratio(base: Any, adapter: Any, merged: Any) -> Dict[str, Optional[float]]:
+    """|merged - adapter| / |adapter - base|; None where the adapter moves nothing. JSON cannot carry infinities."""
+    moved = distance(adapter, base)
+    noise = distance(merged, adapter)
+    value = noise / moved if moved > 0 else None
+    return {
+        "moved": _finite(moved),
+        "noise": _finite(noise),
+        "ratio": _finite(value),
+    }
+
+
+def _finite(value: Optional[float]) -> Optional[float]:
+    return value if value is not None and math.isfinite(value) else None
