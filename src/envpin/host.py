@@ -95,14 +95,31 @@ def _run(
     env: Mapping[str, str] | None,
 ) -> process.Completed:
     read_end, write_end = os.pipe()
+    # The worker watches this pipe and stops when its other end closes, however the controller ended.
+    life_read, life_write = os.pipe()
     reader = threading.Thread(target=_forward, args=(read_end, listener), daemon=True)
     reader.start()
     variables = process.scrubbed_environment(set_values={**_WORKER_VARIABLES, **(env or {})})
-    arguments = [str(python), "-I", "-X", "utf8", str(_WORKER), verb, str(request), str(result), str(write_end)]
+    # absolute, not resolved: a virtual environment is found through its own symlink
+    arguments = [
+        str(python.absolute()),
+        "-I",
+        "-X",
+        "utf8",
+        str(_WORKER),
+        verb,
+        str(request),
+        str(result),
+        str(write_end),
+        str(life_read),
+    ]
     try:
-        return process.run(arguments, env=variables, timeout=timeout, pass_fds=(write_end,), cwd=request.parent)
+        return process.run(
+            arguments, env=variables, timeout=timeout, pass_fds=(write_end, life_read), cwd=request.parent
+        )
     finally:
-        os.close(write_end)
+        for descriptor in (write_end, life_read, life_write):
+            os.close(descriptor)
         reader.join(timeout=5)
 
 

@@ -1,4 +1,4 @@
-"""Entry point of every worker: `python -I main.py VERB REQUEST.json RESULT.json EVENTS_FD`.
+"""Entry point of every worker: `python -I main.py VERB REQUEST.json RESULT.json EVENTS_FD LIFELINE_FD`.
 
 See PROTOCOL.md. Exit status 0 means that RESULT.json holds a result or a known error; anything else means that the
 worker itself is broken.
@@ -9,6 +9,7 @@ import importlib.util
 import json
 import os
 import sys
+import threading
 from typing import List
 
 PROTOCOL = 1
@@ -35,8 +36,15 @@ def _load_package() -> None:
     spec.loader.exec_module(package)
 
 
+def _end_with_the_controller(descriptor: int) -> None:
+    """Nobody wants the answer of a worker whose controller was killed, and nobody may find it still writing."""
+    os.read(descriptor, 1)
+    os._exit(70)
+
+
 def main(argv: List[str]) -> int:
-    verb, request_path, result_path, events_fd = argv
+    verb, request_path, result_path, events_fd, lifeline_fd = argv
+    threading.Thread(target=_end_with_the_controller, args=(int(lifeline_fd),), daemon=True).start()
     _load_package()
     from envpin_worker import protocol  # type: ignore[import-not-found]
 

@@ -1,0 +1,75 @@
+"""The types of `envpin-merge.json`, schema 1: what a merged model was made of, and what was proved about it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+
+from envpin.replay.verdict import Verdict  # noqa: TC001  # msgspec resolves the annotation at run time
+
+SCHEMA = 1
+FILE_NAME = "envpin-merge.json"
+
+
+class InputFolder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A folder that went into the merge. `files` maps a file name to its sha256; `found` says how it was found."""
+
+    path: str
+    files: dict[str, str]
+    id: str | None = None
+    commit: str | None = None
+    found: str | None = None
+
+
+class EnvironmentUsed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`lock_sha256` digests the lock's body without comments; `key` names the environment in the store."""
+
+    key: str
+    lock_sha256: str
+    python: str
+    packages: dict[str, str]
+    basis: str
+    reference: str | None = None
+
+
+class MergeRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`inputs_digest` is the value of `envpin` in every shard's `__metadata__`."""
+
+    schema: int
+    envpin: str
+    created: str
+    inputs_digest: str
+    verdict: Verdict
+    adapter: InputFolder
+    base: InputFolder
+    environment: EnvironmentUsed
+    engine: str
+    embedding: dict[str, Any]
+    merge: dict[str, Any]
+    verification: dict[str, Any]
+    files: dict[str, str]
+    manifest_sha256: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def inputs_digest(
+    *, adapter: dict[str, str], base: dict[str, str], lock: str, engine: str, embedding: dict[str, Any]
+) -> str:
+    """The first 32 hex digits of the sha256 of everything that decides the merged bytes, in canonical JSON."""
+    document = {"adapter": adapter, "base": base, "lock": lock, "engine": engine, "embedding": embedding}
+    return hashlib.sha256(msgspec.json.encode(document, order="sorted")).hexdigest()[:32]
+
+
+def encode(record: MergeRecord) -> bytes:
+    """Indented JSON, ended by a newline."""
+    return msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
+
+
+def decode(data: bytes) -> MergeRecord:
+    """
+    Raises:
+        msgspec.DecodeError: not JSON, or not of this shape.
+    """
+    return msgspec.json.decode(data, type=MergeRecord)

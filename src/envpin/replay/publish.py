@@ -1,0 +1,161 @@
+"""From a staging folder to the finished output: companions copied, everything on disk, one rename.
+
+Nothing that looks finished exists before the rename, and nothing is ever written into a base or adapter folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from envpin.errors import InputError, OutputExistsError, RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# A tokenizer is these files together: mixing an adapter's tokenizer.json with a base's added_tokens.json makes a third.
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "tokenizer.model",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "vocab.json",
+    "merges.txt",
+    "vocab.txt",
+    "chat_template.jinja",
+    "chat_template.json",
+)
+_TOKENIZER_CORE = frozenset(TOKENIZER_FILES) - {"chat_template.jinja", "chat_template.json", "special_tokens_map.json"}
+PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json")
+
+
+def refuse_existing(out: Path) -> None:
+    """
+    Raises:
+        OutputExistsError: `out` exists and is not an empty folder.
+        InputError: its parent is not a folder that can be written to.
+    """
+    if out.is_symlink() or (out.exists() and not (out.is_dir() and not any(out.iterdir()))):
+        raise OutputExistsError(f"`{out}` exists", hint="choose another -o, or move it away first")
+    parent = out.absolute().parent
+    if not parent.is_dir():
+        raise InputError(f"`{parent}` is not a folder, so `{out.name}` cannot be made in it", path=parent)
+    if not os.access(parent, os.W_OK):
+        raise InputError(f"`{parent}` cannot be written to", path=parent)
+
+
+@contextlib.contextmanager
+def staging(out: Path, *, locks: Path) -> Iterator[Path]:
+    """A new staging folder beside `out`; removed on the way out unless it was renamed. Leftovers of killed merges into
+    the same output are removed first. `locks` is a folder for lock files; one for each output stays there.
+
+    Raises:
+        RefusedError: another merge is writing this output now.
+    """
+    out = out.absolute()
+    locks.mkdir(parents=True, exist_ok=True)
+    # Not beside the output: a lock file may not be removed without a race, and nobody wants one next to their model.
+    lock = FileLock(locks / (hashlib.sha256(os.fsencode(out)).hexdigest()[:32] + ".lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as busy:
+        raise RefusedError(f"another merge is writing `{out}` now", hint="wait for it, or choose another -o") from busy
+    try:
+        prefix = f".{out.name}.envpin-staging-"
+        for leftover in out.parent.glob(prefix + "*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=out.parent))
+        folder.chmod(0o755)
+        try:
+            yield folder
+        finally:
+            if folder.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        lock.release()
+
+
+def copy_companions(*, adapter: Path, base: Path, staged: Path) -> dict[str, str]:
+    """Copy tokenizer, chat template, processor and generation config into `staged`.
+
+    The adapter's tokenizer wins as a whole; the base's is taken where the adapter has none. Returns which folder
+    (`adapter` or `base`) each copied file came from.
+    """
+    origin: dict[str, str] = {}
+    has_own = any((adapter / name).is_file() for name in _TOKENIZER_CORE)
+    for name in TOKENIZER_FILES:
+        order = [("adapter", adapter)] if has_own else [("adapter", adapter), ("base", base)]
+        _copy_first(name, order, staged, origin)
+    for name in PROCESSOR_FILES:
+        _copy_first(name, [("adapter", adapter), ("base", base)], staged, origin)
+    # The base's generation config was saved with the model already.
+    _copy_first("generation_config.json", [("adapter", adapter)], staged, origin)
+    return origin
+
+
+def _copy_first(name: str, order: list[tuple[str, Path]], staged: Path, origin: dict[str, str]) -> None:
+    for label, folder in order:
+        source = folder / name
+        if source.is_file():
+            _refuse_escape(source, folder)
+            shutil.copyfile(source, staged / name)
+            origin[name] = label
+            return
+
+
+def _refuse_escape(source: Path, folder: Path) -> None:
+    """A link may lead within its folder or to the blobs of a Hub cache, never to some other file of this machine.
+
+    Raises:
+        RefusedError: it leads elsewhere.
+    """
+    target = source.resolve()
+    inside = folder.resolve()
+    blobs = inside.parent.parent / "blobs"
+    if inside not in target.parents and target.parent != blobs:
+        raise RefusedError(
+            f"`{source}` is a link to `{target}`, outside its folder", hint="replace the link by the file"
+        )
+
+
+def sync_tree(folder: Path) -> None:
+    """fsync every file of `folder` and the folder itself."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            with path.open("rb") as stream:
+                os.fsync(stream.fileno())
+    _sync_folder(folder)
+
+
+def publish(staged: Path, out: Path) -> None:
+    """The one rename.
+
+    Raises:
+        OutputExistsError: something took the name while the merge ran.
+    """
+    sync_tree(staged)
+    try:
+        staged.rename(out)
+    except OSError as error:
+        raise OutputExistsError(f"`{out}` appeared while the merge ran", hint="choose another -o") from error
+    _sync_folder(out.absolute().parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":
+        return  # Windows has no descriptors of folders
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
