@@ -6,9 +6,11 @@ pipes are read at once; and it never outlives the call that started it.
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
+import sys
 import threading
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
@@ -16,7 +18,7 @@ from typing import IO, TYPE_CHECKING
 from envpin.errors import ChildKilledError, InfrastructureError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
 # What would change which modules a pinned interpreter imports, or how it behaves, without anybody having pinned it.
@@ -132,6 +134,56 @@ def start(
         raise InputError(f"`{argv[0]}` may not be executed", path=argv[0]) from denied
 
 
+def run_attached(argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> int:
+    """Run a user's command as if envpin were not there, and return its status.
+
+    The child has the same stdin, stdout, stderr, working directory, process group and terminal, and no time limit.
+    Signals: what the terminal sends (Ctrl-C, Ctrl-\\, Ctrl-Z, hang-up) reaches the whole foreground group, the child
+    included, and is not sent a second time; what another process sends to envpin alone is passed on. When job control
+    stops the child, envpin stops as well, so that the shell takes its terminal back; resuming it resumes the child.
+
+    Call it from the main thread. A child that signal N ended gives 128 + N, as a shell reports it: dying by the same
+    signal instead would lose what the caller still has to say after the run, and leave a core of envpin for a SIGSEGV
+    of the child.
+
+    Raises:
+        InputError: the program does not exist or may not be executed.
+    """
+    variables = dict(os.environ if env is None else env)
+    if sys.platform == "win32":
+        return _run_attached_on_windows(argv, variables)
+    return _run_attached_on_posix(argv, variables)
+
+
+def _run_attached_on_windows(argv: Sequence[str], env: Mapping[str, str]) -> int:
+    child = start(list(argv), env=env, stdin=None, stdout=None, stderr=None)
+    while True:
+        try:
+            return child.wait()
+        except KeyboardInterrupt:
+            continue  # the console sent it to the child as well, which decides what it means
+
+
+def find_program(name: str, env: Mapping[str, str]) -> str:
+    """The file that `name` means under the PATH of `env`, by the rule of execvp.
+
+    Raises:
+        InputError: there is none, or none that may be executed.
+    """
+    if os.sep in name:
+        return name
+    refused = False
+    for folder in env.get("PATH", os.defpath).split(os.pathsep):
+        candidate = os.path.join(folder or os.curdir, name)  # noqa: PTH118  an empty entry means the working directory
+        if os.path.isfile(candidate):  # noqa: PTH113
+            if os.access(candidate, os.X_OK):
+                return candidate
+            refused = True
+    if refused:
+        raise InputError(f"`{name}` may not be executed", path=name)
+    raise InputError(f"`{name}` was not found on PATH", path=name, hint="give the full path of the program")
+
+
 def end(child: subprocess.Popen[bytes], *, patience: float = 5.0) -> None:
     """Ask the child to stop, and kill it where it has not within `patience` seconds."""
     if child.poll() is not None:
@@ -167,3 +219,86 @@ def _drain(pipe: IO[bytes] | None, into: list[str], on_line: Callable[[str], Non
             into.append(line)
             if on_line is not None:
                 on_line(line.rstrip("\r\n"))
+
+
+if sys.platform != "win32":
+    # What is passed on to an attached child. SIGCONT is not among them: it works on a stopped process by itself.
+    _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2,
+                  signal.SIGTSTP)  # fmt: skip
+    _FROM_TERMINAL = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGHUP})
+    _JOB_CONTROL = frozenset({signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
+
+    def _run_attached_on_posix(argv: Sequence[str], env: Mapping[str, str]) -> int:
+        # A signal that was ignored when envpin started (nohup, `&` in a script) stays ignored, here and in the child.
+        watched = {number for number in _FORWARDED if signal.getsignal(number) != signal.SIG_IGN} | {signal.SIGCHLD}
+        before_chld = signal.signal(signal.SIGCHLD, lambda _number, _frame: None)  # a blocked, ignored one may be lost
+        # Blocked before the child exists and undone inside it by posix_spawn: no signal falls between the two.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, watched)
+        try:
+            child = _spawn(argv, env, mask)
+            try:
+                return _attend(child, watched)
+            finally:
+                # What arrived while the child was ending was meant for it.
+                while signal.sigpending() & watched:
+                    signal.sigwait(watched)
+        finally:
+            signal.signal(signal.SIGCHLD, before_chld if before_chld is not None else signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+    def _spawn(argv: Sequence[str], env: Mapping[str, str], mask: Iterable[int]) -> int:
+        # Python ignores these two for itself; a training run must find them as a shell would have left them.
+        reset = [signal.SIGPIPE, signal.SIGXFSZ]
+        path = find_program(argv[0], env)
+        try:
+            return os.posix_spawn(path, list(argv), dict(env), setsigmask=mask, setsigdef=reset)
+        except FileNotFoundError as missing:
+            raise InputError(
+                f"`{argv[0]}` was not found, or its interpreter was not", path=argv[0], hint="check the path"
+            ) from missing
+        except PermissionError as denied:
+            raise InputError(f"`{argv[0]}` may not be executed", path=argv[0]) from denied
+        except OSError as failed:
+            if failed.errno != errno.ENOEXEC:
+                raise InputError(f"`{argv[0]}` cannot be executed: {failed.strerror}", path=argv[0]) from failed
+            # A script without a first line is a shell's, by the rule of execvp.
+            shell = ["/bin/sh", path, *argv[1:]]
+            return os.posix_spawn(shell[0], shell, dict(env), setsigmask=mask, setsigdef=reset)
+
+    def _attend(child: int, watched: set[signal.Signals]) -> int:
+        """Pass signals on until the child has ended; its status, 128 + N where signal N ended it."""
+        while True:
+            found, status = os.waitpid(child, os.WNOHANG | os.WUNTRACED)
+            if found and os.WIFSTOPPED(status):
+                if os.WSTOPSIG(status) in _JOB_CONTROL:
+                    _stop_with(child)
+                continue
+            if found:
+                return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+            number, from_terminal = _next_signal(watched)
+            if number != signal.SIGCHLD and not from_terminal:
+                os.kill(child, number)  # it is our unreaped child, so its number cannot be somebody else's
+
+    def _next_signal(watched: set[signal.Signals]) -> tuple[signal.Signals, bool]:
+        """Wait for a signal: which, and whether the terminal sent it, in which case the child has it already."""
+        if sys.platform == "linux":
+            info = signal.sigwaitinfo(watched)
+            return signal.Signals(info.si_signo), info.si_code > 0  # kill and its kin have si_code <= 0
+        # Without sigwaitinfo (macOS) a keyboard signal to the foreground group is taken for the terminal's.
+        number = signal.sigwait(watched)
+        return signal.Signals(number), number in _FROM_TERMINAL and _in_foreground()
+
+    def _in_foreground() -> bool:
+        for descriptor in (0, 1, 2):
+            try:
+                return os.tcgetpgrp(descriptor) == os.getpgrp()
+            except OSError:
+                continue
+        return False
+
+    def _stop_with(child: int) -> None:
+        """Stop as the child did; when a shell resumes us, resume a child that it did not resume itself."""
+        os.kill(os.getpid(), signal.SIGSTOP)
+        resumed = hasattr(os, "waitid") and os.waitid(os.P_PID, child, os.WCONTINUED | os.WNOHANG)
+        if not resumed:
+            os.kill(child, signal.SIGCONT)
