@@ -18,6 +18,8 @@ PROTOCOL = 1
 VERBS = {
     "describe": "describe",
     "merge": "merge",
+    "probe": "probe",
+    "tiny-model": "tiny",
     "verify": "verify",
 }
 
