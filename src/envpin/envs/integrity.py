@@ -1,0 +1,210 @@
+"""Installed bytes against what was installed: every file of every RECORD, and no importable file besides.
+
+uv never looks at installed bytes again, and where it hard-links, an edit in one environment reaches its cache and
+every other environment (docs/adr/0010). RECORD is the wheel's own list of digests; the receipt holds the digest of
+each RECORD.
+https://packaging.python.org/en/latest/specifications/recording-installed-packages/
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from envpin.envs.receipt import Receipt
+
+# What an interpreter imports or runs at start-up. Byte code under __pycache__ is written by the interpreter itself.
+_IMPORTABLE = (".py", ".pth", ".so", ".pyd", ".dylib", ".pyc")
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, order=True)
+class Damage:
+    """One file that is not as it was installed. `path` is relative to the environment; `package` is normalized."""
+
+    path: str
+    kind: Literal["changed", "missing", "extra"]
+    package: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.path}" + (f" ({self.package})" if self.package else "")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecordedFile:
+    """One line of a RECORD: the file, its digest as `(algorithm, hex)` and its size, where the line has them."""
+
+    path: Path
+    package: str
+    digest: tuple[str, str] | None
+    size: int | None
+
+
+def site_packages(environment: Path) -> Path:
+    """The folder that distributions are installed in."""
+    if os.name == "nt":
+        return environment / "Lib" / "site-packages"
+    found = sorted((environment / "lib").glob("python*/site-packages"))
+    return found[0] if found else environment / "lib" / "site-packages"
+
+
+def dist_infos(environment: Path) -> dict[str, Path]:
+    """The `.dist-info` folder of each installed distribution, by normalized name."""
+    from packaging.utils import canonicalize_name
+
+    return {
+        str(canonicalize_name(folder.name.removesuffix(".dist-info").rpartition("-")[0])): folder
+        for folder in sorted(site_packages(environment).glob("*.dist-info"))
+    }
+
+
+def recorded_files(environment: Path, package: str, dist_info: Path) -> Iterator[RecordedFile]:
+    """The lines of one RECORD. Lines that leave the environment are passed over: nothing outside is ours to judge."""
+    root = dist_info.parent
+    prefix = str(environment.absolute()) + os.sep
+    with (dist_info / "RECORD").open(encoding="utf-8", newline="") as stream:
+        for row in csv.reader(stream):
+            if len(row) != 3:
+                continue
+            target = os.path.normpath(os.path.join(root.absolute(), row[0]))  # noqa: PTH118  Path keeps `..`
+            if not target.startswith(prefix):
+                continue
+            yield RecordedFile(
+                path=Path(target),
+                package=package,
+                digest=_digest(row[1]),
+                size=int(row[2]) if row[2].isdigit() else None,
+            )
+
+
+def find_damage(environment: Path, receipt: Receipt, *, workers: int | None = None) -> tuple[Damage, ...]:
+    """Compare every installed file with what the receipt vouches for. Reads everything.
+
+    An empty result means that each file named by a RECORD has its recorded digest, each RECORD has the digest of the
+    receipt, and nothing importable was added.
+    """
+    infos = dist_infos(environment)
+    damage: list[Damage] = []
+    expected: list[RecordedFile] = []
+    for artifact in receipt.artifacts:
+        info = infos.get(artifact.name)
+        record = None if info is None else info / "RECORD"
+        if info is None or record is None or not record.is_file():
+            damage.append(
+                Damage(path=f"{artifact.name}-{artifact.version}.dist-info", kind="missing", package=artifact.name)
+            )
+            continue
+        if file_sha256(record) != artifact.record_sha256:
+            damage.append(Damage(path=_relative(record, environment), kind="changed", package=artifact.name))
+            continue
+        expected += recorded_files(environment, artifact.name, info)
+    with ThreadPoolExecutor(max_workers=workers or min(8, os.cpu_count() or 1)) as pool:
+        found = pool.map(lambda one: _judge(one, environment, receipt.unrecorded), expected, chunksize=1)
+        damage += [one for one in found if one is not None]
+    damage += _extras(environment, {one.path for one in expected}, receipt.unrecorded)
+    return tuple(sorted(damage, key=lambda one: (one.path, one.kind)))
+
+
+def suspicious_files(environment: Path, *, built_after: float) -> list[RecordedFile]:
+    """Fresh files that cannot be what their wheel holds, judged without reading everything.
+
+    A file that uv links from its cache was written once, when its wheel was unpacked, together with the wheel's other
+    files; one whose size is not the recorded one, or which was modified long after its neighbours, has been edited
+    there, and is then read. `built_after` is the time in seconds at which this build began: what a build writes itself
+    (scripts, RECORD, INSTALLER) is newer and not linked to anything.
+    """
+    suspects: list[RecordedFile] = []
+    for package, info in dist_infos(environment).items():
+        files: list[tuple[RecordedFile, os.stat_result]] = []
+        for one in recorded_files(environment, package, info):
+            if one.digest is None:
+                continue
+            try:
+                files.append((one, os.stat(one.path)))  # noqa: PTH116  15,000 of them
+            except OSError:
+                suspects.append(one)
+        linked = sorted(status.st_mtime for _, status in files if status.st_mtime < built_after)
+        # Half of a wheel's files were surely left alone: measure from the median, and allow slow unpacking.
+        typical = linked[len(linked) // 2] if linked else built_after
+        for one, status in files:
+            late = status.st_mtime < built_after and status.st_mtime > typical + 120
+            edited = status.st_nlink > 1 and late
+            if (one.size is not None and one.size != status.st_size) or ((late or edited) and not matches_record(one)):
+                suspects.append(one)
+    return suspects
+
+
+def unrecorded_files(environment: Path) -> dict[str, str]:
+    """Importable files of site-packages that no RECORD lists, with their sha256, by path in the environment."""
+    listed = {
+        one.path
+        for package, info in dist_infos(environment).items()
+        for one in recorded_files(environment, package, info)
+    }
+    return {_relative(path, environment): file_sha256(path) for path in _importable(environment) if path not in listed}
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _judge(one: RecordedFile, environment: Path, overrides: Mapping[str, str]) -> Damage | None:
+    relative = _relative(one.path, environment)
+    try:
+        good = file_sha256(one.path) == overrides[relative] if relative in overrides else matches_record(one)
+    except OSError:
+        return Damage(path=relative, kind="missing", package=one.package)
+    return None if good else Damage(path=relative, kind="changed", package=one.package)
+
+
+def matches_record(one: RecordedFile) -> bool:
+    """Whether the bytes are the recorded ones; byte code and RECORD itself have no digest and only need to exist."""
+    if one.digest is None:
+        # A .pyc that pip compiled is rewritten at will by the interpreter.
+        return one.path.suffix == ".pyc" or one.path.exists()
+    algorithm, expected = one.digest
+    with one.path.open("rb") as stream:
+        return hashlib.file_digest(stream, algorithm).hexdigest() == expected
+
+
+def _extras(environment: Path, listed: set[Path], known: Mapping[str, str]) -> Iterator[Damage]:
+    for path in _importable(environment):
+        if path in listed:
+            continue
+        relative = _relative(path, environment)
+        if relative not in known:
+            yield Damage(path=relative, kind="extra")
+        elif file_sha256(path) != known[relative]:
+            yield Damage(path=relative, kind="changed")
+    for relative in known:
+        if not (environment / relative).exists() and environment / relative not in listed:
+            yield Damage(path=relative, kind="missing")
+
+
+def _importable(environment: Path) -> Iterator[Path]:
+    for folder, folders, files in os.walk(site_packages(environment).absolute()):
+        folders[:] = [name for name in folders if name != "__pycache__"]
+        for name in files:
+            if name.endswith(_IMPORTABLE):
+                yield Path(folder, name)
+
+
+def _relative(path: Path, environment: Path) -> str:
+    return path.absolute().relative_to(environment.absolute()).as_posix()
+
+
+def _digest(field: str) -> tuple[str, str] | None:
+    algorithm, _, value = field.partition("=")
+    if not value or algorithm not in hashlib.algorithms_guaranteed:
+        return None
+    return algorithm, base64.urlsafe_b64decode(value + "=" * (-len(value) % 4)).hex()

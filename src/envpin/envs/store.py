@@ -1,0 +1,209 @@
+"""The store of pinned environments: built once under a lock, complete or not there at all, checked on request.
+
+ROOT/environments/KEY/            a finished environment: a relocatable venv, its pylock.toml and its receipt
+ROOT/environments/.building/…     unfinished ones; nothing in there counts, and `prune` removes it
+ROOT/environments/.locks/KEY      held while KEY is built or removed
+ROOT/resolutions/                 locks that literal pins resolved to (see `envs.resolve`)
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from envpin.envs.identity import environment_key
+from envpin.envs.local import default_root, this_platform
+from envpin.envs.receipt import FILE_NAME, Receipt, read_receipt
+from envpin.errors import EnvironmentDamagedError, InputError
+from envpin.events import Note, Step, ignore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from envpin.envs.identity import EnvironmentSpec
+    from envpin.envs.integrity import Damage
+    from envpin.events import Listener
+
+_USED = ".envpin-used"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Environment:
+    """A finished environment. `python` is its interpreter, `path` its folder."""
+
+    path: Path
+    python: Path
+    key: str
+    receipt: Receipt
+
+    @property
+    def scripts(self) -> Path:
+        """The folder of its console scripts."""
+        return self.python.parent
+
+    @property
+    def last_used(self) -> float:
+        """When it was last asked for, in seconds since the epoch."""
+        marker = self.path / _USED
+        return (marker if marker.exists() else self.path / FILE_NAME).stat().st_mtime
+
+
+class Store:
+    """The environments below one root. Safe to use from several processes at once."""
+
+    def __init__(self, root: Path | None = None) -> None:
+        self.root = default_root() if root is None else root.absolute()
+        self._environments = self.root / "environments"
+        self._building = self._environments / ".building"
+
+    def key(self, spec: EnvironmentSpec) -> str:
+        return environment_key(spec, platform=this_platform())
+
+    def find(self, spec: EnvironmentSpec) -> Environment | None:
+        """The finished environment of `spec`, or None. Starts no process; a few milliseconds."""
+        return self._open(self.key(spec))
+
+    def get(self, key: str) -> Environment:
+        """The finished environment whose key starts with `key`.
+
+        Raises:
+            InputError: there is none, or more than one.
+        """
+        found = [one for one in self.list() if one.key.startswith(key)] if key else []
+        if len(found) != 1:
+            reason = "is the start of several keys" if found else "is not the key of an environment in the store"
+            raise InputError(f"`{key}` {reason}", hint="envpin env list")
+        return found[0]
+
+    def ensure(
+        self,
+        spec: EnvironmentSpec,
+        *,
+        listener: Listener = ignore,
+        offline: bool = False,
+        rebuild: bool = False,
+    ) -> Environment:
+        """Return the environment of `spec`, building it where it does not exist yet.
+
+        With `rebuild` it is built again even so, past uv's cache for packages whose installed bytes are damaged.
+
+        Raises:
+            NoInterpreterError, BuildError: it cannot be built from this lock on this machine.
+            NetworkError, DiskFullError: it cannot be built right now.
+            InputError: the store's folder cannot be written.
+        """
+        key = self.key(spec)
+        title = f"environment {spec.name}"
+        if not rebuild and (ready := self._open(key)) is not None:
+            self._touch(ready)
+            listener(Step(key="environment", title=title, state="skipped", detail=f"ready at {ready.path}"))
+            return ready
+        return self._build(spec, key, listener=listener, offline=offline, rebuild=rebuild)
+
+    def verify(self, environment: Environment) -> tuple[Damage, ...]:
+        """Every file of `environment` that is not as it was installed; reads all of them."""
+        from envpin.envs.integrity import find_damage
+
+        return find_damage(environment.path, environment.receipt)
+
+    def list(self) -> tuple[Environment, ...]:
+        """Every finished environment, most recently used first."""
+        found = [one for key in self._keys() if (one := self._open(key)) is not None]
+        return tuple(sorted(found, key=lambda one: -one.last_used))
+
+    def remove(self, environment: Environment) -> None:
+        """Remove one environment: it stops counting at once, its files follow."""
+        from envpin.envs.build import discard
+
+        with self._locked(environment.key, ignore):
+            if environment.path.exists():
+                discard(environment.path, self._building)
+
+    def leftovers(self) -> tuple[Path, ...]:
+        """Folders that killed builds left, and environments without a readable receipt or a working interpreter."""
+        from envpin.envs.build import leftovers
+
+        broken = (self._environments / key for key in self._keys() if self._open(key) is None)
+        return (*leftovers(self._building), *broken)
+
+    def _keys(self) -> Iterator[str]:
+        try:
+            names = sorted(os.listdir(self._environments))  # noqa: PTH208  names only
+        except OSError:
+            return
+        yield from (name for name in names if not name.startswith("."))
+
+    def _open(self, key: str) -> Environment | None:
+        path = self._environments / key
+        python = path / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+        # The interpreter is a link to the base Python, which may have been uninstalled since.
+        if not python.exists():
+            return None
+        try:
+            receipt = read_receipt(path)
+        except EnvironmentDamagedError:
+            return None
+        return Environment(path=path, python=python, key=key, receipt=receipt)
+
+    def _touch(self, environment: Environment) -> None:
+        try:
+            (environment.path / _USED).touch()
+        except OSError:
+            return  # a read-only store serves as well; it only cannot tell what is unused
+
+    def _build(
+        self, spec: EnvironmentSpec, key: str, *, listener: Listener, offline: bool, rebuild: bool
+    ) -> Environment:
+        from envpin.envs.build import build, describing_faults
+
+        title = f"environment {spec.name}"
+        began = time.time()
+        with describing_faults(self.root), self._locked(key, listener):
+            ready = self._open(key)
+            if ready is not None and (not rebuild or (ready.path / FILE_NAME).stat().st_mtime > began):
+                # Somebody else built it while we waited.
+                listener(Step(key="environment", title=title, state="done", detail=f"ready at {ready.path}"))
+                return ready
+            listener(Step(key="environment", title=title))
+            try:
+                build(spec, key, self._environments / key, building=self._building, previous=ready,
+                      listener=listener, offline=offline)  # fmt: skip
+            except BaseException:
+                listener(Step(key="environment", title=title, state="failed"))
+                raise
+        finished = self._open(key)
+        if finished is None:
+            raise EnvironmentDamagedError(f"`{self._environments / key}` vanished while it was built")
+        seconds = time.time() - began
+        detail = f"{len(finished.receipt.artifacts)} packages in {seconds:.1f} s"
+        listener(Step(key="environment", title=title, state="done", detail=detail))
+        return finished
+
+    def _locked(self, key: str, listener: Listener) -> _Lock:
+        return _Lock(self._environments / ".locks" / key, listener)
+
+
+class _Lock:
+    """Exclusive, between processes; released by the system when its holder dies, however it dies."""
+
+    def __init__(self, path: Path, listener: Listener) -> None:
+        from filelock import FileLock
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(path)
+        self._listener = listener
+
+    def __enter__(self) -> None:
+        from filelock import Timeout
+
+        try:
+            self._lock.acquire(timeout=0.2)
+        except Timeout:
+            self._listener(Note(message="another process is building this environment; waiting for it"))
+            self._lock.acquire()
+
+    def __exit__(self, *_exception: object) -> None:
+        self._lock.release()
