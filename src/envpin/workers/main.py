@@ -21,6 +21,7 @@ VERBS = {
     "probe": "probe",
     "tiny-model": "tiny",
     "verify": "verify",
+    "stream-merge": "stream",
 }
 
 

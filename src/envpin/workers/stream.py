@@ -1,0 +1,222 @@
+"""Verb `stream-merge`: the engine `stream`. Merges tensor by tensor from file to file
+(docs/explanation/streaming-merge.md).
+
+Request::
+
+    {"base": folder, "adapter": folder, "out": existing staging folder, empty unless `resume`,
+     "embedding": {"action": "keep" | "grow" | "overlay", "rows": N} | null, "architecture": class name | null,
+     "dtype": "keep" | "bf16" | "fp16" | "fp32", "threads": n | null, "max_shard_size": bytes | null, "resume": bool,
+     "metadata": {key: value} for each shard's metadata | null, "plan_only": bool}
+
+Result::
+
+    {"engine": "stream", "operations": [{"tensor", "tensors", "kind", "module", "adapter_tensors", "mode"}],
+     "untouched": n, "changed": n, "files": {name: sha256}, "tensors": {name: [crc32, offset, size]},
+     "config_updates": {...}, "verification": {...}, "resumed": [file names]}
+
+A plan that cannot be made is the known error `not-streamable`; nothing has been written then.
+"""
+
+import concurrent.futures
+import hashlib
+import json
+import os
+from typing import Any, Dict, List, Optional
+
+from .protocol import Events, KnownError
+from .stream_files import Folder, OutputFile, index_document, read_header
+from .stream_layers import Merger, Reader
+from .stream_model import Skeleton, build, refuse
+from .stream_plan import Plan, make
+from .stream_recompute import Recomputer, locate
+from .stream_verify import ShardVerifier, tally, write_index
+from .stream_write import Journal, Progress, Writer, check_space, digest_of, sync_folder
+
+
+def run(request: Dict[str, Any], events: Events) -> Dict[str, Any]:
+    import torch
+
+    with torch.no_grad():
+        return _Merge(request, events).run()
+
+
+class _Merge:
+    def __init__(self, request: Dict[str, Any], events: Events) -> None:
+        self.request = request
+        self.events = events
+        self.folder = str(request["out"])
+        self.reader = Reader()
+
+    def run(self) -> Dict[str, Any]:
+        self.events.step("stream-plan", "plan the merge from headers", "start")
+        base, skeleton, plan = self._plan()
+        changed = sum(len(one.outputs) for one in plan.operations)
+        detail = "%d operations, %d files" % (len(plan.operations), len(plan.files))
+        self.events.step("stream-plan", "plan the merge from headers", "done", detail)
+        if self.request.get("plan_only"):
+            return self._describe(plan)
+        self._set_threads()
+        total = sum(file.size for file in plan.files)
+        self.events.step("stream-merge", "merge tensor by tensor", "start")
+        entries, merger, resumed = self._execute(base, skeleton, plan, total)
+        detail = "%d tensors changed, %.2f GB" % (changed, total / 1e9)
+        self.events.step("stream-merge", "merge tensor by tensor", "done", detail)
+        return self._result(plan, entries, merger, resumed)
+
+    def _plan(self) -> Any:
+        base = Folder(str(self.request["base"]))
+        adapter_file = os.path.join(str(self.request["adapter"]), "adapter_model.safetensors")
+        if not os.path.exists(adapter_file):
+            raise refuse("the adapter has no adapter_model.safetensors")
+        adapter = read_header(adapter_file)
+        skeleton = build(base, adapter, self.request)
+        return base, skeleton, make(skeleton, base, self.request)
+
+    def _set_threads(self) -> None:
+        import torch
+
+        self.threads = int(self.request.get("threads") or min(8, os.cpu_count() or 1))
+        torch.set_num_threads(1)
+
+    def _execute(self, base: Folder, skeleton: Skeleton, plan: Plan, total: int) -> Any:
+        journal = Journal(self.folder, self._plan_digest(base, plan), bool(self.request.get("resume")))
+        whole = False
+        try:
+            finished = self._still_whole(journal.finished)
+            sample = next(iter(base.tensors.values())).path if base.tensors else None
+            check_space(plan, self.folder, finished, sample)
+            progress = Progress(self.events, total)
+            merger = Merger(skeleton, self.reader, self.request)
+            writer = Writer(plan, merger, self.reader, folder=self.folder, progress=progress, threads=self.threads)
+            shards = _Shards(self, skeleton, plan, merger=merger, writer=writer, journal=journal)
+            entries = dict(finished)
+            for file in plan.files:
+                if file.name in finished:
+                    progress.add(file.size, file.name)
+            entries.update(shards.run([file for file in plan.files if file.name not in finished]))
+            whole = True
+        finally:
+            self.reader.close()
+            journal.close(remove=whole)
+        return entries, merger, sorted(finished)
+
+    def _still_whole(self, finished: Dict[str, Dict[str, Any]]) -> Dict[str, Dict[str, Any]]:
+        """Finished shards of a killed run whose bytes are still those it verified."""
+        found = {}
+        for name, entry in finished.items():
+            path = os.path.join(self.folder, name)
+            if os.path.exists(path) and os.path.getsize(path) == entry["size"] and digest_of(path) == entry["sha256"]:
+                found[name] = entry
+        return found
+
+    def _plan_digest(self, base: Folder, plan: Plan) -> str:
+        """What the output's bytes depend on: inputs by size, time and header, the operations, versions, dtypes,
+        layout."""
+        import peft
+        import torch
+
+        digest = hashlib.sha256()
+        paths = [os.path.join(base.path, name) for name in base.files]
+        paths.append(os.path.join(str(self.request["adapter"]), "adapter_model.safetensors"))
+        stamps = [(path, os.stat(path).st_size, os.stat(path).st_mtime_ns) for path in paths]
+        layout = [(file.name, file.size, hashlib.sha256(file.header).hexdigest()) for file in plan.files]
+        operations = [one.describe() for one in plan.operations]
+        document = [stamps, layout, operations, torch.__version__, peft.__version__]
+        digest.update(json.dumps(document, sort_keys=True).encode("utf-8"))
+        return digest.hexdigest()
+
+    @staticmethod
+    def _describe(plan: Plan) -> Dict[str, Any]:
+        return {
+            "engine": "stream",
+            "operations": [one.describe() for one in plan.operations],
+            "files": {file.name: None for file in plan.files},
+            "bytes": sum(file.size for file in plan.files),
+            "config_updates": plan.config_updates,
+        }
+
+    def _result(self, plan: Plan, entries: Dict[str, Any], merger: Merger, resumed: List[str]) -> Dict[str, Any]:
+        files = {name: entry["sha256"] for name, entry in sorted(entries.items())}
+        index = write_index(plan, self.folder, index_document(plan.files))
+        if index is not None and plan.index_name is not None:
+            files[plan.index_name] = index
+        sync_folder(self.folder)
+        tensors = {name: value for entry in entries.values() for name, value in entry["tensors"].items()}
+        results = [result for entry in entries.values() for result in entry["results"]]
+        changed = sum(len(one.outputs) for one in plan.operations)
+        if len(results) != changed:
+            raise KnownError("verification-failed", "%d of %d operations were checked" % (len(results), changed))
+        used = {name for one in plan.operations for name in one.adapter_tensors}
+        return {
+            "engine": "stream",
+            "operations": [one.describe() for one in plan.operations if one.outputs],
+            "untouched": sum(entry["untouched"] for entry in entries.values()),
+            "changed": changed,
+            "files": files,
+            "tensors": tensors,
+            "config_updates": plan.config_updates,
+            "resumed": resumed,
+            "verification": {
+                **tally(results),
+                "adapter_tensors_used": len(used),
+                "adapter_tensors_repeated": plan.repeated,
+                "untouched_equal": sum(entry["untouched"] for entry in entries.values()),
+                "finite": True,
+                "calibration": merger.calibration.counts(),
+            },
+        }
+
+
+class _Shards:
+    """Writes shards in order while a second thread verifies the one before."""
+
+    def __init__(
+        self, merge: _Merge, skeleton: Skeleton, plan: Plan, *, merger: Merger, writer: Writer, journal: Journal
+    ) -> None:
+        self._folder = merge.folder
+        self._skeleton = skeleton
+        self._plan = plan
+        self._merger = merger
+        self._writer = writer
+        self._journal = journal
+        self._verifier = ShardVerifier(plan, merge.reader)
+
+    def run(self, files: List[OutputFile]) -> Dict[str, Dict[str, Any]]:
+        entries: Dict[str, Dict[str, Any]] = {}
+        pending: Optional[Any] = None
+        with concurrent.futures.ThreadPoolExecutor(max_workers=1) as pool:
+            for file in files:
+                path = self._writer.write(file)
+                if pending is not None:
+                    self._finish(pending.result(), entries)
+                pending = pool.submit(self._verify, file, path)
+            if pending is not None:
+                self._finish(pending.result(), entries)
+        return entries
+
+    def _verify(self, file: OutputFile, path: str) -> Dict[str, Any]:
+        import torch
+
+        with torch.no_grad():
+            entry = self._verifier.verify(file, path)
+            entry["results"] = self._recompute(file, path)
+        return entry
+
+    def _recompute(self, file: OutputFile, path: str) -> List[Dict[str, Any]]:
+        located = {segment.name: locate(segment, path) for segment in file.segments}
+        recomputer = Recomputer(self._skeleton, self._merger, located)
+        reader = Reader()
+        results: List[Dict[str, Any]] = []
+        try:
+            for number in sorted({one.operation for one in file.segments if one.operation is not None}):
+                results += recomputer.check(self._plan.operations[number], reader)
+        finally:
+            reader.close()
+        return results
+
+    def _finish(self, entry: Dict[str, Any], entries: Dict[str, Dict[str, Any]]) -> None:
+        final = os.path.join(self._folder, entry["file"])
+        os.replace(final + ".part", final)
+        sync_folder(self._folder)
+        self._journal.add(entry)
+        entries[entry["file"]] = entry

@@ -1,0 +1,288 @@
+"""Running one operation: real tensors into peft's own layer, its own merge, the result out.
+
+A linear layer's delta is a product whose rows do not depend on each other, so it is merged in blocks of rows that fit a
+cache. That peft's code gives the same bits on a block as on the whole weight is not taken for granted: the first
+operation of every class of shape, rank and dtype is run both ways and compared (`Calibration`).
+"""
+
+import ctypes
+import os
+import threading
+from typing import Any, Callable, Dict, Iterator, Optional, Tuple
+
+from .protocol import KnownError
+from .stream_files import Tensor
+from .stream_layout import wanted_dtype
+from .stream_model import Skeleton, torch_dtype
+from .stream_units import Operation, Slot, active_adapter, final_module
+
+BLOCK_ELEMENTS = 1 << 19
+_CALIBRATION_ELEMENTS = 1 << 25  # larger weights are compared on their first rows
+
+Sink = Callable[[str, int, Any], None]  # output name, element offset, contiguous tensor
+
+
+def memory_of(tensor: Any) -> Any:
+    """The bytes of a contiguous CPU tensor as a writable buffer, without numpy (which old environments may lack)."""
+    size = tensor.numel() * tensor.element_size()
+    return (ctypes.c_char * size).from_address(tensor.data_ptr())
+
+
+class Reader:
+    """Reads stored tensors, or runs of their rows, by position. Threads share the descriptors."""
+
+    def __init__(self) -> None:
+        self._descriptors: Dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def descriptor(self, path: str) -> int:
+        with self._lock:
+            if path not in self._descriptors:
+                self._descriptors[path] = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+            return self._descriptors[path]
+
+    def rows(self, tensor: Tensor, first: int, last: int) -> Any:
+        """Rows [first, last) of a stored tensor in its own dtype."""
+        import torch
+
+        shape = (last - first, *tensor.shape[1:])
+        empty = torch.empty(shape, dtype=torch_dtype(tensor.dtype))
+        width = tensor.size // tensor.shape[0] if tensor.shape[0] else 0
+        read_into(self.descriptor(tensor.path), memory_of(empty), tensor.offset + first * width, tensor.path)
+        return empty
+
+    def whole(self, tensor: Tensor) -> Any:
+        import torch
+
+        if tensor.shape and tensor.size:
+            return self.rows(tensor, 0, tensor.shape[0])
+        empty = torch.empty(tensor.shape, dtype=torch_dtype(tensor.dtype))
+        if tensor.size:
+            read_into(self.descriptor(tensor.path), memory_of(empty), tensor.offset, tensor.path)
+        return empty
+
+    def close(self) -> None:
+        for descriptor in self._descriptors.values():
+            os.close(descriptor)
+        self._descriptors = {}
+
+
+def read_into(descriptor: int, buffer: Any, offset: int, path: str) -> None:
+    view = memoryview(buffer).cast("B")
+    while len(view):
+        if hasattr(os, "preadv"):
+            count = os.preadv(descriptor, [view], offset)
+        else:
+            piece = os.pread(descriptor, len(view), offset)
+            count = len(piece)
+            view[:count] = piece
+        if count == 0:
+            raise KnownError("truncated", "`%s` ended while it was read" % path, path=path)
+        view = view[count:]
+        offset += count
+
+
+class Merger:
+    """Runs operations for one merge. Threads may run different operations at once; those that need a whole weight in
+    memory take turns, so that memory is bounded by one of them."""
+
+    def __init__(self, skeleton: Skeleton, reader: Reader, request: Dict[str, Any]) -> None:
+        self._skeleton = skeleton
+        self._reader = reader
+        self._request = request
+        self.whole = threading.Lock()
+        self.calibration = Calibration(self)
+
+    def run(self, one: Operation, sink: Sink) -> None:
+        if one.mode == "replace":
+            with self.whole:
+                slot = one.slots[0]
+                sink(one.outputs[0].name, 0, self.fill(slot))
+        elif one.mode in ("rows", "columns") and self.calibration.blockwise(one):
+            self._run_blocks(one, sink)
+        else:
+            with self.whole:
+                for name, tensor in self.run_whole(one).items():
+                    sink(name, 0, tensor)
+
+    def fill(self, slot: Slot) -> Any:
+        """The real tensor of a slot, in the dtype that peft's parameter has."""
+        if slot.source == "adapter":
+            return self._adapter_tensor(slot)
+        fused = self._skeleton.fused.get(slot.name)
+        if fused is not None:
+            parts = {one.name: self._reader.whole(one).to(self.base_dtype(one, slot)) for _, one in fused.sources}
+            return fused.join(parts)
+        stored = self._skeleton.find(slot.name)
+        return self._reader.whole(stored).to(self.base_dtype(stored, slot))
+
+    def base_dtype(self, stored: Tensor, slot: Slot) -> Any:
+        if str(self._request.get("dtype") or "keep") != "keep":
+            return torch_dtype(wanted_dtype(stored.dtype, self._request))
+        return slot.parameter.dtype
+
+    def _adapter_tensor(self, slot: Slot) -> Any:
+        tensor = self._reader.whole(self._skeleton.adapter[slot.name]).to(slot.parameter.dtype)
+        if tuple(tensor.shape) == tuple(slot.parameter.shape):
+            return tensor
+        return self._overlaid(slot, tensor)
+
+    def _overlaid(self, slot: Slot, tensor: Any) -> Any:
+        """A shorter table laid over a longer one: the rest is the base's where the tensor is a table, and no change
+        where it is one side of a delta."""
+        import torch
+
+        full = torch.zeros(tuple(slot.parameter.shape), dtype=tensor.dtype)
+        axis = next(axis for axis in range(tensor.dim()) if tensor.shape[axis] != full.shape[axis])
+        stored = self._table_of(slot)
+        if stored is not None:
+            full.copy_(self._reader.whole(stored))
+        full.narrow(axis, 0, tensor.shape[axis]).copy_(tensor)
+        return full
+
+    def _table_of(self, slot: Slot) -> Optional[Tensor]:
+        """The base table that an adapter's whole table stands for, by its name in the adapter file."""
+        key = slot.name[len("base_model.model.") :] if slot.name.startswith("base_model.model.") else slot.name
+        return self._skeleton.stored(key.replace(".base_layer.", ".").replace(".modules_to_save.", "."))
+
+    def run_whole(self, one: Operation, rows: Optional[int] = None) -> Dict[str, Any]:
+        """Merge a unit on whole tensors (or, to calibrate, on the first `rows` rows of its weight)."""
+        placed = []
+        try:
+            for slot in one.slots:
+                tensor = self.fill(slot) if rows is None else self._first_rows(one, slot, rows)
+                placed.append((slot.owner, slot.attribute, getattr(slot.owner, slot.attribute)))
+                setattr(slot.owner, slot.attribute, frozen(tensor))
+                del tensor
+            return self.collect(one, merge_unit(one.unit))
+        finally:
+            for owner, attribute, parameter in placed:
+                setattr(owner, attribute, parameter)
+            forget_merge(one.unit)
+
+    def collect(self, one: Operation, final: Any) -> Dict[str, Any]:
+        """The tensors that an operation writes, by name, from the merged module."""
+        parameters = dict(final.named_parameters())
+        found: Dict[str, Any] = {}
+        for output in one.outputs:
+            if output.name in found:
+                continue
+            fused = self._skeleton.fused.get(output.key)
+            value = parameters[output.path].data
+            found.update({output.name: value} if fused is None else fused.split(value))
+        return found
+
+    def _first_rows(self, one: Operation, slot: Slot, rows: int) -> Any:
+        weight, first, second = one.sides
+        if slot is weight:
+            stored = self._skeleton.find(slot.name)
+            return self._reader.rows(stored, 0, rows).to(self.base_dtype(stored, slot))
+        tensor = self.fill(slot)
+        if slot is second and one.mode == "rows":
+            return tensor[:rows].clone()
+        if slot is first and one.mode == "columns":
+            return tensor[:, :rows].clone()
+        return tensor
+
+    def _run_blocks(self, one: Operation, sink: Sink) -> None:
+        name = one.outputs[0].name
+        for first, block in self.blocks(one):
+            sink(name, first, block)
+
+    def blocks(self, one: Operation, limit: Optional[int] = None) -> Iterator[Tuple[int, Any]]:
+        """Merged row blocks of a linear or embedding weight as (element offset, tensor)."""
+        weight, side_a, side_b = one.sides
+        stored = self._skeleton.find(weight.name)
+        a, b = self.fill(side_a), self.fill(side_b)
+        rows, width = stored.shape
+        step = max(1, BLOCK_ELEMENTS // max(1, width))
+        dtype = self.base_dtype(stored, weight)
+        cut, fixed = (side_b, side_a) if one.mode == "rows" else (side_a, side_b)
+        slots = (weight, cut, fixed)
+        kept = [getattr(slot.owner, slot.attribute) for slot in slots]
+        try:
+            setattr(fixed.owner, fixed.attribute, frozen(a if one.mode == "rows" else b))
+            for first in range(0, rows if limit is None else limit, step):
+                last = min(first + step, rows if limit is None else limit)
+                piece = b[first:last] if one.mode == "rows" else a[:, first:last]
+                setattr(cut.owner, cut.attribute, frozen(piece))
+                setattr(weight.owner, weight.attribute, frozen(self._reader.rows(stored, first, last).to(dtype)))
+                one.unit.merge(safe_merge=False)
+                forget_merge(one.unit)
+                yield first * width, getattr(weight.owner, weight.attribute).data
+        finally:
+            for slot, parameter in zip(slots, kept):  # noqa: B905 (Python 3.8 has no strict=)
+                setattr(slot.owner, slot.attribute, parameter)
+            forget_merge(one.unit)
+
+
+def frozen(tensor: Any) -> Any:
+    import torch
+
+    return torch.nn.Parameter(tensor, requires_grad=False)
+
+
+def merge_unit(unit: Any) -> Any:
+    """What `merge_and_unload()` does to one wrapped module; returns the module that takes its place."""
+    if hasattr(unit, "unload_and_optionally_merge_module"):
+        return unit.unload_and_optionally_merge_module(merge=True, safe_merge=False, adapter_names=None)
+    if hasattr(unit, "modules_to_save"):
+        module = unit.modules_to_save[active_adapter(unit)]
+        if hasattr(module, "base_layer"):
+            module.merge(safe_merge=False)
+        return final_module(unit)
+    if hasattr(unit, "original_module"):
+        unit.token_adapter.merge(safe_merge=False)
+        return unit.token_adapter.get_base_layer()
+    unit.merge(safe_merge=False)
+    return unit.get_base_layer()
+
+
+def forget_merge(unit: Any) -> None:
+    for module in unit.modules():
+        if getattr(module, "merged_adapters", None):
+            module.merged_adapters = []
+
+
+class Calibration:
+    """Which classes of operations may run in row blocks: those where peft's layer gave the same bits both ways."""
+
+    def __init__(self, merger: Merger) -> None:
+        self._merger = merger
+        self._known: Dict[Tuple[Any, ...], bool] = {}
+        self._lock = threading.Lock()
+
+    def blockwise(self, one: Operation) -> bool:
+        key = self._key(one)
+        with self._lock:
+            if key not in self._known:
+                self._known[key] = self._agrees(one)
+            return self._known[key]
+
+    def counts(self) -> Dict[str, int]:
+        return {"classes": len(self._known), "blockwise": sum(self._known.values())}
+
+    @staticmethod
+    def _key(one: Operation) -> Tuple[Any, ...]:
+        shapes = tuple((tuple(slot.parameter.shape), str(slot.parameter.dtype)) for slot in one.slots)
+        return (type(one.unit).__name__, one.mode, shapes)
+
+    def _agrees(self, one: Operation) -> bool:
+        import torch
+
+        weight = one.sides[0]
+        rows, width = weight.parameter.shape
+        some = min(rows, max(1, _CALIBRATION_ELEMENTS // max(1, width)))
+        with self._merger.whole:
+            whole = self._merger.run_whole(one, None if some == rows else some)[one.outputs[0].name].reshape(-1)
+            for first, block in self._merger.blocks(one, some):
+                part = whole[first : first + block.numel()]
+                if part.dtype != block.dtype or not torch.equal(_bits(part), _bits(block.reshape(-1))):
+                    return False
+        return True
+
+
+def _bits(tensor: Any) -> Any:
+    import torch
+
+    return tensor.contiguous().view(torch.uint8)

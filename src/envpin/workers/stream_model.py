@@ -1,0 +1,329 @@
+"""The model of this environment without its weights, and the adapter put onto it by peft's own loader.
+
+Nothing is read but headers. The base is built on the meta device from its config; then `PeftModel.from_pretrained` runs
+as always, with two doors watched: where it reads the adapter's file it is handed empty parameters that remember which
+tensor they stand for, and where it fills the model those very parameters are put in place. Afterwards each parameter of
+the wrapped model is known to be one of three things: a base tensor, an adapter tensor, or something that has no source.
+So every rule of the pinned release (target patterns, ranks, scalings, renamed modules, dtypes) is applied by its own
+code.
+"""
+
+import contextlib
+import inspect
+import os
+import re
+from typing import Any, Dict, Iterator, List, Optional, Tuple
+
+from . import loading
+from .protocol import KnownError
+from .stream_files import Folder, Header, Tensor
+from .stream_fused import Fused, new_names
+
+TAG = "_envpin_source"
+
+
+def refuse(reason: str, **data: Any) -> KnownError:
+    """The plan fails: the caller falls back to the engine `peft`, and says why."""
+    return KnownError("not-streamable", reason, **data)
+
+
+def torch_dtype(name: str) -> Any:
+    """The torch dtype of a safetensors dtype name.
+
+    Raises:
+        KnownError: `not-streamable` where this torch has no such dtype.
+    """
+    import torch
+
+    names = {
+        "BOOL": "bool", "U8": "uint8", "I8": "int8", "I16": "int16", "I32": "int32", "I64": "int64", "F16": "float16",
+        "BF16": "bfloat16", "F32": "float32", "F64": "float64", "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2",
+    }  # fmt: skip
+    found = getattr(torch, names.get(name, ""), None)
+    if found is None:
+        raise refuse("torch %s has no dtype for `%s`" % (torch.__version__, name))
+    return found
+
+
+class Skeleton:
+    """What `build` made. `inner` is the transformers model with peft's layers in it; `names` maps the state key of
+    a parameter to the checkpoint tensor that fills it, `fused` to the several; `tied` lists groups of state keys that
+    share one parameter; `adapter` holds the adapter's tensors by name."""
+
+    def __init__(
+        self,
+        inner: Any,
+        *,
+        names: Dict[str, Tensor],
+        fused: Dict[str, Fused],
+        tied: List[List[str]],
+        adapter: Header,
+    ) -> None:
+        self.inner = inner
+        self.names = names
+        self.fused = fused
+        self.tied = tied
+        self.adapter = {tensor.name: tensor for tensor in adapter.tensors}
+        self.partners = {key: group for group in tied for key in group}
+
+    def find(self, key: str) -> Tensor:
+        """Like `stored`, for a key that the plan has checked."""
+        found = self.stored(key)
+        if found is None:
+            raise refuse("`%s` is not in the base's files" % key)
+        return found
+
+    def stored(self, key: str) -> Optional[Tensor]:
+        """The checkpoint tensor of a state key, or of a key that is tied to it."""
+        for one in [key, *self.partners.get(key, [])]:
+            if one in self.names:
+                return self.names[one]
+        return None
+
+
+def build(base: Folder, adapter: Header, request: Dict[str, Any]) -> Skeleton:
+    import transformers
+
+    loading.quiet()
+    adapter_folder = str(request["adapter"])
+    adapter_config = loading.read_json(os.path.join(adapter_folder, "adapter_config.json"))
+    try:
+        config = transformers.AutoConfig.from_pretrained(base.path, trust_remote_code=False)
+    except (ValueError, KeyError, OSError, ImportError) as error:
+        raise refuse("transformers %s cannot read the base's config: %s" % (transformers.__version__, error)) from error
+    _refuse_quantized(config)
+    labels = loading.new_head_labels(adapter_config, {tensor.name: tensor.shape for tensor in adapter.tensors})
+    if labels is not None:
+        config.num_labels = labels
+    inner = _empty_model(_concrete_class(config, adapter_config, request.get("architecture")), config)
+    names, fused = name_map(inner, base)
+    _take_dtypes(inner, names, fused)
+    decision = request.get("embedding") or {"action": "keep"}
+    if decision["action"] == "grow":
+        _grow(inner, int(decision["rows"]))
+    tied = tied_groups(inner)
+    for name, parameter in inner.named_parameters(remove_duplicate=False):
+        parameter.requires_grad_(False)
+        setattr(parameter, TAG, ("base", name))
+    overlay = int(decision["rows"]) if decision["action"] == "overlay" else None
+    _check_shapes(inner, names)
+    _apply_adapter(inner, adapter_folder, adapter, _Watch(adapter, overlay))
+    return Skeleton(inner, names=names, fused=fused, tied=tied, adapter=adapter)
+
+
+def _refuse_quantized(config: Any) -> None:
+    quantization = getattr(config, "quantization_config", None)
+    if not quantization:
+        return
+    method = quantization.get("quant_method") if isinstance(quantization, dict) else quantization.quant_method
+    method = str(getattr(method, "value", method) or "unknown").lower()
+    if method in {"gptq", "awq", "aqlm", "eetq", "hqq", "quip", "vptq", "higgs"}:
+        raise KnownError(
+            "quantized-base",
+            "the base is quantized with %s: its weights are packed integers that no delta can be added to; merge into "
+            "the unquantized original that it was made from (the merged model then differs from the quantized one by "
+            "the rounding of that quantization), and quantize the result again if you need to" % method,
+            method=method,
+        )
+    raise refuse("the base is quantized (%s), and its tensors are not the weights themselves" % method, method=method)
+
+
+def _concrete_class(config: Any, adapter_config: Dict[str, Any], recorded: Optional[str]) -> Any:
+    """The class behind an auto class, since only a concrete one can be built from a config without weights."""
+    wanted = loading.model_class(config, adapter_config, recorded)
+    mapping = getattr(wanted, "_model_mapping", None)
+    if mapping is None:
+        return wanted
+    try:
+        found = mapping[type(config)]
+    except KeyError as error:
+        raise refuse("%s knows no model for %s" % (wanted.__name__, type(config).__name__)) from error
+    if not isinstance(found, (list, tuple)):
+        return found
+    named = [one for one in found if one.__name__ in (getattr(config, "architectures", None) or [])]
+    return (named or list(found))[0]
+
+
+def _empty_model(wanted: Any, config: Any) -> Any:
+    from accelerate import init_empty_weights
+
+    try:
+        with init_empty_weights(include_buffers=False):
+            model = wanted(config)
+    except Exception as error:  # whatever a model's constructor cannot do without weights, the other engine can
+        raise refuse(
+            "%s cannot be built without weights: %s" % (wanted.__name__, loading.one_paragraph(error, 300))
+        ) from error
+    model.tie_weights()
+    return model.eval()
+
+
+def name_map(model: Any, base: Folder) -> Tuple[Dict[str, Tensor], Dict[str, Fused]]:
+    """Which checkpoint tensor fills which parameter, by this transformers' own renaming rules, and which parameters are
+    made from several. What would be split on loading is left out: whoever needs that cannot be streamed."""
+    wanted = set(model.state_dict().keys())
+    found = new_names(model, base, wanted)
+    if found is not None:
+        return found
+    prefix = getattr(model, "base_model_prefix", "")
+    mapping = getattr(model, "_checkpoint_conversion_mapping", None) or {}
+    rules = [(re.compile(old), new) for old, new in mapping.items()]
+    names: Dict[str, Tensor] = {}
+    for name, tensor in base.tensors.items():
+        key = _old_style(name, rules, prefix, wanted)
+        if key is not None:
+            names.setdefault(key, tensor)
+    return names, {}
+
+
+def _old_style(name: str, rules: List[Tuple[Any, str]], prefix: str, wanted: Any) -> Optional[str]:
+    """transformers 4: the class's own regular expressions (4.52 on), then the base model's prefix added or taken
+    away."""
+    key = name
+    for old, new in rules:
+        key, count = old.subn(new, key)
+        if count:
+            break
+    for old, new in (("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias")):
+        if key.endswith(old) and key not in wanted:
+            key = key[: -len(old)] + new
+    for candidate in (key, prefix + "." + key, key[len(prefix) + 1 :] if key.startswith(prefix + ".") else key):
+        if candidate in wanted:
+            return candidate
+    return None
+
+
+def _take_dtypes(model: Any, names: Dict[str, Tensor], fused: Dict[str, Fused]) -> None:
+    """Give each parameter the dtype its tensor has on disk: older peft makes its own parameters in the base's dtype."""
+    import torch
+
+    stored = [torch_dtype(tensor.dtype) for tensor in names.values()]
+    floating = [dtype for dtype in stored if dtype.is_floating_point]
+    usual = max(set(floating), key=floating.count) if floating else torch.float32
+    sources = {**{key: one.sources[0][1] for key, one in fused.items()}, **names}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        dtype = torch_dtype(sources[name].dtype) if name in sources else usual
+        # A tied key that the checkpoint does not store must not undo the dtype of the one that it does.
+        known = name in sources or parameter.dtype == torch.float32
+        if known and parameter.is_floating_point() and dtype.is_floating_point:
+            parameter.data = parameter.data.to(dtype)
+
+
+def _check_shapes(model: Any, names: Dict[str, Tensor]) -> None:
+    """Remember on each parameter how many of its rows the checkpoint has; only whole tables may be grown."""
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        tensor = names.get(name)
+        if tensor is None or tuple(parameter.shape) == tensor.shape:
+            continue
+        if tuple(parameter.shape[1:]) != tensor.shape[1:] or parameter.shape[0] < tensor.shape[0]:
+            raise refuse(
+                "`%s` is %s in the files and %s in the model" % (name, list(tensor.shape), list(parameter.shape))
+            )
+
+
+def _grow(model: Any, rows: int) -> None:
+    arguments: Dict[str, Any] = {}
+    if "mean_resizing" in inspect.signature(model.resize_token_embeddings).parameters:
+        arguments["mean_resizing"] = False  # the new rows come from the adapter, and the mean would need the weights
+    model.resize_token_embeddings(rows, **arguments)
+    model.tie_weights()
+
+
+def tied_groups(model: Any) -> List[List[str]]:
+    groups: Dict[int, List[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        groups.setdefault(id(parameter), []).append(name)
+    return [sorted(names) for names in groups.values() if len(names) > 1]
+
+
+class _Watch:
+    """The two watched doors: peft's reader of adapter files, and `load_state_dict`."""
+
+    def __init__(self, adapter: Header, overlay: Optional[int]) -> None:
+        self.adapter = adapter
+        self.overlay = overlay
+
+    def read(self) -> Dict[str, Any]:
+        import torch
+
+        tagged = {}
+        for tensor in self.adapter.tensors:
+            empty = torch.empty(tensor.shape, dtype=torch_dtype(tensor.dtype), device="meta")
+            parameter = torch.nn.Parameter(empty, requires_grad=False)
+            setattr(parameter, TAG, ("adapter", tensor.name))
+            tagged[tensor.name] = parameter
+        return tagged
+
+    def fit(self, model: Any, state: Dict[str, Any]) -> Dict[str, Any]:
+        """Give each incoming parameter the dtype (and, where a shorter table is laid over, the shape) of what it
+        replaces, as copying into it would have."""
+        current = dict(model.named_parameters(remove_duplicate=False))
+        current.update(dict(model.named_buffers(remove_duplicate=False)))
+        for name, value in state.items():
+            there = current.get(name)
+            if there is None or getattr(value, TAG, None) is None:
+                continue
+            if self.overlay is not None and _is_shorter_table(value, there, self.overlay):
+                value.data = value.data.new_empty(there.shape)
+            if value.dtype != there.dtype:
+                value.data = value.data.to(there.dtype)
+        return state
+
+
+def _is_shorter_table(value: Any, there: Any, rows: int) -> bool:
+    if value.dim() != there.dim():
+        return False
+    differing = [axis for axis in range(value.dim()) if value.shape[axis] != there.shape[axis]]
+    return len(differing) == 1 and there.shape[differing[0]] == rows and value.shape[differing[0]] < rows
+
+
+@contextlib.contextmanager
+def _watched(watch: _Watch) -> Iterator[None]:
+    import torch
+    from peft.utils import save_and_load
+
+    if not hasattr(save_and_load, "safe_load_file"):
+        raise refuse("this peft reads adapter files in a way that envpin does not know")
+    read, fill = save_and_load.safe_load_file, torch.nn.Module.load_state_dict
+    register = torch.nn.Module.register_parameter
+
+    def load_state_dict(self: Any, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
+        tagged = any(getattr(value, TAG, None) is not None for value in state_dict.values())
+        if not tagged:
+            return fill(self, state_dict, strict=strict, assign=assign)
+        # Inside accelerate's empty-weights context a parameter that is put in place would be replaced by a copy.
+        inside, torch.nn.Module.register_parameter = torch.nn.Module.register_parameter, register
+        try:
+            return fill(self, watch.fit(self, dict(state_dict)), strict=strict, assign=True)
+        finally:
+            torch.nn.Module.register_parameter = inside
+
+    save_and_load.safe_load_file = lambda *_arguments, **_options: watch.read()
+    torch.nn.Module.load_state_dict = load_state_dict
+    try:
+        yield
+    finally:
+        save_and_load.safe_load_file = read
+        torch.nn.Module.load_state_dict = fill
+
+
+def _apply_adapter(inner: Any, folder: str, adapter: Header, watch: _Watch) -> Any:
+    import peft
+    import torch
+    from accelerate import init_empty_weights
+
+    if "assign" not in inspect.signature(torch.nn.Module.load_state_dict).parameters:
+        raise refuse("torch %s is too old to stream with" % torch.__version__)
+    with _watched(watch):
+        try:
+            parameters = inspect.signature(peft.PeftModel.from_pretrained).parameters
+            if "low_cpu_mem_usage" in parameters:
+                return peft.PeftModel.from_pretrained(inner, folder, is_trainable=False, low_cpu_mem_usage=True).eval()
+            with init_empty_weights(include_buffers=False):
+                return peft.PeftModel.from_pretrained(inner, folder, is_trainable=False).eval()
+        except Exception as error:  # the other engine runs the same loader on real weights and reports what it says
+            raise refuse(
+                "peft %s does not load the adapter onto a model without weights: %s"
+                % (peft.__version__, loading.one_paragraph(error, 600)),
+                exception=type(error).__name__,
+            ) from error

@@ -1,0 +1,154 @@
+"""What was written, read back from disk and proved: header, untouched bytes, finite values, recomputed rows,
+digests."""
+
+import hashlib
+import os
+import threading
+import zlib
+from typing import Any, Dict, List, Optional
+
+from .protocol import KnownError, write_json
+from .stream_files import OutputFile, Segment, read_header
+from .stream_layers import Reader, memory_of, read_into
+from .stream_model import torch_dtype
+from .stream_plan import Plan
+
+_PIECE = 1 << 22
+
+
+class ShardVerifier:
+    """Verifies shards one by one. Buffers belong to a thread, so shards may be verified at once."""
+
+    def __init__(self, plan: Plan, reader: Reader) -> None:
+        self._plan = plan
+        self._reader = reader
+        self._local = threading.local()
+
+    def verify(self, file: OutputFile, path: str) -> Dict[str, Any]:
+        """Read a written file once, from the disk rather than from the page cache where the system allows asking.
+
+        Raises:
+            KnownError: `verification-failed`, naming the tensor and what is wrong with it.
+        """
+        self._check_header(file, path)
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        try:
+            if hasattr(os, "posix_fadvise"):
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            digest = hashlib.sha256(file.header)
+            tensors, untouched = {}, 0
+            for segment in file.segments:
+                checksum = self._read_segment(segment, descriptor, path, digest)
+                tensors[segment.name] = [checksum, segment.offset, segment.size]
+                untouched += segment.operation is None
+        finally:
+            os.close(descriptor)
+        return {
+            "file": file.name,
+            "sha256": digest.hexdigest(),
+            "size": file.size,
+            "tensors": tensors,
+            "untouched": untouched,
+        }
+
+    def _check_header(self, file: OutputFile, path: str) -> None:
+        with open(path, "rb") as stream:
+            if stream.read(len(file.header)) != file.header:
+                raise _failed("the header of `%s` is not what was written" % path, path=path)
+        found = [(one.name, one.dtype, one.shape, one.offset, one.size) for one in read_header(path).tensors]
+        wanted = [(one.name, one.dtype, one.shape, one.offset, one.size) for one in file.segments]
+        if sorted(found) != sorted(wanted):
+            raise _failed("the header of `%s` does not list the planned tensors" % path, path=path)
+
+    def _read_segment(self, segment: Segment, descriptor: int, path: str, digest: Any) -> int:
+        ours, theirs = self._buffers()
+        checksum, at = 0, 0
+        source = segment.source
+        while at < segment.size:
+            count = min(_PIECE, segment.size - at)
+            piece = memoryview(ours)[:count]
+            read_into(descriptor, piece, segment.offset + at, path)
+            digest.update(piece)
+            checksum = zlib.crc32(piece, checksum)
+            if source == "base":
+                other = memoryview(theirs)[:count]
+                read_into(
+                    self._reader.descriptor(segment.origin.path), other, segment.origin.offset + at, segment.origin.path
+                )
+                if piece != other:
+                    raise _failed(
+                        "`%s` should be untouched, and differs from the base" % segment.name,
+                        path=path,
+                        tensor=segment.name,
+                    )
+            elif source == "operation" and not _all_finite(piece, segment.dtype):
+                raise _failed("`%s` holds values that are not finite" % segment.name, path=path, tensor=segment.name)
+            at += count
+        if source == "cast":
+            self._check_cast(segment, descriptor, path)
+        return checksum
+
+    def _check_cast(self, segment: Segment, descriptor: int, path: str) -> None:
+        import torch
+
+        from .stream_write import pieces
+
+        dtype = torch_dtype(segment.dtype)
+        for first, piece in pieces(self._reader, segment.origin):
+            wanted = piece.to(dtype)
+            found = torch.empty_like(wanted)
+            read_into(descriptor, memory_of(found), segment.offset + first * wanted.element_size(), path)
+            if not torch.equal(found.view(torch.uint8), wanted.view(torch.uint8)):
+                raise _failed(
+                    "`%s` is not the base's tensor in %s" % (segment.name, segment.dtype),
+                    path=path,
+                    tensor=segment.name,
+                )
+
+    def _buffers(self) -> Any:
+        if not hasattr(self._local, "buffers"):
+            self._local.buffers = (bytearray(_PIECE), bytearray(_PIECE))
+        return self._local.buffers
+
+
+def _all_finite(piece: Any, dtype: str) -> bool:
+    import torch
+
+    wanted = torch_dtype(dtype)
+    if not wanted.is_floating_point or "float8" in str(wanted):
+        return True
+    values = torch.frombuffer(piece, dtype=wanted)
+    # A finite sum has only finite terms, and is many times quicker than asking each; a sum may overflow, so ask then.
+    if bool(torch.isfinite(values.sum(dtype=torch.float32))):
+        return True
+    return bool(torch.isfinite(values).all())
+
+
+def write_index(plan: Plan, folder: str, document: Dict[str, Any]) -> Optional[str]:
+    """Write the index, read it back and hold it against the files; returns its digest, or None where there is none."""
+    if plan.index_name is None:
+        return None
+    path = os.path.join(folder, plan.index_name)
+    write_json(path, document)
+    import json
+
+    with open(path, "rb") as stream:
+        data = stream.read()
+    found = json.loads(data.decode("utf-8"))
+    there = {one.name: file.name for file in plan.files for one in read_header(os.path.join(folder, file.name)).tensors}
+    if found["weight_map"] != there:
+        raise _failed("the index of `%s` does not list what its files hold" % folder, path=path)
+    return hashlib.sha256(data).hexdigest()
+
+
+def _failed(message: str, **data: Any) -> KnownError:
+    return KnownError("verification-failed", message, **data)
+
+
+def tally(results: List[Dict[str, Any]]) -> Dict[str, Any]:
+    """The figures of all shards and recomputed operations as one document."""
+    worst = max([result["worst"] for result in results] or [0.0])
+    return {
+        "recomputed": {"tensors": len(results), "rows": sum(result["rows"] for result in results), "worst": worst},
+        "equal": sorted(result["tensor"] for result in results if result["exact"]),
+    }
