@@ -177,7 +177,8 @@ def adapters(model):
             "tokens": (lambda: lora(targets, task, trainable_token_indices={"embed_tokens": [3, 5, 300]}), "0.15", {}),
             "grown": (lambda: lora(targets, task), "0.10", {"rows": VOCABULARY + 8}),
             "grown-saved": (
-                lambda: lora(targets, task, modules_to_save=["embed_tokens", "lm_head"]), "0.10", {"rows": VOCABULARY + 8}
+                lambda: lora(targets, task, modules_to_save=["embed_tokens", "lm_head"]), "0.10",
+                {"rows": VOCABULARY + 8},
             ),
         })  # fmt: skip
     if model == "qwen2":
