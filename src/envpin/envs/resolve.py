@@ -66,6 +66,7 @@ def resolve_pins(
     python: str | None = None,
     exclude_newer: str | None = None,
     constraints: Sequence[str] = (),
+    prefer: Lock | None = None,
     find_links: Sequence[str] = (),
     name: str | None = None,
     listener: Listener = ignore,
@@ -76,8 +77,9 @@ def resolve_pins(
     """Resolve requirements for this machine. The same question gives the same lock again until `refresh`.
 
     `exclude_newer` is an RFC 3339 time: what is not pinned exactly comes from before it. `constraints` bound versions
-    without asking for packages. `find_links` are folders or pages with wheels besides the index. Answers are remembered
-    below `root`, the root of the store.
+    without asking for packages. `prefer` is a lock whose versions are kept wherever the requirements let
+    them. `find_links` are folders or pages with wheels besides the index. Answers are remembered below `root`, the
+    root of the store.
 
     Raises:
         InputError: something is not a requirement.
@@ -86,7 +88,9 @@ def resolve_pins(
     wanted = check_requirements(tuple(requirements))
     bounds = check_requirements(tuple(constraints)) if constraints else ()
     python = python or default_python()
-    question = _question(wanted, bounds, python=python, exclude_newer=exclude_newer, find_links=find_links)
+    question = _question(
+        wanted, bounds, python=python, exclude_newer=exclude_newer, prefer=prefer, find_links=find_links
+    )
     remembered = (default_root() if root is None else root) / "resolutions" / f"{question}.toml"
     name = name or ",".join(wanted)
     if not refresh and remembered.is_file():
@@ -103,6 +107,7 @@ def resolve_pins(
             exclude_newer=exclude_newer,
             always_allow=pinned_names(wanted),
             constraints=bounds,
+            prefer=None if prefer is None else prefer.text,
             find_links=find_links,
             offline=offline,
         )
@@ -174,6 +179,7 @@ def _question(
     *,
     python: str,
     exclude_newer: str | None,
+    prefer: Lock | None,
     find_links: Sequence[str],
 ) -> str:
     from envpin.envs.uv import where_settings
@@ -183,6 +189,7 @@ def _question(
         "constraints": sorted(constraints),
         "python": python,
         "exclude_newer": exclude_newer,
+        **({} if prefer is None else {"prefer": prefer.digest}),
         "find_links": list(find_links),
         "where": where_settings(os.environ),
         "platform": this_platform(),

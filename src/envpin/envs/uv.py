@@ -63,6 +63,7 @@ class Uv:
         exclude_newer: str | None = None,
         always_allow: Iterable[str] = (),
         constraints: Sequence[str] = (),
+        prefer: str | None = None,
         find_links: Sequence[str] = (),
         offline: bool = False,
     ) -> str:
@@ -70,7 +71,8 @@ class Uv:
 
         `portable` resolves for every platform and ignores what only this machine has (find-links, its GPU);
         otherwise the lock is for this platform and `python` alone. `constraints` bound versions without asking for
-        them. `exclude_newer` is an RFC 3339 time; packages in `always_allow` are exempt from it.
+        them. `exclude_newer` is an RFC 3339 time; packages in `always_allow` are exempt from it. `prefer` is the text
+        of a lock whose versions are kept wherever the requirements let them.
 
         Raises:
             ResolutionError, NoInterpreterError, NetworkError, DiskFullError
@@ -85,6 +87,8 @@ class Uv:
                 arguments += ["--exclude-newer-package", f"{name}=false"]
         with tempfile.TemporaryDirectory(prefix="envpin-lock-") as folder:
             target = Path(folder, "pylock.toml")
+            if prefer is not None:
+                target.write_text(prefer, encoding="utf-8")  # uv prefers what the file it is to overwrite holds
             if constraints:
                 bounds = Path(folder, "constraints.txt")
                 bounds.write_text("\n".join(constraints) + "\n", encoding="utf-8")
