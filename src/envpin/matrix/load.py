@@ -1,0 +1,178 @@
+"""Reads `compat_matrix.toml`: parse, convert, check what types cannot say. Every problem is reported at once."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from envpin.errors import InputError
+from envpin.matrix.convert import join, problems_of
+from envpin.matrix.types import SCHEMA, Break, Family, KnownGood, Matrix, Sign
+from envpin.resources import data_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_ID = re.compile(r"[a-z0-9][a-z0-9.+_-]*")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}:\d{2}Z)?")
+_PACKAGE = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+_LOCK_STEM = re.compile(r"[A-Za-z0-9_-]+")
+_TESTS = ("equals", "one_of", "at_least", "at_most", "present", "version_at_least", "version_below")
+
+
+def load_matrix(path: Path | None = None) -> Matrix:
+    """Read the matrix at `path`, or the one that travels with envpin.
+
+    Raises:
+        InputError: the file cannot be read, is not TOML, or breaks the schema; every problem with its path.
+    """
+    source = data_path("compat_matrix.toml") if path is None else path
+    try:
+        text = source.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"`{source}` is not UTF-8: byte {error.start} is wrong", path=source) from error
+    except OSError as error:
+        raise InputError(f"`{source}` cannot be read: {error.strerror}", path=source) from error
+    return parse_matrix(text, source=str(source))
+
+
+def parse_matrix(text: str, *, source: str = "compat_matrix.toml") -> Matrix:
+    """The matrix that `text` holds.
+
+    Raises:
+        InputError: as `load_matrix`.
+    """
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"`{source}` is not TOML: {error}", path=source) from error
+    return convert_matrix(document, source=source)
+
+
+def convert_matrix(document: dict[str, Any], *, source: str) -> Matrix:
+    """The typed matrix of a parsed document.
+
+    Raises:
+        InputError: as `load_matrix`.
+    """
+    try:
+        matrix = msgspec.convert(document, Matrix)
+    except msgspec.ValidationError:
+        raise _broken(source, problems_of(document, Matrix)) from None
+    matrix = msgspec.structs.replace(
+        matrix,
+        families={key: msgspec.structs.replace(family, id=key) for key, family in matrix.families.items()},
+        breaks={key: msgspec.structs.replace(entry, id=key) for key, entry in matrix.breaks.items()},
+    )
+    problems = [*_check(matrix)]
+    if problems:
+        raise _broken(source, problems)
+    return matrix
+
+
+def _broken(source: str, problems: list[str]) -> InputError:
+    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    return InputError(f"`{source}` is not a compatibility matrix: {count}", path=source, problems=problems)
+
+
+def _check(matrix: Matrix) -> Iterator[str]:
+    if matrix.schema != SCHEMA:
+        yield f"schema: this envpin reads {SCHEMA}, not {matrix.schema}"
+    for key, family in matrix.families.items():
+        at = join("families", key)
+        if not _ID.fullmatch(key):
+            yield f"{at}: an id has lower-case letters, digits and . + _ - only"
+        yield from _check_family(family, at, matrix)
+    for key, entry in matrix.breaks.items():
+        yield from _check_break(entry, join("breaks", key))
+    for at_index, relation in enumerate(matrix.relations):
+        at = f"relations[{at_index}]"
+        yield from _check_specifier(relation.versions, f"{at}.versions")
+        yield from _check_specifier(relation.needs, f"{at}.needs")
+
+
+def _check_family(family: Family, at: str, matrix: Matrix) -> Iterator[str]:
+    for package, requirement in family.requires.items():
+        yield from _check_package(package, f"{at}.requires")
+        yield from _check_specifier(requirement.versions, join(f"{at}.requires", package))
+    for index, good in enumerate(family.known_good):
+        yield from _check_known_good(good, f"{at}.known_good[{index}]")
+    if not family.known_good and family.unpinnable is None:
+        yield f"{at}: a family without known_good says why in unpinnable"
+    for index, pattern in enumerate(family.match.names):
+        yield from _check_pattern(pattern, f"{at}.match.names[{index}]")
+    for where in ("require", "support"):
+        for index, sign in enumerate(getattr(family.match, where)):
+            yield from _check_sign(sign, f"{at}.match.{where}[{index}]")
+    for index, name in enumerate(family.breaks):
+        if name not in matrix.breaks:
+            yield f"{at}.breaks[{index}]: there is no break `{name}`"
+
+
+def _check_known_good(good: KnownGood, at: str) -> Iterator[str]:
+    if not re.fullmatch(r"3\.\d+", good.python):
+        yield f"{at}.python: '{good.python}' is not a Python minor version such as 3.11"
+    if not _DATE.fullmatch(good.exclude_newer):
+        yield f"{at}.exclude_newer: '{good.exclude_newer}' is not a date such as 2024-08-01"
+    if good.lock is not None and not _LOCK_STEM.fullmatch(good.lock):
+        yield f"{at}.lock: '{good.lock}' is not a lock name (letters, digits, _ and -)"
+    for package, version in good.packages.items():
+        yield from _check_package(package, f"{at}.packages")
+        yield from _check_version(version, join(f"{at}.packages", package))
+
+
+def _check_break(entry: Break, at: str) -> Iterator[str]:
+    yield from _check_specifier(entry.versions, f"{at}.versions")
+    if entry.symptom is None:
+        if not entry.silent:
+            yield f"{at}.symptom: is missing; a break without one is `silent = true`"
+        return
+    broken = [*_check_pattern(entry.symptom, f"{at}.symptom")]
+    yield from broken
+    if entry.sample is None:
+        yield f"{at}.sample: is missing; a symptom comes with a text that it matches"
+    elif not broken and not re.search(entry.symptom, entry.sample):
+        yield f"{at}.symptom: does not match its own sample"
+
+
+def _check_sign(sign: Sign, at: str) -> Iterator[str]:
+    given = [name for name in _TESTS if getattr(sign, name) is not msgspec.UNSET]
+    if len(given) != 1:
+        yield f"{at}: has {len(given)} tests; exactly one of {', '.join(_TESTS)} is needed"
+    for name in ("version_at_least", "version_below"):
+        if name in given:
+            yield from _check_version(getattr(sign, name), f"{at}.{name}")
+
+
+def _check_package(name: str, at: str) -> Iterator[str]:
+    if not _PACKAGE.fullmatch(name):
+        yield f"{join(at, name)}: is not a normalized package name"
+
+
+def _check_specifier(text: str, at: str) -> Iterator[str]:
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    try:
+        SpecifierSet(text)
+    except InvalidSpecifier:
+        yield f"{at}: '{text}' is not a version specifier"
+
+
+def _check_version(text: str, at: str) -> Iterator[str]:
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        Version(text)
+    except InvalidVersion:
+        yield f"{at}: '{text}' is not a version"
+
+
+def _check_pattern(text: str, at: str) -> Iterator[str]:
+    try:
+        re.compile(text)
+    except re.error as error:
+        yield f"{at}: is not a regular expression: {error}"

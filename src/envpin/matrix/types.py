@@ -1,0 +1,156 @@
+"""The types of `compat_matrix.toml`, schema 1. Frozen, keyword-only; an unknown field is an error, because a typing
+mistake in a hand-edited table must not pass as knowledge. docs/reference/matrix.md explains every field."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+SCHEMA = 1
+
+# What is known about a statement, from hearsay to proof. A grade says what was really run, never what was hoped.
+Grade = Literal["declared", "reported", "static", "import", "load", "train", "merge-verified"]
+GRADES: tuple[Grade, ...] = ("declared", "reported", "static", "import", "load", "train", "merge-verified")
+
+# native: transformers has the architecture; remote-code: the checkpoint brings its own modelling code;
+# other: not a model that transformers loads at all, so nothing can be pinned.
+Kind = Literal["native", "remote-code", "other"]
+
+
+class Sign(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """One condition on a value of config.json. `path` is dotted (`rope_scaling.rope_type`); exactly one test is set.
+
+    `equals` compares as JSON does, with 8 and 8.0 equal. `one_of` is a list of such values. `at_least` and `at_most`
+    are inclusive bounds of a number. `present` asks whether a value that is not null exists. `version_at_least` and
+    `version_below` compare a version string such as `transformers_version`.
+    """
+
+    path: str
+    equals: Any = msgspec.UNSET
+    one_of: tuple[Any, ...] | msgspec.UnsetType = msgspec.UNSET
+    at_least: float | msgspec.UnsetType = msgspec.UNSET
+    at_most: float | msgspec.UnsetType = msgspec.UNSET
+    present: bool | msgspec.UnsetType = msgspec.UNSET
+    version_at_least: str | msgspec.UnsetType = msgspec.UNSET
+    version_below: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class Recognition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """How a family is told from a config and a name.
+
+    A config belongs to the family when its `model_type` is listed (or, without one, its first architecture) and
+    every sign of `require` holds. `support` signs only break ties, and so does `names`: regular expressions, matched
+    anywhere in the lower-cased Hub name or folder name, because anybody may call a folder anything.
+    """
+
+    model_type: tuple[str, ...] = ()
+    architectures: tuple[str, ...] = ()
+    require: tuple[Sign, ...] = ()
+    support: tuple[Sign, ...] = ()
+    names: tuple[str, ...] = ()
+
+
+class Requirement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A version specifier of one package (PEP 440), why it is needed, and what that claim rests on."""
+
+    versions: str
+    reason: str
+    grade: Grade = "declared"
+    source: str | None = None
+
+
+class KnownGood(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Versions that work together. `packages` are pinned exactly; everything else is what existed at `exclude_newer`.
+
+    `lock` is the stem of a file of `lockfiles/` (`llama3-1` for `pylock.llama3-1.toml`), or None where none is kept.
+    `evidence` names entries of the committed results that `matrix verify` wrote.
+    """
+
+    python: str
+    packages: dict[str, str]
+    exclude_newer: str
+    source: str
+    grade: Grade = "declared"
+    lock: str | None = None
+    lock_sha256: str | None = None
+    evidence: tuple[str, ...] = ()
+
+
+class Family(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """One family of models. `id` is its key in the table; the first entry of `known_good` is the recommended one."""
+
+    title: str
+    id: str = ""
+    kind: Kind = "native"
+    match: Recognition = Recognition()
+    requires: dict[str, Requirement] = {}
+    known_good: tuple[KnownGood, ...] = ()
+    breaks: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    unpinnable: str | None = None
+
+    @property
+    def pins(self) -> dict[str, str]:
+        """Package to version, as recommended; empty where nothing can be pinned."""
+        return dict(self.known_good[0].packages) if self.known_good else {}
+
+    @property
+    def python(self) -> str | None:
+        return self.known_good[0].python if self.known_good else None
+
+    @property
+    def exclude_newer(self) -> str | None:
+        """A date (`2024-08-01`) or timestamp; no release younger than it belongs into this family's environment."""
+        return self.known_good[0].exclude_newer if self.known_good else None
+
+    @property
+    def lock(self) -> str | None:
+        """The stem of the committed lock, without `pylock.` and `.toml`."""
+        return self.known_good[0].lock if self.known_good else None
+
+    @property
+    def grade(self) -> Grade | None:
+        """How well the recommended pins are proved."""
+        return self.known_good[0].grade if self.known_good else None
+
+
+class Break(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A release that stopped something from working.
+
+    `versions` is the specifier of the releases that have the fault. `symptom` is a regular expression over an error
+    log and `sample` a text that it matches; a `silent` break has neither, because nothing is printed.
+    """
+
+    package: str
+    versions: str
+    title: str
+    affects: tuple[str, ...]
+    ways_out: tuple[str, ...]
+    source: str
+    id: str = ""
+    silent: bool = False
+    symptom: str | None = None
+    sample: str | None = None
+    grade: Grade = "reported"
+    evidence: tuple[str, ...] = ()
+
+
+class Relation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Versions of `package` in `versions` work only with versions of `other` in `needs`."""
+
+    package: str
+    versions: str
+    other: str
+    needs: str
+    reason: str
+    grade: Grade = "declared"
+    source: str | None = None
+
+
+class Matrix(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    schema: int
+    families: dict[str, Family] = {}
+    breaks: dict[str, Break] = {}
+    relations: tuple[Relation, ...] = ()
