@@ -7,7 +7,6 @@ import errno
 import os
 import secrets
 import shutil
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,7 @@ from envpin.envs.integrity import (
     find_damage,
     matches_record,
     recorded_files,
-    suspicious_files,
+    suspicious_packages,
     unrecorded_files,
 )
 from envpin.envs.local import this_platform
@@ -28,7 +27,7 @@ from envpin.errors import BuildError, DiskFullError, InputError, NetworkError
 from envpin.events import Note
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
     from envpin.envs.identity import EnvironmentSpec
@@ -63,9 +62,9 @@ def build(
     folder = building / f"{key}-{os.getpid()}-{secrets.token_hex(4)}"
     try:
         folder.mkdir()
-        began = time.time()
-        _install(spec, folder, uv=uv, damaged=damaged, listener=listener, offline=offline)
-        wrong = _heal(folder, uv=uv, began=began, refreshed=damaged, listener=listener, offline=offline)
+        _install(spec, folder, uv=uv, listener=listener, offline=offline)
+        suspects = damaged | suspicious_packages(folder)
+        wrong = _heal(folder, suspects, uv=uv, building=building, listener=listener, offline=offline)
         receipt = _receipt(spec, key, folder, uv, wrong)
         _write_durably(folder / FILE_NAME, encode_receipt(receipt))
         if target.exists():
@@ -118,66 +117,74 @@ def describing_faults(root: Path) -> Iterator[None]:
         raise
 
 
-def _install(
-    spec: EnvironmentSpec, folder: Path, *, uv: Uv, damaged: Sequence[str], listener: Listener, offline: bool
-) -> None:
+def _install(spec: EnvironmentSpec, folder: Path, *, uv: Uv, listener: Listener, offline: bool) -> None:
     uv.create(folder, python=spec.python, offline=offline)
-    lock = folder / LOCK_NAME
+    lock, python = folder / LOCK_NAME, python_of(folder)
     lock.write_text(spec.lock.text, encoding="utf-8")
-    python = python_of(folder)
-    if not damaged:
-        try:
-            # What the cache holds needs no network; only a miss does.
-            uv.sync(lock, python=python, offline=True, listener=listener)
-            return
-        except NetworkError:
-            if offline:
-                raise
-    if offline:
-        raise BuildError(
-            f"the installed files of {', '.join(damaged)} are damaged, and nothing may be downloaded",
-            hint="run it again without `--offline`",
-        )
-    uv.sync(lock, python=python, refresh=damaged, listener=listener)
+    try:
+        # What the cache holds needs no network; only a miss does.
+        uv.sync(lock, python=python, offline=True, listener=listener)
+    except NetworkError:
+        if offline:
+            raise
+        uv.sync(lock, python=python, listener=listener)
 
 
-def _damaged_packages(previous: Environment | None) -> tuple[str, ...]:
+def _damaged_packages(previous: Environment | None) -> set[str]:
     """Packages whose installed bytes are damaged: uv's cache may share those bytes by hard links."""
     if previous is None:
-        return ()
+        return set()
     damage = find_damage(previous.path, previous.receipt)
-    return tuple(sorted({one.package for one in damage if one.package is not None}))
+    return {one.package for one in damage if one.package is not None}
 
 
 def _heal(
-    folder: Path, *, uv: Uv, began: float, refreshed: Sequence[str], listener: Listener, offline: bool
+    folder: Path, suspects: set[str], *, uv: Uv, building: Path, listener: Listener, offline: bool
 ) -> dict[str, str]:
-    """Fetch again what came damaged out of uv's cache; the digests of files whose wheel records them wrongly.
+    """Replace what came damaged out of uv's cache; the digests of files whose wheel records them wrongly.
 
-    What was just fetched has the hash of the lock, so where its bytes still differ from its RECORD, the RECORD is wrong
-    (some published wheels are like that), or another wheel wrote over the file.
+    First past the cache, which heals the cache as well; uv does not do that for wheels that lie in a local folder, so
+    what is still not as recorded is installed once more through an empty cache. Those bytes are the locked artifact's
+    own, so where they still differ from RECORD, it is the RECORD that is wrong (some published wheels are like that, or
+    another wheel wrote over the file), and the receipt vouches for the file instead.
 
     Raises:
         BuildError: it cannot be healed offline.
     """
-    suspects = sorted({one.package for one in suspicious_files(folder, built_after=began)} - set(refreshed))
-    if suspects and offline:
+    damaged = _not_as_recorded(folder, suspects)
+    if not damaged:
+        return {}
+    names = sorted(damaged)
+    if offline:
         raise BuildError(
-            f"uv's cache holds damaged files of {', '.join(suspects)}, and nothing may be downloaded",
+            f"uv's cache holds files of {', '.join(names)} that are not what their wheel recorded, and nothing may be "
+            "downloaded",
             hint="run it again without `--offline`",
         )
-    if suspects:
-        listener(Note(message=f"uv's cache may be damaged: fetching {', '.join(suspects)} again", level="warning"))
-        uv.sync(folder / LOCK_NAME, python=python_of(folder), refresh=suspects, reinstall=True, listener=listener)
-    wrong: dict[str, str] = {}
-    for package in {*suspects, *refreshed}:
-        info = dist_infos(folder).get(package)
-        if info is None:
+    listener(Note(message=f"uv's cache may be damaged: fetching {', '.join(names)} again", level="warning"))
+    lock, python = folder / LOCK_NAME, python_of(folder)
+    uv.sync(lock, python=python, refresh=names, reinstall=names, listener=listener)
+    damaged = _not_as_recorded(folder, suspects)
+    if damaged:
+        private = building / f"{folder.name}-cache"
+        try:
+            uv.sync(lock, python=python, reinstall=sorted(damaged), cache=private, listener=listener)
+        finally:
+            shutil.rmtree(private, ignore_errors=True)
+    wrong = _not_as_recorded(folder, suspects)
+    return {file: file_sha256(folder / file) for files in wrong.values() for file in files}
+
+
+def _not_as_recorded(folder: Path, packages: set[str]) -> dict[str, list[str]]:
+    """Per package, the files that exist and are not what RECORD says, relative to the environment."""
+    found: dict[str, list[str]] = {}
+    for package, info in dist_infos(folder).items():
+        if package not in packages:
             continue
         for one in recorded_files(folder, package, info):
             if one.path.is_file() and not matches_record(one):
-                wrong[one.path.relative_to(folder).as_posix()] = file_sha256(one.path)
-    return wrong
+                found.setdefault(package, []).append(one.path.relative_to(folder).as_posix())
+    return found
 
 
 def _receipt(spec: EnvironmentSpec, key: str, folder: Path, uv: Uv, wrong: dict[str, str]) -> Receipt:

@@ -114,33 +114,35 @@ def find_damage(environment: Path, receipt: Receipt, *, workers: int | None = No
     return tuple(sorted(damage, key=lambda one: (one.path, one.kind)))
 
 
-def suspicious_files(environment: Path, *, built_after: float) -> list[RecordedFile]:
-    """Fresh files that cannot be what their wheel holds, judged without reading everything.
+def suspicious_packages(environment: Path) -> set[str]:
+    """Packages of a fresh environment whose files may have been edited in uv's cache, found without reading them all.
 
-    A file that uv links from its cache was written once, when its wheel was unpacked, together with the wheel's other
-    files; one whose size is not the recorded one, or which was modified long after its neighbours, has been edited
-    there, and is then read. `built_after` is the time in seconds at which this build began: what a build writes itself
-    (scripts, RECORD, INSTALLER) is newer and not linked to anything.
+    A file that uv links from its cache was last written when its wheel was unpacked, and `.dist-info` is unpacked last
+    (the wheel specification puts it at the end of the archive). So a file is read only where its size is not the
+    recorded one, or where it is newer than its own `.dist-info`. An edit that restores size and time escapes this;
+    `find_damage` reads everything and does not let it through.
     """
-    suspects: list[RecordedFile] = []
+    suspects: set[str] = set()
     for package, info in dist_infos(environment).items():
-        files: list[tuple[RecordedFile, os.stat_result]] = []
+        unpacked = max((_linked_time(path) for path in info.iterdir()), default=0.0)
         for one in recorded_files(environment, package, info):
-            if one.digest is None:
-                continue
             try:
-                files.append((one, os.stat(one.path)))  # noqa: PTH116  15,000 of them
+                status = os.stat(one.path)  # noqa: PTH116  15,000 of them
             except OSError:
-                suspects.append(one)
-        linked = sorted(status.st_mtime for _, status in files if status.st_mtime < built_after)
-        # Half of a wheel's files were surely left alone: measure from the median, and allow slow unpacking.
-        typical = linked[len(linked) // 2] if linked else built_after
-        for one, status in files:
-            late = status.st_mtime < built_after and status.st_mtime > typical + 120
-            edited = status.st_nlink > 1 and late
-            if (one.size is not None and one.size != status.st_size) or ((late or edited) and not matches_record(one)):
-                suspects.append(one)
+                suspects.add(package)
+                break
+            other_size = one.size is not None and one.size != status.st_size
+            newer = status.st_nlink > 1 and status.st_mtime > unpacked + 1
+            if one.digest is not None and (other_size or newer) and not matches_record(one):
+                suspects.add(package)
+                break
     return suspects
+
+
+def _linked_time(path: Path) -> float:
+    """When a file that is linked from uv's cache was written; what the build itself wrote does not count."""
+    status = path.stat()
+    return status.st_mtime if status.st_nlink > 1 else 0.0
 
 
 def unrecorded_files(environment: Path) -> dict[str, str]:

@@ -121,13 +121,14 @@ class Uv:
         python: Path,
         offline: bool = False,
         refresh: Sequence[str] = (),
-        reinstall: bool = False,
+        reinstall: Sequence[str] = (),
+        cache: Path | None = None,
         listener: Listener = ignore,
     ) -> None:
         """Install exactly what the lock names, hashes enforced, wheels only.
 
-        `refresh` packages are downloaded again, past the cache; with `reinstall` those that are installed already are
-        installed again.
+        `refresh` packages are downloaded again, past the cache; `reinstall` packages are installed even where they are
+        installed already. `cache` is a folder to use in place of the user's cache.
 
         Raises:
             BuildError, NetworkError, DiskFullError
@@ -135,7 +136,11 @@ class Uv:
         arguments = ["pip", "sync", "--preview-features", "pylock", "--require-hashes", "--no-build", "--strict",
                      str(lock), "--python", str(python), *_offline(offline)]  # fmt: skip
         for name in refresh:
-            arguments += ["--refresh-package", name, *(["--reinstall-package", name] if reinstall else [])]
+            arguments += ["--refresh-package", name]
+        for name in reinstall:
+            arguments += ["--reinstall-package", name]
+        if cache is not None:
+            arguments += ["--cache-dir", str(cache)]
         self._run(arguments, what=f"installing `{lock.name}`", on_stderr=_downloads(listener))
 
     def dry_run(self, lock: Path, *, python: Path, platform: str, python_version: str) -> None:
