@@ -8,6 +8,7 @@ ROOT/resolutions/                 locks that literal pins resolved to (see `envs
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from envpin.errors import EnvironmentDamagedError, InputError
 from envpin.events import Note, Step, ignore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from envpin.envs.identity import EnvironmentSpec
@@ -98,10 +99,16 @@ class Store:
         key = self.key(spec)
         title = f"environment {spec.name}"
         if not rebuild and (ready := self._open(key)) is not None:
-            self._touch(ready)
+            self.use(ready)
             listener(Step(key="environment", title=title, state="skipped", detail=f"ready at {ready.path}"))
             return ready
         return self._build(spec, key, listener=listener, offline=offline, rebuild=rebuild)
+
+    def use(self, environment: Environment) -> Environment:
+        """Note that `environment` is in use now, so that `prune` keeps it."""
+        with contextlib.suppress(OSError):  # a read-only store serves as well; it only cannot tell what is unused
+            (environment.path / _USED).touch()
+        return environment
 
     def verify(self, environment: Environment) -> tuple[Damage, ...]:
         """Every file of `environment` that is not as it was installed; reads all of them."""
@@ -129,6 +136,27 @@ class Store:
         broken = (self._environments / key for key in self._keys() if self._open(key) is None)
         return (*leftovers(self._building), *broken)
 
+    def prune(self, environments: Iterable[Environment], leftovers: Iterable[Path]) -> int:
+        """Remove these; the bytes that this frees, not counting files that uv's cache or another environment shares.
+
+        A leftover of a build that is still running is spared.
+        """
+        from envpin.envs.build import remove_leftover, size_of
+
+        freed = 0
+        for environment in environments:
+            freed += size_of(environment.path)
+            self.remove(environment)
+        for path in leftovers:
+            lock = self._locked(path.name.partition("-")[0], ignore, wait=False)
+            try:
+                with lock:
+                    freed += size_of(path)
+                    remove_leftover(path)
+            except _BusyError:
+                continue
+        return freed
+
     def _keys(self) -> Iterator[str]:
         try:
             names = sorted(os.listdir(self._environments))  # noqa: PTH208  names only
@@ -147,12 +175,6 @@ class Store:
         except EnvironmentDamagedError:
             return None
         return Environment(path=path, python=python, key=key, receipt=receipt)
-
-    def _touch(self, environment: Environment) -> None:
-        try:
-            (environment.path / _USED).touch()
-        except OSError:
-            return  # a read-only store serves as well; it only cannot tell what is unused
 
     def _build(
         self, spec: EnvironmentSpec, key: str, *, listener: Listener, offline: bool, rebuild: bool
@@ -182,19 +204,24 @@ class Store:
         listener(Step(key="environment", title=title, state="done", detail=detail))
         return finished
 
-    def _locked(self, key: str, listener: Listener) -> _Lock:
-        return _Lock(self._environments / ".locks" / key, listener)
+    def _locked(self, key: str, listener: Listener, *, wait: bool = True) -> _Lock:
+        return _Lock(self._environments / ".locks" / key, listener, wait=wait)
+
+
+class _BusyError(Exception):
+    """Another process holds the lock, and nobody wanted to wait."""
 
 
 class _Lock:
     """Exclusive, between processes; released by the system when its holder dies, however it dies."""
 
-    def __init__(self, path: Path, listener: Listener) -> None:
+    def __init__(self, path: Path, listener: Listener, *, wait: bool) -> None:
         from filelock import FileLock
 
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(path)
         self._listener = listener
+        self._wait = wait
 
     def __enter__(self) -> None:
         from filelock import Timeout
@@ -202,6 +229,8 @@ class _Lock:
         try:
             self._lock.acquire(timeout=0.2)
         except Timeout:
+            if not self._wait:
+                raise _BusyError from None
             self._listener(Note(message="another process is building this environment; waiting for it"))
             self._lock.acquire()
 
