@@ -20,10 +20,10 @@ from envpin.envs.integrity import (
     suspicious_packages,
     unrecorded_files,
 )
-from envpin.envs.local import this_platform
-from envpin.envs.receipt import FILE_NAME, SCHEMA, Receipt, encode_receipt
+from envpin.envs.local import RECEIPT, this_platform
+from envpin.envs.receipt import SCHEMA, Receipt, encode_receipt
 from envpin.envs.uv import find_uv
-from envpin.errors import BuildError, DiskFullError, InputError, NetworkError
+from envpin.errors import BuildError, DiskFullError, EnvironmentDamagedError, InputError, NetworkError
 from envpin.events import Note
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def build(
         suspects = damaged | suspicious_packages(folder)
         wrong = _heal(folder, suspects, uv=uv, building=building, listener=listener, offline=offline)
         receipt = _receipt(spec, key, folder, uv, wrong)
-        _write_durably(folder / FILE_NAME, encode_receipt(receipt))
+        _write_durably(folder / RECEIPT, encode_receipt(receipt))
         if target.exists():
             discard(target, building)
         folder.rename(target)
@@ -113,7 +113,7 @@ def describing_faults(root: Path) -> Iterator[None]:
     """Turn what the operating system refuses below `root` into errors that say so.
 
     Raises:
-        DiskFullError, InputError
+        DiskFullError, EnvironmentDamagedError, InputError
     """
     try:
         yield
@@ -149,7 +149,10 @@ def _damaged_packages(previous: Environment | None) -> set[str]:
     """Packages whose installed bytes are damaged: uv's cache may share those bytes by hard links."""
     if previous is None:
         return set()
-    damage = find_damage(previous.path, previous.receipt)
+    try:
+        damage = find_damage(previous.path, previous.receipt)
+    except EnvironmentDamagedError:
+        return set()  # without its receipt nothing says what is damaged; what the cache gives is judged by itself
     return {one.package for one in damage if one.package is not None}
 
 

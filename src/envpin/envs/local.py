@@ -6,6 +6,14 @@ import os
 import platform
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+# The name of an environment's receipt. Its presence is the mark that the environment is complete.
+RECEIPT = "envpin-receipt.json"
 
 
 def this_platform() -> dict[str, str]:
@@ -19,6 +27,14 @@ def this_platform() -> dict[str, str]:
     elif sys.platform == "darwin":
         facts["release"] = platform.mac_ver()[0].partition(".")[0]
     return facts
+
+
+def where_settings(source: Mapping[str, str]) -> dict[str, str]:
+    """The settings of `source` that can change what a resolution finds."""
+    names = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_NO_INDEX",
+             "UV_INDEX_STRATEGY", "UV_CONFIG_FILE", "UV_NO_CONFIG", "UV_TORCH_BACKEND", "UV_CUDA_DRIVER_VERSION",
+             "UV_AMD_GPU_ARCHITECTURE")  # fmt: skip
+    return {name: source[name] for name in names if name in source}
 
 
 def default_root() -> Path:

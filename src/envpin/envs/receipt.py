@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from envpin.envs.local import RECEIPT
 from envpin.errors import EnvironmentDamagedError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 SCHEMA = 1
-FILE_NAME = "envpin-receipt.json"
 
 
 class Artifact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -69,7 +69,7 @@ def read_receipt(folder: Path) -> Receipt:
     Raises:
         EnvironmentDamagedError: it cannot be read; the environment does not count.
     """
-    path = folder / FILE_NAME
+    path = folder / RECEIPT
     try:
         receipt = msgspec.json.decode(path.read_bytes(), type=Receipt)
     except (OSError, msgspec.DecodeError) as fault:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from envpin.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _FAMILY = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")
 _OPERATOR = re.compile(r"(===|==|~=|!=|<=|>=|<|>)")
@@ -74,8 +77,7 @@ def parse_reference(text: str) -> Reference:
 def split_pins(text: str) -> tuple[str, ...]:
     """`a>=1,<2,b==3` gives `a>=1,<2` and `b==3`: a piece that starts with an operator continues the one before it.
 
-    Raises:
-        InputError: with every piece that is not a plain requirement.
+    The pieces are checked where they are resolved (`check_requirements`).
     """
     pieces: list[str] = []
     for piece in (raw.strip() for raw in text.split(",")):
@@ -83,10 +85,10 @@ def split_pins(text: str) -> tuple[str, ...]:
             pieces[-1] += f",{piece}"
         elif piece:
             pieces.append(piece)
-    return check_requirements(pieces)
+    return tuple(pieces)
 
 
-def check_requirements(requirements: tuple[str, ...] | list[str]) -> tuple[str, ...]:
+def check_requirements(requirements: Iterable[str]) -> tuple[str, ...]:
     """The requirements in canonical form; nothing but names, extras, version specifiers and markers is let through.
 
     Raises:

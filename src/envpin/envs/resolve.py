@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from envpin.envs.identity import EnvironmentSpec
-from envpin.envs.local import default_root, this_platform
+from envpin.envs.local import default_root, this_platform, where_settings
 from envpin.envs.lock import Lock, parse_lock, read_lock
 from envpin.envs.reference import (
     AdapterReference,
@@ -85,20 +85,20 @@ def resolve_pins(
         InputError: something is not a requirement.
         ResolutionError, NoInterpreterError, NetworkError, DiskFullError
     """
-    wanted = check_requirements(tuple(requirements))
-    bounds = check_requirements(tuple(constraints)) if constraints else ()
     python = python or default_python()
     question = _question(
-        wanted, bounds, python=python, exclude_newer=exclude_newer, prefer=prefer, find_links=find_links
+        requirements, constraints, python=python, exclude_newer=exclude_newer, prefer=prefer, find_links=find_links
     )
     remembered = (default_root() if root is None else root) / "resolutions" / f"{question}.toml"
-    name = name or ",".join(wanted)
+    name = name or ",".join(requirements)
     if not refresh and remembered.is_file():
         return EnvironmentSpec(
             name=name, lock=Lock(text=remembered.read_text(encoding="utf-8"), origin=str(remembered)), python=python
         )
     from envpin.envs.uv import find_uv
 
+    wanted = check_requirements(requirements)
+    bounds = check_requirements(constraints) if constraints else ()
     listener(Step(key="resolve", title=f"resolve {name}"))
     try:
         text = find_uv().compile(
@@ -182,8 +182,6 @@ def _question(
     prefer: Lock | None,
     find_links: Sequence[str],
 ) -> str:
-    from envpin.envs.uv import where_settings
-
     question = {
         "requirements": sorted(requirements),
         "constraints": sorted(constraints),

@@ -12,11 +12,11 @@ import contextlib
 import os
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from envpin.envs.identity import environment_key
-from envpin.envs.local import default_root, this_platform
-from envpin.envs.receipt import FILE_NAME, Receipt, read_receipt
+from envpin.envs.local import RECEIPT, default_root, this_platform
 from envpin.errors import EnvironmentDamagedError, InputError
 from envpin.events import Note, Step, ignore
 
@@ -26,19 +26,30 @@ if TYPE_CHECKING:
 
     from envpin.envs.identity import EnvironmentSpec
     from envpin.envs.integrity import Damage
+    from envpin.envs.receipt import Receipt
     from envpin.events import Listener
 
 _USED = ".envpin-used"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Environment:
     """A finished environment. `python` is its interpreter, `path` its folder."""
 
     path: Path
     python: Path
     key: str
-    receipt: Receipt
+
+    @cached_property
+    def receipt(self) -> Receipt:
+        """What was installed; read when it is first asked for.
+
+        Raises:
+            EnvironmentDamagedError: it cannot be read.
+        """
+        from envpin.envs.receipt import read_receipt
+
+        return read_receipt(self.path)
 
     @property
     def scripts(self) -> Path:
@@ -49,7 +60,7 @@ class Environment:
     def last_used(self) -> float:
         """When it was last asked for, in seconds since the epoch."""
         marker = self.path / _USED
-        return (marker if marker.exists() else self.path / FILE_NAME).stat().st_mtime
+        return (marker if marker.exists() else self.path / RECEIPT).stat().st_mtime
 
 
 class Store:
@@ -118,7 +129,7 @@ class Store:
 
     def list(self) -> tuple[Environment, ...]:
         """Every finished environment, most recently used first."""
-        found = [one for key in self._keys() if (one := self._open(key)) is not None]
+        found = [one for key in self._keys() if (one := self._open(key)) is not None and _is_readable(one)]
         return tuple(sorted(found, key=lambda one: -one.last_used))
 
     def remove(self, environment: Environment) -> None:
@@ -133,7 +144,8 @@ class Store:
         """Folders that killed builds left, and environments without a readable receipt or a working interpreter."""
         from envpin.envs.build import leftovers
 
-        broken = (self._environments / key for key in self._keys() if self._open(key) is None)
+        sound = {one.key for one in self.list()}
+        broken = (self._environments / key for key in self._keys() if key not in sound)
         return (*leftovers(self._building), *broken)
 
     def prune(self, environments: Iterable[Environment], leftovers: Iterable[Path]) -> int:
@@ -168,13 +180,9 @@ class Store:
         path = self._environments / key
         python = path / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
         # The interpreter is a link to the base Python, which may have been uninstalled since.
-        if not python.exists():
+        if not (path / RECEIPT).is_file() or not python.exists():
             return None
-        try:
-            receipt = read_receipt(path)
-        except EnvironmentDamagedError:
-            return None
-        return Environment(path=path, python=python, key=key, receipt=receipt)
+        return Environment(path=path, python=python, key=key)
 
     def _build(
         self, spec: EnvironmentSpec, key: str, *, listener: Listener, offline: bool, rebuild: bool
@@ -185,7 +193,7 @@ class Store:
         began = time.time()
         with describing_faults(self.root), self._locked(key, listener):
             ready = self._open(key)
-            if ready is not None and (not rebuild or (ready.path / FILE_NAME).stat().st_mtime > began):
+            if ready is not None and (not rebuild or (ready.path / RECEIPT).stat().st_mtime > began):
                 # Somebody else built it while we waited.
                 listener(Step(key="environment", title=title, state="done", detail=f"ready at {ready.path}"))
                 return ready
@@ -200,12 +208,20 @@ class Store:
         if finished is None:
             raise EnvironmentDamagedError(f"`{self._environments / key}` vanished while it was built")
         seconds = time.time() - began
-        detail = f"{len(finished.receipt.artifacts)} packages in {seconds:.1f} s"
+        count = len(finished.receipt.artifacts)
+        detail = f"{count} package{'s' if count != 1 else ''} in {seconds:.1f} s"
         listener(Step(key="environment", title=title, state="done", detail=detail))
         return finished
 
     def _locked(self, key: str, listener: Listener, *, wait: bool = True) -> _Lock:
         return _Lock(self._environments / ".locks" / key, listener, wait=wait)
+
+
+def _is_readable(environment: Environment) -> bool:
+    try:
+        return environment.receipt.key == environment.key
+    except EnvironmentDamagedError:
+        return False
 
 
 class _BusyError(Exception):
