@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from envpin.errors import InputError
@@ -20,3 +21,13 @@ def data_path(name: str) -> Path:
         if candidate.exists():
             return candidate
     raise InputError(f"`{name}` is missing from this installation of envpin", path=name, hint="reinstall envpin")
+
+
+def cache_path() -> Path:
+    """Where what can be had again is kept: `$ENVPIN_HOME/cache`, else the platform's cache folder for envpin."""
+    home = os.environ.get("ENVPIN_HOME")
+    if home:
+        return Path(home) / "cache"
+    import platformdirs
+
+    return platformdirs.user_cache_path("envpin", appauthor=False)

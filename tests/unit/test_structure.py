@@ -66,7 +66,7 @@ def test_one_door_for_processes_and_no_heavy_imports(path: Path) -> None:
         if root == "subprocess":
             assert own == "process.py", f"{own} imports subprocess; use envpin.process"
         if root in {"urllib3", "requests", "httpx"}:
-            assert own == "index.py", f"{own} imports {name}; use envpin.index"
+            assert own.startswith("index/"), f"{own} imports {name}; use envpin.index"
 
 
 def test_workers_and_hook_stay_apart() -> None:
