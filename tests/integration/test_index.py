@@ -27,7 +27,7 @@ def client(server: SimpleIndex, cache: Path, *, fresh: float = 0.0, offline: boo
 
 
 def test_releases_are_sorted_dated_and_know_what_was_yanked(server: SimpleIndex, tmp_path: Path) -> None:
-    server.add("pkg-1.10.0-py3-none-any.whl", uploaded="2024-03-02T10:00:00.5Z", **{"requires-python": ">=3.9"})
+    server.add("pkg-1.10.0-py3-none-any.whl", uploaded="2024-03-02T10:00:00.5Z", requires_python=">=3.9")
     server.add("pkg-1.10.0.tar.gz", uploaded="2024-03-02T09:00:00Z")
     server.add("pkg-1.9.0-py3-none-any.whl", uploaded="2023-01-01T00:00:00Z", yanked="it was broken")
     server.add("pkg-2.0.0rc1-py3-none-any.whl")

@@ -43,7 +43,13 @@ class SimpleIndex:
     bytes_sent: int = 0
 
     def add(
-        self, filename: str, data: bytes = b"", *, uploaded: str | None = None, yanked: bool | str = False, **extra: Any
+        self,
+        filename: str,
+        data: bytes = b"",
+        *,
+        uploaded: str | None = None,
+        yanked: bool | str = False,
+        requires_python: str | None = None,
     ) -> None:
         """Publish a file of the package that its name says."""
         name = filename.split("-", maxsplit=1)[0].replace("_", "-").lower()
@@ -53,8 +59,9 @@ class SimpleIndex:
             "hashes": {"sha256": hashlib.sha256(data).hexdigest()},
             "size": len(data),
             "yanked": yanked,
-            **extra,
         }
+        if requires_python is not None:
+            entry["requires-python"] = requires_python
         if uploaded is not None:
             entry["upload-time"] = uploaded
         self.pages.setdefault(name, []).append(entry)
@@ -65,12 +72,8 @@ class SimpleIndex:
         return f"http://127.0.0.1:{self._server.server_address[1]}/simple"
 
     def __enter__(self) -> Self:
-        owner = self
-
-        class Handler(_Handler):
-            index = owner
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        handler = type("Handler", (_Handler,), {"index": self})
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self._thread.start()
