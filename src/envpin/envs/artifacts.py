@@ -77,6 +77,13 @@ def installed_artifacts(environment: Path, lock: Lock) -> tuple[Artifact, ...]:
     return tuple(found)
 
 
+def file_tags(wheel: str) -> frozenset[str]:
+    """The tags in the file name of a wheel, which may come as a URL."""
+    from packaging.utils import parse_wheel_filename
+
+    return frozenset(str(tag) for tag in parse_wheel_filename(unquote(urlsplit(wheel).path.rpartition("/")[2]))[3])
+
+
 def _wheel_of(lock: Lock, name: str, version: str, tags: frozenset[str]) -> PackageWheel | None:
     """The wheel of the lock whose file name has the tags that the installed WHEEL file states.
 
@@ -91,17 +98,11 @@ def _wheel_of(lock: Lock, name: str, version: str, tags: frozenset[str]) -> Pack
         if package.name == name and package.version is not None and package.version == Version(version)
         for wheel in _wheels(package)
     ]
-    return max(wheels, key=lambda wheel: len(tags & _file_tags(wheel)), default=None)
+    return max(wheels, key=lambda wheel: len(tags & file_tags(wheel.filename)), default=None)
 
 
 def _wheels(package: Package) -> tuple[PackageWheel, ...]:
     return tuple(package.wheels or ())
-
-
-def _file_tags(wheel: PackageWheel) -> frozenset[str]:
-    from packaging.utils import parse_wheel_filename
-
-    return frozenset(str(tag) for tag in parse_wheel_filename(unquote(Path(urlsplit(wheel.filename).path).name))[3])
 
 
 def _tags(dist_info: Path) -> frozenset[str]:

@@ -22,7 +22,7 @@ from envpin.envs.integrity import (
 )
 from envpin.envs.local import RECEIPT, this_platform
 from envpin.envs.receipt import SCHEMA, Receipt, encode_receipt
-from envpin.envs.uv import find_uv
+from envpin.envs.uv import find_uv, interpreter_of
 from envpin.errors import BuildError, DiskFullError, EnvironmentDamagedError, InputError, NetworkError
 from envpin.events import Note
 
@@ -74,10 +74,6 @@ def build(
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-
-
-def python_of(folder: Path) -> Path:
-    return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
 def discard(folder: Path, building: Path) -> None:
@@ -133,8 +129,8 @@ def describing_faults(root: Path) -> Iterator[None]:
 
 
 def _install(spec: EnvironmentSpec, folder: Path, *, uv: Uv, listener: Listener, offline: bool) -> None:
-    uv.create(folder, python=spec.python, offline=offline)
-    lock, python = folder / LOCK_NAME, python_of(folder)
+    python = uv.create(folder, python=spec.python, offline=offline)
+    lock = folder / LOCK_NAME
     lock.write_text(spec.lock.text, encoding="utf-8")
     try:
         # What the cache holds needs no network; only a miss does.
@@ -180,7 +176,7 @@ def _heal(
             hint="run it again without `--offline`",
         )
     listener(Note(message=f"uv's cache may be damaged: fetching {', '.join(names)} again", level="warning"))
-    lock, python = folder / LOCK_NAME, python_of(folder)
+    lock, python = folder / LOCK_NAME, interpreter_of(folder)
     uv.sync(lock, python=python, refresh=names, reinstall=names, listener=listener)
     damaged = _not_as_recorded(folder, suspects)
     if damaged:
@@ -212,7 +208,7 @@ def _receipt(spec: EnvironmentSpec, key: str, folder: Path, uv: Uv, wrong: dict[
         name=spec.name,
         created=dt.datetime.now(tz=dt.UTC).isoformat(timespec="seconds"),
         python=spec.python,
-        interpreter=describe_interpreter(python_of(folder)),
+        interpreter=describe_interpreter(interpreter_of(folder)),
         platform=this_platform(),
         lock_sha256=spec.lock.digest,
         uv=uv.version,

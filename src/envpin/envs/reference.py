@@ -112,6 +112,19 @@ def check_requirements(requirements: Iterable[str]) -> tuple[str, ...]:
     return tuple(checked)
 
 
+def pinned_names(requirements: Iterable[str]) -> tuple[str, ...]:
+    """The names that are pinned to one version: a date limit has nothing to decide about them."""
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    found: list[str] = []
+    for text in requirements:
+        requirement = Requirement(text)
+        if any(one.operator in {"==", "==="} and not one.version.endswith(".*") for one in requirement.specifier):
+            found.append(str(canonicalize_name(requirement.name)))
+    return tuple(found)
+
+
 def _is_adapter(path: Path) -> bool:
     try:
         return (path / _MANIFEST).is_file() or (path / "adapter_config.json").is_file()

@@ -17,6 +17,7 @@ from envpin.envs.reference import (
     LockReference,
     check_requirements,
     parse_reference,
+    pinned_names,
 )
 from envpin.errors import InputError, ResolutionError
 from envpin.events import Step, ignore
@@ -95,6 +96,9 @@ def resolve_pins(
         return EnvironmentSpec(
             name=name, lock=Lock(text=remembered.read_text(encoding="utf-8"), origin=str(remembered)), python=python
         )
+    import tomllib
+
+    from envpin.envs.pylock_text import normalized, write_pylock
     from envpin.envs.uv import find_uv
 
     wanted = check_requirements(requirements)
@@ -114,7 +118,7 @@ def resolve_pins(
     except BaseException:
         listener(Step(key="resolve", title=f"resolve {name}", state="failed"))
         raise
-    lock = parse_lock(with_indexes(text), origin=f"the lock of {name}")
+    lock = parse_lock(write_pylock(normalized(tomllib.loads(text))), origin=f"the lock of {name}")
     listener(Step(key="resolve", title=f"resolve {name}", state="done", detail=f"{len(lock.packages)} packages"))
     _remember(remembered, lock.text)
     return EnvironmentSpec(name=name, lock=lock, python=python)
@@ -123,30 +127,6 @@ def resolve_pins(
 def default_python() -> str:
     """The version of the Python that runs envpin, without its patch level."""
     return f"{sys.version_info.major}.{sys.version_info.minor}"
-
-
-def pinned_names(requirements: Sequence[str]) -> tuple[str, ...]:
-    """The names that are pinned to one version: a date limit has nothing to decide about them."""
-    from packaging.requirements import Requirement
-    from packaging.utils import canonicalize_name
-
-    found: list[str] = []
-    for text in requirements:
-        requirement = Requirement(text)
-        if any(one.operator in {"==", "==="} and not one.version.endswith(".*") for one in requirement.specifier):
-            found.append(str(canonicalize_name(requirement.name)))
-    return tuple(found)
-
-
-def with_indexes(text: str) -> str:
-    """Add `packages.index` to packages of PyPI, which uv leaves out; with it, uv finds them in its cache offline."""
-    blocks = text.split("\n[[packages]]\n")
-    for at, block in enumerate(blocks[1:], start=1):
-        if '"https://files.pythonhosted.org/' in block and "\nindex = " not in block:
-            head, version, rest = block.partition("\nversion = ")
-            line, newline, tail = rest.partition("\n")
-            blocks[at] = f'{head}{version}{line}\nindex = "https://pypi.org/simple"{newline}{tail}'
-    return "\n[[packages]]\n".join(blocks)
 
 
 def _of_lock(lock: Lock, *, name: str, python: str | None) -> EnvironmentSpec:

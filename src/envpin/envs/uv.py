@@ -102,17 +102,20 @@ class Uv:
             )
             return target.read_text(encoding="utf-8")
 
-    def create(self, folder: Path, *, python: str, offline: bool = False) -> None:
-        """Create a relocatable virtual environment: its scripts find their interpreter after the folder was renamed.
+    def create(self, folder: Path, *, python: str | None, offline: bool = False) -> Path:
+        """Create a relocatable virtual environment and return its interpreter.
+
+        Its scripts find that interpreter after the folder was renamed. `python` is a version; None means whichever
+        Python uv finds first.
 
         Raises:
             NoInterpreterError, NetworkError, DiskFullError
         """
-        # No `.gitignore`, activation prompt or seed packages matter here; what does is the base interpreter.
-        self._run(
-            ["venv", str(folder), "--python", python, "--relocatable", "--no-project", "--quiet", *_offline(offline)],
-            what=f"creating an environment with Python {python}",
-        )
+        arguments = ["venv", str(folder), "--relocatable", "--no-project", "--quiet", *_offline(offline)]
+        if python is not None:
+            arguments += ["--python", python]
+        self._run(arguments, what=f"creating an environment with Python {python or 'of any version'}")
+        return interpreter_of(folder)
 
     def sync(
         self,
@@ -177,6 +180,11 @@ class Uv:
         if completed.status != 0:
             raise error_of(completed.stderr, what=what)
         return completed
+
+
+def interpreter_of(environment: Path) -> Path:
+    """The interpreter of a virtual environment."""
+    return environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
 @cache
