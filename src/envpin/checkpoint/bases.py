@@ -1,0 +1,179 @@
+"""Where the base of an adapter is. Adapters name it by a Hub id or by a path that was true on another machine."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path, PureWindowsPath
+from typing import TYPE_CHECKING
+
+from envpin.errors import InputError
+
+if TYPE_CHECKING:
+    from envpin.checkpoint.folder import Folder
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?")
+_REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FoundBase:
+    """`id` and `commit` are those of the Hub, where known; `found` says in words where it was found."""
+
+    path: Path
+    id: str | None
+    commit: str | None
+    found: str
+
+
+@dataclass
+class _Search:
+    """Every place looked at, with what was wrong with it."""
+
+    adapter: Path
+    looked: list[str] = field(default_factory=list)
+
+    def folder(self, path: Path, where: str) -> Path | None:
+        try:
+            absolute = Path(os.path.abspath(path))  # noqa: PTH100  resolve() would turn a cache's links into blobs
+            held = {name for name in ("config.json", "model.safetensors", "model.safetensors.index.json",
+                                      "pytorch_model.bin") if (absolute / name).exists()}  # fmt: skip
+            if held and not absolute.samefile(self.adapter):
+                return absolute
+            state = "is the adapter itself" if held else "holds no model" if absolute.is_dir() else "is not there"
+        except (OSError, ValueError) as error:
+            state = f"cannot be read: {getattr(error, 'strerror', None) or error}"
+        line = f"{where}: `{path}` {state}"
+        if line not in self.looked:
+            self.looked.append(line)
+        return None
+
+
+def find_base(
+    adapter: Folder,
+    *,
+    explicit: Path | str | None = None,
+    recorded_path: str | None = None,
+    recorded_id: str | None = None,
+    commit: str | None = None,
+) -> FoundBase:
+    """The folder of the base model.
+
+    Looks at `explicit` (a folder, or an id in the Hub cache) and nowhere else if it is given; else at the recorded
+    path, at `base_model_name_or_path` as a path, for a folder of that name beside the adapter, and in the Hub cache at
+    `commit` (else the revision that the adapter names, else `main`). Nothing is downloaded.
+
+    Raises:
+        InputError: it is in none of these places; `problems` lists each of them.
+    """
+    search = _Search(adapter.path)
+    config = adapter.adapter_config or {}
+    named = config.get("base_model_name_or_path")
+    named = named if isinstance(named, str) and named.strip() and "\0" not in named else None
+    revision = config.get("revision")
+    revision = revision if isinstance(revision, str) and _REVISION.fullmatch(revision) else None
+    hub_id = next((name for name in (recorded_id, named) if name and is_hub_id(name)), None)
+    if explicit is not None:
+        found = _explicit(search, str(explicit), commit, revision)
+    else:
+        found = _by_path(search, recorded_path, named, hub_id, commit)
+        if found is None and hub_id is not None:
+            found = _in_cache(search, hub_id, commit, revision)
+    if found is not None:
+        return found
+    if not search.looked:
+        search.looked.append("the adapter's `base_model_name_or_path` is empty, and nothing else names a base")
+    raise InputError(
+        f"the base model of `{adapter.path}` was not found" + (f" (`{named}`)" if named else ""),
+        path=adapter.path,
+        problems=search.looked,
+        hint=f"envpin check {adapter.path} --base FOLDER",
+    )
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether `name` can be an id of the Hub (`org/name`)."""
+    return bool(_HUB_ID.fullmatch(name)) and ".." not in name
+
+
+def hub_cache() -> Path:
+    """The folder of the Hub cache, by the variables that huggingface_hub honours."""
+    for variable in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        if os.environ.get(variable):
+            return Path(os.environ[variable]).expanduser()
+    if os.environ.get("HF_HOME"):
+        return Path(os.environ["HF_HOME"]).expanduser() / "hub"
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(cache).expanduser() / "huggingface" / "hub"
+
+
+def _explicit(search: _Search, given: str, commit: str | None, revision: str | None) -> FoundBase | None:
+    path = search.folder(Path(given).expanduser(), "given")
+    if path is not None:
+        return _named_by_cache(path, "given")
+    return _in_cache(search, given, commit, revision) if is_hub_id(given) else None
+
+
+def _by_path(
+    search: _Search, recorded: str | None, named: str | None, hub_id: str | None, commit: str | None
+) -> FoundBase | None:
+    if recorded:
+        path = search.folder(Path(recorded), "recorded by the manifest")
+        if path is not None:
+            return _named_by_cache(path, "recorded by the manifest", hub_id, commit)
+    if named is None:
+        return None
+    tries = [(Path(named), "named by the adapter")]
+    if not Path(named).is_absolute():
+        tries += [
+            (search.adapter / named, "named by the adapter, relative to it"),
+            (search.adapter.parent / named, "named by the adapter, relative to its parent"),
+        ]
+    last = PureWindowsPath(named).name if "\\" in named else Path(named).name
+    if last not in {"", ".", ".."}:
+        beside = Path(os.path.abspath(search.adapter)).parent / last  # noqa: PTH100
+        tries.append((beside, "of that name beside the adapter"))
+    for candidate, where in tries:
+        path = search.folder(candidate, where)
+        if path is not None:
+            return _named_by_cache(path, where, hub_id)
+    return None
+
+
+def _in_cache(search: _Search, hub_id: str, commit: str | None, revision: str | None) -> FoundBase | None:
+    """A snapshot of the Hub cache. With a recorded commit no other one will do: its weights may differ."""
+    root = hub_cache() / f"models--{hub_id.replace('/', '--')}"
+    if not root.is_dir():
+        search.looked.append(f"the Hub cache: `{root}` is not there")
+        return None
+    wanted = commit
+    if wanted is None:
+        wanted = revision if revision and _COMMIT.fullmatch(revision) else _read_ref(root, revision or "main")
+    if wanted is None or not _REVISION.fullmatch(wanted):
+        search.looked.append(f"the Hub cache: `{root}` has no revision `{revision or 'main'}`")
+        return None
+    path = search.folder(root / "snapshots" / wanted, "the Hub cache")
+    if path is None:
+        others = sorted(entry.name for entry in (root / "snapshots").glob("*"))[:5]
+        if others:
+            search.looked.append(f"the Hub cache holds other revisions of `{hub_id}`: {', '.join(others)}")
+        return None
+    return FoundBase(path=path, id=hub_id, commit=wanted, found="in the Hub cache")
+
+
+def _read_ref(root: Path, name: str) -> str | None:
+    try:
+        with (root / "refs" / name).open(encoding="ascii") as stream:
+            return stream.read(200).strip()
+    except (OSError, ValueError):
+        return None
+
+
+def _named_by_cache(path: Path, found: str, hub_id: str | None = None, commit: str | None = None) -> FoundBase:
+    """A path inside a Hub cache tells its own id and commit; any other has those that are recorded for it."""
+    if path.parent.name == "snapshots" and path.parent.parent.name.startswith("models--"):
+        own_id = path.parent.parent.name.removeprefix("models--").replace("--", "/", 1)
+        return FoundBase(path=path, id=own_id, commit=path.name, found=found)
+    return FoundBase(path=path, id=hub_id, commit=commit, found=found)

@@ -1,0 +1,153 @@
+"""Which files of a folder hold its weights, and the tensors in them, across shards."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from envpin.checkpoint import strict_json
+from envpin.checkpoint.headers import Fault, Tensor, read_header, recognise_foreign
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+_SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<total>\d{5})\.(?:safetensors|bin)")
+# The order in which transformers looks for weights.
+_MODEL = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+_ADAPTER = ("adapter_model.safetensors", "adapter_model.bin")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """`certain` is false where the files bear no name that transformers knows. `tensors` keep the files' order."""
+
+    files: tuple[str, ...] = ()
+    tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    faults: tuple[Fault, ...] = ()
+    certain: bool = True
+
+
+def adapter_weights(folder: Path, names: frozenset[str]) -> Weights:
+    """The adapter's tensors: one file, as peft writes it."""
+    chosen = next((name for name in _ADAPTER if name in names), None)
+    return Weights() if chosen is None else read_files(folder, [chosen], ())
+
+
+def model_weights(folder: Path, names: frozenset[str]) -> Weights:
+    """The model's tensors: what transformers would load, else shards without their index, else other safetensors."""
+    chosen = next((name for name in _MODEL if name in names), None)
+    if chosen is not None:
+        if not chosen.endswith(".index.json"):
+            return read_files(folder, [chosen], ())
+        return _indexed(folder, chosen, names)
+    shards = sorted(name for name in names if _SHARD.fullmatch(name) and not name.startswith("adapter_model"))
+    if shards:
+        index = f"{_SHARD.fullmatch(shards[0])['stem']}.safetensors.index.json"  # type: ignore[index]
+        fault = Fault("missing-shard", index, "the index of these shards is missing", None, index)
+        return read_files(folder, shards, [fault, *_absent_numbers(shards)])
+    others = sorted(name for name in names if name.endswith(".safetensors") and name not in _ADAPTER)
+    return read_files(folder, others, (), certain=False)
+
+
+def read_files(folder: Path, files: Iterable[str], faults: Iterable[Fault], *, certain: bool = True) -> Weights:
+    """The tensors of these files together. A name that two files hold is a fault, and the first one counts."""
+    names = tuple(files)
+    found: dict[str, Tensor] = {}
+    problems = list(faults)
+    metadata: dict[str, str] = {}
+    for name in names:
+        if not name.endswith(".safetensors"):
+            problems += _pickle_faults(folder / name)
+            continue
+        header = read_header(folder / name)
+        if header.fault is not None:
+            problems.append(header.fault)
+        for tensor in header.tensors:
+            if tensor.name in found:
+                text = f"tensor `{tensor.name[:200]}` stands in {found[tensor.name].file} as well"
+                problems.append(Fault("corrupt-header", name, text))
+            else:
+                found[tensor.name] = tensor
+        metadata.update(header.metadata)
+    return Weights(files=names, tensors=found, metadata=metadata, faults=tuple(problems), certain=certain)
+
+
+def _indexed(folder: Path, index: str, names: frozenset[str]) -> Weights:
+    try:
+        document = strict_json.read_object(folder / index, constants=False)
+    except (strict_json.BadJsonError, OSError) as error:
+        return Weights(files=(index,), faults=(Fault("corrupt-header", index, f"is not an index: {error}"),))
+    wanted, faults = _weight_map(document, index)
+    shards = sorted(set(wanted.values()))
+    absent = [shard for shard in shards if shard not in names]
+    for shard in absent:
+        count = sum(1 for file in wanted.values() if file == shard)
+        faults.append(Fault("missing-shard", shard, f"the index names it for {count} tensors, and it is not there"))
+    weights = read_files(folder, [shard for shard in shards if shard in names], faults)
+    broken = {fault.file for fault in weights.faults}
+    lost = [
+        f"`{name[:200]}`"
+        for name, shard in wanted.items()
+        if shard.endswith(".safetensors") and shard not in broken and name not in weights.tensors
+    ]
+    if not lost:
+        return weights
+    text = f"{len(lost)} tensors of the index are in no shard: {', '.join(lost[:3])}"
+    return Weights(
+        files=weights.files,
+        tensors=weights.tensors,
+        metadata=weights.metadata,
+        faults=(*weights.faults, Fault("missing-shard", index, text)),
+    )
+
+
+def _weight_map(document: dict[str, Any], index: str) -> tuple[dict[str, str], list[Fault]]:
+    """Tensor name to shard, without the entries that name no file of this folder."""
+    entries = document.get("weight_map")
+    if not isinstance(entries, dict):
+        return {}, [Fault("corrupt-header", index, "has no `weight_map`")]
+    good: dict[str, str] = {}
+    bad: dict[str, None] = {}
+    for name, shard in entries.items():
+        if isinstance(shard, str) and _inside(shard):
+            good[name] = shard
+        else:
+            bad[str(shard)[:200]] = None
+    faults = [Fault("corrupt-header", index, f"names `{shard}`, which is no file of this folder") for shard in bad]
+    return good, faults[:20]
+
+
+def _inside(name: str) -> bool:
+    return bool(name) and name not in {".", ".."} and not set(name) & {"/", "\\", "\0", ":"}
+
+
+def _absent_numbers(shards: list[str]) -> list[Fault]:
+    parts = [match for match in map(_SHARD.fullmatch, shards) if match is not None]
+    total = max(int(match["total"]) for match in parts)
+    present = {int(match["number"]) for match in parts}
+    if total > 10_000:
+        return []
+    return [
+        Fault("missing-shard", f"{parts[0]['stem']}-{number:05}-of-{total:05}", "is not there")
+        for number in range(1, total + 1)
+        if number not in present
+    ]
+
+
+def _pickle_faults(path: Path) -> list[Fault]:
+    """What the first bytes of a pickle tell; it is never unpickled."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as stream:
+            start = stream.read(520)
+    except OSError as error:
+        return [Fault("corrupt-header", path.name, f"cannot be read: {error.strerror or error}")]
+    foreign = recognise_foreign(start, path.name, size)
+    if foreign is not None:
+        return [foreign]
+    if not size:
+        return [Fault("truncated-file", path.name, "the file is empty", "0 bytes")]
+    return []

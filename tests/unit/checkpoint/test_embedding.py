@@ -1,0 +1,58 @@
+"""The embedding table, row by row, and what holds for every triple of numbers."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from envpin.checkpoint.embedding import plan_embedding
+
+
+@pytest.mark.parametrize(
+    ("sizes_of", "expected"),
+    [
+        ((32000, 32000, 32000), ("keep", 32000, None)),
+        ((32000, 32001, 32001), ("grow", 32001, "vocab-grown")),
+        ((32000, 32001, None), ("grow", 32001, "vocab-grown")),
+        (
+            (152064, 151665, 151665),
+            ("overlay", 152064, "vocab-shrunk-padded"),
+        ),  # Qwen 2.5 behind a trainer that resized
+        ((32001, 32000, 32005), ("refuse", 32001, "vocab-mismatch")),
+        ((32001, 32000, None), ("refuse", 32001, "vocab-mismatch")),
+        ((152064, None, 151665), ("keep", 152064, None)),
+        ((32000, None, None), ("keep", 32000, None)),
+        ((32000, None, 32001), ("refuse", 32000, "vocab-rows-not-saved")),
+        # the padding trap: 321 tokens, and somebody padded on one side only
+        ((320, 321, 321), ("grow", 321, "vocab-grown")),
+        ((384, 321, 321), ("overlay", 384, "padding-mismatch")),
+        ((320, 384, 321), ("grow", 384, "padding-mismatch")),
+        ((384, 328, 321), ("refuse", 384, "padding-mismatch")),
+    ],
+)
+def test_each_row(sizes_of: tuple[int, int | None, int | None], expected: tuple[str, int, str | None]) -> None:
+    base, adapter, tokens = sizes_of
+    plan = plan_embedding(base_rows=base, adapter_rows=adapter, tokenizer_length=tokens)
+    assert (plan.action, plan.rows, plan.code) == expected
+
+
+sizes = st.integers(min_value=1, max_value=300_000)
+
+
+@given(sizes, sizes | st.none(), sizes | st.none())
+def test_trained_rows_are_never_dropped_and_padding_is_never_invented(
+    base: int, adapter: int | None, tokens: int | None
+) -> None:
+    plan = plan_embedding(base_rows=base, adapter_rows=adapter, tokenizer_length=tokens)
+    assert plan.rows in {base, adapter}
+    if plan.action != "refuse":
+        assert plan.rows == max(base, adapter or 0)
+    assert (plan.code is None) == (plan.action == "keep")
+
+
+@given(sizes, st.integers(min_value=1, max_value=400))
+def test_grown_rows_are_the_adapters_own_however_the_tokenizer_reads(base: int, more: int) -> None:
+    for tokens in (None, base, base + more, base + more + 64):
+        plan = plan_embedding(base_rows=base, adapter_rows=base + more, tokenizer_length=tokens)
+        assert (plan.action, plan.rows) == ("grow", base + more)
