@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from envpin.manifest.closure import MERGE_CLOSURE, REQUIRED, closure_of
 from envpin.manifest.types import Distribution, Manifest, PythonInfo, TorchInfo
-from envpin.replay.closure import MERGE_CLOSURE, REQUIRED, closure_of
 from envpin.replay.verdict import Rebuilt, judge
 
 RECORDED = {

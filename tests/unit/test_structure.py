@@ -16,7 +16,7 @@ LAYERS: dict[str, int] = {
     "matrix": 1, "manifest": 1,
     "envs": 2, "host": 2, "index": 2, "checkpoint": 2,
     "record": 3, "diagnose": 3, "report": 3, "infer": 3, "bisect": 4, "replay": 4,
-    "cli": 5,
+    "demo": 5, "cli": 6,
 }  # fmt: skip
 
 

@@ -8,13 +8,13 @@ import msgspec
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from envpin.replay.closure import IF_RECORDED, MERGE_CLOSURE
+from envpin.manifest.closure import IF_RECORDED, MERGE_CLOSURE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from envpin.manifest.closure import Closure
     from envpin.manifest.types import Manifest
-    from envpin.replay.closure import Closure
 
 Kind = Literal["identical", "explained-drift", "mismatch", "unrecorded"]
 Class = Literal["torch-build", "python-patch", "python-minor", "platform", "dependency", "source", "version", "missing"]

@@ -1,0 +1,81 @@
+"""The environment that a manifest recorded, narrowed to what a merge needs."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING
+
+from envpin.envs.resolve import resolve_pins
+from envpin.errors import InputError, ResolutionError
+from envpin.events import Note, ignore
+from envpin.manifest.closure import closure_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from envpin.envs.identity import EnvironmentSpec
+    from envpin.events import Listener
+    from envpin.manifest.types import Manifest
+
+
+def resolve_recorded(
+    manifest: Manifest,
+    *,
+    name: str,
+    python: str | None = None,
+    listener: Listener = ignore,
+    offline: bool = False,
+    root: Path | None = None,
+) -> EnvironmentSpec:
+    """Resolve the merge closure of `manifest`: recorded versions first, and everything that they pull in held at its
+    recorded version too, where the index still has it.
+
+    Raises:
+        InputError: the manifest lists no torch, transformers or peft.
+        ResolutionError, NoInterpreterError, NetworkError, DiskFullError
+    """
+    closure = closure_of(manifest)
+    if closure.missing:
+        listed = ", ".join(f"`{one}`" for one in closure.missing)
+        raise InputError(f"the manifest of `{name}` does not list {listed}", hint="name an environment yourself")
+    python = python or recorded_python(manifest)
+    latest = _day_after(manifest.run.saved if manifest.run else None)
+
+    def resolve(constraints: tuple[str, ...]) -> EnvironmentSpec:
+        return resolve_pins(
+            closure.requirements,
+            python=python,
+            exclude_newer=latest,
+            constraints=constraints,
+            name=name,
+            listener=listener,
+            offline=offline,
+            root=root,
+        )
+
+    try:
+        return resolve(closure.constraints)
+    except ResolutionError:
+        if not closure.constraints:
+            raise
+    # A companion that only the training machine had (a patched build, a yanked release) must not stop the merge; the
+    # verdict names whatever differs because of it.
+    listener(Note(message="not every recorded dependency can be had from the index; the rest follows the main pins"))
+    return resolve(())
+
+
+def recorded_python(manifest: Manifest) -> str | None:
+    """The recorded Python without its patch level, which any interpreter of that minor release stands in for."""
+    version = manifest.python.version if manifest.python else None
+    return ".".join(version.split(".")[:2]) if version else None
+
+
+def _day_after(saved: str | None) -> str | None:
+    """Nothing newer than the day after the run can have been installed in it. None where the date is unreadable."""
+    try:
+        moment = dt.datetime.fromisoformat(saved) if saved else None
+    except ValueError:
+        return None
+    if moment is None:
+        return None
+    return (moment + dt.timedelta(days=1)).strftime("%Y-%m-%dT00:00:00Z")
