@@ -21,7 +21,11 @@ LAYERS: dict[str, int] = {
 
 
 def modules() -> list[Path]:
-    return [path for path in SOURCE.rglob("*.py") if not {"workers", "hook", "scripts"} & set(path.relative_to(SOURCE).parts)]
+    return [
+        path
+        for path in SOURCE.rglob("*.py")
+        if not {"workers", "hook", "scripts"} & set(path.relative_to(SOURCE).parts)
+    ]
 
 
 def imports(path: Path) -> set[str]:
