@@ -15,6 +15,7 @@ The tree::
     │   ├── NetworkError
     │   ├── DiskFullError
     │   ├── ChildKilledError       a process that envpin started was killed
+    │   ├── TimedOutError          a process that envpin started took longer than it may
     │   └── WorkerBrokenError           a worker broke the protocol
     ├── RefusedError           5   refused for safety
     │   ├── OutputExistsError
@@ -121,7 +122,17 @@ class DiskFullError(InfrastructureError):
 
 
 class ChildKilledError(InfrastructureError):
+    """`signal` is the number of the signal, where one is known."""
+
     kind = "child-killed"
+
+    def __init__(self, message: str, *, hint: str | None = None, signal: int | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.signal = signal
+
+
+class TimedOutError(InfrastructureError):
+    kind = "timed-out"
 
 
 class WorkerBrokenError(InfrastructureError):

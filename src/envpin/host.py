@@ -57,7 +57,7 @@ def call(
         WorkerError: the worker answered with a known error.
         WorkerBrokenError: it ended without an answer; the message ends with the last lines of its log.
         ChildKilledError: a signal ended it.
-        InfrastructureError: it ran past `timeout` seconds.
+        TimedOutError: it ran past `timeout` seconds.
     """
     with tempfile.TemporaryDirectory(prefix="envpin-worker-") as folder:
         request, result = Path(folder, "request.json"), Path(folder, "result.json")

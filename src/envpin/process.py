@@ -15,7 +15,7 @@ import threading
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
-from envpin.errors import ChildKilledError, InfrastructureError, InputError
+from envpin.errors import ChildKilledError, InputError, TimedOutError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -71,7 +71,7 @@ def run(
 
     Raises:
         InputError: the program does not exist or may not be executed.
-        InfrastructureError: it ran past `timeout` and was killed.
+        TimedOutError: it ran past `timeout` and was killed.
     """
     arguments = tuple(str(argument) for argument in argv)
     source = subprocess.PIPE if stdin is not None else subprocess.DEVNULL
@@ -90,7 +90,7 @@ def run(
         status = child.wait(timeout=timeout)
     except subprocess.TimeoutExpired as expired:
         end(child)
-        raise InfrastructureError(f"`{arguments[0]}` did not finish within {timeout:.0f} s") from expired
+        raise TimedOutError(f"`{arguments[0]}` did not finish within {timeout:.0f} s") from expired
     except BaseException:
         end(child)
         raise
@@ -207,7 +207,7 @@ def raise_if_killed(completed: Completed, *, what: str) -> None:
     number = -completed.status
     name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
     hint = "the machine may be out of memory" if name == "SIGKILL" else None
-    raise ChildKilledError(f"{what} was killed by {name}", hint=hint)
+    raise ChildKilledError(f"{what} was killed by {name}", hint=hint, signal=number)
 
 
 def _drain(pipe: IO[bytes] | None, into: list[str], on_line: Callable[[str], None] | None) -> None:

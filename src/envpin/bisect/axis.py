@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -12,15 +12,20 @@ from envpin.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
 
 class Published(Protocol):
     """What this module needs to know of a release (`envpin.index.Release` is one)."""
 
     @property
-    def version(self) -> Any: ...
+    def version(self) -> str: ...
     @property
-    def yanked(self) -> Any: ...
+    def yanked(self) -> bool: ...
+    @property
+    def yanked_reason(self) -> str | None: ...
+    @property
+    def uploaded(self) -> datetime | None: ...
     @property
     def requires_python(self) -> str | None: ...
 
@@ -75,7 +80,7 @@ def make_axis(
     low, high = _version(old), _version(new)
     if low >= high:
         raise UsageError(f"`{old}` is not older than `{new}`")
-    releases = {Version(str(release.version)): release for release in published}
+    releases = {Version(release.version): release for release in published}
     missing = [str(end) for end in (low, high) if end not in releases]
     if missing:
         raise InputError(
@@ -98,13 +103,9 @@ def make_axis(
     return Axis(candidates=tuple(candidates), left_out=left_out)
 
 
-def upload_time(release: Any) -> str | None:
+def upload_time(release: Published) -> str | None:
     """When the release first appeared, as RFC 3339 in UTC; None where the index does not say."""
-    when = getattr(release, "uploaded", None) or getattr(release, "upload_time", None)
-    if when is None:
-        return None
-    text = when.isoformat() if hasattr(when, "isoformat") else str(when)
-    return text.replace("+00:00", "Z")
+    return None if release.uploaded is None else release.uploaded.isoformat().replace("+00:00", "Z")
 
 
 def _version(text: str) -> Version:
@@ -125,8 +126,7 @@ def _reason_to_leave_out(release: Published, version: Version, *, prereleases: b
     if version.is_prerelease and not prereleases:
         return "a pre-release"
     if release.yanked and not yanked:
-        why = release.yanked if isinstance(release.yanked, str) else ""
-        return f"yanked: {why}" if why else "yanked"
+        return f"yanked: {release.yanked_reason}" if release.yanked_reason else "yanked"
     return None
 
 

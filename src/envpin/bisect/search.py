@@ -141,7 +141,7 @@ def decide(problem: Problem, observations: Sequence[Observation]) -> Decision:
     return _without_noise(problem, seen)
 
 
-def plan(problem: Problem, observations: Sequence[Observation], count: int) -> Decision | tuple[Run, ...]:
+def plan(problem: Problem, observations: Sequence[Observation], count: int) -> Conclusion | tuple[Run, ...]:
     """Up to `count` runs worth doing at once: the next one, then the next ones after its likely outcomes.
 
     The first is what `decide` says. The others serve `-j` and prefetching: each is what would come next if the runs

@@ -1,0 +1,261 @@
+"""One search from its first probe to its conclusion: asks `search` what to run, runs it, writes down what happened."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, Any, Self
+
+import msgspec
+
+from envpin import __version__
+from envpin.bisect.history import SCHEMA, Log, VerdictCache, digest
+from envpin.bisect.outcome import ProbeOutcome, as_seen, judge
+from envpin.bisect.search import Conclusion, Observation, Problem, Run, plan
+from envpin.envs.local import this_platform
+from envpin.errors import (
+    BuildError,
+    EnvpinError,
+    NoInterpreterError,
+    RefusedError,
+    ResolutionError,
+)
+from envpin.events import Note, Step, ignore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from envpin.bisect.axis import Axis
+    from envpin.bisect.holding import Holder
+    from envpin.bisect.outcome import Verdict
+    from envpin.bisect.prober import Prober
+    from envpin.bisect.question import Question
+    from envpin.envs.identity import EnvironmentSpec
+    from envpin.envs.store import Environment, Store
+    from envpin.events import Listener
+
+# A run that a noisy answer calls for must really run; a first look may be answered from what is known.
+_MUST_RUN = {"repeat", "edge", "noise"}
+
+
+class Session:
+    """A search in its folder. Everything that it knows is in the log; a new session on the same folder goes on."""
+
+    def __init__(
+        self,
+        question: Question,
+        *,
+        folder: Path,
+        axis: Axis,
+        holder: Holder,
+        prober: Prober,
+        store: Store,
+        cache: VerdictCache | None,
+        jobs: int = 1,
+        prefetch: bool = True,
+        offline: bool = False,
+        listener: Listener = ignore,
+        on_record: Callable[[Mapping[str, Any], Session], None] | None = None,
+        setup: Mapping[str, Any] | None = None,
+    ) -> None:
+        """`setup` is what the search was set up with; it goes into the log, from where a later session takes it."""
+        self.question = question
+        self.folder = folder
+        self.axis = axis
+        self.log = Log(folder / "log.jsonl")
+        self._holder = holder
+        self._prober = prober
+        self._store = store
+        self._cache = cache
+        self._jobs = jobs
+        self._prefetch = prefetch
+        self._offline = offline
+        self._listener = listener
+        self._on_record = on_record
+        self.setup = dict(setup or {})
+        self._index = {version: index for index, version in enumerate(axis.versions)}
+
+    def run(self, problem: Problem) -> Conclusion:
+        """Search to the end. Killed or interrupted, it can be run again and repeats nothing that had finished.
+
+        Raises:
+            InfrastructureError: the machine could not go on; nothing was counted against a release.
+            RefusedError: another process runs this very search.
+        """
+        from filelock import FileLock, Timeout
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as held:
+            raise RefusedError("another process is running this search", hint="envpin bisect status") from held
+        try:
+            return self._run(problem)
+        except EnvpinError as error:
+            with contextlib.suppress(EnvpinError):
+                self.log.append("stopped", kind=error.kind, message=error.message)
+            raise
+        finally:
+            lock.release()
+
+    def observations(self) -> list[Observation]:
+        """What the log says about each point, in the order it was found out."""
+        found = []
+        for record in self.log.records:
+            if record["event"] not in {"probe", "skip"} or record["version"] not in self._index:
+                continue
+            verdict: Verdict = record["verdict"] if record["event"] == "probe" else "untestable"
+            seen = as_seen(verdict, find=self.question.find)
+            found.append(Observation(index=self._index[record["version"]], outcome=seen))
+        return found
+
+    def _run(self, problem: Problem) -> Conclusion:
+        log = self.log
+        if not log.records:
+            log.append("question", schema=SCHEMA, envpin=__version__, question=msgspec.to_builtins(self.question))
+        if log.last("setup") is None:
+            log.append("setup", **self.setup)
+        log.append("start", jobs=self._jobs)
+        for candidate in self.axis.candidates:
+            if candidate.blocked and not any(r["version"] == candidate.version for r in log.all("skip")):
+                self._record("skip", version=candidate.version, reason=candidate.blocked)
+        good = self._environment(self._holder.good())
+        self._prober.prepare(good, listener=self._listener)
+        probe = self._prober.probe_digest(good)
+        end = 0 if self.question.find == "broke" else len(self.axis.candidates) - 1
+        if self._prober.lacks_reference or not any(seen.index == end for seen in self.observations()):
+            # First and alone: other probes are held against what the good end answered.
+            self._finish(self._probe(Run(index=end, purpose="end"), probe))
+        with self._prefetcher() as prefetch, ThreadPoolExecutor(self._jobs) as pool:
+            return self._loop(problem, probe, pool, prefetch)
+
+    def _loop(self, problem: Problem, probe: str, pool: ThreadPoolExecutor, prefetch: _Prefetch) -> Conclusion:
+        running: dict[Future[dict[str, Any]], Run] = {}
+        while True:
+            step = plan(problem, self.observations(), self._jobs + 2)
+            if isinstance(step, Conclusion):
+                if not running:
+                    self._record("conclusion", **msgspec.to_builtins(_plain(step)))
+                    return step
+            else:
+                busy = {run.index for run in running.values()}
+                wanted = [run for run in step if run.index not in busy]
+                for run in wanted[: self._jobs - len(running)]:
+                    self._note_start(run)
+                    running[pool.submit(self._probe, run, probe)] = run
+                prefetch.ask([self.axis.versions[run.index] for run in wanted[self._jobs :]])
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            if any(future.exception() for future in done):
+                done, _ = wait(running)  # what the others have begun is worth keeping
+            for future in sorted(done, key=lambda one: one.exception() is not None):
+                running.pop(future)
+                self._finish(future.result())
+
+    def _probe(self, run: Run, probe: str) -> dict[str, Any]:
+        """Run one probe; returns the fields of its record."""
+        begun = time.monotonic()
+        version = self.axis.versions[run.index]
+        fields: dict[str, Any] = {"version": version, "purpose": run.purpose, "source": "run"}
+        try:
+            spec = self._holder.spec(version)
+        except (ResolutionError, NoInterpreterError) as error:
+            return self._without_environment(fields, "unresolvable", error, begun)
+        fields |= {"lock": spec.lock.digest, "moves": [str(move) for move in self._holder.moves(spec.lock)]}
+        key = digest([spec.lock.digest, spec.python, probe, this_platform()])
+        is_good_end = version == self.question.good
+        known = None if run.purpose in _MUST_RUN or self._cache is None else self._cache.get(key)
+        if known is not None and not (is_good_end and self._prober.lacks_reference):
+            outcome = msgspec.convert(known["outcome"], ProbeOutcome)
+            return self._with_outcome(fields | {"source": "cache"}, outcome, begun)
+        try:
+            environment = self._environment(spec)
+        except BuildError as error:
+            return self._without_environment(fields, "uninstallable", error, begun)
+        fields["environment_seconds"] = round(time.monotonic() - begun, 2)
+        variables = {"ENVPIN_BISECT_PACKAGE": self.question.package, "ENVPIN_BISECT_VERSION": version}
+        outcome = self._prober.run(environment, is_good_end=is_good_end, variables=variables, listener=self._listener)
+        if self._cache is not None and outcome.status != "timed-out":
+            self._cache.put(key, msgspec.to_builtins(outcome))
+        return self._with_outcome(fields | {"environment": str(environment.path)}, outcome, begun)
+
+    def _with_outcome(self, fields: dict[str, Any], outcome: ProbeOutcome, begun: float) -> dict[str, Any]:
+        verdict = judge(outcome, self.question.expect)
+        seconds = round(time.monotonic() - begun, 2)
+        return {**fields, "verdict": verdict, "outcome": msgspec.to_builtins(outcome), "seconds": seconds}
+
+    def _without_environment(
+        self, fields: dict[str, Any], status: str, error: EnvpinError, begun: float
+    ) -> dict[str, Any]:
+        outcome = msgspec.convert({"status": status, "message": error.message}, ProbeOutcome)
+        return self._with_outcome(fields, outcome, begun)
+
+    def _environment(self, spec: EnvironmentSpec) -> Environment:
+        return self._store.ensure(spec, listener=_quieter(self._listener), offline=self._offline)
+
+    def _note_start(self, run: Run) -> None:
+        version = self.axis.versions[run.index]
+        self._listener(Step(key="probe", title=f"probe {self.question.package} {version}", detail=run.purpose))
+
+    def _finish(self, fields: dict[str, Any]) -> None:
+        self._record("probe", **fields)
+
+    def _record(self, event: str, **fields: Any) -> None:
+        record = self.log.append(event, **fields)
+        if self._on_record is not None:
+            self._on_record(record, self)
+
+    def _prefetcher(self) -> _Prefetch:
+        return _Prefetch(self if self._prefetch else None)
+
+    def fetch(self, version: str) -> None:
+        """Build the environment of a release that may be wanted next; what fails is met again in the foreground."""
+        with contextlib.suppress(EnvpinError):
+            self._store.ensure(self._holder.spec(version), offline=self._offline)
+
+
+class _Prefetch:
+    """Builds the environments of both next candidates while a probe runs, one at a time, each at most once."""
+
+    def __init__(self, session: Session | None) -> None:
+        self._session = session
+        self._pool = ThreadPoolExecutor(1)
+        self._asked: set[str] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def ask(self, versions: list[str]) -> None:
+        for version in versions:
+            if self._session is not None and version not in self._asked:
+                self._asked.add(version)
+                self._pool.submit(self._session.fetch, version)
+
+
+def _plain(conclusion: Conclusion) -> dict[str, Any]:
+    return {
+        "kind": conclusion.kind,
+        "low": conclusion.low,
+        "high": conclusion.high,
+        "probability": conclusion.probability,
+        "certain": conclusion.certain,
+        "noisy": conclusion.noisy,
+        "others": [{"low": other.low, "high": other.high, "to": other.to} for other in conclusion.others],
+    }
+
+
+def _quieter(listener: Listener) -> Listener:
+    """The steps of building an environment as progress only: a search has its own lines."""
+
+    def forward(event: object) -> None:
+        if isinstance(event, Note) and event.level == "info":
+            return
+        if not isinstance(event, Step):
+            listener(event)  # type: ignore[arg-type]
+
+    return forward
