@@ -14,7 +14,7 @@ from envpin.errors import InputError
 
 # Raised when probes of the same question may come out differently from before.
 PROBE_VERSION = 1
-ACTIONS = ("load", "forward", "generate", "train", "load-adapter", "merge")
+ACTIONS = ("config", "load", "forward", "generate", "train", "load-adapter", "merge")
 Find = Literal["broke", "fixed"]
 _HASHED_WHOLE = 64 * 1024 * 1024
 
@@ -77,7 +77,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         from packaging.utils import canonicalize_name
 
         needed: tuple[str, ...] = ()
-        if self.probe.action in {"load", "forward", "generate"}:
+        if self.probe.action in {"config", "load", "forward", "generate"}:
             needed = ("torch", "transformers")
         elif self.probe.action in {"train", "load-adapter", "merge"}:
             needed = ("torch", "transformers", "peft")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 takes_child = True
 
 _VERBS = ("log", "replay", "skip", "status")
-_ACTIONS = ("load", "forward", "generate", "train", "load-adapter", "merge")
+_ACTIONS = ("config", "load", "forward", "generate", "train", "load-adapter", "merge")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,10 +53,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
+    if args.package in _VERBS:
+        from envpin.cli import bisect_manage
+
+        return bisect_manage.run(args, console)
     from envpin.cli import bisect_run
 
-    if args.package in _VERBS:
-        return bisect_run.manage(args, console)
-    if args.package is None:
-        return bisect_run.environments(args, console)
     return bisect_run.package(args, console)

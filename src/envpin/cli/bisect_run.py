@@ -40,16 +40,8 @@ def package(args: argparse.Namespace, console: Console) -> int:
         ),
     )
     view.begin(session, problem)
-    conclusion = session.run(problem)
-    return view.finish(session, conclusion, html=Path(args.html) if args.html else None)
-
-
-def environments(args: argparse.Namespace, console: Console) -> int:
-    raise UsageError("not yet")
-
-
-def manage(args: argparse.Namespace, console: Console) -> int:
-    raise UsageError("not yet")
+    session.run(problem)
+    return view.finish(session, html=Path(args.html) if args.html else None)
 
 
 def question_of(args: argparse.Namespace) -> Question:
@@ -102,7 +94,9 @@ def _probe(args: argparse.Namespace, package_name: str) -> ProbeQuestion:
             command=tuple(args.child), contents=contents_digest(files), repeatable=bool(args.repeatable)
         )
     if args.family and (args.adapter or args.base):
-        raise UsageError("`--family` and your own files exclude each other", hint="give `--family`, or `--adapter` and `--base`")
+        raise UsageError(
+            "`--family` and your own files exclude each other", hint="give `--family`, or `--adapter` and `--base`"
+        )
     if not args.family and not args.adapter and not args.base:
         raise UsageError(
             "there is nothing to try: no family, no adapter, no command",

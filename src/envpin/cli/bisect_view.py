@@ -1,38 +1,144 @@
-"""What a search shows while it runs and when it ends."""
+"""What a search shows while it runs and when it ends: a table that grows by one line a probe, then the answer."""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from envpin.bisect import wording
+from envpin.bisect.report import SCHEMA, Report, make_report
+from envpin.bisect.search import Conclusion, decide
+from envpin.events import Note
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from envpin.bisect.question import Question
-    from envpin.bisect.search import Conclusion, Problem
+    from envpin.bisect.search import Problem
     from envpin.bisect.session import Session
     from envpin.cli.console import Console
+    from envpin.events import Event
+
+_HEAD = f"{'':>3}  {'release':14}  {'date':10}  {'verdict':10}  {'seconds':>7}  {'left':>4}  what it said"
+_PURPOSES = {"end": "an end", "edge": "again", "repeat": "again", "sample": "a sample", "noise": "noisy"}
 
 
 class View:
+    """Draws one search. Finished probes are plain lines on stderr, so that they stay; the running one is live."""
+
     def __init__(self, console: Console, question: Question) -> None:
         self._console = console
         self._question = question
-        self.listener = console.listener()
+        self._draw = console.listener()
+        self._problem: Problem | None = None
+        self._rows = 0
+
+    def listener(self, event: Event) -> None:
+        # The table says what other listeners would be told step by step.
+        if isinstance(event, Note) or self._console.interactive:
+            self._draw(event)
 
     def begin(self, session: Session, problem: Problem) -> None:
-        self._console.talk(f"{len(session.axis.candidates)} releases")
-        for version, reason in session.setup["reasons"].items():
-            self._console.talk(f"  {version}: {reason}")
+        """Print the heading, and the probes that an earlier run had finished."""
+        self._problem = problem
+        talk, question, axis = self._console.talk, self._question, session.axis
+        talk(f"{question.package}: {len(axis.candidates)} releases from {question.old} to {question.new}; "
+             f"{question.good} is to be good, {question.bad} bad")  # fmt: skip
+        talk(f"probe: {question.probe.title}; held: {', '.join(question.requirements) or 'nothing'}")
+        heavy = sorted(range(1, problem.size), key=lambda index: -problem.prior[index])[:3]
+        share = sum(problem.prior[1:])
+        told = [index for index in heavy if axis.versions[index] in session.setup.get("reasons", {})]
+        for index in told:
+            if problem.prior[index] / share > 0.1:
+                talk(f"the wheels hint at {axis.versions[index]}: {session.setup['reasons'][axis.versions[index]]}")
+        done = [record for record in session.log.records if record["event"] in {"probe", "skip"}]
+        if done:
+            talk(f"going on with a search that has {len(done)} finished probes: {session.log.path}")
+        talk("")
+        talk(_HEAD)
+        for record in done:
+            self._row(record, session)
 
     def on_record(self, record: Mapping[str, Any], session: Session) -> None:
-        if record["event"] == "probe":
-            self._console.talk(str({k: record.get(k) for k in ("version", "purpose", "verdict", "seconds", "environment_seconds", "source", "moves")}))
-            o = record["outcome"]
-            self._console.talk(f"   {o['status']} {o.get('error_type')} {(o.get('message') or '')[:200]} {o.get('details')}")
+        if record["event"] in {"probe", "skip"}:
+            self._row(record, session)
 
-    def finish(self, session: Session, conclusion: Conclusion, *, html: Path | None) -> int:
-        self._console.talk(str(conclusion))
-        v = session.axis.versions
-        self._console.data(f"{v[conclusion.low]} -> {v[conclusion.high]}")
-        return 0
+    def _row(self, record: Mapping[str, Any], session: Session) -> None:
+        self._rows += 1
+        version = record["version"]
+        date = next((one.uploaded for one in session.axis.candidates if one.version == version), None)
+        outcome = record.get("outcome", {"status": "skipped", "message": record.get("reason")})
+        said = [_PURPOSES.get(record.get("purpose", ""), ""), "known" if record.get("source") == "cache" else ""]
+        if outcome["status"] != "passed":
+            name = outcome.get("error_type")
+            message = " ".join((outcome.get("message") or "").split())
+            said.append(f"{name}: {message}" if name else f"{outcome['status']}: {message}")
+        if record.get("moves"):
+            said.append(f"(moved: {', '.join(record['moves'])})")
+        line = (
+            f"{self._rows:>3}  {version:14}  {(date or '')[:10]:10}  {record.get('verdict', 'skipped'):10}  "
+            f"{record.get('seconds', 0.0):>7.1f}  {self._left(session):>4}  {' '.join(filter(None, said))}"
+        )
+        self._console.talk(line if len(line) <= 200 else line[:199] + "…")
+
+    def _left(self, session: Session) -> str:
+        """How many releases may still be the one, after all that is known now."""
+        if self._problem is None:
+            return ""
+        seen = session.observations()
+        before = max((one.index for one in seen if one.outcome == "before"), default=0)
+        after = min((one.index for one in seen if one.outcome == "after" and one.index > before),
+                    default=self._problem.size - 1)  # fmt: skip
+        return str(after - before)
+
+    def finish(self, session: Session, *, html: Path | None = None) -> int:
+        """Print the answer; write the issue text, the evidence and the page beside the log."""
+        report = make_report(session.log.records, session.axis)
+        if report is None:
+            return 1
+        files = write_files(report, session.folder, html)
+        if self._console.json_mode:
+            self._console.document(SCHEMA, {**document(report), "files": files})
+        else:
+            self._console.talk("")
+            self._console.data(wording.text(report))
+            self._console.talk("")
+            for name, path in files.items():
+                self._console.talk(f"{name:9} {path}")
+        return exit_status(report)
+
+
+def exit_status(report: Report) -> int:
+    return 0 if report.answer in {"named", "range"} else 1
+
+
+def document(report: Report) -> dict[str, Any]:
+    """The body of the `--json` document."""
+    body: dict[str, Any] = msgspec.to_builtins(report)
+    return {"headline": wording.headline(report), **body, "warnings": wording.warnings(report)}
+
+
+def write_files(report: Report, folder: Path, html: Path | None) -> dict[str, str]:
+    """Write what can be taken elsewhere. Returns kind to path."""
+    from envpin.report.bisect_page import render
+
+    issue, evidence = folder / "issue.md", folder / "evidence.json"
+    page = html if html is not None else folder / "report.html"
+    issue.write_text(wording.issue(report), encoding="utf-8")
+    plain = msgspec.to_builtins(wording.evidence(report))
+    evidence.write_text(json.dumps(plain, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    page.write_text(
+        render(document(report), headline=wording.headline(report), issue=wording.issue(report)), encoding="utf-8"
+    )
+    return {"log": str(folder / "log.jsonl"), "issue": str(issue), "evidence": str(evidence), "page": str(page)}
+
+
+def next_step(session: Session, problem: Problem) -> str:
+    """What the search would do next, in words."""
+    step = decide(problem, session.observations())
+    if isinstance(step, Conclusion):
+        return "finished"
+    return f"next: {session.axis.versions[step.index]} ({step.purpose})"

@@ -1,6 +1,6 @@
 """One probe: does this environment do what the action asks? What happened comes back as data, never as a crash.
 
-Request: {"action": load|forward|generate|train|load-adapter|merge|import, "model"?: folder, "adapter"?: folder,
+Request: {"action": config|load|forward|generate|train|load-adapter|merge|import, "model"?: folder, "adapter"?: folder,
 "reference"?: file, "write_reference"?: file, "float32"?: bool, "module"?: name, "seed"?: int}.
 Result: {"status": "passed"|"failed", "error"?: {"type", "message", "traceback", "modules"}, "details": {…}, "seconds"}.
 """

@@ -35,6 +35,15 @@ class NotFiniteError(Exception):
     """An output or a loss is not a number."""
 
 
+def read_config(request: Dict[str, Any], details: Dict[str, Any]) -> None:
+    """Read the config only: what every later step begins with."""
+    import transformers
+
+    details["transformers"] = transformers.__version__
+    config = transformers.AutoConfig.from_pretrained(request["model"], trust_remote_code=False)
+    details["class"] = type(config).__name__
+
+
 def load(request: Dict[str, Any], details: Dict[str, Any]) -> Any:
     """Read the config; load the weights where the folder has some, else make the model with random ones."""
     import transformers
@@ -205,6 +214,7 @@ def _own_dtype(request: Dict[str, Any]) -> Dict[str, Any]:
 
 
 ACTIONS: Dict[str, Callable[[Dict[str, Any], Dict[str, Any]], Any]] = {
+    "config": read_config,
     "load": load,
     "forward": forward,
     "generate": generate,

@@ -1,0 +1,164 @@
+"""`envpin bisect log|replay|skip|status`: what is known about searches, without running a probe (but for `replay`)."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from envpin.bisect.axis import Axis
+from envpin.bisect.history import Log, read_records
+from envpin.bisect.question import Question
+from envpin.bisect.report import make_report
+from envpin.bisect.start import Options, folder_of, open_session
+from envpin.bisect.wording import headline
+from envpin.envs.local import default_root
+from envpin.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from envpin.cli.console import Console
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Run the named verb; what it works on follows it on the command line."""
+    if args.good or args.bad or args.child:
+        raise UsageError(f"`bisect {args.package}` takes no ends and no command", hint="envpin bisect --help")
+    verbs = {"log": _log, "replay": _replay, "skip": _skip, "status": _status}
+    return verbs[args.package](args, console)
+
+
+def _log(args: argparse.Namespace, console: Console) -> int:
+    log = _find(args.rest)
+    if console.json_mode:
+        console.document(1, {"path": str(log.path), "records": log.records})
+    else:
+        console.data(log.path.read_text(encoding="utf-8"))
+    return 0
+
+
+def _status(args: argparse.Namespace, console: Console) -> int:
+    logs = [_find(args.rest)] if args.rest else _logs()
+    found = [_summary(log) for log in logs]
+    if console.json_mode:
+        console.document(1, {"searches": found})
+        return 0
+    if not found:
+        console.talk("no search has been made yet")
+    for one in found:
+        console.data(f"{one['id']}  {one['package']} {one['good']} … {one['bad']}  {one['probe']}")
+        console.data(f"    {one['probes']} probes, {one['state']}")
+    return 0
+
+
+def _skip(args: argparse.Namespace, console: Console) -> int:
+    if not args.rest:
+        raise UsageError("`bisect skip` needs the versions to leave out", hint="envpin bisect skip 4.44.0")
+    log = _find([])
+    setup = log.last("setup")
+    known = set(msgspec.convert(setup["axis"], Axis).versions) if setup else set()
+    unknown = [version for version in args.rest if version not in known]
+    if unknown:
+        raise InputError(
+            f"{', '.join(f'`{version}`' for version in unknown)} is not among the releases of search "
+            f"`{log.path.parent.name}`", hint="envpin bisect status",
+        )  # fmt: skip
+    for version in args.rest:
+        log.append("skip", version=version, reason="left out by the user")
+    console.talk(f"left out of `{log.path.parent.name}`: {', '.join(args.rest)}")
+    return 0
+
+
+def _replay(args: argparse.Namespace, console: Console) -> int:
+    """Take over somebody's log and go on where it ends. Their verdicts count, so their machine is trusted."""
+    from envpin.cli.bisect_view import View
+
+    if len(args.rest) != 1:
+        raise UsageError("`bisect replay` needs one log file", hint="envpin bisect replay log.jsonl")
+    source = Path(args.rest[0])
+    records, _ = read_records(source)
+    if not records:
+        raise InputError(f"`{source}` is empty", path=source)
+    question = _question(records[0], source)
+    target = folder_of(default_root(), question.identity) / "log.jsonl"
+    if not target.exists() or len(read_records(target)[0]) < len(records):
+        if target.exists() and target.samefile(source):
+            raise InputError(f"`{source}` is the log of that search already", path=source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    view = View(console, question)
+    options = Options(
+        jobs=max(1, args.jobs), offline=args.offline, use_cache=not args.no_cache, prefetch=not args.no_prefetch,
+        listener=view.listener, on_record=view.on_record,
+    )  # fmt: skip
+    session, problem = open_session(question, options)
+    view.begin(session, problem)
+    session.run(problem)
+    return view.finish(session, html=Path(args.html) if args.html else None)
+
+
+def _question(record: dict[str, Any], path: Path) -> Question:
+    try:
+        return msgspec.convert(record["question"], Question)
+    except (KeyError, msgspec.ValidationError) as fault:
+        raise InputError(f"`{path}` asks no question that this envpin understands: {fault}", path=path) from fault
+
+
+def _logs() -> list[Log]:
+    """Every log, the one that was written last first. A damaged one does not hide the others."""
+    paths = sorted(folder_of(default_root(), "x").parent.glob("*/log.jsonl"), key=lambda path: -path.stat().st_mtime)
+    found = []
+    for path in paths:
+        try:
+            log = Log(path)
+        except InputError:
+            continue
+        if log.records:
+            found.append(log)
+    return found
+
+
+def _find(words: list[str]) -> Log:
+    """The log whose search is named (the start of its name is enough), else the last one.
+
+    Raises:
+        InputError: there is none, or several.
+    """
+    if not words:
+        logs = _logs()
+        if not logs:
+            raise InputError("no search has been made yet", hint="envpin bisect PACKAGE --good V --bad V …")
+        return logs[0]
+    folder = folder_of(default_root(), "x").parent
+    matches = sorted(folder.glob(f"{words[0]}*/log.jsonl")) if words[0].replace("-", "").isalnum() else []
+    if len(matches) != 1:
+        raise InputError(
+            f"`{words[0]}` names {len(matches) or 'no'} searches" if matches else f"there is no search `{words[0]}`",
+            hint="envpin bisect status",
+        )
+    return Log(matches[0])
+
+
+def _summary(log: Log) -> dict[str, Any]:
+    question = _question(log.records[0], log.path)
+    setup, last = log.last("setup"), log.records[-1]
+    report = make_report(log.records, msgspec.convert(setup["axis"], Axis)) if setup else None
+    if report is not None and last["event"] == "conclusion":
+        state = f"finished: {headline(report)}"
+    elif last["event"] == "stopped":
+        state = f"stopped: {last['message'].splitlines()[0]}"
+    else:
+        state = "unfinished: run the same command again to go on"
+    return {
+        "id": log.path.parent.name,
+        "package": question.package,
+        "good": question.good,
+        "bad": question.bad,
+        "probe": question.probe.title,
+        "probes": len(log.all("probe")),
+        "state": state,
+        "log": str(log.path),
+    }
