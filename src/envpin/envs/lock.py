@@ -79,17 +79,25 @@ def read_lock(path: Path) -> Lock:
     Raises:
         InputError: it cannot be read, its name is not that of a lock, or it holds what envpin does not install.
     """
-    if FILE_NAME.match(path.name) is None:
-        raise InputError(
-            f"`{path.name}` is not the name of a lock: that is `pylock.toml` or `pylock.NAME.toml`, NAME without dots",
-            path=path,
-            hint=f"rename it, for example to `{lock_file_name(path.stem.removeprefix('pylock.'))}`",
-        )
+    check_file_name(path)
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as fault:
         raise InputError(f"`{path}` cannot be read: {_why(fault)}", path=path) from fault
     return parse_lock(text, origin=str(path))
+
+
+def check_file_name(path: Path) -> None:
+    """
+    Raises:
+        InputError: PEP 751 does not allow a lock to be called this.
+    """
+    if FILE_NAME.match(path.name) is None:
+        raise InputError(
+            f"`{path.name}` is not the name of a lock: that is `pylock.toml` or `pylock.NAME.toml`, NAME without dots",
+            path=path,
+            hint=f"call it `{lock_file_name(path.stem.removeprefix('pylock.'))}`",
+        )
 
 
 def parse_lock(text: str, *, origin: str = "the lock") -> Lock:

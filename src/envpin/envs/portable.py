@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from envpin.envs.artifacts import file_tags
 from envpin.envs.lock import Lock, parse_lock
 from envpin.envs.pylock_text import normalized, write_pylock
-from envpin.envs.reference import check_requirements, pinned_names
+from envpin.envs.reference import check_requirements, exact_pins
 from envpin.envs.uv import find_uv
 from envpin.errors import BuildError, EnvironmentSetupError, RefusedError, ResolutionError
 from envpin.events import Step, ignore
@@ -111,7 +111,7 @@ def _lock(request: LockRequest, *, offline: bool, listener: Listener) -> Lock:
         python=request.python,
         portable=True,
         exclude_newer=request.exclude_newer,
-        always_allow=pinned_names(requirements),
+        always_allow=exact_pins(requirements),
         constraints=request.constraints,
         offline=offline,
     )
@@ -130,6 +130,8 @@ def _lock(request: LockRequest, *, offline: bool, listener: Listener) -> Lock:
     tool: dict[str, Any] = {"schema": 1, "name": request.name, "python": request.python, "requirements": requirements}
     if request.constraints:
         tool["constraints"] = request.constraints
+    if request.command:
+        tool["command"] = request.command
     if request.exclude_newer:
         tool["exclude-newer"] = request.exclude_newer
     tool["proven"] = {platform.name: pythons for platform, pythons in proven.items()}

@@ -112,17 +112,18 @@ def check_requirements(requirements: Iterable[str]) -> tuple[str, ...]:
     return tuple(checked)
 
 
-def pinned_names(requirements: Iterable[str]) -> tuple[str, ...]:
-    """The names that are pinned to one version: a date limit has nothing to decide about them."""
+def exact_pins(requirements: Iterable[str]) -> dict[str, str]:
+    """Normalized name to version, of the requirements that let one version through only (`==`, without `.*`)."""
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 
-    found: list[str] = []
+    found: dict[str, str] = {}
     for text in requirements:
         requirement = Requirement(text)
-        if any(one.operator in {"==", "==="} and not one.version.endswith(".*") for one in requirement.specifier):
-            found.append(str(canonicalize_name(requirement.name)))
-    return tuple(found)
+        for one in requirement.specifier:
+            if one.operator == "==" and not one.version.endswith(".*"):
+                found[str(canonicalize_name(requirement.name))] = one.version
+    return found
 
 
 def _is_adapter(path: Path) -> bool:

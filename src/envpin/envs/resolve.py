@@ -16,14 +16,14 @@ from envpin.envs.reference import (
     FamilyReference,
     LockReference,
     check_requirements,
+    exact_pins,
     parse_reference,
-    pinned_names,
 )
-from envpin.errors import InputError, ResolutionError
-from envpin.events import Step, ignore
+from envpin.errors import InputError, NetworkError, ResolutionError
+from envpin.events import Note, Step, ignore
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from envpin.events import Listener
@@ -51,13 +51,19 @@ def resolve(
     match reference:
         case LockReference(path=path):
             return _of_lock(read_lock(path), name=_stem(path), python=python)
-        case FamilyReference():
-            raise InputError(f"`{reference.id}` is not a family of the matrix", hint="envpin matrix list")
+        case FamilyReference(id=family_id):
+            return _of_family(family_id, python=python, listener=listener, offline=offline, refresh=refresh, root=root)
         case AdapterReference():
             raise InputError(f"`{reference.path}` has no manifest", path=reference.path)
         case _:
             return resolve_pins(
-                reference.requirements, python=python, listener=listener, offline=offline, refresh=refresh, root=root
+                reference.requirements,
+                python=python,
+                era=True,
+                listener=listener,
+                offline=offline,
+                refresh=refresh,
+                root=root,
             )
 
 
@@ -66,6 +72,7 @@ def resolve_pins(
     *,
     python: str | None = None,
     exclude_newer: str | None = None,
+    era: bool = False,
     constraints: Sequence[str] = (),
     prefer: Lock | None = None,
     find_links: Sequence[str] = (),
@@ -77,7 +84,8 @@ def resolve_pins(
 ) -> EnvironmentSpec:
     """Resolve requirements for this machine. The same question gives the same lock again until `refresh`.
 
-    `exclude_newer` is an RFC 3339 time: what is not pinned exactly comes from before it. `constraints` bound versions
+    `exclude_newer` is an RFC 3339 time: what is not pinned exactly comes from before it; with `era`, it is some days
+    after the newest exactly pinned release appeared. `constraints` bound versions
     without asking for packages. `prefer` is a lock whose versions are kept wherever the requirements let
     them. `find_links` are folders or pages with wheels besides the index. Answers are remembered below `root`, the
     root of the store.
@@ -88,7 +96,12 @@ def resolve_pins(
     """
     python = python or default_python()
     question = _question(
-        requirements, constraints, python=python, exclude_newer=exclude_newer, prefer=prefer, find_links=find_links
+        requirements,
+        constraints,
+        python=python,
+        exclude_newer=exclude_newer or ("era" if era else None),
+        prefer=prefer,
+        find_links=find_links,
     )
     remembered = (default_root() if root is None else root) / "resolutions" / f"{question}.toml"
     name = name or ",".join(requirements)
@@ -96,37 +109,120 @@ def resolve_pins(
         return EnvironmentSpec(
             name=name, lock=Lock(text=remembered.read_text(encoding="utf-8"), origin=str(remembered)), python=python
         )
+    wanted = check_requirements(requirements)
+    bounds = check_requirements(constraints) if constraints else ()
+    title = f"resolve {name}"
+    listener(Step(key="resolve", title=title))
+
+    def compiled(limit: str | None) -> Lock:
+        return _compile(
+            wanted,
+            bounds,
+            python=python,
+            exclude_newer=limit,
+            prefer=prefer,
+            find_links=find_links,
+            name=name,
+            offline=offline,
+        )
+
+    try:
+        if exclude_newer is None and era:
+            lock = _of_their_time(wanted, compiled, listener=listener, offline=offline)
+        else:
+            lock = compiled(exclude_newer)
+    except BaseException:
+        listener(Step(key="resolve", title=title, state="failed"))
+        raise
+    count = len(lock.packages)
+    listener(Step(key="resolve", title=title, state="done", detail=f"{count} package{'s' if count != 1 else ''}"))
+    if not offline:  # what the cache happened to hold is no answer to keep
+        _remember(remembered, lock.text)
+    return EnvironmentSpec(name=name, lock=lock, python=python)
+
+
+def _of_their_time(
+    wanted: tuple[str, ...], compiled: Callable[[str | None], Lock], *, listener: Listener, offline: bool
+) -> Lock:
+    """The lock as of the pins' own time; as of today where the index knows no time, or nothing fitted then."""
+    from envpin.envs.era import era_limit
+
+    try:
+        limit = era_limit(wanted, offline=offline)
+    except NetworkError:
+        if not offline:
+            raise
+        listener(Note(message="offline: what is not pinned is the newest that uv's cache knows", level="warning"))
+        limit = None
+    try:
+        return compiled(limit)
+    except ResolutionError:
+        if limit is None:
+            raise
+        lock = compiled(None)
+        listener(Note(message=f"nothing from before {limit[:10]} fits all requirements: newer releases are used"))
+        return lock
+
+
+def _compile(
+    wanted: tuple[str, ...],
+    bounds: tuple[str, ...],
+    *,
+    python: str,
+    exclude_newer: str | None,
+    prefer: Lock | None,
+    find_links: Sequence[str],
+    name: str,
+    offline: bool,
+) -> Lock:
     import tomllib
 
     from envpin.envs.pylock_text import normalized, write_pylock
     from envpin.envs.uv import find_uv
 
-    wanted = check_requirements(requirements)
-    bounds = check_requirements(constraints) if constraints else ()
-    listener(Step(key="resolve", title=f"resolve {name}"))
-    try:
-        text = find_uv().compile(
-            wanted,
-            python=python,
-            exclude_newer=exclude_newer,
-            always_allow=pinned_names(wanted),
-            constraints=bounds,
-            prefer=None if prefer is None else prefer.text,
-            find_links=find_links,
-            offline=offline,
-        )
-    except BaseException:
-        listener(Step(key="resolve", title=f"resolve {name}", state="failed"))
-        raise
-    lock = parse_lock(write_pylock(normalized(tomllib.loads(text))), origin=f"the lock of {name}")
-    listener(Step(key="resolve", title=f"resolve {name}", state="done", detail=f"{len(lock.packages)} packages"))
-    _remember(remembered, lock.text)
-    return EnvironmentSpec(name=name, lock=lock, python=python)
+    text = find_uv().compile(
+        wanted,
+        python=python,
+        exclude_newer=exclude_newer,
+        always_allow=exact_pins(wanted),
+        constraints=bounds,
+        prefer=None if prefer is None else prefer.text,
+        find_links=find_links,
+        offline=offline,
+    )
+    return parse_lock(write_pylock(normalized(tomllib.loads(text))), origin=f"the lock of {name}")
 
 
 def default_python() -> str:
     """The version of the Python that runs envpin, without its patch level."""
     return f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def _of_family(
+    family_id: str, *, python: str | None, listener: Listener, offline: bool, refresh: bool, root: Path | None
+) -> EnvironmentSpec:
+    """The family's committed lock; its pins resolved where it has none, or none for the asked Python."""
+    from envpin.envs.family import committed_lock, family_request, find_family
+    from envpin.matrix.load import load_matrix
+
+    family = find_family(family_id, load_matrix())
+    request = family_request(family, python=python)
+    lock = committed_lock(family)
+    if lock is not None:
+        try:
+            return _of_lock(lock, name=family_id, python=request.python)
+        except ResolutionError:
+            listener(Note(message=f"the lock of `{family_id}` is not for Python {python}; resolving its pins"))
+    return resolve_pins(
+        request.requirements,
+        python=request.python,
+        exclude_newer=request.exclude_newer,
+        name=family_id,
+        listener=listener,
+        offline=offline,
+        refresh=refresh,
+        root=root,
+    )
 
 
 def _of_lock(lock: Lock, *, name: str, python: str | None) -> EnvironmentSpec:

@@ -1,0 +1,156 @@
+"""`envpin lock REF`: a PEP 751 lock for every platform that has the wheels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from envpin.cli.env import REF_HELP
+
+if TYPE_CHECKING:
+    import argparse
+
+    from envpin.cli.console import Console
+    from envpin.envs.lock import Lock
+
+takes_child = False
+
+SCHEMA = 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("ref", metavar="REF", help=REF_HELP)
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help="where to write it (default: pylock.NAME.toml here); - for stdout"
+    )
+    parser.add_argument("--python", metavar="X.Y", help="the lowest Python that it is for; where left out, REF decides")
+    parser.add_argument(
+        "--exclude-newer",
+        metavar="DATE",
+        help="what is not pinned exactly comes from before DATE (2024-08-01); where left out, REF decides",
+    )
+    parser.add_argument("--offline", action="store_true", help="use only what uv's cache holds; never the network")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit 1 where FILE is not what would be written"
+    )
+    parser.epilog = (
+        "Wheels only, every one with its hash. The lock promises only the platforms and Pythons for which a dry run "
+        "finds every wheel. Wheels of this machine (UV_FIND_LINKS) and a torch chosen for its GPU (UV_TORCH_BACKEND) "
+        "are left out of account: the lock is for others too."
+    )
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    from envpin.envs.lock_request import lock_request
+    from envpin.envs.portable import portable_lock
+
+    request = lock_request(args.ref, python=args.python, exclude_newer=args.exclude_newer, offline=args.offline)
+    target = _target(args.output, request.name)
+    lock = portable_lock(request, offline=args.offline, listener=console.listener())
+    console.close()
+    if args.check:
+        return _check(lock, target, console)
+    if target is None:
+        if console.json_mode:
+            console.document(SCHEMA, {**_facts(lock), "text": lock.text})
+        else:
+            console.data(lock.text)
+        return 0
+    changed = _write(lock, target)
+    if console.json_mode:
+        console.document(SCHEMA, {**_facts(lock), "path": str(target), "changed": changed})
+    else:
+        console.data(str(target))
+    return 0
+
+
+def _target(output: str | None, name: str) -> Path | None:
+    """Where the lock goes; None for stdout.
+
+    Raises:
+        InputError: the name is not one that a lock may have.
+    """
+    from envpin.envs.lock import check_file_name, lock_file_name
+
+    if output == "-":
+        return None
+    target = Path(output) if output is not None else Path(lock_file_name(name))
+    check_file_name(target)
+    return target
+
+
+def _check(lock: Lock, target: Path | None, console: Console) -> int:
+    """0 where the file on disk installs what the fresh lock installs.
+
+    Raises:
+        InputError: there is no file to compare with.
+    """
+    from envpin.envs.lock import read_lock
+    from envpin.errors import UsageError
+
+    if target is None:
+        raise UsageError("`--check` compares with a file, and stdout is none", hint="give it with `-o FILE`")
+    kept = read_lock(target)
+    same = kept == lock
+    differences = [] if same else _differences(kept, lock)
+    if console.json_mode:
+        console.document(SCHEMA, {**_facts(lock), "path": str(target), "same": same, "differences": differences})
+    else:
+        console.data(f"{'✓' if same else '✗'} {target}: {'up to date' if same else 'not what would be written'}")
+        for line in differences:
+            console.data(f"  {line}")
+    return 0 if same else 1
+
+
+def _differences(kept: Lock, fresh: Lock) -> list[str]:
+    """What changed, package by package; other changes (markers, hashes, platforms) in one line."""
+    before = {package.name: kept.versions_of(package.name) for package in kept.packages}
+    after = {package.name: fresh.versions_of(package.name) for package in fresh.packages}
+    lines = [
+        f"{name}: {', '.join(before.get(name, ())) or 'absent'} → {', '.join(after.get(name, ())) or 'absent'}"
+        for name in sorted({*before, *after})
+        if before.get(name) != after.get(name)
+    ]
+    return lines or ["the same versions, with other artifacts, markers or platforms"]
+
+
+def _write(lock: Lock, target: Path) -> bool:
+    """Write the lock by a rename; whether the file changed.
+
+    Raises:
+        OutputExistsError: something is there that is not a lock.
+        InputError: the folder cannot be written.
+    """
+    import os
+
+    from envpin.envs.lock import read_lock
+    from envpin.errors import InputError, OutputExistsError
+
+    if target.exists():
+        try:
+            if read_lock(target).text == lock.text:
+                return False
+        except InputError as fault:
+            raise OutputExistsError(
+                f"`{target}` exists and is not a lock", hint="move it away, or write elsewhere with `-o FILE`"
+            ) from fault
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        temporary.write_text(lock.text, encoding="utf-8")
+        temporary.replace(target)
+    except OSError as fault:
+        temporary.unlink(missing_ok=True)
+        raise InputError(
+            f"`{target}` cannot be written: {(fault.strerror or str(fault)).lower()}", path=target
+        ) from fault
+    return True
+
+
+def _facts(lock: Lock) -> dict[str, object]:
+    pylock = lock.pylock
+    return {
+        "sha256": lock.digest,
+        "requires_python": str(pylock.requires_python),
+        "environments": [str(marker) for marker in pylock.environments or ()],
+        "packages": {package.name: str(package.version) for package in lock.packages},
+    }
