@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[3]
 PROMISED = set(
     """
 vocab-grown vocab-shrunk-padded vocab-mismatch vocab-rows-not-saved padding-mismatch wrong-base-hidden-size
-wrong-base-layers wrong-base-architecture base-not-found base-changed-since-training rank-mismatch 
+wrong-base-layers wrong-base-architecture base-not-found base-changed-since-training rank-mismatch
 empty-tensors-zero3 unpaired-lora unmatched-adapter-keys extra-adapter-tensors compile-prefix fsdp-prefix
 vlm-key-rename moe-layout tied-head
 adapter-is-noop quantized-base-packed quantized-base-unmergeable quantization-differs lfs-pointer
