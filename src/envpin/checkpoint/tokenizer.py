@@ -109,17 +109,7 @@ def _fast(path: Path, faults: list[Fault]) -> _Vocabulary | None:
     """The vocabulary of a `tokenizer.json`; decoded by msgspec, which skips merges and rules without building them."""
     import msgspec
 
-    class Added(msgspec.Struct):
-        id: int
-        content: str
-
-    class Model(msgspec.Struct):
-        type: str | None = None
-        vocab: msgspec.Raw | None = None
-
-    class Document(msgspec.Struct):
-        model: Model
-        added_tokens: list[Added] = []
+    from envpin.checkpoint.tokenizer_json import Document
 
     try:
         if path.stat().st_size > MAX_BYTES:
