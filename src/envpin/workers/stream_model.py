@@ -148,7 +148,7 @@ def _empty_model(wanted: Any, config: Any) -> Any:
     from accelerate import init_empty_weights
 
     try:
-        with init_empty_weights(include_buffers=False):
+        with _unfilled(), init_empty_weights(include_buffers=False):
             model = wanted(config)
     except Exception as error:  # whatever a model's constructor cannot do without weights, the other engine can
         raise refuse(
@@ -156,6 +156,30 @@ def _empty_model(wanted: Any, config: Any) -> Any:
         ) from error
     model.tie_weights()
     return model.eval()
+
+
+@contextlib.contextmanager
+def _unfilled() -> Iterator[None]:
+    """Random initialisation of empty tensors does nothing: torch would import its compiler for it, which costs seconds
+    and a hundred megabytes."""
+    import torch
+
+    names = ("normal_", "uniform_")
+    kept = {name: getattr(torch.Tensor, name) for name in names}
+
+    def filler(name: str) -> Any:
+        def fill(self: Any, *arguments: Any, **options: Any) -> Any:
+            return self if self.device.type == "meta" else kept[name](self, *arguments, **options)
+
+        return fill
+
+    for name in names:
+        setattr(torch.Tensor, name, filler(name))
+    try:
+        yield
+    finally:
+        for name in names:
+            delattr(torch.Tensor, name)
 
 
 def name_map(model: Any, base: Folder) -> Tuple[Dict[str, Tensor], Dict[str, Fused]]:
@@ -201,8 +225,12 @@ def _take_dtypes(model: Any, names: Dict[str, Tensor], fused: Dict[str, Fused]) 
     floating = [dtype for dtype in stored if dtype.is_floating_point]
     usual = max(set(floating), key=floating.count) if floating else torch.float32
     sources = {**{key: one.sources[0][1] for key, one in fused.items()}, **names}
+    # transformers loads these in float32 from a float16 checkpoint, so peft merges them in float32.
+    precise = set(getattr(model, "_keep_in_fp32_modules", None) or [])
     for name, parameter in model.named_parameters(remove_duplicate=False):
         dtype = torch_dtype(sources[name].dtype) if name in sources else usual
+        if dtype == torch.float16 and precise & set(name.split(".")):
+            dtype = torch.float32
         # A tied key that the checkpoint does not store must not undo the dtype of the one that it does.
         known = name in sources or parameter.dtype == torch.float32
         if known and parameter.is_floating_point() and dtype.is_floating_point:
@@ -314,7 +342,7 @@ def _apply_adapter(inner: Any, folder: str, adapter: Header, watch: _Watch) -> A
 
     if "assign" not in inspect.signature(torch.nn.Module.load_state_dict).parameters:
         raise refuse("torch %s is too old to stream with" % torch.__version__)
-    with _watched(watch):
+    with _unfilled(), _watched(watch):
         try:
             parameters = inspect.signature(peft.PeftModel.from_pretrained).parameters
             if "low_cpu_mem_usage" in parameters:

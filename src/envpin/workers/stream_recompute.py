@@ -103,13 +103,14 @@ class Recomputer:
         stored, written = self._stored(weight), self._located[output.name]
         rows = sample(written.shape[0])
         base = torch.cat([reader.rows(stored, row, row + 1) for row in rows])
-        direction = base.to(self._merger.base_dtype(stored, weight)).double() + float(one.unit.scaling[adapter]) * (
-            b[rows] @ a
-        )
-        exact = direction * (magnitude[rows] / direction.norm(dim=1))[:, None]
+        base = base.to(self._merger.base_dtype(stored, weight)).double()
+        delta = float(one.unit.scaling[adapter]) * (b[rows] @ a)
+        factor = (magnitude[rows] / (base + delta).norm(dim=1))[:, None]
+        exact = factor * (base + delta)
+        size = factor.abs() * (base.abs() + delta.abs())  # what cancels in the sum still carries its rounding
         found = torch.cat([reader.rows(written, row, row + 1) for row in rows])
         compute = self._compute_dtype(one)
-        allowed = bound(exact, found.dtype, compute, 4 * exact.abs(), 16 * exact.abs(), terms=a.shape[0])
+        allowed = bound(exact, found.dtype, compute, 2 * size, 16 * size, terms=a.shape[0])
         return self._judge(output, found, exact, allowed, len(rows))
 
     # peft's layer in float64 -----------------------------------------------------------------------------------------

@@ -25,24 +25,28 @@ class ShardVerifier:
         self._local = threading.local()
 
     def verify(self, file: OutputFile, path: str) -> Dict[str, Any]:
-        """Read a written file once, from the disk rather than from the page cache where the system allows asking.
+        """Read a written, synced file: every byte once for its digest and its equality with the base, then, after the
+        page cache has let go of it where the system allows asking, the header from the disk itself. The rows that are
+        recomputed afterwards come from the disk too.
 
         Raises:
             KnownError: `verification-failed`, naming the tensor and what is wrong with it.
         """
-        self._check_header(file, path)
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         try:
-            if hasattr(os, "posix_fadvise"):
-                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            if os.fstat(descriptor).st_size != file.size:
+                raise _failed("`%s` does not have the planned size" % path, path=path)
             digest = hashlib.sha256(file.header)
             tensors, untouched = {}, 0
             for segment in file.segments:
                 checksum = self._read_segment(segment, descriptor, path, digest)
                 tensors[segment.name] = [checksum, segment.offset, segment.size]
                 untouched += segment.operation is None
+            if hasattr(os, "posix_fadvise"):
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         finally:
             os.close(descriptor)
+        self._check_header(file, path)
         return {
             "file": file.name,
             "sha256": digest.hexdigest(),

@@ -1,0 +1,130 @@
+"""Runs inside one environment, one role per process, and prints one JSON line: wall time after imports, CPU, peak RSS.
+
+python merge_inside.py make BASE ADAPTER SIZE          build a model of about SIZE parameters and a LoRA for it
+python merge_inside.py peft|safe BASE ADAPTER OUT      PEFT: load, merge_and_unload, save_pretrained
+python merge_inside.py stream BASE ADAPTER OUT WORKERS [THREADS]
+python merge_inside.py copy-range BASE OUT
+"""
+
+import importlib.util
+import json
+import os
+import resource
+import sys
+import time
+
+# name -> layers, width, intermediate width, heads, key-value heads, vocabulary
+SIZES = {
+    "0.3": (12, 1024, 2816, 16, 8, 64000),
+    "1.1": (22, 2048, 5632, 32, 4, 32000),
+    "4": (36, 2560, 9728, 32, 8, 151936),
+}
+
+
+def main(role, *arguments):
+    begin = time.perf_counter()
+    timings = {"make": make, "peft": peft_merge, "safe": peft_merge, "stream": stream, "copy-range": copy_range}[role](
+        role, *arguments
+    )
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    print(json.dumps({
+        "role": role, "total": round(time.perf_counter() - begin, 2), "cpu": round(usage.ru_utime + usage.ru_stime, 2),
+        "peak_rss_mb": round(usage.ru_maxrss / 1024), **timings,
+    }))  # fmt: skip
+
+
+def peak():
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def make(_role, base, adapter, size):
+    import peft
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    layers, width, inner, heads, groups, vocabulary = SIZES[size]
+    torch.manual_seed(0)
+    torch.set_default_dtype(torch.bfloat16)
+    config = LlamaConfig(
+        vocab_size=vocabulary, hidden_size=width, intermediate_size=inner, num_hidden_layers=layers,
+        num_attention_heads=heads, num_key_value_heads=groups, torch_dtype="bfloat16", tie_word_embeddings=False,
+    )  # fmt: skip
+    model = LlamaForCausalLM(config)
+    model.save_pretrained(base, max_shard_size="500MB")
+    targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    adapted = peft.get_peft_model(
+        model, peft.LoraConfig(r=16, lora_alpha=32, target_modules=targets, task_type="CAUSAL_LM")
+    )
+    for name, parameter in adapted.named_parameters():
+        if "lora_" in name:
+            parameter.data.normal_(std=0.02)
+    adapted.save_pretrained(adapter)
+    return {"parameters": sum(parameter.numel() for parameter in model.parameters())}
+
+
+def peft_merge(role, base, adapter, out):
+    import peft
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    imported, ready = time.perf_counter(), peak()
+    model = AutoModelForCausalLM.from_pretrained(base, torch_dtype=torch.bfloat16)
+    model = peft.PeftModel.from_pretrained(model, adapter)
+    merged = model.merge_and_unload(safe_merge=role == "safe")
+    merged.save_pretrained(out)
+    return {"wall": round(time.perf_counter() - imported, 2), "imports_rss_mb": ready}
+
+
+class Silent:
+    def __getattr__(self, _name):
+        return lambda *_arguments, **_options: None
+
+
+def stream(_role, base, adapter, out, workers, threads="0"):
+    import torch
+
+    torch_only = peak()
+    import accelerate  # noqa: F401
+    import peft  # noqa: F401
+    import transformers  # noqa: F401
+
+    spec = importlib.util.spec_from_file_location(
+        "envpin_worker", os.path.join(workers, "__init__.py"), submodule_search_locations=[workers]
+    )
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["envpin_worker"] = module
+    spec.loader.exec_module(module)
+    from envpin_worker import stream as engine
+
+    imported, ready = time.perf_counter(), peak()
+    os.makedirs(out, exist_ok=True)
+    result = engine.run({"base": base, "adapter": adapter, "out": out, "threads": int(threads) or None}, Silent())
+    wall = time.perf_counter() - imported
+    with (
+        open(os.path.join(base, "config.json"), "rb") as source,
+        open(os.path.join(out, "config.json"), "wb") as target,
+    ):
+        target.write(source.read())
+    largest = max(size for _, _, size in result["tensors"].values())
+    return {
+        "wall": round(wall, 2), "torch_rss_mb": torch_only, "imports_rss_mb": ready, "largest_mb": round(largest / 2**20),
+        "changed": result["changed"], "calibration": result["verification"]["calibration"],
+        "torch": torch.__version__, "timings": result.get("timings"),
+    }  # fmt: skip
+
+
+def copy_range(_role, base, out):
+    os.makedirs(out, exist_ok=True)
+    begin = time.perf_counter()
+    for name in sorted(os.listdir(base)):
+        with open(os.path.join(base, name), "rb") as source, open(os.path.join(out, name), "wb") as target:
+            left = os.fstat(source.fileno()).st_size
+            while left:
+                left -= os.copy_file_range(source.fileno(), target.fileno(), left)
+            target.flush()
+            os.fsync(target.fileno())
+    return {"wall": round(time.perf_counter() - begin, 2)}
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
