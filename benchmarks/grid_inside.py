@@ -1,7 +1,7 @@
 """Runs inside one environment: makes tiny models and adapters, merges each with peft and with the engine `stream`, and
 compares every tensor bit for bit. Started by grid.py; Python 3.8 syntax, and only what the environment holds.
 
-    python grid_inside.py WORKERS_FOLDER SCRATCH_FOLDER RESULT.json [CELL_PREFIX]
+    python grid_inside.py WORKERS_FOLDER SCRATCH_FOLDER RESULT.json [PIECES/OF/A/CELL | CELL,CELL]
 """
 
 import importlib.util
@@ -382,7 +382,7 @@ def main(workers, scratch, result, prefix=""):
     found = {}
     begin = time.time()
     for name, arguments in cells():
-        if all(piece in name.split("/") for piece in prefix.split("/") if piece):
+        if name in prefix.split(",") or all(piece in name.split("/") for piece in prefix.split("/") if piece):
             torch.set_num_threads(2)
             found[name] = cell(scratch, *arguments)
             if prefix:

@@ -100,16 +100,11 @@ def stream(_role, base, adapter, out, workers, threads="0"):
     os.makedirs(out, exist_ok=True)
     result = engine.run({"base": base, "adapter": adapter, "out": out, "threads": int(threads) or None}, Silent())
     wall = time.perf_counter() - imported
-    with (
-        open(os.path.join(base, "config.json"), "rb") as source,
-        open(os.path.join(out, "config.json"), "wb") as target,
-    ):
-        target.write(source.read())
     largest = max(size for _, _, size in result["tensors"].values())
     return {
-        "wall": round(wall, 2), "torch_rss_mb": torch_only, "imports_rss_mb": ready, "largest_mb": round(largest / 2**20),
-        "changed": result["changed"], "calibration": result["verification"]["calibration"],
-        "torch": torch.__version__, "timings": result.get("timings"),
+        "wall": round(wall, 2), "torch_rss_mb": torch_only, "imports_rss_mb": ready,
+        "largest_mb": round(largest / 2**20), "changed": result["changed"], "torch": torch.__version__,
+        "calibration": result["verification"]["calibration"],
     }  # fmt: skip
 
 

@@ -49,7 +49,11 @@ class Journal:
         self._path = os.path.join(folder, JOURNAL)
         self._digest = plan_digest
         self._stream = open(self._path, "a+b")  # noqa: SIM115 (held, and locked, until `close`)
-        _lock(self._stream, folder)
+        try:
+            _lock(self._stream, folder)
+        except KnownError:
+            self._stream.close()
+            raise
         self.finished: Dict[str, Dict[str, Any]] = self._read() if resume else {}
         if not resume:
             self._stream.truncate(0)
