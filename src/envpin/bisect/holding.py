@@ -36,9 +36,19 @@ class Holder:
     """Resolves the environment of each candidate. Safe to use from several threads."""
 
     def __init__(
-        self, question: Question, *, uploaded: Mapping[str, str], root: Path | None = None, offline: bool = False
+        self,
+        question: Question,
+        *,
+        uploaded: Mapping[str, str],
+        base: Lock | None = None,
+        root: Path | None = None,
+        offline: bool = False,
     ) -> None:
-        """`uploaded` maps a candidate's version to its upload time, and `package==version` to that of a held pin."""
+        """`uploaded` maps a candidate's version to its upload time, and `package==version` to that of a held pin.
+
+        `base` is the lock whose versions the good end keeps; left out, the good end is resolved from its pins alone.
+        """
+        self._base = base
         self._question = question
         self._uploaded = uploaded
         self._root = root
@@ -52,7 +62,7 @@ class Holder:
             ResolutionError, NoInterpreterError, NetworkError, DiskFullError
         """
         if self._good is None:
-            self._good = self._resolve(self._question.good, None)
+            self._good = self._resolve(self._question.good, self._base)
         return self._good
 
     def spec(self, version: str) -> EnvironmentSpec:
@@ -79,6 +89,8 @@ class Holder:
 
     def _cutoff(self, version: str) -> str | None:
         """No older than the good end, the candidate and every held pin; None where the index does not say when."""
+        if self._base is not None:
+            return None  # the versions to prefer are all given
         times = [self._uploaded.get(self._question.good), self._uploaded.get(version)]
         if None in times:
             return None

@@ -22,7 +22,7 @@ SCHEMA = 1
 
 class FileChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A file of the package that differs between the last release of the old state and the first of the new one.
-    `touches` says that the failure's traceback passes through it."""
+    `touches` says that the failure's traceback passes through it, or that it is the family's own code."""
 
     path: str
     kind: str
@@ -112,7 +112,7 @@ def make_report(records: Sequence[Mapping[str, Any]], axis: Axis) -> Report | No
         traceback=failing.text if failing else "",
         same_failure=failing is None or last is None or failing.signature == last.signature,
         moved=_moved(probes, before, after),
-        changed_files=_changed_files(probes, question, before, after, failing) if found else (),
+        changed_files=_changed_files(probes, question, before, after, _relevant(records, failing)) if found else (),
         others=tuple(
             f"{versions[other['low']]} → {versions[other['high']]}"
             f" ({'good' if (other['to'] == 'before') == broke else 'bad'} from there)"
@@ -185,10 +185,18 @@ def _reason(records: Sequence[Mapping[str, Any]], version: str) -> str | None:
     return setup["reasons"].get(version) if setup else None
 
 
+def _relevant(records: Sequence[Mapping[str, Any]], failing: ProbeOutcome | None) -> tuple[str, ...]:
+    """The files that the failure's traceback passes through, and the folder of the family's own code."""
+    setup = next((record for record in records if record["event"] == "setup"), {})
+    model_type = setup.get("model_type")
+    own = (f"transformers/models/{model_type}/",) if model_type else ()
+    return (*(failing.modules if failing else ()), *own)
+
+
 def _changed_files(
-    probes: Sequence[Mapping[str, Any]], question: Question, before: str, after: str, failing: ProbeOutcome | None
+    probes: Sequence[Mapping[str, Any]], question: Question, before: str, after: str, relevant: tuple[str, ...]
 ) -> tuple[FileChange, ...]:
-    """Compare the package's installed files on both sides; those that the traceback passes through come first."""
+    """Compare the package's installed files on both sides; the relevant ones (a file, or a folder) come first."""
     folders = [
         next(
             (record["environment"] for record in probes if record["version"] == version and "environment" in record), ""
@@ -198,13 +206,12 @@ def _changed_files(
     old, new = (_recorded(Path(folder), question.package) for folder in folders)
     if not old or not new:
         return ()
-    touched = set(failing.modules) if failing else set()
     changes = []
     for path in sorted({*old, *new}):
         if old.get(path, ("",))[0] == new.get(path, ("",))[0] or not path.endswith((".py", ".pyi", ".json")):
             continue
         kind = "changed" if path in old and path in new else "added" if path in new else "removed"
-        touches = path in touched
+        touches = any(path == one or (one.endswith("/") and path.startswith(one)) for one in relevant)
         added, removed = _line_counts(old.get(path), new.get(path)) if touches else (0, 0)
         changes.append(FileChange(path=path, kind=kind, added=added, removed=removed, touches=touches))
     return tuple(sorted(changes, key=lambda change: (not change.touches, change.path)))

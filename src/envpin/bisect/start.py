@@ -27,10 +27,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from envpin.bisect.question import Question
+    from envpin.envs.lock import Lock
     from envpin.events import Listener
     from envpin.index import Index, Release
 
-_CLEARLY_CHEAPER = 2.5
+# What building an environment costs beside running a probe in one that is there.
+_TO_BUILD = 1.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +49,10 @@ class Options:
     root: Path | None = field(default=None)
 
 
-def open_session(question: Question, options: Options) -> tuple[Session, Problem]:
+def open_session(question: Question, options: Options, *, base: Lock | None = None) -> tuple[Session, Problem]:
     """The session of `question`, new or continued, and the problem that it searches.
+
+    `base` is a lock that everything but the package under test is held at.
 
     Raises:
         UsageError, InputError: the ends make no sense or do not exist.
@@ -71,7 +75,7 @@ def open_session(question: Question, options: Options) -> tuple[Session, Problem
         question,
         folder=folder,
         axis=axis,
-        holder=Holder(question, uploaded=setup["uploaded"], root=options.root, offline=options.offline),
+        holder=Holder(question, uploaded=setup["uploaded"], base=base, root=options.root, offline=options.offline),
         prober=Prober(question.probe, folder / "probe", timeout=question.timeout),
         store=store,
         cache=VerdictCache(store.root / "bisect" / "verdicts") if options.use_cache else None,
@@ -80,7 +84,7 @@ def open_session(question: Question, options: Options) -> tuple[Session, Problem
         offline=options.offline,
         listener=options.listener,
         on_record=options.on_record,
-        setup={name: setup[name] for name in ("axis", "weights", "costs", "uploaded", "reasons")},
+        setup={name: setup[name] for name in ("axis", "weights", "costs", "uploaded", "reasons", "model_type")},
     )
     return session, problem
 
@@ -106,12 +110,14 @@ def _set_up(question: Question, store: Store, options: Options) -> dict[str, Any
     uploaded = {candidate.version: candidate.uploaded for candidate in axis.candidates if candidate.uploaded}
     uploaded |= _held_dates(question, index)
     known = {release.version: release for release in published}
-    made = _guess(question, axis, known, index, options) if options.use_prior else flat(axis)
+    subject = _subject(question, index)
+    made = _guess(subject, axis, known, index, options) if options.use_prior else flat(axis)
     return {
         "axis": msgspec.to_builtins(axis),
         "weights": list(made.weights),
         "costs": _costs(question, axis, store),
         "uploaded": uploaded,
+        "model_type": subject.model_type,
         "reasons": {axis.versions[at]: reason for at, reason in made.reasons.items()},
     }
 
@@ -123,35 +129,45 @@ def flat(axis: Axis) -> Guess:
 
 def _held_dates(question: Question, index: Index) -> dict[str, str]:
     """When the exactly pinned packages appeared, as far as the index knows them."""
-    from packaging.requirements import Requirement
-
     found: dict[str, str] = {}
-    for text in question.held:
-        requirement = Requirement(text)
-        pins = [one.version for one in requirement.specifier if one.operator == "=="]
-        if not pins:
-            continue
+    for name, pin in _exact_pins(question.held).items():
         with contextlib.suppress(InputError):
-            for release in index.releases(requirement.name):
+            for release in index.releases(name):
                 when = upload_time(release)
-                if release.version == pins[0] and when is not None:
-                    found[f"{requirement.name}=={release.version}"] = when
+                if release.version == pin and when is not None:
+                    found[f"{name}=={pin}"] = when
     return found
 
 
 def _costs(question: Question, axis: Axis, store: Store) -> list[float]:
     """A release whose environment is built already is cheaper to probe than one that must be built."""
-    ready = {
-        artifact.version
-        for environment in store.list()
-        if (artifact := environment.receipt.artifact(question.package)) is not None
-    }
-    return [1.0 if version in ready else _CLEARLY_CHEAPER for version in axis.versions]
+    held = _exact_pins(question.held)
+    ready = set()
+    for environment in store.list():
+        receipt = environment.receipt
+        versions = {name: artifact.version for name in held if (artifact := receipt.artifact(name)) is not None}
+        own = receipt.artifact(question.package)
+        if own is not None and all(versions.get(name, "").startswith(pin) for name, pin in held.items()):
+            ready.add(own.version)
+    return [1.0 if version in ready else _TO_BUILD for version in axis.versions]
 
 
-def _guess(question: Question, axis: Axis, known: Mapping[str, Release], index: Index, options: Options) -> Guess:
+def _exact_pins(requirements: Sequence[str]) -> dict[str, str]:
+    """Normalized name to version, for what is pinned exactly."""
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    found = {}
+    for text in requirements:
+        requirement = Requirement(text)
+        for one in requirement.specifier:
+            if one.operator == "==" and not one.version.endswith(".*"):
+                found[str(canonicalize_name(requirement.name))] = one.version
+    return found
+
+
+def _guess(subject: Subject, axis: Axis, known: Mapping[str, Release], index: Index, options: Options) -> Guess:
     """Read the wheels of every candidate. What cannot be read has no weight; no network has its say later."""
-    subject = _subject(question, index)
     if not subject.members:
         return flat(axis)
     done = 0
@@ -179,14 +195,7 @@ def _guess(question: Question, axis: Axis, known: Mapping[str, Release], index: 
 def _subject(question: Question, index: Index) -> Subject:
     probe = question.probe
     model_type, rope_type = _model_facts(probe.family, probe.base)
-    held = {}
-    from packaging.requirements import Requirement
-
-    for text in question.held:
-        requirement = Requirement(text)
-        pins = [one.version for one in requirement.specifier if one.operator == "=="]
-        if pins:
-            held[requirement.name] = pins[0]
+    held = _exact_pins(question.held)
     exports = imports = None
     if question.package == "peft" and "transformers" in held:
         texts = _held_members(index, "transformers", held["transformers"], ("transformers/__init__.py",))

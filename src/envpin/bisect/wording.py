@@ -93,10 +93,12 @@ def _facts(report: Report) -> list[tuple[str, str]]:
 def _files(report: Report) -> list[str]:
     touched = [change for change in report.changed_files if change.touches]
     others = len(report.changed_files) - len(touched)
-    lines = [f"files that differ between {report.before} and {report.after}, on the traceback's way:"]
+    lines = [
+        f"files that differ between {report.before} and {report.after}, in the family's code or on the traceback's way:"
+    ]
     lines += [f"  {change.path}  +{change.added} -{change.removed}" for change in touched[:_FILES_SHOWN]]
     if not touched:
-        lines[0] = f"files that differ between {report.before} and {report.after}: none on the traceback's way"
+        lines[0] = f"files that differ between {report.before} and {report.after}: none on the failure's way"
     return [*lines, f"  and {others} other files"] if others else lines
 
 

@@ -1,0 +1,117 @@
+"""The minimal set of moves: on every planted cause, whatever moves together, resumable from what has been tested."""
+
+from __future__ import annotations
+
+import math
+from itertools import combinations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from envpin.bisect.changed import Change, Minimal, Subset, Tested, Trial, closure, next_step
+
+NAMES = [f"p{number:02}" for number in range(25)]
+CHANGES = [Change(package=name, good="1.0", bad="2.0") for name in NAMES]
+
+
+def free(moved: Subset) -> Subset:
+    return moved
+
+
+def solve(cause: frozenset[str], *, untestable: frozenset[Subset] = frozenset()) -> tuple[Minimal, int]:
+    known: dict[Subset, Tested] = {}
+    while isinstance(step := next_step(CHANGES, known, close=free), Trial):
+        assert step.moved not in known, "a set was tested twice"
+        known[step.moved] = "unknown" if step.moved in untestable else "bad" if cause <= step.moved else "good"
+        assert len(known) < 400
+    return step, len(known)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sets(st.sampled_from(NAMES), min_size=1, max_size=4))
+def test_a_planted_cause_is_found_exactly(cause: set[str]) -> None:
+    answer, tests = solve(frozenset(cause))
+    assert set(answer.needed) == cause
+    assert answer.proved
+    k = len(cause)
+    assert tests <= 2 * k * math.ceil(math.log2(25 / k) + 1) + 3 * k
+
+
+def test_every_pair_is_found_in_few_tests() -> None:
+    counts = []
+    for pair in combinations(NAMES[::3], 2):
+        answer, tests = solve(frozenset(pair))
+        assert set(answer.needed) == set(pair)
+        counts.append(tests)
+    assert max(counts) <= 22
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sets(st.sampled_from(NAMES), min_size=1, max_size=3), st.integers(0, 2**32), st.integers(2, 6))
+def test_untestable_sets_never_make_a_wrong_claim(cause: set[str], seed: int, rate: int) -> None:
+    def hidden(moved: Subset) -> bool:
+        return hash((seed, tuple(sorted(moved)))) % rate == 0
+
+    known: dict[Subset, Tested] = {}
+    while isinstance(step := next_step(CHANGES, known, close=free), Trial):
+        known[step.moved] = "unknown" if hidden(step.moved) else "bad" if cause <= step.moved else "good"
+        assert len(known) < 2000
+    assert cause <= step.moved, "the set does not break it"
+    if step.proved:
+        assert set(step.needed) == cause
+
+
+def test_moves_that_force_each_other_go_together() -> None:
+    changes = [
+        Change(package="app", good="1.0", bad="2.0"),
+        Change(package="core", good="1.0", bad="2.0"),
+        Change(package="extra", good=None, bad="1.0"),
+        Change(package="lone", good="1.0", bad="2.0"),
+    ]
+    declared = {
+        ("app", "1.0"): ["core<2"],
+        ("app", "2.0"): ["core>=2", "extra; python_version >= '3'", "nothing>3"],
+        ("core", "2.0"): ["lone; extra == 'all'"],
+    }
+    close = closure(changes, declared)
+    assert close(frozenset({"app"})) == {"app", "core", "extra"}
+    assert close(frozenset({"core"})) == {"app", "core", "extra"}, "the old app refuses the new core"
+    assert close(frozenset({"lone"})) == {"lone"}
+    assert close(frozenset()) == frozenset()
+
+    known: dict[Subset, Tested] = {}
+    tested = []
+    while isinstance(step := next_step(changes, known, close=close), Trial):
+        tested.append(step.moved)
+        known[step.moved] = "bad" if "core" in step.moved else "good"
+    assert step.moved == {"app", "core", "extra"}
+    assert len(step.needed) == 1
+    assert step.proved
+    assert all(close(moved) == moved for moved in tested), "an environment was tested that its packages refuse"
+
+
+@given(st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=12), st.sets(st.integers(0, 7)))
+def test_closure_is_a_closure(edges: list[tuple[int, int]], start: set[int]) -> None:
+    changes = [Change(package=f"q{number}", good="1", bad="2") for number in range(8)]
+    declared: dict[tuple[str, str], list[str]] = {}
+    for one, other in edges:
+        declared.setdefault((f"q{one}", "2"), []).append(f"q{other}>=2")
+    close = closure(changes, declared)
+    subset = frozenset(f"q{number}" for number in start)
+    closed = close(subset)
+    assert subset <= closed
+    assert close(closed) == closed
+    if subset:
+        for one, other in edges:
+            assert f"q{one}" not in closed or f"q{other}" in closed
+
+
+def test_a_search_goes_on_from_what_has_been_tested() -> None:
+    cause = frozenset({"p03", "p17"})
+    full: dict[Subset, Tested] = {}
+    while isinstance(step := next_step(CHANGES, full, close=free), Trial):
+        full[step.moved] = "bad" if cause <= step.moved else "good"
+    half = dict(list(full.items())[: len(full) // 2])
+    again = next_step(CHANGES, half, close=free)
+    assert isinstance(again, Trial)
+    assert again.moved == list(full)[len(half)]
