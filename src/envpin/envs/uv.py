@@ -39,6 +39,7 @@ _WHERE = frozenset(
 _WHERE_PREFIXES = ("UV_INDEX_", "UV_CONCURRENT_")  # credentials of named indexes; how many downloads at once
 # A path of this machine, and a torch build chosen for its GPU: neither may shape a lock that is meant for everybody.
 _LOCAL_ONLY = frozenset({"UV_FIND_LINKS", "UV_TORCH_BACKEND", "UV_CUDA_DRIVER_VERSION", "UV_AMD_GPU_ARCHITECTURE"})
+_INDEXES = frozenset({"UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_CONFIG_FILE"})
 _PATHS = ("UV_FIND_LINKS", "UV_CACHE_DIR", "UV_CONFIG_FILE", "UV_PYTHON_INSTALL_DIR", "SSL_CERT_FILE")
 
 _DOWNLOADING = re.compile(r"^\s*Downloading (\S+)(?: \(([\d.]+)([KMG]?i?B)\))?")
@@ -226,6 +227,8 @@ def uv_environment(
         kept = {name: value for name, value in kept.items() if name not in _LOCAL_ONLY}
     if find_links and not portable:
         kept["UV_FIND_LINKS"] = " ".join([*filter(None, [kept.get("UV_FIND_LINKS")]), *find_links])
+    if kept.get("PIP_INDEX_URL") and not _INDEXES & kept.keys():
+        kept["UV_DEFAULT_INDEX"] = kept["PIP_INDEX_URL"]  # as `envpin.index` reads it
     for name in _PATHS:
         if name in kept:
             kept[name] = " ".join(_absolute(piece) for piece in kept[name].split(" "))
