@@ -66,7 +66,11 @@ def test_wheels_that_nobody_vouches_for_are_refused(wheel: dict[str, Any], expec
 def test_every_problem_is_named_at_once() -> None:
     broken = document()
     broken["packages"] = [
-        {"name": "one", "version": "1", "wheels": [{"url": "https://x/one-1-py3-none-any.whl", "hashes": {}}]},
+        {
+            "name": "one",
+            "version": "1",
+            "wheels": [{"url": "https://x/one-1-py3-none-any.whl", "hashes": {"md5": "1"}}],
+        },
         {"name": "two", "wheels": [{"url": "https://x/two-1-py3-none-any.whl", "hashes": {"md5": "00"}}]},
     ]
     with pytest.raises(InputError) as caught:
