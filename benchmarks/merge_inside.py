@@ -100,7 +100,7 @@ def stream(_role, base, adapter, out, workers, threads="0"):
     os.makedirs(out, exist_ok=True)
     result = engine.run({"base": base, "adapter": adapter, "out": out, "threads": int(threads) or None}, Silent())
     wall = time.perf_counter() - imported
-    largest = max(size for _, _, size in result["tensors"].values())
+    largest = max(size for _, _, _, size in result["tensors"].values())
     return {
         "wall": round(wall, 2), "torch_rss_mb": torch_only, "imports_rss_mb": ready,
         "largest_mb": round(largest / 2**20), "changed": result["changed"], "torch": torch.__version__,

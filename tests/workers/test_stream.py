@@ -67,11 +67,11 @@ def checked() -> dict[str, str]:
 @cache
 def measured(environment: str) -> dict[str, Any]:
     folder = Path(mkdtemp(prefix="envpin-grid-"))
-    out = folder / "cells.json"
+    out = folder / "cells.jsonl"
     wanted = [*CELLS[environment], *(TIED if environment != "vlm" else ())]
     run_inside(environment, GRID, WORKERS, folder / "scratch", out, ",".join(wanted))
-    cells: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))["cells"]
-    return cells
+    _about, *lines = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    return {line["cell"]: line for line in lines}
 
 
 @pytest.mark.xdist_group("stream-checks")

@@ -22,6 +22,7 @@ class Command(NamedTuple):
 COMMANDS: tuple[Command, ...] = (
     Command("record", "record", "run a training command and leave envpin.json beside what it saves"),
     Command("replay", "replay", "merge an adapter in the environment it was trained in, and prove the result"),
+    Command("verify", "verify", "tell whether a merged model still is what its merge proved"),
     Command("check", "check", "tell from headers alone whether an adapter will load and merge"),
     Command("diagnose", "diagnose", "explain an error log: the cause, the evidence, the command that fixes it"),
     Command("diff", "diff", "compare two adapters, models, manifests or locks"),

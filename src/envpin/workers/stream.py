@@ -11,7 +11,7 @@ Request::
 Result::
 
     {"engine": "stream", "operations": [{"tensor", "tensors", "kind", "module", "adapter_tensors", "mode"}],
-     "untouched": n, "changed": n, "files": {name: sha256}, "tensors": {name: [crc32, offset, size]},
+     "untouched": n, "changed": n, "files": {name: sha256}, "tensors": {name: [file, crc32, offset, size]},
      "config_updates": {...}, "verification": {...}, "resumed": [file names]}
 
 A plan that cannot be made is the known error `not-streamable`; nothing has been written then.

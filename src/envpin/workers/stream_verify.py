@@ -40,7 +40,7 @@ class ShardVerifier:
             tensors, untouched = {}, 0
             for segment in file.segments:
                 checksum = self._read_segment(segment, descriptor, path, digest)
-                tensors[segment.name] = [checksum, segment.offset, segment.size]
+                tensors[segment.name] = [file.name, checksum, segment.offset, segment.size]
                 untouched += segment.operation is None
             if hasattr(os, "posix_fadvise"):
                 os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)

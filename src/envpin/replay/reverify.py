@@ -1,0 +1,146 @@
+"""Hold a merged model against the record of its merge: which file, and which tensor in it, is no longer what was
+proved.
+
+No torch: files are hashed, and only in a changed file are tensors looked at, by the checksums that the merge recorded.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from envpin.errors import InputError
+from envpin.replay.digests import file_digest
+from envpin.replay.provenance import FILE_NAME, SCHEMA, MergeRecord, decode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+_BLOCK = 1 << 22
+# Not part of what was merged: people edit model cards and other tools leave their own files.
+_FOREIGN = (".md", ".gitattributes", ".lock")
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One file that is not as recorded. `what` is `missing`, `changed` or `added`; `tensors` names those that changed,
+    or is empty where the header itself did, or where the merge recorded no checksums."""
+
+    file: str
+    what: str
+    detail: str
+    tensors: tuple[str, ...] = ()
+
+
+class Reverified(msgspec.Struct, frozen=True, kw_only=True):
+    record: MergeRecord
+    files: int
+    size: int
+    differences: tuple[Difference, ...]
+
+    @property
+    def intact(self) -> bool:
+        """Whether every recorded file still is what it was; files that came later do not count."""
+        return not any(one.what != "added" for one in self.differences)
+
+
+def read_record(folder: Path) -> MergeRecord:
+    """
+    Raises:
+        InputError: `folder` has no readable record of a merge, or one of a schema that this envpin does not know.
+    """
+    path = folder / FILE_NAME
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"`{folder}` has no {FILE_NAME}: {error.strerror}", path=path, hint="only merges made by envpin carry one"
+        ) from error
+    try:
+        schema = msgspec.json.decode(data, type=_OnlySchema).schema
+        if schema != SCHEMA:
+            raise InputError(f"`{path}` has schema {schema}, and this envpin knows {SCHEMA}", path=path)
+        return decode(data)
+    except msgspec.DecodeError as error:
+        raise InputError(f"`{path}` is not the record of a merge: {error}", path=path) from error
+
+
+class _OnlySchema(msgspec.Struct):
+    schema: int
+
+
+def reverify(folder: Path, progress: Callable[[int], None] | None = None) -> Reverified:
+    """Hash every recorded file of `folder`. `progress` gets the bytes of each block.
+
+    Raises:
+        InputError: see `read_record`; or a recorded name leads out of the folder, or a file cannot be read.
+    """
+    record = read_record(folder)
+    differences: list[Difference] = []
+    size = 0
+    for name, wanted in sorted(record.files.items()):
+        path = _inside(folder, name)
+        if not path.is_file():
+            differences.append(Difference(file=name, what="missing", detail="the file is not there"))
+            continue
+        size += path.stat().st_size
+        try:
+            found = file_digest(path, progress)
+        except OSError as error:
+            raise InputError(f"`{path}` cannot be read: {error.strerror}", path=path) from error
+        if found != wanted:
+            differences.append(_explain(path, name, record))
+    differences += [
+        Difference(file=path.name, what="added", detail="the merge did not write it")
+        for path in sorted(folder.iterdir())
+        if path.name not in record.files and path.name != FILE_NAME and path.suffix not in _FOREIGN
+    ]
+    return Reverified(record=record, files=len(record.files), size=size, differences=tuple(differences))
+
+
+def _inside(folder: Path, name: str) -> Path:
+    pieces = PurePath(name)
+    if pieces.is_absolute() or ".." in pieces.parts:
+        raise InputError(f"`{FILE_NAME}` names `{name}`, outside its folder", path=folder / FILE_NAME)
+    return folder / name
+
+
+def _explain(path: Path, name: str, record: MergeRecord) -> Difference:
+    checksums: dict[str, Any] = record.merge.get("tensors") or {}
+    if not name.endswith(".safetensors") or not checksums:
+        return Difference(file=name, what="changed", detail="its digest is not the recorded one")
+    own = {tensor: value for tensor, value in checksums.items() if value[0] == name}
+    size = path.stat().st_size
+    planned = max((offset + length for _, _, offset, length in own.values()), default=0)
+    changed = tuple(
+        tensor
+        for tensor, (_, checksum, offset, length) in sorted(own.items())
+        if _checksum(path, offset, length) != checksum
+    )
+    if size != planned:
+        detail = f"it has {size} bytes, and had {planned}"
+    elif changed:
+        detail = f"{len(changed)} of its {len(own)} tensors changed"
+    else:
+        detail = f"its header changed ({_header_length(path)} bytes), its tensors did not"
+    return Difference(file=name, what="changed", detail=detail, tensors=changed)
+
+
+def _checksum(path: Path, offset: int, length: int) -> int:
+    checksum, left = 0, length
+    with path.open("rb") as stream:
+        stream.seek(offset)
+        while left and (block := stream.read(min(left, _BLOCK))):
+            checksum = zlib.crc32(block, checksum)
+            left -= len(block)
+    return checksum if not left else -1
+
+
+def _header_length(path: Path) -> int:
+    with path.open("rb") as stream:
+        start = stream.read(8)
+    return int(struct.unpack("<Q", start)[0]) if len(start) == 8 else 0

@@ -1,0 +1,142 @@
+"""`envpin verify`: a changed byte is named, by file and by tensor."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+import zlib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from envpin.cli import main
+from envpin.errors import InputError
+from envpin.replay.provenance import FILE_NAME
+from envpin.replay.reverify import reverify
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SIZES = {"alpha": 40, "beta": 8, "gamma": 100}
+
+
+def shard(sizes: dict[str, int], seed: int) -> tuple[bytes, dict[str, tuple[int, bytes]]]:
+    """A safetensors file of bytes, and where each tensor lies in it."""
+    header: dict[str, Any] = {}
+    data = b""
+    for name, size in sizes.items():
+        header[name] = {"dtype": "U8", "shape": [size], "data_offsets": [len(data), len(data) + size]}
+        data += bytes((seed + place * 7) % 251 for place in range(size))
+    text = json.dumps(header).encode()
+    start = 8 + len(text)
+    where = {
+        name: (start + entry["data_offsets"][0], data[slice(*entry["data_offsets"])]) for name, entry in header.items()
+    }
+    return struct.pack("<Q", len(text)) + text + data, where
+
+
+def merged(folder: Path) -> Path:
+    folder.mkdir()
+    tensors, files = {}, {}
+    for number in (1, 2):
+        name = f"model-{number}.safetensors"
+        content, where = shard({f"{key}{number}": size for key, size in SIZES.items()}, number)
+        (folder / name).write_bytes(content)
+        files[name] = hashlib.sha256(content).hexdigest()
+        tensors.update({key: [name, zlib.crc32(held), offset, len(held)] for key, (offset, held) in where.items()})
+    (folder / "config.json").write_text("{}")
+    files["config.json"] = hashlib.sha256(b"{}").hexdigest()
+    record = {
+        "schema": 1, "envpin": "0.1.0", "created": "2026-01-01T00:00:00Z", "inputs_digest": "0" * 32,
+        "verdict": {"kind": "identical", "differences": []}, "adapter": {"path": "a", "files": {}},
+        "base": {"path": "b", "files": {}}, "engine": "stream", "embedding": {}, "merge": {"tensors": tensors},
+        "environment": {"key": "k", "lock_sha256": "0", "python": "3.11", "packages": {}, "basis": "manifest"},
+        "verification": {}, "files": files,
+    }  # fmt: skip
+    (folder / FILE_NAME).write_text(json.dumps(record))
+    return folder
+
+
+def test_what_was_not_touched_is_intact(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = merged(tmp_path / "out")
+    assert main(["verify", str(folder)]) == 0
+    assert "intact: 3 files" in capsys.readouterr().out
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@given(place=st.integers(min_value=0, max_value=10_000), flip=st.integers(min_value=1, max_value=255))
+def test_any_changed_byte_is_named_by_its_tensor(
+    tmp_path_factory: pytest.TempPathFactory, place: int, flip: int
+) -> None:
+    folder = merged(tmp_path_factory.mktemp("merged") / "out")
+    path = folder / "model-2.safetensors"
+    content = bytearray(path.read_bytes())
+    place %= len(content)
+    content[place] ^= flip
+    path.write_bytes(content)
+    found = reverify(folder)
+    assert not found.intact
+    (difference,) = found.differences
+    _, where = shard({f"{key}2": size for key, size in SIZES.items()}, 2)
+    hit = tuple(name for name, (offset, held) in where.items() if offset <= place < offset + len(held))
+    assert difference.file == "model-2.safetensors"
+    assert difference.tensors == hit
+    if not hit:
+        assert "header" in difference.detail
+
+
+def test_missing_shorter_and_added_files_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = merged(tmp_path / "out")
+    (folder / "config.json").unlink()
+    shorter = (folder / "model-1.safetensors").read_bytes()[:-30]
+    (folder / "model-1.safetensors").write_bytes(shorter)
+    (folder / "adapter_config.json").write_text("{}")
+    (folder / "README.md").write_text("a card of mine")
+    assert main(["verify", str(folder), "--json"]) == 1
+    answer = json.loads(capsys.readouterr().out)
+    assert not answer["intact"]
+    found = {one["file"]: one for one in answer["differences"]}
+    assert {name: one["what"] for name, one in found.items()} == {
+        "config.json": "missing", "model-1.safetensors": "changed", "adapter_config.json": "added",
+    }  # fmt: skip
+    assert found["model-1.safetensors"]["tensors"] == ["gamma1"]
+
+
+def test_a_file_that_was_added_changes_no_answer(tmp_path: Path) -> None:
+    folder = merged(tmp_path / "out")
+    (folder / "notes.txt").write_text("mine")
+    assert reverify(folder).intact
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "has no envpin-merge.json"),
+        ("", "not the record of a merge"),
+        ("[]", "not the record of a merge"),
+        ('{"schema": 9}', "schema 9"),
+        ('{"schema": 1}', "not the record of a merge"),
+    ],
+)
+def test_a_record_that_cannot_be_read_is_one_clear_error(
+    tmp_path: Path, content: str | None, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if content is not None:
+        (tmp_path / FILE_NAME).write_text(content)
+    assert main(["verify", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert "Traceback" not in error
+
+
+def test_a_hostile_record_reads_nothing_outside_its_folder(tmp_path: Path) -> None:
+    folder = merged(tmp_path / "out")
+    (tmp_path / "secret").write_text("x")
+    record = json.loads((folder / FILE_NAME).read_text())
+    record["files"]["../secret"] = "0"
+    (folder / FILE_NAME).write_text(json.dumps(record))
+    with pytest.raises(InputError, match="outside its folder"):
+        reverify(folder)
