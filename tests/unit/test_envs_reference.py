@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from envpin.envs.reference import (
@@ -60,6 +60,11 @@ def test_nonsense_is_refused(text: str) -> None:
 
 
 @given(st.text(max_size=300))
+@example("~nobody")
+@example("a\0b/envpin.json")
+@example("x" * 5000)
+@example("/" + "x" * 5000)
+@example("x" * 5000 + "/envpin.json")
 def test_any_text_is_a_reference_or_an_error_of_ours(text: str) -> None:
     with contextlib.suppress(InputError):
         parse_reference(text)

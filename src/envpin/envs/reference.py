@@ -12,7 +12,7 @@ from envpin.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_FAMILY = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")
+_FAMILY = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$")
 _OPERATOR = re.compile(r"(===|==|~=|!=|<=|>=|<|>)")
 _MANIFEST = "envpin.json"
 _FORMS = "a family (`llama3.1`), a `pylock*.toml`, an adapter folder, an `envpin.json`, or pins (`peft==0.12.0,…`)"
@@ -58,20 +58,23 @@ def parse_reference(text: str) -> Reference:
     text = text.strip()
     if not text:
         raise InputError("the environment reference is empty", hint=f"give {_FORMS}")
-    path = Path(text).expanduser()
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError:  # `~nobody`
+        path = Path(text)
     if path.name == _MANIFEST or _is_adapter(path):
         return AdapterReference(path=_existing(path))
     if path.suffix == ".toml":
         return LockReference(path=_existing(path))
     if _OPERATOR.search(text) or " @ " in text:
         return PinsReference(requirements=split_pins(text))
-    if path.is_dir() and ("/" in text or "\\" in text):
+    if ("/" in text or "\\" in text) and _is_folder(path):
         return AdapterReference(path=path)
     if _FAMILY.match(text):
         return FamilyReference(id=text)
     if "/" in text or "\\" in text:
         _existing(path)
-    raise InputError(f"`{text}` is not an environment reference", hint=f"give {_FORMS}")
+    raise InputError(f"`{text[:200]}` is not an environment reference", hint=f"give {_FORMS}")
 
 
 def split_pins(text: str) -> tuple[str, ...]:
@@ -133,7 +136,18 @@ def _is_adapter(path: Path) -> bool:
         return False  # a text far too long for a path
 
 
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def _existing(path: Path) -> Path:
-    if not path.exists():
-        raise InputError(f"`{path}` does not exist", path=path)
+    try:
+        found = path.exists()
+    except OSError:
+        found = False
+    if not found:
+        raise InputError(f"`{str(path)[:200]}` does not exist", path=path)
     return path
