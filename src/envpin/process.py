@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, TypeAlias
 
 from envpin.errors import ChildKilledError, InputError, TimedOutError
 
@@ -26,6 +26,9 @@ _INTERPRETER_VARIABLES = frozenset(
     {"PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONUSERBASE", "PYTHONOPTIMIZE", "PYTHONPLATLIBDIR",
      "__PYVENV_LAUNCHER__", "VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV"}
 )  # fmt: skip
+
+
+Child: TypeAlias = subprocess.Popen[bytes]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,7 +2,8 @@
 
 Every field is *checkable* (against bytes that exist: digests, shapes, rows) or *declared* (argv, GPUs, versions). The
 hook writes this document with the standard library alone, so every field but `schema` has a default: what could not
-be found out is absent, never guessed.
+be found out is absent, never guessed. docs/reference/manifest.md explains every field; envpin.schema.json is made from
+these types.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ SCHEMA = 1
 
 
 class Distribution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One installed distribution of the training interpreter. `version` keeps its local label (`2.4.0+cu121`)."""
+    """One installed distribution of the training interpreter. `version` keeps its local label (`2.4.0+cu121`).
+
+    `direct_url` is set where it did not come from an index (PEP 610), in a form that pip takes, without credentials.
+    """
 
     name: str
     version: str
@@ -30,6 +34,7 @@ class PythonInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     platform: str | None = None
     machine: str | None = None
     libc: str | None = None
+    executable: str | None = None
 
 
 class Gpu(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -54,18 +59,30 @@ class GitState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RunInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The run. `argv` is what was typed after `--`, `process_argv` the process that saved; both without secrets.
+
+    `id` is the same in every manifest of one run. `started` and `saved` are UTC, RFC 3339. `git` is the state of the
+    working directory's repository before the run. `seeds` holds `torch`, the value of `torch.initial_seed()`.
+    """
+
+    id: str | None = None
     argv: tuple[str, ...] = ()
+    process_argv: tuple[str, ...] = ()
     started: str | None = None
     saved: str | None = None
     world_size: int | None = None
     git: GitState | None = None
     environment: dict[str, str] = {}
+    seeds: dict[str, int] = {}
 
 
 class BaseModel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The base as it was really loaded. `embedding_rows` is before any resize; `commit` the Hub commit of its files.
 
-    `quantization` is the quantization config in force, `config_sha256` the digest of the config.json that was read.
+    `id` is the name it was loaded by, where that was no absolute path; `path` the folder whose config was read;
+    `revision` what the run asked for, where that was not `main`; `quantization` the quantization config in force;
+    `config_sha256` the digest of the config.json that was read; `files` maps weights of a Hub cache to their sha256.
+    `observed` is `at-save` where loading was not seen, so that the model itself had to tell.
     """
 
     id: str | None = None
@@ -78,6 +95,9 @@ class BaseModel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tie_word_embeddings: bool | None = None
     dtype: str | None = None
     quantization: dict[str, Any] | None = None
+    revision: str | None = None
+    files: dict[str, str] = {}
+    observed: str | None = None
 
 
 class TokenSample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -86,11 +106,17 @@ class TokenSample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class TokenizerInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`length` is `len(tokenizer)`; `added` maps token to id; `files` maps a file name to its sha256."""
+    """`length` is `len(tokenizer)`; `added` maps token to id; `files` maps a file name to its sha256.
+
+    `source` is `saved` where the tokenizer was saved beside this manifest, `loaded` where the run only held it.
+    `added_in_run` are the tokens that the run itself added. `samples` are ids of fixed texts, without special tokens.
+    """
 
     class_name: str | None = None
     length: int | None = None
     added: dict[str, int] = {}
+    added_in_run: tuple[str, ...] = ()
+    source: str | None = None
     files: dict[str, str] = {}
     chat_template_sha256: str | None = None
     samples: tuple[TokenSample, ...] = ()
@@ -113,23 +139,34 @@ class TensorInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class SavedInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What was saved beside this manifest: an adapter or a whole model. `files` maps a file name to its sha256."""
+    """What was saved beside this manifest. `kind` is `adapter` or `model`; `files` maps a file name to its sha256.
+
+    `undigested` says of the other files why they have no digest; `tensors_left_out` counts tensors that were too many
+    to list.
+    """
 
     kind: str | None = None
     config: dict[str, Any] | None = None
     tensors: tuple[TensorInfo, ...] = ()
+    tensors_left_out: int | None = None
     files: dict[str, str] = {}
+    undigested: dict[str, str] = {}
 
 
 class TrainerInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The trainer's class as `module.Class`, and the seeds that it was given."""
+    """The trainer's class as `module.Class`, the package that it (or its nearest base) comes from, and its seeds."""
 
     class_name: str | None = None
+    package: str | None = None
+    package_version: str | None = None
+    global_step: int | None = None
     seed: int | None = None
     data_seed: int | None = None
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The whole document. `envpin` is the version that recorded; `faults` what went wrong while recording."""
+
     schema: int
     envpin: str | None = None
     run: RunInfo | None = None

@@ -1,0 +1,201 @@
+"""Read an `envpin.json`. A manifest is untrusted input: it came with somebody's adapter.
+
+Every fault is reported at once, each with its path inside the document.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import msgspec
+from msgspec import inspect
+
+from envpin.errors import InputError
+from envpin.manifest.types import SCHEMA, Manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+FILE_NAME = "envpin.json"
+SIZE_LIMIT = 64 * 1024 * 1024
+DEPTH_LIMIT = 40
+_PROBLEM_LIMIT = 50
+_NAME = re.compile(r"^[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?$")
+_VERSION = re.compile(r"^[A-Za-z0-9][A-Za-z0-9.+!_-]*$")
+_DIGEST = re.compile(r"^[0-9a-f]{64}$")
+_PLAIN = {
+    inspect.StrType: (str, "a text"),
+    inspect.IntType: (int, "an integer"),
+    inspect.BoolType: (bool, "true or false"),
+    inspect.FloatType: (float, "a number"),
+}
+
+
+def manifest_path(path: Path) -> Path:
+    """The manifest that `path` means: itself, or the one inside the folder."""
+    return path / FILE_NAME if path.is_dir() else path
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read the manifest at `path`, a file or a folder that holds one.
+
+    Raises:
+        InputError: there is none, it is too large, no JSON, of a later schema, or holds wrong values.
+    """
+    file = manifest_path(path)
+    try:
+        if not file.is_file():
+            raise InputError(f"`{file}` does not exist", path=file, hint="record the run with `envpin record -- CMD…`")
+        if (size := file.stat().st_size) > SIZE_LIMIT:
+            raise InputError(f"`{file}` has {size} bytes; a manifest has at most {SIZE_LIMIT}", path=file)
+        data = file.read_bytes()
+    except OSError as failed:
+        raise InputError(f"`{file}` cannot be read: {failed.strerror}", path=file) from failed
+    return parse_manifest(data, path=file)
+
+
+def parse_manifest(data: bytes, *, path: Path | str = FILE_NAME) -> Manifest:
+    """The manifest that `data` holds; `path` is for messages.
+
+    Raises:
+        InputError: as `read_manifest`.
+    """
+    document = _load(data, path)
+    if not isinstance(document, dict):
+        raise InputError(f"`{path}` is not a manifest: it holds no JSON object", path=path)
+    schema = document.get("schema")
+    if isinstance(schema, int) and not isinstance(schema, bool) and schema > SCHEMA:
+        raise InputError(
+            f"`{path}` has schema {schema}; this envpin reads up to {SCHEMA}",
+            path=path,
+            hint="upgrade envpin: `pip install --upgrade envpin`",
+        )
+    problems: list[str] = []
+    for problem in _problems(document):
+        problems.append(problem)
+        if len(problems) == _PROBLEM_LIMIT:
+            problems.append("… and more")
+            break
+    if problems:
+        raise InputError(f"`{path}` is not a valid manifest", path=path, problems=problems)
+    return msgspec.convert(document, Manifest)
+
+
+def _load(data: bytes, path: Path | str) -> Any:
+    if not data.strip():
+        raise InputError(f"`{path}` is empty", path=path)
+    try:
+        return json.loads(data.decode("utf-8"), parse_constant=_no_constant)
+    except UnicodeDecodeError as wrong:
+        raise InputError(f"`{path}` is not UTF-8 (byte {wrong.start})", path=path) from wrong
+    except json.JSONDecodeError as wrong:
+        raise InputError(
+            f"`{path}` is not JSON, or cut off: {wrong.msg} at line {wrong.lineno}, column {wrong.colno}", path=path
+        ) from wrong
+    except (ValueError, RecursionError) as wrong:  # a number of thousands of digits, NaN, nesting without end
+        reason = "nested too deeply" if isinstance(wrong, RecursionError) else str(wrong)
+        raise InputError(f"`{path}` cannot be read: {reason}", path=path) from wrong
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _problems(document: dict[str, Any]) -> Iterator[str]:
+    if _depth_exceeds(document, DEPTH_LIMIT):
+        yield f"nested deeper than {DEPTH_LIMIT} levels"
+        return
+    faults = list(_faults(document, inspect.type_info(Manifest), ""))
+    yield from faults
+    if not faults:  # the rest may trust the types
+        if document["schema"] < 1:
+            yield "schema: must be at least 1"
+        yield from _meaning(document)
+
+
+def _depth_exceeds(value: Any, limit: int) -> bool:
+    level = [value]
+    for _ in range(limit):
+        level = [
+            inner
+            for one in level
+            if isinstance(one, (dict, list))
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _faults(value: Any, expected: inspect.Type, path: str) -> Iterator[str]:
+    """One line for each place where `value` is not what the types of the manifest say."""
+    match expected:
+        case inspect.AnyType():
+            pass
+        case inspect.UnionType():  # of the manifest's types, always `X | None`
+            if value is not None:
+                yield from _faults(value, _present(expected), path)
+        case inspect.StructType() | inspect.DictType():
+            if not isinstance(value, dict):
+                yield f"{path}: must be an object, is {_kind(value)}"
+            elif isinstance(expected, inspect.StructType):
+                yield from _struct_faults(value, expected, path)
+            else:
+                for key, one in value.items():
+                    yield from _faults(one, expected.value_type, f"{path}.{key[:80]}")
+        case inspect.VarTupleType() if isinstance(value, list):
+            for index, one in enumerate(value):
+                yield from _faults(one, expected.item_type, f"{path}[{index}]")
+        case inspect.VarTupleType():
+            yield f"{path}: must be a list, is {_kind(value)}"
+        case _:
+            yield from _plain_faults(value, expected, path)
+
+
+def _plain_faults(value: Any, expected: inspect.Type, path: str) -> Iterator[str]:
+    kind, words = _PLAIN[type(expected)]
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        yield f"{path}: must be {words}, is {_kind(value)}"
+    elif isinstance(value, int) and abs(value) >= 2**64:
+        yield f"{path}: does not fit 64 bits"
+
+
+def _present(union: inspect.UnionType) -> inspect.Type:
+    return next(one for one in union.types if not isinstance(one, inspect.NoneType))
+
+
+def _struct_faults(value: dict[str, Any], expected: inspect.StructType, path: str) -> Iterator[str]:
+    for field in expected.fields:
+        inner = f"{path}.{field.encode_name}" if path else field.encode_name
+        if field.encode_name in value:
+            yield from _faults(value[field.encode_name], field.type, inner)
+        elif field.required:
+            yield f"{inner}: is missing"
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "null"
+    names = {dict: "an object", list: "a list", str: "a text", bool: "a truth value", int: "an integer"}
+    return names.get(type(value), "a number")
+
+
+def _meaning(document: dict[str, Any]) -> Iterator[str]:
+    """What types cannot say: names and versions that reach an installer, file names that reach a path."""
+    for index, one in enumerate(document.get("distributions", [])):
+        if not _NAME.match(one["name"]):
+            yield f"distributions[{index}].name: {one['name'][:80]!r} is not a distribution name"
+        if not _VERSION.match(one["version"]):
+            yield f"distributions[{index}].version: {one['version'][:80]!r} is not a version"
+    for part in ("base", "tokenizer", "saved"):
+        for name, digest in ((document.get(part) or {}).get("files") or {}).items():
+            if not name or name in {".", ".."} or set(name) & set("/\\:\0"):
+                yield f"{part}.files: {name[:80]!r} is not a plain file name"
+            if not _DIGEST.match(digest):
+                yield f"{part}.files.{name[:80]}: is not a sha256"
+    for index, one in enumerate((document.get("saved") or {}).get("tensors") or []):
+        if any(length < 0 for length in one["shape"]):
+            yield f"saved.tensors[{index}].shape: {one['shape']} is not a shape"

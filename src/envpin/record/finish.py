@@ -1,0 +1,67 @@
+"""After the run: find each manifest, and complete it with what was too slow to find out inside the run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from envpin.errors import EnvpinError
+from envpin.manifest.read import FILE_NAME, read_manifest
+from envpin.manifest.types import GitState, RunInfo, SavedInfo
+from envpin.manifest.write import write_manifest
+from envpin.record.injected import hook
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from envpin.manifest.types import Manifest
+
+# A whole model is digested up to here (about six seconds of one core); an adapter always.
+MODEL_LIMIT = 4 * 1024**3
+
+
+def locate(save: Mapping[str, Any]) -> Path | None:
+    """The manifest of a save; its folder may have been renamed since (the Trainer of transformers 4.37 and earlier
+    saves a checkpoint under another name first). None where it is gone."""
+    folder = Path(save["folder"])
+    if (folder / FILE_NAME).is_file():
+        return folder / FILE_NAME
+    try:
+        siblings = list(folder.parent.iterdir())
+    except OSError:
+        return None
+    for sibling in siblings:
+        try:
+            status = sibling.stat()
+        except OSError:
+            continue
+        if (status.st_dev, status.st_ino) == (save["device"], save["inode"]) and (sibling / FILE_NAME).is_file():
+            return sibling / FILE_NAME
+    return None
+
+
+def complete(path: Path, kind: str, *, dirty: bool | None) -> list[str]:
+    """Complete the manifest at `path`, or leave it as the run wrote it and say why."""
+    try:
+        manifest = read_manifest(path)
+        completed = _completed(manifest, path.parent, kind, dirty=dirty)
+        if completed != manifest:
+            write_manifest(path, completed)
+    except (EnvpinError, OSError, ValueError) as failed:
+        return [f"completing {path}: {failed}"]
+    return []
+
+
+def _completed(manifest: Manifest, folder: Path, kind: str, *, dirty: bool | None) -> Manifest:
+    artefacts = hook("artefacts")
+    limit = None if kind == "adapter" else MODEL_LIMIT
+    saved = msgspec.convert(artefacts.saved(str(folder), kind, limit), SavedInfo)
+    run = manifest.run or RunInfo()
+    if run.git is not None:
+        run = msgspec.structs.replace(run, git=GitState(commit=run.git.commit, dirty=dirty))
+    tokenizer = manifest.tokenizer
+    if tokenizer is not None and tokenizer.source == "saved":
+        tokenizer = msgspec.structs.replace(tokenizer, files=artefacts.tokenizer_files(str(folder), None))
+    return msgspec.structs.replace(manifest, saved=saved, run=run, tokenizer=tokenizer)

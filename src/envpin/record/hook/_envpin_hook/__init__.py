@@ -1,0 +1,65 @@
+"""The recorder that `envpin record` injects. Standard library alone, Python 3.8 syntax, never imports envpin.
+
+It watches a few modules being imported (`TARGETS`), wraps the functions that load and save models there, and writes
+`envpin.json` after a save. It imports none of those modules itself. Whatever goes wrong in here is noted and told by
+`envpin record` after the run: the training run must not notice (docs/explanation/recording.md, docs/adr/0002).
+"""
+
+import os
+import sys
+from typing import Any, Callable, List, Optional
+
+FILE_NAME = "envpin.json"
+
+# The folder that all processes of one recorded run share; None where only the API (`envpin.record`) is used.
+run_folder: Optional[str] = None
+faults: List[str] = []
+
+
+def install(run: Optional[str]) -> None:
+    """Start watching imports. Modules that are loaded already are wrapped at once."""
+    global run_folder
+    run_folder = run
+    from _envpin_hook import imports
+
+    imports.watch()
+
+
+def fault(where: str, error: BaseException) -> None:
+    """Note that recording failed at `where`. Never raises."""
+    try:
+        line = "%s: %s: %s" % (where, type(error).__name__, " ".join(str(error).split())[:300])
+        if line not in faults and len(faults) < 50:
+            faults.append(line)
+            append("faults", line)
+    except Exception:
+        pass
+
+
+def guarded(where: str, action: Callable[..., Any], *args: Any) -> Any:
+    """Call `action`; an exception becomes a noted fault and None.
+
+    KeyboardInterrupt and SystemExit pass: they are the user's, even when they arrive while we are working.
+    """
+    try:
+        return action(*args)
+    except Exception as error:
+        fault(where, error)
+        return None
+
+
+def append(kind: str, line: str) -> None:
+    """Add a line to this process's file of `kind` in the run folder. One file a process: ranks cannot collide."""
+    if run_folder is None:
+        return
+    path = os.path.join(run_folder, "%s-%d.txt" % (kind, os.getpid()))
+    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+    try:
+        os.write(descriptor, (line + "\n").encode("utf-8", "replace"))
+    finally:
+        os.close(descriptor)
+
+
+def module(name: str) -> Any:
+    """A module that the run has imported, or None. Never imports it."""
+    return sys.modules.get(name)

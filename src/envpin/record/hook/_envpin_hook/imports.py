@@ -1,0 +1,88 @@
+"""Wrap modules right after they are imported, without importing anything: a finder in front of the others."""
+
+import sys
+from typing import Any, Dict
+
+from _envpin_hook import append, guarded
+
+# module -> the function of `wrapping` that wraps what it holds
+TARGETS: Dict[str, str] = {
+    "transformers.utils.hub": "wrap_hub",
+    "transformers.modeling_utils": "wrap_models",
+    "transformers.tokenization_utils_base": "wrap_tokenizers",
+    "transformers.tokenization_utils_tokenizers": "wrap_tokenizers",
+    "transformers.tokenization_mistral_common": "wrap_tokenizers",
+    "transformers.trainer": "wrap_trainer",
+    "peft.peft_model": "wrap_peft",
+}
+
+
+def watch() -> None:
+    pending = dict(TARGETS)
+    for name in TARGETS:
+        loaded = sys.modules.get(name)
+        if loaded is not None:
+            pending.pop(name)
+            guarded("wrapping " + name, _wrap, name, loaded)
+    if pending and not any(type(finder).__name__ == "_EnvpinFinder" for finder in sys.meta_path):
+        sys.meta_path.insert(0, _EnvpinFinder(pending))
+
+
+def _wrap(name: str, loaded: Any) -> None:
+    from _envpin_hook import wrapping
+
+    append("wrapped", name)
+    getattr(wrapping, TARGETS[name])(loaded)
+
+
+class _EnvpinFinder:
+    """Finds nothing itself: asks the others, and puts `_Loader` around what they find for a target."""
+
+    def __init__(self, pending: Dict[str, str]) -> None:
+        self.pending = pending
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        if name not in self.pending:
+            return None
+        return guarded("finding " + name, self._find, name, path, target)
+
+    def _find(self, name: str, path: Any, target: Any) -> Any:
+        for finder in list(sys.meta_path):
+            find = getattr(finder, "find_spec", None)
+            if finder is self or find is None:
+                continue
+            spec = find(name, path, target)
+            if spec is not None:
+                if hasattr(spec.loader, "exec_module"):
+                    spec.loader = _Loader(spec.loader, self)
+                return spec
+        return None
+
+    def done(self, name: str) -> None:
+        self.pending.pop(name, None)
+        if not self.pending and self in sys.meta_path:
+            sys.meta_path.remove(self)
+
+
+class _Loader:
+    """The real loader, and our wrapping after it. The module keeps the real one: nothing sees this class."""
+
+    def __init__(self, real: Any, finder: _EnvpinFinder) -> None:
+        self._real = real
+        self._finder = finder
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def create_module(self, spec: Any) -> Any:
+        create = getattr(self._real, "create_module", None)
+        return create(spec) if create is not None else None
+
+    def exec_module(self, loaded: Any) -> None:
+        if getattr(loaded, "__spec__", None) is not None:
+            loaded.__spec__.loader = self._real
+        loaded.__loader__ = self._real
+        self._real.exec_module(loaded)  # what this raises is the module's own failure, and passes
+        name = loaded.__name__
+        self._finder.done(name)
+        guarded("wrapping " + name, _wrap, name, sys.modules.get(name, loaded))

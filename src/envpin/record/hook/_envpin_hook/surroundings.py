@@ -1,0 +1,185 @@
+"""What the training interpreter is: distributions, Python, torch, GPUs. Read, never imported, never started."""
+
+import json
+import os
+import platform
+import re
+import sys
+from typing import Any, Dict, List, Optional
+
+from _envpin_hook import guarded, module, redaction
+
+# Variables that change what a training run computes or how it is laid out; nothing else of the environment is kept.
+VARIABLES = (
+    "ACCELERATE_MIXED_PRECISION", "ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_FSDP", "CUBLAS_WORKSPACE_CONFIG",
+    "CUDA_DEVICE_ORDER", "CUDA_LAUNCH_BLOCKING", "CUDA_VISIBLE_DEVICES", "HF_ENDPOINT", "HF_HUB_OFFLINE",
+    "HIP_VISIBLE_DEVICES", "LOCAL_WORLD_SIZE", "MKL_NUM_THREADS", "NCCL_P2P_DISABLE", "NVIDIA_TF32_OVERRIDE",
+    "OMP_NUM_THREADS", "PYTHONHASHSEED", "PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ENABLE_MPS_FALLBACK",
+    "TOKENIZERS_PARALLELISM", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "TRANSFORMERS_OFFLINE", "WORLD_SIZE",
+)  # fmt: skip
+_DIST_INFO = re.compile(r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._]*)-(?P<version>[0-9][^-]*)\.(?:dist-info|egg-info)$")
+
+_cache: Dict[str, Any] = {}
+
+
+def environment() -> Dict[str, str]:
+    return {name: redaction.text(os.environ[name]) for name in VARIABLES if name in os.environ}
+
+
+def python() -> Dict[str, Any]:
+    # os.confstr answers at once where platform.libc_ver would read the interpreter's file.
+    libc = guarded("libc", _libc)
+    return {
+        "version": platform.python_version(),
+        "implementation": sys.implementation.name,
+        "build": " ".join(sys.version.split()),
+        "platform": sys.platform,
+        "machine": guarded("machine", lambda: os.uname().machine if hasattr(os, "uname") else platform.machine()),
+        "libc": libc,
+        "executable": sys.executable or None,
+    }
+
+
+def _libc() -> Optional[str]:
+    if sys.platform != "linux":
+        return None
+    try:
+        return os.confstr("CS_GNU_LIBC_VERSION")
+    except (ValueError, OSError):
+        return "musl"
+
+
+def distributions() -> List[Dict[str, Any]]:
+    """Every installed distribution, the first on sys.path where a name occurs twice. Computed once a process.
+
+    Names and versions come from the folder names (`torch-2.4.0+cu121.dist-info`): reading 300 METADATA files would
+    take a second on a cold disk.
+    """
+    if "distributions" not in _cache:
+        found: Dict[str, Dict[str, Any]] = {}
+        for entry in list(sys.path):
+            folder = entry or os.curdir
+            try:
+                names = sorted(os.listdir(folder))
+            except OSError:
+                continue
+            for name in names:
+                one = guarded("reading " + name, _distribution, folder, name)
+                if one is not None:
+                    found.setdefault(one["name"], one)
+        _cache["distributions"] = [found[name] for name in sorted(found)]
+    return list(_cache["distributions"])
+
+
+def _distribution(folder: str, entry: str) -> Optional[Dict[str, Any]]:
+    if entry.endswith(".egg-link"):  # `setup.py develop`: the version stands in the linked folder
+        with open(os.path.join(folder, entry), encoding="utf-8") as stream:
+            source = stream.readline().strip()
+        metadata = os.path.join(source, entry[: -len(".egg-link")].replace("-", "_") + ".egg-info", "PKG-INFO")
+        linked = _from_metadata(metadata)
+        if linked is not None:
+            linked.update(editable=True, direct_url="file://" + source)
+        return linked
+    if not entry.endswith((".dist-info", ".egg-info")):
+        return None
+    path = os.path.join(folder, entry)
+    one: Optional[Dict[str, Any]] = None
+    matched = _DIST_INFO.match(entry)
+    if matched is not None and entry.endswith(".dist-info"):
+        one = {"name": normalized(matched.group("name")), "version": matched.group("version")}
+    elif os.path.isdir(path):
+        one = _from_metadata(os.path.join(path, "METADATA" if entry.endswith(".dist-info") else "PKG-INFO"))
+    else:
+        one = _from_metadata(path)
+    if one is None:
+        return None
+    if not os.access(os.path.join(path, "direct_url.json"), os.F_OK):
+        return one
+    with open(os.path.join(path, "direct_url.json"), encoding="utf-8") as stream:
+        direct = json.load(stream)
+    one["direct_url"] = _direct_url(direct)
+    if direct.get("dir_info", {}).get("editable"):
+        one["editable"] = True
+    return one
+
+
+def _from_metadata(path: str) -> Optional[Dict[str, Any]]:
+    fields: Dict[str, str] = {}
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            for line in stream:
+                if not line.strip():
+                    break
+                key, colon, value = line.partition(":")
+                if colon and key in ("Name", "Version"):
+                    fields[key] = value.strip()
+    except OSError:
+        return None
+    if "Name" not in fields or "Version" not in fields:
+        return None
+    return {"name": normalized(fields["Name"]), "version": fields["Version"]}
+
+
+def _direct_url(direct: Dict[str, Any]) -> str:
+    """A PEP 610 record as one URL that pip understands, without credentials."""
+    url = redaction.text(str(direct.get("url", "")))
+    vcs = direct.get("vcs_info")
+    if isinstance(vcs, dict):
+        return "%s+%s@%s" % (vcs.get("vcs", "git"), url, vcs.get("commit_id", ""))
+    hashes = (direct.get("archive_info") or {}).get("hashes") or {}
+    return str(url) + ("#sha256=" + hashes["sha256"] if "sha256" in hashes else "")
+
+
+def normalized(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def torch() -> Optional[Dict[str, Any]]:
+    """The torch of this process. CUDA is asked only where the run itself has initialized it."""
+    loaded = module("torch")
+    if loaded is None:
+        return None
+    version = getattr(loaded, "version", None)
+    return {
+        "version": str(getattr(loaded, "__version__", "")) or None,
+        "cuda": getattr(version, "cuda", None),
+        "hip": getattr(version, "hip", None),
+        "driver": guarded("driver", _driver),
+        "gpus": guarded("gpus", _gpus, loaded) or [],
+    }
+
+
+def _driver() -> Optional[str]:
+    try:
+        with open("/proc/driver/nvidia/version", encoding="utf-8", errors="replace") as stream:
+            found = re.search(r"Kernel Module[^0-9]*(?:for \S+)?\s+([0-9]+(?:\.[0-9]+)+)", stream.read())
+    except OSError:
+        return None
+    return found.group(1) if found else None
+
+
+def _gpus(loaded: Any) -> List[Dict[str, Any]]:
+    if loaded.cuda.is_initialized():
+        found = []
+        for index in range(loaded.cuda.device_count()):
+            properties = loaded.cuda.get_device_properties(index)
+            found.append(
+                {
+                    "name": properties.name,
+                    "capability": "%d.%d" % (properties.major, properties.minor),
+                    "memory": int(properties.total_memory),
+                }
+            )
+        return found
+    folder = "/proc/driver/nvidia/gpus"
+    try:
+        entries = sorted(os.listdir(folder))
+    except OSError:
+        return []
+    found = []
+    for entry in entries:
+        with open(os.path.join(folder, entry, "information"), encoding="utf-8", errors="replace") as stream:
+            for line in stream:
+                if line.startswith("Model:"):
+                    found.append({"name": line.partition(":")[2].strip()})
+    return found

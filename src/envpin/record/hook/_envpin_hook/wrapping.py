@@ -1,0 +1,195 @@
+"""Wrap what loads, resizes and saves.
+
+A wrapper calls the original first and lets its exceptions pass; only then does it look, guarded.
+"""
+
+import functools
+import inspect
+import os
+from typing import Any, Callable, Dict
+
+from _envpin_hook import document, guarded, observed
+
+_MARK = "_envpin_wrapped"
+
+
+def _replace(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
+    """Replace `owner.name`, a function or classmethod defined there, by `make(original)`; once."""
+    found = owner.__dict__.get(name)
+    if found is None:
+        return
+    original = found.__func__ if isinstance(found, classmethod) else found
+    if not callable(original) or getattr(original, _MARK, False):
+        return
+    wrapper = functools.wraps(original)(make(original))
+    setattr(wrapper, _MARK, True)
+    setattr(owner, name, classmethod(wrapper) if isinstance(found, classmethod) else wrapper)
+
+
+def _bound(original: Any, args: Any, kwargs: Any) -> Dict[str, Any]:
+    """Argument name -> value, the keyword catch-all merged in."""
+    signature = inspect.signature(original)
+    found = dict(signature.bind_partial(*args, **kwargs).arguments)
+    for parameter in signature.parameters.values():
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            found.update(found.pop(parameter.name, {}))
+    return found
+
+
+def wrap_hub(module: Any) -> None:
+    """The files that a load really opened: the commit stands in their path, whatever became of config._commit_hash."""
+
+    def make(original: Any) -> Any:
+        def cached(*args: Any, **kwargs: Any) -> Any:
+            result = original(*args, **kwargs)
+            guarded("resolved file", observed.resolved, result)
+            return result
+
+        return cached
+
+    _replace(module, "cached_file", make)
+    _replace(module, "cached_files", make)
+
+
+def wrap_models(module: Any) -> None:
+    model = module.PreTrainedModel
+    _replace(model, "from_pretrained", _from_pretrained(_model_loaded))
+    _replace(model, "resize_token_embeddings", _resize)
+    _replace(model, "save_pretrained", _save_model)
+
+
+def wrap_peft(module: Any) -> None:
+    _replace(module.PeftModel, "save_pretrained", _save_adapter)
+
+
+def wrap_tokenizers(module: Any) -> None:
+    for kind in list(vars(module).values()):
+        if isinstance(kind, type) and kind.__module__ == module.__name__:
+            _replace(kind, "save_pretrained", _save_tokenizer)
+            if hasattr(kind, "get_added_vocab") or "Tokenizer" in kind.__name__:
+                _replace(kind, "from_pretrained", _from_pretrained(_tokenizer_loaded))
+            _replace(kind, "add_tokens", _add_tokens)
+
+
+def wrap_trainer(module: Any) -> None:
+    _replace(module.Trainer, "__init__", _trainer_made)
+
+
+def _from_pretrained(note: Callable[..., None]) -> Callable[[Any], Any]:
+    def make(original: Any) -> Any:
+        def from_pretrained(cls: Any, *args: Any, **kwargs: Any) -> Any:
+            with observed.loading() as files:
+                result = original(cls, *args, **kwargs)
+            guarded("after from_pretrained", note, original, (cls,) + args, kwargs, result, files)
+            return result
+
+        return from_pretrained
+
+    return make
+
+
+def _model_loaded(original: Any, args: Any, kwargs: Any, result: Any, files: Any) -> None:
+    model = result[0] if isinstance(result, tuple) else result  # output_loading_info=True
+    bound = _bound(original, args, kwargs)
+    source = getattr(model.config, "_name_or_path", None) or bound.get("pretrained_model_name_or_path")
+    observed.note_load(model, source, bound.get("revision"), files)
+
+
+def _tokenizer_loaded(original: Any, args: Any, kwargs: Any, result: Any, _files: Any) -> None:
+    source = _bound(original, args, kwargs).get("pretrained_model_name_or_path", "")
+    observed.note_tokenizer(result, os.fspath(source))
+
+
+def _resize(original: Any) -> Any:
+    def resize_token_embeddings(self: Any, *args: Any, **kwargs: Any) -> Any:
+        before = guarded("rows before a resize", observed.rows, self)
+        result = original(self, *args, **kwargs)
+        guarded("after a resize", _resized, original, self, args, kwargs, before)
+        return result
+
+    return resize_token_embeddings
+
+
+def _resized(original: Any, model: Any, args: Any, kwargs: Any, before: Any) -> None:
+    bound = _bound(original, (model,) + tuple(args), kwargs)
+    kept: Dict[str, Any] = {
+        name: bound[name] for name in ("new_num_tokens", "pad_to_multiple_of", "mean_resizing") if name in bound
+    }
+    observed.note_resize(model, kept, before, observed.rows(model))
+
+
+def _save_model(original: Any) -> Any:
+    def save_pretrained(self: Any, *args: Any, **kwargs: Any) -> Any:
+        result = original(self, *args, **kwargs)
+        guarded("recording a saved model", _model_saved, original, self, args, kwargs)
+        return result
+
+    return save_pretrained
+
+
+def _model_saved(original: Any, model: Any, args: Any, kwargs: Any) -> None:
+    bound = _bound(original, (model,) + tuple(args), kwargs)
+    if not bound.get("is_main_process", True):
+        return
+    folder = os.fspath(bound["save_directory"])
+    # A model with adapters added by transformers itself (`model.add_adapter`) saves those alone.
+    kind = "adapter" if getattr(model, "_hf_peft_config_loaded", False) else "model"
+    document.after_model_save(model, kind, folder)
+
+
+def _save_adapter(original: Any) -> Any:
+    def save_pretrained(self: Any, *args: Any, **kwargs: Any) -> Any:
+        result = original(self, *args, **kwargs)
+        guarded("recording a saved adapter", _adapter_saved, original, self, args, kwargs)
+        return result
+
+    return save_pretrained
+
+
+def _adapter_saved(original: Any, model: Any, args: Any, kwargs: Any) -> None:
+    bound = _bound(original, (model,) + tuple(args), kwargs)
+    if not bound.get("is_main_process", True):
+        return
+    folder = os.fspath(bound["save_directory"])
+    for name in bound.get("selected_adapters") or list(model.peft_config):
+        # peft puts every adapter but the default one into a folder of its name.
+        own = folder if name == "default" else os.path.join(folder, name)
+        if os.path.isfile(os.path.join(own, "adapter_config.json")):
+            guarded("recording adapter " + name, document.after_model_save, model, "adapter", own)
+
+
+def _save_tokenizer(original: Any) -> Any:
+    def save_pretrained(self: Any, *args: Any, **kwargs: Any) -> Any:
+        result = original(self, *args, **kwargs)
+        guarded("recording a saved tokenizer", _tokenizer_saved, original, self, args, kwargs)
+        return result
+
+    return save_pretrained
+
+
+def _tokenizer_saved(original: Any, tokenizer: Any, args: Any, kwargs: Any) -> None:
+    if document.rank() == 0:
+        bound = _bound(original, (tokenizer,) + tuple(args), kwargs)
+        document.after_tokenizer_save(tokenizer, os.fspath(bound["save_directory"]))
+
+
+def _add_tokens(original: Any) -> Any:
+    def add_tokens(self: Any, *args: Any, **kwargs: Any) -> Any:
+        result = original(self, *args, **kwargs)
+        if result and not observed.is_loading():
+            guarded("after add_tokens", _tokens_added, original, self, args, kwargs)
+        return result
+
+    return add_tokens
+
+
+def _tokens_added(original: Any, tokenizer: Any, args: Any, kwargs: Any) -> None:
+    observed.note_added(tokenizer, _bound(original, (tokenizer,) + tuple(args), kwargs).get("new_tokens") or [])
+
+
+def _trainer_made(original: Any) -> Any:
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        guarded("noting the trainer", observed.note_trainer, self)
+
+    return init

@@ -1,0 +1,136 @@
+"""One recorded run: what is put into its environment before it starts, and what is gathered when it is over.
+
+Nothing here may keep the run from starting: where recording cannot be prepared, the command runs unrecorded, and the
+outcome says why.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from envpin import __version__
+from envpin.record.git import Status, commit_of
+from envpin.record.injected import HOOK, hook
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+RUN_VARIABLE = "ENVPIN_RECORD"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What a run left. `manifests` in the order of their saves; `nothing` says why there are none; `faults` is what
+    went wrong while recording; `seconds` is how long the slowest save was held up by recording."""
+
+    manifests: tuple[Path, ...] = ()
+    faults: tuple[str, ...] = ()
+    nothing: str | None = None
+    seconds: float = 0.0
+
+
+class Session:
+    """Prepare a run (`environment`), then, when it is over, `finish` it. `close` removes what was only for the run."""
+
+    def __init__(self, argv: Sequence[str], env: Mapping[str, str]) -> None:
+        self.environment = dict(env)
+        self._folder: Path | None = None
+        self._status: Status | None = None
+        self._unprepared: str | None = None
+        try:
+            self._prepare(argv)
+        except OSError as failed:
+            self._unprepared = f"recording could not be prepared: {failed}"
+
+    def _prepare(self, argv: Sequence[str]) -> None:
+        if os.pathsep in str(HOOK):
+            self._unprepared = f"envpin is installed below `{HOOK}`, and PYTHONPATH cannot hold a `{os.pathsep}`"
+            return
+        folder = _private_folder()
+        identity = os.urandom(8).hex()
+        run: dict[str, Any] = {
+            "argv": hook("redaction").arguments(argv),
+            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        }
+        found = commit_of(Path.cwd())
+        if found is not None:
+            root, commit = found
+            run["git"] = {"commit": commit}
+            self._status = Status(root, folder / "git-status.txt")
+        (folder / "run.json").write_text(json.dumps({"id": identity, "envpin": __version__, "run": run}))
+        inherited = self.environment.get("PYTHONPATH", "")
+        entries = [entry for entry in inherited.split(os.pathsep) if entry != str(HOOK)] if inherited else []
+        self.environment["PYTHONPATH"] = os.pathsep.join([str(HOOK), *entries])
+        self.environment[RUN_VARIABLE] = str(folder)
+        self._folder = folder
+
+    def finish(self) -> Outcome:
+        """Complete the manifests of the run: digests too large for it, the tokenizer's files, git's answer."""
+        if self._folder is None:
+            return Outcome(nothing=self._unprepared)
+        from envpin.record.finish import complete, locate
+
+        faults = _lines(self._folder, "faults")
+        saves: dict[str, dict[str, Any]] = {}
+        slowest = 0.0
+        for line in _lines(self._folder, "saves"):
+            save = json.loads(line)
+            slowest = max(slowest, save["seconds"])
+            saves.pop(save["folder"], None)
+            saves[save["folder"]] = save
+        dirty = self._status.dirty() if self._status is not None else None
+        manifests: dict[Path, None] = {}
+        for save in saves.values():
+            path = locate(save)
+            if path is not None:  # a checkpoint may have been rotated away: that is no fault
+                manifests[path] = None
+                faults += complete(path, save["kind"], dirty=dirty)
+        unique = tuple(dict.fromkeys(faults))
+        nothing = None if manifests else self._why_nothing(self._folder, tried=bool(saves), faults=unique)
+        return Outcome(manifests=tuple(manifests), faults=unique, nothing=nothing, seconds=slowest)
+
+    def _why_nothing(self, folder: Path, *, tried: bool, faults: tuple[str, ...]) -> str:
+        if tried:
+            return "everything that the run saved was removed again, so nothing is recorded"
+        if faults:
+            return "nothing is recorded"
+        if not (folder / "seen").exists():
+            return (
+                "nothing is recorded: no Python of the run loaded the recorder "
+                "(it was started with -I, -E or -S, without PYTHONPATH, or is no Python)"
+            )
+        if not _lines(folder, "wrapped"):
+            if (folder / "too-old").exists():
+                return "nothing is recorded: the run's Python is older than 3.8"
+            return "nothing is recorded: the run imported neither transformers nor peft"
+        return "nothing was saved: the run called no save_pretrained of a model or adapter"
+
+    def close(self) -> None:
+        if self._folder is not None:
+            import shutil
+
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _private_folder() -> Path:
+    """A new folder that only this user can enter. `tempfile` would cost a tenth of the start-up budget to import."""
+    if sys.platform == "win32":
+        import tempfile
+
+        return Path(tempfile.mkdtemp(prefix="envpin-record-"))
+    folder = Path(os.environ.get("TMPDIR") or "/tmp", f"envpin-record-{os.urandom(8).hex()}")  # noqa: S108  0700 below
+    folder.mkdir(mode=0o700)
+    return folder.resolve()
+
+
+def _lines(folder: Path, kind: str) -> list[str]:
+    found: list[str] = []
+    for file in sorted(folder.glob(f"{kind}-*.txt"), key=lambda one: one.stat().st_mtime_ns):
+        found += [line for line in file.read_text(encoding="utf-8", errors="replace").splitlines() if line]
+    return found
