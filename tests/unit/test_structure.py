@@ -15,7 +15,7 @@ LAYERS: dict[str, int] = {
     "errors": 0, "events": 0, "findings": 0, "resources": 0, "process": 0,
     "matrix": 1, "manifest": 1,
     "envs": 2, "host": 2, "index": 2, "checkpoint": 2,
-    "record": 3, "diagnose": 3, "report": 3, "infer": 3, "bisect": 4, "replay": 4,
+    "record": 3, "diagnose": 3, "report": 3, "infer": 3, "evidence": 3, "bisect": 4, "replay": 4,
     "demo": 5, "cli": 6,
 }  # fmt: skip
 

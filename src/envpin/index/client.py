@@ -100,23 +100,29 @@ class Index:
         return found
 
     def member_names(self, file: ReleaseFile) -> list[str]:
-        """The names in the wheel's own directory.
+        """The names in the wheel's own directory, cached like its members.
 
         Raises:
             InputError, NetworkError: as `members`.
         """
+        kept = self._cache / "members" / (file.sha256 or _digest(file.url)) / "names"
+        if kept.exists():
+            return kept.read_text(encoding="utf-8").splitlines()
         with self._open_wheel(file) as (wheel, _reader):
-            return wheel.namelist()
+            names = wheel.namelist()
+        _write(kept, "\n".join(names).encode())
+        return names
 
     def _fetch_members(self, file: ReleaseFile, names: list[str]) -> dict[str, bytes]:
         found: dict[str, bytes] = {}
         with self._open_wheel(file) as (wheel, reader):
             present = {info.filename: info for info in wheel.infolist()}
+            reader.prefetch_together(
+                [(present[name].header_offset, _extent(present[name])) for name in names if name in present]
+            )
             for name in names:
                 if name in present:
                     info = present[name]
-                    # header, name and extra field come before the data, and their length is known only there
-                    reader.prefetch(info.header_offset, info.compress_size + 30 + len(name.encode()) + 512)
                     try:
                         found[name] = wheel.read(info)
                     except (zipfile.BadZipFile, EOFError, OSError) as error:
@@ -246,6 +252,11 @@ def _write(path: Path, data: bytes) -> None:
         temporary.replace(path)
     except OSError:
         return
+
+
+def _extent(info: zipfile.ZipInfo) -> int:
+    """How far a member may reach: its header, name and extra field come first, and the last is known only there."""
+    return info.compress_size + 30 + len(info.filename.encode()) + 512
 
 
 def _digest(text: str) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from envpin.index.types import ReleaseFile
 
 _TAIL = 64 * 1024
+_GAP = 32 * 1024
 
 
 class OpenWheel:
@@ -92,6 +93,18 @@ class RangeReader(io.RawIOBase):
             self._spans.append((start, response.data))
         else:
             self._spans.append((0, response.data))
+
+    def prefetch_together(self, pieces: list[tuple[int, int]]) -> None:
+        """Fetch many (start, size) pieces; neighbours come in one request, as a request costs more than a gap."""
+        runs: list[list[int]] = []
+        for start, size in sorted(pieces):
+            end = min(start + size, self.length)
+            if runs and start <= runs[-1][1] + _GAP:
+                runs[-1][1] = max(runs[-1][1], end)
+            else:
+                runs.append([start, end])
+        for start, end in runs:
+            self.prefetch(start, end - start)
 
     def _held(self, start: int, end: int) -> bytes:
         for at, data in self._spans:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
-import tomllib
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from envpin import __version__
 from envpin.errors import InputError
 from envpin.matrix.convert import join, problems_of
 from envpin.matrix.types import SCHEMA, Break, Family, KnownGood, Matrix, Sign
-from envpin.resources import data_path
+from envpin.resources import cache_path, data_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+# Changes whenever what is kept, or what is checked before it is kept, changes.
+_CACHE_KEY = f"envpin {__version__} schema {SCHEMA} revision 1\n".encode()
 _ID = re.compile(r"[a-z0-9][a-z0-9.+_-]*")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}:\d{2}Z)?")
 _PACKAGE = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
@@ -32,12 +36,32 @@ def load_matrix(path: Path | None = None) -> Matrix:
     """
     source = data_path("compat_matrix.toml") if path is None else path
     try:
-        text = source.read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"`{source}` is not UTF-8: byte {error.start} is wrong", path=source) from error
+        data = source.read_bytes()
     except OSError as error:
         raise InputError(f"`{source}` cannot be read: {error.strerror}", path=source) from error
-    return parse_matrix(text, source=str(source))
+    kept = cache_path() / "matrix" / f"{hashlib.sha256(_CACHE_KEY + data).hexdigest()}.msgpack"
+    try:
+        return msgspec.msgpack.decode(kept.read_bytes(), type=Matrix)
+    except (OSError, msgspec.DecodeError):
+        pass
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"`{source}` is not UTF-8: byte {error.start} is wrong", path=source) from error
+    matrix = parse_matrix(text, source=str(source))
+    _keep(kept, matrix)
+    return matrix
+
+
+def _keep(path: Path, matrix: Matrix) -> None:
+    """Remember a matrix that was read and found right: parsing TOML costs more than everything else `resolve` does."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f"{path.name}.{os.getpid()}")
+        temporary.write_bytes(msgspec.msgpack.encode(matrix))
+        temporary.replace(path)
+    except OSError:
+        return
 
 
 def parse_matrix(text: str, *, source: str = "compat_matrix.toml") -> Matrix:
@@ -46,6 +70,8 @@ def parse_matrix(text: str, *, source: str = "compat_matrix.toml") -> Matrix:
     Raises:
         InputError: as `load_matrix`.
     """
+    import tomllib
+
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -105,7 +131,7 @@ def _check_family(family: Family, at: str, matrix: Matrix) -> Iterator[str]:
         yield f"{at}: a family without known_good says why in unpinnable"
     for index, pattern in enumerate(family.match.names):
         yield from _check_pattern(pattern, f"{at}.match.names[{index}]")
-    for where in ("require", "support"):
+    for where in ("require", "decisive", "support"):
         for index, sign in enumerate(getattr(family.match, where)):
             yield from _check_sign(sign, f"{at}.match.{where}[{index}]")
     for index, name in enumerate(family.breaks):

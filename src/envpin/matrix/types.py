@@ -40,15 +40,19 @@ class Recognition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     """How a family is told from a config and a name.
 
     A config belongs to the family when its `model_type` is listed (or, without one, its first architecture) and
-    every sign of `require` holds. `support` signs only break ties, and so does `names`: regular expressions, matched
-    anywhere in the lower-cased Hub name or folder name, because anybody may call a folder anything.
+    every sign of `require` holds. Among equals, one `decisive` sign that holds settles it, as a known size does;
+    `support` signs only break ties, and so does `names`: regular expressions, matched
+    anywhere in the lower-cased Hub name or folder name, because anybody may call a folder anything. `only_by_name` is
+    for fine-tunes whose config is that of another family: they match only when the name does too.
     """
 
     model_type: tuple[str, ...] = ()
     architectures: tuple[str, ...] = ()
     require: tuple[Sign, ...] = ()
+    decisive: tuple[Sign, ...] = ()
     support: tuple[Sign, ...] = ()
     names: tuple[str, ...] = ()
+    only_by_name: bool = False
 
 
 class Requirement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):

@@ -1,0 +1,62 @@
+"""`envpin matrix …`: which versions work for which model family. Each verb lives in `matrix_*.py` beside this file."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+    from envpin.cli.console import Console
+
+takes_child = False
+
+_VERBS = {
+    "list": ("matrix_show", "every family, its pins and how well they are proved"),
+    "show": ("matrix_show", "one family, or the newest facts of a model type"),
+    "resolve": ("matrix_resolve", "which family is this model, why, and which versions to pin"),
+    "lint": ("matrix_lint", "check the matrix: relations, versions, evidence; --online asks the index and uv"),
+    "collect": ("matrix_collect", "read every release of transformers from the index and update what is known"),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(metavar="VERB", title="verbs", dest="verb", required=True)
+    for name, (_module, summary) in _VERBS.items():
+        verb = verbs.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        verb.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+        verb.add_argument("--matrix", metavar="FILE", help="another compat_matrix.toml than the one of this envpin")
+        _ARGUMENTS[name](verb)
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    module = importlib.import_module(f"envpin.cli.{_VERBS[args.verb][0]}")
+    answer: int = getattr(module, f"run_{args.verb}")(args, console)
+    return answer
+
+
+def _list(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--grade", help="only families proved at least this well (declared … merge-verified)")
+
+
+def _show(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("family", help="a family of `envpin matrix list`, or a model_type")
+
+
+def _resolve(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("model", metavar="PATH_OR_NAME", help="a model or adapter folder, a config.json, or a Hub name")
+    verb.add_argument("--base", metavar="DIR", help="where the base of an adapter is")
+
+
+def _lint(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--online", action="store_true", help="also: do the versions exist, and does uv resolve the pins")
+
+
+def _collect(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("-o", "--output", metavar="FILE", help="write here instead of the data of this envpin")
+    verb.add_argument("-j", "--jobs", type=int, default=8, metavar="N", help="requests at a time (default 8)")
+    verb.add_argument("--offline", action="store_true", help="only what is cached")
+
+
+_ARGUMENTS = {"list": _list, "show": _show, "resolve": _resolve, "lint": _lint, "collect": _collect}

@@ -1,0 +1,37 @@
+"""`envpin matrix collect`: read the index and write what it tells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from envpin.errors import InfrastructureError, UsageError
+from envpin.evidence.collect import collect
+from envpin.index import Index
+from envpin.matrix.support import encode_support, shipped_path, write_support
+
+if TYPE_CHECKING:
+    import argparse
+
+    from envpin.cli.console import Console
+
+
+def run_collect(args: argparse.Namespace, console: Console) -> int:
+    if not 1 <= args.jobs <= 64:
+        raise UsageError(f"`--jobs {args.jobs}` is not between 1 and 64")
+    target = Path(args.output) if args.output else shipped_path()
+    support = collect(Index(offline=args.offline, connections=args.jobs), jobs=args.jobs, listener=console.listener())
+    data = encode_support(support)
+    try:
+        write_support(target, data)
+    except OSError as error:
+        raise InfrastructureError(f"`{target}` cannot be written: {error.strerror}", hint="use -o FILE") from error
+    console.close()
+    if args.json:
+        console.document(1, {"file": str(target), "bytes": len(data), "transformers": len(support.transformers),
+                             "model_types": len(support.model_types), "peft": len(support.peft)})  # fmt: skip
+    else:
+        console.data(
+            f"{target}: {len(support.transformers)} releases, {len(support.model_types)} model types, {len(data)} bytes"
+        )
+    return 0

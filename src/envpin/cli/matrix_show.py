@@ -1,0 +1,133 @@
+"""`envpin matrix list` and `envpin matrix show`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from envpin.errors import InputError
+from envpin.matrix.load import load_matrix
+from envpin.matrix.support import load_support
+from envpin.matrix.types import GRADES
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from envpin.cli.console import Console
+    from envpin.matrix.types import Break, Family
+
+
+def run_list(args: argparse.Namespace, console: Console) -> int:
+    matrix = load_matrix(Path(args.matrix) if args.matrix else None)
+    families = [family for family in matrix.families.values() if _at_least(family, args.grade)]
+    if args.json:
+        console.document(1, {"families": [_summary(family) for family in families]})
+        return 0
+    rows = [("FAMILY", "TITLE", "TRANSFORMERS", "PEFT", "TORCH", "PROVED")]
+    for family in families:
+        pins = family.pins
+        proved = family.grade or f"no pins: {family.kind}"
+        rows.append((family.id, family.title, pins.get("transformers", "-"), pins.get("peft", "-"),
+                     pins.get("torch", "-"), proved))  # fmt: skip
+    console.data("\n".join(table(rows)))
+    return 0
+
+
+def run_show(args: argparse.Namespace, console: Console) -> int:
+    """A family, or, for a name that is a model type only, what the index tells about it."""
+    matrix = load_matrix(Path(args.matrix) if args.matrix else None)
+    family = matrix.families.get(args.family)
+    if family is None:
+        return _show_type(args, console, known=list(matrix.families))
+    support = load_support()
+    breaks = [matrix.breaks[name] for name in family.breaks]
+    windows = {kind: support.window(kind) for kind in family.match.model_type}
+    if args.json:
+        body: dict[str, object] = msgspec.to_builtins(family)
+        console.document(1, {**body, "breaks": msgspec.to_builtins(breaks), "windows": windows})
+        return 0
+    console.data("\n".join(_family_lines(family, breaks, windows)))
+    return 0
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Columns as wide as they need to be, two spaces apart."""
+    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _at_least(family: Family, wanted: str | None) -> bool:
+    if wanted is None:
+        return True
+    if wanted not in GRADES:
+        raise InputError(f"`{wanted}` is not a grade", hint=f"one of {', '.join(GRADES)}")
+    return family.grade is not None and GRADES.index(family.grade) >= [*GRADES].index(wanted)
+
+
+def _summary(family: Family) -> dict[str, object]:
+    return {
+        "id": family.id, "title": family.title, "kind": family.kind, "model_types": family.match.model_type,
+        "pins": family.pins, "python": family.python, "exclude_newer": family.exclude_newer, "lock": family.lock,
+        "grade": family.grade, "unpinnable": family.unpinnable,
+    }  # fmt: skip
+
+
+def _show_type(args: argparse.Namespace, console: Console, *, known: list[str]) -> int:
+    support = load_support()
+    window = support.window(args.family)
+    if window is None:
+        import difflib
+
+        close = difflib.get_close_matches(args.family, [*known, *support.model_types], n=3)
+        raise InputError(
+            f"`{args.family}` is neither a family of the matrix nor a model type that transformers ever knew",
+            hint=f"did you mean {', '.join(close)}?" if close else "envpin matrix list",
+        )
+    spans = [
+        [support.transformers[first].version, support.transformers[last].version]
+        for first, last in support.model_types[args.family]
+    ]
+    if args.json:
+        console.document(
+            1, {"model_type": args.family, "first_release": window[0], "last_release": window[1], "spans": spans}
+        )
+        return 0
+    until = f"to {window[1]}" if window[1] else f"and later (up to {support.newest()})"
+    console.data(f"model type {args.family}: transformers {window[0]} {until}\nno family of the matrix; grade: static")
+    return 0
+
+
+def _family_lines(
+    family: Family, breaks: Sequence[Break], windows: dict[str, tuple[str, str | None] | None]
+) -> list[str]:
+    lines = [f"{family.title}  [{family.id}]", ""]
+    if family.models:
+        lines.append(f"  models    {', '.join(family.models)}")
+    for kind, window in windows.items():
+        known = (
+            f"transformers {window[0]} {'to ' + window[1] if window[1] else 'and later'}" if window else "in no release"
+        )
+        lines.append(f"  type      {kind}: {known}")
+    if family.unpinnable:
+        lines.append(f"  no pins   {family.unpinnable}")
+    for name, requirement in family.requires.items():
+        lines.append(f"  needs     {name} {requirement.versions}: {requirement.reason} ({requirement.grade})")
+    for good in family.known_good:
+        pins = ", ".join(f"{package}=={version}" for package, version in good.packages.items())
+        lines += [f"  pins      {pins}", f"            Python {good.python}, nothing newer than {good.exclude_newer}",
+                  f"            {good.grade}; {good.source}"]  # fmt: skip
+        if good.lock:
+            lines.append(f"            lock: pylock.{good.lock}.toml")
+        lines += [f"            evidence: {entry}" for entry in good.evidence]
+    lines += [f"  note      {note}" for note in family.notes]
+    for entry in breaks:
+        lines += [
+            "",
+            f"  break     {entry.title} ({entry.package} {entry.versions}{', silent' if entry.silent else ''})",
+        ]
+        lines += [f"            way out: {way}" for way in entry.ways_out]
+        lines.append(f"            {entry.source}")
+    return lines

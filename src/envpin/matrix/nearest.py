@@ -1,0 +1,79 @@
+"""Versions for a model that the matrix does not list: from its own config and from what the index knows. Pure."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+from envpin.matrix.signs import release_of, shorten
+
+if TYPE_CHECKING:
+    from envpin.matrix.support import Support
+    from envpin.matrix.types import Family, Matrix
+
+_SETTLING = timedelta(days=21)
+_FIRST_PYTHON_311_TORCH = "2023-03-15"  # torch 2.0.0
+_RELEASE_FORM = re.compile(r"\d{1,4}\.\d{1,4}(\.\d{1,4})?")
+
+
+def architecture_type(architecture: str) -> str:
+    """The model type that a class name suggests: `LlamaForCausalLM` is `llama`, `Qwen2VLForCausalLM` is `qwen2_vl`."""
+    stem = re.split(r"For[A-Z]|Model(?:$|[A-Z])|LMHead", architecture)[0] or architecture
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", stem).lower()
+
+
+def nearest_family(kind: str, matrix: Matrix) -> Family | None:
+    """The family whose model type shares the longest beginning, of at least four letters, with `kind`."""
+    best: tuple[int, Family] | None = None
+    for family in matrix.families.values():
+        for known in family.match.model_type:
+            shared = _shared(kind.lower(), known)
+            if shared >= 4 and (best is None or shared > best[0]):
+                best = (shared, family)
+    return best[1] if best else None
+
+
+def own_release(kind: str, own: str | None, support: Support | None) -> tuple[str | None, list[str]]:
+    """The release of transformers to try for a type, and why: the config's own where it knows the type, else the
+    settled patch of the first that does, else the newest, else nothing."""
+    plain = own if own is not None and _RELEASE_FORM.fullmatch(own) else None
+    if support is None:
+        return plain, []
+    window = support.window(kind)
+    if window is None:
+        if plain is not None and plain in support.positions:
+            return plain, [f"no release up to {support.newest()} knows the type: it brings its own code, or is newer"]
+        return (support.newest() if own else None), [f"no release up to {support.newest()} knows this type"]
+    first, last = window
+    until = f" to {last}" if last else ""
+    why = [f"transformers {first}{until or ' and later'} knows the type"]
+    if plain is not None and support.knows(plain, kind):
+        return support.settled(plain), why
+    if own is not None and (release_of(own) or ()) > (release_of(support.newest()) or ()):
+        return (last or support.newest()), [*why, f"{shorten(own)} is newer than what was collected"]
+    return support.settled(first), why
+
+
+def era_pins(release: str, support: Support | None) -> tuple[dict[str, str], str, str] | None:
+    """Pins, Python and date for a release of transformers: what fitted it three weeks after it appeared."""
+    day = support.date(release) if support else None
+    if support is None or not day:
+        return None
+    newer = (date.fromisoformat(day) + _SETTLING).isoformat()
+    pins = {"transformers": release}
+    peft, torch = support.peft_at(newer, release), support.torch_at(newer)
+    if peft is not None:
+        pins["peft"] = peft
+    if torch is not None:
+        pins["torch"] = torch
+    return pins, "3.11" if newer >= _FIRST_PYTHON_311_TORCH else "3.9", newer
+
+
+def _shared(one: str, other: str) -> int:
+    count = 0
+    for left, right in zip(one, other, strict=False):
+        if left != right:
+            break
+        count += 1
+    return count

@@ -1,0 +1,113 @@
+"""What `resolve` is asked about: a folder, a config.json, an adapter, a manifest, or only a name."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from envpin.errors import InputError
+
+_LIMIT = 16 * 1024 * 1024  # bytes; the largest config.json in the wild is under 1 MB
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Subject:
+    """`config` is None where there is none to read; `origin` says where what was read came from."""
+
+    config: dict[str, Any] | None
+    name: str | None
+    origin: tuple[str, ...] = ()
+
+
+def find_subject(text: str, *, base: Path | None = None) -> Subject:
+    """The model that a path or a Hub name means. An adapter stands for its base; `base` says where that is.
+
+    Raises:
+        InputError: the path exists and holds nothing that describes a model, or it cannot be read.
+    """
+    path = Path(text).expanduser()
+    if not _exists(path):
+        if text.endswith((".json", "/")) or text.startswith((".", "/", "~")):
+            raise InputError(f"`{text}` does not exist", path=text)
+        return Subject(config=None, name=text, origin=("no such folder here, so it is a name",))
+    if path.is_dir():
+        for name in ("config.json", "adapter_config.json", "envpin.json"):
+            if (path / name).is_file():
+                return _of_file(path / name, base)
+        raise InputError(
+            f"`{path}` holds no config.json, adapter_config.json or envpin.json", path=path,
+            hint="give the folder of a model or of an adapter",
+        )  # fmt: skip
+    return _of_file(path, base)
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Raises:
+        InputError: it cannot be read, is not JSON, is no object, or is far too large.
+    """
+    try:
+        if path.stat().st_size > _LIMIT:
+            raise InputError(f"`{path}` is larger than 16 MB, which no config is", path=path)
+        document = json.loads(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"`{path}` cannot be read: {error.strerror}", path=path) from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"`{path}` is not JSON: {error}", path=path) from error
+    if not isinstance(document, dict):
+        raise InputError(f"`{path}` holds no JSON object", path=path)
+    return document
+
+
+def _of_file(path: Path, base: Path | None) -> Subject:
+    document = read_object(path)
+    folder = path.resolve().parent.name or None
+    if "peft_type" in document or path.name == "adapter_config.json":
+        return _of_adapter(document, path.parent, base)
+    if isinstance(document.get("schema"), int) and path.name == "envpin.json":
+        return _of_manifest(document, path)
+    name = document.get("_name_or_path")
+    own = name if isinstance(name, str) and name.strip() and not name.startswith((".", "/")) else None
+    return Subject(config=document, name=own or folder, origin=(f"read from {path}",))
+
+
+def _of_adapter(document: dict[str, Any], folder: Path, base: Path | None) -> Subject:
+    name = document.get("base_model_name_or_path")
+    name = name if isinstance(name, str) and name.strip() else None
+    origin = [f"an adapter; its base is `{name}`" if name else "an adapter that does not name its base"]
+    places = [base] if base else [Path(name), folder / name] if name else []
+    for place in places:
+        if place is not None and _exists(place / "config.json"):
+            config = read_object(place / "config.json")
+            return Subject(
+                config=config, name=name or place.name, origin=(*origin, f"read from {place / 'config.json'}")
+            )
+    if base is not None:
+        raise InputError(f"`{base}` holds no config.json", path=base)
+    if _exists(folder / "envpin.json"):
+        found = _of_manifest(read_object(folder / "envpin.json"), folder / "envpin.json")
+        return Subject(config=found.config, name=name or found.name, origin=(*origin, *found.origin))
+    return Subject(config=None, name=name, origin=(*origin, "its config is not here"))
+
+
+def _of_manifest(document: dict[str, Any], path: Path) -> Subject:
+    recorded = document.get("base")
+    facts = recorded if isinstance(recorded, dict) else {}
+    kind, architecture, name = (facts.get(key) for key in ("model_type", "architecture", "id"))
+    config: dict[str, Any] = {}
+    if isinstance(kind, str):
+        config["model_type"] = kind
+    if isinstance(architecture, str):
+        config["architectures"] = [architecture]
+    shown = name if isinstance(name, str) and name.strip() else None
+    return Subject(config=config or None, name=shown, origin=(f"the base that {path.name} recorded",))
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name too long, or with a zero byte
+        return False

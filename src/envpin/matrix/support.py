@@ -1,0 +1,200 @@
+"""What the package index knows about every release, as collected by `envpin matrix collect`: read, ask, write.
+
+The file is compact JSON that travels with envpin: facts are stored where they change, model types as the releases
+where they appear and vanish. Nothing here was run; every answer is of grade `static`.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from envpin.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+SCHEMA = 1
+_SHIPPED = Path(__file__).with_name("support.json")
+
+
+class ReleaseFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One release. `requires` holds only what differs from the release before; an empty string ends a requirement."""
+
+    version: str
+    date: str
+    yanked: bool = False
+    requires: dict[str, str] = {}
+
+
+class PeftFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One release of peft. `imports` are the names it needs from transformers to be imported at all."""
+
+    version: str
+    date: str
+    yanked: bool = False
+    imports: tuple[str, ...] = ()
+
+
+class Support(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """`transformers` and `peft` are in version order, without pre-releases.
+
+    `model_types` maps a model type to spans `[first, last]` of positions in `transformers`, both inclusive; `names`
+    does the same for what peft imports (`transformers.EncoderDecoderCache`, or a module). `torch` maps versions to
+    dates.
+    """
+
+    schema: int
+    transformers: tuple[ReleaseFacts, ...]
+    model_types: dict[str, tuple[tuple[int, int], ...]]
+    peft: tuple[PeftFacts, ...] = ()
+    names: dict[str, tuple[tuple[int, int], ...]] = {}
+    torch: dict[str, str] = {}
+
+    @cached_property
+    def positions(self) -> Mapping[str, int]:
+        return {release.version: at for at, release in enumerate(self.transformers)}
+
+    def knows(self, version: str, model_type: str) -> bool | None:
+        """Whether that release of transformers knows the model type; None for a release that was not collected."""
+        at = self.positions.get(version)
+        if at is None:
+            return None
+        return within(at, self.model_types.get(model_type, ()))
+
+    def window(self, model_type: str) -> tuple[str, str | None] | None:
+        """First and last release that knows the type; the last is None where the newest release still does."""
+        spans = self.model_types.get(model_type)
+        if not spans:
+            return None
+        last = spans[-1][1]
+        ended = last < len(self.transformers) - 1
+        return self.transformers[spans[0][0]].version, self.transformers[last].version if ended else None
+
+    def requirements(self, version: str) -> dict[str, str]:
+        """What that release declares: package (or `python`) to specifier."""
+        at = self.positions.get(version)
+        found: dict[str, str] = {}
+        for release in self.transformers[: 0 if at is None else at + 1]:
+            found.update(release.requires)
+        return {package: versions for package, versions in found.items() if versions}
+
+    def date(self, version: str) -> str | None:
+        """The day (`2024-07-23`) that release of transformers appeared."""
+        at = self.positions.get(version)
+        return None if at is None else self.transformers[at].date
+
+    def settled(self, version: str) -> str:
+        """The last patch, not yanked, of the minor series of `version`: where its first mistakes are mended."""
+        series = version.split(".")[:2]
+        same = [one.version for one in self.transformers if one.version.split(".")[:2] == series and not one.yanked]
+        return same[-1] if same else version
+
+    def newest(self) -> str:
+        return next(release.version for release in reversed(self.transformers) if not release.yanked)
+
+    def peft_at(self, day: str, transformers: str) -> str | None:
+        """The newest release of peft of that day or before that can be imported beside that transformers."""
+        for release in reversed(self.peft):
+            if release.date <= day and not release.yanked and not self.missing_names(release, transformers):
+                return release.version
+        return None
+
+    def torch_at(self, day: str) -> str | None:
+        """The newest torch of that day or before."""
+        fitting = [version for version, date in self.torch.items() if date <= day]
+        return fitting[-1] if fitting else None
+
+    def missing_names(self, peft: PeftFacts, transformers: str) -> tuple[str, ...]:
+        """What that peft imports and that transformers, as far as it was collected, does not have."""
+        at = self.positions.get(transformers)
+        if at is None:
+            return ()
+        return tuple(name for name in peft.imports if name in self.names and not within(at, self.names[name]))
+
+
+def within(at: int, spans: Iterable[tuple[int, int]]) -> bool:
+    return any(first <= at <= last for first, last in spans)
+
+
+def spans_of(present: Sequence[bool]) -> tuple[tuple[int, int], ...]:
+    """The runs of true values, as inclusive positions."""
+    found: list[tuple[int, int]] = []
+    for at, here in enumerate(present):
+        if here and found and found[-1][1] == at - 1:
+            found[-1] = (found[-1][0], at)
+        elif here:
+            found.append((at, at))
+    return tuple(found)
+
+
+def load_support(path: Path | None = None) -> Support:
+    """Read what was collected: from `path`, or what travels with envpin.
+
+    Raises:
+        InputError: the file is missing or is not what `matrix collect` writes.
+    """
+    source = _SHIPPED if path is None else path
+    try:
+        support = msgspec.json.decode(source.read_bytes(), type=Support)
+    except OSError as error:
+        raise InputError(
+            f"`{source}` cannot be read: {error.strerror}", path=source, hint="envpin matrix collect"
+        ) from error
+    except msgspec.DecodeError as error:
+        raise InputError(
+            f"`{source}` is not collected support data: {error}", path=source, hint="envpin matrix collect"
+        ) from error
+    count = len(support.transformers)
+    for spans in (*support.model_types.values(), *support.names.values()):
+        if any(not 0 <= first <= last < count for first, last in spans):
+            raise InputError(f"`{source}` names releases that it does not list", path=source)
+    return support
+
+
+def encode_support(support: Support) -> bytes:
+    """The file: one line per release and per model type, so that a change reads well in a diff."""
+
+    def lines(items: Iterable[str], opening: str, closing: str) -> str:
+        return opening + "\n" + ",\n".join(items) + "\n" + closing
+
+    def table(values: Mapping[str, object]) -> str:
+        return lines((f"{_json(key)}:{_json(value)}" for key, value in sorted(values.items())), "{", "}")
+
+    parts = [
+        f'"schema":{support.schema}',
+        '"transformers":' + lines(map(_json, support.transformers), "[", "]"),
+        '"model_types":' + table(support.model_types),
+        '"peft":' + lines(map(_json, support.peft), "[", "]"),
+        '"names":' + table(support.names),
+        '"torch":' + _json(support.torch),
+    ]
+    return ("{" + ",\n".join(parts) + "}\n").encode()
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def shipped_path() -> Path:
+    """Where the collected data of this installation is."""
+    return _SHIPPED
+
+
+def write_support(path: Path, data: bytes) -> None:
+    """Write and rename, so that a reader sees the old file or the new one.
+
+    Raises:
+        OSError
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
