@@ -39,14 +39,14 @@ def finding(
     *,
     severity: Severity | None = None,
     fix: Iterable[str] | None = None,
-    **names: str,
+    names: Mapping[str, str] | None = None,
 ) -> Finding:
     """A finding of this code, with the catalogue's severity and fix unless others are given.
 
     `names` fill the catalogue's fix (`{adapter}`, `{base}`).
     """
     cause = CATALOGUE[code]
-    values = _Names({"adapter": "ADAPTER", "base": "BASE", "model": "MODEL"} | names)
+    values = _Names({"adapter": "ADAPTER", "base": "BASE", "model": "MODEL"} | dict(names or {}))
     steps = tuple(fix) if fix is not None else tuple(step.format_map(values) for step in cause.fix)
     return Finding(code=code, severity=severity or cause.severity, message=message, evidence=tuple(evidence), fix=steps)
 

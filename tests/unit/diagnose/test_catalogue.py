@@ -35,7 +35,7 @@ def test_every_entry_says_what_to_do() -> None:
         assert cause.meaning.endswith("."), cause.code
         assert cause.detected, cause.code
         assert cause.fix, cause.code
-        assert all(finding(cause.code, "x", adapter="a", base="b").fix), cause.code
+        assert all(finding(cause.code, "x", names={"adapter": "a", "base": "b"}).fix), cause.code
 
 
 def test_the_page_is_fresh() -> None:

@@ -1,0 +1,104 @@
+"""What the tensor names of a peft adapter say: which module of the base each belongs to, and as what. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from envpin.checkpoint.headers import Tensor
+
+_FACTOR = re.compile(
+    r"^(?P<module>.*?)\.(?P<factor>lora_A|lora_B|lora_embedding_A|lora_embedding_B|lora_magnitude_vector)"
+    r"(?:\.(?P<adapter>(?!weight$|bias$)[^.]+))?(?:\.(?P<leaf>weight|bias))?$"
+)
+# Parameters of peft's other methods, and of prompt learning: peft's own code has to judge those.
+_OTHER = re.compile(
+    r"\.(?:hada_|lokr_|ia3_|oft_|boft_|vera_|lora_E|lora_ranknum|ln_tuning|hra_|vblora_|fourierft_|bone_|miss_|randlora_|"
+    r"trainable_tokens_|road_|shira_|c3a_|waveft_|delora_|osf_|lora_diag|lora_xs|arrow_)|^prompt_embeddings|^prompt_encoder"
+)
+_WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+_WHOLE = (".modules_to_save.default", ".modules_to_save", ".original_module", ".base_layer")
+_LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks|block|layer)\.(\d{1,6})\.")
+_EXPERT = re.compile(r"\.experts\.(?:\d+\.)")
+# Parts that only say where the language model sits inside a model.
+_PLACES = frozenset({"base_model", "model", "language_model", "text_model", "transformer", "decoder", "module"})
+
+
+class Factor(NamedTuple):
+    """One tensor of a low-rank pair. `module` is the base's name for the module, without wrappers' prefixes."""
+
+    module: str
+    kind: str
+    leaf: str
+    tensor: Tensor
+
+
+@dataclass
+class AdapterNames:
+    """`whole` maps a base parameter to the tensor that replaces it; `other` holds what is not LoRA."""
+
+    factors: list[Factor] = field(default_factory=list)
+    whole: dict[str, Tensor] = field(default_factory=dict)
+    other: list[Tensor] = field(default_factory=list)
+    compiled: list[str] = field(default_factory=list)
+    wrapped: list[str] = field(default_factory=list)
+
+    @property
+    def modules(self) -> list[str]:
+        """The modules with factors, each once, in the file's order."""
+        return list(dict.fromkeys(factor.module for factor in self.factors))
+
+    @property
+    def names_single_experts(self) -> bool:
+        return any(_EXPERT.search(f"{module}.") for module in self.modules)
+
+    @property
+    def names_fused_experts(self) -> bool:
+        return any(re.search(r"\.experts(?:\.base_layer)?$", module) for module in self.modules)
+
+    @property
+    def layers(self) -> set[int]:
+        return {number for module in self.modules if (number := layer_of(module)) is not None}
+
+
+def read_names(tensors: Mapping[str, Tensor]) -> AdapterNames:
+    """Sort an adapter's tensors by what their names say."""
+    names = AdapterNames()
+    for name, tensor in tensors.items():
+        parts = name.split(".")
+        if "_orig_mod" in parts:
+            names.compiled.append(name)
+        elif parts[0] == "module" or any(part in _WRAPPERS for part in parts):
+            names.wrapped.append(name)
+        bare = ".".join(part for part in parts if part not in _WRAPPERS).removeprefix("module.")
+        bare = bare.removeprefix("base_model.model.")
+        match = _FACTOR.match(bare)
+        if match is not None:
+            names.factors.append(Factor(match["module"], match["factor"], match["leaf"] or "weight", tensor))
+        elif _OTHER.search(bare):
+            names.other.append(tensor)
+        else:
+            names.whole[_own_name(bare)] = tensor
+    return names
+
+
+def layer_of(name: str) -> int | None:
+    """The layer number in a parameter's name."""
+    match = _LAYER.search(f"{name}.")
+    return int(match[1]) if match else None
+
+
+def placeless(name: str) -> str:
+    """A name without the parts that say where the language model sits, so that two eras' names compare equal."""
+    return ".".join(part for part in name.split(".") if part not in _PLACES)
+
+
+def _own_name(bare: str) -> str:
+    module, dot, leaf = bare.rpartition(".")
+    for ending in _WHOLE:
+        module = module.removesuffix(ending)
+    return f"{module}{dot}{leaf}"

@@ -1,0 +1,127 @@
+"""Will this adapter load and merge? Decided from headers and JSON, without building or importing anything."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from envpin.checkpoint.bases import find_base
+from envpin.checkpoint.folder import read_folder
+from envpin.diagnose.adapter_names import read_names
+from envpin.diagnose.catalogue import finding
+from envpin.diagnose.detect_base import detect_base, detect_eras
+from envpin.diagnose.detect_files import detect_files, detect_folder
+from envpin.diagnose.detect_shapes import detect_fit, detect_names
+from envpin.diagnose.detect_versions import detect_versions
+from envpin.diagnose.detect_vocabulary import detect_vocabulary, selective_loading
+from envpin.diagnose.expected import expected_shapes
+from envpin.diagnose.subject import Mismatch, Report, Selective, Subject
+from envpin.errors import InputError
+from envpin.findings import Evidence
+from envpin.manifest.types import Manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from envpin.findings import Finding
+
+__all__ = ["Mismatch", "Report", "Selective", "check"]
+
+_MANIFEST_LIMIT = 16_000_000
+
+
+def check(path: Path, *, base: Path | str | None = None, target: Mapping[str, str] | None = None) -> Report:
+    """Every finding that applies to the folder at `path`, blockers first.
+
+    `base` is the base's folder or its id in the Hub cache; without it the base is looked for where the adapter and its
+    manifest point. `target` maps packages to the versions of the environment that shall load it.
+
+    Raises:
+        InputError: `path` or an explicit `base` cannot be read as a model or adapter.
+    """
+    folder = read_folder(path)
+    subject = Subject(folder=folder, manifest=_manifest(path), target=dict(target or {}))
+    findings: list[Finding] = []
+    mismatches: list[Mismatch] = []
+    if folder.kind == "adapter":
+        subject, missing = _with_base(subject, base)
+        findings += missing
+    findings += detect_files(folder, subject)
+    if subject.base is not None:
+        findings += detect_files(subject.base, subject)
+    findings += detect_folder(subject, mismatches)
+    findings += detect_versions(subject)
+    if folder.kind == "adapter":
+        findings += detect_names(subject)
+        findings += detect_fit(subject, mismatches)
+        findings += detect_vocabulary(subject)
+        findings += detect_base(subject)
+        findings += detect_eras(subject)
+    findings = _without_echoes(findings)
+    codes = {one.code for one in findings if one.severity != "info"}
+    return Report(
+        findings=tuple(sorted(dict.fromkeys(findings), key=lambda one: one.sort_key)),
+        mismatches=tuple(mismatches),
+        selective=selective_loading(subject, codes) if folder.kind == "adapter" else None,
+        base=subject.found_base,
+        expected_from=subject.expected.source if subject.expected is not None else None,
+    )
+
+
+def _with_base(subject: Subject, explicit: Path | str | None) -> tuple[Subject, list[Finding]]:
+    recorded = subject.manifest.base if subject.manifest is not None else None
+    folder = subject.folder
+    found = missing = None
+    try:
+        found = find_base(
+            folder,
+            explicit=explicit,
+            recorded_path=recorded.path if recorded is not None else None,
+            recorded_id=recorded.id if recorded is not None else None,
+            commit=recorded.commit if recorded is not None and explicit is None else None,
+        )
+    except InputError as error:
+        if explicit is not None:
+            raise
+        missing = error
+    base = read_folder(found.path) if found is not None else None
+    known = Subject(
+        folder=folder,
+        base=base,
+        found_base=found,
+        manifest=subject.manifest,
+        names=read_names(folder.adapter_tensors),
+        expected=expected_shapes(base) if base is not None else None,
+        target=subject.target,
+    )
+    if missing is None:
+        return known, []
+    seen = [Evidence(note=line) for line in missing.problems[:20]]
+    names = {"adapter": str(folder.path)}
+    return known, [finding("base-not-found", missing.message.partition("\n")[0], seen, names=names)]
+
+
+def _manifest(path: Path) -> Manifest | None:
+    """The manifest beside the weights; None where there is none that can be read, which `replay` reports."""
+    file = path / "envpin.json"
+    try:
+        if not file.is_file() or file.stat().st_size > _MANIFEST_LIMIT:
+            return None
+        return msgspec.json.decode(file.read_bytes(), type=Manifest)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _without_echoes(findings: list[Finding]) -> list[Finding]:
+    """Leave out what another finding explains: shapes of packed or unreadable files are no evidence of another base."""
+    codes = {one.code for one in findings}
+    hidden: set[str] = set()
+    if codes & {"quantized-base-packed", "quantized-base-unmergeable"}:
+        hidden |= {"wrong-base-hidden-size", "architecture-drift", "dtype-drift"}
+    if codes & {"truncated-file", "corrupt-header", "missing-shard", "lfs-pointer", "html-instead-of-weights"}:
+        hidden |= {"wrong-base-architecture", "wrong-base-layers", "unmatched-adapter-keys", "unpaired-lora"}
+    if "wrong-base-hidden-size" in codes or "wrong-base-architecture" in codes:
+        hidden |= {"vocab-mismatch", "vocab-grown", "vocab-shrunk-padded", "padding-mismatch", "vocab-rows-not-saved"}
+    return [one for one in findings if one.code not in hidden]

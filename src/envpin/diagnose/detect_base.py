@@ -1,0 +1,176 @@
+"""Detectors on the pair of adapter and base: quantization, changes since training, eras of names."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from envpin.checkpoint.strict_json import BadJsonError, read_object
+from envpin.diagnose.catalogue import finding
+from envpin.diagnose.detect_shapes import SHOWN, places
+from envpin.diagnose.subject import Subject, shape_text
+from envpin.findings import Evidence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from envpin.checkpoint.folder import Folder
+    from envpin.findings import Finding, Severity
+
+# Vision-language models whose language model moved to `model.language_model` in transformers 4.52.
+MOVED = frozenset(
+    {"qwen2_vl", "qwen2_5_vl", "llava", "llava_next", "llava_next_video", "llava_onevision", "vipllava", "video_llava",
+     "gemma3", "paligemma", "mistral3", "mllama", "internvl", "aria", "fuyu", "got_ocr2", "emu3", "aya_vision"}
+)  # fmt: skip
+
+
+def detect_base(subject: Subject) -> Iterator[Finding]:
+    if subject.base is None:
+        return
+    yield from _quantized(subject.base, subject)
+    yield from _changed(subject.base, subject)
+    yield from _already_merged(subject.base, subject)
+
+
+def _quantized(base: Folder, subject: Subject) -> Iterator[Finding]:
+    method = (base.quantization or {}).get("quant_method")
+    packed = [tensor for tensor in base.tensors.values()
+              if (tensor.dtype == "U8" and tensor.shape[1:] == (1,)) or ".quant_state." in tensor.name]  # fmt: skip
+    ints = [tensor for tensor in base.tensors.values() if tensor.name.endswith((".qweight", ".weight_packed"))]
+    if packed or method == "bitsandbytes":
+        bits = "4-bit" if packed or (base.quantization or {}).get("load_in_4bit") else "8-bit"
+        text = f"the base holds {bits} weights of bitsandbytes: nothing can be added to them in place"
+        seen = [Evidence(file=one.file, tensor=one.name, found=shape_text(one.shape)) for one in packed[:SHOWN]]
+        yield finding("quantized-base-packed", text, seen or [Evidence(file="config.json", found=str(method))],
+                      names=places(subject))  # fmt: skip
+    elif method or ints:
+        text = f"the base is quantized ({method or 'packed integers'}): its layers cannot take a merge"
+        seen = [Evidence(file=one.file, tensor=one.name, found=shape_text(one.shape)) for one in ints[:SHOWN]]
+        yield finding("quantized-base-unmergeable", text, [Evidence(file="config.json", found=str(method)), *seen],
+                      names=places(subject))  # fmt: skip
+    else:
+        yield from _other_precision(subject)
+
+
+def _other_precision(subject: Subject) -> Iterator[Finding]:
+    recorded = subject.manifest.base.quantization if subject.manifest is not None and subject.manifest.base else None
+    named = str(subject.adapter_config.get("base_model_name_or_path") or "")
+    if recorded:
+        method = str(recorded.get("quant_method") or "quantized")
+        note = Evidence(file="envpin.json", found=method, expected="not quantized")
+    elif named.lower().endswith(("bnb-4bit", "-gptq", "-awq", "-4bit", "-8bit", "-gptq-int4")):
+        note = Evidence(file="adapter_config.json", found=named, expected="not quantized")
+    else:
+        return
+    text = "training saw a quantized base, and this one is not: the merged model will differ a little from what was trained"
+    yield finding("quantization-differs", text, [note], names=places(subject))
+
+
+def _changed(base: Folder, subject: Subject) -> Iterator[Finding]:
+    recorded = subject.manifest.base if subject.manifest is not None else None
+    if recorded is None:
+        return
+    hard: list[Evidence] = []
+    soft: list[Evidence] = []
+    pairs = ((recorded.embedding_rows, subject.base_rows, "embedding rows"),
+             (recorded.model_type, (base.config or {}).get("model_type"), "model_type"))  # fmt: skip
+    for then, now, what in pairs:
+        if then is not None and now is not None and then != now:
+            hard.append(Evidence(file="envpin.json", found=str(now), expected=str(then), note=what))
+    commit = subject.found_base.commit if subject.found_base is not None else None
+    if recorded.commit and commit and recorded.commit != commit:
+        soft.append(Evidence(file="envpin.json", found=commit, expected=recorded.commit, note="commit of the base"))
+    digest = _digest(base)
+    if recorded.config_sha256 and digest and recorded.config_sha256 != digest:
+        soft.append(
+            Evidence(file="config.json", found=digest[:16], expected=recorded.config_sha256[:16], note="sha256")
+        )
+    if hard or soft:
+        severity: Severity = "blocker" if hard else "warning"
+        text = f"`{base.path}` is not the base that training loaded: {(hard + soft)[0].note} differs"
+        yield finding("base-changed-since-training", text, hard + soft, severity=severity, names=places(subject))
+
+
+def _digest(folder: Folder) -> str | None:
+    try:
+        return hashlib.sha256((folder.path / "config.json").read_bytes()).hexdigest()
+    except OSError:
+        return None
+
+
+def _already_merged(base: Folder, subject: Subject) -> Iterator[Finding]:
+    path = base.path / "envpin-merge.json"
+    if not path.is_file():
+        return
+    try:
+        record = read_object(path)
+    except (BadJsonError, OSError):
+        return
+    adapter = record.get("adapter")
+    files = adapter.get("files") if isinstance(adapter, dict) else None
+    weights = subject.folder.path / "adapter_model.safetensors"
+    recorded = files.get("adapter_model.safetensors") if isinstance(files, dict) else None
+    if recorded is None or not weights.is_file():
+        return
+    with weights.open("rb") as stream:
+        own = hashlib.file_digest(stream, "sha256").hexdigest()
+    if own == str(recorded).removeprefix("sha256:"):
+        text = f"`{base.path}` is a merge of this adapter already"
+        yield finding("adapter-already-merged", text, [Evidence(file="envpin-merge.json", found=own[:16])],
+                      names=places(subject))  # fmt: skip
+
+
+def detect_eras(subject: Subject) -> Iterator[Finding]:
+    """Names that only some versions match: vision-language models around 4.52, experts around 5.0."""
+    names = subject.names
+    if names is None or not names.factors:
+        return
+    yield from _vision_language(subject)
+    if names.names_single_experts:
+        old = subject.from_on("transformers", "5.0")
+        converts = subject.from_on("peft", "0.19")
+        if old and not converts:
+            text = "the adapter names each expert; transformers 5 fuses them, and this peft does not convert"
+            yield finding("moe-layout", text, _first(subject, ".experts."), names=places(subject))
+        elif old or not subject.target:
+            text = "the adapter names each expert, as transformers 4 does; 5 fuses them"
+            yield finding("moe-layout", text, _first(subject, ".experts."), severity="info", names=places(subject))
+    elif names.names_fused_experts and subject.below("transformers", "5.0"):
+        text = "the adapter changes fused experts; transformers 4 has them one by one"
+        yield finding("moe-layout", text, _first(subject, ".experts"), names=places(subject))
+
+
+def _vision_language(subject: Subject) -> Iterator[Finding]:
+    family = str(subject.base_config.get("model_type"))
+    modules = subject.names.modules if subject.names is not None else []
+    looks = any(module.startswith("language_model.model.") for module in modules)
+    if family not in MOVED and not looks:
+        return
+    language = [
+        module for module in modules if ".layers." in module and "visual" not in module and "vision" not in module
+    ]
+    if not language:
+        return
+    new_names = language[0].startswith("model.language_model.")
+    transformers = subject.version("transformers")
+    if transformers is None:
+        era = "4.52 or newer" if new_names else "4.51 or older"
+        text = (
+            f"the names are those of transformers {era}; across that line the adapter may do nothing, without an error"
+        )
+        yield finding("vlm-key-rename", text, _first(subject, "layers"), severity="warning", names=places(subject))
+        return
+    new_target = subject.from_on("transformers", "4.52")
+    if new_names == new_target:
+        return
+    bridged = new_target and subject.from_on("peft", "0.16") and subject.below("transformers", "5.4")
+    severity: Severity = "warning" if bridged else "blocker"
+    text = f"the adapter's names are not those of transformers {transformers}: it would do nothing there"
+    if bridged:
+        text = f"the adapter's names are not those of transformers {transformers}; this peft translates them"
+    yield finding("vlm-key-rename", text, _first(subject, "layers"), severity=severity, names=places(subject))
+
+
+def _first(subject: Subject, part: str) -> list[Evidence]:
+    name = next((name for name in subject.folder.adapter_tensors if part in name), None)
+    return [Evidence(file=next(iter(subject.folder.weight_files), None), tensor=name)]

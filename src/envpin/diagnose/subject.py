@@ -1,0 +1,129 @@
+"""What a check looks at, and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from packaging.version import InvalidVersion, Version
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from envpin.checkpoint.bases import FoundBase
+    from envpin.checkpoint.folder import Folder
+    from envpin.diagnose.adapter_names import AdapterNames
+    from envpin.diagnose.expected import ExpectedShapes
+    from envpin.findings import Finding
+    from envpin.manifest.types import Manifest
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mismatch:
+    """One tensor that will not fit: its shape in the checkpoint, the shape that the base asks for, and why."""
+
+    parameter: str
+    found: tuple[int, ...]
+    expected: tuple[int, ...]
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Selective:
+    """Whether loading only what fits is sound, tensor by tensor, and what is lost by it."""
+
+    sound: bool
+    steps: tuple[str, ...] = ()
+    lost: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """`findings` come blockers first. `base` is the folder that the adapter was compared with, if any."""
+
+    findings: tuple[Finding, ...]
+    mismatches: tuple[Mismatch, ...] = ()
+    selective: Selective | None = None
+    base: FoundBase | None = None
+    expected_from: str | None = None
+
+    @property
+    def blockers(self) -> tuple[Finding, ...]:
+        return tuple(finding for finding in self.findings if finding.severity == "blocker")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """`folder` is the adapter or the model asked about; `base` the adapter's base, where it was found."""
+
+    folder: Folder
+    base: Folder | None = None
+    found_base: FoundBase | None = None
+    manifest: Manifest | None = None
+    names: AdapterNames | None = None
+    expected: ExpectedShapes | None = None
+    target: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_adapter(self) -> bool:
+        return self.folder.kind in {"adapter", "both"}
+
+    @property
+    def adapter_config(self) -> dict[str, Any]:
+        return self.folder.adapter_config or {}
+
+    @property
+    def base_config(self) -> dict[str, Any]:
+        """The config of the base for an adapter; of the model itself otherwise."""
+        source = self.base if self.is_adapter else self.folder
+        return (source.config if source is not None else None) or {}
+
+    @cached_property
+    def base_rows(self) -> int | None:
+        """Rows of the base's embedding: of its tensors, else as its config says."""
+        if self.base is None:
+            return None
+        rows = self.base.embedding_rows
+        return rows if rows is not None else text_value(self.base_config, "vocab_size")
+
+    def version(self, package: str) -> Version | None:
+        """The target environment's version of `package`; None without a target, or for what is not a version."""
+        try:
+            return Version(self.target[package])
+        except (KeyError, InvalidVersion):
+            return None
+
+    def below(self, package: str, version: str) -> bool:
+        """Whether the target has `package`, and older than `version`."""
+        own = self.version(package)
+        return own is not None and own < Version(version)
+
+    def from_on(self, package: str, version: str) -> bool:
+        """Whether the target has `package` at `version` or newer."""
+        own = self.version(package)
+        return own is not None and own >= Version(version)
+
+
+def text_value(config: Mapping[str, Any], key: str) -> int | None:
+    """A size in a config, or in the `text_config` of a model that also sees or hears."""
+    for part in (config, config.get("text_config"), config.get("llm_config")):
+        value = part.get(key) if isinstance(part, dict) else None
+        if type(value) is int:
+            return value
+    return None
+
+
+def text_flag(config: Mapping[str, Any], key: str) -> bool | None:
+    """A truth value in a config; the outer one counts, as it does in transformers."""
+    for part in (config, config.get("text_config")):
+        value = part.get(key) if isinstance(part, dict) else None
+        if isinstance(value, bool):
+            return value
+    return None
+
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    """`[32001, 4096]`."""
+    return str(list(shape))
