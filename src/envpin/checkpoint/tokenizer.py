@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,17 +24,22 @@ FILES = (
 # Gemma 3's file, the largest in common use, has 33 MB; the number of colons bounds the entries of its vocabulary.
 MAX_BYTES = 64_000_000
 MAX_ENTRIES = 1_000_000
+_PAIRS = re.compile(rb"\s*\[\s*\[")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TokenizerFiles:
-    """`length` is None where no file tells it; `added` maps an added token to its id; `files` are names."""
+    """`length` is None where no file tells it; `added` maps an added token to its id; `files` are names.
+
+    `merges_are_pairs` is the form that tokenizers 0.20 and newer write, and older ones cannot read.
+    """
 
     length: int | None
     added: dict[str, int]
     files: tuple[str, ...]
     config: dict[str, Any] | None = None
     model_type: str | None = None
+    merges_are_pairs: bool = False
     faults: tuple[Fault, ...] = ()
 
 
@@ -59,6 +65,7 @@ def read_tokenizer(folder: Path) -> TokenizerFiles | None:
         files=files,
         config=config,
         model_type=None if vocabulary is None else vocabulary.model_type,
+        merges_are_pairs=vocabulary is not None and vocabulary.merges_are_pairs,
         faults=tuple(faults),
     )
 
@@ -70,6 +77,7 @@ class _Vocabulary:
         self.tokens = tokens
         self.model_type = model_type
         self.added: dict[str, int] = {}
+        self.merges_are_pairs = False
         self._fresh = 0
 
     def add(self, added: dict[str, Any]) -> None:
@@ -130,6 +138,7 @@ def _fast(path: Path, faults: list[Fault]) -> _Vocabulary | None:
         faults.append(Fault("corrupt-header", path.name, f"cannot be read: {error.strerror or error}"))
         return None
     found = _Vocabulary(tokens, document.model.type or "BPE")
+    found.merges_are_pairs = document.model.merges is not None and bool(_PAIRS.match(document.model.merges))
     found.add({token.content: token.id for token in document.added_tokens})
     return found
 

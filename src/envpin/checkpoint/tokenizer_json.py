@@ -15,6 +15,7 @@ class Model(msgspec.Struct):
 
     type: str | None = None
     vocab: msgspec.Raw | None = None
+    merges: msgspec.Raw | None = None
 
 
 class Document(msgspec.Struct):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from envpin.checkpoint.bases import find_base
 from envpin.checkpoint.folder import read_folder
 from envpin.diagnose.adapter_names import read_names
@@ -19,17 +17,16 @@ from envpin.diagnose.expected import expected_shapes
 from envpin.diagnose.subject import Mismatch, Report, Selective, Subject
 from envpin.errors import InputError
 from envpin.findings import Evidence
-from envpin.manifest.types import Manifest
+from envpin.manifest.read import FILE_NAME, read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from envpin.findings import Finding
+    from envpin.manifest.types import Manifest
 
 __all__ = ["Mismatch", "Report", "Selective", "check"]
-
-_MANIFEST_LIMIT = 16_000_000
 
 
 def check(path: Path, *, base: Path | str | None = None, target: Mapping[str, str] | None = None) -> Report:
@@ -105,12 +102,11 @@ def _with_base(subject: Subject, explicit: Path | str | None) -> tuple[Subject, 
 
 def _manifest(path: Path) -> Manifest | None:
     """The manifest beside the weights; None where there is none that can be read, which `replay` reports."""
-    file = path / "envpin.json"
+    if not (path / FILE_NAME).is_file():
+        return None
     try:
-        if not file.is_file() or file.stat().st_size > _MANIFEST_LIMIT:
-            return None
-        return msgspec.json.decode(file.read_bytes(), type=Manifest)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return read_manifest(path)
+    except InputError:
         return None
 
 

@@ -62,7 +62,7 @@ def _other_precision(subject: Subject) -> Iterator[Finding]:
         note = Evidence(file="adapter_config.json", found=named, expected="not quantized")
     else:
         return
-    text = "training saw a quantized base, and this one is not: the merged model will differ a little from what was trained"
+    text = "training saw a quantized base, and this one is not: the merge will differ a little from what was trained"
     yield finding("quantization-differs", text, [note], names=places(subject))
 
 

@@ -79,7 +79,7 @@ def _rope(model: Folder, subject: Subject) -> Iterator[Finding]:
         return
     seen = [Evidence(file="config.json", found=f"rope_parameters.rope_theta: {theta}", expected="rope_theta")]
     known = subject.version("transformers")
-    text = f"only transformers 5 reads `rope_parameters`: 4.x takes rope_theta = 10000 instead of {theta}, and says nothing"
+    text = f"only transformers 5 reads `rope_parameters`: 4.x silently takes rope_theta = 10000 instead of {theta}"
     severity: Severity = "blocker" if known is not None else "info"
     yield finding("rope-theta-lost", text, seen, severity=severity, names=places(subject))
 
@@ -173,7 +173,8 @@ def _adapter_fields(subject: Subject) -> Iterator[Finding]:
     if not raises and not matters:
         return
     severity: Severity = "blocker" if raises or matters else "info"
-    text = f"peft {release} does not know `{next(iter(matters or new))}`, which came with {new[next(iter(matters or new))]}"
+    worst = next(iter(matters or new))
+    text = f"peft {release} does not know `{worst}`, which came with {new[worst]}"
     seen = [Evidence(file="adapter_config.json", found=key, expected=f"peft ≥ {first}") for key, first in new.items()]
     fix = (f"load with peft ≥ {needed}",)
     yield finding("adapter-needs-newer-peft", text, seen, severity=severity, fix=fix)

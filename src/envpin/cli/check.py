@@ -1,0 +1,94 @@
+"""`envpin check PATH`: will this adapter load and merge? Headers and JSON only; nothing is built, imported or run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+    from envpin.cli.console import Console
+    from envpin.diagnose.subject import Report
+
+takes_child = False
+_ROWS = 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", type=Path, help="the adapter or model folder")
+    parser.add_argument("--base", help="the base model: a folder, or an id that is in the Hub cache")
+    parser.add_argument("--target", metavar="REF", help="also tell whether this environment can read it")
+    parser.add_argument("--all", action="store_true", help="list every mismatching tensor, not only the first ones")
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Exit status 0: no blocker. 1: at least one."""
+    from envpin.diagnose.check import check
+    from envpin.diagnose.target import versions_of
+
+    target = versions_of(args.target) if args.target else None
+    report = check(args.path, base=args.base, target=target)
+    if console.json_mode:
+        console.document(1, _document(args, report, target))
+    else:
+        from envpin.cli.findings import render_findings, render_table
+
+        console.data(_headline(args.path, report))
+        if report.mismatches:
+            shown = report.mismatches if args.all else report.mismatches[:_ROWS]
+            rows = [(one.parameter, _shape(one.found), _shape(one.expected), one.why) for one in shown]
+            console.data("")
+            console.data(render_table(("parameter", "in the checkpoint", "expected", "why"), rows))
+            if len(shown) < len(report.mismatches):
+                console.data(f"… and {len(report.mismatches) - len(shown)} more (--all shows them)")
+        if report.findings:
+            console.data("")
+            console.data(render_findings(report.findings))
+        if report.selective is not None:
+            console.data("")
+            console.data(_selective(report))
+    return 1 if report.blockers else 0
+
+
+def _headline(path: Path, report: Report) -> str:
+    against = ""
+    if report.base is not None:
+        source = "its config" if report.expected_from == "config" else "its headers"
+        against = f", against {report.base.path} ({report.base.found}; shapes from {source})"
+    if report.blockers:
+        count = len(report.blockers)
+        return f"{path}: {count} blocker{'s' if count > 1 else ''}{against}"
+    if any(one.code == "base-not-found" for one in report.findings):
+        return f"{path}: nothing in its own files stands in the way; its base was not found, so nothing was compared"
+    return f"{path}: nothing stands in the way{against}"
+
+
+def _selective(report: Report) -> str:
+    found = report.selective
+    if found is None:
+        return ""
+    if not found.sound:
+        return f"loading only what fits is not sound: {found.reason}"
+    return "\n".join(
+        ["loading selectively is sound:", *(f"  - {step}" for step in found.steps), f"  lost: {found.lost}"]
+    )
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return str(list(shape))
+
+
+def _document(args: argparse.Namespace, report: Report, target: dict[str, str] | None) -> dict[str, object]:
+    import msgspec
+
+    return {
+        "path": str(args.path),
+        "blockers": len(report.blockers),
+        "base": None if report.base is None else {"path": str(report.base.path), "id": report.base.id,
+                                                  "commit": report.base.commit, "found": report.base.found},
+        "target": target,
+        "findings": msgspec.to_builtins(report.findings),
+        "mismatches": msgspec.to_builtins(report.mismatches),
+        "selective": msgspec.to_builtins(report.selective),
+    }  # fmt: skip
