@@ -42,8 +42,11 @@ class ProbeQuestion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`old` and `new` are the ends by version; which of them is good follows from `find`. `held` are requirements that
-    stay as they are, `python` a version such as `3.11`, `timeout` seconds for one probe."""
+    """`old` and `new` are the ends by version; which of them is good follows from `find`.
+
+    `held` are requirements that stay as they are, `also` names of packages to install besides, `python` a version such
+    as `3.11`, `timeout` seconds for one probe.
+    """
 
     package: str
     old: str
@@ -52,6 +55,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     probe: ProbeQuestion
     python: str
     held: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
     expect: str | None = None
     prereleases: bool = False
     yanked: bool = False
@@ -82,7 +86,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         elif self.probe.action in {"train", "load-adapter", "merge"}:
             needed = ("torch", "transformers", "peft")
         pinned = {str(canonicalize_name(Requirement(text).name)) for text in self.held} | {self.package}
-        return (*self.held, *(name for name in needed if name not in pinned))
+        return (*self.held, *(name for name in dict.fromkeys((*needed, *self.also)) if name not in pinned))
 
 
 def contents_digest(paths: tuple[str, ...]) -> str | None:

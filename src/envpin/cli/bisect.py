@@ -57,6 +57,10 @@ def run(args: argparse.Namespace, console: Console) -> int:
         from envpin.cli import bisect_manage
 
         return bisect_manage.run(args, console)
+    if args.package is None:
+        from envpin.cli import bisect_envs
+
+        return bisect_envs.run(args, console)
     from envpin.cli import bisect_run
 
     return bisect_run.package(args, console)

@@ -74,7 +74,7 @@ def question_of(args: argparse.Namespace) -> Question:
         old=str(min(good, bad)),
         new=str(max(good, bad)),
         find="broke" if find == "broke" else "fixed",
-        probe=_probe(args, name),
+        probe=probe_of(args, name),
         python=args.python or default_python(),
         held=check_requirements(tuple(args.held)) if args.held else (),
         expect=args.expect,
@@ -84,7 +84,12 @@ def question_of(args: argparse.Namespace) -> Question:
     )
 
 
-def _probe(args: argparse.Namespace, package_name: str) -> ProbeQuestion:
+def probe_of(args: argparse.Namespace, package_name: str | None) -> ProbeQuestion:
+    """The probe that the arguments ask for.
+
+    Raises:
+        UsageError, InputError: with what does not fit together.
+    """
     if args.child:
         for option in ("probe", "family", "adapter", "base"):
             if getattr(args, option) is not None:

@@ -1,0 +1,234 @@
+"""A search over the moves between two environments: which are needed to break it, then which release of each."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from envpin import __version__
+from envpin.bisect.changed import Minimal, Tested, Trial, closure, next_step
+from envpin.bisect.history import SCHEMA, Log, VerdictCache, digest
+from envpin.bisect.holding import versions
+from envpin.bisect.mixing import Ends, declared_requirements
+from envpin.bisect.outcome import ProbeOutcome, judge
+from envpin.bisect.prober import Prober
+from envpin.bisect.question import ProbeQuestion, Question
+from envpin.bisect.start import folder_of
+from envpin.envs.local import this_platform
+from envpin.envs.store import Store
+from envpin.errors import AnswerIsBadError, BuildError, EnvpinError, RefusedError, UsageError
+from envpin.events import Step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+
+    from envpin.bisect.changed import Change, Subset
+    from envpin.bisect.start import Options
+    from envpin.envs.lock import Lock
+
+
+class ChangedQuestion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`good` and `bad` are references as the user wrote them; the digests say which locks they meant."""
+
+    good: str
+    bad: str
+    good_lock: str
+    bad_lock: str
+    probe: ProbeQuestion
+    python: str
+    expect: str | None = None
+    timeout: float | None = None
+
+    @property
+    def identity(self) -> str:
+        return f"environments-{digest(msgspec.to_builtins(self))[:12]}"
+
+
+class ChangedSession:
+    """The search for a minimal set of moves, in its folder. `run` goes on where the log ends."""
+
+    def __init__(
+        self,
+        question: ChangedQuestion,
+        ends: Ends,
+        options: Options,
+        on_record: Callable[[Mapping[str, Any]], None],
+    ) -> None:
+        if not ends.changes:
+            raise UsageError("both environments hold the same versions: there is nothing to search")
+        self.question = question
+        self.ends = ends
+        self._options = options
+        self._on_record = on_record
+        self._store = Store(options.root)
+        self.folder: Path = folder_of(self._store.root, question.identity)
+        self.log = Log(self.folder / "log.jsonl")
+        self._prober = Prober(question.probe, self.folder / "probe", timeout=question.timeout)
+        self._cache = VerdictCache(self._store.root / "bisect" / "verdicts") if options.use_cache else None
+        self._probe = ""
+
+    def run(self) -> Minimal:
+        """Find the minimal set.
+
+        Raises:
+            AnswerIsBadError: an end is not what it was said to be.
+            InfrastructureError: the machine could not go on; run it again.
+            RefusedError: another process runs this very search.
+        """
+        from filelock import FileLock, Timeout
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as held:
+            raise RefusedError("another process is running this search", hint="envpin bisect status") from held
+        try:
+            return self._run()
+        except EnvpinError as error:
+            with contextlib.suppress(EnvpinError):
+                self.log.append("stopped", kind=error.kind, message=error.message)
+            raise
+        finally:
+            lock.release()
+
+    def known(self) -> dict[Subset, Tested]:
+        """What the log says about each set of moves; one that answered both ways is unknown."""
+        found: dict[Subset, Tested] = {}
+        for record in self.log.all("set"):
+            moved, state = frozenset(record["moved"]), _state(record["verdict"])
+            found[moved] = state if found.get(moved, state) == state else "unknown"
+        return found
+
+    def _run(self) -> Minimal:
+        if not self.log.records:
+            self.log.append("question", schema=SCHEMA, envpin=__version__, question=msgspec.to_builtins(self.question))
+        self.log.append("start")
+        good = self._store.ensure(self.ends.spec(frozenset()), offline=self._options.offline)
+        bad = self._store.ensure(self.ends.spec(self.ends.everything), offline=self._options.offline)
+        self._prober.prepare(good, listener=self._options.listener)
+        self._probe = self._prober.probe_digest(good)
+        self._verify_ends()
+        declared = declared_requirements(good.path) | declared_requirements(bad.path)
+        close = closure(self.ends.changes, declared)
+        suspects = self._suspects()
+        while isinstance(step := next_step(self.ends.changes, self.known(), close=close, suspects=suspects), Trial):
+            self._try(step.moved)
+        for moved in self._to_confirm(step, close):
+            self._try(moved, again=True)
+        final = next_step(self.ends.changes, self.known(), close=close, suspects=suspects)
+        # A contradiction in the confirmation makes a set unknown, and what rested on it unproved.
+        answer = final if isinstance(final, Minimal) else step
+        self._record("minimal", moved=sorted(answer.moved), needed=list(answer.needed), carried=list(answer.carried),
+                     proved=answer.proved, unproved=list(answer.unproved))  # fmt: skip
+        return answer
+
+    def _verify_ends(self) -> None:
+        for moved, wanted, what in (
+            (frozenset[str](), "good", self.question.good),
+            (self.ends.everything, "bad", self.question.bad),
+        ):
+            if moved not in self.known() or (wanted == "good" and self._prober.lacks_reference):
+                self._try(moved)
+            state = self.known()[moved]
+            if state != wanted:
+                said = next(record for record in self.log.all("set") if frozenset(record["moved"]) == moved)
+                outcome = msgspec.convert(said["outcome"], ProbeOutcome)
+                detail = f": {outcome.first_lines}" if outcome.first_lines else ""
+                raise AnswerIsBadError(f"`{what}` was to be {wanted}, but it is {said['verdict']}{detail}")
+
+    def _to_confirm(self, answer: Minimal, close: Callable[[Subset], Subset]) -> Iterable[Subset]:
+        """The minimal set, and that set without each needed move, where they were tested once only."""
+        counts: dict[Subset, int] = {}
+        for record in self.log.all("set"):
+            moved = frozenset(record["moved"])
+            counts[moved] = counts.get(moved, 0) + 1
+        smaller = [close(answer.moved - {name} - set(answer.carried)) for name in answer.needed]
+        for moved in [answer.moved, *smaller]:
+            if counts.get(moved) == 1:
+                counts[moved] = 2
+                yield moved
+
+    def _suspects(self) -> tuple[str, ...]:
+        """Packages that the bad end's traceback passes through, innermost first."""
+        for record in self.log.all("set"):
+            if frozenset(record["moved"]) == self.ends.everything:
+                outcome = msgspec.convert(record["outcome"], ProbeOutcome)
+                names = [module.split("/")[0].removesuffix(".py").replace("_", "-") for module in outcome.modules]
+                return tuple(dict.fromkeys(reversed(names)))
+        return ()
+
+    def _try(self, moved: Subset, *, again: bool = False) -> None:
+        begun = time.monotonic()
+        self._options.listener(Step(key="probe", title=f"probe with {len(moved)} of {len(self.ends.changes)} moves"))
+        spec = self.ends.spec(moved)
+        key = digest([spec.lock.digest, spec.python, self._probe, this_platform()])
+        needs_run = again or (not moved and self._prober.lacks_reference)
+        cached = None if needs_run or self._cache is None else self._cache.get(key)
+        source, path = "run", None
+        if cached is not None:
+            outcome, source = msgspec.convert(cached["outcome"], ProbeOutcome), "cache"
+        else:
+            try:
+                environment = self._store.ensure(spec, offline=self._options.offline)
+            except BuildError as error:
+                outcome = ProbeOutcome(status="uninstallable", message=error.message)
+            else:
+                path = str(environment.path)
+                outcome = self._prober.run(environment, is_good_end=not moved, variables={},
+                                           listener=self._options.listener)  # fmt: skip
+                if self._cache is not None and outcome.status != "timed-out":
+                    self._cache.put(key, msgspec.to_builtins(outcome))
+        self._record(
+            "set", moved=sorted(moved), verdict=self._judged(outcome, moved), lock=spec.lock.digest, source=source,
+            outcome=msgspec.to_builtins(outcome), seconds=round(time.monotonic() - begun, 2), again=again,
+            **({"environment": path} if path else {}),
+        )  # fmt: skip
+
+    def _judged(self, outcome: ProbeOutcome, moved: Subset) -> str:
+        """Without `--expect`, the bad end's own failure is what is searched for; another one says nothing about it."""
+        verdict = judge(outcome, self.question.expect)
+        if verdict == "bad" and self.question.expect is None and moved not in {frozenset(), self.ends.everything}:
+            last = next((r for r in self.log.all("set") if frozenset(r["moved"]) == self.ends.everything), None)
+            if last is not None and msgspec.convert(last["outcome"], ProbeOutcome).signature != outcome.signature:
+                return "other-fail"
+        return verdict
+
+    def _record(self, event: str, **fields: Any) -> None:
+        self._on_record(self.log.append(event, **fields))
+
+
+def inner_question(
+    session: ChangedSession, change: Change, needed: Mapping[str, Change], base: Lock
+) -> Question | None:
+    """Which release of one needed package did it, with the other needed moves made; None where it came or went.
+
+    `base` is the lock of the minimal set, at which everything else is held.
+    """
+    from packaging.version import Version
+
+    if change.good is None or change.bad is None:
+        return None
+    good, bad = Version(change.good), Version(change.bad)
+    others = tuple(f"{name}=={other.bad}" for name, other in sorted(needed.items())
+                   if name != change.package and other.bad is not None)  # fmt: skip
+    return Question(
+        package=change.package,
+        old=str(min(good, bad).public),
+        new=str(max(good, bad).public),
+        find="broke" if good < bad else "fixed",
+        probe=session.question.probe,
+        python=session.question.python,
+        held=others,
+        also=tuple(sorted(versions(base))),
+        expect=session.question.expect,
+        timeout=session.question.timeout,
+    )
+
+
+def _state(verdict: str) -> Tested:
+    return "good" if verdict == "good" else "bad" if verdict == "bad" else "unknown"

@@ -1,0 +1,181 @@
+"""`envpin bisect --good REF --bad REF`: which moves of a changed environment broke it, then which release of each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from envpin.bisect.environments import ChangedQuestion, ChangedSession, inner_question
+from envpin.bisect.mixing import Ends
+from envpin.bisect.report import make_report
+from envpin.bisect.start import Options, open_session
+from envpin.cli.bisect_run import probe_of
+from envpin.cli.bisect_view import View, document, write_files
+from envpin.envs.resolve import resolve
+from envpin.errors import InputError, UsageError
+from envpin.events import Note
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+    from envpin.bisect.changed import Change, Minimal
+    from envpin.bisect.report import Report
+    from envpin.cli.console import Console
+    from envpin.envs.lock import Lock
+    from envpin.events import Event
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Find the minimal set, then the release inside each of its members."""
+    if args.find is not None:
+        raise UsageError("`--find` is for the versions of one package; two environments have no order")
+    if not args.good or not args.bad:
+        raise UsageError("both ends are needed: `--good REF` and `--bad REF`", hint="envpin bisect --help")
+    table = _Table(console)
+    options = Options(jobs=max(1, args.jobs), offline=args.offline, use_cache=not args.no_cache,
+                      prefetch=not args.no_prefetch, use_prior=not args.no_prior, listener=table.listener)  # fmt: skip
+    session = _session(args, options, table)
+    answer = session.run()
+    changes = {change.package: change for change in session.ends.changes}
+    needed = {name: changes[name] for name in answer.needed}
+    console.talk("")
+    for line in _words(answer, changes):
+        console.talk(line)
+    base = session.ends.lock(answer.moved)
+    inner: dict[str, Any] = {}
+    for name, change in needed.items():
+        report = _inside(session, change, needed, base, console=console, args=args)
+        inner[name] = document(report) if report is not None else None
+    body = {
+        "needed": [msgspec.to_builtins(_as_dict(changes[name])) for name in answer.needed],
+        "carried": [_as_dict(changes[name]) for name in answer.carried],
+        "proved": answer.proved,
+        "unproved": list(answer.unproved),
+        "changes": len(changes),
+        "sets_tested": len(session.log.all("set")),
+        "releases": inner,
+        "log": str(session.log.path),
+    }
+    _say(console, answer, changes, inner, body)
+    return 0
+
+
+def _session(args: argparse.Namespace, options: Options, table: _Table) -> ChangedSession:
+    good = resolve(args.good, python=args.python, offline=args.offline, listener=options.listener)
+    bad = resolve(args.bad, python=good.python, offline=args.offline, listener=options.listener)
+    ends = Ends(good.lock, bad.lock, python=good.python)
+    question = ChangedQuestion(
+        good=args.good,
+        bad=args.bad,
+        good_lock=good.lock.digest,
+        bad_lock=bad.lock.digest,
+        probe=probe_of(args, None),
+        python=good.python,
+        expect=args.expect,
+        timeout=args.timeout,
+    )
+    session = ChangedSession(question, ends, options, table.on_record)
+    table.begin(session)
+    return session
+
+
+class _Table:
+    """One line for each set of moves that was tested."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._draw = console.listener()
+        self._rows = 0
+
+    def listener(self, event: Event) -> None:
+        if isinstance(event, Note) or self._console.interactive:
+            self._draw(event)
+
+    def begin(self, session: ChangedSession) -> None:
+        talk, done = self._console.talk, session.log.all("set")
+        talk(f"{len(session.ends.changes)} packages differ; probe: {session.question.probe.title}")
+        if done:
+            talk(f"going on with a search that has {len(done)} finished probes: {session.log.path}")
+        talk(f"\n{'':>3}  {'moved':>5}  {'verdict':10}  {'seconds':>7}  which, and what it said")
+        for record in done:
+            self.on_record(record)
+
+    def on_record(self, record: Mapping[str, Any]) -> None:
+        if record["event"] != "set":
+            return
+        self._rows += 1
+        names = ", ".join(record["moved"]) or "none: the good end"
+        outcome = record["outcome"]
+        said = f"  {outcome.get('error_type') or outcome['status']}" if outcome["status"] != "passed" else ""
+        again = "again: " if record["again"] else ""
+        line = (
+            f"{self._rows:>3}  {len(record['moved']):>5}  {record['verdict']:10}  {record['seconds']:>7.1f}  "
+            f"{again}{names if len(names) < 90 else names[:89] + '…'}{said}"
+        )
+        self._console.talk(line)
+
+
+def _inside(
+    session: ChangedSession,
+    change: Change,
+    needed: Mapping[str, Change],
+    base: Lock,
+    *,
+    console: Console,
+    args: argparse.Namespace,
+) -> Report | None:
+    """Search the releases of one needed package; None where that is not possible."""
+    question = inner_question(session, change, needed, base)
+    if question is None:
+        console.talk(f"\n{change}: it came or went, so there is no release to search for")
+        return None
+    console.talk(f"\ninside {change}:")
+    view = View(console, question)
+    options = Options(
+        jobs=max(1, args.jobs), prefetch=not args.no_prefetch, offline=args.offline, use_cache=not args.no_cache,
+        use_prior=not args.no_prior, listener=view.listener, on_record=view.on_record,
+    )  # fmt: skip
+    try:
+        inner, problem = open_session(question, options, base=base)
+    except InputError as unknown:
+        console.warn(f"the releases of `{change.package}` cannot be searched: {unknown.message}")
+        return None
+    view.begin(inner, problem)
+    inner.run(problem)
+    report = make_report(inner.log.records, inner.axis)
+    if report is not None:
+        write_files(report, inner.folder, Path(args.html).with_suffix(f".{change.package}.html") if args.html else None)
+    return report
+
+
+def _say(
+    console: Console, answer: Minimal, changes: Mapping[str, Change], inner: Mapping[str, Any], body: dict[str, Any]
+) -> None:
+    if console.json_mode:
+        console.document(1, body)
+        return
+    lines = _words(answer, changes)
+    for name, report in inner.items():
+        if report is not None:
+            lines.append(f"  {name}: {report['headline']}")
+    console.talk("")
+    console.data("\n".join(lines))
+
+
+def _words(answer: Minimal, changes: Mapping[str, Change]) -> list[str]:
+    count = len(answer.needed)
+    proof = "without any one of them it passes" if count > 1 else "without it, it passes"
+    if not answer.proved:
+        proof = f"not proved for {', '.join(answer.unproved)}: an environment without it could not be tested"
+    lines = [f"{'these moves break' if count > 1 else 'this move breaks'} it ({proof}):"]
+    lines += [f"  {changes[name]}" for name in answer.needed]
+    if answer.carried:
+        lines += ["which force these to move as well:", *(f"  {changes[name]}" for name in answer.carried)]
+    return lines
+
+
+def _as_dict(change: Change) -> dict[str, str | None]:
+    return {"package": change.package, "good": change.good, "bad": change.bad}
