@@ -36,6 +36,7 @@ class SimpleIndex:
     status: int | None = None
     fail_times: int = 0
     truncate: bool = False
+    cut: bool = False
     ranges: bool = True
     credentials: str | None = None
     requests: list[tuple[str, str | None]] = field(default_factory=list)
@@ -96,7 +97,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         index = self.index
         index.requests.append((self.path, self.headers.get("Range")))
-        if index.credentials is not None and self.headers.get("Authorization") != index.credentials:
+        if index.cut:
+            self.close_connection = True  # the connection ends without an answer
+        elif index.credentials is not None and self.headers.get("Authorization") != index.credentials:
             self._send(401, b"")
         elif index.fail_times > 0:
             index.fail_times -= 1
@@ -107,6 +110,18 @@ class _Handler(BaseHTTPRequestHandler):
             self._file(self.path.removeprefix("/files/"))
         else:
             self._page(self.path.strip("/").removeprefix("simple/"))
+
+    def do_HEAD(self) -> None:
+        """uv asks for the length and for ranges before it reads a wheel's metadata."""
+        data = self.index.files.get(self.path.removeprefix("/files/"))
+        if self.index.cut:
+            self.close_connection = True
+            return
+        self.send_response(404 if data is None else 200)
+        self.send_header("Content-Length", str(len(data or b"")))
+        if self.index.ranges:
+            self.send_header("Accept-Ranges", "bytes")
+        self.end_headers()
 
     def _page(self, name: str) -> None:
         if name not in self.index.pages and self.index.raw_page is None:

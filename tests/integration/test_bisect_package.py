@@ -1,0 +1,229 @@
+"""`envpin bisect PACKAGE` on synthetic releases: real uv, real environments, a local index, no other network."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.bisecting import World
+from tests.support.simple_index import SimpleIndex
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with SimpleIndex() as index:
+        yield World(index, tmp_path)
+
+
+# Without prefetching, which builds more than is needed: one test below is about it.
+ENDS = ("--good", "1.0", "--bad", "1.39", "--repeatable", "--no-prefetch")
+
+
+def test_the_release_that_broke_it_is_named_with_its_evidence(world: World) -> None:
+    world.series("pkg", 40, 23)
+    world.publish("pkg", "1.30.1rc1", uploaded="2024-02-03T00:00:00Z")
+    world.publish("pkg", "1.31.1", yanked="bad idea", uploaded="2024-02-04T00:00:00Z")
+    answer = world.bisect(
+        "pkg", *ENDS, "--json", "--html", str(world.folder / "page.html"), *world.probe("pkg")
+    ).document
+    assert (answer["last_good"], answer["first_bad"], answer["certain"]) == ("1.22", "1.23", True)
+    assert answer["pin"] == "pkg==1.22"
+    assert answer["error"] == "RuntimeError: it fell over"
+    assert answer["narrowing"] <= answer["halving"] == 6
+    assert {row["version"] for row in answer["rows"]}.isdisjoint({"1.30.1rc1", "1.31.1"})
+    assert [change["path"] for change in answer["changed_files"] if change.get("touches")] == ["pkg/__init__.py"]
+    page = (world.folder / "page.html").read_text()
+    assert "1.23 (2024-01-24) broke it" in page
+    assert "http://" not in page.replace(world.index.url, "")
+    setup = world.records("setup")[0]
+    assert setup["axis"]["left_out"] == {"1.30.1rc1": "a pre-release", "1.31.1": "yanked: bad idea"}
+
+
+def test_asked_again_it_answers_from_its_log_and_elsewhere_from_the_cache(world: World) -> None:
+    world.series("pkg", 40, 9)
+    command = ("pkg", *ENDS, *world.probe("pkg"))
+    first = world.bisect(*command)
+    ran = len(world.ran)
+    again = world.bisect(*command)
+    assert len(world.ran) == ran, "a finished probe was run again"
+    assert again.stdout == first.stdout
+    world.bisect("pkg", "--good", "1.0", "--bad", "1.38", "--repeatable", *world.probe("pkg"))
+    assert any(record["source"] == "cache" for record in world.records())
+
+
+@pytest.mark.parametrize("moment", [1, 5])
+def test_killed_at_any_point_it_goes_on_and_repeats_nothing_finished(world: World, moment: int) -> None:
+    world.series("pkg", 40, 31)
+    command = ("pkg", *ENDS, "--json", *world.probe("pkg", pause=0.15))
+    assert world.kill_after(world.start(*command), moment) == -signal.SIGKILL
+    finished = Counter(record["version"] for record in world.records())
+    with world.logs()[0].open("a") as stream:
+        stream.write('{"event": "probe", "version": "1.5", "verd')  # what a kill in the middle of a write leaves
+    answer = world.bisect(*command).document
+    assert (answer["last_good"], answer["first_bad"]) == ("1.30", "1.31")
+    logged = Counter(record["version"] for record in world.records())
+    assert logged >= finished
+    # The one probe that was running when the kill came had not finished, and may have run twice.
+    assert sum((Counter(world.ran) - logged).values()) <= 1
+    assert sum(logged.values()) == answer["probes"]
+    assert answer["narrowing"] <= answer["halving"]
+
+
+def test_ctrl_c_leaves_a_state_that_goes_on(world: World) -> None:
+    world.series("pkg", 40, 5)
+    command = ("pkg", *ENDS, *world.probe("pkg", pause=0.3))
+    assert world.kill_after(world.start(*command), 3, signal.SIGINT) == 130
+    assert "unfinished" in world.bisect("status").stdout or "stopped" in world.bisect("status").stdout
+    before = len(world.records())
+    assert before >= 3
+    assert "1.5 (2024-01-06) broke it" in world.bisect(*command).stdout
+
+
+def test_with_the_network_cut_it_stops_with_4_and_goes_on_later(world: World) -> None:
+    world.series("pkg", 40, 17)
+    command = ("pkg", *ENDS, "--no-prefetch", "--no-prior", *world.probe("pkg", pause=0.3))
+    child = world.start(*command)
+    while len(world.records()) < 3 and child.poll() is None:
+        time.sleep(0.01)
+    world.index.cut = True
+    _, stderr = child.communicate(timeout=120)
+    assert child.returncode == 4, stderr
+    assert "error:" in stderr
+    finished = len(world.records())
+    assert all(record["verdict"] in {"good", "bad"} for record in world.records()), "trouble counted as a verdict"
+    assert world.records("stopped")
+    world.index.cut = False
+    assert "1.17 (2024-01-18) broke it" in world.bisect(*command).stdout
+    assert len(world.records()) > finished
+
+
+def test_what_hides_behind_untestable_releases_is_a_range(world: World) -> None:
+    for minor in range(30):
+        requires = ["gone>=9"] if 10 <= minor < 14 else []
+        broken = "it fell over" if minor >= 12 else None
+        python = ">=3.99" if minor == 14 else None
+        world.publish("pkg", f"1.{minor}", broken=broken, requires=requires, requires_python=python,
+                      uploaded=f"2024-01-{1 + minor:02}T00:00:00Z")  # fmt: skip
+    answer = world.bisect(
+        "pkg", "--good", "1.0", "--bad", "1.29", "--repeatable", "--no-prefetch", "--json", *world.probe("pkg")
+    ).document
+    assert answer["answer"] == "range"
+    assert (answer["last_good"], answer["first_bad"]) == ("1.9", "1.15")
+    assert [line.split(":")[0] for line in answer["untestable"]] == ["1.10", "1.11", "1.12", "1.13", "1.14"]
+    assert "unresolvable" in answer["untestable"][0]
+    assert "needs Python" in answer["untestable"][-1]
+
+
+def test_only_what_must_move_moves_and_each_move_is_shown(world: World) -> None:
+    for minor in range(12):
+        world.publish("tok", f"1.{minor}", uploaded=f"2024-01-{1 + minor:02}T00:00:00Z")
+        world.publish("side", f"1.{minor}", uploaded=f"2024-01-{1 + minor:02}T00:00:00Z")
+        window = "tok>=1.2,<1.5" if minor < 8 else "tok>=1.6"
+        world.publish("pkg", f"1.{minor}", broken="no" if minor >= 8 else None, requires=[window, "side"],
+                      uploaded=f"2024-01-{1 + minor:02}T12:00:00Z")  # fmt: skip
+    answer = world.bisect(
+        "pkg", "--good", "1.4", "--bad", "1.11", "--repeatable", "--no-prefetch", "--json", *world.probe("pkg")
+    ).document
+    assert (answer["last_good"], answer["first_bad"]) == ("1.7", "1.8")
+    moves = {row["version"]: row.get("moves", []) for row in answer["rows"]}
+    assert moves["1.7"] == []
+    (only,) = moves["1.8"]
+    assert only.startswith("tok 1.4 → 1.")
+    assert answer["moved"] == [only]
+
+
+def test_fixed_expect_and_parallel_probes(world: World) -> None:
+    for minor in range(24):
+        broken = "wrong colour" if minor < 6 else "the real thing" if minor < 15 else None
+        world.publish("pkg", f"1.{minor}", broken=broken, uploaded=f"2024-01-{1 + minor:02}T00:00:00Z")
+    ends = ("--bad", "1.7", "--good", "1.23", "--find", "fixed", "-j", "2", "--repeatable")
+    answer = world.bisect("pkg", *ends, "--json", "--expect", "real thing", *world.probe("pkg")).document
+    assert (answer["before"], answer["after"]) == ("1.14", "1.15")
+    # With an older end the wrong failure lies in the range: those releases say nothing about the real one.
+    wrong = ("--good", "1.3", "--bad", "1.7", "--expect", "real thing", "--json")
+    other = world.bisect("pkg", *wrong, *world.probe("pkg"), status=1).document
+    assert other["answer"] in {"end-untestable", "end-wrong"}
+
+
+def test_a_noisy_command_is_never_called_certain(world: World) -> None:
+    code = "import random\nif random.random() < {rate}: raise RuntimeError('now and then')\n"
+    for minor in range(8):
+        rate = 0.75 if minor >= 4 else 0.0
+        world.publish("pkg", f"1.{minor}", code=code.format(rate=rate), uploaded=f"2024-01-{1 + minor:02}T00:00:00Z")
+    answer = world.bisect(
+        "pkg", "--good", "1.0", "--bad", "1.7", "--json", "--no-prefetch", *world.probe("pkg")
+    ).document
+    assert not answer["certain"] or answer["first_bad"] == "1.4"
+    if answer["noisy"]:
+        assert any("probability" in line for line in answer["warnings"])
+
+
+def test_skip_status_log_and_replay(world: World) -> None:
+    world.series("pkg", 40, 23)
+    command = ("pkg", *ENDS, "--json", *world.probe("pkg", pause=0.2))
+    world.kill_after(world.start(*command), 2)
+    world.bisect("skip", "1.22", "1.23")
+    answer = world.bisect(*command).document
+    assert answer["answer"] == "range"
+    assert (answer["last_good"], answer["first_bad"]) == ("1.21", "1.24")
+    assert world.bisect("status", "--json").document["searches"][0]["state"].startswith("finished")
+    log = world.bisect("log").stdout
+    assert log.startswith('{"event": "question"')
+    other = world.folder / "taken.jsonl"
+    other.write_text("".join(line + "\n" for line in log.splitlines()[:6]))
+    world.logs()[0].unlink()
+    replayed = world.bisect("replay", str(other), "--json").document
+    assert replayed["last_good"]
+    assert len(world.logs()) == 1
+
+
+def test_an_end_that_is_not_what_it_was_said_to_be(world: World) -> None:
+    world.series("pkg", 8, 0)
+    answer = world.bisect("pkg", "--good", "1.0", "--bad", "1.7", "--repeatable", *world.probe("pkg"), status=1)
+    assert "1.0 was to be good, but it is bad" in answer.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (("pkg", "--good", "1.0"), 2, "both ends are needed"),
+        (("pkg", "--good", "1.0", "--bad", "1.0"), 2, "nothing between"),
+        (("pkg", "--good", "one", "--bad", "1.0"), 2, "`one` is not a version"),
+        (("pkg", "--good", "1.0", "--bad", "9.9"), 2, "no release 9.9"),
+        (("nosuch", "--good", "1.0", "--bad", "1.3"), 2, "nosuch"),
+        (("pkg", "--good", "1.0", "--bad", "1.3", "--expect", "("), 2, "not a regular expression"),
+        (("pkg", "--good", "1.0", "--bad", "1.3", "--find", "fixed"), 2, "older one"),
+        (("pkg", "--good", "1.0", "--bad", "1.3", "--family", "x"), 2, "exclude each other"),
+        (("status", "nosuch"), 2, "no search"),
+        (("replay", "nosuch.jsonl"), 2, "cannot be read"),
+        (("skip", "1.0"), 2, "no search"),
+    ],
+)
+def test_bad_input_is_one_clear_error(world: World, arguments: tuple[str, ...], status: int, words: str) -> None:
+    world.series("pkg", 4, 2)
+    probe = world.probe("pkg") if arguments[0] in {"pkg", "nosuch"} else []
+    answer = world.bisect(*arguments, *probe, status=status)
+    assert words in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert not answer.stdout
+
+
+def test_a_damaged_log_is_named_and_not_lost(world: World) -> None:
+    world.series("pkg", 10, 4)
+    command = ("pkg", "--good", "1.0", "--bad", "1.9", "--repeatable", *world.probe("pkg"))
+    world.bisect(*command)
+    log = world.logs()[0]
+    lines = log.read_text().splitlines()
+    damaged = "\n".join([*lines[:3], lines[3][:20], *lines[4:]]) + "\n"
+    log.write_text(damaged)
+    answer = world.bisect(*command, status=2)
+    assert f"line 4 of `{log}` is damaged" in answer.stderr
+    assert log.read_text() == damaged
