@@ -5,6 +5,10 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING
 
+from packaging.utils import canonicalize_name
+
+from envpin.envs.identity import EnvironmentSpec
+from envpin.envs.lock import read_lock
 from envpin.envs.resolve import resolve_pins
 from envpin.errors import InputError, ResolutionError
 from envpin.events import Note, ignore
@@ -13,7 +17,7 @@ from envpin.manifest.closure import closure_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from envpin.envs.identity import EnvironmentSpec
+    from envpin.envs.store import Store
     from envpin.events import Listener
     from envpin.manifest.types import Manifest
 
@@ -62,6 +66,37 @@ def resolve_recorded(
     # verdict names whatever differs because of it.
     listener(Note(message="not every recorded dependency can be had from the index; the rest follows the main pins"))
     return resolve(())
+
+
+def find_ready(manifest: Manifest, store: Store, *, python: str | None = None) -> EnvironmentSpec | None:
+    """An environment of the store whose every distribution is at its recorded version, on the recorded Python.
+
+    The run may have used one itself (`envpin run`), or an earlier replay built it; either way nothing needs resolving,
+    and nothing needs the network.
+    """
+    recorded = {str(canonicalize_name(one.name)): one.version for one in manifest.distributions}
+    wanted = {
+        requirement.partition("==")[0] for requirement in closure_of(manifest).requirements if "==" in requirement
+    }
+    version = python or (manifest.python.version if manifest.python else None)
+    for environment in store.list():
+        installed = {one.name: one.version for one in environment.receipt.artifacts}
+        actual = environment.receipt.interpreter.version
+        if (
+            (version is None or actual == version or actual.startswith(f"{version}."))
+            and wanted <= installed.keys()
+            and all(_same_version(recorded.get(name), held) for name, held in installed.items())
+        ):
+            lock = read_lock(environment.path / "pylock.toml")
+            spec = EnvironmentSpec(name=environment.receipt.name, lock=lock, python=environment.receipt.python)
+            if store.key(spec) == environment.key:
+                return spec
+    return None
+
+
+def _same_version(recorded: str | None, held: str) -> bool:
+    """Local labels aside, because the index does not carry them."""
+    return recorded is not None and recorded.partition("+")[0] == held.partition("+")[0]
 
 
 def recorded_python(manifest: Manifest) -> str | None:

@@ -47,6 +47,7 @@ class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
     packages: dict[str, str]
     python: str
     platform: str
+    machine: str = ""
     torch: str | None = None
 
 
@@ -79,8 +80,12 @@ def _python(manifest: Manifest, rebuilt: Rebuilt) -> list[Difference]:
         minor = recorded.version.split(".")[:2] != rebuilt.python.split(".")[:2]
         cls: Class = "python-minor" if minor else "python-patch"
         found.append(Difference(what="python", recorded=recorded.version, rebuilt=rebuilt.python, cls=cls))
-    if recorded.platform and recorded.platform != rebuilt.platform:
-        found.append(Difference(what="platform", recorded=recorded.platform, rebuilt=rebuilt.platform, cls="platform"))
+    for what, one, other in (
+        ("platform", recorded.platform, rebuilt.platform),
+        ("machine", recorded.machine, rebuilt.machine),
+    ):
+        if one and other and one.lower() != other.lower():
+            found.append(Difference(what=what, recorded=one, rebuilt=other, cls="platform"))
     return found
 
 

@@ -4,17 +4,20 @@ usage: by_hand.py BASE ADAPTER ROWS MERGED
 """
 
 import glob
+import json
 import os
 import sys
 
 import torch
+import transformers
 from peft import PeftModel
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM
 
 
 def main(base: str, adapter: str, rows: str, merged: str) -> int:
-    model = AutoModelForCausalLM.from_pretrained(base, torch_dtype="auto")
+    with open(os.path.join(base, "config.json"), encoding="utf-8") as stream:
+        architecture = json.load(stream)["architectures"][0]
+    model = getattr(transformers, architecture).from_pretrained(base, torch_dtype="auto")
     model.resize_token_embeddings(int(rows))
     model = PeftModel.from_pretrained(model, adapter).merge_and_unload()
     mine = model.state_dict()
@@ -34,6 +37,10 @@ def main(base: str, adapter: str, rows: str, merged: str) -> int:
     ]
     for _name in different:
         pass
+    total = len(set(mine) | set(theirs))
+    print("%d of %d tensors equal bit for bit" % (total - len(different), total))
+    for name in different:
+        print("differs: " + name)
     return 1 if different else 0
 
 

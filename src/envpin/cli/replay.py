@@ -1,0 +1,124 @@
+"""`envpin replay merge ADAPTER -o OUT`: merge an adapter in its own environment and prove the result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from envpin.errors import AnswerIsBadError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from envpin.cli.console import Console
+    from envpin.replay.merge import Merged
+    from envpin.replay.plan import Plan
+
+takes_child = False
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(metavar="VERB", dest="verb", required=True)
+    merge = verbs.add_parser(
+        "merge",
+        help="merge a LoRA adapter into its base",
+        description="Rebuild the environment that the adapter was trained in, merge in it, verify what was written and "
+        "publish it with one rename. Without envpin.json the model family's known-good environment is used.",
+    )
+    merge.add_argument("adapter", type=Path, metavar="ADAPTER", help="the adapter's folder")
+    merge.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="the folder to make")
+    merge.add_argument("--base", metavar="B", help="the base model's folder, where it cannot be found by itself")
+    merge.add_argument("--environment", metavar="REF", help="merge in this environment instead of the recorded one")
+    merge.add_argument("--python", metavar="X.Y", help="another Python than the recorded one")
+    merge.add_argument(
+        "--engine", choices=("auto", "peft"), default="auto", help="peft: the whole model in memory (default: auto)"
+    )
+    merge.add_argument("--max-shard-size", metavar="SIZE", help="split the output, for example 5GB")
+    merge.add_argument("--dry-run", action="store_true", help="print the plan and stop")
+    merge.add_argument("--strict", action="store_true", help="accept only the verdict `identical`")
+    merge.add_argument(
+        "--insist",
+        action="store_true",
+        help="go on with an environment that is not the recorded one, and publish a merge whose answers look wrong",
+    )
+    merge.add_argument("--offline", action="store_true", help="use what is on this machine only")
+    merge.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    from envpin.envs.store import Store
+    from envpin.replay.merge import merge
+    from envpin.replay.plan import Options, make_plan, refuse_blockers
+    from envpin.replay.publish import refuse_existing
+
+    refuse_existing(args.output)
+    listener = console.listener()
+    options = Options(
+        base=args.base,
+        environment=args.environment,
+        python=args.python,
+        engine=args.engine,
+        max_shard_size=args.max_shard_size,
+        offline=args.offline,
+    )
+    store = Store()
+    plan = make_plan(args.adapter, out=args.output, store=store, options=options, listener=listener)
+    if args.dry_run:
+        console.close()
+        _show_plan(plan, console)
+        return AnswerIsBadError.exit_code if plan.blockers else 0
+    for line in _plan_lines(plan):
+        console.talk(line)
+    refuse_blockers(plan)
+    merged = merge(plan, store, listener=listener, offline=args.offline, strict=args.strict, insist=args.insist)
+    console.close()
+    _show_result(merged, console)
+    return 0
+
+
+def _plan_lines(plan: Plan) -> list[str]:
+    lines = [f"{label:<12} {text}" for label, text in plan.describe()]
+    for finding in plan.findings:
+        lines.append(f"{finding.severity:<12} {finding.code}: {finding.message}")
+        lines += [f"{'':<12} fix: {step}" for step in finding.fix]
+    return lines
+
+
+def _show_plan(plan: Plan, console: Console) -> None:
+    if console.json_mode:
+        console.document(1, {"plan": plan.to_json()})
+        return
+    console.data("\n".join(_plan_lines(plan)))
+
+
+def _show_result(merged: Merged, console: Console) -> None:
+    import msgspec
+
+    record = merged.record
+    if console.json_mode:
+        console.document(1, {"out": str(merged.out), "merge": msgspec.to_builtins(record)})
+        return
+    checked = record.verification
+    rows = checked["recomputed"]
+    lines = [
+        f"merged      {merged.out}",
+        f"verdict     {record.verdict.kind}",
+        f"untouched   {checked['untouched']} tensors, equal to the base's byte for byte",
+        (
+            f"changed     {checked['changed'] + len(checked['added'])} tensors; {rows['rows']} rows "
+            f"of {rows['tensors']} recomputed in float64, worst error {rows['worst']:.2f} of what rounding allows"
+        ),
+    ]
+    if checked["not_recomputed"]:
+        lines.append(f"            {len(checked['not_recomputed'])} tensors judged by the model's answers alone")
+    probe = checked.get("probe")
+    if probe:
+        lines.append(
+            f"answers     |merged - adapter| / |adapter - base| = {probe['noise']:.3g} / {probe['moved']:.3g} "
+            f"= {probe['ratio']:.3g}"
+            if probe["ratio"] is not None
+            else "answers     the adapter moves nothing"
+        )
+    else:
+        lines.append(f"answers     not compared: {checked.get('probe_note')}")
+    console.data("\n".join(lines))
