@@ -1,4 +1,4 @@
-"""Which family an unrecorded adapter belongs to."""
+"""Which known-good environment an unrecorded adapter is merged in."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from envpin.errors import InputError
+from envpin.manifest.closure import MERGE_CLOSURE
 from envpin.matrix.load import load_matrix
 from envpin.matrix.match import match
 
@@ -14,28 +15,40 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ChosenFamily:
-    """A family id and, line by line, why it is that one."""
+class Chosen:
+    """`id` is a family whose own environment is used; without one, `requirements` say what is. `evidence` says why."""
 
-    id: str
+    id: str | None
+    title: str
     evidence: tuple[str, ...]
+    requirements: tuple[str, ...] = ()
+    python: str | None = None
+    exclude_newer: str | None = None
 
 
-def choose_family(adapter: Folder, base: Folder) -> ChosenFamily:
-    """The family of the base's config, with its name and the adapter's own word for it as weaker signs.
+def choose_family(adapter: Folder, base: Folder) -> Chosen:
+    """The family of the base's config, with the name that the adapter calls its base by as the weaker sign.
 
     Raises:
-        InputError: no family of the matrix has known-good versions for it.
+        InputError: the matrix knows no versions for it.
     """
     named = (adapter.adapter_config or {}).get("base_model_name_or_path")
     found = match(base.config, named if isinstance(named, str) else base.path.name, load_matrix())
-    if found.family is None or not found.family.known_good:
+    if found.certainty == "exact" and found.family is not None and found.family.known_good:
+        return Chosen(id=found.family.id, title=f"the known-good one of {found.family.id}", evidence=found.evidence)
+    if not found.pins:
         raise InputError(
-            f"no family of the matrix has known-good versions for `{base.path}`",
+            f"the matrix knows no versions for `{base.path}`",
             path=base.path,
             hint="name an environment: --environment transformers==V,peft==V,torch==V",
         )
-    marked = (
-        () if found.certainty == "exact" else (f"the nearest known family, not an exact match ({found.certainty})",)
+    rest = tuple(name for name in MERGE_CLOSURE if name not in found.pins)
+    nearest = found.family.title if found.family is not None else "any known family"
+    return Chosen(
+        id=None,
+        title=f"the nearest known one ({nearest})",
+        evidence=found.evidence,
+        requirements=(*found.requirements, *rest),
+        python=found.python,
+        exclude_newer=found.exclude_newer,
     )
-    return ChosenFamily(id=found.family.id, evidence=(*marked, *found.evidence))

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from envpin.checkpoint.bases import find_base
 from envpin.checkpoint.embedding import EmbeddingPlan, plan_embedding
 from envpin.checkpoint.folder import read_folder
-from envpin.diagnose.check import check
 from envpin.envs.recorded import find_ready, resolve_recorded
-from envpin.envs.resolve import resolve
+from envpin.envs.resolve import resolve, resolve_pins
 from envpin.errors import AnswerIsBadError, InputError
 from envpin.events import Note, ignore
 from envpin.manifest.closure import closure_of
 from envpin.manifest.read import read_manifest
 from envpin.replay.family import choose_family
+from envpin.replay.preflight import preflight
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,7 +86,7 @@ class Plan:
         )
         how = {
             "manifest": "as recorded in envpin.json",
-            "family": f"no envpin.json: the known-good one of {self.family}",
+            "family": f"no envpin.json: {self.family or 'the nearest known'}",
             "reference": "as you asked",
         }[self.basis]
         lines = [
@@ -145,8 +145,7 @@ def make_plan(
     base_folder = read_folder(base.path)
     notes = _notes(manifest, base_folder)
     basis, family, spec = _environment(manifest, folder, base_folder, options=options, store=store, listener=listener)
-    target = {one.name: str(one.version) for one in spec.lock.packages}
-    report = check(adapter, base=base.path, target=target)
+    embedding = _embedding(folder, base_folder)
     return Plan(
         adapter=adapter.absolute(),
         adapter_files=("adapter_config.json", *_names(folder)),
@@ -159,12 +158,12 @@ def make_plan(
         family=family,
         closure=closure_of(manifest) if manifest and basis == "manifest" else None,
         spec=spec,
-        embedding=_embedding(folder, base_folder),
+        embedding=embedding,
         architecture=recorded.architecture if recorded else None,
         extra_tokens=_extra_tokens(folder, base_folder),
         engine="peft",
         max_shard_size=options.max_shard_size,
-        findings=tuple(sorted(report.findings, key=lambda finding: finding.sort_key)),
+        findings=preflight(folder, base_folder, embedding),
         notes=notes,
     )
 
@@ -220,16 +219,22 @@ def _environment(
         message = "envpin.json does not say which torch, transformers and peft were used; the model's family decides"
         listener(Note(message=message, level="warning"))
     family = choose_family(adapter, base)
-    listener(
-        Note(message=f"no record of the training environment: using the known-good one of {family.id}", level="warning")
-    )
+    message = f"no record of the training environment: using {family.title}"
+    listener(Note(message=message, level="warning"))
     for line in family.evidence:
         listener(Note(message=line))
-    return (
-        "family",
-        family.id,
-        resolve(family.id, python=options.python, listener=listener, offline=options.offline, root=store.root),
+    if family.id is not None:
+        spec = resolve(family.id, python=options.python, listener=listener, offline=options.offline, root=store.root)
+        return "family", family.id, spec
+    spec = resolve_pins(
+        family.requirements,
+        python=options.python or family.python,
+        exclude_newer=family.exclude_newer,
+        listener=listener,
+        offline=options.offline,
+        root=store.root,
     )
+    return "family", None, spec
 
 
 def _embedding(adapter: Folder, base: Folder) -> EmbeddingPlan:
