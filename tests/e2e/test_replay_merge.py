@@ -145,6 +145,7 @@ def test_the_base_is_found_where_the_training_machine_had_another_path(tmp_path:
     path = pair / "adapter" / "envpin.json"
     manifest = json.loads(path.read_text())
     manifest["base"]["path"] = "/nowhere/on/this/machine"
+    manifest["base"].pop("id", None)
     path.write_text(json.dumps(manifest))
     shutil.move(pair / "base", pair / "models-base")
     (pair / "models").mkdir()

@@ -55,7 +55,9 @@ def adapter(name: str) -> Path:
 
 
 def copy(name: str, to: Path) -> Path:
-    """A copy of the adapter called `name` that a test may change; its base is found beside it."""
+    """A copy of the adapter called `name` and its base that a test may change; the copy knows of no other base."""
     folder = to / name
     shutil.copytree(adapter(name), folder)
+    for path in (folder / "adapter" / "adapter_config.json", folder / "adapter" / "envpin.json"):
+        path.write_text(path.read_text().replace(str(adapter(name) / "base"), str(folder / "base")))
     return folder

@@ -126,7 +126,7 @@ def _fast(path: Path, faults: list[Fault]) -> _Vocabulary | None:
         if data.count(b":") > MAX_ENTRIES or data.count(b"[") > 4 * MAX_ENTRIES:
             raise strict_json.BadJsonError("more entries than any tokenizer has")
         document = msgspec.json.decode(data, type=Document)
-        raw = bytes(document.model.vocab or b"{}")
+        raw = bytes(document.model.vocab)
         if raw.lstrip()[:1] == b"[":  # Unigram: pairs of a token and its score
             tokens = {pair[0] for pair in msgspec.json.decode(raw, type=list[tuple[str, float]])}
         else:
@@ -138,7 +138,7 @@ def _fast(path: Path, faults: list[Fault]) -> _Vocabulary | None:
         faults.append(Fault("corrupt-header", path.name, f"cannot be read: {error.strerror or error}"))
         return None
     found = _Vocabulary(tokens, document.model.type or "BPE")
-    found.merges_are_pairs = document.model.merges is not None and bool(_PAIRS.match(document.model.merges))
+    found.merges_are_pairs = bool(_PAIRS.match(document.model.merges))
     found.add({token.content: token.id for token in document.added_tokens})
     return found
 

@@ -14,8 +14,8 @@ class Model(msgspec.Struct):
     """`vocab` stays undecoded: its form depends on the type of the model."""
 
     type: str | None = None
-    vocab: msgspec.Raw | None = None
-    merges: msgspec.Raw | None = None
+    vocab: msgspec.Raw = msgspec.Raw(b"{}")
+    merges: msgspec.Raw = msgspec.Raw(b"[]")
 
 
 class Document(msgspec.Struct):

@@ -74,7 +74,10 @@ def staging(out: Path, *, locks: Path) -> Iterator[Path]:
         prefix = f".{out.name}.envpin-staging-"
         for leftover in out.parent.glob(prefix + "*"):
             shutil.rmtree(leftover, ignore_errors=True)
-        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=out.parent))
+        try:
+            folder = Path(tempfile.mkdtemp(prefix=prefix, dir=out.parent))
+        except OSError as error:
+            raise InputError(f"`{out.parent}` cannot be written to: {error.strerror}", path=out.parent) from error
         folder.chmod(0o755)
         try:
             yield folder
