@@ -362,11 +362,22 @@ def cells():
         except ImportError:
             continue
         for kind in adapters(model):
-            for dtype, sharded, tied in itertools.product(("bf16", "fp16", "fp32"), (False, True), ties(model)):
-                if (sharded or (tied and model in ("qwen2", "gemma2"))) and dtype != "bf16":
-                    continue  # how a tensor is rounded and where it lies do not meet anywhere in the engine
+            for dtype, sharded, tied in layouts(model):
                 words = (model, kind, dtype, "sharded" if sharded else "single", "tied" if tied else "untied")
                 yield "/".join(words), (model, kind, dtype, sharded, tied)
+
+
+def layouts(model):
+    """(dtype, sharded, tied): every dtype, sharding and tie, but not their full product, since in the engine they do
+    not meet: how a tensor is rounded, where it lies, and which tensors there are."""
+    if model == "llama":
+        yield from itertools.product(("bf16", "fp16", "fp32"), (False,), (False,))
+        yield from itertools.product(("bf16",), (False, True), (True,))
+        yield "bf16", True, False
+    elif len(ties(model)) > 1:
+        yield from (("bf16", True, False), ("bf16", False, True))
+    else:
+        yield from (("bf16", True, ties(model)[0]), ("fp16", False, ties(model)[0]), ("fp32", False, ties(model)[0]))
 
 
 def ties(model):
@@ -379,18 +390,27 @@ def main(workers, scratch, result, wanted=""):
     warnings.simplefilter("ignore")
     transformers.logging.set_verbosity_error()
     load_workers(workers)
-    pieces = [piece for piece in wanted.split("/") if piece]
     about = {"peft": peft.__version__, "transformers": transformers.__version__, "torch": torch.__version__}
     with open(result, "w", encoding="utf-8") as stream:
         stream.write(json.dumps(about) + "\n")
-        for name, arguments in cells():
-            if name in wanted.split(",") or all(piece in name.split("/") for piece in pieces):
-                torch.set_num_threads(2)
-                begin = time.time()
-                found = cell(scratch, *arguments)
-                line = {"cell": name, **found, "seconds": round(time.time() - begin, 2)}
-                stream.write(json.dumps(line) + "\n")
-                stream.flush()
+        for name, arguments in chosen(wanted):
+            torch.set_num_threads(2)
+            begin = time.time()
+            found = cell(scratch, *arguments)
+            stream.write(json.dumps({"cell": name, **found, "seconds": round(time.time() - begin, 2)}) + "\n")
+            stream.flush()
+
+
+def chosen(wanted):
+    """Cells named in full, separated by commas; or all that have every piece of `wanted` in their name."""
+    if wanted.count("/") >= 4:
+        for name in wanted.split(","):
+            model, kind, dtype, layout, tie = name.split("/")
+            yield name, (model, kind, dtype, layout == "sharded", tie == "tied")
+        return
+    for name, arguments in cells():
+        if all(piece in name.split("/") for piece in wanted.split("/") if piece):
+            yield name, arguments
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def warm(folder: Path) -> None:
 
 def plain_copy(base: Path, out: Path) -> dict[str, Any]:
     begin, before = time.perf_counter(), os.times()
-    subprocess.run(["cp", "-r", str(base), str(out)], check=True)
+    subprocess.run(["cp", "-rL", str(base), str(out)], check=True)
     subprocess.run(["sync", "-f", str(out)], check=True)
     after = os.times()
     cpu = after.children_user + after.children_system - before.children_user - before.children_system
@@ -161,6 +161,7 @@ def main() -> None:
     parser.add_argument("--axolotl", action="store_true", help="try to install axolotl too (several GB)")
     parser.add_argument("--json", type=Path, help="leave every figure there")
     args = parser.parse_args()
+    args.scratch = args.scratch.resolve()
     args.scratch.mkdir(parents=True, exist_ok=True)
     if args.memory:
         rows = memory(args.scratch)

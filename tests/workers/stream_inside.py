@@ -196,15 +196,30 @@ def check_blocks_of_any_size_give_the_bits_of_peft(folder: str) -> None:
     merged = peft.PeftModel.from_pretrained(whole, case.adapter).merge_and_unload().state_dict()
     wanted = {key: one for key, one in merged.items() if "inv_freq" not in key}
     kept, blockwise = stream_layers.BLOCK_ELEMENTS, {}
+    multiple = stream_layers._ROW_MULTIPLE
     for rows in (1, 5, 32):
-        stream_layers.BLOCK_ELEMENTS = 64 * rows
+        stream_layers.BLOCK_ELEMENTS, stream_layers._ROW_MULTIPLE = 64 * rows, rows
         try:
             result = case.merge(case.out("rows-%d" % rows))
         finally:
-            stream_layers.BLOCK_ELEMENTS = kept
+            stream_layers.BLOCK_ELEMENTS, stream_layers._ROW_MULTIPLE = kept, multiple
         same(wanted, tensors(case.out("rows-%d" % rows)))
         blockwise[rows] = result["verification"]["calibration"]["blockwise"]
     assert blockwise[32] > 0, blockwise
+
+
+def check_row_blocks_cover_all_rows_and_leave_no_sliver(_folder: str) -> None:
+    from envpin_worker import stream_layers
+
+    for rows in (0, 1, 2, 31, 32, 33, 93, 2048, 2050, 32000, 151_936):
+        for width in (1, 64, 2048, 5632, 14_336, 1 << 20):
+            runs = stream_layers.row_blocks(rows, width)
+            assert runs[0][0] == 0
+            assert runs[-1][1] == rows
+            assert [last for _, last in runs[:-1]] == [first for first, _ in runs[1:]]
+            sizes = [last - first for first, last in runs]
+            assert all(size % 32 == 0 for size in sizes[:-1])
+            assert len(sizes) == 1 or sizes[0] <= sizes[-1] < 2 * sizes[0], (rows, width, sizes[-1])
 
 
 def check_a_head_trained_over_tied_embeddings_gets_its_own_tensor(folder: str) -> None:

@@ -75,6 +75,7 @@ class _Merge:
     def _set_threads(self) -> None:
         import torch
 
+        self.pefts_threads = torch.get_num_threads()
         self.threads = int(self.request.get("threads") or min(8, os.cpu_count() or 1))
         torch.set_num_threads(1)
 
@@ -87,6 +88,7 @@ class _Merge:
             check_space(plan, self.folder, finished, sample)
             progress = Progress(self.events, total)
             merger = Merger(skeleton, self.reader, self.request)
+            merger.calibration.run(plan.operations, self.pefts_threads)
             writer = Writer(plan, merger, self.reader, folder=self.folder, progress=progress, threads=self.threads)
             shards = _Shards(self, skeleton, plan, merger=merger, writer=writer, journal=journal)
             entries = dict(finished)

@@ -8,7 +8,7 @@ operation of every class of shape, rank and dtype is run both ways and compared 
 import ctypes
 import os
 import threading
-from typing import Any, Callable, Dict, Iterator, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from .protocol import KnownError
 from .stream_files import Tensor
@@ -17,7 +17,8 @@ from .stream_model import Skeleton, torch_dtype
 from .stream_units import Operation, Slot, active_adapter, final_module
 
 BLOCK_ELEMENTS = 1 << 19
-_CALIBRATION_ELEMENTS = 1 << 25  # larger weights are compared on their first rows
+_ROW_MULTIPLE = 32
+_CALIBRATION_ELEMENTS = 1 << 24  # larger weights are compared on their first rows
 
 Sink = Callable[[str, int, Any], None]  # output name, element offset, contiguous tensor
 
@@ -145,12 +146,12 @@ class Merger:
         key = slot.name[len("base_model.model.") :] if slot.name.startswith("base_model.model.") else slot.name
         return self._skeleton.stored(key.replace(".base_layer.", ".").replace(".modules_to_save.", "."))
 
-    def run_whole(self, one: Operation, rows: Optional[int] = None) -> Dict[str, Any]:
-        """Merge a unit on whole tensors (or, to calibrate, on the first `rows` rows of its weight)."""
+    def run_whole(self, one: Operation, weight: Any = None) -> Dict[str, Any]:
+        """Merge a unit on whole tensors (or, to calibrate, into `weight` in place of the first rows of its own)."""
         placed = []
         try:
             for slot in one.slots:
-                tensor = self.fill(slot) if rows is None else self._first_rows(one, slot, rows)
+                tensor = self.fill(slot) if weight is None else self._first_rows(one, slot, weight)
                 placed.append((slot.owner, slot.attribute, getattr(slot.owner, slot.attribute)))
                 setattr(slot.owner, slot.attribute, frozen(tensor))
                 del tensor
@@ -172,12 +173,11 @@ class Merger:
             found.update({output.name: value} if fused is None else fused.split(value))
         return found
 
-    def _first_rows(self, one: Operation, slot: Slot, rows: int) -> Any:
-        weight, first, second = one.sides
-        if slot is weight:
-            stored = self._skeleton.find(slot.name)
-            return self._reader.rows(stored, 0, rows).to(self.base_dtype(stored, slot))
-        tensor = self.fill(slot)
+    def _first_rows(self, one: Operation, slot: Slot, weight: Any) -> Any:
+        own, first, second = one.sides
+        if slot is own:
+            return weight
+        tensor, rows = self.fill(slot), weight.shape[0]
         if slot is second and one.mode == "rows":
             return tensor[:rows].clone()
         if slot is first and one.mode == "columns":
@@ -189,31 +189,39 @@ class Merger:
         for first, block in self.blocks(one):
             sink(name, first, block)
 
-    def blocks(self, one: Operation, limit: Optional[int] = None) -> Iterator[Tuple[int, Any]]:
-        """Merged row blocks of a linear or embedding weight as (element offset, tensor)."""
+    def blocks(self, one: Operation, weights: Any = None) -> Iterator[Tuple[int, Any]]:
+        """Merged row blocks of a linear or embedding weight as (element offset, tensor); of `weights`, if given, in
+        place of the stored weight's first rows."""
         weight, side_a, side_b = one.sides
         stored = self._skeleton.find(weight.name)
         a, b = self.fill(side_a), self.fill(side_b)
-        rows, width = stored.shape
-        step = max(1, BLOCK_ELEMENTS // max(1, width))
         dtype = self.base_dtype(stored, weight)
         cut, fixed = (side_b, side_a) if one.mode == "rows" else (side_a, side_b)
         slots = (weight, cut, fixed)
         kept = [getattr(slot.owner, slot.attribute) for slot in slots]
         try:
             setattr(fixed.owner, fixed.attribute, frozen(a if one.mode == "rows" else b))
-            for first in range(0, rows if limit is None else limit, step):
-                last = min(first + step, rows if limit is None else limit)
+            for first, last in row_blocks(stored.shape[0] if weights is None else weights.shape[0], stored.shape[1]):
                 piece = b[first:last] if one.mode == "rows" else a[:, first:last]
                 setattr(cut.owner, cut.attribute, frozen(piece))
-                setattr(weight.owner, weight.attribute, frozen(self._reader.rows(stored, first, last).to(dtype)))
+                block = weights[first:last] if weights is not None else self._reader.rows(stored, first, last).to(dtype)
+                setattr(weight.owner, weight.attribute, frozen(block))
                 one.unit.merge(safe_merge=False)
                 forget_merge(one.unit)
-                yield first * width, getattr(weight.owner, weight.attribute).data
+                yield first * stored.shape[1], getattr(weight.owner, weight.attribute).data
         finally:
             for slot, parameter in zip(slots, kept):  # noqa: B905 (Python 3.8 has no strict=)
                 setattr(slot.owner, slot.attribute, parameter)
             forget_merge(one.unit)
+
+
+def row_blocks(rows: int, width: int) -> List[Tuple[int, int]]:
+    """Runs of rows of about BLOCK_ELEMENTS elements. The last run takes the rest with it: a product with very few rows
+    goes another way through the BLAS, and rounds differently."""
+    step = BLOCK_ELEMENTS // max(1, width)
+    step = max(_ROW_MULTIPLE, step // _ROW_MULTIPLE * _ROW_MULTIPLE)
+    starts = list(range(0, max(1, rows - step + 1), step))
+    return list(zip(starts, [*starts[1:], rows]))  # noqa: B905 (Python 3.8 has no strict=)
 
 
 def frozen(tensor: Any) -> Any:
@@ -245,19 +253,30 @@ def forget_merge(unit: Any) -> None:
 
 
 class Calibration:
-    """Which classes of operations may run in row blocks: those where peft's layer gave the same bits both ways."""
+    """Which classes of operations may run in row blocks: those where peft's layer gave the same bits both ways.
+
+    Compared is the delta itself, in the precision it is made in, by merging into a float32 weight of zeros: the
+    rounding of a half-precision weight would hide all but the largest differences. The whole runs with as many threads
+    as peft's own merge would use, the blocks with one.
+    """
 
     def __init__(self, merger: Merger) -> None:
         self._merger = merger
         self._known: Dict[Tuple[Any, ...], bool] = {}
-        self._lock = threading.Lock()
+
+    def run(self, operations: List[Operation], threads: int) -> None:
+        """Compare the first operation of each class. Not to be called while operations run."""
+        import torch
+
+        for one in operations:
+            if one.sides and one.outputs and self._key(one) not in self._known:
+                torch.set_num_threads(threads)
+                whole, blocks = self._deltas(one)
+                self._known[self._key(one)] = all(self._equal(whole, first, block) for first, block in blocks)
+        torch.set_num_threads(1)
 
     def blockwise(self, one: Operation) -> bool:
-        key = self._key(one)
-        with self._lock:
-            if key not in self._known:
-                self._known[key] = self._agrees(one)
-            return self._known[key]
+        return self._known[self._key(one)]
 
     def counts(self) -> Dict[str, int]:
         return {"classes": len(self._known), "blockwise": sum(self._known.values())}
@@ -267,19 +286,22 @@ class Calibration:
         shapes = tuple((tuple(slot.parameter.shape), str(slot.parameter.dtype)) for slot in one.slots)
         return (type(one.unit).__name__, one.mode, shapes)
 
-    def _agrees(self, one: Operation) -> bool:
+    def _deltas(self, one: Operation) -> Tuple[Any, Iterator[Tuple[int, Any]]]:
         import torch
 
-        weight = one.sides[0]
-        rows, width = weight.parameter.shape
+        rows, width = one.sides[0].parameter.shape
         some = min(rows, max(1, _CALIBRATION_ELEMENTS // max(1, width)))
-        with self._merger.whole:
-            whole = self._merger.run_whole(one, None if some == rows else some)[one.outputs[0].name].reshape(-1)
-            for first, block in self._merger.blocks(one, some):
-                part = whole[first : first + block.numel()]
-                if part.dtype != block.dtype or not torch.equal(_bits(part), _bits(block.reshape(-1))):
-                    return False
-        return True
+        zeros = torch.zeros((some, width))
+        whole = self._merger.run_whole(one, zeros)[one.outputs[0].name].reshape(-1)
+        torch.set_num_threads(1)
+        return whole, self._merger.blocks(one, torch.zeros((some, width)))
+
+    @staticmethod
+    def _equal(whole: Any, first: int, block: Any) -> bool:
+        import torch
+
+        part, other = whole[first : first + block.numel()], block.reshape(-1)
+        return part.dtype == other.dtype and bool(torch.equal(_bits(part), _bits(other)))
 
 
 def _bits(tensor: Any) -> Any:
