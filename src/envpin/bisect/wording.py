@@ -128,7 +128,7 @@ def issue(report: Report) -> str:
     for row in sorted(report.rows, key=lambda row: (row.uploaded or "", row.version)):
         if row.version not in seen:
             seen.add(row.version)
-            said = row.error.replace("|", "\\|")[:120]
+            said = row.error.replace("`", "'")[:120].replace("|", "\\|")
             lines.append(f"| {row.version} | {row.uploaded or ''} | {row.verdict} | {said} |")
     if report.traceback:
         lines += [

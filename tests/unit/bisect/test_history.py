@@ -1,0 +1,93 @@
+"""The log survives being cut anywhere; the cache never lies."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from envpin.bisect.history import Log, VerdictCache, read_records
+from envpin.errors import DiskFullError, InfrastructureError, InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def filled(path: Path, count: int = 4) -> Log:
+    log = Log(path)
+    log.append("question", schema=1, question={"package": "pkg"})
+    for number in range(count):
+        log.append("probe", version=f"1.{number}", text="ü\n'")
+    return log
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_a_log_cut_at_any_byte_keeps_every_whole_record_and_goes_on(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("log") / "log.jsonl"
+    filled(path)
+    whole = path.read_bytes()
+    cut = data.draw(st.integers(0, len(whole)))
+    path.write_bytes(whole[:cut])
+    expected = [json.loads(line) for line in whole[:cut].split(b"\n")[:-1]]
+    log = Log(path)
+    assert log.records == expected
+    log.append("question" if not expected else "probe", schema=1, version="later")
+    assert read_records(path)[0] == log.records
+    assert path.read_bytes().endswith(b"\n")
+
+
+def test_damage_in_the_middle_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    filled(path)
+    lines = path.read_text().splitlines()
+    for bad in ("{", "[]", '{"no": "event"}', "\x00\x00"):
+        path.write_text("\n".join([lines[0], bad, *lines[2:]]) + "\n")
+        with pytest.raises(InputError, match="line 2 of"):
+            Log(path)
+
+
+@pytest.mark.parametrize("text", ['{"event": "probe"}\n', '{"event": "question", "schema": 99}\n'])
+def test_what_is_not_a_log_of_ours_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"begin with its question|schema 99"):
+        Log(path)
+    with pytest.raises(InputError, match="cannot be read"):
+        Log(tmp_path)
+
+
+def test_a_disk_that_refuses_stops_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = filled(tmp_path / "log.jsonl")
+    before = log.path.read_bytes()
+
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(DiskFullError, match="no space left"):
+        log.append("probe", version="2.0")
+    monkeypatch.undo()
+    assert Log(log.path).append("probe", version="3.0")
+    assert Log(log.path).path.read_bytes().startswith(before)
+    unwritable = Log(tmp_path / "folder" / "log.jsonl")
+    (tmp_path / "folder").write_text("a file where the folder should be")
+    with pytest.raises(InfrastructureError):
+        unwritable.append("question")
+
+
+def test_the_cache_gives_back_what_was_put_and_ignores_damage(tmp_path: Path) -> None:
+    cache = VerdictCache(tmp_path)
+    assert cache.get("ab12") is None
+    cache.put("ab12", {"status": "passed"})
+    found = cache.get("ab12")
+    assert found is not None
+    assert found["outcome"] == {"status": "passed"}
+    (tmp_path / "ab" / "ab12.json").write_text('{"outcome": ')
+    assert cache.get("ab12") is None
+    VerdictCache(tmp_path / "ab" / "ab12.json").put("cd", {})
