@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 from envpin.errors import InputError
@@ -28,6 +29,10 @@ def cache_path() -> Path:
     home = os.environ.get("ENVPIN_HOME")
     if home:
         return Path(home) / "cache"
+    if sys.platform.startswith("linux"):
+        # What platformdirs would say; importing it costs a third of what `matrix resolve` may take.
+        configured = os.environ.get("XDG_CACHE_HOME", "").strip()
+        return Path(configured or Path.home() / ".cache") / "envpin"
     import platformdirs
 
     return platformdirs.user_cache_path("envpin", appauthor=False)

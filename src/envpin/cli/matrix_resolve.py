@@ -54,7 +54,7 @@ def _document(found: Match, subject: Subject) -> dict[str, object]:
         "pins": found.pins,
         "python": found.python,
         "exclude_newer": found.exclude_newer,
-        "lock": family.lock if family else None,
+        "lock": family.lock if family and found.pins == family.pins else None,
         "grade": _grade(found),
         "requires": {name: one.versions for name, one in family.requires.items()} if family else {},
         "transformers_version": found.transformers_version,
@@ -67,7 +67,7 @@ def _document(found: Match, subject: Subject) -> dict[str, object]:
 
 
 def _grade(found: Match) -> str | None:
-    if found.family and found.certainty in {"exact", "ambiguous"}:
+    if found.family and found.pins == found.family.pins and found.certainty in {"exact", "ambiguous"}:
         return found.family.grade
     return "static" if found.pins else None
 
@@ -111,6 +111,10 @@ def _pins(found: Match) -> list[str]:
         lines += [f"  note      {note}" for note in family.notes]
         lines += [f"  breaks    {name}" for name in family.breaks]
     if found.pins:
-        reference = family.id if family and found.certainty != "nearest" else ",".join(found.requirements)
+        reference = (
+            family.id
+            if family and found.pins == family.pins and found.certainty != "nearest"
+            else ",".join(found.requirements)
+        )
         lines += ["", f"  envpin env create {reference}"]
     return lines

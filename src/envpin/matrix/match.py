@@ -10,8 +10,15 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from envpin.matrix.nearest import architecture_type, era_pins, nearest_family, own_release
-from envpin.matrix.signs import holds, shorten, value_at, wanted
+from envpin.matrix.nearest import (
+    architecture_type,
+    era_pins,
+    has_new_rope_spelling,
+    nearest_family,
+    own_release,
+    proved_pins,
+)
+from envpin.matrix.signs import holds, release_of, shorten, value_at, wanted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -148,6 +155,12 @@ def _choose(question: _Question, candidates: Sequence[_Candidate], evidence: lis
         evidence.append(f"the name `{shorten(name)}` is one of its names")
     equals, copies = ([], []) if best.named else _rivals(best, fitting, candidates)
     considered = [Considered(family=one.family.id, reason=_why_not(one, best)) for one in candidates if one is not best]
+    pins, python, newer = family.pins, family.python, family.exclude_newer
+    if has_new_rope_spelling(config) and (release_of(pins.get("transformers")) or (5,)) < (5,):
+        evidence.append("transformers 5 wrote `rope_parameters`; 4 would silently read rope_theta as 10000")
+        own = _own_version(config)
+        release, _ = own_release(question.kind, own if (release_of(own) or ()) >= (5,) else "5.0.0", question.support)
+        pins, python, newer = (era_pins(release, question.support) if release else None) or ({}, None, None)
     return Match(
         family=family,
         certainty="ambiguous" if equals else "exact",
@@ -155,9 +168,9 @@ def _choose(question: _Question, candidates: Sequence[_Candidate], evidence: lis
         evidence=tuple(dict.fromkeys(evidence)),
         considered=tuple(considered),
         alternatives=(*equals, *copies),
-        pins=family.pins,
-        python=family.python,
-        exclude_newer=family.exclude_newer,
+        pins=pins,
+        python=python,
+        exclude_newer=newer,
         model_type=question.kind,
         transformers_version=_own_version(config),
         window=question.window,
@@ -208,6 +221,9 @@ def _not_listed(question: _Question, candidates: Sequence[_Candidate], evidence:
     release, why = own_release(kind, own, support)
     evidence += why
     era = era_pins(release, support) if release else None
+    if era and support and "peft" not in era[0]:
+        evidence.append(f"there was no peft yet beside transformers {release}: the oldest known-good pins instead")
+        era = proved_pins(kind, question.matrix, support) or era
     lent = (closest.pins, closest.python, closest.exclude_newer) if closest else ({}, None, None)
     pins, python, newer = era or lent
     if release and era is None:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 from datetime import date, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from envpin.matrix.signs import release_of, shorten
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from envpin.matrix.support import Support
     from envpin.matrix.types import Family, Matrix
 
 _SETTLING = timedelta(days=21)
 _FIRST_PYTHON_311_TORCH = "2023-03-15"  # torch 2.0.0
-_RELEASE_FORM = re.compile(r"\d{1,4}\.\d{1,4}(\.\d{1,4})?")
 
 
 def architecture_type(architecture: str) -> str:
@@ -37,7 +38,7 @@ def nearest_family(kind: str, matrix: Matrix) -> Family | None:
 def own_release(kind: str, own: str | None, support: Support | None) -> tuple[str | None, list[str]]:
     """The release of transformers to try for a type, and why: the config's own where it knows the type, else the
     settled patch of the first that does, else the newest, else nothing."""
-    plain = own if own is not None and _RELEASE_FORM.fullmatch(own) else None
+    plain = _release_named(own)
     if support is None:
         return plain, []
     window = support.window(kind)
@@ -68,6 +69,35 @@ def era_pins(release: str, support: Support | None) -> tuple[dict[str, str], str
     if torch is not None:
         pins["torch"] = torch
     return pins, "3.11" if newer >= _FIRST_PYTHON_311_TORCH else "3.9", newer
+
+
+def proved_pins(kind: str, matrix: Matrix, support: Support) -> tuple[dict[str, str], str, str] | None:
+    """Pins, Python and date of the oldest known-good set of the matrix whose transformers knows the type."""
+    sets = sorted(
+        (good for family in matrix.families.values() for good in family.known_good), key=lambda good: good.exclude_newer
+    )
+    for good in sets:
+        if support.knows(good.packages.get("transformers", ""), kind):
+            return dict(good.packages), good.python, good.exclude_newer
+    return None
+
+
+def has_new_rope_spelling(config: Mapping[str, Any]) -> bool:
+    """Whether only transformers 5 reads the config right: it writes `rope_parameters` where 4 wrote `rope_theta`, and
+    4 takes an absent `rope_theta` for 10000 without a word."""
+    parts = (config, config.get("text_config"))
+    return any(
+        isinstance(part, dict) and isinstance(part.get("rope_parameters"), dict) and part.get("rope_theta") is None
+        for part in parts
+    )
+
+
+def _release_named(own: str | None) -> str | None:
+    """`4.21.0.dev0` and `4.21.0` are both `4.21.0`: a development version becomes the release of its number."""
+    parts = release_of(own)
+    if parts is None or not 2 <= len(parts) <= 3:
+        return None
+    return ".".join(map(str, (*parts, 0)[:3]))
 
 
 def _shared(one: str, other: str) -> int:

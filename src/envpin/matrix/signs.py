@@ -33,6 +33,8 @@ def value_at(config: Mapping[str, Any], path: str) -> Any:
         found = _walk(config, path.removesuffix("rope_type") + "type")
     if found is None and path.startswith("rope_scaling"):
         found = _walk(config, path.replace("rope_scaling", "rope_parameters", 1))
+    if found == "default" and path.endswith("rope_scaling.rope_type"):
+        return None  # transformers 5 writes this where nothing is scaled
     if found is None and path == "rope_theta":
         found = _walk(config, "rope_parameters.rope_theta")
     return found
