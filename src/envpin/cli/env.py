@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from envpin.cli.console import Console
     from envpin.envs.store import Environment, Store
+    from envpin.events import Event
 
 takes_child = False
 
@@ -100,15 +101,21 @@ def _add_python(parser: argparse.ArgumentParser) -> None:
 def _create(args: argparse.Namespace, console: Console) -> int:
     from envpin.envs.resolve import resolve
     from envpin.envs.store import Store
+    from envpin.events import Step
 
-    listener = console.listener()
+    show = console.listener()
+    built = False
+
+    def listener(event: Event) -> None:
+        nonlocal built
+        # Whoever waited for another process's build has not built it.
+        built = built or (isinstance(event, Step) and event.key == "environment" and event.state == "start")
+        show(event)
+
     spec = resolve(args.ref, python=args.python, listener=listener, offline=args.offline, refresh=args.refresh)
-    store = Store()
-    ready = store.find(spec) is not None
-    environment = store.ensure(spec, listener=listener, offline=args.offline, rebuild=args.rebuild)
+    environment = Store().ensure(spec, listener=listener, offline=args.offline, rebuild=args.rebuild)
     console.close()
     if console.json_mode:
-        built = not ready or args.rebuild
         console.document(SCHEMA, {"environment": describe(environment), "built": built})
     else:
         console.data(str(environment.path))
@@ -205,21 +212,23 @@ def _prune(args: argparse.Namespace, console: Console) -> int:
     limit = time.time() - args.unused_for * 86400
     unused = [one for one in store.list() if args.all or one.last_used < limit]
     leftovers = store.leftovers()
+    described = [describe(one) for one in unused]
+    labels = [f"{one.key[:12]} {one.receipt.name}" for one in unused]
     freed = 0 if args.dry_run else store.prune(unused, leftovers)
     if console.json_mode:
         console.document(
             SCHEMA,
             {
                 "dry_run": args.dry_run,
-                "environments": [describe(one) for one in unused],
+                "environments": described,
                 "leftovers": [str(path) for path in leftovers],
                 "freed_bytes": freed,
             },
         )
         return 0
     verb = "would remove" if args.dry_run else "removed"
-    for one in unused:
-        console.data(f"{verb} {one.key[:12]} {one.receipt.name}")
+    for label in labels:
+        console.data(f"{verb} {label}")
     for path in leftovers:
         console.data(f"{verb} leftover {path.name}")
     if not unused and not leftovers:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from envpin import process
-from envpin.envs.uv_errors import error_of
-from envpin.errors import EnvironmentSetupError
+from envpin.envs.interpreters import managed_interpreter
+from envpin.envs.uv_errors import error_of, missing_interpreter
+from envpin.errors import EnvironmentSetupError, NetworkError, NoInterpreterError
 from envpin.events import Progress, ignore
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Uv:
             ResolutionError, NoInterpreterError, NetworkError, DiskFullError
         """
         arguments = ["pip", "compile", "-", "--format", "pylock.toml", "--python-version", python,
-                     "--no-build", "--no-header", "--no-annotate", "--quiet"]  # fmt: skip
+                     "--no-build", "--no-header", "--no-annotate", "--no-python-downloads", "--quiet"]  # fmt: skip
         if portable:
             arguments.append("--universal")
         if exclude_newer is not None:
@@ -113,9 +114,20 @@ class Uv:
             NoInterpreterError, NetworkError, DiskFullError
         """
         arguments = ["venv", str(folder), "--relocatable", "--no-project", "--quiet", *_offline(offline)]
-        if python is not None:
-            arguments += ["--python", python]
-        self._run(arguments, what=f"creating an environment with Python {python or 'of any version'}")
+        what = f"creating an environment with Python {python or 'of any version'}"
+        if python is None:
+            self._run(arguments, what=what)
+            return interpreter_of(folder)
+        try:
+            self._run([*arguments, "--python", python, "--no-python-downloads"], what=what)
+        except NoInterpreterError as missing:
+            managed = managed_interpreter(python)
+            if managed is None and offline:
+                raise missing_interpreter(python, missing) from missing
+            try:
+                self._run([*arguments, "--python", str(managed or python)], what=what)
+            except (NetworkError, NoInterpreterError) as fault:
+                raise missing_interpreter(python, fault) from fault
         return interpreter_of(folder)
 
     def sync(

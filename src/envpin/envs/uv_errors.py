@@ -76,6 +76,17 @@ def error_of(stderr: str, *, what: str) -> EnvpinError:
     return EnvironmentSetupError(f"{what} failed: {_gist(stderr)}")
 
 
+def missing_interpreter(python: str, fault: EnvpinError) -> NoInterpreterError:
+    """No interpreter of this version is here, and `fault` is why none came."""
+    reason = fault.message.partition(" failed: ")[2].splitlines()
+    cause = f": {reason[0]}" if reason and isinstance(fault, NetworkError) else ""
+    downloads = f", and it could not be downloaded{cause}" if isinstance(fault, NetworkError) else ""
+    return NoInterpreterError(
+        f"Python {python} is not installed{downloads}",
+        hint=f"install it (`uv python install {python}`), or choose another with `--python`",
+    )
+
+
 def _gist(stderr: str) -> str:
     """What uv said from its first error line on, without its own hints, shortened to a dozen lines."""
     lines = [line.rstrip() for line in stderr.splitlines() if line.strip()]
