@@ -1,0 +1,114 @@
+"""What a log says about shapes: 400 `size mismatch` lines have one cause, which their shapes together show. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_SHAPE = r"torch\.Size\(\[([\d,\s]*)\]\)"
+# torch's own wording, of transformers up to 4 and of peft; and the table that transformers 5 prints before it raises.
+_TORCH = re.compile(
+    r"size mismatch for (?P<name>[^\s:]{1,300}):? copying a param(?:eter)? with shape " + _SHAPE
+    + r" from checkpoint, the shape in current model is " + _SHAPE
+)  # fmt: skip
+_OLD = re.compile(
+    r"(?P<name>[\w.]{1,300}): found shape "
+    + _SHAPE
+    + r" in the checkpoint and "
+    + _SHAPE
+    + r" in the model instantiated"
+)
+ANCHORS = ("size mismatch for ", "MISMATCH", " in the checkpoint and ")
+_VOCABULARY = re.compile(
+    r"(?:embed_tokens|lm_head|wte|embed_in|embed_out|word_embeddings|shared|tok_embeddings|output|output_layer)"
+    r"(?:\.(?:base_layer|modules_to_save(?:\.\w+)?|original_module))?\.(?:weight|bias)$"
+)
+_A = re.compile(r"\.lora_(?:embedding_)?A\b")
+_B = re.compile(r"\.lora_(?:embedding_)?B\b")
+
+
+class Line(NamedTuple):
+    """One parameter that did not fit: its shape in the checkpoint, and in the model."""
+
+    name: str
+    found: tuple[int, ...]
+    expected: tuple[int, ...]
+
+
+def read_line(text: str) -> Line | None:
+    """The parameter and shapes that a line speaks of."""
+    for pattern in (_TORCH, _OLD):
+        match = pattern.search(text)
+        if match is not None:
+            return Line(match["name"], _shape(match[2]), _shape(match[3]))
+    cells = [cell.strip() for cell in text.split("|")]
+    if len(cells) >= 3 and cells[1] == "MISMATCH":
+        shapes = re.findall(_SHAPE, cells[2])
+        if len(shapes) == 2 and cells[0]:
+            return Line(cells[0].split()[-1][:300], _shape(shapes[0]), _shape(shapes[1]))
+    return None
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d{1,18}", text))
+
+
+def cause_of(line: Line) -> str:
+    """The code that one line alone speaks for."""
+    found, expected = line.found, line.expected
+    if 0 in found:
+        return "empty-tensors-zero3"
+    if _packed(found) != _packed(expected):
+        return "quantized-base-packed"
+    if _VOCABULARY.search(line.name):
+        return _vocabulary(found, expected)
+    if len(found) == len(expected) == 2 and found == expected[::-1]:
+        return "moe-layout"
+    return _module(line)
+
+
+def _module(line: Line) -> str:
+    found, expected = line.found, line.expected
+    factor_a, factor_b = bool(_A.search(line.name)), bool(_B.search(line.name))
+    if factor_a or factor_b:
+        rank, width = (0, 1) if factor_a else (1, 0)
+        if min(len(found), len(expected)) < 2 or found[rank] != expected[rank]:
+            return "rank-mismatch"
+        return "wrong-base-hidden-size" if found[width] != expected[width] else "rank-mismatch"
+    inside = any(part in line.name for part in (".layers.", ".h.", ".block", "lora_magnitude"))
+    return "wrong-base-hidden-size" if inside else "architecture-drift"
+
+
+def _vocabulary(found: tuple[int, ...], expected: tuple[int, ...]) -> str:
+    if found[1:] != expected[1:]:
+        return "wrong-base-hidden-size"
+    if not found or not expected or found[0] > expected[0]:
+        return "vocab-grown"
+    here, there = found[0], expected[0]
+    if any(there == -(-here // to) * to for to in (8, 16, 32, 64, 128)):
+        return "padding-mismatch"
+    # Vocabularies are padded to multiples of 128 before release; a trainer cuts them to the tokens in use.
+    return "vocab-shrunk-padded" if there % 128 == 0 and there - here < 2048 else "vocab-mismatch"
+
+
+def _packed(shape: tuple[int, ...]) -> bool:
+    return len(shape) == 2 and shape[1] == 1 and shape[0] > 4096
+
+
+# A cause of the whole model, which explains what other lines seem to say. A rank explains no vocabulary.
+_WHOLE = ("empty-tensors-zero3", "quantized-base-packed", "wrong-base-hidden-size", "moe-layout")
+
+
+def common_cause(lines: Iterable[Line]) -> dict[str, list[Line]]:
+    """The causes of a set of lines, each with the lines that it explains."""
+    by_code: dict[str, list[Line]] = {}
+    for line in lines:
+        by_code.setdefault(cause_of(line), []).append(line)
+    for code in _WHOLE:
+        if code in by_code:
+            rest = [line for other, some in by_code.items() if other != code for line in some]
+            return {code: by_code[code] + rest}
+    return by_code

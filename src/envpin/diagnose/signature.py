@@ -1,0 +1,23 @@
+"""The form of one signature: how an error announces itself in a log."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Signature(NamedTuple):
+    """A line that holds `anchor` and matches `pattern` speaks of `code`.
+
+    `anchor` is a literal that a search over raw bytes finds fast. `sample` is a real line, `source` where it was read.
+    `after` names a text that one of the ten lines before has to hold, where the line alone is too common. `severity`
+    differs from the catalogue's for lines that only warn. `unless` is a pattern that speaks against it.
+    """
+
+    code: str
+    anchor: str
+    pattern: str
+    sample: str
+    source: str
+    after: str | None = None
+    severity: str | None = None
+    unless: str | None = None

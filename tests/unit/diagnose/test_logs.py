@@ -1,0 +1,112 @@
+"""Every signature's own sample is recognised as what it says, in every disguise that logs put on."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from envpin.diagnose.catalogue import CATALOGUE
+from envpin.diagnose.logs import SIGNATURES, Diagnosis, diagnose_log
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from envpin.diagnose.signature import Signature
+
+CASES = [pytest.param(one, id=f"{one.code}:{one.anchor[:20]}") for one in SIGNATURES]
+
+
+def diagnose(text: str | bytes) -> Diagnosis:
+    return diagnose_log(io.BytesIO(text.encode() if isinstance(text, str) else text))
+
+
+def codes(text: str | bytes) -> list[str]:
+    return [one.code for one in diagnose(text).findings]
+
+
+@pytest.mark.parametrize("signature", CASES)
+def test_its_sample_is_recognised(signature: Signature) -> None:
+    assert signature.code in CATALOGUE
+    context = f'  File "site-packages/{signature.after}/x.py", line 1\n' if signature.after else ""
+    plain = f"{context}{signature.sample}\n"
+    assert codes(plain) == [signature.code]
+    assert codes(plain.replace("\n", "\r\n")) == [signature.code]
+    assert codes(plain.replace(" ", " \x1b[31m", 1).replace(".", "\x1b[0m.", 1)) == [signature.code]
+    assert codes("".join(f"[rank{rank}]: {line}\n" for line in plain.splitlines() for rank in range(2))) == [
+        signature.code
+    ]
+    assert codes(b"\xff\xfe" + plain.encode("utf-16-le")) == [signature.code]
+
+
+SIZE = (
+    "size mismatch for {}: copying a param with shape torch.Size({}) from checkpoint, "
+    "the shape in current model is torch.Size({})."
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "found", "expected", "code"),
+    [
+        ("base_model.model.model.embed_tokens.weight", [32001, 4096], [32000, 4096], "vocab-grown"),
+        ("base_model.model.lm_head.weight", [151665, 3584], [152064, 3584], "vocab-shrunk-padded"),
+        ("base_model.model.lm_head.weight", [321, 64], [384, 64], "padding-mismatch"),
+        ("base_model.model.lm_head.weight", [32000, 64], [32001, 64], "vocab-mismatch"),
+        ("base_model.model.model.embed_tokens.weight", [151665, 3584], [128256, 4096], "wrong-base-hidden-size"),
+        (
+            "base_model.model.model.layers.0.mlp.gate_proj.lora_B.default.weight",
+            [0],
+            [14336, 16],
+            "empty-tensors-zero3",
+        ),
+        (
+            "base_model.model.model.layers.0.self_attn.q_proj.lora_A.default.weight",
+            [16, 4096],
+            [8, 4096],
+            "rank-mismatch",
+        ),
+        (
+            "base_model.model.model.layers.0.self_attn.q_proj.lora_A.default.weight",
+            [8, 64],
+            [8, 128],
+            "wrong-base-hidden-size",
+        ),
+        ("model.layers.0.self_attn.q_proj.weight", [4096, 4096], [8388608, 1], "quantized-base-packed"),
+        ("model.layers.0.mlp.experts.gate_up_proj", [64, 128], [128, 64], "moe-layout"),
+        ("classifier.weight", [3, 768], [2, 768], "architecture-drift"),
+    ],
+)
+def test_shapes_tell_the_cause(name: str, found: list[int], expected: list[int], code: str) -> None:
+    assert codes(SIZE.format(name, found, expected)) == [code]
+    table = f"{name} | MISMATCH | Reinit due to size mismatch ckpt: torch.Size({found}) vs model:torch.Size({expected})"
+    assert codes(table) == [code]
+
+
+def test_four_hundred_lines_have_one_cause() -> None:
+    text = "\n".join(
+        SIZE.format(
+            f"base_model.model.model.layers.{at}.self_attn.q_proj.lora_A.default.weight", [16, 3584], [16, 4096]
+        )
+        for at in range(400)
+    )
+    found = diagnose(f"RuntimeError: Error(s) in loading state_dict:\n{text}\n")
+    assert [one.code for one in found.findings] == ["wrong-base-hidden-size"]
+    assert len(found.mismatches) == 400
+    assert found.findings[0].evidence[0].line == 2
+
+
+def test_several_errors_of_one_log_are_all_named() -> None:
+    some = [one for one in SIGNATURES if one.after is None][::4]
+    text = "\nnoise\n".join(one.sample for one in some)
+    assert set(codes(text)) >= {one.code for one in some} - {"transformers-api-changed"}
+
+
+def test_blocks_do_not_split_a_line() -> None:
+    sample = SIZE.format("base_model.model.model.embed_tokens.weight", [32001, 4096], [32000, 4096])
+    for before in range((1 << 20) - 400, (1 << 20) + 40, 37):
+        assert codes(b"x" * 79 + b"\n" + b"y" * (before - 80) + b"\n" + sample.encode() + b"\n") == ["vocab-grown"]
+
+
+def test_nothing_is_said_about_nothing() -> None:
+    assert codes("") == []
+    assert codes(b"\x00\xff\xfe" * 1000) == []
+    assert codes("Traceback (most recent call last):\nValueError: nope\n") == []
