@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
+from typing import TYPE_CHECKING
 
 import pytest
 
 from envpin.diagnose.catalogue import CATALOGUE
 from envpin.diagnose.logs import SIGNATURES, Diagnosis, diagnose_log
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from envpin.diagnose.signature import Signature
