@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from envpin.checkpoint.bases import find_base
 from envpin.checkpoint.embedding import EmbeddingPlan, plan_embedding
 from envpin.checkpoint.folder import read_folder
+from envpin.diagnose.check import check
 from envpin.envs.recorded import find_ready, resolve_recorded
 from envpin.envs.resolve import resolve, resolve_pins
 from envpin.errors import AnswerIsBadError, InputError
@@ -16,7 +17,6 @@ from envpin.events import Note, ignore
 from envpin.manifest.closure import closure_of
 from envpin.manifest.read import read_manifest
 from envpin.replay.family import choose_family
-from envpin.replay.preflight import preflight
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -146,6 +146,7 @@ def make_plan(
     notes = _notes(manifest, base_folder)
     basis, family, spec = _environment(manifest, folder, base_folder, options=options, store=store, listener=listener)
     embedding = _embedding(folder, base_folder)
+    target = {str(one.name): str(one.version) for one in spec.lock.packages}
     return Plan(
         adapter=adapter.absolute(),
         adapter_files=("adapter_config.json", *_names(folder)),
@@ -163,7 +164,7 @@ def make_plan(
         extra_tokens=_extra_tokens(folder, base_folder),
         engine="peft",
         max_shard_size=options.max_shard_size,
-        findings=preflight(folder, base_folder, embedding),
+        findings=check(adapter, base=base.path, target=target).findings,
         notes=notes,
     )
 
