@@ -75,7 +75,8 @@ def _module(line: Line) -> str:
     factor_a, factor_b = bool(_A.search(line.name)), bool(_B.search(line.name))
     if factor_a or factor_b:
         rank, width = (0, 1) if factor_a else (1, 0)
-        if min(len(found), len(expected)) < 2 or found[rank] != expected[rank]:
+        # Unlike numbers of axes: peft before 0.3 stacked several ranks into one convolution.
+        if len(found) != len(expected) or len(found) < 2 or found[rank] != expected[rank]:
             return "rank-mismatch"
         return "wrong-base-hidden-size" if found[width] != expected[width] else "rank-mismatch"
     inside = any(part in line.name for part in (".layers.", ".h.", ".block", "lora_magnitude"))
