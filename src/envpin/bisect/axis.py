@@ -134,7 +134,9 @@ def _blocked(release: Published, python: str) -> str | None:
     if not release.requires_python:
         return None
     try:
-        allowed = SpecifierSet(release.requires_python).contains(python, prereleases=True)
+        # A minor version stands for its last patch release.
+        exact = f"{python}.99" if python.count(".") == 1 else python
+        allowed = SpecifierSet(release.requires_python).contains(exact, prereleases=True)
     except InvalidSpecifier:
         return None  # the installer will judge it
     return None if allowed else f"needs Python {release.requires_python}, this search uses {python}"

@@ -81,7 +81,9 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         from packaging.utils import canonicalize_name
 
         needed: tuple[str, ...] = ()
-        if self.probe.action in {"config", "load", "forward", "generate"}:
+        if self.probe.action == "config":
+            needed = ("transformers",)
+        elif self.probe.action in {"load", "forward", "generate"}:
             needed = ("torch", "transformers")
         elif self.probe.action in {"train", "load-adapter", "merge"}:
             needed = ("torch", "transformers", "peft")

@@ -71,6 +71,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     moved: tuple[str, ...] = ()
     changed_files: tuple[FileChange, ...] = ()
     others: tuple[str, ...] = ()
+    flaky: tuple[str, ...] = ()
     back_ports: tuple[str, ...] = ()
     reason: str | None = None
     pin: str | None = None
@@ -118,6 +119,7 @@ def make_report(records: Sequence[Mapping[str, Any]], axis: Axis) -> Report | No
             f" ({'good' if (other['to'] == 'before') == broke else 'bad'} from there)"
             for other in conclusion["others"]
         ),
+        flaky=_flaky(rows),
         back_ports=tuple(version for version in axis.out_of_date_order() if version in versions),
         reason=_reason(records, after),
         pin=f"{question.package}=={good}" if found else None,
@@ -138,6 +140,14 @@ def _row(record: Mapping[str, Any], axis: Axis) -> ProbeRow:
         error=outcome.first_lines.splitlines()[0] if outcome.status != "passed" and outcome.first_lines else "",
         moves=tuple(record.get("moves", ())),
     )
+
+
+def _flaky(rows: Sequence[ProbeRow]) -> tuple[str, ...]:
+    """Releases that were good once and bad once."""
+    seen: dict[str, set[str]] = {}
+    for row in rows:
+        seen.setdefault(row.version, set()).add(row.verdict)
+    return tuple(version for version, verdicts in seen.items() if {"good", "bad"} <= verdicts)
 
 
 def _failure_at(probes: Sequence[Mapping[str, Any]], version: str) -> ProbeOutcome | None:

@@ -70,7 +70,10 @@ def warnings(report: Report) -> list[str]:
             "there may be two causes; `--expect REGEX` follows one of them"
         )
     if report.noisy:
-        found.append("the probe answered differently on the same release: the answer is a probability, not a proof")
+        found.append(
+            f"the probe answered differently on the same release ({', '.join(report.flaky)}): "
+            "the answer is a probability, not a proof"
+        )
     if report.back_ports:
         found.append(f"released after a later version: {', '.join(report.back_ports)}; a back-port may hide a change")
     return found

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from envpin.bisect.changed import Change, Minimal
-    from envpin.bisect.report import Report
     from envpin.cli.console import Console
     from envpin.envs.lock import Lock
     from envpin.events import Event
@@ -47,8 +46,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     base = session.ends.lock(answer.moved)
     inner: dict[str, Any] = {}
     for name, change in needed.items():
-        report = _inside(session, change, needed, base, console=console, args=args)
-        inner[name] = document(report) if report is not None else None
+        inner[name] = _inside(session, change, needed, base, console=console, args=args)
     body = {
         "needed": [msgspec.to_builtins(_as_dict(changes[name])) for name in answer.needed],
         "carried": [_as_dict(changes[name]) for name in answer.carried],
@@ -126,8 +124,8 @@ def _inside(
     *,
     console: Console,
     args: argparse.Namespace,
-) -> Report | None:
-    """Search the releases of one needed package; None where that is not possible."""
+) -> dict[str, Any] | None:
+    """Search the releases of one needed package: its document, or None where that is not possible."""
     question = inner_question(session, change, needed, base)
     if question is None:
         console.talk(f"\n{change}: it came or went, so there is no release to search for")
@@ -146,9 +144,10 @@ def _inside(
     view.begin(inner, problem)
     inner.run(problem)
     report = make_report(inner.log.records, inner.axis)
-    if report is not None:
-        write_files(report, inner.folder, Path(args.html).with_suffix(f".{change.package}.html") if args.html else None)
-    return report
+    if report is None:
+        return None
+    page = Path(args.html).with_suffix(f".{change.package}.html") if args.html else None
+    return {**document(report), "files": write_files(report, inner.folder, page)}
 
 
 def _say(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from envpin.bisect.axis import Axis
+from envpin.bisect.environments import ChangedQuestion
 from envpin.bisect.history import Log, read_records
 from envpin.bisect.question import Question
 from envpin.bisect.report import make_report
@@ -19,6 +20,7 @@ from envpin.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
 
     from envpin.cli.console import Console
 
@@ -58,6 +60,8 @@ def _skip(args: argparse.Namespace, console: Console) -> int:
     if not args.rest:
         raise UsageError("`bisect skip` needs the versions to leave out", hint="envpin bisect skip 4.44.0")
     log = _find([])
+    if _is_of_environments(log):
+        raise UsageError("the last search is one over environments: it has no releases to leave out")
     setup = log.last("setup")
     known = set(msgspec.convert(setup["axis"], Axis).versions) if setup else set()
     unknown = [version for version in args.rest if version not in known]
@@ -82,6 +86,11 @@ def _replay(args: argparse.Namespace, console: Console) -> int:
     records, _ = read_records(source)
     if not records:
         raise InputError(f"`{source}` is empty", path=source)
+    if "good_lock" in records[0].get("question", {}):
+        raise UsageError(
+            f"`{source}` is the log of a search over environments, whose locks are not in it",
+            hint="run its command again",
+        )
     question = _question(records[0], source)
     target = folder_of(default_root(), question.identity) / "log.jsonl"
     if not target.exists() or len(read_records(target)[0]) < len(records):
@@ -143,15 +152,15 @@ def _find(words: list[str]) -> Log:
 
 
 def _summary(log: Log) -> dict[str, Any]:
+    if _is_of_environments(log):
+        return _summary_of_environments(log)
     question = _question(log.records[0], log.path)
     setup, last = log.last("setup"), log.records[-1]
     report = make_report(log.records, msgspec.convert(setup["axis"], Axis)) if setup else None
     if report is not None and last["event"] == "conclusion":
         state = f"finished: {headline(report)}"
-    elif last["event"] == "stopped":
-        state = f"stopped: {last['message'].splitlines()[0]}"
     else:
-        state = "unfinished: run the same command again to go on"
+        state = _unfinished(last)
     return {
         "id": log.path.parent.name,
         "package": question.package,
@@ -162,3 +171,29 @@ def _summary(log: Log) -> dict[str, Any]:
         "state": state,
         "log": str(log.path),
     }
+
+
+def _summary_of_environments(log: Log) -> dict[str, Any]:
+    question = msgspec.convert(log.records[0]["question"], ChangedQuestion)
+    last = log.records[-1]
+    done = last["event"] == "minimal"
+    return {
+        "id": log.path.parent.name,
+        "package": "environments",
+        "good": question.good,
+        "bad": question.bad,
+        "probe": question.probe.title,
+        "probes": len(log.all("set")),
+        "state": f"finished: {', '.join(last['needed'])}" if done else _unfinished(last),
+        "log": str(log.path),
+    }
+
+
+def _unfinished(last: Mapping[str, Any]) -> str:
+    if last["event"] == "stopped":
+        return f"stopped: {last['message'].splitlines()[0]}"
+    return "unfinished: run the same command again to go on"
+
+
+def _is_of_environments(log: Log) -> bool:
+    return "good_lock" in log.records[0].get("question", {})

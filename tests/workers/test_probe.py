@@ -1,0 +1,87 @@
+"""The probe worker in real environments: each action, failures as data, and adapters that silently became nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from envpin import host
+from tests.support.environments import pinned
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.xdist_group("probe")
+
+
+def probe(environment: str, action: str, folder: Path, **more: Any) -> dict[str, Any]:
+    body = {"action": action, "model": str(folder / "model"), "adapter": str(folder / "adapter"), "float32": True}
+    return host.call(pinned(environment).python, "probe", {**body, **more}, env={"OMP_NUM_THREADS": "1"})
+
+
+def tiny(environment: str, family: str, folder: Path, *, weights: bool = True) -> None:
+    body = {"family": family, "folder": str(folder / "model"), "weights": weights}
+    host.call(
+        pinned(environment).python, "tiny-model", body | ({"adapter": str(folder / "adapter")} if weights else {})
+    )
+
+
+def test_every_action_passes_on_a_healthy_pair(tmp_path: Path) -> None:
+    tiny("peft012", "llama3.1", tmp_path)
+    for action in ("config", "generate", "train", "load-adapter", "merge"):
+        answer = probe("peft012", action, tmp_path)
+        assert answer["status"] == "passed", (action, answer)
+    assert answer["details"]["ratio"] < 1e-3
+    assert answer["details"]["moved"] > 0.01
+
+
+def test_a_release_too_old_for_the_family_fails_as_its_user_sees_it(tmp_path: Path) -> None:
+    tiny("peft012", "qwen3-moe", tmp_path, weights=False)
+    answer = probe("peft012", "load", tmp_path)
+    assert answer["status"] == "failed"
+    assert answer["error"]["type"] == "ValueError"
+    assert "`qwen3_moe` but Transformers does not recognize this architecture" in answer["error"]["message"]
+    assert "transformers/models/auto/configuration_auto.py" in answer["error"]["modules"]
+    assert answer["error"]["traceback"].startswith("Traceback")
+
+
+def test_an_adapter_that_a_new_release_turns_into_nothing_is_bad(tmp_path: Path) -> None:
+    tiny("vlm", "qwen2-vl", tmp_path)
+    reference = str(tmp_path / "reference.json")
+    assert probe("vlm", "merge", tmp_path, write_reference=reference)["status"] == "passed"
+    assert probe("vlm", "merge", tmp_path, reference=reference)["details"]["effect_change"] < 1e-6
+    answer = probe("latest", "merge", tmp_path, reference=reference)
+    assert answer["error"]["type"] == "AdapterDoesNothingError"
+    assert answer["details"]["moved"] == 0.0
+
+
+def test_half_an_adapter_and_another_base_are_told_apart(tmp_path: Path) -> None:
+    tiny("peft012", "llama3", tmp_path)
+    reference = str(tmp_path / "reference.json")
+    probe("peft012", "merge", tmp_path, write_reference=reference)
+    import json
+
+    config = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
+    halved = tmp_path / "halved"
+    halved.mkdir()
+    (halved / "adapter_model.safetensors").write_bytes(
+        (tmp_path / "adapter" / "adapter_model.safetensors").read_bytes()
+    )
+    (halved / "adapter_config.json").write_text(json.dumps({**config, "lora_alpha": config["lora_alpha"] / 2}))
+    answer = probe("peft012", "merge", tmp_path, reference=reference, adapter=str(halved))
+    assert answer["error"]["type"] == "AdapterEffectDiffersError"
+    other = tmp_path / "other"
+    body = {"family": "llama3", "folder": str(other / "model"), "seed": 7}
+    host.call(pinned("peft012").python, "tiny-model", body)
+    answer = probe("peft012", "merge", tmp_path, reference=reference, model=str(other / "model"))
+    assert answer["error"]["type"] == "BaseDiffersError"
+
+
+def test_trouble_of_the_machine_is_an_error_and_not_an_outcome(tmp_path: Path) -> None:
+    with pytest.raises(host.WorkerError) as caught:
+        probe("peft012", "sing", tmp_path)
+    assert caught.value.worker_kind == "unknown-action"
+    with pytest.raises(host.WorkerError) as caught:
+        tiny("peft012", "no-such-family", tmp_path, weights=False)
+    assert caught.value.worker_kind == "unknown-family"
