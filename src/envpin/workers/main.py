@@ -21,6 +21,7 @@ VERBS = {
     "probe": "probe",
     "tiny-model": "tiny",
     "verify": "verify",
+    "stream-answers": "stream_answers",
     "stream-merge": "stream",
 }
 

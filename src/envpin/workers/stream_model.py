@@ -58,11 +58,13 @@ class Skeleton:
         fused: Dict[str, Fused],
         tied: List[List[str]],
         adapter: Header,
+        config_updates: Dict[str, Any],
     ) -> None:
         self.inner = inner
         self.names = names
         self.fused = fused
         self.tied = tied
+        self.config_updates = config_updates
         self.adapter = {tensor.name: tensor for tensor in adapter.tensors}
         self.partners = {key: group for group in tied for key in group}
 
@@ -95,7 +97,9 @@ def build(base: Folder, adapter: Header, request: Dict[str, Any]) -> Skeleton:
     labels = loading.new_head_labels(adapter_config, {tensor.name: tensor.shape for tensor in adapter.tensors})
     if labels is not None:
         config.num_labels = labels
-    inner = _empty_model(_concrete_class(config, adapter_config, request.get("architecture")), config)
+    wanted = _concrete_class(config, adapter_config, request.get("architecture"))
+    updates = _new_config(config, wanted.__name__, labels)
+    inner = _empty_model(wanted, config)
     names, fused = name_map(inner, base)
     _take_dtypes(inner, names, fused)
     decision = request.get("embedding") or {"action": "keep"}
@@ -108,7 +112,19 @@ def build(base: Folder, adapter: Header, request: Dict[str, Any]) -> Skeleton:
     overlay = int(decision["rows"]) if decision["action"] == "overlay" else None
     _check_shapes(inner, names)
     _apply_adapter(inner, adapter_folder, adapter, _Watch(adapter, overlay))
-    return Skeleton(inner, names=names, fused=fused, tied=tied, adapter=adapter)
+    return Skeleton(inner, names=names, fused=fused, tied=tied, adapter=adapter, config_updates=updates)
+
+
+def _new_config(config: Any, architecture: str, labels: Optional[int]) -> Dict[str, Any]:
+    """What the base's config.json lacks to describe a model with a head that was made in training."""
+    if labels is None:
+        return {}
+    names = {str(number): str(name) for number, name in config.id2label.items()}
+    return {
+        "architectures": [architecture],
+        "id2label": names,
+        "label2id": {name: int(key) for key, name in names.items()},
+    }
 
 
 def _refuse_quantized(config: Any) -> None:

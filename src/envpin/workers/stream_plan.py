@@ -25,7 +25,7 @@ def make(skeleton: Skeleton, base: Folder, request: Dict[str, Any]) -> Plan:
     operations, untied, extra = settle_ties(skeleton, operations_of(skeleton))
     repeated = _account(skeleton, operations)
     _check_sources(skeleton, operations, extra)
-    updates: Dict[str, Any] = {}
+    updates: Dict[str, Any] = dict(skeleton.config_updates)
     if untied:
         updates["tie_word_embeddings"] = False
     decision = request.get("embedding") or {"action": "keep"}

@@ -48,8 +48,10 @@ def _file_names(skeleton: Skeleton, key: str, own_name: Dict[str, str]) -> List[
     """The tensors that hold a parameter in the files: one, or all that it is fused from."""
     if key in skeleton.fused:
         return [source.name for _, source in skeleton.fused[key].sources]
+    if key in own_name:
+        return [own_name[key]]
     stored = skeleton.names.get(key)
-    return [own_name.get(key) or (stored.name if stored is not None else key)]
+    return [stored.name if stored is not None else _sibling_name(skeleton, key)]
 
 
 def _sibling_name(skeleton: Skeleton, key: str) -> str:
@@ -60,9 +62,19 @@ def _sibling_name(skeleton: Skeleton, key: str) -> str:
         for other, tensor in skeleton.names.items()
         if other.startswith(key.partition(".")[0] + ".") and tensor.name != other
     ]
-    if renamed:
+    if renamed or _lacks_prefix(skeleton):
         raise refuse("the checkpoint renames its tensors, so a new one for `%s` has no certain name" % key)
     return key
+
+
+def _lacks_prefix(skeleton: Skeleton) -> bool:
+    """transformers 4 calls a checkpoint corrupt that holds a head's tensors beside those of a base model without its
+    prefix (`encoder.…` instead of `bert.encoder.…`)."""
+    inner = skeleton.inner
+    if getattr(inner, "_checkpoint_conversion_mapping", None) or hasattr(inner, "_weight_conversions"):
+        return False
+    prefix = getattr(inner, "base_model_prefix", "") + "."
+    return any(key == prefix + tensor.name for key, tensor in skeleton.names.items())
 
 
 def _stays_tied(skeleton: Skeleton, group: List[str], written: List[str], writers: Dict[str, Operation]) -> bool:
