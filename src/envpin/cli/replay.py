@@ -30,10 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     merge.add_argument("--base", metavar="B", help="the base model's folder, where it cannot be found by itself")
     merge.add_argument("--environment", metavar="REF", help="merge in this environment instead of the recorded one")
     merge.add_argument("--python", metavar="X.Y", help="another Python than the recorded one")
-    merge.add_argument(
-        "--engine", choices=("auto", "peft"), default="auto", help="peft: the whole model in memory (default: auto)"
-    )
-    merge.add_argument("--max-shard-size", metavar="SIZE", help="split the output, for example 5GB")
+    _add_engine_arguments(merge)
     merge.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     merge.add_argument("--strict", action="store_true", help="accept only the verdict `identical`")
     merge.add_argument(
@@ -45,8 +42,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     merge.add_argument("--json", action="store_true", help="print one JSON document on stdout")
 
 
+def _add_engine_arguments(merge: argparse.ArgumentParser) -> None:
+    merge.add_argument(
+        "--engine",
+        choices=("auto", "stream", "peft"),
+        default="auto",
+        help="stream: from file to file, in little memory; peft: the whole model in memory (default: auto)",
+    )
+    merge.add_argument(
+        "--dtype", choices=("keep", "bf16", "fp16", "fp32"), default="keep", help="dtype of the output (default: keep)"
+    )
+    merge.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="cpu", help="where to compute (default: cpu)"
+    )
+    merge.add_argument("--threads", type=int, metavar="N", help="layers merged at once (default: one for each core)")
+    merge.add_argument("--max-shard-size", metavar="SIZE", help="split the output, for example 5GB")
+    merge.add_argument("--resume", action="store_true", help="go on with a merge that was killed")
+
+
 def run(args: argparse.Namespace, console: Console) -> int:
     from envpin.envs.store import Store
+    from envpin.replay.engines import EngineOptions
     from envpin.replay.merge import merge
     from envpin.replay.plan import Options, make_plan, refuse_blockers
     from envpin.replay.publish import refuse_existing
@@ -57,8 +73,14 @@ def run(args: argparse.Namespace, console: Console) -> int:
         base=args.base,
         environment=args.environment,
         python=args.python,
-        engine=args.engine,
-        max_shard_size=args.max_shard_size,
+        engine=EngineOptions(
+            engine=args.engine,
+            dtype=args.dtype,
+            device=args.device,
+            threads=args.threads,
+            max_shard_size=args.max_shard_size,
+            resume=args.resume,
+        ),
         offline=args.offline,
     )
     store = Store()

@@ -7,12 +7,12 @@ import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from envpin import __version__, host
-from envpin.errors import AnswerIsBadError, DiskFullError, InputError, RefusedError
+from envpin import __version__
+from envpin.errors import RefusedError
 from envpin.events import Note, Step, ignore
-from envpin.replay import digests, publish
+from envpin.replay import digests, engines, publish
 from envpin.replay.provenance import (
     FILE_NAME,
     SCHEMA,
@@ -20,7 +20,6 @@ from envpin.replay.provenance import (
     InputFolder,
     MergeRecord,
     encode,
-    inputs_digest,
 )
 from envpin.replay.verdict import Rebuilt, Verdict, judge
 
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
     from envpin.events import Listener
     from envpin.replay.plan import Plan
 
-# |merged - adapter| above half of |adapter - base|: the merged model is nearer to doing nothing than to the adapter.
-WORST_RATIO = 0.5
 _DAMAGED_SHOWN = 5
 
 
@@ -66,7 +63,8 @@ def merge(
     environment = provision(plan, store, listener=listener, offline=offline)
     verdict = _verdict(plan, environment, listener)
     _refuse_verdict(verdict, strict=strict, insist=insist)
-    with publish.staging(plan.out, locks=store.root / "locks") as staged, _scratch() as scratch_name:
+    locks, resume = store.root / "locks", plan.engine.resume
+    with publish.staging(plan.out, locks=locks, resume=resume, listener=listener) as staged, _scratch() as scratch_name:
         record = _merge_into(
             plan,
             environment,
@@ -163,43 +161,25 @@ def _merge_into(
     listener(Step(key="digests", title="digest the inputs"))
     adapter_files = digests.folder_digests(plan.adapter, plan.adapter_files)
     base_files = digests.folder_digests(plan.base.path, plan.base_files)
-    embedding = plan.embedding_request()
-    lock = environment.receipt.lock_sha256
-    stamp = inputs_digest(adapter=adapter_files, base=base_files, lock=lock, engine=plan.engine, embedding=embedding)
-    listener(Step(key="digests", title="digest the inputs", state="done", detail=f"{stamp[:12]}…"))
-    answers = scratch / "answers.safetensors"
-    request = {
-        "base": str(plan.base.path),
-        "adapter": str(plan.adapter),
-        "staging": str(staged),
-        "embedding": embedding,
-        "architecture": plan.architecture,
-        "extra_tokens": list(plan.extra_tokens),
-        "answers": str(answers),
-        "max_shard_size": plan.max_shard_size,
-        "stamp": stamp,
-    }
-    merged = _call(environment, "merge", request, listener)
-    _refuse_probe(merged.get("probe"), insist=insist)
-    companions = publish.copy_companions(adapter=plan.adapter, base=plan.base.path, staged=staged)
-    verification = _call(
-        environment,
-        "verify",
-        {
-            "base": str(plan.base.path),
-            "adapter": str(plan.adapter),
-            "merged": str(staged),
-            "answers": str(answers),
-            "architecture": merged["architecture"],
-        },
-        listener,
+    count = f"{len(adapter_files) + len(base_files)} files"
+    listener(Step(key="digests", title="digest the inputs", state="done", detail=count))
+    outcome = engines.run(
+        engines.Job(
+            plan=plan,
+            environment=environment,
+            adapter_files=adapter_files,
+            base_files=base_files,
+            staged=staged,
+            scratch=scratch,
+            listener=listener,
+            insist=insist,
+        )
     )
-    _refuse_probe(verification.get("probe"), insist=insist)
     return MergeRecord(
         schema=SCHEMA,
         envpin=__version__,
         created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        inputs_digest=stamp,
+        inputs_digest=outcome.stamp,
         verdict=verdict,
         adapter=InputFolder(path=str(plan.adapter), files=adapter_files),
         base=InputFolder(
@@ -207,72 +187,20 @@ def _merge_into(
         ),
         environment=EnvironmentUsed(
             key=environment.key,
-            lock_sha256=lock,
+            lock_sha256=environment.receipt.lock_sha256,
             python=environment.receipt.interpreter.version,
             packages=packages_of(environment),
             basis=plan.basis,
             reference=plan.spec.name,
         ),
-        engine=plan.engine,
-        embedding=embedding,
-        merge={**merged, "companions": companions},
-        verification=verification,
+        engine=outcome.engine,
+        embedding=plan.embedding_request(),
+        merge=outcome.merge,
+        verification=outcome.verification,
         files=digests.folder_digests(staged, [path.name for path in staged.iterdir()]),
         manifest_sha256=plan.manifest_sha256,
-        notes=plan.notes,
+        notes=(*plan.notes, *outcome.notes),
     )
-
-
-def _refuse_probe(probe: dict[str, Any] | None, *, insist: bool) -> None:
-    """
-    Raises:
-        AnswerIsBadError: the adapter moves nothing, or the merged model does not follow it.
-    """
-    if probe is None or insist:
-        return
-    if not probe["moved"]:
-        raise AnswerIsBadError(
-            "the adapter changes nothing: with it, the base answers exactly as without it",
-            hint="was it saved before training? `envpin check` looks at its tensors; --insist merges it anyway",
-        )
-    if probe["ratio"] is None or probe["ratio"] > WORST_RATIO:
-        raise AnswerIsBadError(
-            f"the merged model does not answer as the adapter does: it is off by {probe['noise']:.3g}, "
-            f"where the adapter moves the base by {probe['moved']:.3g}",
-            hint="the adapter's effect may be lost in rounding to the base's dtype; --insist publishes it anyway",
-        )
-
-
-def _call(environment: Environment, verb: str, body: dict[str, Any], listener: Listener) -> dict[str, Any]:
-    try:
-        return host.call(environment.python, verb, body, listener=listener)
-    except host.WorkerError as error:
-        raise _explained(error) from error
-
-
-def _explained(error: host.WorkerError) -> Exception:
-    """The controller's own error for what a worker reported."""
-    tensors = error.data.get("tensors") or []
-    listed = "".join(f"\n  {name}" for name in tensors[:8])
-    if len(tensors) > 8:
-        listed += f"\n  and {len(tensors) - 8} more"
-    message = error.message + listed
-    if error.worker_kind == "disk-full":
-        return DiskFullError(message, hint="free some space and run the same command again")
-    if error.worker_kind in {"permission", "input"}:
-        return InputError(message, path=error.data.get("path"))
-    return AnswerIsBadError(message, hint=_HINTS.get(error.worker_kind))
-
-
-_HINTS = {
-    "adapter-not-applied": "modules were renamed between the adapter's transformers and this one; "
-    "record the training run, or name its environment",
-    "load-failed": "`envpin check` tells whether this environment can read the base",
-    "weights-missing": "the base's checkpoint is incomplete",
-    "adapter-load-failed": "`envpin check ADAPTER --base BASE` shows what does not fit",
-    "pickle-weights": "envpin opens no pickles; save the adapter again with safetensors",
-    "out-of-memory": "close other programs, or merge on a machine with more memory",
-}
 
 
 def _versions(environment: Environment) -> str:

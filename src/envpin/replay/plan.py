@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from envpin.checkpoint.bases import find_base
@@ -16,6 +16,7 @@ from envpin.errors import AnswerIsBadError, InputError
 from envpin.events import Note, ignore
 from envpin.manifest.closure import closure_of
 from envpin.manifest.read import read_manifest
+from envpin.replay.engines import EngineOptions
 from envpin.replay.family import choose_family
 
 if TYPE_CHECKING:
@@ -42,8 +43,7 @@ class Options:
     base: str | None = None
     environment: str | None = None
     python: str | None = None
-    engine: str = "auto"
-    max_shard_size: str | None = None
+    engine: EngineOptions = field(default_factory=EngineOptions)
     offline: bool = False
 
 
@@ -65,8 +65,7 @@ class Plan:
     embedding: EmbeddingPlan
     architecture: str | None
     extra_tokens: tuple[int, ...]
-    engine: str
-    max_shard_size: str | None
+    engine: EngineOptions
     findings: tuple[Finding, ...]
     notes: tuple[str, ...]
 
@@ -94,7 +93,7 @@ class Plan:
             ("base", f"{self.base.path} ({self.base.found})"),
             ("environment", f"{versions}, Python {self.spec.python} ({how})"),
             ("embedding", self.embedding.reason),
-            ("engine", self.engine),
+            ("engine", self.engine.engine),
             ("output", str(self.out)),
         ]
         return lines + [("note", note) for note in self.notes]
@@ -114,7 +113,7 @@ class Plan:
                 "packages": {one.name: str(one.version) for one in self.spec.lock.packages},
             },
             "embedding": {**self.embedding_request(), "reason": self.embedding.reason},
-            "engine": self.engine,
+            "engine": self.engine.engine,
             "output": str(self.out),
             "findings": msgspec.to_builtins(self.findings),
             "notes": list(self.notes),
@@ -131,6 +130,7 @@ def make_plan(
         ResolutionError, NoInterpreterError, NetworkError: the environment's versions cannot be resolved.
     """
     options = options or Options()
+    options.engine.check()
     folder = _adapter(adapter)
     manifest_path = adapter / _MANIFEST
     manifest = read_manifest(manifest_path) if manifest_path.exists() else None
@@ -162,8 +162,7 @@ def make_plan(
         embedding=embedding,
         architecture=recorded.architecture if recorded else None,
         extra_tokens=_extra_tokens(folder, base_folder),
-        engine="peft",
-        max_shard_size=options.max_shard_size,
+        engine=options.engine,
         findings=check(adapter, base=base.path, target=target).findings,
         notes=notes,
     )

@@ -16,9 +16,12 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from envpin.errors import InputError, OutputExistsError, RefusedError
+from envpin.events import Note, ignore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from envpin.events import Listener
 
 # A tokenizer is these files together: mixing an adapter's tokenizer.json with a base's added_tokens.json makes a third.
 TOKENIZER_FILES = (
@@ -36,6 +39,7 @@ TOKENIZER_FILES = (
     "chat_template.json",
 )
 _TOKENIZER_CORE = frozenset(TOKENIZER_FILES) - {"chat_template.jinja", "chat_template.json", "special_tokens_map.json"}
+_JOURNAL = ".envpin-stream-journal"  # workers/stream_write.py
 PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json")
 
 
@@ -55,9 +59,10 @@ def refuse_existing(out: Path) -> None:
 
 
 @contextlib.contextmanager
-def staging(out: Path, *, locks: Path) -> Iterator[Path]:
-    """A new staging folder beside `out`; removed on the way out unless it was renamed. Leftovers of killed merges into
-    the same output are removed first. `locks` is a folder for lock files; one for each output stays there.
+def staging(out: Path, *, locks: Path, resume: bool = False, listener: Listener = ignore) -> Iterator[Path]:
+    """A new staging folder beside `out`; removed on the way out unless it was renamed, or holds finished shards that
+    `--resume` can go on from. Leftovers of killed merges into the same output are removed first; with `resume`, the
+    one that got furthest is taken instead. `locks` is a folder for lock files; one for each output stays there.
 
     Raises:
         RefusedError: another merge is writing this output now.
@@ -72,20 +77,41 @@ def staging(out: Path, *, locks: Path) -> Iterator[Path]:
         raise RefusedError(f"another merge is writing `{out}` now", hint="wait for it, or choose another -o") from busy
     try:
         prefix = f".{out.name}.envpin-staging-"
-        for leftover in out.parent.glob(prefix + "*"):
-            shutil.rmtree(leftover, ignore_errors=True)
-        try:
-            folder = Path(tempfile.mkdtemp(prefix=prefix, dir=out.parent))
-        except OSError as error:
-            raise InputError(f"`{out.parent}` cannot be written to: {error.strerror}", path=out.parent) from error
-        folder.chmod(0o755)
+        folder = _staging_folder(out, prefix, resume=resume, listener=listener)
         try:
             yield folder
         finally:
-            if folder.exists():
+            if count := finished_shards(folder):
+                listener(Note(message=f"{count} finished shards are kept; the same command with --resume goes on"))
+            else:
                 shutil.rmtree(folder, ignore_errors=True)
     finally:
         lock.release()
+
+
+def _staging_folder(out: Path, prefix: str, *, resume: bool, listener: Listener) -> Path:
+    leftovers = sorted(out.parent.glob(prefix + "*"), key=finished_shards, reverse=True)
+    furthest = leftovers.pop(0) if resume and leftovers and finished_shards(leftovers[0]) else None
+    for leftover in leftovers:
+        shutil.rmtree(leftover, ignore_errors=True)
+    if furthest is not None:
+        return furthest
+    if resume:
+        listener(Note(message=f"no killed merge into `{out}` has left a finished shard; it starts anew"))
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=out.parent))
+    except OSError as error:
+        raise InputError(f"`{out.parent}` cannot be written to: {error.strerror}", path=out.parent) from error
+    folder.chmod(0o755)
+    return folder
+
+
+def finished_shards(folder: Path) -> int:
+    """How many shards of a streamed merge are whole in a staging folder. The worker renames each when it is, and takes
+    its journal away when all are."""
+    if not (folder / _JOURNAL).is_file():
+        return 0
+    return sum(1 for path in folder.glob("*.safetensors") if path.is_file())
 
 
 def copy_companions(*, adapter: Path, base: Path, staged: Path) -> dict[str, str]:

@@ -12,7 +12,9 @@ Result::
 
     {"engine": "stream", "operations": [{"tensor", "tensors", "kind", "module", "adapter_tensors", "mode"}],
      "untouched": n, "changed": n, "files": {name: sha256}, "tensors": {name: [file, crc32, offset, size]},
-     "config_updates": {...}, "verification": {...}, "resumed": [file names]}
+     "config_updates": {...}, "verification": {...}, "resumed": [file names], "architecture": class name,
+     "base_rows": n | null, "rows": n | null, "untied": bool, "versions": {...},
+     "accounting": {"matched": n, "renamed": []}}
 
 A plan that cannot be made is the known error `not-streamable`; nothing has been written then.
 """
@@ -23,6 +25,7 @@ import json
 import os
 from typing import Any, Dict, List, Optional
 
+from .merge import versions
 from .protocol import Events, KnownError
 from .stream_files import Folder, OutputFile, index_document, read_header
 from .stream_layers import Merger, Reader
@@ -53,6 +56,7 @@ class _Merge:
         changed = sum(len(one.outputs) for one in plan.operations)
         detail = "%d operations, %d files" % (len(plan.operations), len(plan.files))
         self.events.step("stream-plan", "plan the merge from headers", "done", detail)
+        self.facts = model_facts(skeleton, plan)
         if self.request.get("plan_only"):
             return self._describe(plan)
         self._set_threads()
@@ -61,7 +65,7 @@ class _Merge:
         entries, merger, resumed = self._execute(base, skeleton, plan, total)
         detail = "%d tensors changed, %.2f GB" % (changed, total / 1e9)
         self.events.step("stream-merge", "merge tensor by tensor", "done", detail)
-        return self._result(plan, entries, merger, resumed)
+        return self._result(base, plan, entries, merger, resumed)
 
     def _plan(self) -> Any:
         base = Folder(str(self.request["base"]))
@@ -137,7 +141,9 @@ class _Merge:
             "config_updates": plan.config_updates,
         }
 
-    def _result(self, plan: Plan, entries: Dict[str, Any], merger: Merger, resumed: List[str]) -> Dict[str, Any]:
+    def _result(
+        self, base: Folder, plan: Plan, entries: Dict[str, Any], merger: Merger, resumed: List[str]
+    ) -> Dict[str, Any]:
         files = {name: entry["sha256"] for name, entry in sorted(entries.items())}
         index = write_index(plan, self.folder, index_document(plan.files))
         if index is not None and plan.index_name is not None:
@@ -148,6 +154,9 @@ class _Merge:
         changed = sum(len(one.outputs) for one in plan.operations)
         if len(results) != changed:
             raise KnownError("verification-failed", "%d of %d operations were checked" % (len(results), changed))
+        stored = set(base.tensors)
+        added = [name for name in tensors if name not in stored]
+        written_anew = len([name for name in added if any(result["tensor"] == name for result in results)])
         used = {name for one in plan.operations for name in one.adapter_tensors}
         return {
             "engine": "stream",
@@ -158,8 +167,14 @@ class _Merge:
             "tensors": tensors,
             "config_updates": plan.config_updates,
             "resumed": resumed,
+            **self.facts,
             "verification": {
                 **tally(results),
+                "untouched": sum(entry["untouched"] for entry in entries.values()),
+                "changed": changed - written_anew,
+                "added": sorted(added),
+                "dropped": [],
+                "not_recomputed": [],
                 "adapter_tensors_used": len(used),
                 "adapter_tensors_repeated": plan.repeated,
                 "untouched_equal": sum(entry["untouched"] for entry in entries.values()),
@@ -167,6 +182,18 @@ class _Merge:
                 "calibration": merger.calibration.counts(),
             },
         }
+
+
+def model_facts(skeleton: Skeleton, plan: Plan) -> Dict[str, Any]:
+    """What the record of a merge says about the model, whichever engine made it."""
+    return {
+        "architecture": type(skeleton.inner).__name__,
+        "base_rows": skeleton.base_rows,
+        "rows": plan.config_updates.get("vocab_size", skeleton.base_rows),
+        "untied": plan.config_updates.get("tie_word_embeddings") is False,
+        "versions": versions(),
+        "accounting": {"matched": len(skeleton.adapter), "renamed": []},
+    }
 
 
 class _Shards:

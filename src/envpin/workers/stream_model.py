@@ -58,13 +58,13 @@ class Skeleton:
         fused: Dict[str, Fused],
         tied: List[List[str]],
         adapter: Header,
-        config_updates: Dict[str, Any],
     ) -> None:
         self.inner = inner
         self.names = names
         self.fused = fused
         self.tied = tied
-        self.config_updates = config_updates
+        self.config_updates: Dict[str, Any] = {}
+        self.base_rows: Optional[int] = None
         self.adapter = {tensor.name: tensor for tensor in adapter.tensors}
         self.partners = {key: group for group in tied for key in group}
 
@@ -102,6 +102,7 @@ def build(base: Folder, adapter: Header, request: Dict[str, Any]) -> Skeleton:
     inner = _empty_model(wanted, config)
     names, fused = name_map(inner, base)
     _take_dtypes(inner, names, fused)
+    rows = _embedding_rows(inner)
     decision = request.get("embedding") or {"action": "keep"}
     if decision["action"] == "grow":
         _grow(inner, int(decision["rows"]))
@@ -112,7 +113,16 @@ def build(base: Folder, adapter: Header, request: Dict[str, Any]) -> Skeleton:
     overlay = int(decision["rows"]) if decision["action"] == "overlay" else None
     _check_shapes(inner, names)
     _apply_adapter(inner, adapter_folder, adapter, _Watch(adapter, overlay))
-    return Skeleton(inner, names=names, fused=fused, tied=tied, adapter=adapter, config_updates=updates)
+    skeleton = Skeleton(inner, names=names, fused=fused, tied=tied, adapter=adapter)
+    skeleton.config_updates, skeleton.base_rows = updates, rows
+    return skeleton
+
+
+def _embedding_rows(model: Any) -> Optional[int]:
+    try:
+        return int(model.get_input_embeddings().weight.shape[0])
+    except (AttributeError, NotImplementedError):
+        return None  # a model without a table of tokens
 
 
 def _new_config(config: Any, architecture: str, labels: Optional[int]) -> Dict[str, Any]:

@@ -1,0 +1,288 @@
+"""The two ways to merge, and the choice between them: `stream`, from file to file; `peft`, the whole model in memory.
+
+`auto` tries to plan `stream` and takes `peft` where that cannot be planned; the reason is said and recorded.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from envpin import host
+from envpin.errors import AnswerIsBadError, DiskFullError, InputError, RefusedError, UsageError
+from envpin.events import Note
+from envpin.replay import publish
+from envpin.replay.provenance import inputs_digest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from envpin.envs.store import Environment
+    from envpin.events import Listener
+    from envpin.replay.plan import Plan
+
+Engine = Literal["auto", "stream", "peft"]
+# |merged - adapter| above half of |adapter - base|: the merged model is nearer to doing nothing than to the adapter.
+WORST_RATIO = 0.5
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineOptions:
+    """How to merge. What only `stream` can do (`dtype`, `device`, `threads`, `resume`) rules `peft` out."""
+
+    engine: Engine = "auto"
+    dtype: str = "keep"
+    device: str = "cpu"
+    threads: int | None = None
+    max_shard_size: str | None = None
+    resume: bool = False
+
+    @property
+    def shard_bytes(self) -> int | None:
+        """`max_shard_size` in bytes: `5GB` is 5·10⁹ as in transformers, `5GiB` is 5·2³⁰.
+
+        Raises:
+            UsageError: it is not a size.
+        """
+        if self.max_shard_size is None:
+            return None
+        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", self.max_shard_size)
+        unit = found.group(2).upper() if found else "?"
+        if found is None or unit not in _UNITS or not float(found.group(1)):
+            raise UsageError(f"`{self.max_shard_size}` is not a size", hint="write for example 5GB or 500MB")
+        return int(float(found.group(1)) * _UNITS[unit])
+
+    def check(self) -> None:
+        """
+        Raises:
+            UsageError: options that exclude each other, or that are not what they should be.
+        """
+        _ = self.shard_bytes
+        only_stream = [
+            name
+            for name, given in {
+                "--dtype": self.dtype != "keep",
+                "--device": self.device == "cuda",
+                "--threads": self.threads is not None,
+                "--resume": self.resume,
+            }.items()
+            if given
+        ]
+        if self.engine == "peft" and only_stream:
+            raise UsageError(f"{only_stream[0]} works with the engine `stream` only", hint="leave out --engine peft")
+        if self.threads is not None and self.threads < 1:
+            raise UsageError("--threads takes a number of at least 1")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What an engine did: `merge` and `verification` of the record, and the digest in the shards' metadata."""
+
+    engine: str
+    stamp: str
+    merge: dict[str, Any]
+    verification: dict[str, Any]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """One merge into a staging folder. `adapter_files` and `base_files` are the digests of the inputs."""
+
+    plan: Plan
+    environment: Environment
+    adapter_files: dict[str, str]
+    base_files: dict[str, str]
+    staged: Path
+    scratch: Path
+    listener: Listener
+    insist: bool
+
+    def stamp(self, engine: str) -> str:
+        """The digest of everything that decides the merged bytes."""
+        embedding = self.plan.embedding_request()
+        if self.plan.engine.dtype != "keep":
+            embedding = {**embedding, "dtype": self.plan.engine.dtype}
+        lock = self.environment.receipt.lock_sha256
+        return inputs_digest(
+            adapter=self.adapter_files, base=self.base_files, lock=lock, engine=engine, embedding=embedding
+        )
+
+    def call(self, verb: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Run a worker verb.
+
+        Raises:
+            EnvpinError: the worker's own error in the words of the controller.
+        """
+        try:
+            return host.call(self.environment.python, verb, body, listener=self.listener)
+        except host.WorkerError as error:
+            raise explained(error) from error
+
+
+def run(job: Job) -> Outcome:
+    """Merge with the engine that the plan asks for, verify, and copy the tokenizer and its like beside the weights."""
+    options = job.plan.engine
+    if options.engine == "peft":
+        return _peft(job)
+    try:
+        return _stream(job)
+    except host.WorkerError as error:
+        if error.worker_kind != "not-streamable":
+            raise explained(error) from error
+        needed = [f"--dtype {options.dtype}"] if options.dtype != "keep" else []
+        if options.engine == "stream" or needed:
+            raise RefusedError(
+                f"this merge cannot be streamed: {error.message}",
+                hint=f"leave out {' '.join(needed) or '--engine stream'}; the engine `peft` merges in memory",
+            ) from error
+        note = f"merged in memory, because {error.message}"
+        job.listener(Note(message=note))
+        outcome = _peft(job)
+        return Outcome(
+            engine=outcome.engine,
+            stamp=outcome.stamp,
+            merge=outcome.merge,
+            verification=outcome.verification,
+            notes=(note,),
+        )
+
+
+def _stream(job: Job) -> Outcome:
+    plan, options = job.plan, job.plan.engine
+    stamp = job.stamp("stream")
+    common = {
+        "base": str(plan.base.path),
+        "adapter": str(plan.adapter),
+        "embedding": plan.embedding_request(),
+        "architecture": plan.architecture,
+    }
+    request = {
+        **common,
+        "out": str(job.staged),
+        "dtype": options.dtype,
+        "device": options.device,
+        "threads": options.threads,
+        "max_shard_size": options.shard_bytes,
+        "resume": options.resume,
+        "metadata": {"envpin": stamp},
+    }
+    merged = host.call(job.environment.python, "stream-merge", request, listener=job.listener)
+    write_config(plan.base.path, job.staged, merged["config_updates"])
+    companions = publish.copy_companions(adapter=plan.adapter, base=plan.base.path, staged=job.staged)
+    asked = job.call(
+        "stream-answers",
+        {
+            **common,
+            "architecture": merged["architecture"],
+            "merged": str(job.staged),
+            "scratch": str(job.scratch),
+            "extra_tokens": list(plan.extra_tokens),
+        },
+    )
+    refuse_probe(asked.get("probe"), insist=job.insist)
+    verification = {**merged.pop("verification"), **asked}
+    return Outcome(engine="stream", stamp=stamp, merge={**merged, "companions": companions}, verification=verification)
+
+
+def write_config(base: Path, staged: Path, updates: dict[str, Any]) -> None:
+    """The base's config.json with `updates` wherever it has such a key (a vision-language model keeps some of them in
+    `text_config`), and its generation config as it is."""
+    config = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    text = config.get("text_config")
+    for key, value in updates.items():
+        if isinstance(text, dict) and (key in text or key not in config):
+            text[key] = value
+        if not isinstance(text, dict) or key in config:
+            config[key] = value
+    (staged / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    generation = base / "generation_config.json"
+    if generation.is_file():
+        (staged / "generation_config.json").write_bytes(generation.read_bytes())
+
+
+def _peft(job: Job) -> Outcome:
+    plan = job.plan
+    stamp = job.stamp("peft")
+    answers = job.scratch / "answers.safetensors"
+    merged = job.call(
+        "merge",
+        {
+            "base": str(plan.base.path),
+            "adapter": str(plan.adapter),
+            "staging": str(job.staged),
+            "embedding": plan.embedding_request(),
+            "architecture": plan.architecture,
+            "extra_tokens": list(plan.extra_tokens),
+            "answers": str(answers),
+            "max_shard_size": plan.engine.max_shard_size,
+            "stamp": stamp,
+        },
+    )
+    refuse_probe(merged.get("probe"), insist=job.insist)
+    companions = publish.copy_companions(adapter=plan.adapter, base=plan.base.path, staged=job.staged)
+    verification = job.call(
+        "verify",
+        {
+            "base": str(plan.base.path),
+            "adapter": str(plan.adapter),
+            "merged": str(job.staged),
+            "answers": str(answers),
+            "architecture": merged["architecture"],
+        },
+    )
+    refuse_probe(verification.get("probe"), insist=job.insist)
+    return Outcome(engine="peft", stamp=stamp, merge={**merged, "companions": companions}, verification=verification)
+
+
+def refuse_probe(probe: dict[str, Any] | None, *, insist: bool) -> None:
+    """
+    Raises:
+        AnswerIsBadError: the adapter moves nothing, or the merged model does not follow it.
+    """
+    if probe is None or insist:
+        return
+    if not probe["moved"]:
+        raise AnswerIsBadError(
+            "the adapter changes nothing: with it, the base answers exactly as without it",
+            hint="was it saved before training? `envpin check` looks at its tensors; --insist merges it anyway",
+        )
+    if probe["ratio"] is None or probe["ratio"] > WORST_RATIO:
+        raise AnswerIsBadError(
+            f"the merged model does not answer as the adapter does: it is off by {probe['noise']:.3g}, "
+            f"where the adapter moves the base by {probe['moved']:.3g}",
+            hint="the adapter's effect may be lost in rounding to the base's dtype; --insist publishes it anyway",
+        )
+
+
+def explained(error: host.WorkerError) -> Exception:
+    """The controller's own error for what a worker reported."""
+    tensors = error.data.get("tensors") or []
+    listed = "".join(f"\n  {name}" for name in tensors[:8])
+    if len(tensors) > 8:
+        listed += f"\n  and {len(tensors) - 8} more"
+    message = error.message + listed
+    if error.worker_kind == "disk-full":
+        return DiskFullError(message, hint="free some space and run the same command again")
+    if error.worker_kind in {"permission", "input", "bad-header", "bad-index"}:
+        return InputError(message, path=error.data.get("path"))
+    if error.worker_kind == "output-busy":
+        return RefusedError(message, hint="wait for it, or choose another -o")
+    return AnswerIsBadError(message, hint=_HINTS.get(error.worker_kind))
+
+
+_HINTS = {
+    "adapter-not-applied": "modules were renamed between the adapter's transformers and this one; "
+    "record the training run, or name its environment",
+    "load-failed": "`envpin check` tells whether this environment can read the base",
+    "weights-missing": "the base's checkpoint is incomplete",
+    "adapter-load-failed": "`envpin check ADAPTER --base BASE` shows what does not fit",
+    "pickle-weights": "envpin opens no pickles; save the adapter again with safetensors",
+    "out-of-memory": "close other programs, or merge on a machine with more memory",
+    "verification-failed": "what was written is not what was computed: check the disk and the memory of this machine",
+    "quantized-base": "give the unquantized original with --base",
+    "no-device": "leave out --device",
+}
