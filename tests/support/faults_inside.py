@@ -257,6 +257,11 @@ def attempt(out: Path, name: str) -> dict[str, Any]:
             merged.save_pretrained(out.parent / f"{out.name}-merged" / name)
         except Exception as error:  # noqa: BLE001  what it raises is the answer
             result["raised"] = f"{type(error).__name__}: {error}"[:1500]
+    if (path / "tokenizer.json").exists():
+        try:
+            transformers.AutoTokenizer.from_pretrained(path)
+        except Exception as error:  # noqa: BLE001
+            result["tokenizer"] = f"{type(error).__name__}: {error}"[:300]
     result["warned"] = sorted({str(one.message)[:300] for one in caught if issubclass(one.category, UserWarning)})
     return result
 

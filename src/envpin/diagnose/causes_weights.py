@@ -99,7 +99,8 @@ WEIGHTS: tuple[Cause, ...] = (
     ),
     Cause(
         "extra-adapter-tensors", "warning",
-        "The adapter file has whole tensors that peft will not load: `modules_to_save` does not name them.",
+        "The adapter file has whole tensors that its config does not mention. peft says nothing: it lays them over the base "
+        "where their name is a parameter of the base, and drops them where it is not.",
         "a tensor of the adapter is no factor, no embedding or head, and not in `modules_to_save`",
         ("add the module to `modules_to_save` in adapter_config.json if it was trained",
          "otherwise drop the tensor"),

@@ -91,7 +91,9 @@ def _extra_tensors(subject: Subject) -> Iterator[Finding]:
         )
     ]
     if extra:
-        text = f"{len(extra)} whole tensors will not be loaded: `modules_to_save` does not name their modules"
+        text = (
+            f"`modules_to_save` does not name {len(extra)} whole tensors: peft lays them over the base, or drops them"
+        )
         seen = [Evidence(file=one.file, tensor=one.name, found=shape_text(one.shape)) for one in extra[:SHOWN]]
         yield finding("extra-adapter-tensors", text, seen, names=places(subject))
 
@@ -126,5 +128,5 @@ def selective_loading(subject: Subject, codes: set[str]) -> Selective | None:
         lost = "nothing; leaving the embedding out instead would lose the rows of the new tokens, and is not sound"
     if "extra-adapter-tensors" in codes:
         steps.append("drop the tensors that `modules_to_save` does not name")
-        lost = lost or "those tensors, which peft would not load either"
+        lost = lost or "those tensors; if they were trained, name their modules in `modules_to_save` instead"
     return Selective(sound=True, steps=tuple(steps), lost=lost) if steps else None

@@ -1,0 +1,103 @@
+"""Every fault, made on real files by real transformers and peft in two eras, and what `check` says of it.
+
+Where peft raises, the test shows that it does; where it stays silent, `check` is the only one to speak.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import pytest
+
+from envpin.diagnose.check import check
+from envpin.diagnose.logs import diagnose_log
+from tests.support.faults import CROSSED, FAULTS, Fault, Made, make_faults, reaction_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from envpin.diagnose.subject import Report
+
+pytestmark = pytest.mark.xdist_group("real-faults")
+ERAS = ("old", "new")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    return make_faults(tmp_path_factory.mktemp("faults"))
+
+
+def checked(root: Path, fault: Fault) -> Report:
+    base = None if fault.base is None else root / fault.base
+    if fault.adapter is None:
+        assert base is not None
+        return check(base, target=fault.target)
+    return check(root / fault.adapter, base=base, target=fault.target)
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.code)
+def test_the_fault_is_named(made: Made, fault: Fault, era: str) -> None:
+    report = checked(made.old if era == "old" else made.new, fault)
+    found = {one.code: one for one in report.findings}
+    assert fault.code in found, list(found)
+    assert found[fault.code].severity == fault.severity
+    assert found[fault.code].fix
+    if fault.severity == "blocker":
+        assert report.findings[0].severity == "blocker"
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("fault", [one for one in FAULTS if one.case], ids=lambda fault: fault.code)
+def test_what_peft_does_with_it(made: Made, fault: Fault, era: str) -> None:
+    results = made.old_reactions if era == "old" else made.new_reactions
+    assert reaction_of(results[fault.case], results["healthy"]) == (fault.old if era == "old" else fault.new)
+
+
+@pytest.mark.parametrize("era", ERAS)
+def test_a_healthy_pair_has_no_finding(made: Made, era: str) -> None:
+    root = made.old if era == "old" else made.new
+    report = check(root / "healthy", base=root / "base")
+    assert report.findings == ()
+    assert report.mismatches == ()
+    results = made.old_reactions if era == "old" else made.new_reactions
+    assert results["healthy"]["raised"] is None
+    assert results["healthy"]["effect"] == 4
+
+
+@pytest.mark.parametrize("fault", CROSSED, ids=lambda fault: fault.code)
+def test_what_a_newer_era_wrote(made: Made, fault: Fault) -> None:
+    assert fault.code in [one.code for one in checked(made.new, fault).blockers]
+
+
+def test_the_older_era_shows_it(made: Made) -> None:
+    assert "unexpected keyword argument" in made.crossed["healthy"]["raised"]
+    assert "Tokenizer class" in made.crossed["healthy"]["tokenizer"]
+
+
+# Faults whose error text alone names the cause; a header error may have several.
+SPEAKS = ("vocab-grown", "rank-mismatch", "empty-tensors-zero3", "wrong-base-hidden-size", "wrong-base-architecture",
+          "truncated-file", "corrupt-header", "missing-shard")  # fmt: skip
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("code", SPEAKS)
+def test_diagnose_names_what_peft_raised(made: Made, code: str, era: str) -> None:
+    results = made.old_reactions if era == "old" else made.new_reactions
+    text = results[code]["raised"]
+    assert [one.code for one in diagnose_log(io.BytesIO(text.encode())).findings] == [code]
+
+
+def test_every_mismatch_of_a_wrong_base_is_in_the_table(made: Made) -> None:
+    report = check(made.old / "healthy", base=made.old / "wide")
+    assert {one.parameter.split(".")[-3] for one in report.mismatches} == {"q_proj", "v_proj"}
+    assert all(one.found != one.expected for one in report.mismatches)
+    assert report.selective is not None
+    assert not report.selective.sound
+
+
+def test_selective_loading_is_offered_where_it_is_sound(made: Made) -> None:
+    report = check(made.old / "vocab-shrunk-padded", base=made.old / "base448")
+    assert report.selective is not None
+    assert report.selective.sound
