@@ -63,7 +63,7 @@ def expected_shapes(base: Folder) -> ExpectedShapes | None:
     """What the base's headers say; without weights what its config says, for families whose layout is known."""
     config = base.config or {}
     if base.tensors:
-        transposed = config.get("model_type") in _TRANSPOSED
+        transposed = str(config.get("model_type")) in _TRANSPOSED
         shapes: dict[str, Shape] = {}
         packed: set[str] = set()
         for name, tensor in base.tensors.items():
@@ -84,7 +84,7 @@ def _index(source: Literal["headers", "config"], shapes: Mapping[str, Shape], pa
 
 def shapes_of_config(config: Mapping[str, Any]) -> Iterator[tuple[str, Shape]]:
     """The parameters of a decoder as its config describes them; nothing for a family whose layout is not known."""
-    family = config.get("model_type")
+    family = str(config.get("model_type"))
     sizes = _sizes(config)
     if sizes is None:
         return

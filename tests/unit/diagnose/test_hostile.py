@@ -191,3 +191,10 @@ def test_shapes_from_a_config_alone(tmp_path: Path) -> None:
     report = check(adapter, base=base)
     assert report.expected_from == "config"
     assert [one.code for one in report.blockers] == ["wrong-base-hidden-size"]
+
+
+@pytest.mark.parametrize("value", [[], {}, 1, None, True], ids=repr)
+def test_a_model_type_that_is_no_text(tmp_path: Path, value: Any) -> None:
+    base = write_model(tmp_path / "base", llama_shapes(), llama_config(model_type=value))
+    adapter = write_adapter(tmp_path / "adapter", lora_shapes(llama_shapes()))
+    assert not check(adapter, base=base, target=TARGET).blockers

@@ -1,0 +1,49 @@
+"""The three commands: exit status, what goes to stdout, and the document of --json."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from envpin.cli import main
+from tests.support.checkpoints import llama_shapes, lora_shapes, write_adapter, write_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+
+def test_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base = write_model(tmp_path / "base", llama_shapes())
+    good = write_adapter(tmp_path / "good", lora_shapes(llama_shapes()))
+    wrong = write_adapter(tmp_path / "wrong", lora_shapes(llama_shapes()), r=4)
+    assert main(["check", str(good), "--base", str(base)]) == 0
+    assert main(["check", str(wrong), "--base", str(base)]) == 1
+    assert "[rank-mismatch]" in capsys.readouterr().out
+    assert main(["check", str(wrong), "--base", str(base), "--json"]) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert document["schema"] == 1
+    assert document["findings"][0]["code"] == "rank-mismatch"
+    assert main(["check", str(tmp_path / "absent")]) == 2
+    assert main(["check", str(good), "--base", str(tmp_path / "absent")]) == 2
+
+
+def test_diagnose(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = tmp_path / "log"
+    log.write_text("RuntimeError: Numpy is not available\n")
+    assert main(["diagnose", str(log)]) == 0
+    assert "[numpy-abi]" in capsys.readouterr().out
+    log.write_text("all is well\n")
+    assert main(["diagnose", str(log)]) == 1
+    assert "pip freeze" in capsys.readouterr().out
+    assert main(["diagnose", str(tmp_path / "absent")]) == 2
+
+
+def test_diff(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = write_model(tmp_path / "a", llama_shapes())
+    second = write_model(tmp_path / "b", llama_shapes(vocab=321))
+    assert main(["diff", str(first), str(first)]) == 0
+    assert main(["diff", str(first), str(second)]) == 1
+    assert "tensors (2)" in capsys.readouterr().out
+    assert main(["diff", str(first), str(tmp_path / "absent")]) == 2
