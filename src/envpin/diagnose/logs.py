@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 from envpin.diagnose.catalogue import CATALOGUE, finding
 from envpin.diagnose.mismatch_lines import ANCHORS, Line, common_cause, read_line
 from envpin.diagnose.signatures_files import FILES
+from envpin.diagnose.signatures_further import FURTHER
 from envpin.diagnose.signatures_versions import VERSIONS
 from envpin.diagnose.signatures_weights import WEIGHTS
 from envpin.diagnose.subject import Mismatch, shape_text
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from envpin.diagnose.signature import Signature
     from envpin.findings import Finding, Severity
 
-SIGNATURES: tuple[Signature, ...] = (*WEIGHTS, *FILES, *VERSIONS)
+SIGNATURES: tuple[Signature, ...] = (*WEIGHTS, *FILES, *VERSIONS, *FURTHER)
 
 _BLOCK = 1 << 20
 _LINE = 6_000

@@ -48,7 +48,7 @@ VERSIONS: tuple[Signature, ...] = (
     Signature("torch-too-old-for-bin", "serious vulnerability", r"[Dd]ue to a serious vulnerability issue in `?torch\.load`?",
               "ValueError: Due to a serious vulnerability issue in `torch.load`, even with `weights_only=True`, we now require users to upgrade torch to at least v2.6 in order to use the function.", "https://github.com/hiyouga/LLaMA-Factory/issues/8379"),
     Signature("transformers-api-changed", "cannot import name", r"cannot import name '(?!" + _MODEL + r"')\w+' from '?transformers",
-              "ImportError: cannot import name 'LlamaFlashAttention2' from 'transformers.models.llama.modeling_llama' (/usr/lib/python3/site-packages/transformers/models/llama/modeling_llama.py)", "https://github.com/deepseek-ai/DeepSeek-OCR/issues/126", unless="EncoderDecoderCache"),
+              "ImportError: cannot import name 'LlamaFlashAttention2' from 'transformers.models.llama.modeling_llama' (/usr/lib/python3/site-packages/transformers/models/llama/modeling_llama.py)", "https://github.com/deepseek-ai/DeepSeek-OCR/issues/126", unless="'(?:EncoderDecoderCache|HybridCache|Cache|DynamicCache)'"),
     Signature("transformers-api-changed", "Cache' object has no attribute", r"'\w*Cache' object has no attribute '\w+'",
               "AttributeError: 'DynamicCache' object has no attribute 'get_max_length'", "https://github.com/deepseek-ai/DeepSeek-Coder-V2/issues/81"),
     Signature("transformers-api-changed", "No module named", r"No module named '?transformers\.(?!models\b|modeling_layers\b)[\w.]+",

@@ -1,0 +1,143 @@
+"""Further wordings, found by holding the other tables against texts that they were not written from."""
+
+from __future__ import annotations
+
+from envpin.diagnose.signature import Signature
+
+FURTHER: tuple[Signature, ...] = (
+    Signature(
+        "lfs-pointer",
+        "Unsupported operand 118",
+        "Unsupported\\ operand\\ 118",
+        "Unsupported operand 118",
+        "torch 2.13.0",
+    ),
+    Signature(
+        "html-instead-of-weights",
+        "Unsupported operand 60",
+        "Unsupported\\ operand\\ 60",
+        "Unsupported operand 60",
+        "torch 2.13.0",
+    ),
+    Signature(
+        "base-not-found",
+        "Can't load the configuration of",
+        "Can't load the configuration of '(?:[^']*)'",
+        "OSError: Can't load the configuration of 'ckpt/MS-Doc/adore-star'. If you were trying to load it from 'https://huggingface.co/models', make sure you don't have a local directory with the same name.",
+        "https://github.com/microsoft/SimXNS/issues/3", severity="blocker",
+    ),
+    Signature(
+        "remote-code-needed",
+        "contains custom code which must be executed",
+        "contains\\ custom\\ code\\ which\\ must\\ be\\ executed",
+        "ValueError: The repository for stabilityai/stable-code-3b contains custom code which must be executed to correctly load the model.",
+        "https://github.com/erfanzar/EasyDeL/issues/94", severity="blocker",
+    ),
+    Signature(
+        "remote-code-missing",
+        "Could not locate the ",
+        "Could not locate the (?:\\S+\\.py) inside (?:\\S+?)\\.?(?: |$)",
+        "Could not locate the configuration_zzz.py inside /models/fine-tuned.",
+        "transformers 4.43.1",
+    ),
+    Signature(
+        "output-exists",
+        "already exists and is not empty",
+        "[Oo]utput directory (?:\\((?:[^)]*)\\) )?already exists and is not empty",
+        "ValueError: Output directory already exists and is not empty. Please set `overwrite_output_dir`.",
+        "https://github.com/hiyouga/LlamaFactory/issues/6227",
+    ),
+    Signature(
+        "tied-head",
+        "and a tied layer is part of the adapter",
+        "and\\ a\\ tied\\ layer\\ is\\ part\\ of\\ the\\ adapter",
+        "UserWarning: Model has `tie_word_embeddings=True` and a tied layer is part of the adapter, but `ensure_weight_tying` is not set to True.",
+        "peft 0.21.2",
+    ),
+    Signature(
+        "quantized-base-unmergeable",
+        "is a quantized model and does not support merge-lora",
+        "is\\ a\\ quantized\\ model\\ and\\ does\\ not\\ support\\ merge\\-lora",
+        "AssertionError: qwen2-72b-instruct-awq is a quantized model and does not support merge-lora.",
+        "https://github.com/modelscope/ms-swift/issues/1839",
+    ),
+    Signature(
+        "quantized-base-packed",
+        "`save_pretrained` on a 4-bit converted model",
+        "`save_pretrained`\\ on\\ a\\ 4\\-bit\\ converted\\ model",
+        "NotImplementedError: You are calling `save_pretrained` on a 4-bit converted model. This is currently not supported",
+        "transformers 4.43.1",
+    ),
+    Signature(
+        "dtype-drift",
+        "must have the same dtype",
+        "(?:mat1 and mat2|m1 and m2|self and mat2) must have the same dtype(?:, but got (?:\\w+) and (?:\\w+))?",
+        "RuntimeError: mat1 and mat2 must have the same dtype, but got BFloat16 and Float",
+        "torch 2.13.0", severity="warning",
+    ),
+    Signature(
+        "meta-tensor-offload",
+        "because they were offloaded to the",
+        "Some parameters are on the meta device (?:device )?because they were offloaded to the (?:[\\w ]+)",
+        "WARNING:root:Some parameters are on the meta device device because they were offloaded to the disk and cpu.",
+        "https://github.com/hiyouga/LlamaFactory/issues/3273", severity="warning",
+    ),
+    Signature(
+        "meta-tensor-offload",
+        "is on the meta device, we need a `value`",
+        "is\\ on\\ the\\ meta\\ device,\\ we\\ need\\ a\\ `value`",
+        "ValueError: weight is on the meta device, we need a `value` to put in on 0.",
+        "accelerate 0.33.0",
+    ),
+    Signature(
+        "out-of-memory",
+        "(os error 1455)",
+        "\\(os\\ error\\ 1455\\)",
+        "OSError: The paging file is too small for this operation to complete. (os error 1455)",
+        "safetensors 0.4.3",
+    ),
+    Signature(
+        "out-of-memory",
+        "Cannot allocate memory (os error 12)",
+        "Cannot\\ allocate\\ memory\\ \\(os\\ error\\ 12\\)",
+        "safetensors_rust.SafetensorError: Error while serializing: IoError(Os { code: 12, kind: OutOfMemory, message: \"Cannot allocate memory\" }) Cannot allocate memory (os error 12)",
+        "safetensors 0.4.3",
+    ),
+    Signature(
+        "out-of-memory",
+        "return code = -9",
+        "return\\ code\\ =\\ \\-9",
+        "exits with return code = -9",
+        "https://github.com/databrickslabs/dolly/issues/167",
+    ),
+    Signature(
+        "out-of-memory",
+        "exitcode: -9",
+        "exitcode:\\ \\-9",
+        "ERROR:torch.distributed.elastic.multiprocessing.api:failed (exitcode: -9) local_rank: 0 (pid: 18826) of binary: /usr/bin/python",
+        "torch 2.4.0",
+    ),
+    Signature(
+        "out-of-memory",
+        "Out of memory: Killed process",
+        "Out\\ of\\ memory:\\ Killed\\ process",
+        "Out of memory: Killed process 18826 (python) total-vm:91208740kB, anon-rss:62213944kB",
+        "Linux 6.1",
+    ),
+    Signature(
+        "config-needs-older-transformers",
+        "object has no attribute 'rope_theta'",
+        "'(?:\\w*Config)' object has no attribute 'rope_theta'",
+        "AttributeError: 'LlamaConfig' object has no attribute 'rope_theta'",
+        "transformers 5.23.0",
+    ),
+    Signature(
+        "numpy-abi",
+        "Could not infer dtype of numpy.",
+        "Could\\ not\\ infer\\ dtype\\ of\\ numpy\\.",
+        "RuntimeError: Could not infer dtype of numpy.float32",
+        "https://github.com/ai2cm/ace/issues/378",
+    ),
+    Signature("peft-transformers-incompatible", "cannot import name", "cannot import name '(?:HybridCache|Cache|DynamicCache)' from '?transformers", "ImportError: cannot import name 'HybridCache' from 'transformers'", "https://github.com/huggingface/peft/issues/3333"),
+    Signature("torch-companion-mismatch", "No such operator torchvision", "No such operator torchvision::nms", "RuntimeError: No such operator torchvision::nms", "https://github.com/ZQPei/deep_sort_pytorch/issues/189"),
+)  # fmt: skip
