@@ -59,7 +59,7 @@ def _shape(text: str) -> tuple[int, ...]:
 def cause_of(line: Line) -> str:
     """The code that one line alone speaks for."""
     found, expected = line.found, line.expected
-    if 0 in found:
+    if 0 in found or 0 in expected:
         return "empty-tensors-zero3"
     if _packed(found) != _packed(expected):
         return "quantized-base-packed"

@@ -140,4 +140,25 @@ FURTHER: tuple[Signature, ...] = (
     ),
     Signature("peft-transformers-incompatible", "cannot import name", "cannot import name '(?:HybridCache|Cache|DynamicCache)' from '?transformers", "ImportError: cannot import name 'HybridCache' from 'transformers'", "https://github.com/huggingface/peft/issues/3333"),
     Signature("torch-companion-mismatch", "No such operator torchvision", "No such operator torchvision::nms", "RuntimeError: No such operator torchvision::nms", "https://github.com/ZQPei/deep_sort_pytorch/issues/189"),
+    Signature(
+        "truncated-file",
+        "SafeTensorError::MetadataIncompleteBuffer",
+        "SafeTensorError::MetadataIncompleteBuffer",
+        "ValueError: SafeTensorError::MetadataIncompleteBuffer",
+        "https://github.com/PaddlePaddle/PaddleFormers/issues/2435",
+    ),
+    Signature(
+        "quantized-base-unmergeable",
+        "Cannot merge LORA layers",
+        "Cannot merge LORA layers when the model is loaded in",
+        "ValueError: Cannot merge LORA layers when the model is loaded in 8-bit mode",
+        "https://github.com/hiyouga/ChatGLM-Efficient-Tuning/issues/390",
+    ),
+    Signature(
+        "remote-code-needed",
+        "requires you to execute custom code",
+        "requires you to execute custom code contained in the model repository",
+        "ValueError: Loading this model requires you to execute custom code contained in the model repository on your local machine.",
+        "https://github.com/erfanzar/EasyDeL/issues/94",
+    ),
 )  # fmt: skip
