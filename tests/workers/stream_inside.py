@@ -288,6 +288,13 @@ def check_a_packed_base_is_refused_with_the_way_out(folder: str) -> None:
         assert "unquantized original" in case.refused("quantized-base").message
 
 
+def check_a_device_that_is_not_used_is_refused(folder: str) -> None:
+    case = Case(folder)
+    case.refused("no-device", device="cuda")
+    assert os.listdir(case.out()) == []
+    case.merge(device="auto")
+
+
 def check_bytes_of_a_bnb_base_fall_back(folder: str) -> None:
     case = Case(folder)
     values = {"quant_method": "bitsandbytes", "load_in_4bit": True}

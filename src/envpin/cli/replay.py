@@ -53,7 +53,10 @@ def _add_engine_arguments(merge: argparse.ArgumentParser) -> None:
         "--dtype", choices=("keep", "bf16", "fp16", "fp32"), default="keep", help="dtype of the output (default: keep)"
     )
     merge.add_argument(
-        "--device", choices=("auto", "cpu", "cuda"), default="cpu", help="where to compute (default: cpu)"
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="cpu",
+        help="where to compute: cuda is refused so far (default: cpu)",
     )
     merge.add_argument("--threads", type=int, metavar="N", help="layers merged at once (default: one for each core)")
     merge.add_argument("--max-shard-size", metavar="SIZE", help="split the output, for example 5GB")

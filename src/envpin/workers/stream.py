@@ -5,7 +5,8 @@ Request::
 
     {"base": folder, "adapter": folder, "out": existing staging folder, empty unless `resume`,
      "embedding": {"action": "keep" | "grow" | "overlay", "rows": N} | null, "architecture": class name | null,
-     "dtype": "keep" | "bf16" | "fp16" | "fp32", "threads": n | null, "max_shard_size": bytes | null, "resume": bool,
+     "dtype": "keep" | "bf16" | "fp16" | "fp32", "device": "auto" | "cpu",
+     "threads": n | null, "max_shard_size": bytes | null, "resume": bool,
      "metadata": {key: value} for each shard's metadata | null, "plan_only": bool}
 
 Result::
@@ -51,6 +52,8 @@ class _Merge:
         self.reader = Reader()
 
     def run(self) -> Dict[str, Any]:
+        if self.request.get("device") == "cuda":
+            raise KnownError("no-device", "the engine `stream` computes on the CPU, where its bits are peft's own")
         self.events.step("stream-plan", "plan the merge from headers", "start")
         base, skeleton, plan = self._plan()
         changed = sum(len(one.outputs) for one in plan.operations)

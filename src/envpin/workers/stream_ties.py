@@ -1,7 +1,7 @@
 """Names of the outputs, and tied tensors: a pair that training took apart gets two tensors and an untied config.
 
 peft's own merge adds the delta of a tied layer to the one tensor that both modules share, so its merged model is not
-the model that was trained. Here the partner keeps the base's values (docs/adr/0009-untie-what-training-untied.md).
+the model that was trained. Here the partner keeps the base's values (docs/adr/0031-untie-what-training-untied.md).
 """
 
 import hashlib
