@@ -5,6 +5,7 @@ check. pytest is not there: test_stream.py starts this file and reports each che
 """
 
 import errno
+import functools
 import importlib.util
 import json
 import os
@@ -288,6 +289,18 @@ def check_a_packed_base_is_refused_with_the_way_out(folder: str) -> None:
         assert "unquantized original" in case.refused("quantized-base").message
 
 
+def check_nothing_is_written_over_what_is_there(folder: str) -> None:
+    case = Case(folder)
+    with open(os.path.join(case.out("mine"), "notes.txt"), "w", encoding="utf-8") as target:
+        target.write("mine")
+    case.refused("output-exists", out=case.out("mine"))
+    for taken in (case.base, case.adapter):
+        before = {name: os.stat(os.path.join(taken, name)).st_mtime_ns for name in os.listdir(taken)}
+        for resume in (False, True):
+            case.refused("output-exists", out=taken, resume=resume)
+        assert before == {name: os.stat(os.path.join(taken, name)).st_mtime_ns for name in os.listdir(taken)}
+
+
 def check_a_device_that_is_not_used_is_refused(folder: str) -> None:
     case = Case(folder)
     case.refused("no-device", device="cuda")
@@ -523,6 +536,37 @@ def check_recomputation_would_see_another_scale_or_a_swapped_tensor(folder: str)
             assert "float64" in error.message, error.message
         finally:
             stream_write.Writer.write = write
+
+
+def check_the_probe_ratio_tells_good_from_doubled_scaled_and_empty(folder: str) -> None:
+    from envpin_worker import stream_answers
+
+    case = Case(folder)
+    ratios: dict[str, Any] = {}
+    for name, factor in (("good", 1.0), ("doubled", 2.0), ("half", 0.5), ("nothing", 0.0)):
+        out = case.out(name)
+        kept = os.path.join(folder, "kept.safetensors")
+        path = os.path.join(case.adapter, "adapter_model.safetensors")
+        shutil.copyfile(path, kept)
+        change_adapter(case, functools.partial(scale_b, factor=factor))
+        case.merge(out)
+        os.replace(kept, path)
+        shutil.copyfile(os.path.join(case.base, "config.json"), os.path.join(out, "config.json"))
+        request = {"base": case.base, "adapter": case.adapter, "merged": out, "scratch": folder}
+        ratios[name] = stream_answers.run(request, Silent())["probe"]["ratio"]
+    assert ratios["good"] < 0.05, ratios
+    assert 0.3 < ratios["half"] < 0.7, ratios
+    assert 0.95 < ratios["nothing"] < 1.05, ratios
+    assert ratios["doubled"] > 0.6, ratios
+    change_adapter(case, lambda held: scale_b(held, 0.0))
+    request = {"base": case.base, "adapter": case.adapter, "merged": case.out("nothing"), "scratch": folder}
+    probe = stream_answers.run(request, Silent())["probe"]
+    assert probe["moved"] == 0, probe
+    assert probe["ratio"] is None, probe
+
+
+def scale_b(held: dict[str, Any], factor: float) -> None:
+    held.update({name: factor * one for name, one in held.items() if "lora_B" in name})
 
 
 class Tampered:

@@ -269,7 +269,7 @@ def explained(error: host.WorkerError) -> Exception:
         return DiskFullError(message, hint="free some space and run the same command again")
     if error.worker_kind in {"permission", "input", "bad-header", "bad-index"}:
         return InputError(message, path=error.data.get("path"))
-    if error.worker_kind == "output-busy":
+    if error.worker_kind in {"output-busy", "output-exists"}:
         return RefusedError(message, hint="wait for it, or choose another -o")
     return AnswerIsBadError(message, hint=_HINTS.get(error.worker_kind))
 

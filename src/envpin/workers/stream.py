@@ -34,7 +34,7 @@ from .stream_model import Skeleton, build, refuse
 from .stream_plan import Plan, make
 from .stream_recompute import Recomputer, locate
 from .stream_verify import ShardVerifier, tally, write_index
-from .stream_write import Journal, Progress, Writer, check_space, digest_of, sync_folder
+from .stream_write import JOURNAL, Journal, Progress, Writer, check_space, digest_of, sync_folder
 
 
 def run(request: Dict[str, Any], events: Events) -> Dict[str, Any]:
@@ -54,6 +54,7 @@ class _Merge:
     def run(self) -> Dict[str, Any]:
         if self.request.get("device") == "cuda":
             raise KnownError("no-device", "the engine `stream` computes on the CPU, where its bits are peft's own")
+        self._refuse_occupied()
         self.events.step("stream-plan", "plan the merge from headers", "start")
         base, skeleton, plan = self._plan()
         changed = sum(len(one.outputs) for one in plan.operations)
@@ -69,6 +70,13 @@ class _Merge:
         detail = "%d tensors changed, %.2f GB" % (changed, total / 1e9)
         self.events.step("stream-merge", "merge tensor by tensor", "done", detail)
         return self._result(base, plan, entries, merger, resumed)
+
+    def _refuse_occupied(self) -> None:
+        """Nothing is ever written into a base or adapter folder, nor over somebody's files."""
+        taken = [os.path.realpath(str(self.request[name])) for name in ("base", "adapter")]
+        left = [name for name in os.listdir(self.folder) if name != JOURNAL and not name.endswith(".part")]
+        if os.path.realpath(self.folder) in taken or (left and not self.request.get("resume")):
+            raise KnownError("output-exists", "`%s` is not an empty folder" % self.folder, path=self.folder)
 
     def _plan(self) -> Any:
         base = Folder(str(self.request["base"]))
