@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from envpin.envs.family import as_time, family_request, find_family
@@ -19,6 +20,8 @@ from envpin.envs.resolve import default_python
 from envpin.errors import InputError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from envpin.envs.lock import Lock
 
 
@@ -45,7 +48,7 @@ def lock_request(
         case LockReference(path=path):
             return _again(read_lock(path), python=python, exclude_newer=limit)
         case AdapterReference(path=path):
-            raise InputError(f"`{path}` has no manifest", path=path)
+            return _of_adapter(path, python=python, exclude_newer=limit)
         case pins:
             from envpin.envs.era import era_limit
 
@@ -58,6 +61,22 @@ def lock_request(
                 exclude_newer=limit,
                 command=f"envpin lock {shlex.quote(','.join(requirements))}",
             )
+
+
+def _of_adapter(path: Path, *, python: str | None, exclude_newer: str | None) -> LockRequest:
+    from envpin.envs.adapter import adapter_manifest, adapter_name, recorded_request, unrecorded
+    from envpin.envs.recorded import day_after, recorded_python
+
+    manifest = adapter_manifest(path)
+    if manifest is None:
+        known = unrecorded(path).request
+        return replace(known, python=python or known.python, exclude_newer=exclude_newer or known.exclude_newer)
+    return recorded_request(
+        manifest,
+        name=adapter_name(path),
+        python=python or recorded_python(manifest) or default_python(),
+        exclude_newer=exclude_newer or day_after(manifest.run.saved if manifest.run else None),
+    )
 
 
 def _again(lock: Lock, *, python: str | None, exclude_newer: str | None) -> LockRequest:

@@ -14,7 +14,7 @@ from envpin.envs.pylock_text import normalized, write_pylock
 from envpin.envs.reference import check_requirements, exact_pins
 from envpin.envs.uv import find_uv
 from envpin.errors import BuildError, EnvironmentSetupError, RefusedError, ResolutionError
-from envpin.events import Step, ignore
+from envpin.events import Note, Step, ignore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -106,15 +106,28 @@ def portable_lock(request: LockRequest, *, offline: bool = False, listener: List
 def _lock(request: LockRequest, *, offline: bool, listener: Listener) -> Lock:
     requirements = check_requirements(request.requirements)
     uv = find_uv()
-    text = uv.compile(
-        requirements,
-        python=request.python,
-        portable=True,
-        exclude_newer=request.exclude_newer,
-        always_allow=exact_pins(requirements),
-        constraints=request.constraints,
-        offline=offline,
-    )
+
+    def compiled(constraints: Sequence[str]) -> str:
+        return uv.compile(
+            requirements,
+            python=request.python,
+            portable=True,
+            exclude_newer=request.exclude_newer,
+            always_allow=exact_pins(requirements),
+            constraints=constraints,
+            offline=offline,
+        )
+
+    try:
+        text = compiled(request.constraints)
+    except ResolutionError:
+        if not request.constraints:
+            raise
+        # A recorded companion that no index has must not stop the lock; the main pins hold all the same.
+        listener(
+            Note(message="not every recorded dependency can be had from the index; the rest follows the main pins")
+        )
+        text = compiled(())
     document = normalized(tomllib.loads(text))
     local = sorted({package["name"] for package in document["packages"] if _is_local(package)})
     if local:

@@ -43,7 +43,7 @@ def resolve_recorded(
         listed = ", ".join(f"`{one}`" for one in closure.missing)
         raise InputError(f"the manifest of `{name}` does not list {listed}", hint="name an environment yourself")
     python = python or recorded_python(manifest)
-    latest = _day_after(manifest.run.saved if manifest.run else None)
+    latest = day_after(manifest.run.saved if manifest.run else None)
 
     def resolve(constraints: tuple[str, ...]) -> EnvironmentSpec:
         return resolve_pins(
@@ -105,7 +105,7 @@ def recorded_python(manifest: Manifest) -> str | None:
     return ".".join(version.split(".")[:2]) if version else None
 
 
-def _day_after(saved: str | None) -> str | None:
+def day_after(saved: str | None) -> str | None:
     """Nothing newer than the day after the run can have been installed in it. None where the date is unreadable."""
     try:
         moment = dt.datetime.fromisoformat(saved) if saved else None

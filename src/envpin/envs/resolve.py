@@ -19,13 +19,14 @@ from envpin.envs.reference import (
     exact_pins,
     parse_reference,
 )
-from envpin.errors import InputError, NetworkError, ResolutionError
+from envpin.errors import NetworkError, ResolutionError
 from envpin.events import Note, Step, ignore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from envpin.envs.portable import LockRequest
     from envpin.events import Listener
 
 
@@ -53,8 +54,8 @@ def resolve(
             return _of_lock(read_lock(path), name=_stem(path), python=python)
         case FamilyReference(id=family_id):
             return _of_family(family_id, python=python, listener=listener, offline=offline, refresh=refresh, root=root)
-        case AdapterReference():
-            raise InputError(f"`{reference.path}` has no manifest", path=reference.path)
+        case AdapterReference(path=path):
+            return _of_adapter(path, python=python, listener=listener, offline=offline, refresh=refresh, root=root)
         case _:
             return resolve_pins(
                 reference.requirements,
@@ -198,6 +199,28 @@ def default_python() -> str:
     return f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
+def _of_adapter(
+    path: Path, *, python: str | None, listener: Listener, offline: bool, refresh: bool, root: Path | None
+) -> EnvironmentSpec:
+    """What the manifest recorded; without one, what the matrix knows about the base, said aloud."""
+    from envpin.envs.adapter import adapter_manifest, adapter_name, unrecorded
+    from envpin.envs.recorded import resolve_recorded
+
+    manifest = adapter_manifest(path)
+    if manifest is not None:
+        return resolve_recorded(
+            manifest, name=adapter_name(path), python=python, listener=listener, offline=offline, root=root
+        )
+    known = unrecorded(path)
+    what = f"the environment of {known.family.id}" if known.family else "the nearest versions that the matrix knows"
+    listener(Note(message=f"`{path}` has no envpin.json: using {what}", level="warning"))
+    if known.family is not None:
+        return _of_family(
+            known.family.id, python=python, listener=listener, offline=offline, refresh=refresh, root=root
+        )
+    return _of_request(known.request, python=python, listener=listener, offline=offline, refresh=refresh, root=root)
+
+
 def _of_family(
     family_id: str, *, python: str | None, listener: Listener, offline: bool, refresh: bool, root: Path | None
 ) -> EnvironmentSpec:
@@ -213,11 +236,17 @@ def _of_family(
             return _of_lock(lock, name=family_id, python=request.python)
         except ResolutionError:
             listener(Note(message=f"the lock of `{family_id}` is not for Python {python}; resolving its pins"))
+    return _of_request(request, python=None, listener=listener, offline=offline, refresh=refresh, root=root)
+
+
+def _of_request(
+    request: LockRequest, *, python: str | None, listener: Listener, offline: bool, refresh: bool, root: Path | None
+) -> EnvironmentSpec:
     return resolve_pins(
         request.requirements,
-        python=request.python,
+        python=python or request.python,
         exclude_newer=request.exclude_newer,
-        name=family_id,
+        name=request.name,
         listener=listener,
         offline=offline,
         refresh=refresh,
