@@ -15,7 +15,7 @@ LAYERS: dict[str, int] = {
     "errors": 0, "events": 0, "findings": 0, "resources": 0, "process": 0,
     "matrix": 1, "manifest": 1,
     "envs": 2, "host": 2, "index": 2, "checkpoint": 2,
-    "record": 3, "diagnose": 3, "report": 3, "infer": 3, "evidence": 3, "bisect": 4, "replay": 4,
+    "recording": 3, "diagnose": 3, "report": 3, "infer": 3, "evidence": 3, "bisect": 4, "replay": 4,
     "demo": 5, "cli": 6,
 }  # fmt: skip
 
@@ -74,7 +74,7 @@ def test_one_door_for_processes_and_no_heavy_imports(path: Path) -> None:
 
 
 def test_workers_and_hook_stay_apart() -> None:
-    for folder in (SOURCE / "workers", SOURCE / "record" / "hook", SOURCE / "demo" / "scripts"):
+    for folder in (SOURCE / "workers", SOURCE / "recording" / "hook", SOURCE / "demo" / "scripts"):
         for path in folder.rglob("*.py"):
             for name in imports(path):
                 assert name.split(".")[0] != "envpin", f"{path} imports {name}"

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from envpin import process
 from envpin.errors import EnvpinError, InputError, UsageError
-from envpin.record.session import Session
+from envpin.recording.session import Session
 
 if TYPE_CHECKING:
     import argparse
 
     from envpin.cli.console import Console
-    from envpin.record.session import Outcome
+    from envpin.recording.session import Outcome
 
 takes_child = True
 _FAULTS_SHOWN = 5

@@ -64,8 +64,7 @@ def base_of(model: Any, source: Any = None, revision: Any = None, files: Any = (
     """The `base` part for a model as it is now. `files` are what its loading resolved, in order."""
     config = model.config
     name = str(source if source is not None else getattr(config, "_name_or_path", "") or "")
-    configs = [path for path in files if os.path.basename(path) == "config.json"]
-    folder = os.path.dirname(configs[-1]) if configs else (os.path.abspath(name) if os.path.isdir(name) else None)
+    folder = _folder(name, files)
     base: Dict[str, Any] = {
         "path": folder,
         "commit": _commit(files) or getattr(config, "_commit_hash", None),
@@ -85,6 +84,16 @@ def base_of(model: Any, source: Any = None, revision: Any = None, files: Any = (
             base["config_sha256"] = guarded("config digest", artefacts.sha256, config_file)
         base["files"] = guarded("base files", _blobs, folder) or {}
     return base
+
+
+def _folder(name: str, files: Any) -> Optional[str]:
+    """Where the base lies. An auto class reads the config before it calls the model's from_pretrained, so that often
+    only the weights were seen being resolved."""
+    configs = [path for path in files if os.path.basename(path) == "config.json"]
+    weights = [path for path in files if artefacts.is_weights(os.path.basename(path))]
+    if configs or weights:
+        return os.path.dirname((configs or weights)[-1])
+    return os.path.abspath(name) if os.path.isdir(name) else None
 
 
 def _commit(files: Any) -> Optional[str]:

@@ -11,7 +11,7 @@ from envpin.errors import EnvpinError
 from envpin.manifest.read import FILE_NAME, read_manifest
 from envpin.manifest.types import GitState, RunInfo, SavedInfo
 from envpin.manifest.write import write_manifest
-from envpin.record.injected import hook
+from envpin.recording.injected import hook
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envpin import __version__
-from envpin.record.git import Status, commit_of
-from envpin.record.injected import HOOK, hook
+from envpin.recording.git import Status, commit_of
+from envpin.recording.injected import HOOK, hook
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -74,7 +74,7 @@ class Session:
         """Complete the manifests of the run: digests too large for it, the tokenizer's files, git's answer."""
         if self._folder is None:
             return Outcome(nothing=self._unprepared)
-        from envpin.record.finish import complete, locate
+        from envpin.recording.finish import complete, locate
 
         faults = _lines(self._folder, "faults")
         saves: dict[str, dict[str, Any]] = {}

@@ -15,8 +15,13 @@ _written: Dict[str, Dict[str, Any]] = {}  # folder -> the manifest that this pro
 _tokenizer_saves: Dict[str, Dict[str, Any]] = {}
 
 
-def after_model_save(model: Any, kind: str, folder: str, tokenizer: Any = None, trainer: Any = None) -> Optional[str]:
-    """Write the manifest of one save; its path, or None where another rank has written it."""
+def after_model_save(
+    model: Any, kind: str, folder: str, *, tokenizer: Any = None, trainer: Any = None, limit: Optional[int] = -1
+) -> Optional[str]:
+    """Write the manifest of one save; its path, or None where another rank has written it.
+
+    `limit` is how many bytes may be read for digests: None for all, by default what a run can spare.
+    """
     began = time.perf_counter()
     folder = os.path.abspath(folder)
     if _left_to_rank_zero(folder):
@@ -36,7 +41,10 @@ def after_model_save(model: Any, kind: str, folder: str, tokenizer: Any = None, 
         "base": base,
         "tokenizer": _tokenizer_saves.get(folder) or _loaded_tokenizer(tokenizer),
         "resizes": guarded("resizes", observed.resizes_of, bare) or [],
-        "saved": guarded("saved files", artefacts.saved, folder, kind, artefacts.DIGEST_IN_RUN) or {"kind": kind},
+        "saved": guarded(
+            "saved files", artefacts.saved, folder, kind, artefacts.DIGEST_IN_RUN if limit == -1 else limit
+        )
+        or {"kind": kind},
         "trainer": guarded("trainer", observed.describe_trainer, trainer) if trainer is not None else None,
     }
     path = _write(folder, document)
