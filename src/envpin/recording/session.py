@@ -74,12 +74,20 @@ class Session:
         """Complete the manifests of the run: digests too large for it, the tokenizer's files, git's answer."""
         if self._folder is None:
             return Outcome(nothing=self._unprepared)
+        if not self._folder.is_dir():
+            return Outcome(nothing=f"nothing is recorded: the run removed `{self._folder}`, where its parts meet")
+        try:
+            return self._finish(self._folder)
+        except Exception as failed:  # noqa: BLE001  the status of a run of days must not turn into our traceback
+            return Outcome(faults=(f"finishing: {type(failed).__name__}: {failed}",), nothing="nothing is listed")
+
+    def _finish(self, folder: Path) -> Outcome:
         from envpin.recording.finish import complete, locate
 
-        faults = _lines(self._folder, "faults")
+        faults = _lines(folder, "faults")
         saves: dict[str, dict[str, Any]] = {}
         slowest = 0.0
-        for line in _lines(self._folder, "saves"):
+        for line in _lines(folder, "saves"):
             save = json.loads(line)
             slowest = max(slowest, save["seconds"])
             saves.pop(save["folder"], None)
@@ -92,7 +100,7 @@ class Session:
                 manifests[path] = None
                 faults += complete(path, save["kind"], dirty=dirty)
         unique = tuple(dict.fromkeys(faults))
-        nothing = None if manifests else self._why_nothing(self._folder, tried=bool(saves), faults=unique)
+        nothing = None if manifests else self._why_nothing(folder, tried=bool(saves), faults=unique)
         return Outcome(manifests=tuple(manifests), faults=unique, nothing=nothing, seconds=slowest)
 
     def _why_nothing(self, folder: Path, *, tried: bool, faults: tuple[str, ...]) -> str:

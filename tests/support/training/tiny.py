@@ -4,8 +4,8 @@ environment: transformers, peft and the standard library alone.
     tiny.py make FOLDER                 a base with 320 rows and a tokenizer of 320 tokens
     tiny.py trainer BASE OUT            HF Trainer, LoRA on q/v and the embedding, one token added, two checkpoints
     tiny.py loop BASE OUT               a plain loop and save_pretrained, no tokenizer saved
-    tiny.py ranks BASE OUT              a plain loop under torchrun; rank 0 saves, the others are told not to
-    tiny.py everyone BASE OUT           as `ranks`, but every rank saves to the same folder
+    tiny.py ranks BASE OUT              a plain loop under torchrun
+    tiny.py sabotage BASE OUT           many saves, each with another place of the recorder made to fail
 """
 
 import os
@@ -95,7 +95,7 @@ def loop(base: str, out: str) -> None:
         sys.exit(int(os.environ["TINY_STATUS"]))
 
 
-def ranks(base: str, out: str, *, everyone: bool = False) -> None:
+def ranks(base: str, out: str) -> None:
     import torch
 
     torch.distributed.init_process_group("gloo")
@@ -103,12 +103,52 @@ def ranks(base: str, out: str, *, everyone: bool = False) -> None:
     model = lora(load(base).to(torch.float32))
     ids = torch.arange(8).reshape(1, 8)
     model(input_ids=ids, labels=ids).loss.backward()
-    if not everyone or rank == 0:
-        model.save_pretrained(out, is_main_process=rank == 0)
+    model.save_pretrained(out, is_main_process=rank == 0)
     torch.distributed.barrier()
-    if everyone and rank != 0:
-        model.save_pretrained(out)
+    if rank != 0:
+        model.save_pretrained(out)  # a script that forgets is_main_process
     torch.distributed.destroy_process_group()
+
+
+def sabotage(base: str, out: str) -> None:
+    """Load, resize, add a token and save, once for each place of the recorder that is made to fail; where nothing
+    records, the same without a failure."""
+    import errno
+    import importlib
+
+    from transformers import AutoTokenizer, set_seed
+
+    def fail(*_args: Any, **_kwargs: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device (" + point + ")")
+
+    for point in POINTS:
+        if "_envpin_hook" in sys.modules:
+            module, name = point.split(".")
+            owner = importlib.import_module("_envpin_hook." + module)
+            original = getattr(owner, name)
+            setattr(owner, name, fail)
+        set_seed(5)
+        tokenizer = AutoTokenizer.from_pretrained(base)
+        tokenizer.add_tokens([TOKEN])
+        model = load(base)
+        model.resize_token_embeddings(len(tokenizer))
+        model = lora(model)
+        folder = Path(out, point)
+        model.save_pretrained(folder)
+        model.merge_and_unload().save_pretrained(folder / "merged")
+        tokenizer.save_pretrained(folder)
+        sys.stdout.write(point + "\n")
+        if "_envpin_hook" in sys.modules:
+            setattr(owner, name, original)
+
+
+POINTS = (
+    "observed.resolved", "observed.note_load", "observed.rows", "observed.note_resize", "observed.note_tokenizer",
+    "observed.note_added", "observed.tokenizer_for", "observed.describe_tokenizer", "observed.resizes_of",
+    "observed.trainer_of", "surroundings.python", "surroundings.distributions", "surroundings.torch",
+    "surroundings.environment", "artefacts.saved", "artefacts.tensors", "artefacts.sha256", "artefacts.json_file",
+    "document.after_model_save", "document.after_tokenizer_save", "document.render", "document._run",
+)  # fmt: skip
 
 
 if __name__ == "__main__":
@@ -116,7 +156,5 @@ if __name__ == "__main__":
     Path(rest[-1]).mkdir(parents=True, exist_ok=True)
     if what == "make":
         make(rest[0])
-    elif what == "everyone":
-        ranks(*rest, everyone=True)
     else:
-        {"trainer": trainer, "loop": loop, "ranks": ranks}[what](*rest)
+        {"trainer": trainer, "loop": loop, "ranks": ranks, "sabotage": sabotage}[what](*rest)
