@@ -10,7 +10,7 @@ from envpin import host, process
 from envpin.envs.resolve import resolve
 from envpin.errors import AnswerIsBadError, InfrastructureError
 from envpin.events import ignore
-from envpin.record.session import Session
+from envpin.recording.session import Session
 from envpin.replay.merge import Merged, merge
 from envpin.replay.plan import make_plan
 
