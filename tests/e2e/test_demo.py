@@ -40,8 +40,10 @@ def without_manifest(folder: Path, files: dict[str, str]) -> None:
     record = json.loads((out / "envpin-merge.json").read_text())
     assert record["verdict"] == {"kind": "unrecorded", "differences": []}
     assert record["environment"]["basis"] == "family"
-    weights = "model.safetensors"
-    assert tensors(folder / "merged" / weights) == tensors(out / weights)
+    shards = sorted(path.name for path in out.glob("*.safetensors"))
+    assert len(shards) == 3, "the base's own sharding is kept"
+    for name in shards:
+        assert tensors(folder / "merged" / name) == tensors(out / name)
     assert set(record["files"]) == set(files)
 
 
