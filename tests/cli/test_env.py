@@ -164,7 +164,7 @@ def test_four_troubles_are_four_errors(shell: Shell) -> None:
     )  # fmt: skip
     nothing = shell.json(
         "env", "create", "part0==99", status=3,
-        env={"UV_NO_INDEX": "1", "UV_FIND_LINKS": str(shell.folder / "wheels")},
+        env={"UV_FIND_LINKS": str(shell.folder / "wheels")},
     )  # fmt: skip
     assert [one["error"]["kind"] for one in (missing, offline, down, nothing)] == [
         "no-interpreter", "network", "network", "unresolvable",

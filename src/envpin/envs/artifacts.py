@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
+from urllib.request import url2pathname
 
 from envpin import process
 from envpin.envs.integrity import dist_infos, file_sha256
@@ -75,6 +76,29 @@ def installed_artifacts(environment: Path, lock: Lock) -> tuple[Artifact, ...]:
             )
         )
     return tuple(found)
+
+
+def with_hashes(document: dict[str, Any]) -> dict[str, Any]:
+    """A resolved lock document in which every wheel has a hash.
+
+    uv before 0.12 gives none for wheels of a local folder, which are then hashed here; and some indexes give none at
+    all, whose wheels are left out.
+
+    Raises:
+        BuildError: a package has no wheel with a hash.
+    """
+    for package in document.get("packages", []):
+        wheels = package.get("wheels", [])
+        for wheel in wheels:
+            if not wheel.get("hashes") and str(wheel.get("url", "")).startswith("file:"):
+                wheel["hashes"] = {"sha256": file_sha256(Path(url2pathname(urlsplit(wheel["url"]).path)))}
+        package["wheels"] = [wheel for wheel in wheels if wheel.get("hashes")]
+        if not package["wheels"]:
+            raise BuildError(
+                f"the index gives no hash of any wheel of `{package['name']} {package.get('version', '')}`",
+                hint="use an index that gives hashes (UV_DEFAULT_INDEX); nothing is installed without one",
+            )
+    return document
 
 
 def file_tags(wheel: str) -> frozenset[str]:

@@ -31,7 +31,7 @@ def this_platform() -> dict[str, str]:
 
 def where_settings(source: Mapping[str, str]) -> dict[str, str]:
     """The settings of `source` that can change what a resolution finds."""
-    names = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_NO_INDEX",
+    names = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS",
              "UV_INDEX_STRATEGY", "UV_CONFIG_FILE", "UV_NO_CONFIG", "UV_TORCH_BACKEND", "UV_CUDA_DRIVER_VERSION",
              "UV_AMD_GPU_ARCHITECTURE")  # fmt: skip
     return {name: source[name] for name in names if name in source}

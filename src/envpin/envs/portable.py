@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from envpin.envs.artifacts import file_tags
+from envpin.envs.artifacts import file_tags, with_hashes
 from envpin.envs.lock import Lock, parse_lock
 from envpin.envs.pylock_text import normalized, write_pylock
 from envpin.envs.reference import check_requirements, exact_pins
@@ -128,7 +128,7 @@ def _lock(request: LockRequest, *, offline: bool, listener: Listener) -> Lock:
             Note(message="not every recorded dependency can be had from the index; the rest follows the main pins")
         )
         text = compiled(())
-    document = normalized(tomllib.loads(text))
+    document = normalized(with_hashes(tomllib.loads(text)))
     local = sorted({package["name"] for package in document["packages"] if _is_local(package)})
     if local:
         raise RefusedError(

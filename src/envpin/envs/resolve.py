@@ -178,6 +178,7 @@ def _compile(
 ) -> Lock:
     import tomllib
 
+    from envpin.envs.artifacts import with_hashes
     from envpin.envs.pylock_text import normalized, write_pylock
     from envpin.envs.uv import find_uv
 
@@ -191,7 +192,7 @@ def _compile(
         find_links=find_links,
         offline=offline,
     )
-    return parse_lock(write_pylock(normalized(tomllib.loads(text))), origin=f"the lock of {name}")
+    return parse_lock(write_pylock(normalized(with_hashes(tomllib.loads(text)))), origin=f"the lock of {name}")
 
 
 def default_python() -> str:

@@ -29,7 +29,7 @@ FLOOR = (0, 11, 13)
 # UV_* variables that say where things come from or lie, and how patiently; every other one says what to install
 # (constraints, overrides, resolution, exclude-newer, …) and is dropped, because the pins say that.
 _WHERE = frozenset(
-    {"UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_NO_INDEX",
+    {"UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS",
      "UV_INDEX_STRATEGY", "UV_KEYRING_PROVIDER", "UV_CREDENTIALS_DIR", "UV_CONFIG_FILE", "UV_NO_CONFIG",
      "UV_CACHE_DIR", "UV_LINK_MODE", "UV_PYTHON_INSTALL_DIR", "UV_PYTHON_INSTALL_MIRROR", "UV_PYTHON_CACHE_DIR",
      "UV_PYTHON_DOWNLOADS", "UV_PYTHON_DOWNLOADS_JSON_URL", "UV_PYTHON_PREFERENCE", "UV_MANAGED_PYTHON",

@@ -1,0 +1,55 @@
+"""The committed locks are what `envpin lock` makes today, from the real index, and they name nothing of any machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from envpin import process
+from envpin.envs.lock import read_lock
+from envpin.matrix.load import load_matrix
+
+LOCKS = Path(__file__).resolve().parents[2] / "lockfiles"
+LOCKED = [(family.id, family.lock) for family in load_matrix().families.values() if family.lock]
+
+
+def test_the_two_of_the_main_job_are_there() -> None:
+    assert {("llama3.1", "llama3-1"), ("qwen2.5", "qwen2-5")} <= set(LOCKED)
+
+
+def test_every_committed_lock_belongs_to_a_family() -> None:
+    assert {path.name for path in LOCKS.glob("*.toml")} == {f"pylock.{stem}.toml" for _, stem in LOCKED}
+
+
+@pytest.mark.parametrize(("family", "stem"), LOCKED)
+def test_the_command_makes_the_committed_lock(family: str, stem: str, tmp_path: Path) -> None:
+    committed = LOCKS / f"pylock.{stem}.toml"
+    # What only this machine has must not shape it: a folder of wheels with another torch, a backend for its GPU.
+    variables = process.scrubbed_environment(
+        set_values={"UV_FIND_LINKS": os.environ.get("PIP_FIND_LINKS", str(tmp_path)), "UV_TORCH_BACKEND": "cpu"}
+    )
+    made = tmp_path / committed.name
+    command = [sys.executable, "-m", "envpin", "lock", "--json", family, "-o", str(made)]
+    completed = process.run(command, env=variables, cwd=tmp_path)
+    assert completed.status == 0, completed.stderr
+    assert made.read_text(encoding="utf-8") == committed.read_text(encoding="utf-8")
+    assert json.loads(completed.stdout)["sha256"] == read_lock(committed).digest
+
+
+@pytest.mark.parametrize(("family", "stem"), LOCKED)
+def test_it_holds_the_pins_from_the_index_alone(family: str, stem: str) -> None:
+    lock = read_lock(LOCKS / f"pylock.{stem}.toml")
+    for name, version in load_matrix().families[family].pins.items():
+        assert lock.versions_of(name) == (version,)
+    assert lock.pylock.requires_python is not None
+    assert lock.pylock.environments
+    for package in lock.packages:
+        assert package.index == "https://pypi.org/simple"
+        assert package.sdist is None
+        for wheel in package.wheels or ():
+            assert (wheel.url or "").startswith("https://files.pythonhosted.org/")
+            assert "sha256" in wheel.hashes
