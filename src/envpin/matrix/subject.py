@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from envpin.errors import InputError
 
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _LIMIT = 16 * 1024 * 1024  # bytes; the largest config.json in the wild is under 1 MB
 
 
@@ -27,10 +30,21 @@ def find_subject(text: str, *, base: Path | None = None) -> Subject:
     Raises:
         InputError: the path exists and holds nothing that describes a model, or it cannot be read.
     """
-    path = Path(text).expanduser()
+    if not text.strip():
+        raise InputError("the model has no name", hint="give a folder, a config.json or a Hub name")
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError:  # `~somebody` whom this machine does not know
+        path = Path(text)
     if not _exists(path):
         if text.endswith((".json", "/")) or text.startswith((".", "/", "~")):
             raise InputError(f"`{text}` does not exist", path=text)
+        for place in _cached(text):
+            if (place / "config.json").is_file():
+                found = _of_file(place / "config.json", base)
+                return Subject(
+                    config=found.config, name=text, origin=("a model of the Hub's cache here", *found.origin)
+                )
         return Subject(config=None, name=text, origin=("no such folder here, so it is a name",))
     if path.is_dir():
         for name in ("config.json", "adapter_config.json", "envpin.json"):
@@ -50,6 +64,8 @@ def read_object(path: Path) -> dict[str, Any]:
         InputError: it cannot be read, is not JSON, is no object, or is far too large.
     """
     try:
+        if not path.is_file():
+            raise InputError(f"`{path}` is not a file", path=path)
         if path.stat().st_size > _LIMIT:
             raise InputError(f"`{path}` is larger than 16 MB, which no config is", path=path)
         document = json.loads(path.read_bytes())
@@ -64,23 +80,21 @@ def read_object(path: Path) -> dict[str, Any]:
 
 def _of_file(path: Path, base: Path | None) -> Subject:
     document = read_object(path)
-    folder = path.resolve().parent.name or None
     if "peft_type" in document or path.name == "adapter_config.json":
         return _of_adapter(document, path.parent, base)
     if isinstance(document.get("schema"), int) and path.name == "envpin.json":
         return _of_manifest(document, path)
     name = document.get("_name_or_path")
     own = name if isinstance(name, str) and name.strip() and not name.startswith((".", "/")) else None
-    return Subject(config=document, name=own or folder, origin=(f"read from {path}",))
+    return Subject(config=document, name=own or _folder_name(path), origin=(f"read from {path}",))
 
 
 def _of_adapter(document: dict[str, Any], folder: Path, base: Path | None) -> Subject:
     name = document.get("base_model_name_or_path")
     name = name if isinstance(name, str) and name.strip() else None
     origin = [f"an adapter; its base is `{name}`" if name else "an adapter that does not name its base"]
-    places = [base] if base else [Path(name), folder / name] if name else []
-    for place in places:
-        if place is not None and _exists(place / "config.json"):
+    for place in [base] if base else _places(name, folder):
+        if _exists(place / "config.json"):
             config = read_object(place / "config.json")
             return Subject(
                 config=config, name=name or place.name, origin=(*origin, f"read from {place / 'config.json'}")
@@ -91,6 +105,42 @@ def _of_adapter(document: dict[str, Any], folder: Path, base: Path | None) -> Su
         found = _of_manifest(read_object(folder / "envpin.json"), folder / "envpin.json")
         return Subject(config=found.config, name=name or found.name, origin=(*origin, *found.origin))
     return Subject(config=None, name=name, origin=(*origin, "its config is not here"))
+
+
+def _places(name: str | None, folder: Path) -> list[Path]:
+    """Where an adapter's base may be: as written; beside the adapter, if it moved here; in the Hub's cache."""
+    if name is None:
+        return []
+    # A name from Windows has backslashes, also here.
+    last = name.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    beside = [folder / last, folder.resolve().parent / last] if last not in {"", ".", ".."} else []
+    return [Path(name), folder / name, *beside, *_cached(name)]
+
+
+def _cached(name: str) -> list[Path]:
+    """The snapshots of a Hub model that the user's cache holds, the one that `main` points to first."""
+    if not _HUB_NAME.fullmatch(name):
+        return []
+    hub = os.environ.get("HF_HUB_CACHE") or Path(os.environ.get("HF_HOME") or "~/.cache/huggingface", "hub")
+    model = Path(hub).expanduser() / f"models--{name.replace('/', '--')}"
+    try:
+        snapshots = sorted((model / "snapshots").iterdir())
+    except OSError:
+        return []
+    try:
+        main = (model / "refs" / "main").read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        main = ""
+    return sorted(snapshots, key=lambda one: one.name != main)
+
+
+def _folder_name(path: Path) -> str | None:
+    """What a folder says about the model's name; a snapshot of the Hub's cache has it two levels up."""
+    folder = path.resolve().parent
+    cached = folder.parent.parent.name
+    if folder.parent.name == "snapshots" and cached.startswith("models--"):
+        return cached.removeprefix("models--").replace("--", "/")
+    return folder.name or None
 
 
 def _of_manifest(document: dict[str, Any], path: Path) -> Subject:

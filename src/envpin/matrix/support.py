@@ -98,15 +98,15 @@ class Support(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return next(release.version for release in reversed(self.transformers) if not release.yanked)
 
     def peft_at(self, day: str, transformers: str) -> str | None:
-        """The newest release of peft of that day or before that can be imported beside that transformers."""
+        """The newest release of peft before that day that can be imported beside that transformers."""
         for release in reversed(self.peft):
-            if release.date <= day and not release.yanked and not self.missing_names(release, transformers):
+            if release.date < day and not release.yanked and not self.missing_names(release, transformers):
                 return release.version
         return None
 
     def torch_at(self, day: str) -> str | None:
-        """The newest torch of that day or before."""
-        fitting = [version for version, date in self.torch.items() if date <= day]
+        """The newest torch before that day."""
+        fitting = [version for version, date in self.torch.items() if date < day]
         return fitting[-1] if fitting else None
 
     def missing_names(self, peft: PeftFacts, transformers: str) -> tuple[str, ...]:

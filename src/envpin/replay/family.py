@@ -9,6 +9,7 @@ from envpin.errors import InputError
 from envpin.manifest.closure import MERGE_CLOSURE
 from envpin.matrix.load import load_matrix
 from envpin.matrix.match import match
+from envpin.matrix.support import load_support
 
 if TYPE_CHECKING:
     from envpin.checkpoint.folder import Folder
@@ -33,17 +34,21 @@ def choose_family(adapter: Folder, base: Folder) -> Chosen:
         InputError: the matrix knows no versions for it.
     """
     named = (adapter.adapter_config or {}).get("base_model_name_or_path")
-    found = match(base.config, named if isinstance(named, str) else base.path.name, load_matrix())
-    if found.certainty == "exact" and found.family is not None and found.family.known_good:
-        return Chosen(id=found.family.id, title=f"the known-good one of {found.family.id}", evidence=found.evidence)
+    name = named if isinstance(named, str) else base.path.name
+    found = match(base.config, name, load_matrix(), load_support())
+    family = found.family
+    # A family may fit exactly and its own pins not: a config that transformers 5 wrote is misread by 4.
+    if found.certainty == "exact" and family is not None and family.known_good and found.pins == family.pins:
+        return Chosen(id=family.id, title=f"the known-good one of {family.id}", evidence=found.evidence)
     if not found.pins:
         raise InputError(
-            f"the matrix knows no versions for `{base.path}`",
+            f"the matrix knows no versions for `{base.path}`"
+            + (f": {family.unpinnable}" if family is not None and family.unpinnable else ""),
             path=base.path,
             hint="name an environment: --environment transformers==V,peft==V,torch==V",
         )
     rest = tuple(name for name in MERGE_CLOSURE if name not in found.pins)
-    nearest = found.family.title if found.family is not None else "any known family"
+    nearest = family.title if family is not None else "any known family"
     return Chosen(
         id=None,
         title=f"the nearest known one ({nearest})",
