@@ -147,6 +147,8 @@ def test_fixed_expect_and_parallel_probes(world: World) -> None:
     ends = ("--bad", "1.7", "--good", "1.23", "--find", "fixed", "-j", "2", "--repeatable")
     answer = world.bisect("pkg", *ends, "--json", "--expect", "real thing", *world.probe("pkg")).document
     assert (answer["before"], answer["after"]) == ("1.14", "1.15")
+    built = list((world.folder / "home" / "environments").glob("[0-9a-f]*/envpin-receipt.json"))
+    assert len(built) > len({row["version"] for row in answer["rows"]}), "nothing was built in advance"
     # With an older end the wrong failure lies in the range: those releases say nothing about the real one.
     wrong = ("--good", "1.3", "--bad", "1.7", "--expect", "real thing", "--json")
     other = world.bisect("pkg", *wrong, *world.probe("pkg"), status=1).document

@@ -88,6 +88,7 @@ _MAPPING_FILES = (
 _TYPE = re.compile(r"""^\s*\(?\s*["']([\w.-]+)["']\s*[,:]""", re.MULTILINE)
 _DEFINED = re.compile(r"^(?:class|def) (\w+)", re.MULTILINE)
 _FROM_IMPORT = re.compile(r"^from transformers import (\([^)]*\)|[^\n(]+)", re.MULTILINE)
+_TORCH_FLOOR = re.compile(r"^Requires-Dist: torch *\(?[^;\n]*>=? *([0-9][0-9.]*[0-9])", re.MULTILINE)
 _FUSED = re.compile(r"nn\.Parameter\(\s*torch\.(?:empty|zeros)\(\s*self\.num_experts")
 
 
@@ -106,7 +107,8 @@ class Subject:
 
     `exports` are the words of the held transformers' `__init__.py` (when peft is searched), `imports` the names that
     the held peft imports from transformers (when transformers is searched): a name that one needs and the other lacks
-    is an ImportError to come. None: not known.
+    is an ImportError to come. `torch` is the held torch: a release that declares a floor above it will not use it.
+    None: not known.
     """
 
     package: str
@@ -114,15 +116,15 @@ class Subject:
     rope_type: str | None = None
     exports: frozenset[str] | None = None
     imports: frozenset[str] | None = None
+    torch: str | None = None
 
-    @property
-    def members(self) -> tuple[str, ...]:
-        """The members of a wheel that are worth reading; none where the wheels have nothing to say."""
+    def members(self, version: str) -> tuple[str, ...]:
+        """The members of a release's wheel that are worth reading; none where wheels have nothing to say."""
         if self.package == "peft":
-            return _PEFT_FILES
+            return (*_PEFT_FILES, *self._metadata(version))
         if self.package != "transformers":
             return ()
-        names = [*_MAPPING_FILES]
+        names = [*_MAPPING_FILES, *self._metadata(version)]
         if self.rope_type is not None:
             names.append(_ROPE)
         if self.imports is not None:
@@ -131,6 +133,9 @@ class Subject:
             folder = f"transformers/models/{self.model_type}"
             names += [f"{folder}/modeling_{self.model_type}.py", f"{folder}/configuration_{self.model_type}.py"]
         return tuple(names)
+
+    def _metadata(self, version: str) -> tuple[str, ...]:
+        return (f"{self.package}-{version}.dist-info/METADATA",) if self.torch is not None else ()
 
 
 def exported(text: str) -> frozenset[str]:
@@ -153,12 +158,14 @@ def read(subject: Subject, members: Mapping[str, bytes]) -> Reading:
     if subject.package == "peft":
         lacking = imported(texts.values()) - subject.exports if subject.exports is not None else frozenset()
         marks = {f"import of `{name}`, which the held transformers lacks" for name in lacking}
-        return Reading(marks=frozenset(marks), code=_code(texts, sorted(texts)))
+        marks |= _torch_floor(subject, texts)
+        code = sorted(name for name in texts if name.endswith(".py"))
+        return Reading(marks=frozenset(marks), code=_code(texts, code))
     return _read_transformers(subject, texts)
 
 
 def _read_transformers(subject: Subject, texts: Mapping[str, str]) -> Reading:
-    model_type, marks = subject.model_type, set[str]()
+    model_type, marks = subject.model_type, _torch_floor(subject, texts)
     if any(model_type in _TYPE.findall(texts.get(name, "")) for name in _MAPPING_FILES):
         marks.add(f"model type `{model_type}`")
     if subject.rope_type is not None and re.search(
@@ -177,6 +184,17 @@ def _read_transformers(subject: Subject, texts: Mapping[str, str]) -> Reading:
         marks.add("experts fused into one parameter")
     names = {name for path in own for name in _DEFINED.findall(texts[path])}
     return Reading(marks=frozenset(marks), names=frozenset(names), code=_code(texts, own))
+
+
+def _torch_floor(subject: Subject, texts: Mapping[str, str]) -> set[str]:
+    """Whether a release declares that the held torch is too old: since 4.x an extra, so no resolver says so."""
+    if subject.torch is None:
+        return set()
+    for name, text in texts.items():
+        floors = _TORCH_FLOOR.findall(text) if name.endswith("METADATA") else []
+        if any(Version(subject.torch.partition("+")[0]) < Version(floor) for floor in floors):
+            return {f"a torch floor above {subject.torch}"}
+    return set()
 
 
 def _code(texts: Mapping[str, str], names: Sequence[str]) -> tuple[tuple[str, str], ...]:

@@ -168,7 +168,7 @@ def _exact_pins(requirements: Sequence[str]) -> dict[str, str]:
 
 def _guess(subject: Subject, axis: Axis, known: Mapping[str, Release], index: Index, options: Options) -> Guess:
     """Read the wheels of every candidate. What cannot be read has no weight; no network has its say later."""
-    if not subject.members:
+    if not subject.members(axis.versions[0]):
         return flat(axis)
     done = 0
 
@@ -178,7 +178,7 @@ def _guess(subject: Subject, axis: Axis, known: Mapping[str, Release], index: In
         reading = None
         if wheel is not None:
             with contextlib.suppress(EnvpinError):
-                reading = read(subject, index.members(wheel, subject.members))
+                reading = read(subject, index.members(wheel, subject.members(version)))
         done += 1
         options.listener(Progress(key="prior", done=done, total=len(axis.versions), unit="wheels", label="reading"))
         return reading
@@ -201,11 +201,16 @@ def _subject(question: Question, index: Index) -> Subject:
         texts = _held_members(index, "transformers", held["transformers"], ("transformers/__init__.py",))
         exports = exported(next(iter(texts.values()))) if texts else None
     if question.package == "transformers" and "peft" in held:
-        files = Subject(package="peft").members
+        files = Subject(package="peft").members(held["peft"])
         texts = _held_members(index, "peft", held["peft"], files)
         imports = imported(texts.values()) if texts else None
     return Subject(
-        package=question.package, model_type=model_type, rope_type=rope_type, exports=exports, imports=imports
+        package=question.package,
+        model_type=model_type,
+        rope_type=rope_type,
+        exports=exports,
+        imports=imports,
+        torch=held.get("torch"),
     )
 
 

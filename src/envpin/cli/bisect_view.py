@@ -100,6 +100,7 @@ class View:
         if report is None:
             return 1
         files = write_files(report, session.folder, html)
+        self._console.close()
         if self._console.json_mode:
             self._console.document(SCHEMA, {**document(report), "files": files})
         else:

@@ -15,7 +15,7 @@ INIT = "transformers/__init__.py"
 
 def test_a_model_type_that_appears_outweighs_everything() -> None:
     subject = Subject(package="transformers", model_type="qwen2")
-    assert {AUTO, MODEL} <= set(subject.members)
+    assert {AUTO, MODEL} <= set(subject.members("4.37.0"))
     old = read(subject, {AUTO: b'    ("llama", "LlamaConfig"),\n'})
     new = read(
         subject, {AUTO: b'    ("llama", "LlamaConfig"),\n    ("qwen2", "Qwen2Config"),\n', MODEL: b"class A: ..."}
@@ -51,8 +51,18 @@ def test_a_name_that_one_imports_and_the_other_lacks_is_a_mark() -> None:
     assert read(many, {INIT: b"import structure"}).marks == frozenset(), "the file lists folders, not names"
 
 
+def test_a_torch_floor_above_the_held_torch_is_a_mark() -> None:
+    subject = Subject(package="transformers", torch="2.4.0+cpu")
+    (name,) = [member for member in subject.members("5.0.0") if member.endswith("METADATA")]
+    assert name == "transformers-5.0.0.dist-info/METADATA"
+    low = b'Requires-Dist: torch>=2.4 ; extra == "torch"\nRequires-Dist: torch; extra == "all"\n'
+    high = b'Requires-Dist: torch (>=2.5.1,!=2.6); extra == "torch"\n'
+    assert read(subject, {name: low}).marks == frozenset()
+    assert read(subject, {name: high}).marks == {"a torch floor above 2.4.0+cpu"}
+
+
 def test_other_packages_have_nothing_to_read() -> None:
-    assert Subject(package="numpy").members == ()
+    assert Subject(package="numpy").members("1.0") == ()
     made = guess(["1.0", "1.1", "1.1.1", "2.0"], [None] * 4)
     assert made.weights[3] > made.weights[1] > made.weights[2] > 0
     assert not made.reasons
