@@ -29,7 +29,8 @@ def variables(**more: str) -> dict[str, str]:
         "CUDA_VISIBLE_DEVICES": "",
         "TOKENIZERS_PARALLELISM": "false",
     }
-    return {**kept, **child_environment(), **quiet, **more}
+    # peft writes `target_modules`, a set, in hash order: the files of two runs are equal only where they hash alike.
+    return {**kept, **child_environment(), **quiet, "PYTHONHASHSEED": "0", **more}
 
 
 def run(
