@@ -12,7 +12,7 @@ _TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 
 def render(report: Mapping[str, Any], *, headline: str, issue: str) -> str:
-    """The page as text. `report` is the body of the `--json` document (see docs/reference/bisect.md)."""
+    """The page as text. `report` is the body of the `--json` document (see docs/how-to/bisect.md)."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
