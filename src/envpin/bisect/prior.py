@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from packaging.version import Version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+Find: TypeAlias = Literal["broke", "fixed"]
 
 # How much more likely the change is at a release where the wheels show this, than at one where they show nothing.
 _APPEARS = 400.0  # a name that the probe needs appears or disappears
@@ -23,6 +25,7 @@ _TOUCHED = 4.0  # its code changes at all
 _MINOR = 3.0  # a release with new features
 _MAJOR = 8.0
 _FEW = 3
+_HARM = ("import of", "lack of", "a torch floor")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,15 +46,15 @@ class Guess:
     reasons: Mapping[int, str]
 
 
-def guess(versions: Sequence[str], readings: Sequence[Reading | None]) -> Guess:
-    """Weigh each release by what changed between it and the one before it."""
+def guess(versions: Sequence[str], readings: Sequence[Reading | None], find: Find = "broke") -> Guess:
+    """Weigh each release by what changed between it and the one before it, in the direction that is searched for."""
     weights = [1.0]
     reasons: dict[int, str] = {}
     for index in range(1, len(versions)):
         weight = _by_number(versions[index - 1], versions[index])
         before, here = readings[index - 1], readings[index]
         if before is not None and here is not None:
-            factor, reason = _by_contents(before, here)
+            factor, reason = _by_contents(before, here, find)
             weight *= factor
             if reason:
                 reasons[index] = reason
@@ -66,8 +69,13 @@ def _by_number(before: str, here: str) -> float:
     return _MINOR if old[1:2] != new[1:2] else 1.0
 
 
-def _by_contents(before: Reading, here: Reading) -> tuple[float, str]:
+def _by_contents(before: Reading, here: Reading, find: Find) -> tuple[float, str]:
     appeared, gone = here.marks - before.marks, before.marks - here.marks
+    # What only does harm cannot break anything by going, nor mend anything by coming.
+    if find == "broke":
+        gone = frozenset(mark for mark in gone if not mark.startswith(_HARM))
+    else:
+        appeared = frozenset(mark for mark in appeared if not mark.startswith(_HARM))
     if appeared or gone:
         words = [f"{mark} appears" for mark in sorted(appeared)] + [f"{mark} is gone" for mark in sorted(gone)]
         return _APPEARS, ", ".join(words)

@@ -15,7 +15,7 @@ import msgspec
 from envpin.bisect.axis import Axis, make_axis, upload_time
 from envpin.bisect.history import Log, VerdictCache
 from envpin.bisect.holding import Holder
-from envpin.bisect.prior import Guess, Reading, Subject, exported, guess, imported, read
+from envpin.bisect.prior import Find, Guess, Reading, Subject, exported, guess, imported, read
 from envpin.bisect.prober import Prober
 from envpin.bisect.search import Problem
 from envpin.bisect.session import Session
@@ -111,7 +111,7 @@ def _set_up(question: Question, store: Store, options: Options) -> dict[str, Any
     uploaded |= _held_dates(question, index)
     known = {release.version: release for release in published}
     subject = _subject(question, index)
-    made = _guess(subject, axis, known, index, options) if options.use_prior else flat(axis)
+    made = _guess(subject, axis, known, index, options, find=question.find) if options.use_prior else flat(axis)
     return {
         "axis": msgspec.to_builtins(axis),
         "weights": list(made.weights),
@@ -166,7 +166,9 @@ def _exact_pins(requirements: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _guess(subject: Subject, axis: Axis, known: Mapping[str, Release], index: Index, options: Options) -> Guess:
+def _guess(
+    subject: Subject, axis: Axis, known: Mapping[str, Release], index: Index, options: Options, *, find: Find
+) -> Guess:
     """Read the wheels of every candidate. What cannot be read has no weight; no network has its say later."""
     if not subject.members(axis.versions[0]):
         return flat(axis)
@@ -185,7 +187,7 @@ def _guess(subject: Subject, axis: Axis, known: Mapping[str, Release], index: In
 
     with ThreadPoolExecutor(8) as pool:
         readings: Sequence[Reading | None] = list(pool.map(one, axis.versions))
-    made = guess(axis.versions, readings)
+    made = guess(axis.versions, readings, find)
     unread = sum(reading is None for reading in readings)
     if unread:
         options.listener(Note(message=f"{unread} wheels could not be read; their releases are guessed by number"))

@@ -61,6 +61,13 @@ def test_a_torch_floor_above_the_held_torch_is_a_mark() -> None:
     assert read(subject, {name: high}).marks == {"a torch floor above 2.4.0+cpu"}
 
 
+def test_harm_that_comes_breaks_and_harm_that_goes_mends() -> None:
+    fine, harmed = Reading(), Reading(marks=frozenset({"lack of `X`, which the held peft imports"}))
+    versions = ["1.0", "1.1", "1.2"]
+    assert set(guess(versions, [fine, harmed, fine], "broke").reasons) == {1}
+    assert set(guess(versions, [fine, harmed, fine], "fixed").reasons) == {2}
+
+
 def test_other_packages_have_nothing_to_read() -> None:
     assert Subject(package="numpy").members("1.0") == ()
     made = guess(["1.0", "1.1", "1.1.1", "2.0"], [None] * 4)
