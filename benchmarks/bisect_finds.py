@@ -86,7 +86,7 @@ def row(title: str, expected: tuple[str, str], arguments: tuple[str, ...], home:
         "probes": document["probes"],
         "seconds": round(seconds, 1),
         "environment_seconds_median": round(statistics.median(built), 2) if built else None,
-        "error": document.get("error", "").split("\n")[0][:160],
+        "error": document.get("error", "").split("\n")[0].replace(str(home), "HOME")[:160],
         "hint_of_the_wheels": document.get("reason"),
         "rows": [
             {key: probe.get(key) for key in ("version", "purpose", "verdict", "seconds", "environment_seconds")}
