@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 from pathlib import Path
@@ -10,6 +11,12 @@ from typing import Any
 import pytest
 
 UNIT = Path(__file__).parent / "unit"
+
+# A shell starts a background job with these ignored, children inherit that, and envpin rightly keeps it so. Tests of
+# signals must not depend on how the test run itself was started.
+for _name in ("SIGINT", "SIGQUIT", "SIGHUP"):
+    if hasattr(signal, _name) and signal.getsignal(getattr(signal, _name)) == signal.SIG_IGN:
+        signal.signal(getattr(signal, _name), signal.default_int_handler if _name == "SIGINT" else signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)
