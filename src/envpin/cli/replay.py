@@ -105,7 +105,8 @@ def _plan_lines(plan: Plan) -> list[str]:
     lines = [f"{label:<12} {text}" for label, text in plan.describe()]
     for finding in plan.findings:
         lines.append(f"{finding.severity:<12} {finding.code}: {finding.message}")
-        lines += [f"{'':<12} fix: {step}" for step in finding.fix]
+        if finding.severity == "blocker":  # a replay does what the others ask for by itself
+            lines += [f"{'':<12} fix: {step}" for step in finding.fix]
     return lines
 
 
