@@ -1,17 +1,16 @@
 """What a long call tells its caller while it runs. Library code emits; only `envpin.cli` draws.
 
-A listener is any callable that takes one event. `ignore` is the listener of callers that do not care.
+A listener is any callable that takes one event; `ignore` is the listener of callers that do not care. Events are named
+tuples, because importing dataclasses would add a third to the start of every command.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """A step of a plan starts, ends well, is skipped or fails. `key` is stable; `title` is for people."""
 
     key: str
@@ -20,8 +19,7 @@ class Step:
     detail: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Progress:
+class Progress(NamedTuple):
     """Work done so far inside the running step; `total` is None where it is not known. `unit` is 'B' or a noun."""
 
     key: str
@@ -31,8 +29,7 @@ class Progress:
     label: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Note:
+class Note(NamedTuple):
     """One line for people; a warning is shown even when quiet."""
 
     message: str

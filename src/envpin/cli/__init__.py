@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from envpin import __version__
-from envpin.errors import EnvpinError, InterruptedByUserError
+from envpin.errors import EnvpinError, InterruptedByUserError, UsageError
 
 if TYPE_CHECKING:
     import argparse
@@ -37,6 +37,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.close()
 
 
+def _unknown(name: str) -> UsageError:
+    from envpin.cli.parser import suggest
+
+    close = suggest(name)
+    hint = f"did you mean `envpin {close}`?" if close else "envpin --help"
+    return UsageError(f"there is no command `{name}`", hint=hint)
+
+
 def _wants_json(arguments: Sequence[str]) -> bool:
     own = arguments[: arguments.index("--")] if "--" in arguments else arguments
     return "--json" in own
@@ -52,6 +60,8 @@ def _dispatch(arguments: list[str], console: Console) -> int:
         console.data(f"envpin {__version__}")
         return 0
     command = load_command(arguments[0])
+    if command is None and not arguments[0].startswith("-"):
+        raise _unknown(arguments[0])
     parser = build_parser(command)
     child: list[str] = []
     if command is not None and command.takes_child and "--" in arguments:
@@ -60,6 +70,5 @@ def _dispatch(arguments: list[str], console: Console) -> int:
     namespace: argparse.Namespace = parser.parse_args(arguments)
     namespace.child = child
     if command is None:
-        # argparse has answered `--help` or refused by now.
-        parser.error(f"unknown command `{arguments[0]}`")
+        return parser.error("no command given")  # argparse has answered `--help`; another option alone means nothing
     return command.run(namespace, console)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import importlib
 from typing import TYPE_CHECKING, NoReturn, Protocol, cast
 
@@ -59,6 +58,8 @@ def build_parser(command: CommandModule | None) -> argparse.ArgumentParser:
 
 def suggest(name: str) -> str | None:
     """The command that `name` was probably meant to be."""
+    import difflib
+
     close = difflib.get_close_matches(name, [entry.name for entry in COMMANDS], n=1)
     return close[0] if close else None
 

@@ -1,0 +1,55 @@
+"""What `envpin --help` may import: the start-up budget, guarded by names instead of by a clock."""
+
+from __future__ import annotations
+
+import sys
+
+from envpin import process
+from tests.support.command import envpin
+
+PROGRAM = """
+import sys
+before = set(sys.modules)
+from envpin.cli import main
+try:
+    main(["--help"])
+except SystemExit:
+    pass
+print(*sorted(set(sys.modules) - before), file=sys.stderr)
+"""
+# Of the standard library: what argparse and json need, and what those need. Nothing from anywhere else.
+ALLOWED = {
+    "__future__", "_bz2", "_collections", "_compression", "_functools", "_heapq", "_json", "_locale", "_lzma",
+    "_operator", "_sre", "_typing", "_weakrefset", "argparse", "bz2", "collections", "collections.abc",
+    "contextlib", "copyreg", "enum", "errno", "fnmatch", "functools", "gettext", "heapq", "importlib",
+    "itertools", "json", "keyword", "locale", "lzma", "operator", "re", "reprlib", "shutil", "struct",
+    "textwrap", "types", "typing", "warnings", "zlib", "_struct", "abc", "_colorize", "_abc", "annotationlib",
+    "ast", "_ast",
+}  # fmt: skip
+OURS = {
+    "envpin", "envpin.cli", "envpin.cli.console", "envpin.cli.parser", "envpin.cli.table", "envpin.errors",
+    "envpin.events",
+}  # fmt: skip
+
+
+def test_help_imports_only_what_is_allowed() -> None:
+    completed = process.run([sys.executable, "-I", "-c", PROGRAM])
+    assert completed.status == 0, completed.stderr
+    loaded = set(completed.stderr.split())
+    ours = {name for name in loaded if name.split(".")[0] == "envpin"}
+    assert ours == OURS
+    # `json.decoder` is allowed because `json` is; typing brings pseudo modules (`typing.io`) on some releases.
+    others = {name for name in loaded - ours if not {name, name.split(".")[0]} & ALLOWED}
+    assert not others
+
+
+def test_an_unknown_command_gets_a_suggestion() -> None:
+    completed = envpin("repaly")
+    assert completed.status == 2
+    assert "did you mean `envpin replay`?" in completed.stderr
+
+
+def test_nothing_at_all_shows_the_help() -> None:
+    completed = envpin()
+    assert completed.status == 2
+    assert "commands:" in completed.stdout
