@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # Changes whenever what is kept, or what is checked before it is kept, changes.
-_CACHE_KEY = f"envpin {__version__} schema {SCHEMA} revision 1\n".encode()
+_CACHE_KEY = f"envpin {__version__} schema {SCHEMA} revision 2\n".encode()
 _ID = re.compile(r"[a-z0-9][a-z0-9.+_-]*")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}:\d{2}Z)?")
 _PACKAGE = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
@@ -127,6 +127,9 @@ def _check_family(family: Family, at: str, matrix: Matrix) -> Iterator[str]:
         yield from _check_specifier(requirement.versions, join(f"{at}.requires", package))
     for index, good in enumerate(family.known_good):
         yield from _check_known_good(good, f"{at}.known_good[{index}]")
+    for index, statement in enumerate(family.support):
+        yield from _check_package(statement.package, f"{at}.support[{index}].package")
+        yield from _check_specifier(statement.versions, f"{at}.support[{index}].versions")
     if not family.known_good and family.unpinnable is None:
         yield f"{at}: a family without known_good says why in unpinnable"
     for index, pattern in enumerate(family.match.names):

@@ -81,6 +81,22 @@ class KnownGood(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, f
     evidence: tuple[str, ...] = ()
 
 
+class Statement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What runs showed of one capability over the releases of one package: it works in `versions`.
+
+    `versions` reaches from the first to the last release that was seen to work and leaves out (`!=`) those seen to
+    fail; `tested` counts the runs. `evidence` names the runs at its edges. `envpin matrix add` writes statements, and
+    only where the outcomes are simple.
+    """
+
+    capability: str
+    package: str
+    versions: str
+    tested: int
+    grade: Grade
+    evidence: tuple[str, ...]
+
+
 class Family(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """One family of models. `id` is its key in the table; the first entry of `known_good` is the recommended one."""
 
@@ -90,6 +106,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     match: Recognition = Recognition()
     requires: dict[str, Requirement] = {}
     known_good: tuple[KnownGood, ...] = ()
+    support: tuple[Statement, ...] = ()
     breaks: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
