@@ -1,0 +1,1 @@
+"""Which environment trained an adapter, from what it left behind."""
