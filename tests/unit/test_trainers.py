@@ -25,7 +25,7 @@ CASES: list[tuple[str, str | None, Traces]] = [
     ("axolotl", "0.4.1", Traces(card="---\nlibrary_name: peft\ntags:\n- axolotl\n- generated_from_trainer\n---\n"
                                      "<details><summary>See axolotl config</summary>\n\naxolotl version: `0.4.1`\n")),
     ("axolotl", None, Traces(classes=("axolotl.core.training_args.AxolotlTrainingArguments",))),
-    ("llamafactory", None, Traces(card="---\ntags: [llama-factory, lora]\n---\n"))),
+    ("llamafactory", None, Traces(card="---\ntags: [llama-factory, lora]\n---\n")),
     ("llamafactory", None, Traces(names=frozenset({"trainer_log.jsonl", "training_args.bin"}))),
     ("ms-swift", "3.2.1", Traces(documents={"args.json": {"swift_version": "3.2.1"}}, names=frozenset({"args.json"}))),
     ("unsloth", None, Traces(documents={"adapter_config.json": {**PEFT["adapter_config.json"], "auto_mapping":
