@@ -18,7 +18,8 @@ def test_a_recipe_is_of_its_family(name: str) -> None:
     assert config["model_type"] in FAMILIES[name].match.model_type
     assert len(config["architectures"]) == 1
     assert json.loads(json.dumps(config)) == config
-    assert targets and len(set(targets)) == len(targets)
+    assert targets
+    assert len(set(targets)) == len(targets)
 
 
 def test_most_native_families_have_a_recipe() -> None:
