@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +13,6 @@ from tests.support.simple_index import SimpleIndex
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 NAMES = [f"part{number:02}" for number in range(25)]
 # Breaks only where part07 and part19 have both changed: at 1.3 and at 1.6 of their releases 1.0 … 1.9.
@@ -62,6 +62,53 @@ def test_the_two_that_did_it_are_found_though_killed_in_the_middle_and_the_relea
     ran = len(world.ran)
     assert world.bisect(*command).document["needed"] == answer["needed"]
     assert len(world.ran) == ran, "a finished probe was run again"
+
+
+def small(world: World) -> tuple[str, ...]:
+    good, bad = (",".join(["app==1.0", *(f"{name}==1.{minor}" for name in NAMES[5:21:2])]) for minor in (0, 9))
+    return ("--good", good, "--bad", bad, "--repeatable", "--json", "--no-prefetch")
+
+
+def test_a_package_left_out_moves_everywhere_and_is_not_blamed(world: World) -> None:
+    command = (*small(world), *world.probe("app"))
+    before = world.bisect(*command).document
+    assert [move["package"] for move in before["needed"]] == ["part07", "part19"]
+    unknown = world.bisect("skip", "part08", status=2)
+    assert "`part08` is not among the" in unknown.stderr
+    world.bisect("skip", "part07")
+    answer = world.bisect(*command).document
+    assert [move["package"] for move in answer["needed"]] == ["part19"]
+    assert [move["package"] for move in answer["left_out"]] == ["part07"]
+    page = Path(answer["files"]["page"]).read_text(encoding="utf-8")
+    for text in ("left out, so made", "part07 1.0 → 1.9", "part19 1.0 → 1.9", "Inside part19", "these two do not go"):
+        assert text in page
+    world.bisect("skip", "part19")
+    both = world.bisect(*command, status=1).document
+    assert both["needed"] == []
+    assert "by themselves" in Path(both["files"]["page"]).read_text(encoding="utf-8")
+
+
+def test_a_log_is_replayed_where_its_references_and_environments_are_not(world: World, tmp_path: Path) -> None:
+    (tmp_path / "left").mkdir()
+    command = (*small(world), *world.probe("app"))
+    answer = world.bisect(*command).document
+    taken = tmp_path / "taken.jsonl"
+    lines = Path(answer["log"]).read_text().splitlines(keepends=True)
+    ends = next(number for number, line in enumerate(lines) if '"event": "ends"' in line)
+    half = next(number for number, line in enumerate(lines) if '"event": "set"' in line) + 3
+    taken.write_text("".join(lines[:half]))
+    world.variables["ENVPIN_HOME"] = str(tmp_path / "other-home")
+    again = world.bisect("replay", str(taken), "--json", "--no-prefetch").document
+    assert again["needed"] == answer["needed"]
+    assert [row["moved"] for row in again["sets"]] == [row["moved"] for row in answer["sets"]]
+
+    without = [line for number, line in enumerate(lines[:half]) if number != ends]
+    taken.write_text("".join(without))
+    world.variables["ENVPIN_HOME"] = str(tmp_path / "third-home")
+    assert "does not hold the locks" in world.bisect("replay", str(taken), status=2).stderr
+    changed = lines[ends].replace("1.9", "1.8")
+    taken.write_text("".join([*without[:1], changed, *without[1:]]))
+    assert "not those that its question names" in world.bisect("replay", str(taken), status=2).stderr
 
 
 def test_ends_that_are_equal_or_wrong_are_said(world: World) -> None:

@@ -67,19 +67,22 @@ def next_step(
     *,
     close: Callable[[Subset], Subset],
     suspects: Sequence[str] = (),
+    always: Subset = frozenset(),
 ) -> Trial | Minimal:
     """The next set to test, or the answer. The whole of `changes` must be known to be bad, and none of it good.
 
-    `close` adds what a set of moves forces; `suspects` are packages to try first.
+    `close` adds what a set of moves forces; `suspects` are packages to try first. Those of `always` are made in every
+    test and never blamed; the answer has no `needed` where they break it by themselves.
     """
+    everything = frozenset(change.package for change in changes)
+    always = close(always & everything)
     order = sorted(
-        (change.package for change in changes),
+        everything - always,
         key=lambda name: (suspects.index(name) if name in suspects else len(suspects), name),
     )
-    everything = frozenset(order)
 
     def state(subset: Subset) -> Tested:
-        closed = close(subset)
+        closed = close(subset | always)
         if not closed:
             return "good"
         if closed == everything:
@@ -89,17 +92,17 @@ def next_step(
         return known[closed]
 
     try:
-        needed = _quick_explain(frozenset(), order, lambda subset: state(subset) == "bad")
+        needed = _quick_explain(always, order, lambda subset: state(subset) == "bad")
         if state(frozenset(needed)) != "bad":
             # An untestable set in between led astray: take moves away one by one, which needs no such luck.
             needed = _take_away(order, lambda subset: state(subset) == "bad")
         needed = _without_superfluous(needed, close, lambda subset: state(subset) == "bad")
-        moved = close(frozenset(needed))
+        moved = close(always | frozenset(needed))
         without = {name: state(_without(moved, name, close)) for name in needed}
     except _Wanted as wanted:
         return Trial(moved=wanted.moved)
     unproved = tuple(name for name in needed if without[name] != "good")
-    carried = tuple(sorted(moved - set(needed)))
+    carried = tuple(sorted(moved - always - set(needed)))
     return Minimal(moved=moved, needed=tuple(needed), carried=carried, proved=not unproved, unproved=unproved)
 
 
@@ -117,7 +120,7 @@ def _quick_explain(held: Subset, order: Sequence[str], breaks: Callable[[Subset]
         left = explain(background | set(right), bool(right), first)
         return [*left, *right]
 
-    return explain(held, False, list(order)) if order else []
+    return explain(held, bool(held), list(order)) if order else []
 
 
 def _take_away(order: Sequence[str], breaks: Callable[[Subset], bool]) -> list[str]:

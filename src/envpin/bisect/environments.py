@@ -18,8 +18,9 @@ from envpin.bisect.prober import Prober
 from envpin.bisect.question import ProbeQuestion, Question
 from envpin.bisect.start import folder_of
 from envpin.envs.local import this_platform
+from envpin.envs.lock import parse_lock
 from envpin.envs.store import Store
-from envpin.errors import AnswerIsBadError, BuildError, EnvpinError, RefusedError, UsageError
+from envpin.errors import AnswerIsBadError, BuildError, EnvpinError, InputError, RefusedError, UsageError
 from envpin.events import Step
 
 if TYPE_CHECKING:
@@ -96,6 +97,11 @@ class ChangedSession:
         finally:
             lock.release()
 
+    @property
+    def left_out(self) -> Subset:
+        """Packages that the user declared innocent: they move in every test and are never blamed."""
+        return frozenset(record["package"] for record in self.log.all("skip"))
+
     def known(self) -> dict[Subset, Tested]:
         """What the log says about each set of moves; one that answered both ways is unknown."""
         found: dict[Subset, Tested] = {}
@@ -107,6 +113,9 @@ class ChangedSession:
     def _run(self) -> Minimal:
         if not self.log.records:
             self.log.append("question", schema=SCHEMA, envpin=__version__, question=msgspec.to_builtins(self.question))
+        if self.log.last("ends") is None:
+            good_lock, bad_lock = self.ends.locks
+            self.log.append("ends", good=good_lock.text, bad=bad_lock.text)
         self.log.append("start")
         good = self._store.ensure(self.ends.spec(frozenset()), offline=self._options.offline)
         bad = self._store.ensure(self.ends.spec(self.ends.everything), offline=self._options.offline)
@@ -115,16 +124,20 @@ class ChangedSession:
         self._verify_ends()
         declared = declared_requirements(good.path) | declared_requirements(bad.path)
         close = closure(self.ends.changes, declared)
-        suspects = self._suspects()
-        while isinstance(step := next_step(self.ends.changes, self.known(), close=close, suspects=suspects), Trial):
+        suspects, innocent = self._suspects(), self.left_out
+
+        def ask() -> Trial | Minimal:
+            return next_step(self.ends.changes, self.known(), close=close, suspects=suspects, always=innocent)
+
+        while isinstance(step := ask(), Trial):
             self._try(step.moved)
         for moved in self._to_confirm(step, close):
             self._try(moved, again=True)
-        final = next_step(self.ends.changes, self.known(), close=close, suspects=suspects)
+        final = ask()
         # A contradiction in the confirmation makes a set unknown, and what rested on it unproved.
         answer = final if isinstance(final, Minimal) else step
         self._record("minimal", moved=sorted(answer.moved), needed=list(answer.needed), carried=list(answer.carried),
-                     proved=answer.proved, unproved=list(answer.unproved))  # fmt: skip
+                     proved=answer.proved, unproved=list(answer.unproved), left_out=sorted(innocent))  # fmt: skip
         return answer
 
     def _verify_ends(self) -> None:
@@ -147,7 +160,8 @@ class ChangedSession:
         for record in self.log.all("set"):
             moved = frozenset(record["moved"])
             counts[moved] = counts.get(moved, 0) + 1
-        smaller = [close(answer.moved - {name} - set(answer.carried)) for name in answer.needed]
+        kept = answer.moved - set(answer.carried)
+        smaller = [close(kept - {name}) for name in answer.needed]
         for moved in [answer.moved, *smaller]:
             if counts.get(moved) == 1:
                 counts[moved] = 2
@@ -200,6 +214,24 @@ class ChangedSession:
 
     def _record(self, event: str, **fields: Any) -> None:
         self._on_record(self.log.append(event, **fields))
+
+
+def ends_of(log: Log, question: ChangedQuestion) -> Ends:
+    """The ends as the log holds them, so that a search goes on where its references mean nothing.
+
+    Raises:
+        InputError: they are not in the log, or are not those that the question names.
+    """
+    record = log.last("ends")
+    if record is None:
+        raise InputError(
+            f"`{log.path}` does not hold the locks of its ends", path=log.path, hint="run its command again"
+        )
+    good = parse_lock(str(record.get("good", "")), origin=f"the good end in `{log.path}`")
+    bad = parse_lock(str(record.get("bad", "")), origin=f"the bad end in `{log.path}`")
+    if (good.digest, bad.digest) != (question.good_lock, question.bad_lock):
+        raise InputError(f"the locks in `{log.path}` are not those that its question names", path=log.path)
+    return Ends(good, bad, python=question.python)
 
 
 def inner_question(

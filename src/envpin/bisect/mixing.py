@@ -25,6 +25,7 @@ class Ends:
 
     def __init__(self, good: Lock, bad: Lock, *, python: str) -> None:
         self.python = python
+        self.locks = (good, bad)
         self._frame = tomllib.loads(good.text)
         self._good, self._bad = _tables(good, python), _tables(bad, python)
         self.changes = tuple(

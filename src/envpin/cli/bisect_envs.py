@@ -9,6 +9,7 @@ import msgspec
 
 from envpin.bisect.environments import ChangedQuestion, ChangedSession, inner_question
 from envpin.bisect.mixing import Ends
+from envpin.bisect.outcome import ProbeOutcome
 from envpin.bisect.report import make_report
 from envpin.bisect.start import Options, open_session
 from envpin.cli.bisect_run import probe_of
@@ -16,10 +17,12 @@ from envpin.cli.bisect_view import View, document, write_files
 from envpin.envs.resolve import resolve
 from envpin.errors import InputError, UsageError
 from envpin.events import Note
+from envpin.report.bisect_page import render_environments
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from envpin.bisect.changed import Change, Minimal
     from envpin.cli.console import Console
@@ -33,38 +36,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
         raise UsageError("`--find` is for the versions of one package; two environments have no order")
     if not args.good or not args.bad:
         raise UsageError("both ends are needed: `--good REF` and `--bad REF`", hint="envpin bisect --help")
-    table = _Table(console)
-    options = Options(jobs=max(1, args.jobs), offline=args.offline, use_cache=not args.no_cache,
-                      prefetch=not args.no_prefetch, use_prior=not args.no_prior, listener=table.listener)  # fmt: skip
-    session = _session(args, options, table)
-    answer = session.run()
-    changes = {change.package: change for change in session.ends.changes}
-    needed = {name: changes[name] for name in answer.needed}
-    console.talk("")
-    for line in _words(answer, changes):
-        console.talk(line)
-    base = session.ends.lock(answer.moved)
-    inner: dict[str, Any] = {}
-    for name, change in needed.items():
-        inner[name] = _inside(session, change, needed, base, console=console, args=args)
-    body = {
-        "needed": [msgspec.to_builtins(_as_dict(changes[name])) for name in answer.needed],
-        "carried": [_as_dict(changes[name]) for name in answer.carried],
-        "proved": answer.proved,
-        "unproved": list(answer.unproved),
-        "changes": len(changes),
-        "sets_tested": len(session.log.all("set")),
-        "releases": inner,
-        "log": str(session.log.path),
-    }
-    _say(console, answer, changes, inner, body)
-    return 0
-
-
-def _session(args: argparse.Namespace, options: Options, table: _Table) -> ChangedSession:
-    good = resolve(args.good, python=args.python, offline=args.offline, listener=options.listener)
-    bad = resolve(args.bad, python=good.python, offline=args.offline, listener=options.listener)
-    ends = Ends(good.lock, bad.lock, python=good.python)
+    listener = Table(console).listener
+    good = resolve(args.good, python=args.python, offline=args.offline, listener=listener)
+    bad = resolve(args.bad, python=good.python, offline=args.offline, listener=listener)
     question = ChangedQuestion(
         good=args.good,
         bad=args.bad,
@@ -75,12 +49,66 @@ def _session(args: argparse.Namespace, options: Options, table: _Table) -> Chang
         expect=args.expect,
         timeout=args.timeout,
     )
+    return search(question, Ends(good.lock, bad.lock, python=good.python), args, console)
+
+
+def search(question: ChangedQuestion, ends: Ends, args: argparse.Namespace, console: Console) -> int:
+    """Run or continue the search of `question` and show what it found. `args` says how, not what.
+
+    Returns the exit status: 1 where the moves that the user left out break it by themselves.
+    """
+    table = Table(console)
+    options = Options(jobs=max(1, args.jobs), offline=args.offline, use_cache=not args.no_cache,
+                      prefetch=not args.no_prefetch, use_prior=not args.no_prior, listener=table.listener)  # fmt: skip
     session = ChangedSession(question, ends, options, table.on_record)
     table.begin(session)
-    return session
+    answer = session.run()
+    changes = {change.package: change for change in ends.changes}
+    needed = {name: changes[name] for name in answer.needed}
+    console.talk("")
+    for line in words(answer, changes, session.left_out):
+        console.talk(line)
+    base = ends.lock(answer.moved)
+    inner: dict[str, Any] = {}
+    for name, change in needed.items():
+        inner[name] = _inside(session, change, needed, base, console=console, args=args)
+    body = _body(session, answer, changes, inner)
+    page = Path(args.html) if args.html else session.folder / "report.html"
+    lines = words(answer, changes, session.left_out)
+    page.write_text(render_environments(body, headline=_headline(answer), words=lines), encoding="utf-8")
+    body["files"] = {"log": body["log"], "page": str(page)}
+    _say(console, lines, inner, body)
+    return 0 if answer.needed else 1
 
 
-class _Table:
+def _body(
+    session: ChangedSession, answer: Minimal, changes: Mapping[str, Change], inner: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The `--json` document, without its schema number."""
+    question = session.question
+    return {
+        "question": msgspec.to_builtins(question),
+        "needed": [_as_dict(changes[name]) for name in answer.needed],
+        "carried": [_as_dict(changes[name]) for name in answer.carried],
+        "left_out": [_as_dict(changes[name]) for name in sorted(session.left_out & set(changes))],
+        "proved": answer.proved,
+        "unproved": list(answer.unproved),
+        "changes": len(changes),
+        "sets_tested": len(session.log.all("set")),
+        "sets": [_set_row(record) for record in session.log.all("set")],
+        "releases": dict(inner),
+        "log": str(session.log.path),
+    }
+
+
+def _set_row(record: Mapping[str, Any]) -> dict[str, Any]:
+    outcome = msgspec.convert(record["outcome"], ProbeOutcome)
+    said = outcome.first_lines.splitlines()[0] if outcome.status != "passed" and outcome.first_lines else ""
+    names = ("moved", "verdict", "seconds", "again", "source")
+    return {**{name: record[name] for name in names}, "status": outcome.status, "error": said}
+
+
+class Table:
     """One line for each set of moves that was tested."""
 
     def __init__(self, console: Console) -> None:
@@ -150,30 +178,42 @@ def _inside(
     return {**document(report), "files": write_files(report, inner.folder, page)}
 
 
-def _say(
-    console: Console, answer: Minimal, changes: Mapping[str, Change], inner: Mapping[str, Any], body: dict[str, Any]
-) -> None:
+def _say(console: Console, lines: Sequence[str], inner: Mapping[str, Any], body: dict[str, Any]) -> None:
+    console.close()
     if console.json_mode:
         console.document(1, body)
         return
-    lines = _words(answer, changes)
-    for name, report in inner.items():
-        if report is not None:
-            lines.append(f"  {name}: {report['headline']}")
+    found = [f"  {name}: {report['headline']}" for name, report in inner.items() if report is not None]
     console.talk("")
-    console.data("\n".join(lines))
+    console.data("\n".join([*lines, *found]))
+    console.talk("")
+    for name, path in body["files"].items():
+        console.talk(f"{name:9} {path}")
 
 
-def _words(answer: Minimal, changes: Mapping[str, Change]) -> list[str]:
+def words(answer: Minimal, changes: Mapping[str, Change], left_out: AbstractSet[str]) -> list[str]:
+    """The answer, one line for the claim and one for each package."""
+    made = sorted(left_out & set(changes))
+    if not answer.needed:
+        return ["the moves that were left out break it by themselves:", *(f"  {changes[name]}" for name in made)]
     count = len(answer.needed)
     proof = "without any one of them it passes" if count > 1 else "without it, it passes"
     if not answer.proved:
         proof = f"not proved for {', '.join(answer.unproved)}: an environment without it could not be tested"
-    lines = [f"{'these moves break' if count > 1 else 'this move breaks'} it ({proof}):"]
+    lines = [f"{_headline(answer)} ({proof}):"]
     lines += [f"  {changes[name]}" for name in answer.needed]
     if answer.carried:
         lines += ["which force these to move as well:", *(f"  {changes[name]}" for name in answer.carried)]
+    if made:
+        lines += ["with these made as well, as you left them out:", *(f"  {changes[name]}" for name in made)]
     return lines
+
+
+def _headline(answer: Minimal) -> str:
+    if not answer.needed:
+        return "the moves that were left out break it"
+    *others, last = sorted(answer.needed)
+    return f"moving {', '.join(others)} and {last} together breaks it" if others else f"moving {last} breaks it"
 
 
 def _as_dict(change: Change) -> dict[str, str | None]:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from packaging.utils import canonicalize_name
 
 from envpin.bisect.axis import Axis
-from envpin.bisect.environments import ChangedQuestion
+from envpin.bisect.environments import ChangedQuestion, ends_of
 from envpin.bisect.history import Log, read_records
 from envpin.bisect.question import Question
 from envpin.bisect.report import make_report
@@ -57,23 +58,35 @@ def _status(args: argparse.Namespace, console: Console) -> int:
 
 
 def _skip(args: argparse.Namespace, console: Console) -> int:
+    """Leave releases, or packages that moved, out of the last search that knows them all."""
     if not args.rest:
-        raise UsageError("`bisect skip` needs the versions to leave out", hint="envpin bisect skip 4.44.0")
-    log = _find([])
+        raise UsageError("`bisect skip` needs what to leave out", hint="envpin bisect skip 4.44.0")
+    newest = _find([])
+    # Behind a search over environments come those inside its packages: the words tell which one is meant.
+    for log in _logs():
+        field, known = _skippable(log)
+        wanted = [str(canonicalize_name(word)) if field == "package" else word for word in args.rest]
+        if known.issuperset(wanted):
+            for word in wanted:
+                name = "package" if field == "package" else "version"
+                log.append("skip", reason="left out by the user", **{name: word})
+            console.talk(f"left out of `{log.path.parent.name}`: {', '.join(wanted)}")
+            return 0
+    field, known = _skippable(newest)
+    unknown = [f"`{word}`" for word in args.rest if word not in known] or [f"`{word}`" for word in args.rest]
+    raise InputError(
+        f"{', '.join(unknown)} is not among the {field}s of search `{newest.path.parent.name}`, nor of an earlier one",
+        hint="envpin bisect status",
+    )
+
+
+def _skippable(log: Log) -> tuple[str, frozenset[str]]:
+    """What a search's skips name, and which of them it knows."""
     if _is_of_environments(log):
-        raise UsageError("the last search is one over environments: it has no releases to leave out")
+        question = msgspec.convert(log.records[0]["question"], ChangedQuestion)
+        return "package", ends_of(log, question).everything if log.last("ends") else frozenset()
     setup = log.last("setup")
-    known = set(msgspec.convert(setup["axis"], Axis).versions) if setup else set()
-    unknown = [version for version in args.rest if version not in known]
-    if unknown:
-        raise InputError(
-            f"{', '.join(f'`{version}`' for version in unknown)} is not among the releases of search "
-            f"`{log.path.parent.name}`", hint="envpin bisect status",
-        )  # fmt: skip
-    for version in args.rest:
-        log.append("skip", version=version, reason="left out by the user")
-    console.talk(f"left out of `{log.path.parent.name}`: {', '.join(args.rest)}")
-    return 0
+    return "release", frozenset(msgspec.convert(setup["axis"], Axis).versions if setup else ())
 
 
 def _replay(args: argparse.Namespace, console: Console) -> int:
@@ -86,18 +99,10 @@ def _replay(args: argparse.Namespace, console: Console) -> int:
     records, _ = read_records(source)
     if not records:
         raise InputError(f"`{source}` is empty", path=source)
-    if "good_lock" in records[0].get("question", {}):
-        raise UsageError(
-            f"`{source}` is the log of a search over environments, whose locks are not in it",
-            hint="run its command again",
-        )
+    if _is_of_environments(Log(source)):
+        return _replay_environments(source, args, console)
     question = _question(records[0], source)
-    target = folder_of(default_root(), question.identity) / "log.jsonl"
-    if not target.exists() or len(read_records(target)[0]) < len(records):
-        if target.exists() and target.samefile(source):
-            raise InputError(f"`{source}` is the log of that search already", path=source)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
+    _take_over(source, question.identity, len(records))
     view = View(console, question)
     options = Options(
         jobs=max(1, args.jobs), offline=args.offline, use_cache=not args.no_cache, prefetch=not args.no_prefetch,
@@ -107,6 +112,28 @@ def _replay(args: argparse.Namespace, console: Console) -> int:
     view.begin(session, problem)
     session.run(problem)
     return view.finish(session, html=Path(args.html) if args.html else None)
+
+
+def _replay_environments(source: Path, args: argparse.Namespace, console: Console) -> int:
+    from envpin.cli.bisect_envs import search
+
+    log = Log(source)
+    try:
+        question = msgspec.convert(log.records[0]["question"], ChangedQuestion)
+    except msgspec.ValidationError as fault:
+        raise InputError(f"`{source}` asks no question that this envpin understands: {fault}", path=source) from fault
+    ends = ends_of(log, question)
+    _take_over(source, question.identity, len(log.records))
+    return search(question, ends, args, console)
+
+
+def _take_over(source: Path, identity: str, count: int) -> None:
+    """Copy the log to where its search is looked for, unless what is there knows more."""
+    target = folder_of(default_root(), identity) / "log.jsonl"
+    if target.exists() and len(read_records(target)[0]) >= count:
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
 
 
 def _question(record: dict[str, Any], path: Path) -> Question:

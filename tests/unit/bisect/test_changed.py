@@ -37,6 +37,19 @@ def test_a_planted_cause_is_found_exactly(cause: set[str]) -> None:
     assert tests <= 2 * k * math.ceil(math.log2(25 / k) + 1) + 3 * k
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.sets(st.sampled_from(NAMES), min_size=1, max_size=4), st.sets(st.sampled_from(NAMES), max_size=6))
+def test_moves_that_are_left_out_are_made_in_every_test_and_never_blamed(cause: set[str], innocent: set[str]) -> None:
+    always = frozenset(innocent)
+    known: dict[Subset, Tested] = {}
+    while isinstance(step := next_step(CHANGES, known, close=free, always=always), Trial):
+        assert always <= step.moved
+        known[step.moved] = "bad" if cause <= step.moved else "good"
+    assert set(step.needed) == cause - innocent
+    assert step.moved == cause | innocent
+    assert step.carried == ()
+
+
 def test_every_pair_is_found_in_few_tests() -> None:
     counts = []
     for pair in combinations(NAMES[::3], 2):
