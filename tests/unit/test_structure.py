@@ -14,7 +14,7 @@ SOURCE = Path(__file__).resolve().parents[2] / "src" / "envpin"
 LAYERS: dict[str, int] = {
     "errors": 0, "events": 0, "findings": 0, "resources": 0, "process": 0,
     "matrix": 1, "manifest": 1,
-    "envs": 2, "host": 2, "index": 2, "checkpoint": 2,
+    "envs": 2, "host": 2, "index": 2, "checkpoint": 2, "hub": 2,
     "recording": 3, "diagnose": 3, "report": 3, "infer": 3, "evidence": 3, "bisect": 4, "replay": 4,
     "demo": 5, "cli": 6,
 }  # fmt: skip
@@ -57,7 +57,8 @@ def test_imports_point_downwards(path: Path) -> None:
             )
             if LAYERS[target] == LAYERS[own] and own != "errors":
                 allowed = {("envs", "index"), ("replay", "bisect"), ("events", "errors"), ("findings", "errors"),
-                           ("resources", "errors"), ("process", "errors"), ("host", "envs")}  # fmt: skip
+                           ("resources", "errors"), ("process", "errors"), ("host", "envs"),
+                           ("hub", "checkpoint")}  # fmt: skip
                 assert (own, target) in allowed, f"{own} imports its neighbour {target}"
 
 

@@ -3,36 +3,44 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING
 
+from envpin.checkpoint.hub_id import is_commit, is_hub_id, is_revision, parse_hub_reference
+from envpin.checkpoint.weights import has_weights
 from envpin.errors import InputError
 
 if TYPE_CHECKING:
     from envpin.checkpoint.folder import Folder
-
-_HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?")
-_REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
-_COMMIT = re.compile(r"[0-9a-f]{40}")
+    from envpin.checkpoint.place import OpenRemote, Place, RemotePlace
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FoundBase:
-    """`id` and `commit` are those of the Hub, where known; `found` says in words where it was found."""
+    """`id` and `commit` are those of the Hub, where known; `found` says in words where it was found.
+
+    A base that is on the Hub only has a `remote` to read it from; `path` is then the folder that its download makes.
+    """
 
     path: Path
     id: str | None
     commit: str | None
     found: str
+    remote: RemotePlace | None = None
+
+    @property
+    def place(self) -> Place:
+        """What its headers are read from."""
+        return self.path if self.remote is None else self.remote
 
 
 @dataclass
 class _Search:
-    """Every place looked at, with what was wrong with it."""
+    """Every place looked at, with what was wrong with it. `adapter` is None for one that is on the Hub."""
 
-    adapter: Path
+    adapter: Path | None
+    open_remote: OpenRemote | None = None
     looked: list[str] = field(default_factory=list)
 
     def folder(self, path: Path, where: str) -> Path | None:
@@ -40,7 +48,7 @@ class _Search:
             absolute = Path(os.path.abspath(path))  # noqa: PTH100  resolve() would turn a cache's links into blobs
             held = {name for name in ("config.json", "model.safetensors", "model.safetensors.index.json",
                                       "pytorch_model.bin") if (absolute / name).exists()}  # fmt: skip
-            if held and not absolute.samefile(self.adapter):
+            if held and not (self.adapter is not None and absolute.samefile(self.adapter)):
                 return absolute
             state = "is the adapter itself" if held else "holds no model" if absolute.is_dir() else "is not there"
         except (OSError, ValueError) as error:
@@ -58,44 +66,42 @@ def find_base(
     recorded_path: str | None = None,
     recorded_id: str | None = None,
     commit: str | None = None,
+    open_remote: OpenRemote | None = None,
 ) -> FoundBase:
     """The folder of the base model.
 
     Looks at `explicit` (a folder, or an id in the Hub cache) and nowhere else if it is given; else at the recorded
     path, at `base_model_name_or_path` as a path, for a folder of that name beside the adapter, and in the Hub cache at
-    `commit` (else the revision that the adapter names, else `main`). Nothing is downloaded.
+    `commit` (else the revision that the adapter names, else `main`); at last on the Hub, where `open_remote` can open
+    it. Nothing is downloaded.
 
     Raises:
         InputError: it is in none of these places; `problems` lists each of them.
+        NetworkError: the Hub was asked, and does not answer.
     """
-    search = _Search(adapter.path)
+    search = _Search(adapter.path if isinstance(adapter.path, Path) else None, open_remote)
     config = adapter.adapter_config or {}
     named = config.get("base_model_name_or_path")
     named = named if isinstance(named, str) and named.strip() and "\0" not in named else None
     revision = config.get("revision")
-    revision = revision if isinstance(revision, str) and _REVISION.fullmatch(revision) else None
+    revision = revision if isinstance(revision, str) and is_revision(revision) else None
     hub_id = next((name for name in (recorded_id, named) if name and is_hub_id(name)), None)
     if explicit is not None:
-        found = _explicit(search, str(explicit), commit, revision)
+        found = _explicit(search, str(explicit), (recorded_id, commit), revision)
     else:
         found = _by_path(search, recorded_path, named, hub_id, commit)
         if found is None and hub_id is not None:
-            found = _in_cache(search, hub_id, commit, revision)
+            found = _by_id(search, hub_id, commit, revision)
     if found is not None:
         return found
     if not search.looked:
         search.looked.append("the adapter's `base_model_name_or_path` is empty, and nothing else names a base")
     raise InputError(
         f"the base model of `{adapter.path}` was not found" + (f" (`{named}`)" if named else ""),
-        path=adapter.path,
+        path=str(adapter.path),
         problems=search.looked,
         hint=f"envpin check {adapter.path} --base FOLDER",
     )
-
-
-def is_hub_id(name: str) -> bool:
-    """Whether `name` can be an id of the Hub (`org/name`)."""
-    return bool(_HUB_ID.fullmatch(name)) and ".." not in name
 
 
 def hub_cache() -> Path:
@@ -109,11 +115,23 @@ def hub_cache() -> Path:
     return Path(cache).expanduser() / "huggingface" / "hub"
 
 
-def _explicit(search: _Search, given: str, commit: str | None, revision: str | None) -> FoundBase | None:
+def _explicit(
+    search: _Search, given: str, recorded: tuple[str | None, str | None], revision: str | None
+) -> FoundBase | None:
+    """`recorded` are id and commit of the manifest: the commit says nothing about a base of another name."""
     path = search.folder(Path(given).expanduser(), "given")
     if path is not None:
         return _named_by_cache(path, "given")
-    return _in_cache(search, given, commit, revision) if is_hub_id(given) else None
+    reference = parse_hub_reference(given, bare=True)
+    if reference is None:
+        return None
+    commit = recorded[1] if recorded[0] in {None, reference.id} else None
+    if reference.revision is not None:
+        commit, revision = None, reference.revision
+    found = _in_cache(search, reference.id, commit, revision)
+    if search.open_remote is None or (found is not None and has_weights(found.path)):
+        return found
+    return _opened(search.open_remote(reference.id, commit or revision))
 
 
 def _by_path(
@@ -126,13 +144,13 @@ def _by_path(
     if named is None:
         return None
     tries = [(Path(named), "named by the adapter")]
-    if not Path(named).is_absolute():
+    if search.adapter is not None and not Path(named).is_absolute():
         tries += [
             (search.adapter / named, "named by the adapter, relative to it"),
             (search.adapter.parent / named, "named by the adapter, relative to its parent"),
         ]
     last = PureWindowsPath(named).name if "\\" in named else Path(named).name
-    if last not in {"", ".", ".."}:
+    if search.adapter is not None and last not in {"", ".", ".."}:
         beside = Path(os.path.abspath(search.adapter)).parent / last  # noqa: PTH100
         tries.append((beside, "of that name beside the adapter"))
     for candidate, where in tries:
@@ -140,6 +158,27 @@ def _by_path(
         if path is not None:
             return _named_by_cache(path, where, hub_id)
     return None
+
+
+def _by_id(search: _Search, hub_id: str, commit: str | None, revision: str | None) -> FoundBase | None:
+    """In the Hub cache; on the Hub where the cache has it not, or has it without its weights.
+
+    A single word is asked of the Hub only where the adapter is from there too: folders are called `base` as well.
+    """
+    cached = _in_cache(search, hub_id, commit, revision)
+    if search.open_remote is None or (cached is not None and has_weights(cached.path)):
+        return cached
+    if "/" not in hub_id and search.adapter is not None:
+        return cached
+    try:
+        return _opened(search.open_remote(hub_id, commit or revision))
+    except InputError as error:
+        search.looked.append(f"the Hub: {error.message.partition(chr(10))[0]}")
+        return cached
+
+
+def _opened(remote: RemotePlace) -> FoundBase:
+    return FoundBase(path=remote.local, id=remote.id, commit=remote.commit, found="on the Hub", remote=remote)
 
 
 def _in_cache(search: _Search, hub_id: str, commit: str | None, revision: str | None) -> FoundBase | None:
@@ -150,8 +189,8 @@ def _in_cache(search: _Search, hub_id: str, commit: str | None, revision: str | 
         return None
     wanted = commit
     if wanted is None:
-        wanted = revision if revision and _COMMIT.fullmatch(revision) else _read_ref(root, revision or "main")
-    if wanted is None or not _REVISION.fullmatch(wanted):
+        wanted = revision if revision and is_commit(revision) else _read_ref(root, revision or "main")
+    if wanted is None or not is_revision(wanted):
         search.looked.append(f"the Hub cache: `{root}` has no revision `{revision or 'main'}`")
         return None
     path = search.folder(root / "snapshots" / wanted, "the Hub cache")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from envpin.checkpoint import strict_json
@@ -18,7 +19,8 @@ from envpin.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
+
+    from envpin.checkpoint.place import Place
 
 Kind = Literal["adapter", "model", "both", "unknown"]
 
@@ -43,7 +45,7 @@ class Folder:
     `weight_files` are the names of the files that hold `tensors`.
     """
 
-    path: Path
+    path: Place
     kind: Kind
     config: dict[str, Any] | None
     generation_config: dict[str, Any] | None
@@ -100,7 +102,7 @@ class Folder:
         return _rows(self.head, self.tensors, HEADS, "lora_B", 0)
 
 
-def read_folder(path: Path) -> Folder:
+def read_folder(path: Place) -> Folder:
     """What a folder holds.
 
     Raises:
@@ -124,7 +126,7 @@ def read_folder(path: Path) -> Folder:
     else:
         raise InputError(
             f"`{path}` holds neither a model nor an adapter",
-            path=path,
+            path=str(path),
             hint="give the folder with adapter_config.json or config.json in it",
         )
     shown = adapter if kind == "adapter" else model
@@ -143,20 +145,20 @@ def read_folder(path: Path) -> Folder:
     )
 
 
-def _names(path: Path) -> frozenset[str]:
+def _names(path: Place) -> frozenset[str]:
     try:
         return frozenset(entry.name for entry in path.iterdir())
     except FileNotFoundError as error:
-        raise InputError(f"`{path}` does not exist", path=path) from error
+        raise InputError(f"`{path}` does not exist", path=str(path)) from error
     except NotADirectoryError as error:
-        hint = f"envpin check {path.parent}"
-        raise InputError(f"`{path}` is a file, not a folder", path=path, hint=hint) from error
+        hint = f"envpin check {Path(str(path)).parent}"
+        raise InputError(f"`{path}` is a file, not a folder", path=str(path), hint=hint) from error
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         cause = getattr(error, "strerror", None) or error
-        raise InputError(f"`{path}` cannot be read: {cause}", path=path) from error
+        raise InputError(f"`{path}` cannot be read: {cause}", path=str(path)) from error
 
 
-def _config(path: Path, name: str, names: frozenset[str], faults: list[Fault]) -> dict[str, Any] | None:
+def _config(path: Place, name: str, names: frozenset[str], faults: list[Fault]) -> dict[str, Any] | None:
     if name not in names:
         return None
     try:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from envpin.checkpoint import strict_json
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from envpin.checkpoint.place import Place
 
 # The reference reader's own limit; `strict_json` has a lower one, which only hostile files meet.
 HEADER_LIMIT = 100_000_000
@@ -56,7 +56,7 @@ class Header(NamedTuple):
     fault: Fault | None = None
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Place) -> Header:
     """What one safetensors file holds. A broken file gives a header with a fault; nothing is raised for it."""
     name = path.name
     try:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+    from envpin.checkpoint.place import Place
 
 _MAX_BYTES = 32_000_000
 _LENGTH_DELIMITED = 2
@@ -21,7 +22,7 @@ class NotSentencePieceError(ValueError):
     """The bytes are not a sentencepiece model."""
 
 
-def read_pieces(path: Path) -> list[str]:
+def read_pieces(path: Place) -> list[str]:
     """The pieces in the order of their ids.
 
     Raises:

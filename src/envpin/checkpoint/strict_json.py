@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from envpin.checkpoint.place import Place
 
 MAX_BYTES = 32_000_000
 MAX_VALUES = 1_500_000
@@ -52,7 +52,7 @@ def parse(data: bytes, *, constants: bool = False, max_depth: int = MAX_DEPTH) -
     return value
 
 
-def read_object(path: Path, *, constants: bool = True) -> dict[str, Any]:
+def read_object(path: Place, *, constants: bool = True) -> dict[str, Any]:
     """The JSON object in a file.
 
     Raises:

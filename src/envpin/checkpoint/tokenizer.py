@@ -14,7 +14,7 @@ from envpin.checkpoint.headers import Fault
 from envpin.checkpoint.sentencepiece import NotSentencePieceError, read_pieces
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from envpin.checkpoint.place import Place
 
 FILES = (
     "tokenizer.json", "tokenizer_config.json", "added_tokens.json", "special_tokens_map.json", "tokenizer.model",
@@ -43,7 +43,7 @@ class TokenizerFiles:
     faults: tuple[Fault, ...] = ()
 
 
-def read_tokenizer(folder: Path) -> TokenizerFiles | None:
+def read_tokenizer(folder: Place) -> TokenizerFiles | None:
     """The tokenizer in a folder, or None where there is no file of one. Broken files become faults."""
     files = tuple(name for name in FILES if (folder / name).is_file())
     if not files or files == ("special_tokens_map.json",):
@@ -91,7 +91,7 @@ class _Vocabulary:
         return len(self.tokens) + self._fresh
 
 
-def _object(path: Path, faults: list[Fault]) -> dict[str, Any] | None:
+def _object(path: Place, faults: list[Fault]) -> dict[str, Any] | None:
     try:
         return strict_json.read_object(path)
     except strict_json.BadJsonError as error:
@@ -113,7 +113,7 @@ def _added_in_config(config: dict[str, Any] | None) -> dict[str, int]:
     return found
 
 
-def _fast(path: Path, faults: list[Fault]) -> _Vocabulary | None:
+def _fast(path: Place, faults: list[Fault]) -> _Vocabulary | None:
     """The vocabulary of a `tokenizer.json`; decoded by msgspec, which skips merges and rules without building them."""
     import msgspec
 
@@ -143,7 +143,7 @@ def _fast(path: Path, faults: list[Fault]) -> _Vocabulary | None:
     return found
 
 
-def _slow(folder: Path, files: tuple[str, ...], faults: list[Fault]) -> _Vocabulary | None:
+def _slow(folder: Place, files: tuple[str, ...], faults: list[Fault]) -> _Vocabulary | None:
     for name in ("tokenizer.model", "sentencepiece.bpe.model", "spiece.model"):
         if name in files:
             try:
@@ -158,6 +158,6 @@ def _slow(folder: Path, files: tuple[str, ...], faults: list[Fault]) -> _Vocabul
         path = folder / "vocab.txt"
         if path.stat().st_size > strict_json.MAX_BYTES:
             return None
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = path.read_bytes().decode("utf-8", "replace").splitlines()
         return _Vocabulary(set(lines), "WordPiece")
     return None

@@ -11,7 +11,8 @@ from envpin.checkpoint.headers import Fault, Tensor, read_header, recognise_fore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
+
+    from envpin.checkpoint.place import Place
 
 _SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<total>\d{5})\.(?:safetensors|bin)")
 # The order in which transformers looks for weights.
@@ -30,13 +31,13 @@ class Weights:
     certain: bool = True
 
 
-def adapter_weights(folder: Path, names: frozenset[str]) -> Weights:
+def adapter_weights(folder: Place, names: frozenset[str]) -> Weights:
     """The adapter's tensors: one file, as peft writes it."""
     chosen = next((name for name in _ADAPTER if name in names), None)
     return Weights() if chosen is None else read_files(folder, [chosen], ())
 
 
-def model_weights(folder: Path, names: frozenset[str]) -> Weights:
+def model_weights(folder: Place, names: frozenset[str]) -> Weights:
     """The model's tensors: what transformers would load, else shards without their index, else other safetensors."""
     chosen = next((name for name in _MODEL if name in names), None)
     if chosen is not None:
@@ -52,7 +53,20 @@ def model_weights(folder: Path, names: frozenset[str]) -> Weights:
     return read_files(folder, others, (), certain=False)
 
 
-def read_files(folder: Path, files: Iterable[str], faults: Iterable[Fault], *, certain: bool = True) -> Weights:
+def has_weights(folder: Place) -> bool:
+    """Whether every file that transformers would load the weights from is there. A Hub cache may lack some."""
+    names = frozenset(entry.name for entry in folder.iterdir() if entry.is_file())
+    chosen = next((name for name in _MODEL if name in names), None)
+    if chosen is None or not chosen.endswith(".index.json"):
+        return chosen is not None
+    try:
+        wanted, _ = _weight_map(strict_json.read_object(folder / chosen, constants=False), chosen)
+    except (strict_json.BadJsonError, OSError):
+        return False
+    return bool(wanted) and set(wanted.values()) <= names
+
+
+def read_files(folder: Place, files: Iterable[str], faults: Iterable[Fault], *, certain: bool = True) -> Weights:
     """The tensors of these files together. A name that two files hold is a fault, and the first one counts."""
     names = tuple(files)
     found: dict[str, Tensor] = {}
@@ -75,7 +89,7 @@ def read_files(folder: Path, files: Iterable[str], faults: Iterable[Fault], *, c
     return Weights(files=names, tensors=found, metadata=metadata, faults=tuple(problems), certain=certain)
 
 
-def _indexed(folder: Path, index: str, names: frozenset[str]) -> Weights:
+def _indexed(folder: Place, index: str, names: frozenset[str]) -> Weights:
     try:
         document = strict_json.read_object(folder / index, constants=False)
     except (strict_json.BadJsonError, OSError) as error:
@@ -137,7 +151,7 @@ def _absent_numbers(shards: list[str]) -> list[Fault]:
     ]
 
 
-def _pickle_faults(path: Path) -> list[Fault]:
+def _pickle_faults(path: Place) -> list[Fault]:
     """What the first bytes of a pickle tell; it is never unpickled."""
     try:
         size = path.stat().st_size

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+from envpin.checkpoint.place import sha256_of
 from envpin.checkpoint.strict_json import BadJsonError, read_object
 from envpin.diagnose.catalogue import finding
 from envpin.diagnose.detect_shapes import SHOWN, places
@@ -112,8 +113,7 @@ def _already_merged(base: Folder, subject: Subject) -> Iterator[Finding]:
     recorded = files.get("adapter_model.safetensors") if isinstance(files, dict) else None
     if recorded is None or not weights.is_file():
         return
-    with weights.open("rb") as stream:
-        own = hashlib.file_digest(stream, "sha256").hexdigest()
+    own = sha256_of(weights)
     if own == str(recorded).removeprefix("sha256:"):
         text = f"`{base.path}` is a merge of this adapter already"
         yield finding("adapter-already-merged", text, [Evidence(file="envpin-merge.json", found=own[:16])],

@@ -113,10 +113,10 @@ def _api(model: Folder, subject: Subject) -> Iterator[Finding]:
     """Remote code that imports a name which the target no longer has. The code is read as text, never run."""
     if subject.version("transformers") is None or not model.auto_map:
         return
-    for path in sorted(model.path.glob("*.py"))[:20]:
+    for path in sorted((one for one in model.path.iterdir() if one.suffix == ".py"), key=lambda one: one.name)[:20]:
         try:
-            with path.open(encoding="utf-8", errors="replace") as stream:
-                text = stream.read(1_000_000)
+            with path.open("rb") as stream:
+                text = stream.read(1_000_000).decode("utf-8", "replace")
         except OSError:
             continue
         for name, gone in _GONE:

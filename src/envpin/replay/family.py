@@ -44,7 +44,7 @@ def choose_family(adapter: Folder, base: Folder) -> Chosen:
         raise InputError(
             f"the matrix knows no versions for `{base.path}`"
             + (f": {family.unpinnable}" if family is not None and family.unpinnable else ""),
-            path=base.path,
+            path=str(base.path),
             hint="name an environment: --environment transformers==V,peft==V,torch==V",
         )
     rest = tuple(name for name in MERGE_CLOSURE if name not in found.pins)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from envpin.checkpoint.bases import find_base
 from envpin.checkpoint.embedding import EmbeddingPlan, plan_embedding
 from envpin.checkpoint.folder import read_folder
+from envpin.checkpoint.place import sha256_of
 from envpin.diagnose.check import check
 from envpin.envs.recorded import find_ready, resolve_recorded
 from envpin.envs.resolve import resolve, resolve_pins
@@ -257,12 +258,10 @@ def _extra_tokens(adapter: Folder, base: Folder) -> tuple[int, ...]:
 
 def _notes(manifest: Manifest | None, base: Folder) -> tuple[str, ...]:
     """What the record says about the base that does not hold for the folder that was found."""
-    from envpin.replay.digests import file_digest
-
     recorded = manifest.base if manifest else None
     config = base.path / "config.json"
     if recorded is None or recorded.config_sha256 is None or not config.is_file():
         return ()
-    if file_digest(config) != recorded.config_sha256:
+    if sha256_of(config) != recorded.config_sha256:
         return ("the base's config.json is not the one that training read",)
     return ()
