@@ -22,6 +22,7 @@ from envpin.diagnose.signatures_versions import VERSIONS
 from envpin.diagnose.signatures_weights import WEIGHTS
 from envpin.diagnose.subject import Mismatch, shape_text
 from envpin.findings import SEVERITY_ORDER, Evidence
+from envpin.matrix.support import load_support
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -38,6 +39,13 @@ _NEAR = 10
 _PER_BLOCK = 2_000
 _LINES_KEPT = 5_000
 _ANSI = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,500}(?:\x07|\x1b\\)|[@-Z\\-_])")
+
+
+# A code that another one, seen in the same log, says more exactly.
+_SAID_BETTER = {
+    "transformers-api-changed": "peft-transformers-incompatible",
+    "unmatched-adapter-keys": "vlm-key-rename",
+}
 
 
 class _Compiled(NamedTuple):
@@ -69,9 +77,10 @@ def _compiled() -> Mapping[bytes, tuple[_Compiled, ...]]:
     """The signatures by their anchor."""
     fields = json.loads(resources.files("envpin.diagnose").joinpath("peft_fields.json").read_text(encoding="utf-8"))
     names = "|".join(sorted(fields["first"]))
+    types = "|".join(map(re.escape, sorted(load_support().model_types)))
     by_anchor: dict[bytes, list[_Compiled]] = {}
     for one in SIGNATURES:
-        pattern = re.compile(one.pattern.replace("FIELDS", names))
+        pattern = re.compile(one.pattern.replace("FIELDS", names).replace("MODEL_TYPES", types))
         unless = re.compile(one.unless) if one.unless is not None else None
         by_anchor.setdefault(one.anchor.encode(), []).append(_Compiled(one, pattern, unless))
     return {anchor: tuple(some) for anchor, some in by_anchor.items()}
@@ -104,7 +113,7 @@ class _Reader:
                         self._keep(one.signature, numbers, at, text)
         for literal in ANCHORS:
             for at, text in _lines_with(block, literal.encode()):
-                line = read_line(text)
+                line = read_line(text) or read_line(_with_next(block, at, text))
                 if line is not None:
                     self.shape_count += 1
                     if len(self.shapes) < _LINES_KEPT and line not in self.shapes:
@@ -115,12 +124,14 @@ class _Reader:
     def _matches(self, one: _Compiled, text: str, block: bytes, at: int) -> bool:
         if one.pattern.search(text) is None or (one.unless is not None and one.unless.search(text)):
             return False
-        if one.signature.after is None:
+        after, against = one.signature.after, one.signature.unless_after
+        if after is None and against is None:
             return True
         before = block[max(0, at - 20_000) : at]
         if at < 20_000:
             before = self.tail + before
-        return one.signature.after.encode() in b"\n".join(before.split(b"\n")[-_NEAR - 1 :])
+        near = b"\n".join(before.split(b"\n")[-_NEAR - 1 :])
+        return (after is None or after.encode() in near) and (against is None or against.encode() not in near)
 
     def _keep(self, signature: Signature, numbers: _Numbers, at: int, text: str) -> None:
         severity: Severity = signature.severity or CATALOGUE[signature.code].severity  # type: ignore[assignment]
@@ -135,7 +146,7 @@ class _Reader:
         causes = common_cause(self.shapes)
         found = [self._shape_finding(code, lines) for code, lines in causes.items()]
         for code, seen in self.seen.items():
-            if code in causes or (code == "transformers-api-changed" and "peft-transformers-incompatible" in self.seen):
+            if code in causes or _SAID_BETTER.get(code) in self.seen or (code == "architecture-drift" and causes):
                 continue
             evidence = [Evidence(line=number, note=line) for number, line in sorted(seen.lines)]
             more = f" ({seen.count} lines)" if seen.count > 1 else ""
@@ -176,6 +187,13 @@ class _Numbers:
         self.line += self.block.count(b"\n", self.at, at)
         self.at = at
         return self.line
+
+
+def _with_next(block: bytes, at: int, text: str) -> str:
+    """A line and the two after it, as one: terminals and loggers break long lines."""
+    end = block.find(b"\n", at)
+    following = block[end + 1 : end + 1 + _LINE].split(b"\n")[:2] if end >= 0 else []
+    return " ".join([text, *(line.decode("utf-8", "replace").strip() for line in following)])
 
 
 def _lines_with(block: bytes, anchor: bytes) -> Iterator[tuple[int, str]]:

@@ -21,7 +21,11 @@ _OLD = re.compile(
     + _SHAPE
     + r" in the model instantiated"
 )
-ANCHORS = ("size mismatch for ", "MISMATCH", " in the checkpoint and ")
+# accelerate's wording, which names the last part of the parameter only.
+_SET = re.compile(
+    r"Trying to set a tensor of shape " + _SHAPE + r" in \"(?P<name>[^\"\s]{1,300})\" \(which has shape " + _SHAPE
+)
+ANCHORS = ("Trying to set a tensor of shape ", "size mismatch for ", "MISMATCH", " in the checkpoint and ")
 _VOCABULARY = re.compile(
     r"(?:embed_tokens|lm_head|wte|embed_in|embed_out|word_embeddings|shared|tok_embeddings|output|output_layer)"
     r"(?:\.(?:base_layer|modules_to_save(?:\.\w+)?|original_module))?\.(?:weight|bias)$"
@@ -40,10 +44,11 @@ class Line(NamedTuple):
 
 def read_line(text: str) -> Line | None:
     """The parameter and shapes that a line speaks of."""
-    for pattern in (_TORCH, _OLD):
+    for pattern in (_TORCH, _OLD, _SET):
         match = pattern.search(text)
         if match is not None:
-            return Line(match["name"], _shape(match[2]), _shape(match[3]))
+            shapes = [part for at, part in enumerate(match.groups(), 1) if at != match.re.groupindex["name"]]
+            return Line(match["name"], _shape(shapes[0]), _shape(shapes[1]))
     cells = [cell.strip() for cell in text.split("|")]
     if len(cells) >= 3 and cells[1] == "MISMATCH":
         shapes = re.findall(_SHAPE, cells[2])
@@ -63,7 +68,7 @@ def cause_of(line: Line) -> str:
         return "empty-tensors-zero3"
     if _packed(found) != _packed(expected):
         return "quantized-base-packed"
-    if _VOCABULARY.search(line.name):
+    if _VOCABULARY.search(line.name) or _looks_like_vocabulary(line):
         return _vocabulary(found, expected)
     if len(found) == len(expected) == 2 and found == expected[::-1]:
         return "moe-layout"
@@ -93,6 +98,12 @@ def _vocabulary(found: tuple[int, ...], expected: tuple[int, ...]) -> str:
         return "padding-mismatch"
     # Vocabularies are padded to multiples of 128 before release; a trainer cuts them to the tokens in use.
     return "vocab-shrunk-padded" if there % 128 == 0 and there - here < 2048 else "vocab-mismatch"
+
+
+def _looks_like_vocabulary(line: Line) -> bool:
+    """A nameless matrix whose rows alone differ, and are as many as tokens: no hidden size is that of a vocabulary."""
+    rows = min(line.found[:1] + line.expected[:1], default=0)
+    return line.name == "weight" and len(line.found) == 2 and line.found[1:] == line.expected[1:] and rows >= 30_000
 
 
 def _packed(shape: tuple[int, ...]) -> bool:

@@ -9,8 +9,10 @@ class Signature(NamedTuple):
     """A line that holds `anchor` and matches `pattern` speaks of `code`.
 
     `anchor` is a literal that a search over raw bytes finds fast. `sample` is a real line, `source` where it was read.
-    `after` names a text that one of the ten lines before has to hold, where the line alone is too common. `severity`
-    differs from the catalogue's for lines that only warn. `unless` is a pattern that speaks against it.
+    `after` names a text that one of the ten lines before has to hold, where the line alone is too common; `unless` is a
+    pattern, and `unless_after` a text in the ten lines before, that speaks against it. `severity` differs from the
+    catalogue's for lines that only warn. In a pattern, FIELDS stands for the names of peft's configuration fields and
+    MODEL_TYPES for the model types that transformers ever knew.
     """
 
     code: str
@@ -21,3 +23,4 @@ class Signature(NamedTuple):
     after: str | None = None
     severity: str | None = None
     unless: str | None = None
+    unless_after: str | None = None

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from envpin.diagnose.signature import Signature
 
+# A weight inside a layer, as the loading report of transformers 5 writes it: `model.layers.{2, 3}.mlp.up_proj.weight`.
+_OF_A_LAYER = r"\.(?:layers|layer|h|blocks?)\.[^|]*(?:proj|attn|attention|mlp|dense|norm)[^|]*\.(?:weight|bias)"
+
 FURTHER: tuple[Signature, ...] = (
     Signature(
         "lfs-pointer",
@@ -160,5 +163,56 @@ FURTHER: tuple[Signature, ...] = (
         "requires you to execute custom code contained in the model repository",
         "ValueError: Loading this model requires you to execute custom code contained in the model repository on your local machine.",
         "https://github.com/erfanzar/EasyDeL/issues/94",
+    ),
+    # A traceback would name the mapping that was asked; without one, the name of a model type says enough.
+    Signature(
+        "config-needs-newer-transformers",
+        "KeyError: '",
+        r"^\W*(?:\w+\W+){0,4}KeyError: '(?:MODEL_TYPES)'\W*$",
+        "KeyError: 'qwen2'",
+        "https://github.com/QwenLM/Qwen3/issues/30",
+        unless_after='File "',
+    ),
+    Signature(
+        "unmatched-adapter-keys",
+        "_IncompatibleKeys(",
+        r"_IncompatibleKeys\(.*unexpected_keys=\['[^\]]*lora_",
+        "LoRA model megamedi_last(b2d96e8fff26) loaded: _IncompatibleKeys(missing_keys=[], unexpected_keys=['lora_unet_input_blocks_1_0_emb_layers_1.alpha', 'lora_unet_input_blocks_1_0_emb_layers_1.lora_down.weight'",
+        "https://github.com/kohya-ss/sd-scripts/issues/275",
+    ),
+    Signature(
+        "wrong-base-architecture",
+        "Target modules",
+        r"Target modules ?\(?[\[{].*[\]}]\)? ?not found",
+        "ValueError: Target modules(['query_key_value'])not found in the base model. Please check the target modules and try again.",
+        "https://github.com/huggingface/peft",
+    ),
+    Signature(
+        "architecture-drift",
+        "For details look at the above report!",
+        r"thus raising an error\. For details look at the above report!",
+        "RuntimeError: You set `ignore_mismatched_sizes` to `False`, thus raising an error. For details look at the above report!",
+        "https://github.com/huggingface/trl/issues/4806", severity="blocker",
+    ),
+    Signature(
+        "unmatched-adapter-keys",
+        "| UNEXPECTED",
+        r"lora_[AB*]\S*\s*\|\s*UNEXPECTED",
+        "model.layers.{0, 1}.self_attn.q_proj.lora_A.default.weight | UNEXPECTED |",
+        "transformers 5.23.0",
+    ),
+    Signature(
+        "architecture-drift",
+        "| UNEXPECTED",
+        _OF_A_LAYER + r"\s*\|\s*UNEXPECTED",
+        "model.layers.{2, 3}.mlp.up_proj.weight                | UNEXPECTED |  |",
+        "transformers 5.23.0", severity="warning", unless=r"lora_|modules_to_save",
+    ),
+    Signature(
+        "architecture-drift",
+        "| MISSING",
+        _OF_A_LAYER + r"\s*\|\s*MISSING",
+        "model.layers.{2, 3}.mlp.up_proj.weight                | MISSING |  |",
+        "transformers 5.23.0", severity="warning", unless=r"lora_|modules_to_save",
     ),
 )  # fmt: skip

@@ -97,7 +97,7 @@ def test_four_hundred_lines_have_one_cause() -> None:
 def test_several_errors_of_one_log_are_all_named() -> None:
     some = [one for one in SIGNATURES if one.after is None][::4]
     text = "\nnoise\n".join(one.sample for one in some)
-    assert set(codes(text)) >= {one.code for one in some} - {"transformers-api-changed"}
+    assert set(codes(text)) >= {one.code for one in some} - {"transformers-api-changed", "unmatched-adapter-keys"}
 
 
 def test_blocks_do_not_split_a_line() -> None:
@@ -110,3 +110,22 @@ def test_nothing_is_said_about_nothing() -> None:
     assert codes("") == []
     assert codes(b"\x00\xff\xfe" * 1000) == []
     assert codes("Traceback (most recent call last):\nValueError: nope\n") == []
+
+
+def test_a_line_that_was_wrapped_is_read_as_one() -> None:
+    found = diagnose_log(io.BytesIO(
+        b"\tsize mismatch for base_model.model.lm_head.weight: copying a param with shape torch.Size([32001, 64])\n"
+        b"from checkpoint, the shape in current\r\nmodel is torch.Size([32000, 64]).\nand more\n"
+    ))  # fmt: skip
+    assert [one.code for one in found.findings] == ["vocab-grown"]
+    assert [(one.parameter, one.found, one.expected) for one in found.mismatches] == [
+        ("base_model.model.lm_head.weight", (32001, 64), (32000, 64))
+    ]
+
+
+def test_a_report_of_transformers_5_is_explained_by_its_shapes_where_it_has_some() -> None:
+    last = "RuntimeError: You set `…` to `False`, thus raising an error. For details look at the above report!\n"
+    shapes = "ckpt: torch.Size([32001, 64]) vs model:torch.Size([32000, 64])"
+    row = f"lm_head.weight | MISMATCH | Reinit due to size mismatch - {shapes}\n"
+    assert codes(last) == ["architecture-drift"]
+    assert codes(row + last) == ["vocab-grown"]
