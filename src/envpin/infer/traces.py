@@ -1,0 +1,54 @@
+"""Gather what a folder shows of its trainer (see `infer.trainers`). Small files only, each bounded in size."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from envpin.checkpoint import strict_json
+from envpin.infer.pickle_names import class_paths
+from envpin.infer.trainers import Traces
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+# Cards with an embedded training log reach some hundred kB; the front matter and the versions stand within this.
+CARD_BYTES = 400_000
+DOCUMENTS = ("adapter_config.json", "training_params.json", "args.json", "sft_args.json", "config.json")
+_DOCUMENT_BYTES = 2_000_000
+
+
+def read_traces(folder: Path, names: Iterable[str]) -> Traces:
+    """The traces in a folder whose entries are `names`. Whatever cannot be read is no trace."""
+    present = frozenset(names)
+    documents: dict[str, dict[str, Any]] = {}
+    for name in DOCUMENTS:
+        if name in present and (document := _document(folder / name)) is not None:
+            documents[name] = document
+    return Traces(
+        folder=folder.name,
+        names=present,
+        documents=documents,
+        card=read_card(folder / "README.md") if "README.md" in present else None,
+        classes=class_paths(folder / "training_args.bin") if "training_args.bin" in present else (),
+    )
+
+
+def read_card(path: Path) -> str | None:
+    """The text of a model card, up to a bound; None where it cannot be read."""
+    try:
+        if not path.is_file():
+            return None
+        with path.open("rb") as stream:
+            return stream.read(CARD_BYTES).decode("utf-8", "replace")
+    except OSError:
+        return None
+
+
+def _document(path: Path) -> dict[str, Any] | None:
+    try:
+        if not path.is_file() or path.stat().st_size > _DOCUMENT_BYTES:
+            return None
+        return strict_json.read_object(path)
+    except (OSError, strict_json.BadJsonError):
+        return None
