@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -17,6 +18,10 @@ UNIT = Path(__file__).parent / "unit"
 for _name in ("SIGINT", "SIGQUIT", "SIGHUP"):
     if hasattr(signal, _name) and signal.getsignal(getattr(signal, _name)) == signal.SIG_IGN:
         signal.signal(getattr(signal, _name), signal.default_int_handler if _name == "SIGINT" else signal.SIG_DFL)
+
+
+# Nor may they depend on a matrix of the user's own.
+os.environ["ENVPIN_MATRIX"] = ""
 
 
 @pytest.fixture(autouse=True)

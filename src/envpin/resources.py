@@ -36,3 +36,16 @@ def cache_path() -> Path:
     import platformdirs
 
     return platformdirs.user_cache_path("envpin", appauthor=False)
+
+
+def config_path() -> Path:
+    """Where the user's own files are: `$ENVPIN_HOME`, else the platform's configuration folder for envpin."""
+    home = os.environ.get("ENVPIN_HOME")
+    if home:
+        return Path(home)
+    if sys.platform.startswith("linux"):
+        configured = os.environ.get("XDG_CONFIG_HOME", "").strip()
+        return Path(configured or Path.home() / ".config") / "envpin"
+    import platformdirs
+
+    return platformdirs.user_config_path("envpin", appauthor=False)

@@ -41,6 +41,8 @@ class ProbeRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     source: str
     error: str = ""
     moves: tuple[str, ...] = ()
+    lock: str | None = None
+    day: str | None = None
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -139,6 +141,8 @@ def _row(record: Mapping[str, Any], axis: Axis) -> ProbeRow:
         source=record["source"],
         error=outcome.first_lines.splitlines()[0] if outcome.status != "passed" and outcome.first_lines else "",
         moves=tuple(record.get("moves", ())),
+        lock=record.get("lock"),
+        day=record["at"][:10] if "at" in record else None,
     )
 
 

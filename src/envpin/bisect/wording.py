@@ -1,9 +1,8 @@
-"""A finished search in words: the answer for a terminal, an issue ready to file, evidence for the matrix. Pure."""
+"""A finished search in words: the answer for a terminal, an issue ready to file. Pure."""
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from envpin.bisect.report import Report
@@ -144,35 +143,6 @@ def issue(report: Report) -> str:
             "</details>",
         ]
     return "\n".join(lines) + "\n"
-
-
-def evidence(report: Report) -> dict[str, Any]:
-    """What `envpin matrix add --from FILE` takes: a break with its symptom, and the probes that show it."""
-    question = report.question
-    found = report.answer == "named" and report.certain
-    bound = f">={report.after}" if question.find == "broke" else f"<{report.after}"
-    silent = "DoesNothing" in report.error or "Differs" in report.error
-    first = report.error.splitlines()[0] if report.error else ""
-    document: dict[str, Any] = {"schema": 1, "kind": "bisect", "question": question, "probes": report.rows}
-    if found:
-        document["break"] = {
-            "package": question.package,
-            "versions": bound,
-            "title": f"{question.probe.title}: {question.find} at {report.after}",
-            "affects": [question.probe.action or "command"],
-            "ways_out": [f"{question.package}{'<' if question.find == 'broke' else '>='}{report.after}"],
-            "source": "envpin bisect",
-            "silent": silent,
-            "grade": "merge-verified" if question.probe.action == "merge" else "load",
-            **({} if silent or not first else {"symptom": _pattern(first), "sample": first}),
-        }
-    return document
-
-
-def _pattern(line: str) -> str:
-    """A regular expression that matches the line's first words, whatever values come after them."""
-    words = re.split(r"[\d'\"{\[]", line.partition(": ")[2] or line)[0].strip()
-    return re.escape(words[:80] or line[:80])
 
 
 def _shortened(traceback: str, lines: int = 40) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from envpin.bisect import wording
+from envpin.bisect import found, wording
+from envpin.bisect.history import now
 from envpin.bisect.report import SCHEMA, Report, make_report
 from envpin.bisect.search import Conclusion, decide
+from envpin.envs.local import platform_name
 from envpin.events import Note
 
 if TYPE_CHECKING:
@@ -129,8 +130,8 @@ def write_files(report: Report, folder: Path, html: Path | None) -> dict[str, st
     issue, evidence = folder / "issue.md", folder / "evidence.json"
     page = html if html is not None else folder / "report.html"
     issue.write_text(wording.issue(report), encoding="utf-8")
-    plain = msgspec.to_builtins(wording.evidence(report))
-    evidence.write_text(json.dumps(plain, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    found_out = found.evidence(report, platform=platform_name(), today=now()[:10])
+    evidence.write_bytes(msgspec.json.format(msgspec.json.encode(found_out), indent=2) + b"\n")
     page.write_text(
         render(document(report), headline=wording.headline(report), issue=wording.issue(report)), encoding="utf-8"
     )

@@ -18,6 +18,7 @@ _VERBS = {
     "resolve": ("matrix_resolve", "which family is this model, why, and which versions to pin"),
     "lint": ("matrix_lint", "check the matrix: relations, versions, evidence; --online asks the index and uv"),
     "collect": ("matrix_collect", "read every release of transformers from the index and update what is known"),
+    "add": ("matrix_add", "put evidence of `matrix verify` or `bisect` into the matrix, or into your own overlay"),
 }
 
 
@@ -26,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, (_module, summary) in _VERBS.items():
         verb = verbs.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
         verb.add_argument("--json", action="store_true", help="print one JSON document on stdout")
-        verb.add_argument("--matrix", metavar="FILE", help="another compat_matrix.toml than the one of this envpin")
+        verb.add_argument("--matrix", metavar="FILE", help=_MATRIX_HELP.get(name, _MATRIX))
         _ARGUMENTS[name](verb)
 
 
@@ -59,4 +60,17 @@ def _collect(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--offline", action="store_true", help="only what is cached")
 
 
-_ARGUMENTS = {"list": _list, "show": _show, "resolve": _resolve, "lint": _lint, "collect": _collect}
+def _add(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--from", dest="source", metavar="FILE", required=True, action="append",
+                      help="evidence of `matrix verify` or `bisect`; more than once for several files")  # fmt: skip
+    verb.add_argument("--dry-run", action="store_true", help="show the change, write nothing")
+    verb.add_argument("--keep-going", action="store_true",
+                      help="leave out the families and breaks that are contradicted, add the rest")  # fmt: skip
+    verb.add_argument("--replace", action="store_true", help="a new outcome may replace a kept one that says otherwise")
+
+
+_MATRIX = "use this matrix alone, instead of the one of this envpin with your overlay"
+_MATRIX_HELP = {"add": "the matrix to edit (default: your own overlay, ENVPIN_MATRIX or matrix.toml in the "
+                       "configuration folder)"}  # fmt: skip
+_ARGUMENTS = {"list": _list, "show": _show, "resolve": _resolve, "lint": _lint, "collect": _collect,
+              "add": _add}  # fmt: skip

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpin.evidence.lint import lint
 from envpin.matrix.load import load_matrix
+from envpin.matrix.results import evidence_path, load_results
 from envpin.matrix.support import load_support
 from envpin.resources import data_path
 
@@ -18,8 +20,14 @@ if TYPE_CHECKING:
 
 def run_lint(args: argparse.Namespace, console: Console) -> int:
     """Exit status 1 where something is wrong."""
-    matrix = load_matrix(Path(args.matrix) if args.matrix else None)
-    problems = lint(matrix, load_support(), locks=_locks(), evidence=frozenset())
+    own = Path(args.matrix) if args.matrix else None
+    matrix = load_matrix(own)
+    overlay = matrix.overlay if own is None else None
+    evidence = load_results(evidence_path(own))
+    if overlay is not None:
+        evidence |= load_results(evidence_path(Path(overlay)))
+    today = datetime.now(UTC).date().isoformat()
+    problems = lint(matrix, load_support(), locks=_locks(), evidence=evidence, today=today)
     if args.online:
         from envpin.evidence.lint_online import lint_online
         from envpin.index import Index

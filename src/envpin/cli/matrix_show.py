@@ -17,15 +17,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from envpin.cli.console import Console
-    from envpin.matrix.types import Break, Family
+    from envpin.matrix.types import Break, Family, Matrix
 
 
 def run_list(args: argparse.Namespace, console: Console) -> int:
     matrix = load_matrix(Path(args.matrix) if args.matrix else None)
     families = [family for family in matrix.families.values() if _at_least(family, args.grade)]
     if args.json:
-        console.document(1, {"families": [_summary(family) for family in families]})
+        console.document(1, {"overlay": matrix.overlay, "families": [_summary(family, matrix) for family in families]})
         return 0
+    if matrix.overlay:
+        console.talk(f"{len(matrix.overlaid)} of them from {matrix.overlay}")
     rows = [("FAMILY", "TITLE", "TRANSFORMERS", "PEFT", "TORCH", "PROVED")]
     for family in families:
         pins = family.pins
@@ -47,9 +49,11 @@ def run_show(args: argparse.Namespace, console: Console) -> int:
     windows = {kind: support.window(kind) for kind in family.match.model_type}
     if args.json:
         body: dict[str, object] = msgspec.to_builtins(family)
-        console.document(1, {**body, "breaks": msgspec.to_builtins(breaks), "windows": windows})
+        console.document(
+            1, {**body, "overlay": _origin(family, matrix), "breaks": msgspec.to_builtins(breaks), "windows": windows}
+        )
         return 0
-    console.data("\n".join(_family_lines(family, breaks, windows)))
+    console.data("\n".join(_family_lines(family, breaks, windows, origin=_origin(family, matrix))))
     return 0
 
 
@@ -67,11 +71,16 @@ def _at_least(family: Family, wanted: str | None) -> bool:
     return family.grade is not None and GRADES.index(family.grade) >= [*GRADES].index(wanted)
 
 
-def _summary(family: Family) -> dict[str, object]:
+def _origin(family: Family, matrix: Matrix) -> str | None:
+    """The overlay that the family comes from; None where envpin brought it."""
+    return matrix.overlay if family.id in matrix.overlaid else None
+
+
+def _summary(family: Family, matrix: Matrix) -> dict[str, object]:
     return {
         "id": family.id, "title": family.title, "kind": family.kind, "model_types": family.match.model_type,
         "pins": family.pins, "python": family.python, "exclude_newer": family.exclude_newer, "lock": family.lock,
-        "grade": family.grade, "unpinnable": family.unpinnable,
+        "grade": family.grade, "overlay": _origin(family, matrix), "unpinnable": family.unpinnable,
     }  # fmt: skip
 
 
@@ -101,9 +110,11 @@ def _show_type(args: argparse.Namespace, console: Console, *, known: list[str]) 
 
 
 def _family_lines(
-    family: Family, breaks: Sequence[Break], windows: dict[str, tuple[str, str | None] | None]
+    family: Family, breaks: Sequence[Break], windows: dict[str, tuple[str, str | None] | None], *, origin: str | None
 ) -> list[str]:
     lines = [f"{family.title}  [{family.id}]", ""]
+    if origin:
+        lines.append(f"  overlay   {origin}")
     if family.models:
         lines.append(f"  models    {', '.join(family.models)}")
     for kind, window in windows.items():
@@ -122,6 +133,9 @@ def _family_lines(
         if good.lock:
             lines.append(f"            lock: pylock.{good.lock}.toml")
         lines += [f"            evidence: {entry}" for entry in good.evidence]
+    for statement in family.support:
+        tested = f"{statement.package} {statement.versions} ({statement.tested} tested)"
+        lines.append(f"  works     {statement.capability} with {tested}")
     lines += [f"  note      {note}" for note in family.notes]
     for entry in breaks:
         lines += [

@@ -29,6 +29,11 @@ def this_platform() -> dict[str, str]:
     return facts
 
 
+def platform_name() -> str:
+    """This machine in the words of evidence: `linux-x86_64`."""
+    return f"{sys.platform}-{platform.machine().lower()}"
+
+
 def where_settings(source: Mapping[str, str]) -> dict[str, str]:
     """The settings of `source` that can change what a resolution finds."""
     names = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS",

@@ -5,38 +5,45 @@ Every problem is one line that starts with its place in compat_matrix.toml. `lin
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
+from envpin.evidence.intervals import contradicting_intervals
+from envpin.evidence.proof import break_proof, family_proof
 from envpin.matrix.convert import join
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from envpin.matrix.results import Entry
     from envpin.matrix.support import Support
     from envpin.matrix.types import Family, KnownGood, Matrix, Relation
 
-_RUN_GRADES = frozenset({"import", "load", "train", "merge-verified"})
 
-
-def lint(matrix: Matrix, support: Support, *, locks: Mapping[str, bytes], evidence: frozenset[str]) -> list[str]:
-    """Every contradiction. `locks` are the committed locks by stem, `evidence` the ids of the committed results."""
+def lint(
+    matrix: Matrix,
+    support: Support,
+    *,
+    locks: Mapping[str, bytes],
+    evidence: Mapping[str, Entry],
+    today: str | None = None,
+) -> list[str]:
+    """Every contradiction. `locks` are the committed locks by stem, `evidence` the committed results by id."""
     found: list[str] = []
     for family in matrix.families.values():
         at = join("families", family.id)
         found += _requirements(family, support, at)
         for index, good in enumerate(family.known_good):
             found += _known_good(family, good, matrix, support, f"{at}.known_good[{index}]")
-            found += _proof(good, locks, evidence, f"{at}.known_good[{index}]")
+        found += family_proof(family, locks=locks, evidence=evidence, today=today)
     for index, relation in enumerate(matrix.relations):
         found += _relation(relation, support, f"relations[{index}]")
     found += _imports(matrix, support)
-    for name, entry in matrix.breaks.items():
-        if entry.grade in _RUN_GRADES and not set(entry.evidence) <= evidence:
-            found.append(f"{join('breaks', name)}: is graded {entry.grade} without committed evidence")
+    found += contradicting_intervals(matrix)
+    for entry in matrix.breaks.values():
+        found += break_proof(entry, evidence=evidence)
     return found
 
 
@@ -125,22 +132,6 @@ def _breaks_relation(good: KnownGood, relation: Relation, at: str) -> Iterator[s
             f"{at}.packages: {relation.package} {one} needs {relation.other} {relation.needs}, not {other}: "
             f"{relation.reason}"
         )
-
-
-def _proof(good: KnownGood, locks: Mapping[str, bytes], evidence: frozenset[str], at: str) -> Iterator[str]:
-    if good.grade in _RUN_GRADES and not good.evidence:
-        yield f"{at}.grade: is {good.grade} without evidence"
-    for name in good.evidence:
-        if name not in evidence:
-            yield f"{at}.evidence: there is no committed result `{name}` of these versions; verify again"
-    if good.lock is None:
-        return
-    text = locks.get(good.lock)
-    if text is None:
-        if good.lock_sha256 is not None:
-            yield f"{at}.lock: there is no lockfiles/pylock.{good.lock}.toml"
-    elif good.lock_sha256 is not None and hashlib.sha256(text).hexdigest() != good.lock_sha256:
-        yield f"{at}.lock_sha256: pylock.{good.lock}.toml is another file"
 
 
 def _imports(matrix: Matrix, support: Support) -> Iterator[str]:

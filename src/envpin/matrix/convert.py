@@ -11,6 +11,9 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
+# Filled in while reading; whoever writes a file does not set them.
+FILLED = frozenset({"id", "overlay", "overlaid"})
+
 
 def problems_of(value: Any, target: Any, path: str = "") -> list[str]:
     """Every reason why `value` is not a `target`, as `path: reason` lines; empty where it is one."""
@@ -48,7 +51,7 @@ def _struct_problems(value: Any, target: type[msgspec.Struct], path: str) -> lis
         return [_line(path, f"expected a table, got {kind_of(value)}")]
     hints = get_type_hints(target)
     found: list[str] = []
-    known = {field.encode_name: field for field in msgspec.structs.fields(target)}
+    known = {field.encode_name: field for field in msgspec.structs.fields(target) if field.name not in FILLED}
     for key, item in value.items():
         if key in known:
             found += problems_of(item, hints[known[key].name], join(path, key))

@@ -5,22 +5,23 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from envpin import __version__
 from envpin.errors import InputError
-from envpin.matrix.convert import join, problems_of
+from envpin.matrix.convert import FILLED, join, problems_of
 from envpin.matrix.types import SCHEMA, Break, Family, KnownGood, Matrix, Sign
-from envpin.resources import cache_path, data_path
+from envpin.resources import cache_path, config_path, data_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Set as AbstractSet
 
 # Changes whenever what is kept, or what is checked before it is kept, changes.
-_CACHE_KEY = f"envpin {__version__} schema {SCHEMA} revision 2\n".encode()
+_CACHE_KEY = f"envpin {__version__} schema {SCHEMA} revision 3\n".encode()
 _ID = re.compile(r"[a-z0-9][a-z0-9.+_-]*")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}:\d{2}Z)?")
 _PACKAGE = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
@@ -29,28 +30,55 @@ _TESTS = ("equals", "one_of", "at_least", "at_most", "present", "version_at_leas
 
 
 def load_matrix(path: Path | None = None) -> Matrix:
-    """Read the matrix at `path`, or the one that travels with envpin.
+    """Read the matrix at `path`, or the one that travels with envpin, with the user's own overlay on top.
 
     Raises:
-        InputError: the file cannot be read, is not TOML, or breaks the schema; every problem with its path.
+        InputError: a file cannot be read, is not TOML, or breaks the schema; every problem with its path.
     """
     source = data_path("compat_matrix.toml") if path is None else path
-    try:
-        data = source.read_bytes()
-    except OSError as error:
-        raise InputError(f"`{source}` cannot be read: {error.strerror}", path=source) from error
-    kept = cache_path() / "matrix" / f"{hashlib.sha256(_CACHE_KEY + data).hexdigest()}.msgpack"
+    overlay = overlay_path() if path is None else None
+    data = _read(source)
+    extra = None if overlay is None else _read(overlay)
+    of_overlay = b"" if extra is None else f"\0{overlay}\0".encode() + extra
+    kept = cache_path() / "matrix" / f"{hashlib.sha256(_CACHE_KEY + data + of_overlay).hexdigest()}.msgpack"
     try:
         return msgspec.msgpack.decode(kept.read_bytes(), type=Matrix)
     except (OSError, msgspec.DecodeError):
         pass
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"`{source}` is not UTF-8: byte {error.start} is wrong", path=source) from error
-    matrix = parse_matrix(text, source=str(source))
+    matrix = parse_matrix(_text(data, source), source=str(source))
+    if extra is not None:
+        matrix = parse_matrix(_text(extra, overlay), source=str(overlay), on_top_of=matrix)
     _keep(kept, matrix)
     return matrix
+
+
+def overlay_path() -> Path | None:
+    """The user's own matrix: the file that `ENVPIN_MATRIX` names (none where it is empty), else `matrix.toml` in the
+    configuration folder, where it exists."""
+    named = os.environ.get("ENVPIN_MATRIX")
+    if named is not None:
+        return Path(named) if named.strip() else None
+    usual = usual_overlay()
+    return usual if usual.is_file() else None
+
+
+def usual_overlay() -> Path:
+    """Where the overlay is when `ENVPIN_MATRIX` does not say."""
+    return config_path() / "matrix.toml"
+
+
+def _read(source: Path) -> bytes:
+    try:
+        return source.read_bytes()
+    except OSError as error:
+        raise InputError(f"`{source}` cannot be read: {error.strerror}", path=source) from error
+
+
+def _text(data: bytes, source: Path | None) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"`{source}` is not UTF-8: byte {error.start} is wrong", path=source) from error
 
 
 def _keep(path: Path, matrix: Matrix) -> None:
@@ -64,8 +92,8 @@ def _keep(path: Path, matrix: Matrix) -> None:
         return
 
 
-def parse_matrix(text: str, *, source: str = "compat_matrix.toml") -> Matrix:
-    """The matrix that `text` holds.
+def parse_matrix(text: str, *, source: str = "compat_matrix.toml", on_top_of: Matrix | None = None) -> Matrix:
+    """The matrix that `text` holds, or `on_top_of` with the families, breaks and relations of `text` put over it.
 
     Raises:
         InputError: as `load_matrix`.
@@ -76,11 +104,11 @@ def parse_matrix(text: str, *, source: str = "compat_matrix.toml") -> Matrix:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"`{source}` is not TOML: {error}", path=source) from error
-    return convert_matrix(document, source=source)
+    return convert_matrix(document, source=source, on_top_of=on_top_of)
 
 
-def convert_matrix(document: dict[str, Any], *, source: str) -> Matrix:
-    """The typed matrix of a parsed document.
+def convert_matrix(document: dict[str, Any], *, source: str, on_top_of: Matrix | None = None) -> Matrix:
+    """The typed matrix of a parsed document, as `parse_matrix`.
 
     Raises:
         InputError: as `load_matrix`.
@@ -89,15 +117,30 @@ def convert_matrix(document: dict[str, Any], *, source: str) -> Matrix:
         matrix = msgspec.convert(document, Matrix)
     except msgspec.ValidationError:
         raise _broken(source, problems_of(document, Matrix)) from None
-    matrix = msgspec.structs.replace(
-        matrix,
-        families={key: msgspec.structs.replace(family, id=key) for key, family in matrix.families.items()},
-        breaks={key: msgspec.structs.replace(entry, id=key) for key, entry in matrix.breaks.items()},
-    )
-    problems = [*_check(matrix)]
+    if _sets_what_is_filled(document):
+        raise _broken(source, problems_of(document, Matrix))
+    families = {key: msgspec.structs.replace(family, id=key) for key, family in matrix.families.items()}
+    breaks = {key: msgspec.structs.replace(entry, id=key) for key, entry in matrix.breaks.items()}
+    matrix = msgspec.structs.replace(matrix, families=families, breaks=breaks)
+    problems = [*_check(matrix, known_breaks={*breaks, *(on_top_of.breaks if on_top_of else ())})]
     if problems:
         raise _broken(source, problems)
-    return matrix
+    if on_top_of is None:
+        return matrix
+    return msgspec.structs.replace(
+        on_top_of,
+        families={**on_top_of.families, **families},
+        breaks={**on_top_of.breaks, **breaks},
+        relations=(*on_top_of.relations, *matrix.relations),
+        overlay=source,
+        overlaid=tuple(families),
+    )
+
+
+def _sets_what_is_filled(document: dict[str, Any]) -> bool:
+    """Whether a file has one of the fields that only reading it may set."""
+    tables = [document, *document.get("families", {}).values(), *document.get("breaks", {}).values()]
+    return any(FILLED & table.keys() for table in tables)
 
 
 def _broken(source: str, problems: list[str]) -> InputError:
@@ -105,14 +148,14 @@ def _broken(source: str, problems: list[str]) -> InputError:
     return InputError(f"`{source}` is not a compatibility matrix: {count}", path=source, problems=problems)
 
 
-def _check(matrix: Matrix) -> Iterator[str]:
+def _check(matrix: Matrix, *, known_breaks: AbstractSet[str]) -> Iterator[str]:
     if matrix.schema != SCHEMA:
         yield f"schema: this envpin reads {SCHEMA}, not {matrix.schema}"
     for key, family in matrix.families.items():
         at = join("families", key)
         if not _ID.fullmatch(key):
             yield f"{at}: an id has lower-case letters, digits and . + _ - only"
-        yield from _check_family(family, at, matrix)
+        yield from _check_family(family, at, known_breaks)
     for key, entry in matrix.breaks.items():
         yield from _check_break(entry, join("breaks", key))
     for at_index, relation in enumerate(matrix.relations):
@@ -121,7 +164,7 @@ def _check(matrix: Matrix) -> Iterator[str]:
         yield from _check_specifier(relation.needs, f"{at}.needs")
 
 
-def _check_family(family: Family, at: str, matrix: Matrix) -> Iterator[str]:
+def _check_family(family: Family, at: str, known_breaks: AbstractSet[str]) -> Iterator[str]:
     for package, requirement in family.requires.items():
         yield from _check_package(package, f"{at}.requires")
         yield from _check_specifier(requirement.versions, join(f"{at}.requires", package))
@@ -138,7 +181,7 @@ def _check_family(family: Family, at: str, matrix: Matrix) -> Iterator[str]:
         for index, sign in enumerate(getattr(family.match, where)):
             yield from _check_sign(sign, f"{at}.match.{where}[{index}]")
     for index, name in enumerate(family.breaks):
-        if name not in matrix.breaks:
+        if name not in known_breaks:
             yield f"{at}.breaks[{index}]: there is no break `{name}`"
 
 

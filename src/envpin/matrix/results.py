@@ -70,8 +70,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
 class Document(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """A file of evidence. `breaks` are boundaries that a search found, by a proposed id."""
 
-    schema: int = SCHEMA
-    kind: str = KIND
+    schema: int
+    kind: str
     entries: tuple[Entry, ...] = ()
     breaks: dict[str, Break] = {}
 

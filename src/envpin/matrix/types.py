@@ -171,7 +171,11 @@ class Relation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
 
 
 class Matrix(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """`overlay` is the user's own file that was put on top, if any, and `overlaid` the families that come from it."""
+
     schema: int
     families: dict[str, Family] = {}
     breaks: dict[str, Break] = {}
     relations: tuple[Relation, ...] = ()
+    overlay: str | None = None
+    overlaid: tuple[str, ...] = ()

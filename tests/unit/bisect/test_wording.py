@@ -8,11 +8,12 @@ from typing import Any
 
 import msgspec
 
-from envpin.bisect import wording
+from envpin.bisect import found, wording
 from envpin.bisect.axis import Axis, Candidate
 from envpin.bisect.question import ProbeQuestion, Question
 from envpin.bisect.report import Report, make_report
 from envpin.cli.bisect_view import document, exit_status
+from envpin.matrix.results import parse_document
 from envpin.report.bisect_page import render
 
 HOSTILE = "<script>alert('x')</script> & \"quotes\" ``` | pipe"
@@ -94,13 +95,19 @@ def test_nothing_in_a_report_is_markup() -> None:
 
 
 def test_evidence_is_a_break_whose_symptom_matches_its_sample() -> None:
-    evidence = json.loads(json.dumps(msgspec.to_builtins(wording.evidence(report()))))
-    found = evidence["break"]
-    assert found["versions"] == ">=1.3"
-    assert found["ways_out"] == ["pkg<1.3"]
-    assert re.search(found["symptom"], found["sample"])
-    assert wording.evidence(report(find="fixed"))["break"]["versions"] == "<1.3"
-    assert "break" not in wording.evidence(report(certain=False))
+    made = found.evidence(report(), platform="linux-x86_64", today="2026-01-01")
+    again = parse_document(json.loads(msgspec.json.encode(made)), source="the bisect")
+    assert again == made
+    ((name, broken),) = made.breaks.items()
+    assert name == "pkg-1-3-load-qwen2"
+    assert (broken.versions, broken.ways_out) == (">=1.3", ("pkg<1.3",))
+    assert broken.symptom is not None
+    assert re.search(broken.symptom, broken.sample or "")
+    assert {entry.id for entry in made.entries} >= set(broken.evidence)
+    assert [entry.outcome for entry in made.entries] == ["ok", "fail", "ok", "fail"]
+    fixed = found.evidence(report(find="fixed"), platform="p", today="d").breaks["pkg-1-3-load-qwen2"]
+    assert fixed.versions == "<1.3"
+    assert not found.evidence(report(certain=False), platform="p", today="d").breaks
 
 
 def test_a_log_without_a_conclusion_has_no_report() -> None:

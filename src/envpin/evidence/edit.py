@@ -1,0 +1,89 @@
+"""Writes what `add` decided into the text of a matrix, which keeps its comments, its order and its layout."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+
+from envpin.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tomlkit.items import AoT, Array, Table
+
+    from envpin.evidence.add import Additions
+    from envpin.matrix.types import Break, Statement
+
+_LONG = 100
+
+
+def edited(text: str, additions: Additions, *, borrow_from: str | None = None, source: str = "the matrix") -> str:
+    """`text` with the additions in it. A family that `text` lacks is copied from `borrow_from` first.
+
+    Raises:
+        InputError: `text` is not TOML.
+    """
+    try:
+        document = tomlkit.parse(text)
+    except TOMLKitError as error:
+        raise InputError(f"`{source}` is not TOML: {error}", path=source) from error
+    if "schema" not in document:
+        document.add("schema", 1)
+    wanted = dict.fromkeys(
+        [*(one.family for one in additions.raised), *additions.statements, *(name for name, _ in additions.links)]
+    )
+    families = _table(document, "families") if wanted else {}
+    lender = tomlkit.parse(borrow_from) if borrow_from is not None else None
+    for name in wanted:
+        if name not in families and lender is not None:
+            families[name] = lender["families"][name]
+    for raised in additions.raised:
+        good = families[raised.family]["known_good"][raised.index]
+        good["grade"] = raised.grade
+        good["evidence"] = _array(raised.evidence)
+    for name, statements in additions.statements.items():
+        families[name]["support"] = _tables(statements)
+    if additions.breaks:
+        breaks = _table(document, "breaks")
+        for key, entry in additions.breaks.items():
+            breaks[key] = _break(entry)
+    for name, key in additions.links:
+        families[name]["breaks"] = _array([*families[name].get("breaks", ()), key])
+    return tomlkit.dumps(document)
+
+
+def _table(document: tomlkit.TOMLDocument, name: str) -> Any:
+    if name not in document:
+        document.add(name, tomlkit.table(is_super_table=True))
+    return document[name]
+
+
+def _tables(statements: Iterable[Statement]) -> AoT:
+    tables = tomlkit.aot()
+    for statement in statements:
+        table = tomlkit.table()
+        for key, value in msgspec.to_builtins(statement).items():
+            table.add(key, _array(value) if isinstance(value, list | tuple) else value)
+        table.add(tomlkit.nl())
+        tables.append(table)
+    return tables
+
+
+def _break(entry: Break) -> Table:
+    table = tomlkit.table()
+    for key, value in msgspec.to_builtins(entry).items():
+        if key != "id" and value not in (None, [], ()):
+            table.add(key, _array(value) if isinstance(value, list | tuple) else value)
+    table.add(tomlkit.nl())
+    return table
+
+
+def _array(values: Iterable[str]) -> Array:
+    array = tomlkit.array()
+    array.extend(values)
+    array.multiline(len(str(array.as_string())) > _LONG)
+    return array
