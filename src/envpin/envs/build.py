@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpin.envs.artifacts import describe_interpreter, installed_artifacts
@@ -28,7 +29,6 @@ from envpin.events import Note
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from envpin.envs.identity import EnvironmentSpec
     from envpin.envs.store import Environment
@@ -196,8 +196,9 @@ def _not_as_recorded(folder: Path, packages: set[str]) -> dict[str, list[str]]:
         if package not in packages:
             continue
         for one in recorded_files(folder, package, info):
-            if one.path.is_file() and not matches_record(one):
-                found.setdefault(package, []).append(one.path.relative_to(folder).as_posix())
+            path = Path(one.path)
+            if path.is_file() and not matches_record(one):
+                found.setdefault(package, []).append(path.relative_to(folder.absolute()).as_posix())
     return found
 
 

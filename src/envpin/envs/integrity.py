@@ -15,7 +15,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -39,13 +39,15 @@ class Damage:
         return f"{self.kind}: {self.path}" + (f" ({self.package})" if self.package else "")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RecordedFile:
-    """One line of a RECORD: the file, its digest as `(algorithm, hex)` and its size, where the line has them."""
+class RecordedFile(NamedTuple):
+    """One line of a RECORD: the file's absolute path, the digest as RECORD writes it (empty: none), the size in bytes.
 
-    path: Path
+    An environment has 15,000 of them, so paths are plain strings and digests are decoded only where a file is read.
+    """
+
+    path: str
     package: str
-    digest: tuple[str, str] | None
+    digest: str
     size: int | None
 
 
@@ -69,21 +71,25 @@ def dist_infos(environment: Path) -> dict[str, Path]:
 
 def recorded_files(environment: Path, package: str, dist_info: Path) -> Iterator[RecordedFile]:
     """The lines of one RECORD. Lines that leave the environment are passed over: nothing outside is ours to judge."""
-    root = dist_info.parent
+    root = str(dist_info.parent.absolute())
     prefix = str(environment.absolute()) + os.sep
     with (dist_info / "RECORD").open(encoding="utf-8", newline="") as stream:
         for row in csv.reader(stream):
             if len(row) != 3:
                 continue
-            target = os.path.normpath(os.path.join(root.absolute(), row[0]))  # noqa: PTH118  Path keeps `..`
-            if not target.startswith(prefix):
-                continue
-            yield RecordedFile(
-                path=Path(target),
-                package=package,
-                digest=_digest(row[1]),
-                size=int(row[2]) if row[2].isdigit() else None,
-            )
+            name, digest, size = row
+            if _plain(name):
+                target = f"{root}{os.sep}{name}"
+            else:
+                target = os.path.normpath(os.path.join(root, name))  # noqa: PTH118  Path keeps `..`
+                if not target.startswith(prefix):
+                    continue
+            yield RecordedFile(target, package, digest, int(size) if size.isdigit() else None)
+
+
+def _plain(name: str) -> bool:
+    """Whether joining the name to a folder needs no normalizing, and stays inside: so are all but a few scripts."""
+    return os.sep == "/" and not name.startswith(("/", ".")) and "/." not in name and "//" not in name
 
 
 def find_damage(environment: Path, receipt: Receipt, *, workers: int | None = None) -> tuple[Damage, ...]:
@@ -133,7 +139,7 @@ def suspicious_packages(environment: Path) -> set[str]:
                 break
             other_size = one.size is not None and one.size != status.st_size
             newer = status.st_nlink > 1 and status.st_mtime > unpacked + 1
-            if one.digest is not None and (other_size or newer) and not matches_record(one):
+            if one.digest and (other_size or newer) and not matches_record(one):
                 suspects.add(package)
                 break
     return suspects
@@ -155,8 +161,8 @@ def unrecorded_files(environment: Path) -> dict[str, str]:
     return {_relative(path, environment): file_sha256(path) for path in _importable(environment) if path not in listed}
 
 
-def file_sha256(path: Path) -> str:
-    with path.open("rb") as stream:
+def file_sha256(path: str | Path) -> str:
+    with open(path, "rb") as stream:  # noqa: PTH123  mostly a string
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
@@ -171,15 +177,16 @@ def _judge(one: RecordedFile, environment: Path, overrides: Mapping[str, str]) -
 
 def matches_record(one: RecordedFile) -> bool:
     """Whether the bytes are the recorded ones; byte code and RECORD itself have no digest and only need to exist."""
-    if one.digest is None:
+    digest = _digest(one.digest)
+    if digest is None:
         # A .pyc that pip compiled is rewritten at will by the interpreter.
-        return one.path.suffix == ".pyc" or one.path.exists()
-    algorithm, expected = one.digest
-    with one.path.open("rb") as stream:
+        return one.path.endswith(".pyc") or os.path.exists(one.path)  # noqa: PTH110
+    algorithm, expected = digest
+    with open(one.path, "rb") as stream:  # noqa: PTH123
         return hashlib.file_digest(stream, algorithm).hexdigest() == expected
 
 
-def _extras(environment: Path, listed: set[Path], known: Mapping[str, str]) -> Iterator[Damage]:
+def _extras(environment: Path, listed: set[str], known: Mapping[str, str]) -> Iterator[Damage]:
     for path in _importable(environment):
         if path in listed:
             continue
@@ -189,20 +196,21 @@ def _extras(environment: Path, listed: set[Path], known: Mapping[str, str]) -> I
         elif file_sha256(path) != known[relative]:
             yield Damage(path=relative, kind="changed")
     for relative in known:
-        if not (environment / relative).exists() and environment / relative not in listed:
+        place = environment.absolute() / relative
+        if not place.exists() and str(place) not in listed:
             yield Damage(path=relative, kind="missing")
 
 
-def _importable(environment: Path) -> Iterator[Path]:
+def _importable(environment: Path) -> Iterator[str]:
     for folder, folders, files in os.walk(site_packages(environment).absolute()):
         folders[:] = [name for name in folders if name != "__pycache__"]
         for name in files:
             if name.endswith(_IMPORTABLE):
-                yield Path(folder, name)
+                yield f"{folder}{os.sep}{name}"
 
 
-def _relative(path: Path, environment: Path) -> str:
-    return path.absolute().relative_to(environment.absolute()).as_posix()
+def _relative(path: str | Path, environment: Path) -> str:
+    return Path(path).absolute().relative_to(environment.absolute()).as_posix()
 
 
 def _digest(field: str) -> tuple[str, str] | None:
