@@ -125,7 +125,7 @@ def _explicit(
     reference = parse_hub_reference(given, bare=True)
     if reference is None:
         return None
-    commit = recorded[1] if recorded[0] in {None, reference.id} else None
+    commit = recorded[1] if recorded[0] == reference.id else None
     if reference.revision is not None:
         commit, revision = None, reference.revision
     found = _in_cache(search, reference.id, commit, revision)
@@ -173,7 +173,8 @@ def _by_id(search: _Search, hub_id: str, commit: str | None, revision: str | Non
     try:
         return _opened(search.open_remote(hub_id, commit or revision))
     except InputError as error:
-        search.looked.append(f"the Hub: {error.message.partition(chr(10))[0]}")
+        remedy = f"; {error.hint}" if error.hint else ""
+        search.looked.append(f"the Hub: {error.message.partition(chr(10))[0]}{remedy}")
         return cached
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envpin.checkpoint.bases import find_base
+from envpin.checkpoint.bases import FoundBase, find_base
 from envpin.checkpoint.folder import read_folder
+from envpin.checkpoint.recorded import read_recorded
 from envpin.diagnose.adapter_names import read_names
 from envpin.diagnose.catalogue import finding
 from envpin.diagnose.detect_base import detect_base, detect_eras
@@ -15,35 +17,42 @@ from envpin.diagnose.detect_versions import detect_versions
 from envpin.diagnose.detect_vocabulary import detect_vocabulary, selective_loading
 from envpin.diagnose.expected import expected_shapes
 from envpin.diagnose.subject import Mismatch, Report, Selective, Subject
-from envpin.errors import InputError
+from envpin.errors import InputError, NetworkError
 from envpin.findings import Evidence
-from envpin.manifest.read import FILE_NAME, read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
+    from envpin.checkpoint.place import OpenRemote, Place
     from envpin.findings import Finding
     from envpin.manifest.types import Manifest
 
 __all__ = ["Mismatch", "Report", "Selective", "check"]
 
 
-def check(path: Path, *, base: Path | str | None = None, target: Mapping[str, str] | None = None) -> Report:
+def check(
+    path: Place,
+    *,
+    base: Path | str | FoundBase | None = None,
+    target: Mapping[str, str] | None = None,
+    open_remote: OpenRemote | None = None,
+) -> Report:
     """Every finding that applies to the folder at `path`, blockers first.
 
-    `base` is the base's folder or its id in the Hub cache; without it the base is looked for where the adapter and its
-    manifest point. `target` maps packages to the versions of the environment that shall load it.
+    `base` is the base's folder or its id in the Hub cache, or one that was found already; without it the base is looked
+    for where the adapter and its manifest point, and then on the Hub where `open_remote` can open it. `target` maps
+    packages to the versions of the environment that shall load it.
 
     Raises:
         InputError: `path` or an explicit `base` cannot be read as a model or adapter.
+        NetworkError: the Hub was asked for the adapter or an explicit `base`, and does not answer.
     """
     folder = read_folder(path)
     subject = Subject(folder=folder, manifest=_manifest(path), target=dict(target or {}))
     findings: list[Finding] = []
     mismatches: list[Mismatch] = []
     if folder.kind == "adapter":
-        subject, missing = _with_base(subject, base)
+        subject, missing = _with_base(subject, base, open_remote)
         findings += missing
     findings += detect_files(folder, subject)
     if subject.base is not None:
@@ -67,23 +76,30 @@ def check(path: Path, *, base: Path | str | None = None, target: Mapping[str, st
     )
 
 
-def _with_base(subject: Subject, explicit: Path | str | None) -> tuple[Subject, list[Finding]]:
+def _with_base(
+    subject: Subject, explicit: Path | str | FoundBase | None, open_remote: OpenRemote | None
+) -> tuple[Subject, list[Finding]]:
     recorded = subject.manifest.base if subject.manifest is not None else None
     folder = subject.folder
     found = missing = None
     try:
-        found = find_base(
-            folder,
-            explicit=explicit,
-            recorded_path=recorded.path if recorded is not None else None,
-            recorded_id=recorded.id if recorded is not None else None,
-            commit=recorded.commit if recorded is not None and explicit is None else None,
-        )
-    except InputError as error:
-        if explicit is not None:
+        if isinstance(explicit, FoundBase):
+            found = explicit
+        else:
+            found = find_base(
+                folder,
+                explicit=explicit,
+                recorded_path=recorded.path if recorded is not None else None,
+                recorded_id=recorded.id if recorded is not None else None,
+                commit=recorded.commit if recorded is not None else None,
+                open_remote=open_remote,
+            )
+    except (InputError, NetworkError) as error:
+        # A folder is checked as far as it goes where the Hub cannot be reached.
+        if explicit is not None or (isinstance(error, NetworkError) and not isinstance(folder.path, Path)):
             raise
         missing = error
-    base = read_folder(found.path) if found is not None else None
+    base = read_folder(found.place) if found is not None else None
     known = Subject(
         folder=folder,
         base=base,
@@ -95,19 +111,19 @@ def _with_base(subject: Subject, explicit: Path | str | None) -> tuple[Subject, 
     )
     if missing is None:
         return known, []
-    seen = [Evidence(note=line) for line in missing.problems[:20]]
+    lines = missing.problems[:20] if isinstance(missing, InputError) else ()
+    seen = [Evidence(note=line) for line in lines]
     names = {"adapter": str(folder.path)}
     return known, [finding("base-not-found", missing.message.partition("\n")[0], seen, names=names)]
 
 
-def _manifest(path: Path) -> Manifest | None:
+def _manifest(path: Place) -> Manifest | None:
     """The manifest beside the weights; None where there is none that can be read, which `replay` reports."""
-    if not (path / FILE_NAME).is_file():
-        return None
     try:
-        return read_manifest(path)
+        recorded = read_recorded(path)
     except InputError:
         return None
+    return None if recorded is None else recorded.manifest
 
 
 def _without_echoes(findings: list[Finding]) -> list[Finding]:

@@ -18,6 +18,7 @@ from envpin.hub.transport import TIMEOUT, retried
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from envpin.checkpoint.place import OpenRemote
     from envpin.events import Listener
 
 _FORM = "a folder, `user/name` on the Hub, or `user/name@revision`"
@@ -55,6 +56,11 @@ class Hub:
         if found is None:
             return path  # its reader says that it is not there
         return self.cached(found) if self.offline else self.open(found)
+
+    @property
+    def open_remote(self) -> OpenRemote | None:
+        """For readers that look for a base on the Hub; None offline, where they look into the cache by themselves."""
+        return None if self.offline else self.open_base
 
     def open_base(self, repository: str, revision: str | None, /) -> HubPlace:
         """A base that an adapter or a user names by its id.
@@ -105,7 +111,7 @@ class Hub:
             self._listener(Step(key="hub", title=title, state="failed"))
             raise
         self._listener(Step(key="hub", title=title, state="done", detail=f"commit {commit[:12]}, {len(files)} files"))
-        return HubPlace(Repository(reference, commit=commit, files=files, cache=hub_cache()))
+        return HubPlace(Repository(reference, commit=commit, files=files, cache=hub_cache(), listener=self._listener))
 
     def cached(self, reference: HubReference) -> Path:
         """The snapshot of a repository in the Hub cache.

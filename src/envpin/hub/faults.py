@@ -39,8 +39,9 @@ def endpoint() -> str:
 
 
 def is_offline() -> bool:
-    """Whether the user's variables forbid the network (`HF_HUB_OFFLINE`)."""
-    return bool(library().constants.HF_HUB_OFFLINE)
+    """Whether the user's variables forbid the network, by huggingface_hub's rules; asked without importing it."""
+    value = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or ""
+    return value.upper() in {"1", "ON", "YES", "TRUE"}
 
 
 def status_of(error: BaseException) -> int | None:
@@ -133,10 +134,11 @@ def _of_status(error: Exception, status: int, what: str) -> Exception:
 def _gated(what: str) -> InputError:
     if _has_token():
         return InputError(
-            f"`{what}` is gated, and your token has no access to it", hint=f"ask for access at {_page(what)}"
+            f"`{_repository(what)}` is gated, and your token has no access to it",
+            hint=f"ask for access at {_page(what)}",
         )
     return InputError(
-        f"`{what}` is gated: its owner wants to know who reads it",
+        f"`{_repository(what)}` is gated: its owner wants to know who reads it",
         hint=f"accept its terms at {_page(what)}, then log in with `hf auth login` or set HF_TOKEN",
     )
 
@@ -146,11 +148,16 @@ def _not_found(what: str) -> InputError:
         hint = "check the spelling; your token may not be allowed to see it"
     else:
         hint = "check the spelling; a private repository needs a token: `hf auth login`, or HF_TOKEN"
-    return InputError(f"`{what}` is no repository at {endpoint()}", hint=hint)
+    return InputError(f"`{_repository(what)}` is no repository at {endpoint()}", hint=hint)
 
 
 def _page(what: str) -> str:
-    return f"{endpoint()}/{'/'.join(what.partition('@')[0].split('/')[:2])}"
+    return f"{endpoint()}/{_repository(what)}"
+
+
+def _repository(what: str) -> str:
+    """The id in `user/name`, `user/name@revision` or `user/name:file`."""
+    return what.partition(":")[0].partition("@")[0]
 
 
 def _has_token() -> bool:

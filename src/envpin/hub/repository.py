@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 from envpin.checkpoint.hub_id import HubReference
 from envpin.errors import NetworkError
+from envpin.events import Step, ignore
 from envpin.hub.faults import library
 from envpin.hub.transport import file_url, read_range, request_headers, retried
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from envpin.events import Listener
     from envpin.hub.listing import HubFile
 
 # Enough for the header of a shard of a large model and of most adapters: one request a file, instead of two.
@@ -27,13 +29,22 @@ _WHOLE_LIMIT = 64_000_000
 class Repository:
     """`reference` is what it was called, `files` its listing at `commit`, `local` its folder in the Hub cache."""
 
-    def __init__(self, reference: HubReference, *, commit: str, files: Mapping[str, HubFile], cache: Path) -> None:
+    def __init__(
+        self,
+        reference: HubReference,
+        *,
+        commit: str,
+        files: Mapping[str, HubFile],
+        cache: Path,
+        listener: Listener = ignore,
+    ) -> None:
         self.reference = reference
         self.id = reference.id
         self.commit = commit
         self.files = files
         self.storage = cache / f"models--{self.id.replace('/', '--')}"
         self.local = self.storage / "snapshots" / commit
+        self._listener = listener
         self._heads: dict[str, bytes] = {}
         self._sizes: dict[str, int] = {}
         self._lock = threading.Lock()
@@ -116,8 +127,12 @@ class Repository:
         with self._lock:
             if name not in self._heads:
                 wanted = [name, *(other for other in self.files if other != name and _are_shards(name, other))]
+                step = Step(key="hub-headers", title=f"read the headers of {self.reference}")
+                self._listener(step)
                 with ThreadPoolExecutor(_HEADS_AT_ONCE) as pool:
                     self._heads.update(zip(wanted, pool.map(self._request_head, wanted), strict=True))
+                files = f"{len(wanted)} file{'s' if len(wanted) > 1 else ''}"
+                self._listener(step._replace(state="done", detail=files))
             return self._heads[name]
 
     def _request_head(self, name: str) -> bytes:
@@ -137,7 +152,7 @@ class Repository:
         return data
 
     def _what(self, name: str) -> str:
-        return f"{self.id}/{name}"
+        return f"{self.id}:{name}"
 
 
 def _are_shards(name: str, other: str) -> bool:

@@ -1,0 +1,40 @@
+"""The manifest beside the weights of a folder, be it here or on the Hub."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, NamedTuple
+
+from envpin.errors import InputError
+from envpin.manifest.read import FILE_NAME, SIZE_LIMIT, parse_manifest
+
+if TYPE_CHECKING:
+    from envpin.checkpoint.place import Place
+    from envpin.manifest.types import Manifest
+
+
+class Recorded(NamedTuple):
+    """`sha256` is that of the manifest's bytes."""
+
+    manifest: Manifest
+    sha256: str
+
+
+def read_recorded(place: Place) -> Recorded | None:
+    """The manifest in a folder; None where it has none.
+
+    Raises:
+        InputError: it cannot be read, or is no manifest that this envpin knows.
+    """
+    file = place / FILE_NAME
+    if not file.exists():
+        return None
+    try:
+        if not file.is_file():
+            raise InputError(f"`{file}` is not a file", path=str(file))
+        if (size := file.stat().st_size) > SIZE_LIMIT:
+            raise InputError(f"`{file}` has {size} bytes; a manifest has at most {SIZE_LIMIT}", path=str(file))
+        data = file.read_bytes()
+    except OSError as failed:
+        raise InputError(f"`{file}` cannot be read: {failed.strerror}", path=str(file)) from failed
+    return Recorded(parse_manifest(data, path=str(file)), hashlib.sha256(data).hexdigest())
