@@ -243,8 +243,7 @@ def _model_facts(family: str | None, base: str | None) -> tuple[str | None, str 
 
 
 def _recipe_config(family: str) -> Any:
-    """The family's tiny config. Workers are never imported here, but that file of theirs holds only literals."""
-    import runpy
+    """The family's tiny config. No worker is imported here, only their table, which holds literals."""
+    from envpin.workers.tiny_recipes import RECIPES
 
-    recipes = runpy.run_path(str(Path(__file__).resolve().parents[1] / "workers" / "tiny_recipes.py"))["RECIPES"]
-    return recipes.get(family, {}).get("config")
+    return RECIPES.get(family, {}).get("config")
