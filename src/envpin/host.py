@@ -14,7 +14,7 @@ from envpin.errors import EnvpinError, WorkerBrokenError
 from envpin.events import Note, Progress, Step, ignore
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from envpin.events import Listener
 
@@ -50,8 +50,9 @@ def call(
     listener: Listener = ignore,
     timeout: float | None = None,
     env: Mapping[str, str] | None = None,
+    on_outcome: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
-    """Run `verb` in the interpreter `python` and return its result.
+    """Run `verb` in the interpreter `python` and return its result. `on_outcome` hears parts of it as they are known.
 
     Raises:
         WorkerError: the worker answered with a known error.
@@ -62,7 +63,10 @@ def call(
     with tempfile.TemporaryDirectory(prefix="envpin-worker-") as folder:
         request, result = Path(folder, "request.json"), Path(folder, "result.json")
         request.write_text(json.dumps({"protocol": PROTOCOL, "body": body}), encoding="utf-8")
-        completed = _run(python, verb, request=request, result=result, listener=listener, timeout=timeout, env=env)
+        completed = _run(
+            python, verb, request=request, result=result, timeout=timeout, env=env,
+            reader=lambda stream: _forward(stream, listener, on_outcome),
+        )  # fmt: skip
         if completed.status < 0:
             process.raise_if_killed(completed, what=f"the `{verb}` worker")
         log = completed.stderr + completed.stdout
@@ -90,15 +94,15 @@ def _run(
     *,
     request: Path,
     result: Path,
-    listener: Listener,
     timeout: float | None,
     env: Mapping[str, str] | None,
+    reader: Callable[[int], None],
 ) -> process.Completed:
     read_end, write_end = os.pipe()
     # The worker watches this pipe and stops when its other end closes, however the controller ended.
     life_read, life_write = os.pipe()
-    reader = threading.Thread(target=_forward, args=(read_end, listener), daemon=True)
-    reader.start()
+    listening = threading.Thread(target=reader, args=(read_end,), daemon=True)
+    listening.start()
     variables = process.scrubbed_environment(set_values={**_WORKER_VARIABLES, **(env or {})})
     # absolute, not resolved: a virtual environment is found through its own symlink
     arguments = [
@@ -120,10 +124,10 @@ def _run(
     finally:
         for descriptor in (write_end, life_read, life_write):
             os.close(descriptor)
-        reader.join(timeout=5)
+        listening.join(timeout=5)
 
 
-def _forward(read_end: int, listener: Listener) -> None:
+def _forward(read_end: int, listener: Listener, on_outcome: Callable[[dict[str, Any]], None] | None) -> None:
     with os.fdopen(read_end, encoding="utf-8", errors="replace") as stream:
         for line in stream:
             try:
@@ -131,6 +135,9 @@ def _forward(read_end: int, listener: Listener) -> None:
             except ValueError:
                 continue
             kind = document.pop("event", None) if isinstance(document, dict) else None
+            if kind == "outcome" and on_outcome is not None:
+                on_outcome(document)
+                continue
             builder = {"step": Step, "progress": Progress, "note": Note}.get(kind or "")
             if builder is not None:
                 listener(builder(**document))

@@ -108,7 +108,8 @@ class Prober:
         tiny = question.family is not None
         model = str(self._folder / "model") if tiny else question.base
         adapter = str(self._folder / "adapter") if tiny else question.adapter
-        body: dict[str, Any] = {"action": question.action, "model": model, "adapter": adapter, "float32": tiny}
+        body: dict[str, Any] = {"action": question.action, "model": model, "adapter": adapter, "float32": tiny,
+                                "family": question.family}  # fmt: skip
         if question.action == "merge":
             if is_good_end and not self._reference.exists():
                 body["write_reference"] = str(self._reference)

@@ -13,7 +13,7 @@ from envpin.bisect.history import digest
 from envpin.errors import InputError
 
 # Raised when probes of the same question may come out differently from before.
-PROBE_VERSION = 1
+PROBE_VERSION = 2
 ACTIONS = ("config", "load", "forward", "generate", "train", "load-adapter", "merge")
 Find = Literal["broke", "fixed"]
 _HASHED_WHOLE = 64 * 1024 * 1024

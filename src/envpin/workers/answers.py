@@ -37,10 +37,7 @@ def logits(model: Any, batch: List[List[int]]) -> Any:
     import torch
 
     device = next(model.parameters()).device
-    ids = torch.tensor(batch, dtype=torch.long, device=device)
-    arguments: Dict[str, Any] = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    if getattr(model.config, "is_encoder_decoder", False):
-        arguments["decoder_input_ids"] = ids[:, :8]
+    arguments = arguments_of(model, torch.tensor(batch, dtype=torch.long, device=device))
     if getattr(model.config, "pad_token_id", None) is None:
         # Sequence classification pools at the last token, and refuses batches of more than one without a pad token.
         outputs = [
@@ -49,6 +46,22 @@ def logits(model: Any, batch: List[List[int]]) -> Any:
         ]
         return torch.cat(outputs).float().cpu()
     return first_output(model(**arguments)).float().cpu()
+
+
+def arguments_of(model: Any, ids: Any) -> Dict[str, Any]:
+    """What `model` is called with for a batch of token ids: speech models hear noise, and read the ids as text."""
+    import torch
+
+    config = model.config
+    if getattr(model, "main_input_name", "input_ids") == "input_features":
+        frames = 2 * config.max_source_positions
+        noise = torch.linspace(-1.0, 1.0, ids.shape[0] * config.num_mel_bins * frames, device=ids.device)
+        features = torch.sin(40.0 * noise).reshape(ids.shape[0], config.num_mel_bins, frames)
+        return {"input_features": features, "decoder_input_ids": ids[:, :8]}
+    arguments = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    if getattr(config, "is_encoder_decoder", False):
+        arguments["decoder_input_ids"] = ids[:, :8]
+    return arguments
 
 
 def first_output(output: Any) -> Any:

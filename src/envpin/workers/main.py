@@ -17,6 +17,7 @@ PROTOCOL = 1
 # verb -> module of this folder whose run(request, events) answers it
 VERBS = {
     "describe": "describe",
+    "ladder": "ladder",
     "merge": "merge",
     "probe": "probe",
     "tiny-model": "tiny",

@@ -30,7 +30,7 @@ def run(request: Dict[str, Any], events: Any) -> Dict[str, Any]:
     except MemoryError:
         raise  # the machine's trouble, not the release's
     except OSError as error:
-        if error.errno is not None and _machine_trouble(error):
+        if error.errno is not None and machine_trouble(error):
             raise
         answer.update(status="failed", error=described(error))
     except (Exception, SystemExit) as error:
@@ -39,7 +39,7 @@ def run(request: Dict[str, Any], events: Any) -> Dict[str, Any]:
     return answer
 
 
-def _machine_trouble(error: OSError) -> bool:
+def machine_trouble(error: OSError) -> bool:
     """A full or failing disk says nothing about a release."""
     import errno
 

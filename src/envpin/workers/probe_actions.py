@@ -6,6 +6,7 @@ from typing import Any, Callable, Dict, List
 
 from . import answers, tiny
 from .protocol import write_json
+from .tiny_recipes import RECIPES
 
 # How far answers may lie from the reference, as a share of what the adapter moves, before it is another adapter.
 # Releases differ by rounding (about 1e-4 in float32, a few hundredths in bfloat16); a lost or altered part of it
@@ -74,28 +75,29 @@ def generate(request: Dict[str, Any], details: Dict[str, Any]) -> None:
     import torch
 
     model = load(request, details)
-    ids = torch.tensor(token_ids(model)[:1])
+    arguments = answers.arguments_of(model, torch.tensor(token_ids(model)[:1]))
+    seen = arguments.pop("decoder_input_ids", arguments.get("input_ids"))
     with torch.no_grad():
-        made = model.generate(
-            input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=6, do_sample=False, pad_token_id=0
-        )
-    details["new_tokens"] = int(made.shape[1] - ids.shape[1])
+        made = model.generate(**arguments, max_new_tokens=6, do_sample=False, pad_token_id=0)
+    details["new_tokens"] = int(made.shape[1] - (1 if model.config.is_encoder_decoder else seen.shape[1]))
 
 
-def train(request: Dict[str, Any], details: Dict[str, Any]) -> None:
-    """A few LoRA steps on one batch: the loss must be finite and fall."""
+def train(request: Dict[str, Any], details: Dict[str, Any]) -> Any:
+    """A few LoRA steps on one batch: the loss must be finite and fall. A `family` brings what people train of it."""
     import peft
     import torch
 
     model = load(request, details)
+    recipe = RECIPES.get(request.get("family") or "", {"targets": ["q_proj", "v_proj"], "task": "CAUSAL_LM"})
     torch.manual_seed(request.get("seed", 0) + 1)
-    settings = peft.LoraConfig(r=8, lora_alpha=16, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
+    settings = peft.LoraConfig(r=8, lora_alpha=16, target_modules=recipe["targets"], task_type=recipe["task"])
     wrapped = peft.get_peft_model(model, settings).train()
-    ids = torch.tensor(token_ids(model)[:2])
+    arguments = answers.arguments_of(model, torch.tensor(token_ids(model)[:2]))
+    labels = arguments.pop("decoder_input_ids", arguments.get("input_ids"))
     optimizer = torch.optim.AdamW([p for p in wrapped.parameters() if p.requires_grad], lr=2e-2)
     losses = []
     for _ in range(5):
-        loss = wrapped(input_ids=ids, attention_mask=torch.ones_like(ids), labels=ids).loss
+        loss = wrapped(**arguments, labels=labels.contiguous()).loss
         finite(loss)
         optimizer.zero_grad()
         loss.backward()
@@ -104,6 +106,7 @@ def train(request: Dict[str, Any], details: Dict[str, Any]) -> None:
     details["losses"] = losses
     if losses[-1] >= losses[0]:
         raise NotFiniteError("the loss did not fall in 5 steps: %s" % ", ".join("%.4f" % loss for loss in losses))
+    return wrapped
 
 
 def load_adapter(request: Dict[str, Any], details: Dict[str, Any]) -> Any:
@@ -118,8 +121,8 @@ def load_adapter(request: Dict[str, Any], details: Dict[str, Any]) -> Any:
     return wrapped
 
 
-def merge(request: Dict[str, Any], details: Dict[str, Any]) -> None:
-    """Load base and adapter, merge, and judge by what the three models answer.
+def merge(request: Dict[str, Any], details: Dict[str, Any]) -> Any:
+    """Load base and adapter, merge, and judge by what the three models answer. Gives the merged model.
 
     With `write_reference` the answers are written down; with `reference` they are compared with those written where the
     adapter is known to work. That is how an adapter that silently became nothing, or half of itself, is found.
@@ -134,23 +137,31 @@ def merge(request: Dict[str, Any], details: Dict[str, Any]) -> None:
         base = finite(answers.logits(model, ids))
         wrapped = peft.PeftModel.from_pretrained(model, request["adapter"], is_trainable=False).eval()
         adapted = finite(answers.logits(wrapped, ids))
-        merged = finite(answers.logits(wrapped.merge_and_unload(), ids))
+        result = wrapped.merge_and_unload()
+        merged = finite(answers.logits(result, ids))
     figures = answers.ratio(base, adapted, merged)
     details.update(figures)
     if request.get("write_reference"):
-        write_json(request["write_reference"], {"base": _sample(base), "adapted": _sample(adapted)})
+        write_reference(request["write_reference"], base, adapted)
     moved = figures["moved"] or 0.0
     if moved <= 1e-6 * float(base.abs().max()):
         raise AdapterDoesNothingError(
             "the adapter was loaded without an error and changes nothing: the model answers as its base"
         )
     if request.get("reference"):
-        _compare(request["reference"], base, adapted, details)
+        compare(request["reference"], base, adapted, details)
     if (figures["ratio"] or 0.0) > _SAME_MERGE:
         raise MergeDiffersError("|merged - adapter| / |adapter - base| is %.3g" % (figures["ratio"] or 0.0))
+    return result
 
 
-def _compare(path: str, base: Any, adapted: Any, details: Dict[str, Any]) -> None:
+def write_reference(path: str, base: Any, adapted: Any) -> None:
+    """Keep the answers of an adapter where it works, for `compare`."""
+    write_json(path, {"base": _sample(base), "adapted": _sample(adapted)})
+
+
+def compare(path: str, base: Any, adapted: Any, details: Dict[str, Any]) -> None:
+    """Raise where base or adapter answer otherwise than where `path` was written."""
     import torch
 
     with open(path, encoding="utf-8") as stream:

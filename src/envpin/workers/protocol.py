@@ -40,6 +40,10 @@ class Events:
     def note(self, message: str, level: str = "info") -> None:
         self._send({"event": "note", "message": message, "level": level})
 
+    def outcome(self, **fields: Any) -> None:
+        """A part of the answer that is known already, for a controller that keeps it whatever happens next."""
+        self._send(dict(fields, event="outcome"))
+
     def _send(self, document: Dict[str, Any]) -> None:
         if self._fd < 0:
             return

@@ -14,7 +14,7 @@ from .tiny_recipes import RECIPES
 
 
 def run(request: Dict[str, Any], events: Any) -> Dict[str, Any]:
-    config, targets = _recipe(request)
+    config, targets, task = _recipe(request)
     folder = request["folder"]
     os.makedirs(folder, exist_ok=True)
     write_json(os.path.join(folder, "config.json"), config)
@@ -26,15 +26,15 @@ def run(request: Dict[str, Any], events: Any) -> Dict[str, Any]:
         # The library writes config.json in its own style; what is tested is the style of the family's own file.
         write_json(os.path.join(folder, "config.json"), config)
         if request.get("adapter"):
-            adapter(model, folder, request["adapter"], targets, seed=request.get("seed", 0))
+            adapter(model, folder, request["adapter"], targets, seed=request.get("seed", 0), task=task)
             made["adapter"] = request["adapter"]
         events.step("tiny-model", "making a tiny %s" % config["model_type"], "done")
     return made
 
 
-def _recipe(request: Dict[str, Any]) -> Tuple[Dict[str, Any], Any]:
+def _recipe(request: Dict[str, Any]) -> Tuple[Dict[str, Any], Any, Optional[str]]:
     if request.get("config") is not None:
-        return request["config"], request.get("targets") or "all-linear"
+        return request["config"], request.get("targets") or "all-linear", "CAUSAL_LM"
     family = request.get("family")
     if family not in RECIPES:
         raise KnownError(
@@ -43,7 +43,7 @@ def _recipe(request: Dict[str, Any]) -> Tuple[Dict[str, Any], Any]:
             families=sorted(RECIPES),
         )
     recipe = RECIPES[family]
-    return json.loads(json.dumps(recipe["config"])), request.get("targets") or recipe["targets"]
+    return json.loads(json.dumps(recipe["config"])), request.get("targets") or recipe["targets"], recipe["task"]
 
 
 def build(folder: str, seed: int = 0) -> Any:
@@ -84,13 +84,15 @@ class _Auto:
         return transformers.AutoModelForCausalLM.from_pretrained(folder, **arguments)
 
 
-def adapter(model: Any, base: str, folder: str, targets: List[str], seed: int = 0) -> None:
+def adapter(
+    model: Any, base: str, folder: str, targets: List[str], *, seed: int = 0, task: Optional[str] = "CAUSAL_LM"
+) -> None:
     """Save a LoRA adapter whose B matrices are not zero, so that it moves the model as a trained one does."""
     import peft
     import torch
 
     torch.manual_seed(seed + 1)
-    settings = peft.LoraConfig(r=8, lora_alpha=16, target_modules=targets, lora_dropout=0.0, task_type="CAUSAL_LM")
+    settings = peft.LoraConfig(r=8, lora_alpha=16, target_modules=targets, lora_dropout=0.0, task_type=task)
     wrapped = peft.get_peft_model(model, settings)
     with torch.no_grad():
         for name, parameter in sorted(wrapped.named_parameters()):

@@ -26,6 +26,7 @@ RECIPES: Dict[str, Dict[str, Any]] = {
     ),
     "bert": recipe(
         ["query", "key", "value", "dense"],
+        task=None,
         architectures=["BertForMaskedLM"],
         attention_probs_dropout_prob=0.0,
         hidden_act="gelu",
@@ -44,6 +45,7 @@ RECIPES: Dict[str, Dict[str, Any]] = {
     ),
     "t5": recipe(
         ["q", "k", "v", "o", "wi_0", "wi_1", "wo"],
+        task="SEQ_2_SEQ_LM",
         architectures=["T5ForConditionalGeneration"],
         d_ff=128,
         d_kv=16,
@@ -67,6 +69,7 @@ RECIPES: Dict[str, Dict[str, Any]] = {
     ),
     "whisper": recipe(
         ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"],
+        task=None,
         activation_dropout=0.0,
         activation_function="gelu",
         architectures=["WhisperForConditionalGeneration"],

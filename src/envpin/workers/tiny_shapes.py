@@ -1,6 +1,6 @@
 """What tiny models have in common: sizes, and the names of the linear layers that people train."""
 
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
 MLP = ["gate_proj", "up_proj", "down_proj"]
@@ -27,13 +27,17 @@ DECODER: Dict[str, Any] = {
 }
 
 
-def recipe(targets: List[str], *parts: Dict[str, Any], **config: Any) -> Dict[str, Any]:
-    """A recipe: `parts` from left to right, then `config`; a value of `LEAVE_OUT` removes the key."""
+def recipe(
+    targets: List[str], *parts: Dict[str, Any], task: Optional[str] = "CAUSAL_LM", **config: Any
+) -> Dict[str, Any]:
+    """A recipe: `parts` from left to right, then `config`; a value of `LEAVE_OUT` removes the key. `task` is what peft
+    calls task_type."""
     made: Dict[str, Any] = {}
     for part in parts:
         made.update(part)
     made.update(config)
-    return {"config": {key: value for key, value in made.items() if value is not LEAVE_OUT}, "targets": targets}
+    kept = {key: value for key, value in made.items() if value is not LEAVE_OUT}
+    return {"config": kept, "targets": targets, "task": task}
 
 
 LEAVE_OUT = object()
