@@ -302,6 +302,9 @@ if sys.platform != "win32":
     def _stop_with(child: int) -> None:
         """Stop as the child did; when a shell resumes us, resume a child that it did not resume itself."""
         os.kill(os.getpid(), signal.SIGSTOP)
-        resumed = hasattr(os, "waitid") and os.waitid(os.P_PID, child, os.WCONTINUED | os.WNOHANG)
+        try:
+            resumed = hasattr(os, "waitid") and os.waitid(os.P_PID, child, os.WCONTINUED | os.WNOHANG)
+        except ChildProcessError:  # it was resumed and has ended since: Linux asks such a child for its exit only
+            return
         if not resumed:
             os.kill(child, signal.SIGCONT)

@@ -191,3 +191,22 @@ def test_the_program_is_looked_up_in_the_childs_path(tmp_path: Path) -> None:
     tool.write_text("#!/bin/sh\nexit 9\n")
     tool.chmod(0o755)
     assert process.run_attached(["only-here"], env={"PATH": f"/nowhere:{tmp_path}"}) == 9
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the child through /proc")
+def test_a_child_that_is_resumed_and_ends_at_once_still_gives_its_status() -> None:
+    """The shell resumes both; the child may be a zombie before envpin looks, and has then no state but its exit."""
+    script = (
+        "import os, signal; print('ready', flush=True); os.kill(os.getpid(), signal.SIGTSTP); "
+        "print('resumed', flush=True); os._exit(9)"
+    )
+    with subprocess.Popen(wrapped(sys.executable, "-c", script), stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "ready\n"
+        os.waitid(os.P_PID, running.pid, os.WSTOPPED)
+        (child,) = (int(pid) for pid in Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split())
+        os.kill(child, signal.SIGCONT)
+        assert running.stdout.readline() == "resumed\n"
+        time.sleep(0.2)  # long enough for it to end
+        running.send_signal(signal.SIGCONT)
+        assert running.wait(timeout=20) == 9
