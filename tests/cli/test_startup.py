@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from envpin import process
-from tests.support.command import envpin
+from tests.support.command import envpin, variables
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PROGRAM = """
 import sys
@@ -24,7 +28,7 @@ ALLOWED = {
     "contextlib", "copyreg", "enum", "errno", "fnmatch", "functools", "gettext", "heapq", "importlib",
     "itertools", "json", "keyword", "locale", "lzma", "operator", "re", "reprlib", "shutil", "struct",
     "textwrap", "types", "typing", "warnings", "zlib", "_struct", "abc", "_colorize", "_abc", "annotationlib",
-    "ast", "_ast",
+    "ast", "_ast", "gc",
 }  # fmt: skip
 OURS = {
     "envpin", "envpin.cli", "envpin.cli.console", "envpin.cli.parser", "envpin.cli.table", "envpin.errors",
@@ -41,6 +45,18 @@ def test_help_imports_only_what_is_allowed() -> None:
     # `json.decoder` is allowed because `json` is; typing brings pseudo modules (`typing.io`) on some releases.
     others = {name for name in loaded - ours if not {name, name.split(".")[0]} & ALLOWED}
     assert not others
+
+
+def test_a_quick_resolve_goes_without_the_slow_imports(tmp_path: Path) -> None:
+    """What each of these takes to import is most of what `matrix resolve` may take (benchmarks/matrix_resolve.py)."""
+    config = tmp_path / "config.json"
+    config.write_text('{"model_type": "llama"}')
+    program = PROGRAM.replace('["--help"]', f'["matrix", "resolve", {str(config)!r}]')
+    for _ in range(2):  # the first fills the cache
+        completed = process.run([sys.executable, "-c", program], env={**variables(), "ENVPIN_HOME": str(tmp_path)})
+        assert completed.status == 0, completed.stderr
+    slow = {"msgspec", "dataclasses", "inspect", "tomllib", "packaging", "rich", "hashlib", "urllib3", "platformdirs"}
+    assert not slow & {name.split(".")[0] for name in completed.stderr.split()}
 
 
 def test_an_unknown_command_gets_a_suggestion() -> None:

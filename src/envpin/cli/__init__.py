@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status (see "Exit codes" in docs/reference/exit-codes.md)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    # Looking for cycles at every 700th new object takes a tenth of a quick command, and there are hardly any.
+    gc.set_threshold(50_000)
     from envpin.cli.console import Console
 
     console = Console(json_mode=_wants_json(arguments))
@@ -62,7 +65,7 @@ def _dispatch(arguments: list[str], console: Console) -> int:
     command = load_command(arguments[0])
     if command is None and not arguments[0].startswith("-"):
         raise _unknown(arguments[0])
-    parser = build_parser(command)
+    parser = build_parser(command, arguments)
     child: list[str] = []
     if command is not None and command.takes_child and "--" in arguments:
         at = arguments.index("--")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from envpin.cli.parser import verbs_to_add
+
 if TYPE_CHECKING:
     import argparse
 
@@ -24,7 +26,8 @@ _VERBS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(metavar="VERB", title="verbs", dest="verb", required=True)
-    for name, (_module, summary) in _VERBS.items():
+    for name in verbs_to_add(parser, _VERBS):
+        summary = _VERBS[name][1]
         verb = verbs.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
         verb.add_argument("--json", action="store_true", help="print one JSON document on stdout")
         verb.add_argument("--matrix", metavar="FILE", help=_MATRIX_HELP.get(name, _MATRIX))

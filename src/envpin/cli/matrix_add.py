@@ -12,7 +12,7 @@ import msgspec
 from envpin.errors import AnswerIsBadError, InfrastructureError
 from envpin.evidence.add import Additions, contradictions, plan_additions, without
 from envpin.evidence.edit import edited
-from envpin.matrix.load import load_matrix, overlay_path, parse_matrix, usual_overlay
+from envpin.matrix.load import load_matrix, parse_matrix
 from envpin.matrix.results import (
     KIND,
     SCHEMA,
@@ -23,6 +23,7 @@ from envpin.matrix.results import (
     read_document,
     write_atomically,
 )
+from envpin.matrix.where import overlay_path, usual_overlay
 from envpin.resources import data_path
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envpin.matrix.load import load_matrix
 from envpin.matrix.match import match
 from envpin.matrix.subject import find_subject
 from envpin.matrix.support import load_support
+from envpin.matrix.view import load_view
 
 if TYPE_CHECKING:
     import argparse
@@ -28,7 +28,7 @@ _CERTAINTY = {
 def run_resolve(args: argparse.Namespace, console: Console) -> int:
     """Exit status 1 where nothing was recognised."""
     subject = find_subject(args.model, base=Path(args.base) if args.base else None)
-    matrix = load_matrix(Path(args.matrix) if args.matrix else None)
+    matrix = load_view(Path(args.matrix) if args.matrix else None)
     found = match(subject.config, subject.name, matrix, load_support())
     if args.json:
         console.document(1, _document(found, subject))
@@ -51,7 +51,7 @@ def _document(found: Match, subject: Subject) -> dict[str, object]:
         "evidence": found.evidence,
         "considered": [{"family": one.family, "reason": one.reason} for one in found.considered],
         "alternatives": found.alternatives,
-        "pins": found.pins,
+        "pins": dict(found.pins),
         "python": found.python,
         "exclude_newer": found.exclude_newer,
         "lock": family.lock if family and found.pins == family.pins else None,

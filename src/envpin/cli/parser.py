@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import importlib
-from typing import TYPE_CHECKING, NoReturn, Protocol, cast
+import os
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
 
 from envpin.cli.table import COMMANDS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from envpin.cli.console import Console
 
 
@@ -22,8 +26,20 @@ class CommandModule(Protocol):
     def run(self, args: argparse.Namespace, console: Console) -> int: ...
 
 
+class _Formatter(argparse.HelpFormatter):
+    """Help as wide as the terminal. Left to itself, argparse imports shutil and all it can unpack to find that out."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_width() - 2)
+
+
 class _Parser(argparse.ArgumentParser):
-    """argparse, with our message style and exit code 2."""
+    """argparse, with our message style and exit code 2. `words` is what it will be given to parse."""
+
+    words: Sequence[str] = ()
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{"formatter_class": _Formatter, **options})
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message}\n\nhint: {self.prog} --help\n")
@@ -37,9 +53,8 @@ def load_command(name: str) -> CommandModule | None:
     return None
 
 
-def build_parser(command: CommandModule | None) -> argparse.ArgumentParser:
-    """The whole parser; only the subparser of `command` has arguments."""
-    # argparse asks the terminal for its width through shutil; COLUMNS keeps help stable in tests and in docs.
+def build_parser(command: CommandModule | None, arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """The parser: every command's name where `command` is None, else that command alone, which `arguments` names."""
     parser = _Parser(
         prog="envpin",
         description="Pin, rebuild and prove the environment that an adapter was trained in.",
@@ -49,11 +64,37 @@ def build_parser(command: CommandModule | None) -> argparse.ArgumentParser:
     parser.add_argument("-V", "--version", action="store_true", help="print the version and exit")
     subparsers = parser.add_subparsers(metavar="COMMAND", title="commands", dest="command")
     for entry in COMMANDS:
-        child = subparsers.add_parser(entry.name, help=entry.summary, description=_sentence(entry.summary))
-        if command is not None and command.__name__ == f"envpin.cli.{entry.module}":  # type: ignore[attr-defined]
+        own = command is not None and command.__name__ == f"envpin.cli.{entry.module}"  # type: ignore[attr-defined]
+        if command is None or own:
+            child = subparsers.add_parser(entry.name, help=entry.summary, description=_sentence(entry.summary))
+        if command is not None and own:
+            child.words = arguments[1:]
             child.add_argument("--json", action="store_true", help="print one JSON document on stdout")
             command.add_arguments(child)
     return parser
+
+
+def verbs_to_add(parser: argparse.ArgumentParser, verbs: Iterable[str]) -> list[str]:
+    """Of the verbs of a command those that its parser needs: the one that is named first, else all of them.
+
+    Each parser that is built and not used costs half a millisecond.
+    """
+    known = list(verbs)
+    words: Sequence[str] = getattr(parser, "words", ())
+    first = next((word for word in words if word != "--json"), None)
+    return [first] if first in known else known
+
+
+def _width() -> int:
+    """Columns of the terminal; COLUMNS keeps help stable in tests and in docs."""
+    try:
+        return int(os.environ["COLUMNS"])
+    except (KeyError, ValueError):
+        pass
+    try:
+        return os.get_terminal_size(sys.__stdout__.fileno()).columns or 80  # type: ignore[union-attr]
+    except (AttributeError, ValueError, OSError):
+        return 80
 
 
 def suggest(name: str) -> str | None:

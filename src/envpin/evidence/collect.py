@@ -14,7 +14,7 @@ from packaging.version import Version
 from envpin.errors import InputError
 from envpin.events import Note, Progress, Step, ignore
 from envpin.evidence import wheel_facts
-from envpin.matrix.support import SCHEMA, PeftFacts, ReleaseFacts, Support, spans_of
+from envpin.matrix.support import PeftFacts, ReleaseFacts, Support, spans_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -79,7 +79,6 @@ def _assemble(read: Sequence[_Read], peft: tuple[PeftFacts, ...], names: list[st
     every_type = sorted(set[str]().union(*(one.model_types for one in read)))
     offered = {name: spans_of(_presence(name, read)) for name in names}
     return Support(
-        schema=SCHEMA,
         transformers=tuple(releases),
         model_types={kind: spans_of([kind in one.model_types for one in read]) for kind in every_type},
         peft=peft,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,14 +13,16 @@ from envpin import __version__
 from envpin.errors import InputError
 from envpin.matrix.convert import FILLED, join, problems_of
 from envpin.matrix.types import SCHEMA, Break, Family, KnownGood, Matrix, Sign
-from envpin.resources import cache_path, config_path, data_path
+from envpin.matrix.where import overlay_path
+from envpin.resources import cache_path, data_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from collections.abc import Set as AbstractSet
+    from pathlib import Path
 
 # Changes whenever what is kept, or what is checked before it is kept, changes.
-_CACHE_KEY = f"envpin {__version__} schema {SCHEMA} revision 3\n".encode()
+_CACHE_KEY = f"envpin {__version__} schema {SCHEMA} revision 4\n".encode()
 _ID = re.compile(r"[a-z0-9][a-z0-9.+_-]*")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}:\d{2}Z)?")
 _PACKAGE = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
@@ -50,21 +51,6 @@ def load_matrix(path: Path | None = None) -> Matrix:
         matrix = parse_matrix(_text(extra, overlay), source=str(overlay), on_top_of=matrix)
     _keep(kept, matrix)
     return matrix
-
-
-def overlay_path() -> Path | None:
-    """The user's own matrix: the file that `ENVPIN_MATRIX` names (none where it is empty), else `matrix.toml` in the
-    configuration folder, where it exists."""
-    named = os.environ.get("ENVPIN_MATRIX")
-    if named is not None:
-        return Path(named) if named.strip() else None
-    usual = usual_overlay()
-    return usual if usual.is_file() else None
-
-
-def usual_overlay() -> Path:
-    """Where the overlay is when `ENVPIN_MATRIX` does not say."""
-    return config_path() / "matrix.toml"
 
 
 def _read(source: Path) -> bytes:
@@ -212,7 +198,7 @@ def _check_break(entry: Break, at: str) -> Iterator[str]:
 
 
 def _check_sign(sign: Sign, at: str) -> Iterator[str]:
-    given = [name for name in _TESTS if getattr(sign, name) is not msgspec.UNSET]
+    given = [name for name in _TESTS if getattr(sign, name) is not None]
     if len(given) != 1:
         yield f"{at}: has {len(given)} tests; exactly one of {', '.join(_TESTS)} is needed"
     for name in ("version_at_least", "version_below"):

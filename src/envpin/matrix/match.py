@@ -7,8 +7,8 @@ hold, the one with the most signs wins. What the config cannot tell apart is sai
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from envpin.matrix.nearest import (
     architecture_type,
@@ -33,16 +33,14 @@ _NAME_LIMIT = 512
 _ONLY_ITS_NAME = "its config is the same; only a name tells it apart"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Considered:
+class Considered(NamedTuple):
     """Another family, and why it is not this one."""
 
     family: str
     reason: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Match:
+class Match(NamedTuple):
     """The answer. `basis` says what it rests on; `window` is the first and last transformers that knows the type."""
 
     family: Family | None
@@ -51,7 +49,7 @@ class Match:
     evidence: tuple[str, ...] = ()
     considered: tuple[Considered, ...] = ()
     alternatives: tuple[str, ...] = ()
-    pins: dict[str, str] = field(default_factory=dict)
+    pins: Mapping[str, str] = MappingProxyType({})
     python: str | None = None
     exclude_newer: str | None = None
     model_type: str | None = None
@@ -64,8 +62,7 @@ class Match:
         return tuple(f"{package}=={version}" for package, version in self.pins.items())
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Question:
+class _Question(NamedTuple):
     config: Mapping[str, Any]
     kind: str
     name: str | None
@@ -77,8 +74,7 @@ class _Question:
         return self.support.window(self.kind) if self.support else None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Candidate:
+class _Candidate(NamedTuple):
     family: Family
     missing: tuple[str, ...]
     named: int
@@ -280,11 +276,15 @@ def _by_name(name: str | None, matrix: Matrix, support: Support | None, *, empty
 
 def name_match(family: Family, name: str | None) -> int:
     """How many letters of the name the family's best pattern covers; 0 for none."""
-    if name is None:
+    if name is None or not family.match.names:
         return 0
     lowered = name.lower()
-    found = (re.search(pattern, lowered) for pattern in family.match.names)
-    return max((len(one[0]) for one in found if one), default=0)
+    longest = 0
+    for pattern, literal in zip(family.match.names, family.match.literals, strict=True):
+        # Compiling a pattern costs a hundred times what this test does, and most families are of other names.
+        if literal in lowered and (found := re.search(pattern, lowered)):
+            longest = max(longest, len(found[0]))
+    return longest
 
 
 def _other_name(name: str | None, candidates: Sequence[_Candidate], matrix: Matrix) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from envpin.matrix.signs import release_of, shorten
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
     from envpin.matrix.support import Support
     from envpin.matrix.types import Family, Matrix
 
-_SETTLING = timedelta(days=21)
+_SETTLING_DAYS = 21
 _FIRST_PYTHON_311_TORCH = "2023-03-15"  # torch 2.0.0
 
 
@@ -58,10 +57,12 @@ def own_release(kind: str, own: str | None, support: Support | None) -> tuple[st
 
 def era_pins(release: str, support: Support | None) -> tuple[dict[str, str], str, str] | None:
     """Pins, Python and date for a release of transformers: what fitted it three weeks after it appeared."""
+    from datetime import date, timedelta
+
     day = support.date(release) if support else None
     if support is None or not day:
         return None
-    newer = (date.fromisoformat(day) + _SETTLING).isoformat()
+    newer = (date.fromisoformat(day) + timedelta(days=_SETTLING_DAYS)).isoformat()
     pins = {"transformers": release}
     peft, torch = support.peft_at(newer, release), support.torch_at(newer)
     if peft is not None:

@@ -6,8 +6,6 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -45,7 +43,7 @@ def holds(sign: Sign, config: Mapping[str, Any]) -> bool:
     value = value_at(config, sign.path)
     for name, test in _TESTS.items():
         bound = getattr(sign, name)
-        if bound is not msgspec.UNSET:
+        if bound is not None:
             return test(value, bound)
     return False
 
@@ -56,8 +54,8 @@ def wanted(sign: Sign) -> str:
                         ("at_most", "at most {}"), ("version_at_least", "{} or later"),
                         ("version_below", "before {}")):  # fmt: skip
         bound = getattr(sign, test)
-        if bound is not msgspec.UNSET:
-            shown = ", ".join(map(shorten, bound)) if isinstance(bound, tuple) else shorten(bound)
+        if bound is not None:
+            shown = ", ".join(map(shorten, bound)) if isinstance(bound, tuple | list) else shorten(bound)
             return words.format(shown)
     return "present" if sign.present else "absent"
 
@@ -66,6 +64,8 @@ def shorten(value: Any, limit: int = 60) -> str:
     """A value of a config as it may stand in a line for people."""
     if value is None:
         return "absent"
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # a bound of 32511 is kept as a float
     try:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=True, default=str)
     except (ValueError, RecursionError):

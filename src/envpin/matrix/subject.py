@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from envpin.errors import InputError
 
@@ -15,8 +14,7 @@ _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _LIMIT = 16 * 1024 * 1024  # bytes; the largest config.json in the wild is under 1 MB
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Subject:
+class Subject(NamedTuple):
     """`config` is None where there is none to read; `origin` says where what was read came from."""
 
     config: dict[str, Any] | None

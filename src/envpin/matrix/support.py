@@ -6,32 +6,33 @@ where they appear and vanish. Nothing here was run; every answer is of grade `st
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import msgspec
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from envpin.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-SCHEMA = 1
+SCHEMA = 2
 _SHIPPED = Path(__file__).with_name("support.json")
+Spans = tuple[tuple[int, int], ...]
 
 
-class ReleaseFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ReleaseFacts(NamedTuple):
     """One release. `requires` holds only what differs from the release before; an empty string ends a requirement."""
 
     version: str
     date: str
     yanked: bool = False
-    requires: dict[str, str] = {}
+    requires: Mapping[str, str] = {}
 
 
-class PeftFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class PeftFacts(NamedTuple):
     """One release of peft. `imports` are the names it needs from transformers to be imported at all."""
 
     version: str
@@ -40,7 +41,7 @@ class PeftFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     imports: tuple[str, ...] = ()
 
 
-class Support(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+class Support:
     """`transformers` and `peft` are in version order, without pre-releases.
 
     `model_types` maps a model type to spans `[first, last]` of positions in `transformers`, both inclusive; `names`
@@ -48,12 +49,20 @@ class Support(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     dates.
     """
 
-    schema: int
-    transformers: tuple[ReleaseFacts, ...]
-    model_types: dict[str, tuple[tuple[int, int], ...]]
-    peft: tuple[PeftFacts, ...] = ()
-    names: dict[str, tuple[tuple[int, int], ...]] = {}
-    torch: dict[str, str] = {}
+    def __init__(
+        self,
+        *,
+        transformers: tuple[ReleaseFacts, ...],
+        model_types: Mapping[str, Spans],
+        peft: tuple[PeftFacts, ...] = (),
+        names: Mapping[str, Spans] | None = None,
+        torch: Mapping[str, str] | None = None,
+    ) -> None:
+        self.transformers = transformers
+        self.model_types = model_types
+        self.peft = peft
+        self.names = names or {}
+        self.torch = torch or {}
 
     @cached_property
     def positions(self) -> Mapping[str, int]:
@@ -140,44 +149,102 @@ def load_support(path: Path | None = None) -> Support:
     """
     source = _SHIPPED if path is None else path
     try:
-        support = msgspec.json.decode(source.read_bytes(), type=Support)
+        document = json.loads(source.read_bytes())
+        if document["schema"] != SCHEMA:
+            raise ValueError(f"its schema is {document['schema']}, and this envpin reads {SCHEMA}")
+        return _support_of(document)
     except OSError as error:
         raise InputError(
             f"`{source}` cannot be read: {error.strerror}", path=source, hint="envpin matrix collect"
         ) from error
-    except msgspec.DecodeError as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        reason = f"`{error.args[0]}` is missing" if isinstance(error, KeyError) else error
         raise InputError(
-            f"`{source}` is not collected support data: {error}", path=source, hint="envpin matrix collect"
+            f"`{source}` is not collected support data: {reason}", path=source, hint="envpin matrix collect"
         ) from error
-    count = len(support.transformers)
-    for spans in (*support.model_types.values(), *support.names.values()):
-        if any(not 0 <= first <= last < count for first, last in spans):
-            raise InputError(f"`{source}` names releases that it does not list", path=source)
-    return support
+
+
+def _support_of(document: dict[str, Any]) -> Support:
+    """Raises: ValueError, TypeError, KeyError, AttributeError: the document is something else."""
+    releases = tuple(
+        ReleaseFacts(
+            version=one["version"], date=one["date"], yanked=one.get("yanked", False), requires=one.get("requires", {})
+        )
+        for one in document["transformers"]
+    )
+    peft = tuple(
+        PeftFacts(
+            version=one["version"], date=one["date"], yanked=one.get("yanked", False),
+            imports=tuple(one.get("imports", ())),
+        )
+        for one in document["peft"]
+    )  # fmt: skip
+    newest = len(releases) - 1
+    return Support(
+        transformers=releases,
+        model_types=_Written(document["model_types"], newest),
+        peft=peft,
+        names=_Written(document["names"], newest),
+        torch=dict(document["torch"]),
+    )
+
+
+class _Written(Mapping[str, Spans]):
+    """Spans as the file has them, `[first]` for one that lasts to the newest release; closed when they are asked for.
+
+    Raises: ValueError, TypeError, AttributeError: they name releases that are not there, or are no spans.
+    """
+
+    def __init__(self, spans: dict[str, list[list[int]]], newest: int) -> None:
+        self._spans, self._newest = spans, newest
+        positions = [at for written in spans.values() for span in written for at in span]
+        if positions and not 0 <= min(positions) <= max(positions) <= newest:
+            raise ValueError("it names releases that it does not list")
+
+    def __getitem__(self, name: str) -> Spans:
+        return tuple((span[0], span[1] if len(span) > 1 else self._newest) for span in self._spans[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._spans)
+
+    def __len__(self) -> int:
+        return len(self._spans)
 
 
 def encode_support(support: Support) -> bytes:
-    """The file: one line per release and per model type, so that a change reads well in a diff."""
+    """The file: one line per release and per model type, so that a change reads well in a diff.
+
+    A span that lasts to the newest release is written without its end: a new release then adds a line and changes none.
+    """
+    newest = len(support.transformers) - 1
 
     def lines(items: Iterable[str], opening: str, closing: str) -> str:
         return opening + "\n" + ",\n".join(items) + "\n" + closing
 
-    def table(values: Mapping[str, object]) -> str:
-        return lines((f"{_json(key)}:{_json(value)}" for key, value in sorted(values.items())), "{", "}")
+    def table(values: Mapping[str, Spans]) -> str:
+        opened = {
+            name: [[first] if last == newest else [first, last] for first, last in spans]
+            for name, spans in sorted(values.items())
+        }
+        return lines((f"{_json(name)}:{_json(spans)}" for name, spans in opened.items()), "{", "}")
 
     parts = [
-        f'"schema":{support.schema}',
-        '"transformers":' + lines(map(_json, support.transformers), "[", "]"),
+        f'"schema":{SCHEMA}',
+        '"transformers":' + lines(map(_release_line, support.transformers), "[", "]"),
         '"model_types":' + table(support.model_types),
-        '"peft":' + lines(map(_json, support.peft), "[", "]"),
+        '"peft":' + lines(map(_release_line, support.peft), "[", "]"),
         '"names":' + table(support.names),
         '"torch":' + _json(support.torch),
     ]
     return ("{" + ",\n".join(parts) + "}\n").encode()
 
 
+def _release_line(facts: ReleaseFacts | PeftFacts) -> str:
+    return _json({name: value for name, value in facts._asdict().items() if value})
+
+
 def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode()
+    return json.dumps(value, separators=(",", ":"))
 
 
 def shipped_path() -> Path:

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from envpin.matrix.literals import required_literal
+
 SCHEMA = 1
 
 # What is known about a statement, from hearsay to proof. A grade says what was really run, never what was hoped.
@@ -19,7 +21,8 @@ Kind = Literal["native", "remote-code", "other"]
 
 
 class Sign(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """One condition on a value of config.json. `path` is dotted (`rope_scaling.rope_type`); exactly one test is set.
+    """One condition on a value of config.json. `path` is dotted (`rope_scaling.rope_type`); exactly one test is set,
+    and None, which TOML cannot write, is one that is not.
 
     `equals` compares as JSON does, with 8 and 8.0 equal. `one_of` is a list of such values. `at_least` and `at_most`
     are inclusive bounds of a number. `present` asks whether a value that is not null exists. `version_at_least` and
@@ -27,13 +30,13 @@ class Sign(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid
     """
 
     path: str
-    equals: Any = msgspec.UNSET
-    one_of: tuple[Any, ...] | msgspec.UnsetType = msgspec.UNSET
-    at_least: float | msgspec.UnsetType = msgspec.UNSET
-    at_most: float | msgspec.UnsetType = msgspec.UNSET
-    present: bool | msgspec.UnsetType = msgspec.UNSET
-    version_at_least: str | msgspec.UnsetType = msgspec.UNSET
-    version_below: str | msgspec.UnsetType = msgspec.UNSET
+    equals: Any = None
+    one_of: tuple[Any, ...] | None = None
+    at_least: float | None = None
+    at_most: float | None = None
+    present: bool | None = None
+    version_at_least: str | None = None
+    version_below: str | None = None
 
 
 class Recognition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -53,6 +56,11 @@ class Recognition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     support: tuple[Sign, ...] = ()
     names: tuple[str, ...] = ()
     only_by_name: bool = False
+
+    @property
+    def literals(self) -> tuple[str, ...]:
+        """For each of `names` letters that it cannot match without; empty where it has none for sure."""
+        return tuple(map(required_literal, self.names))
 
 
 class Requirement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):

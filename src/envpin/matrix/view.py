@@ -1,0 +1,123 @@
+"""The matrix for a quick answer: the same fields and properties, without the types, from a cache.
+
+Typed loading imports msgspec, which alone takes longer than `matrix resolve` may. So what typed loading found right is
+kept as plain JSON beside the very bytes that it came from, and is taken for the matrix as long as those are the same.
+"""
+
+from __future__ import annotations
+
+import binascii
+import json
+import os
+from typing import TYPE_CHECKING, Any, cast
+
+from envpin import __version__
+from envpin.matrix.where import overlay_path
+from envpin.resources import cache_path, data_path
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from envpin.matrix.types import Matrix
+
+# Changes whenever the layout of the file, or what a matrix is checked for, does.
+_LAYOUT = f"envpin {__version__} view 1\n".encode()
+_FIELDS = "fields of a record"
+
+
+class Record:
+    """A table of the matrix: fields and properties of its type (`envpin.matrix.types`) are attributes."""
+
+    __slots__ = ("_fields",)
+
+    def __init__(self, fields: dict[str, Any]) -> None:
+        self._fields = fields
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self._fields[name]
+        except KeyError:
+            raise AttributeError(f"the matrix has no field `{name}` here") from None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Record) and self._fields == other._fields
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def load_view(path: Path | None = None) -> Matrix:
+    """The matrix as `load_matrix` reads it, for reading only: records stand in for its types, lists for its tuples.
+
+    Raises:
+        InputError: as `load_matrix`.
+    """
+    source = data_path("compat_matrix.toml") if path is None else path
+    overlay = overlay_path() if path is None else None
+    try:
+        origin = _origin(source, overlay)
+    except OSError:
+        origin = None  # typed loading says what is wrong
+    kept = cache_path() / "matrix" / f"{binascii.crc32(os.fsencode(source)):08x}.view"
+    found = None if origin is None else _kept(kept, origin)
+    if found is None:
+        from envpin.matrix.load import load_matrix
+
+        plain = _plain(load_matrix(path))
+        if origin is not None:
+            _keep(kept, origin, plain)
+        found = _records(plain)
+    return cast("Matrix", found)
+
+
+def _origin(source: Path, overlay: Path | None) -> bytes:
+    """All that the answer depends on."""
+    parts = [_LAYOUT, os.fsencode(source), source.read_bytes()]
+    if overlay is not None:
+        parts += [os.fsencode(overlay), overlay.read_bytes()]
+    return b"\0".join(parts)
+
+
+def _kept(path: Path, origin: bytes) -> Any:
+    try:
+        data = path.read_bytes()
+        return _records(data[len(origin) :]) if data.startswith(origin) else None
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def _keep(path: Path, origin: bytes, plain: bytes) -> None:
+    """A cache that cannot be written is no reason to fail."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f"{path.name}.{os.getpid()}")
+        temporary.write_bytes(origin + plain)
+        temporary.replace(path)
+    except OSError:
+        return
+
+
+def _records(plain: bytes) -> Any:
+    """Raises: ValueError: it is cut off."""
+
+    def record(table: dict[str, Any]) -> Any:
+        return Record(table[_FIELDS]) if _FIELDS in table else table
+
+    return json.loads(plain, object_hook=record)
+
+
+def _plain(matrix: Matrix) -> bytes:
+    """Every field and every property of every table, the tables marked as what they are."""
+    import msgspec
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, msgspec.Struct):
+            names = [*value.__struct_fields__, *(name for name, own in vars(type(value)).items()
+                                                 if isinstance(own, property))]  # fmt: skip
+            return {_FIELDS: {name: plain(getattr(value, name)) for name in names}}
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(item) for item in value]
+        return value
+
+    return json.dumps(plain(matrix), separators=(",", ":")).encode()

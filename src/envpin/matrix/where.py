@@ -1,0 +1,23 @@
+"""Where the user's own matrix is, the overlay that is put on top of the one that travels with envpin."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from envpin.resources import config_path
+
+
+def overlay_path() -> Path | None:
+    """The user's own matrix: the file that `ENVPIN_MATRIX` names (none where it is empty), else `matrix.toml` in the
+    configuration folder, where it exists."""
+    named = os.environ.get("ENVPIN_MATRIX")
+    if named is not None:
+        return Path(named) if named.strip() else None
+    usual = usual_overlay()
+    return usual if usual.is_file() else None
+
+
+def usual_overlay() -> Path:
+    """Where the overlay is when `ENVPIN_MATRIX` does not say."""
+    return config_path() / "matrix.toml"
