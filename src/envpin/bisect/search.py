@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 Outcome = Literal["before", "after", "untestable"]
 Purpose = Literal["end", "narrow", "repeat", "edge", "sample", "noise"]
+# A point that ran once and then could not be run again this often is left alone.
+_TRIES = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,11 +110,20 @@ Decision: TypeAlias = Run | Conclusion
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """Observations, sorted out."""
+    """Observations, sorted out. `untestable` points never ran; `worn` ones did, but cannot be run again."""
 
     tallies: dict[int, Tally] = field(default_factory=dict)
     untestable: frozenset[int] = frozenset()
+    worn: frozenset[int] = frozenset()
     runs: int = 0
+
+    def count(self, index: int) -> int:
+        tally = self.tallies[index]
+        return tally.before + tally.after
+
+    def wants(self, index: int, count: int) -> bool:
+        """Whether `index` should run again, to have run `count` times."""
+        return self.count(index) < count and index not in self.worn
 
     def state(self, index: int) -> Literal["before", "after"] | None:
         tally = self.tallies.get(index)
@@ -134,8 +145,7 @@ def decide(problem: Problem, observations: Sequence[Observation]) -> Decision:
         return _with_noise(problem, seen)
     for end, wrong in ((0, "after"), (last, "before")):
         if seen.state(end) == wrong:
-            tally = seen.tallies[end]
-            if tally.before + tally.after < problem.repeats:
+            if seen.wants(end, problem.repeats):
                 return Run(index=end, purpose="repeat", chance=float(wrong == "after"))
             return Conclusion(kind="end-wrong", low=end, high=end)
     return _without_noise(problem, seen)
@@ -170,12 +180,12 @@ def plan(problem: Problem, observations: Sequence[Observation], count: int) -> C
 def _sort_out(problem: Problem, observations: Sequence[Observation]) -> _Seen:
     before: dict[int, int] = {}
     after: dict[int, int] = {}
-    untestable: set[int] = set()
+    untestable: dict[int, int] = {}
     for seen in observations:
         if not 0 <= seen.index < problem.size:
             raise ValueError(f"there is no point {seen.index}")
         if seen.outcome == "untestable":
-            untestable.add(seen.index)
+            untestable[seen.index] = untestable.get(seen.index, 0) + 1
         else:
             counts = before if seen.outcome == "before" else after
             counts[seen.index] = counts.get(seen.index, 0) + 1
@@ -183,7 +193,8 @@ def _sort_out(problem: Problem, observations: Sequence[Observation]) -> _Seen:
     tallies = {
         index: Tally(before=before.get(index, 0), after=after.get(index, 0)) for index in sorted({*before, *after})
     }
-    return _Seen(tallies, frozenset(untestable - tallies.keys()), len(observations))
+    worn = frozenset(index for index in tallies if untestable.get(index, 0) >= _TRIES)
+    return _Seen(tallies, frozenset(untestable.keys() - tallies.keys()), worn, len(observations))
 
 
 def _without_noise(problem: Problem, seen: _Seen) -> Decision:
@@ -194,8 +205,7 @@ def _without_noise(problem: Problem, seen: _Seen) -> Decision:
         # Two transitions, or a noisy test that has not shown itself yet: the points on both sides of each change must
         # hold before the picture is believed.
         for index in sorted({index for pair in changes for index in pair}):
-            tally = seen.tallies[index]
-            if tally.before + tally.after < problem.repeats:
+            if seen.wants(index, problem.repeats):
                 return Run(index=index, purpose="repeat", chance=float(seen.state(index) == "after"))
     brackets = [pair for pair in changes if seen.state(pair[0]) == "before"]
     low, high = _main_bracket(seen, brackets)
@@ -224,7 +234,7 @@ def _main_bracket(seen: _Seen, brackets: Sequence[tuple[int, int]]) -> tuple[int
 def _certify(problem: Problem, seen: _Seen, low: int, high: int, others: tuple[Transition, ...]) -> Decision:
     """Re-run the edge, look for another transition on both sides, and go on until the claim is sure enough."""
     for index in (low, high):
-        if _count(seen, index) < 2:
+        if seen.wants(index, 2):
             return Run(index=index, purpose="edge", chance=float(index == high))
     sample = sample_outside(problem.prior, problem.cost, low, high, tested=seen.tallies.keys(),
                             masked=seen.untestable, wanted=problem.samples)  # fmt: skip
@@ -232,18 +242,19 @@ def _certify(problem: Problem, seen: _Seen, low: int, high: int, others: tuple[T
         return Run(index=sample, purpose="sample", chance=float(sample > high))
     window = _monotone_window(seen, low, high)
     doubt = _doubt(problem, window, low, high)
-    if doubt > 1 - problem.confidence:
+    confirmed = seen.count(low) > 1 < seen.count(high)
+    if confirmed and doubt > 1 - problem.confidence:
         # The run that would leave the least doubt if the edge holds once more.
         held = {index: _doubt(problem, _once_more(window, index), low, high) for index in (low, high)}
-        again = min((low, high), key=lambda index: (held[index], index))
-        if _count(seen, again) < 20:
-            return Run(index=again, purpose="edge", chance=float(again == high))
+        for again in sorted((low, high), key=lambda index: (held[index], index)):
+            if seen.wants(again, 20):
+                return Run(index=again, purpose="edge", chance=float(again == high))
     return Conclusion(
         kind="named" if high - low == 1 else "range",
         low=low,
         high=high,
         probability=1 - doubt,
-        certain=doubt <= 1 - problem.confidence,
+        certain=confirmed and doubt <= 1 - problem.confidence,
         others=others,
     )
 
@@ -263,11 +274,6 @@ def _once_more(window: dict[int, Tally], index: int) -> dict[int, Tally]:
     return {**window, index: more}
 
 
-def _count(seen: _Seen, index: int) -> int:
-    tally = seen.tallies[index]
-    return tally.before + tally.after
-
-
 def _monotone_window(seen: _Seen, low: int, high: int) -> dict[int, Tally]:
     """The tallies around the bracket up to where another transition begins."""
     floor = max((index for index in seen.tallies if index < low and seen.state(index) == "after"), default=-1)
@@ -282,9 +288,9 @@ def _with_noise(problem: Problem, seen: _Seen) -> Decision:
     if belief.weight[best] >= problem.noise_confidence:
         return Conclusion(kind="named", low=best - 1, high=best, probability=belief.weight[best], noisy=True)
     bits = information(belief)
-    usable = [index for index in range(problem.size) if index not in seen.untestable]
-    index = max(usable, key=lambda i: (bits[i] / problem.cost[i], -i))
-    if seen.runs >= problem.noise_budget or bits[index] < 1e-3:
+    usable = [index for index in range(problem.size) if index not in seen.untestable | seen.worn]
+    index = max(usable, key=lambda i: (bits[i] / problem.cost[i], -i), default=0)
+    if not usable or seen.runs >= problem.noise_budget or bits[index] < 1e-3:
         return _credible(problem, belief)
     new = sum(belief.shows_after_new[1 : index + 1])
     old = sum(belief.shows_after_old[index + 1 :])

@@ -170,6 +170,23 @@ def test_an_untestable_end_is_said_at_once() -> None:
     assert len(seen) == 2
 
 
+@QUICK
+@given(st.data())
+def test_points_that_run_once_and_never_again_end_the_search_without_certainty(data: st.DataObject) -> None:
+    history = data.draw(monotone())
+    once = data.draw(st.sets(st.integers(0, len(history.new) - 1)))
+    problem = data.draw(problems(len(history.new)))
+    seen: list[Observation] = []
+    while not isinstance(step := decide(problem, seen), Conclusion):
+        ran = any(o.index == step.index and o.outcome != "untestable" for o in seen)
+        worn = ran and step.index in once  # a machine that got slow, a file that is gone
+        seen.append(Observation(index=step.index, outcome="untestable" if worn else history.run(step.index)))
+        assert len(seen) < 6 * len(history.new) + 60, "it does not end"
+    (truth,) = history.breaks()
+    assert step.low < truth <= step.high
+    assert step.certain == (not {step.low, step.high} & once)
+
+
 def test_a_second_transition_is_reported_beside_the_culprit() -> None:
     new = [index >= 60 and not 100 <= index < 160 for index in range(180)]
     conclusion, _ = search(plain(180, samples=3), History(new=tuple(new)))
