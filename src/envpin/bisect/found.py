@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
-
 from envpin import __version__
+from envpin.envs.reference import exact_pins
 from envpin.matrix.results import KIND, PROVES, SCHEMA, Document, Entry, Outcome
 from envpin.matrix.types import Break
 
@@ -52,7 +50,7 @@ def _entry(report: Report, row: ProbeRow, *, platform: str, today: str) -> Entry
     return Entry(
         family=family,
         capability=action,  # type: ignore[arg-type]  # looked up in PROVES above
-        packages={**_pins(question.held), question.package: row.version},
+        packages={**exact_pins(question.held), question.package: row.version},
         python=question.python,
         outcome=_OUTCOMES.get(row.status, "untestable"),
         error=row.error,
@@ -83,17 +81,6 @@ def _break(report: Report, edge: tuple[str, ...]) -> Break:
         grade=grade,
         evidence=edge,
     )
-
-
-def _pins(requirements: tuple[str, ...]) -> dict[str, str]:
-    """The versions that are pinned exactly among requirement lines."""
-    found = {}
-    for line in requirements:
-        requirement = Requirement(line)
-        bounds = [*requirement.specifier]
-        if len(bounds) == 1 and bounds[0].operator == "==" and "*" not in bounds[0].version:
-            found[str(canonicalize_name(requirement.name))] = bounds[0].version
-    return found
 
 
 def _pattern(line: str) -> str:

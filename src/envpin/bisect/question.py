@@ -100,15 +100,18 @@ def contents_digest(paths: tuple[str, ...]) -> str | None:
     facts: list[tuple[str, str]] = []
     for text in paths:
         path = Path(text)
-        members = sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
-        for member in members:
-            name = str(member.relative_to(path)) if path.is_dir() else member.name
-            try:
-                stat = member.stat()
-                if stat.st_size > _HASHED_WHOLE:
-                    facts.append((name, f"{stat.st_size} {stat.st_mtime_ns}"))
-                else:
-                    facts.append((name, hashlib.sha256(member.read_bytes()).hexdigest()))
-            except OSError as fault:
-                raise InputError(f"`{member}` cannot be read: {fault.strerror}", path=member) from fault
+        try:
+            members = sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
+            for member in members:
+                name = str(member.relative_to(path)) if path.is_dir() else member.name
+                facts.append((name, _contents(member)))
+        except OSError as fault:
+            raise InputError(f"`{fault.filename or path}` cannot be read: {fault.strerror}", path=path) from fault
     return digest(facts) if facts else None
+
+
+def _contents(path: Path) -> str:
+    stat = path.stat()
+    if stat.st_size > _HASHED_WHOLE:
+        return f"{stat.st_size} {stat.st_mtime_ns}"
+    return hashlib.sha256(path.read_bytes()).hexdigest()

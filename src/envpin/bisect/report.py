@@ -91,7 +91,9 @@ def make_report(records: Sequence[Mapping[str, Any]], axis: Axis) -> Report | No
     good, bad = (before, after) if broke else (after, before)
     found = conclusion["kind"] in {"named", "range"}
     probes = [record for record in records if record["event"] == "probe"]
-    failing = _failure_at(probes, bad) if found else _failure_at(probes, question.bad)
+    ends = conclusion["kind"] in {"end-wrong", "end-untestable"}
+    # Without a change to show, the failure is that of the end which is not what it was said to be.
+    failing = _failure_at(probes, bad if found else before if ends else question.bad)
     last = _failure_at(probes, question.bad)
     rows = tuple(_row(record, axis) for record in probes)
     return Report(
@@ -110,10 +112,15 @@ def make_report(records: Sequence[Mapping[str, Any]], axis: Axis) -> Report | No
         reruns=sum(row.purpose in {"edge", "sample", "repeat", "noise"} for row in rows),
         halving=max(1, (len(versions) - 2).bit_length()),
         seconds=round(sum(row.seconds for row in rows), 1),
-        untestable=_untestable(records, versions[conclusion["low"] + 1 : conclusion["high"]]),
+        untestable=_untestable(
+            records,
+            [before]
+            if conclusion["kind"] == "end-untestable"
+            else versions[conclusion["low"] + 1 : conclusion["high"]],
+        ),
         error=failing.first_lines if failing else "",
         traceback=failing.text if failing else "",
-        same_failure=failing is None or last is None or failing.signature == last.signature,
+        same_failure=not found or failing is None or last is None or failing.signature == last.signature,
         moved=_moved(probes, before, after),
         changed_files=_changed_files(probes, question, before, after, _relevant(records, failing)) if found else (),
         others=tuple(
@@ -123,7 +130,7 @@ def make_report(records: Sequence[Mapping[str, Any]], axis: Axis) -> Report | No
         ),
         flaky=_flaky(rows),
         back_ports=tuple(version for version in axis.out_of_date_order() if version in versions),
-        reason=_reason(records, after),
+        reason=_reason(records, after) if found else None,
         pin=f"{question.package}=={good}" if found else None,
     )
 

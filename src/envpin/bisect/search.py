@@ -68,6 +68,11 @@ class Problem:
         return 2 if self.noisy_share < 0.01 else 5
 
 
+def repeatable(prior: tuple[float, ...], cost: tuple[float, ...], **settings: float) -> Problem:
+    """The problem of a test that is known to answer the same every time, as far as one can know."""
+    return Problem(prior=prior, cost=cost, noisy_share=0.002, confidence=0.9995, **settings)  # type: ignore[arg-type]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
     """Run the test at `index`. `chance` is the probability, as believed now, that it shows the new state."""

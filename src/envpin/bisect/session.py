@@ -24,14 +24,14 @@ from envpin.errors import (
 from envpin.events import Note, Step, ignore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from envpin.bisect.axis import Axis
     from envpin.bisect.holding import Holder
     from envpin.bisect.outcome import Verdict
     from envpin.bisect.prober import Prober
-    from envpin.bisect.question import Question
+    from envpin.bisect.question import Find, Question
     from envpin.envs.identity import EnvironmentSpec
     from envpin.envs.store import Environment, Store
     from envpin.events import Listener
@@ -75,7 +75,6 @@ class Session:
         self._listener = listener
         self._on_record = on_record
         self.setup = dict(setup or {})
-        self._index = {version: index for index, version in enumerate(axis.versions)}
 
     def run(self, problem: Problem) -> Conclusion:
         """Search to the end. Killed or interrupted, it can be run again and repeats nothing that had finished.
@@ -103,14 +102,7 @@ class Session:
 
     def observations(self) -> list[Observation]:
         """What the log says about each point, in the order it was found out."""
-        found = []
-        for record in self.log.records:
-            if record["event"] not in {"probe", "skip"} or record["version"] not in self._index:
-                continue
-            verdict: Verdict = record["verdict"] if record["event"] == "probe" else "untestable"
-            seen = as_seen(verdict, find=self.question.find)
-            found.append(Observation(index=self._index[record["version"]], outcome=seen))
-        return found
+        return observations(self.log.records, self.axis, find=self.question.find)
 
     def _run(self, problem: Problem) -> Conclusion:
         log = self.log
@@ -214,6 +206,21 @@ class Session:
         """Build the environment of a release that may be wanted next; what fails is met again in the foreground."""
         with contextlib.suppress(EnvpinError):
             self._store.ensure(self._holder.spec(version), offline=self._offline)
+
+
+def observations(records: Iterable[Mapping[str, Any]], axis: Axis, *, find: Find) -> list[Observation]:
+    """What a log says about each point, in the order it was found out.
+
+    What was skipped is untestable, whatever its probes had said before: its user knows why.
+    """
+    at = {version: index for index, version in enumerate(axis.versions)}
+    told = [record for record in records if record["event"] in {"probe", "skip"} and record["version"] in at]
+    skipped = {record["version"] for record in told if record["event"] == "skip"}
+    found = []
+    for record in told:
+        verdict: Verdict = "untestable" if record["version"] in skipped else record["verdict"]
+        found.append(Observation(index=at[record["version"]], outcome=as_seen(verdict, find=find)))
+    return found
 
 
 class _Prefetch:

@@ -17,8 +17,9 @@ from envpin.bisect.history import Log, VerdictCache
 from envpin.bisect.holding import Holder
 from envpin.bisect.prior import Find, Guess, Reading, Subject, exported, guess, imported, read
 from envpin.bisect.prober import Prober
-from envpin.bisect.search import Problem
+from envpin.bisect.search import Problem, repeatable
 from envpin.bisect.session import Session
+from envpin.envs.reference import exact_pins
 from envpin.envs.store import Store
 from envpin.errors import EnvpinError, InputError
 from envpin.events import Note, Progress, ignore
@@ -65,12 +66,6 @@ def open_session(question: Question, options: Options, *, base: Lock | None = No
     if setup is None:
         setup = _set_up(question, store, options)
     axis = msgspec.convert(setup["axis"], Axis)
-    problem = Problem(
-        prior=tuple(setup["weights"]),
-        cost=tuple(setup["costs"]),
-        noisy_share=0.002 if question.probe.repeatable else 0.2,
-        confidence=0.9995 if question.probe.repeatable else 0.99995,
-    )
     session = Session(
         question,
         folder=folder,
@@ -86,7 +81,13 @@ def open_session(question: Question, options: Options, *, base: Lock | None = No
         on_record=options.on_record,
         setup={name: setup[name] for name in ("axis", "weights", "costs", "uploaded", "reasons", "model_type")},
     )
-    return session, problem
+    return session, problem_of(question, setup)
+
+
+def problem_of(question: Question, setup: Mapping[str, Any]) -> Problem:
+    """The problem that a search was set up with."""
+    prior, cost = tuple(setup["weights"]), tuple(setup["costs"])
+    return repeatable(prior, cost) if question.probe.repeatable else Problem(prior=prior, cost=cost)
 
 
 def folder_of(root: Path, identity: str) -> Path:
@@ -130,7 +131,7 @@ def flat(axis: Axis) -> Guess:
 def _held_dates(question: Question, index: Index) -> dict[str, str]:
     """When the exactly pinned packages appeared, as far as the index knows them."""
     found: dict[str, str] = {}
-    for name, pin in _exact_pins(question.held).items():
+    for name, pin in exact_pins(question.held).items():
         with contextlib.suppress(InputError):
             for release in index.releases(name):
                 when = upload_time(release)
@@ -141,7 +142,7 @@ def _held_dates(question: Question, index: Index) -> dict[str, str]:
 
 def _costs(question: Question, axis: Axis, store: Store) -> list[float]:
     """A release whose environment is built already is cheaper to probe than one that must be built."""
-    held = _exact_pins(question.held)
+    held = exact_pins(question.held)
     ready = set()
     for environment in store.list():
         receipt = environment.receipt
@@ -150,20 +151,6 @@ def _costs(question: Question, axis: Axis, store: Store) -> list[float]:
         if own is not None and all(versions.get(name, "").startswith(pin) for name, pin in held.items()):
             ready.add(own.version)
     return [1.0 if version in ready else _TO_BUILD for version in axis.versions]
-
-
-def _exact_pins(requirements: Sequence[str]) -> dict[str, str]:
-    """Normalized name to version, for what is pinned exactly."""
-    from packaging.requirements import Requirement
-    from packaging.utils import canonicalize_name
-
-    found = {}
-    for text in requirements:
-        requirement = Requirement(text)
-        for one in requirement.specifier:
-            if one.operator == "==" and not one.version.endswith(".*"):
-                found[str(canonicalize_name(requirement.name))] = one.version
-    return found
 
 
 def _guess(
@@ -197,7 +184,7 @@ def _guess(
 def _subject(question: Question, index: Index) -> Subject:
     probe = question.probe
     model_type, rope_type = _model_facts(probe.family, probe.base)
-    held = _exact_pins(question.held)
+    held = exact_pins(question.held)
     exports = imports = None
     if question.package == "peft" and "transformers" in held:
         texts = _held_members(index, "transformers", held["transformers"], ("transformers/__init__.py",))
@@ -232,7 +219,7 @@ def _model_facts(family: str | None, base: str | None) -> tuple[str | None, str 
         with contextlib.suppress(OSError, ValueError):
             config = json.loads((Path(base) / "config.json").read_text(encoding="utf-8"))
     elif family is not None:
-        config = _recipe_config(family)
+        config = tiny_families().get(family, {}).get("config")
     if not isinstance(config, dict):
         return None, None
     scaling = config.get("rope_scaling") or config.get("rope_parameters")
@@ -242,8 +229,8 @@ def _model_facts(family: str | None, base: str | None) -> tuple[str | None, str 
     return (model_type if safe else None), (rope if isinstance(rope, str) else None)
 
 
-def _recipe_config(family: str) -> Any:
-    """The family's tiny config. No worker is imported here, only their table, which holds literals."""
+def tiny_families() -> Mapping[str, Mapping[str, Any]]:
+    """The families that there is a tiny model of, with their recipes: a table of literals, no worker is imported."""
     from envpin.workers.tiny_recipes import RECIPES
 
-    return RECIPES.get(family, {}).get("config")
+    return RECIPES

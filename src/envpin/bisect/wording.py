@@ -79,10 +79,9 @@ def warnings(report: Report) -> list[str]:
 
 
 def _facts(report: Report) -> list[tuple[str, str]]:
-    sure = "certain" if report.certain else f"{report.probability:.0%} likely"
     if report.answer in {"end-wrong", "end-untestable"}:
-        sure = "no search was made"
-    facts = [("sureness", sure)]
+        return [("probes", f"{report.probes} in {report.seconds:.0f} s; no search was made")]
+    facts = [("sureness", "certain" if report.certain else f"{report.probability:.0%} likely")]
     if report.moved:
         facts.append(("also moved", ", ".join(report.moved)))
     if report.reason:

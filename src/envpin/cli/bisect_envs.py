@@ -11,12 +11,13 @@ from envpin.bisect.environments import ChangedQuestion, ChangedSession, inner_qu
 from envpin.bisect.mixing import Ends
 from envpin.bisect.outcome import ProbeOutcome
 from envpin.bisect.report import make_report
-from envpin.bisect.start import Options, open_session
-from envpin.cli.bisect_run import probe_of
+from envpin.bisect.start import open_session
+from envpin.cli.bisect_run import options_of, page_of, probe_of, python_of
 from envpin.cli.bisect_view import View, document, write_files
 from envpin.envs.resolve import resolve
 from envpin.errors import InputError, UsageError
 from envpin.events import Note
+from envpin.manifest.write import write_text
 from envpin.report.bisect_page import render_environments
 
 if TYPE_CHECKING:
@@ -34,17 +35,19 @@ def run(args: argparse.Namespace, console: Console) -> int:
     """Find the minimal set, then the release inside each of its members."""
     if args.find is not None:
         raise UsageError("`--find` is for the versions of one package; two environments have no order")
+    if args.held:
+        raise UsageError("`--with` is for the releases of one package; put the pin into both environments")
     if not args.good or not args.bad:
         raise UsageError("both ends are needed: `--good REF` and `--bad REF`", hint="envpin bisect --help")
-    listener = Table(console).listener
-    good = resolve(args.good, python=args.python, offline=args.offline, listener=listener)
+    probe, listener = probe_of(args, None), Table(console).listener
+    good = resolve(args.good, python=python_of(args), offline=args.offline, listener=listener)
     bad = resolve(args.bad, python=good.python, offline=args.offline, listener=listener)
     question = ChangedQuestion(
         good=args.good,
         bad=args.bad,
         good_lock=good.lock.digest,
         bad_lock=bad.lock.digest,
-        probe=probe_of(args, None),
+        probe=probe,
         python=good.python,
         expect=args.expect,
         timeout=args.timeout,
@@ -58,9 +61,7 @@ def search(question: ChangedQuestion, ends: Ends, args: argparse.Namespace, cons
     Returns the exit status: 1 where the moves that the user left out break it by themselves.
     """
     table = Table(console)
-    options = Options(jobs=max(1, args.jobs), offline=args.offline, use_cache=not args.no_cache,
-                      prefetch=not args.no_prefetch, use_prior=not args.no_prior, listener=table.listener)  # fmt: skip
-    session = ChangedSession(question, ends, options, table.on_record)
+    session = ChangedSession(question, ends, options_of(args, table.listener), table.on_record)
     table.begin(session)
     answer = session.run()
     changes = {change.package: change for change in ends.changes}
@@ -73,9 +74,9 @@ def search(question: ChangedQuestion, ends: Ends, args: argparse.Namespace, cons
     for name, change in needed.items():
         inner[name] = _inside(session, change, needed, base, console=console, args=args)
     body = _body(session, answer, changes, inner)
-    page = Path(args.html) if args.html else session.folder / "report.html"
+    page = page_of(args) or session.folder / "report.html"
     lines = words(answer, changes, session.left_out)
-    page.write_text(render_environments(body, headline=_headline(answer), words=lines), encoding="utf-8")
+    write_text(page, render_environments(body, headline=_headline(answer), words=lines))
     body["files"] = {"log": body["log"], "page": str(page)}
     _say(console, lines, inner, body)
     return 0 if answer.needed else 1
@@ -160,12 +161,8 @@ def _inside(
         return None
     console.talk(f"\ninside {change}:")
     view = View(console, question)
-    options = Options(
-        jobs=max(1, args.jobs), prefetch=not args.no_prefetch, offline=args.offline, use_cache=not args.no_cache,
-        use_prior=not args.no_prior, listener=view.listener, on_record=view.on_record,
-    )  # fmt: skip
     try:
-        inner, problem = open_session(question, options, base=base)
+        inner, problem = open_session(question, options_of(args, view.listener, view.on_record), base=base)
     except InputError as unknown:
         console.warn(f"the releases of `{change.package}` cannot be searched: {unknown.message}")
         return None

@@ -14,7 +14,9 @@ from envpin.bisect.environments import ChangedQuestion, ends_of
 from envpin.bisect.history import Log, read_records
 from envpin.bisect.question import Question
 from envpin.bisect.report import make_report
-from envpin.bisect.start import Options, folder_of, open_session
+from envpin.bisect.search import Run, decide
+from envpin.bisect.session import observations
+from envpin.bisect.start import folder_of, open_session, problem_of
 from envpin.bisect.wording import headline
 from envpin.envs.local import default_root
 from envpin.errors import InputError, UsageError
@@ -91,6 +93,7 @@ def _skippable(log: Log) -> tuple[str, frozenset[str]]:
 
 def _replay(args: argparse.Namespace, console: Console) -> int:
     """Take over somebody's log and go on where it ends. Their verdicts count, so their machine is trusted."""
+    from envpin.cli.bisect_run import options_of, page_of
     from envpin.cli.bisect_view import View
 
     if len(args.rest) != 1:
@@ -104,14 +107,10 @@ def _replay(args: argparse.Namespace, console: Console) -> int:
     question = _question(records[0], source)
     _take_over(source, question.identity, len(records))
     view = View(console, question)
-    options = Options(
-        jobs=max(1, args.jobs), offline=args.offline, use_cache=not args.no_cache, prefetch=not args.no_prefetch,
-        listener=view.listener, on_record=view.on_record,
-    )  # fmt: skip
-    session, problem = open_session(question, options)
+    session, problem = open_session(question, options_of(args, view.listener, view.on_record))
     view.begin(session, problem)
     session.run(problem)
-    return view.finish(session, html=Path(args.html) if args.html else None)
+    return view.finish(session, html=page_of(args))
 
 
 def _replay_environments(source: Path, args: argparse.Namespace, console: Console) -> int:
@@ -183,11 +182,15 @@ def _summary(log: Log) -> dict[str, Any]:
         return _summary_of_environments(log)
     question = _question(log.records[0], log.path)
     setup, last = log.last("setup"), log.records[-1]
-    report = make_report(log.records, msgspec.convert(setup["axis"], Axis)) if setup else None
-    if report is not None and last["event"] == "conclusion":
-        state = f"finished: {headline(report)}"
-    else:
-        state = _unfinished(last)
+    state = _unfinished(last)
+    if setup is not None:
+        axis = msgspec.convert(setup["axis"], Axis)
+        report = make_report(log.records, axis)
+        if report is not None and last["event"] == "conclusion":
+            state = f"finished: {headline(report)}"
+        else:
+            step = decide(problem_of(question, setup), observations(log.records, axis, find=question.find))
+            state += f"; next: {axis.versions[step.index]} ({step.purpose})" if isinstance(step, Run) else ""
     return {
         "id": log.path.parent.name,
         "package": question.package,
@@ -219,7 +222,7 @@ def _summary_of_environments(log: Log) -> dict[str, Any]:
 def _unfinished(last: Mapping[str, Any]) -> str:
     if last["event"] == "stopped":
         return f"stopped: {last['message'].splitlines()[0]}"
-    return "unfinished: run the same command again to go on"
+    return "unfinished, run the same command again"
 
 
 def _is_of_environments(log: Log) -> bool:

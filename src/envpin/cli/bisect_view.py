@@ -9,9 +9,9 @@ import msgspec
 from envpin.bisect import found, wording
 from envpin.bisect.history import now
 from envpin.bisect.report import SCHEMA, Report, make_report
-from envpin.bisect.search import Conclusion, decide
 from envpin.envs.local import platform_name
 from envpin.events import Note
+from envpin.manifest.write import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -124,23 +124,21 @@ def document(report: Report) -> dict[str, Any]:
 
 
 def write_files(report: Report, folder: Path, html: Path | None) -> dict[str, str]:
-    """Write what can be taken elsewhere. Returns kind to path."""
+    """Write what can be taken elsewhere; an issue text only where there is something to report. Kind to path.
+
+    Raises:
+        DiskFullError, InputError: it cannot be written; the log has it all.
+    """
     from envpin.report.bisect_page import render
 
-    issue, evidence = folder / "issue.md", folder / "evidence.json"
-    page = html if html is not None else folder / "report.html"
-    issue.write_text(wording.issue(report), encoding="utf-8")
+    files = {"log": folder / "log.jsonl", "issue": folder / "issue.md", "evidence": folder / "evidence.json",
+             "page": html or folder / "report.html"}  # fmt: skip
     found_out = found.evidence(report, platform=platform_name(), today=now()[:10])
-    evidence.write_bytes(msgspec.json.format(msgspec.json.encode(found_out), indent=2) + b"\n")
-    page.write_text(
-        render(document(report), headline=wording.headline(report), issue=wording.issue(report)), encoding="utf-8"
-    )
-    return {"log": str(folder / "log.jsonl"), "issue": str(issue), "evidence": str(evidence), "page": str(page)}
-
-
-def next_step(session: Session, problem: Problem) -> str:
-    """What the search would do next, in words."""
-    step = decide(problem, session.observations())
-    if isinstance(step, Conclusion):
-        return "finished"
-    return f"next: {session.axis.versions[step.index]} ({step.purpose})"
+    issue = wording.issue(report) if report.first_bad else ""
+    if issue:
+        write_text(files["issue"], issue)
+    else:
+        files.pop("issue").unlink(missing_ok=True)
+    write_text(files["evidence"], msgspec.json.format(msgspec.json.encode(found_out).decode(), indent=2) + "\n")
+    write_text(files["page"], render(document(report), headline=wording.headline(report), issue=issue))
+    return {kind: str(path) for kind, path in files.items()}
