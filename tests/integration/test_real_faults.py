@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from envpin.checkpoint.folder import read_folder
 from envpin.diagnose.check import check
 from envpin.diagnose.logs import diagnose_log
 from tests.support.faults import CROSSED, FAULTS, Fault, Made, make_faults, reaction_of
@@ -74,6 +75,29 @@ def test_what_a_newer_era_wrote(made: Made, fault: Fault) -> None:
 def test_the_older_era_shows_it(made: Made) -> None:
     assert "unexpected keyword argument" in made.crossed["healthy"]["raised"]
     assert "Tokenizer class" in made.crossed["healthy"]["tokenizer"]
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("name", ["pickle-weights", "legacy-bin", "sharded-bin", "pickled-adapter"])
+def test_pickles_of_real_torch_are_listed_as_torch_loads_them(made: Made, name: str, era: str) -> None:
+    root = made.old if era == "old" else made.new
+    results = made.old_reactions if era == "old" else made.new_reactions
+    adapter = name == "pickled-adapter"
+    wanted = read_folder(root / ("healthy" if adapter else "base"))
+    found = read_folder(root / name)
+    assert {one.name: (one.shape, one.dtype) for one in found.tensors.values()} == {
+        one.name: (one.shape, one.dtype) for one in wanted.tensors.values()
+    }
+    assert len(found.weight_files) == (2 if name == "sharded-bin" else 1)
+    for one in found.tensors.values():  # the same bytes, where they are said to be
+        other = wanted.tensors[one.name]
+        with (root / name / one.file).open("rb") as stream, (wanted.path / other.file).open("rb") as reference:
+            stream.seek(one.start)
+            reference.seek(other.start)
+            assert stream.read(one.end - one.start) == reference.read(other.end - other.start)
+    report = check(root / name, base=root / "base") if adapter else check(root / "healthy", base=root / name)
+    assert [one.code for one in report.findings] == ["pickle-weights"]
+    assert (results[name]["raised"], results[name]["effect"]) == (None, 4)
 
 
 # Faults whose error text alone names the cause; a header error may have several.

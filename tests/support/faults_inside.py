@@ -161,15 +161,28 @@ def make(out: Path) -> None:
     sharded = transformers.AutoModelForCausalLM.from_pretrained(base)
     sharded.save_pretrained(out / "missing-shard", max_shard_size="100KB")
     next((out / "missing-shard").glob("model-00002-of-*")).unlink()
-    pickles(out, base)
+    pickles(out, base, good)
     configs(out, base, good)
 
 
-def pickles(out: Path, base: Path) -> None:
+def pickles(out: Path, base: Path, good: Path) -> None:
     """transformers 5 no longer writes pickles: the file is written as 4.x wrote it."""
-    shutil.copytree(base, out / "pickle-weights")
-    (out / "pickle-weights" / "model.safetensors").unlink()
-    torch.save(load_file(base / "model.safetensors"), out / "pickle-weights" / "pytorch_model.bin")
+    tensors = load_file(base / "model.safetensors")
+    for name, new in (("pickle-weights", True), ("legacy-bin", False)):
+        shutil.copytree(base, out / name)
+        (out / name / "model.safetensors").unlink()
+        torch.save(tensors, out / name / "pytorch_model.bin", _use_new_zipfile_serialization=new)
+    shutil.copytree(out / "pickle-weights", out / "sharded-bin")
+    (out / "sharded-bin" / "pytorch_model.bin").unlink()
+    names = list(tensors)
+    halves = {"pytorch_model-00001-of-00002.bin": names[::2], "pytorch_model-00002-of-00002.bin": names[1::2]}
+    for file, some in halves.items():
+        torch.save({one: tensors[one] for one in some}, out / "sharded-bin" / file)
+    index = {"metadata": {}, "weight_map": {one: file for file, some in halves.items() for one in some}}
+    (out / "sharded-bin" / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+    copy = shutil.copytree(good, out / "pickled-adapter")
+    torch.save(load_file(copy / "adapter_model.safetensors"), copy / "adapter_model.bin")
+    (copy / "adapter_model.safetensors").unlink()
 
 
 def configs(out: Path, base: Path, good: Path) -> None:
@@ -219,6 +232,8 @@ PAIRS = {
     "quantized-base-packed": ("healthy", None),
     "quantized-base-unmergeable": ("healthy", None),
     "pickle-weights": ("healthy", None),
+    "legacy-bin": ("healthy", None),
+    "sharded-bin": ("healthy", None),
     "missing-shard": ("healthy", None),
     "architecture-drift": ("healthy", None),
     "dtype-drift": ("healthy", None),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from envpin.checkpoint import strict_json
-from envpin.checkpoint.headers import Fault, Tensor, read_header, recognise_foreign
+from envpin.checkpoint.headers import Fault, Header, Tensor, read_header
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -73,10 +73,7 @@ def read_files(folder: Place, files: Iterable[str], faults: Iterable[Fault], *, 
     problems = list(faults)
     metadata: dict[str, str] = {}
     for name in names:
-        if not name.endswith(".safetensors"):
-            problems += _pickle_faults(folder / name)
-            continue
-        header = read_header(folder / name)
+        header = read_header(folder / name) if name.endswith(".safetensors") else _torch_header(folder / name)
         if header.fault is not None:
             problems.append(header.fault)
         for tensor in header.tensors:
@@ -87,6 +84,12 @@ def read_files(folder: Place, files: Iterable[str], faults: Iterable[Fault], *, 
                 found[tensor.name] = tensor
         metadata.update(header.metadata)
     return Weights(files=names, tensors=found, metadata=metadata, faults=tuple(problems), certain=certain)
+
+
+def _torch_header(path: Place) -> Header:
+    from envpin.checkpoint.torch_file import read_torch_file  # zipfile is imported for pickles only
+
+    return read_torch_file(path)
 
 
 def _indexed(folder: Place, index: str, names: frozenset[str]) -> Weights:
@@ -102,11 +105,7 @@ def _indexed(folder: Place, index: str, names: frozenset[str]) -> Weights:
         faults.append(Fault("missing-shard", shard, f"the index names it for {count} tensors, and it is not there"))
     weights = read_files(folder, [shard for shard in shards if shard in names], faults)
     broken = {fault.file for fault in weights.faults}
-    lost = [
-        f"`{name[:200]}`"
-        for name, shard in wanted.items()
-        if shard.endswith(".safetensors") and shard not in broken and name not in weights.tensors
-    ]
+    lost = [f"`{name[:200]}`" for name, shard in wanted.items() if shard not in broken and name not in weights.tensors]
     if not lost:
         return weights
     text = f"{len(lost)} tensors of the index are in no shard: {', '.join(lost[:3])}"
@@ -149,19 +148,3 @@ def _absent_numbers(shards: list[str]) -> list[Fault]:
         for number in range(1, total + 1)
         if number not in present
     ]
-
-
-def _pickle_faults(path: Place) -> list[Fault]:
-    """What the first bytes of a pickle tell; it is never unpickled."""
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as stream:
-            start = stream.read(520)
-    except OSError as error:
-        return [Fault("corrupt-header", path.name, f"cannot be read: {error.strerror or error}")]
-    foreign = recognise_foreign(start, path.name, size)
-    if foreign is not None:
-        return [foreign]
-    if not size:
-        return [Fault("truncated-file", path.name, "the file is empty", "0 bytes")]
-    return []

@@ -44,15 +44,15 @@ FILES: tuple[Cause, ...] = (
     ),
     Cause(
         "missing-shard", "blocker",
-        "The index names a shard that is not there, or tensors that no shard holds.",
+        "The index names a shard that is not there, or tensors that no shard holds; or the folder has no weights at all.",
         "the weight map of the index against the folder and the shards' headers",
         ("download the missing files again",),
     ),
     Cause(
         "pickle-weights", "info",
         "The weights are a pickle (`.bin`), which can run code when it is loaded. envpin reads its list of tensors "
-        "without unpickling it.",
-        "weight files that end in .bin, .pt or .pth",
+        "without unpickling it. A pickle that would import anything that weights do not need is a blocker.",
+        "weight files that end in .bin, .pt or .pth; the names that their opcodes import",
         ("convert once to safetensors, in an environment that you can throw away",),
     ),
     Cause(

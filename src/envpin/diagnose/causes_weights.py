@@ -142,9 +142,11 @@ WEIGHTS: tuple[Cause, ...] = (
     ),
     Cause(
         "adapter-is-noop", "warning",
-        "The adapter changes nothing: every `lora_B` is zero, as it is before the first step.",
-        "the bytes of all `lora_B` tensors are zero",
-        ("check that training took steps and that the right checkpoint was copied",),
+        "The adapter changes nothing: every `lora_B` is zero, as it is before the first step. A file without any tensor (an "
+        "`adapter_model.bin` of some hundred bytes) is a blocker: an empty state dict was saved.",
+        "the bytes of all `lora_B` tensors are zero, or there are no tensors",
+        ("check that training took steps and that the right checkpoint was copied",
+         "an empty file: save with `model.save_pretrained`, without replacing `state_dict` (as old alpaca-lora scripts do)"),
     ),
     Cause(
         "quantized-base-packed", "blocker",

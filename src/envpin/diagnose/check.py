@@ -81,7 +81,7 @@ def _with_base(
 ) -> tuple[Subject, list[Finding]]:
     recorded = subject.manifest.base if subject.manifest is not None else None
     folder = subject.folder
-    found = missing = None
+    found = base = missing = None
     try:
         if isinstance(explicit, FoundBase):
             found = explicit
@@ -94,12 +94,12 @@ def _with_base(
                 commit=recorded.commit if recorded is not None else None,
                 open_remote=open_remote,
             )
+        base = read_folder(found.place)
     except (InputError, NetworkError) as error:
         # A folder is checked as far as it goes where the Hub cannot be reached.
         if explicit is not None or (isinstance(error, NetworkError) and not isinstance(folder.path, Path)):
             raise
-        missing = error
-    base = read_folder(found.place) if found is not None else None
+        missing, found = error, None
     known = Subject(
         folder=folder,
         base=base,
@@ -111,8 +111,8 @@ def _with_base(
     )
     if missing is None:
         return known, []
-    lines = missing.problems[:20] if isinstance(missing, InputError) else ()
-    seen = [Evidence(note=line) for line in lines]
+    lines = tuple(missing.problems[:20]) if isinstance(missing, InputError) else ()
+    seen = [Evidence(note=line) for line in lines or filter(None, [missing.hint])]
     names = {"adapter": str(folder.path)}
     return known, [finding("base-not-found", missing.message.partition("\n")[0], seen, names=names)]
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from envpin.checkpoint.folder import Folder
     from envpin.checkpoint.headers import Tensor
-    from envpin.findings import Finding
+    from envpin.findings import Finding, Severity
 
 # What transformers' GenerationConfig.validate refuses while sampling is off: the parameter and its harmless value.
 _SAMPLING: dict[str, tuple[object, ...]] = {
@@ -40,12 +40,36 @@ def detect_files(folder: Folder, subject: Subject) -> Iterator[Finding]:
         messages.setdefault(fault.code, f"`{folder.path / fault.file}`: {fault.message}")
     for code, evidence in grouped.items():
         more = f" (and {len(evidence) - 1} more)" if len(evidence) > 1 else ""
-        yield finding(code, messages[code] + more, evidence[:20], names=places(subject))
+        # The only fault of a pickle as such: it would import what no weights need.
+        foreign: Severity | None = "blocker" if code == "pickle-weights" else None
+        fix = ("do not load it; ask whoever published it for safetensors",) if foreign else None
+        yield finding(code, messages[code] + more, evidence[:20], severity=foreign, fix=fix, names=places(subject))
     pickles = [name for name in folder.weight_files if name.endswith((".bin", ".pt", ".pth"))]
-    if pickles:
-        text = f"`{folder.path / pickles[0]}` is a pickle; envpin does not unpickle it"
+    if pickles and "pickle-weights" not in grouped:
+        text = f"`{folder.path / pickles[0]}` is a pickle; its tensors were listed without unpickling it"
         yield finding("pickle-weights", text, [Evidence(file=name) for name in pickles[:SHOWN]], names=places(subject))
+    yield from _absent(folder, subject)
     yield from _remote_code(folder, subject)
+
+
+def _absent(folder: Folder, subject: Subject) -> Iterator[Finding]:
+    """A folder without weights: half a download, or a save that wrote none."""
+    if folder.kind == "adapter" and folder.weight_files and not folder.adapter_tensors and not folder.faults:
+        text = f"`{folder.path / folder.weight_files[0]}` holds no tensor at all: an empty state dict was saved"
+        seen = [Evidence(file=folder.weight_files[0], found="0 tensors")]
+        yield finding("adapter-is-noop", text, seen, severity="blocker", names=places(subject))
+    if folder.weight_files:
+        return
+    if folder.kind == "adapter":
+        text = f"`{folder.path}` has an adapter_config.json, and no adapter_model.safetensors or adapter_model.bin"
+        yield finding("missing-shard", text, [Evidence(file="adapter_model.safetensors")], names=places(subject))
+    elif folder.config is not None:
+        # Shapes can be had from the config; a merge needs the weights.
+        severity: Severity = "blocker" if folder is subject.folder else "warning"
+        text = f"`{folder.path}` has a config.json, and no weights"
+        yield finding(
+            "missing-shard", text, [Evidence(file="model.safetensors")], severity=severity, names=places(subject)
+        )
 
 
 def detect_folder(subject: Subject, mismatches: list[Mismatch]) -> Iterator[Finding]:
@@ -156,8 +180,6 @@ def _all_zero(folder: Folder, tensors: list[Tensor], *, limit: int | None) -> bo
     """Whether all these bytes are zero, of each tensor the first `limit`. A trained adapter answers no at once."""
     block = 1 << 20
     for tensor in tensors:
-        if not tensor.file.endswith(".safetensors"):
-            return False
         try:
             with (folder.path / tensor.file).open("rb") as stream:
                 stream.seek(tensor.start)

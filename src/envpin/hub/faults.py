@@ -14,6 +14,8 @@ from urllib.parse import urlsplit, urlunsplit
 from envpin.errors import DiskFullError, InfrastructureError, InputError, NetworkError
 
 _HTTP_LIBRARIES = frozenset({"httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3"})
+# Their words for an address that is none.
+_NO_ADDRESS = frozenset({"InvalidURL", "UnsupportedProtocol", "MissingSchema", "InvalidSchema", "LocationParseError"})
 # What may pass by itself.
 TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 
@@ -52,7 +54,7 @@ def status_of(error: BaseException) -> int | None:
 def is_transport(error: BaseException) -> bool:
     """Whether the connection failed, be it httpx' error, requests' or the system's own."""
     if type(error).__module__.partition(".")[0] in _HTTP_LIBRARIES:
-        return type(error).__name__ not in {"InvalidURL", "UnsupportedProtocol", "MissingSchema", "InvalidSchema"}
+        return type(error).__name__ not in _NO_ADDRESS
     return isinstance(error, (ConnectionError, TimeoutError)) and not is_offline_error(error)
 
 
@@ -104,6 +106,11 @@ def _of_machine(error: Exception, what: str) -> Exception:
         return offline_error(what)
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return DiskFullError("the disk of the Hub cache is full", hint="free some space, or set HF_HUB_CACHE")
+    if type(error).__name__ in _NO_ADDRESS:
+        return InputError(
+            f"HF_ENDPOINT is `{without_token(endpoint())[:100]}`, which is no address",
+            hint="write it as https://host, or unset it",
+        )
     if is_transport(error):
         reason = str(error).partition("\n")[0][:200] or type(error).__name__
         return NetworkError(
