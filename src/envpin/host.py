@@ -51,8 +51,10 @@ def call(
     timeout: float | None = None,
     env: Mapping[str, str] | None = None,
     on_outcome: Callable[[dict[str, Any]], None] | None = None,
+    on_start: Callable[[process.Child], None] | None = None,
 ) -> dict[str, Any]:
-    """Run `verb` in the interpreter `python` and return its result. `on_outcome` hears parts of it as they are known.
+    """Run `verb` in the interpreter `python` and return its result. `on_outcome` hears parts of it as they are known,
+    `on_start` gets the process, so that another thread can end it.
 
     Raises:
         WorkerError: the worker answered with a known error.
@@ -65,7 +67,7 @@ def call(
         request.write_text(json.dumps({"protocol": PROTOCOL, "body": body}), encoding="utf-8")
         completed = _run(
             python, verb, request=request, result=result, timeout=timeout, env=env,
-            reader=lambda stream: _forward(stream, listener, on_outcome),
+            on_start=on_start, reader=lambda stream: _forward(stream, listener, on_outcome),
         )  # fmt: skip
         if completed.status < 0:
             process.raise_if_killed(completed, what=f"the `{verb}` worker")
@@ -96,6 +98,7 @@ def _run(
     result: Path,
     timeout: float | None,
     env: Mapping[str, str] | None,
+    on_start: Callable[[process.Child], None] | None,
     reader: Callable[[int], None],
 ) -> process.Completed:
     read_end, write_end = os.pipe()
@@ -119,7 +122,12 @@ def _run(
     ]
     try:
         return process.run(
-            arguments, env=variables, timeout=timeout, pass_fds=(write_end, life_read), cwd=request.parent
+            arguments,
+            env=variables,
+            timeout=timeout,
+            pass_fds=(write_end, life_read),
+            cwd=request.parent,
+            on_start=on_start,
         )
     finally:
         for descriptor in (write_end, life_read, life_write):

@@ -66,8 +66,9 @@ def run(
     on_stderr: Callable[[str], None] | None = None,
     on_stdout: Callable[[str], None] | None = None,
     pass_fds: Sequence[int] = (),
+    on_start: Callable[[Child], None] | None = None,
 ) -> Completed:
-    """Run a child to its end and return what it said.
+    """Run a child to its end and return what it said. `on_start` gets the child, so that another thread can end it.
 
     `on_stderr` and `on_stdout` get each line as it comes, from a reader thread. `timeout` is in seconds; a user's own
     command has none.
@@ -79,6 +80,8 @@ def run(
     arguments = tuple(str(argument) for argument in argv)
     source = subprocess.PIPE if stdin is not None else subprocess.DEVNULL
     child = start(arguments, env=env, cwd=cwd, stdin=source, pass_fds=pass_fds)
+    if on_start is not None:
+        on_start(child)
     captured: dict[str, list[str]] = {"stdout": [], "stderr": []}
     readers = [
         threading.Thread(target=_drain, args=(child.stdout, captured["stdout"], on_stdout), daemon=True),

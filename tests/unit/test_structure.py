@@ -12,10 +12,10 @@ SOURCE = Path(__file__).resolve().parents[2] / "src" / "envpin"
 
 # A module may import from its own layer's package and from lower layers. See ARCHITECTURE.md and docs/adr/0001.
 LAYERS: dict[str, int] = {
-    "errors": 0, "events": 0, "findings": 0, "resources": 0, "process": 0,
+    "errors": 0, "events": 0, "findings": 0, "resources": 0, "process": 0, "journal": 0,
     "matrix": 1, "manifest": 1,
     "envs": 2, "host": 2, "index": 2, "checkpoint": 2, "hub": 2,
-    "recording": 3, "diagnose": 3, "report": 3, "infer": 3, "evidence": 3, "bisect": 4, "replay": 4,
+    "recording": 3, "diagnose": 3, "report": 3, "infer": 3, "evidence": 3, "bisect": 4, "sweep": 4, "replay": 4,
     "demo": 5, "cli": 6,
 }  # fmt: skip
 
@@ -57,7 +57,7 @@ def test_imports_point_downwards(path: Path) -> None:
             )
             if LAYERS[target] == LAYERS[own] and own != "errors":
                 allowed = {("envs", "index"), ("replay", "bisect"), ("events", "errors"), ("findings", "errors"),
-                           ("resources", "errors"), ("process", "errors"), ("host", "envs"),
+                           ("resources", "errors"), ("process", "errors"), ("journal", "errors"), ("host", "envs"),
                            ("hub", "checkpoint")}  # fmt: skip
                 assert (own, target) in allowed, f"{own} imports its neighbour {target}"
 

@@ -1,12 +1,11 @@
 """The state of a search on disk: an append-only log, and a cache of verdicts across searches.
 
-Each line of a log is one JSON object, written and fsynced before the next step begins, so whatever moment a search is
-killed at, what had finished is there. A last line that was cut short is not counted and is overwritten.
+Each line of a log is one JSON object, on disk before the next step begins (see `envpin.journal`), so whatever moment a
+search is killed at, what had finished is there.
 """
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -15,7 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from envpin.errors import DiskFullError, InfrastructureError, InputError
+from envpin.errors import InputError
+from envpin.journal import Journal, read_journal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,14 +24,19 @@ SCHEMA = 1
 
 
 class Log:
-    """The log of one search. Opening reads what is there; `append` makes it longer."""
+    """The log of one search, which begins with its question. Opening reads what is there; `append` makes it longer."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.records: list[dict[str, Any]] = []
-        self._good_bytes = 0
-        if path.exists():
-            self.records, self._good_bytes = read_records(path)
+        self._journal = Journal(path)
+        _check(self._journal.records, path)
+
+    @property
+    def path(self) -> Path:
+        return self._journal.path
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        return self._journal.records
 
     def append(self, event: str, **fields: Any) -> dict[str, Any]:
         """Write one record and make sure that it is on disk.
@@ -39,23 +44,9 @@ class Log:
         Raises:
             DiskFullError, InfrastructureError
         """
-        record = {"event": event, "at": now(), **fields}
         if not self.records and event != "question":
             raise ValueError("a log begins with its question")
-        line = (json.dumps(record, ensure_ascii=False) + "\n").encode("utf-8")
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("r+b" if self.path.exists() else "w+b") as stream:
-                stream.truncate(self._good_bytes)
-                stream.seek(self._good_bytes)
-                stream.write(line)
-                stream.flush()
-                os.fsync(stream.fileno())
-        except OSError as fault:
-            raise _trouble(fault, self.path) from fault
-        self._good_bytes += len(line)
-        self.records.append(record)
-        return record
+        return self._journal.append({"event": event, "at": now(), **fields})
 
     def last(self, event: str) -> dict[str, Any] | None:
         return next((record for record in reversed(self.records) if record["event"] == event), None)
@@ -70,26 +61,12 @@ def read_records(path: Path) -> tuple[list[dict[str, Any]], int]:
     Raises:
         InputError: it cannot be read, or a line other than the last is damaged.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as fault:
-        raise InputError(f"`{path}` cannot be read: {fault.strerror}", path=path) from fault
-    records: list[dict[str, Any]] = []
-    good = 0
-    lines = data.split(b"\n")
-    for number, line in enumerate(lines[:-1], 1):
-        try:
-            record = json.loads(line)
-            if not isinstance(record, dict) or not isinstance(record.get("event"), str):
-                raise ValueError("not a record")  # noqa: TRY004  one kind of damage, one handler
-        except ValueError as fault:
-            if number == len(lines) - 1:
-                break  # cut short by a kill; the newline came from a later block of the file
-            raise InputError(
-                f"line {number} of `{path}` is damaged", path=path, hint="cut the log before that line, or remove it"
-            ) from fault
-        records.append(record)
-        good += len(line) + 1
+    records, good = read_journal(path)
+    _check(records, path)
+    return records, good
+
+
+def _check(records: list[dict[str, Any]], path: Path) -> None:
     if records and records[0]["event"] != "question":
         raise InputError(f"`{path}` is not the log of a search: it does not begin with its question", path=path)
     if records and records[0].get("schema") != SCHEMA:
@@ -97,7 +74,6 @@ def read_records(path: Path) -> tuple[list[dict[str, Any]], int]:
             f"`{path}` has schema {records[0].get('schema')!r}, this envpin reads {SCHEMA}", path=path,
             hint="upgrade envpin, or start the search anew",
         )  # fmt: skip
-    return records, good
 
 
 class VerdictCache:
@@ -138,9 +114,3 @@ def digest(document: object) -> str:
 
 def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _trouble(fault: OSError, path: Path) -> InfrastructureError:
-    if fault.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return DiskFullError(f"no space left to write `{path}`", hint="free some space and run the same command again")
-    return InfrastructureError(f"`{path}` cannot be written: {fault.strerror}")

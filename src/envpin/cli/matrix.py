@@ -20,6 +20,7 @@ _VERBS = {
     "resolve": ("matrix_resolve", "which family is this model, why, and which versions to pin"),
     "lint": ("matrix_lint", "check the matrix: relations, versions, evidence; --online asks the index and uv"),
     "collect": ("matrix_collect", "read every release of transformers from the index and update what is known"),
+    "verify": ("matrix_verify", "run what the matrix claims: tiny models of families, in real environments"),
     "add": ("matrix_add", "put evidence of `matrix verify` or `bisect` into the matrix, or into your own overlay"),
 }
 
@@ -63,10 +64,44 @@ def _collect(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--offline", action="store_true", help="only what is cached")
 
 
+def _verify(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("families", nargs="*", metavar="FAMILY", help="families to verify (default: all that have a "
+                      "tiny model)")  # fmt: skip
+    verb.add_argument("--transformers", action="append", default=[], metavar="SPEC",
+                      help="releases to try: `4.43.1,4.51.3`, or a range such as `>=4.50,<5`, of which each minor "
+                      "series gives its last patch (default: each family's own known-good versions)")  # fmt: skip
+    verb.add_argument("--capability", action="append", default=[], metavar="NAME",
+                      help="only this, and what it needs: load, forward, generate, train, reload, merge, cross-merge; "
+                      "more than once for several")  # fmt: skip
+    verb.add_argument("--hold", action="append", default=[], metavar="REQUIREMENT",
+                      help="holds in every environment, whatever the matrix says: `torch==2.13.0`")  # fmt: skip
+    verb.add_argument("--python", metavar="X.Y", help="the Python of every environment (default: the matrix decides)")
+    verb.add_argument("-j", "--jobs", type=int, default=1, metavar="N", help="processes at a time (default 1)")
+    verb.add_argument(
+        "--executor",
+        metavar="dask:ADDRESS",
+        help="climb on the workers of a Dask cluster (`dask:tcp://HOST:8786`; pip install envpin[dask])",
+    )
+    verb.add_argument("--timeout", type=float, default=300.0, metavar="SECONDS",
+                      help="how long one step may take (default 300)")  # fmt: skip
+    verb.add_argument("-o", "--output", metavar="FILE", help="write the evidence here, for `matrix add --from FILE`")
+    verb.add_argument("--update", action="store_true", help="add the evidence to the matrix, as `matrix add` does")
+    verb.add_argument("--again", action="store_true", help="run what is known already")
+    verb.add_argument("--results", metavar="DIR", help="where results are kept and looked for (default: `verify` in "
+                      "the environment store)")  # fmt: skip
+    verb.add_argument("--offline", action="store_true", help="only what uv's cache holds")
+    _adding(verb)
+
+
 def _add(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--from", dest="source", metavar="FILE", required=True, action="append",
                       help="evidence of `matrix verify` or `bisect`; more than once for several files")  # fmt: skip
-    verb.add_argument("--dry-run", action="store_true", help="show the change, write nothing")
+    _adding(verb)
+
+
+def _adding(verb: argparse.ArgumentParser) -> None:
+    """What `matrix add` and `matrix verify --update` share."""
+    verb.add_argument("--dry-run", action="store_true", help="show the change of the matrix, write nothing to it")
     verb.add_argument("--keep-going", action="store_true",
                       help="leave out the families and breaks that are contradicted, add the rest")  # fmt: skip
     verb.add_argument("--replace", action="store_true", help="a new outcome may replace a kept one that says otherwise")
@@ -76,4 +111,4 @@ _MATRIX = "use this matrix alone, instead of the one of this envpin with your ov
 _MATRIX_HELP = {"add": "the matrix to edit (default: your own overlay, ENVPIN_MATRIX or matrix.toml in the "
                        "configuration folder)"}  # fmt: skip
 _ARGUMENTS = {"list": _list, "show": _show, "resolve": _resolve, "lint": _lint, "collect": _collect,
-              "add": _add}  # fmt: skip
+              "verify": _verify, "add": _add}  # fmt: skip

@@ -54,8 +54,12 @@ def run_add(args: argparse.Namespace, console: Console) -> int:
         InputError: a file cannot be read; every problem with its place.
         InfrastructureError: a file cannot be written.
     """
+    return apply_evidence(args, _joined([read_document(Path(one)) for one in args.source]), console)
+
+
+def apply_evidence(args: argparse.Namespace, document: Document, console: Console) -> int:
+    """What `matrix add` does with a document; `args` are those of `add_options`. Raises as `run_add`."""
     target = _target(args.matrix)
-    document = _joined([read_document(Path(one)) for one in args.source])
     matrix = target.parse(target.text)
     kept = {**load_results(), **load_results(target.evidence)} if target.below else load_results(target.evidence)
     refused = contradictions(matrix, kept, document, replace=args.replace)

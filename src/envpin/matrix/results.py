@@ -67,6 +67,17 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
         return f"{self.family}:{self.capability}:{self.packages.get('transformers', '-')}:{short}"
 
 
+class Environment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What many runs of a file have in common, written once; `date` and `tool` hold for those that name no other."""
+
+    packages: dict[str, str]
+    python: str
+    platform: str
+    date: str
+    tool: str
+    lock_digest: str | None = None
+
+
 class Document(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """A file of evidence. `breaks` are boundaries that a search found, by a proposed id."""
 
@@ -126,7 +137,8 @@ def parse_document(document: Any, *, source: str) -> Document:
             f"`{source}` is not evidence: its kind is {json.dumps(kind)}, not {json.dumps(KIND)}", path=source,
             hint="take the file that `envpin matrix verify -o` or `envpin bisect` wrote",
         )  # fmt: skip
-    problems = problems_of(document, Document)
+    document, problems = _with_environments(document)
+    problems = problems or problems_of(document, Document)
     if not problems and document.get("schema", SCHEMA) != SCHEMA:
         problems = [f"schema: this envpin reads {SCHEMA}, not {document['schema']}"]
     if problems:
@@ -134,12 +146,77 @@ def parse_document(document: Any, *, source: str) -> Document:
     return msgspec.convert(document, Document)
 
 
+def _with_environments(document: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The document with each entry's `in` and `trained_in` replaced by what those environments hold."""
+    environments, entries = document.get("environments", {}), document.get("entries", [])
+    problems = problems_of(environments, dict[str, Environment], "environments")
+    if problems or not isinstance(entries, list):
+        return document, problems
+    expanded = []
+    for at, entry in enumerate(entries):
+        fields = dict(entry) if isinstance(entry, dict) else {}
+        named = {key: fields.pop(key) for key in ("in", "trained_in") if key in fields}
+        unknown = [key for key, name in named.items() if not isinstance(name, str) or name not in environments]
+        problems += (f"entries[{at}].{key}: there is no environment {json.dumps(named[key])}" for key in unknown)
+        if unknown or not isinstance(entry, dict):
+            expanded.append(entry)
+            continue
+        common = environments[named["in"]] if "in" in named else {}
+        trained = {"trained_with": environments[named["trained_in"]]["packages"]} if "trained_in" in named else {}
+        expanded.append({**common, **trained, **fields})
+    rest = {key: value for key, value in document.items() if key != "environments"}
+    return {**rest, "entries": expanded}, problems
+
+
 def encode_results(entries: Iterable[Entry]) -> bytes:
     """The file: sorted by id and one entry a line, so that a change reads well in a diff."""
-    lines = ",\n".join(
-        msgspec.json.encode(entry).decode() for _, entry in sorted({entry.id: entry for entry in entries}.items())
+    return encode_document(Document(schema=SCHEMA, kind=KIND, entries=tuple(entries)))
+
+
+def encode_document(document: Document) -> bytes:
+    """The file of a document; environments are written once and entries name them."""
+    entries = [entry for _, entry in sorted({one.id: one for one in document.entries}.items())]
+    environments: dict[str, Environment] = {}
+    for entry in entries:
+        environments.setdefault(_environment_id(entry), _environment(entry))
+    by_packages = {json.dumps(one.packages, sort_keys=True): name for name, one in environments.items()}
+    lines = [msgspec.json.encode(_short(entry, environments, by_packages)).decode() for entry in entries]
+    held = ",\n".join(
+        f"{json.dumps(name)}:{msgspec.json.encode(one).decode()}" for name, one in sorted(environments.items())
     )
-    return f'{{"schema":{SCHEMA},"kind":"{KIND}","entries":[\n{lines}\n]}}\n'.encode()
+    breaks = f',"breaks":{msgspec.json.encode(document.breaks).decode()}' if document.breaks else ""
+    body = ",\n".join(lines)
+    return (
+        f'{{"schema":{SCHEMA},"kind":"{KIND}","environments":{{\n{held}\n}},"entries":[\n{body}\n]{breaks}}}\n'.encode()
+    )
+
+
+def _environment(entry: Entry) -> Environment:
+    return Environment(
+        packages=entry.packages, python=entry.python, platform=entry.platform, date=entry.date, tool=entry.tool,
+        lock_digest=entry.lock_digest,
+    )  # fmt: skip
+
+
+def _short(entry: Entry, environments: Mapping[str, Environment], by_packages: Mapping[str, str]) -> dict[str, Any]:
+    """The entry without what its environment, and that of its training, say."""
+    name = _environment_id(entry)
+    fields = msgspec.to_builtins(entry)
+    for key in ("packages", "python", "platform", "lock_digest"):
+        fields.pop(key, None)
+    for key in ("date", "tool"):
+        if fields[key] == getattr(environments[name], key):
+            del fields[key]
+    trained_in = by_packages.get(json.dumps(entry.trained_with, sort_keys=True))
+    if trained_in is not None:
+        del fields["trained_with"]
+        return {"in": name, "trained_in": trained_in, **fields}
+    return {"in": name, **fields}
+
+
+def _environment_id(entry: Entry) -> str:
+    what = json.dumps([entry.packages, entry.python, entry.platform, entry.lock_digest], sort_keys=True)
+    return f"{entry.packages.get('transformers', '-')}-{hashlib.sha256(what.encode()).hexdigest()[:8]}"
 
 
 def write_atomically(path: Path, data: bytes) -> None:

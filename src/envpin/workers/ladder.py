@@ -1,7 +1,8 @@
 """Climbs the ladder (load, forward, generate, train, reload, merge) for many families in one environment.
 
-Request: {"jobs": [{"family", "folder", "made"?: folder, "steps": [...], "failed"?: [...]}], "timeout": seconds of one
-step, "fork": bool}. Each outcome is sent as an event `outcome` the moment it is known. Result: {"finished": steps}.
+Request: {"jobs": [{"id", "family", "folder", "made"?: folder, "steps": [...], "failed"?: [...]}], "timeout": seconds of
+one step, "fork": bool}. Each outcome is sent as an event `outcome`, with the job's `id`, the moment it is known.
+Result: {"finished": steps}.
 
 Importing torch and transformers costs far more than a tiny model does, so it is done once and each job runs in a fork:
 a job that crashes or hangs takes nothing else with it. Without `fork` the jobs run here, one after the other.
@@ -30,7 +31,7 @@ def run(request: Dict[str, Any], events: Any) -> Dict[str, Any]:
     def tell(job: Dict[str, Any], answer: Dict[str, Any]) -> None:
         nonlocal finished
         finished += 1
-        events.outcome(family=job["family"], made=job.get("made"), **answer)
+        events.outcome(id=job["id"], **answer)
 
     if not request.get("fork"):
         for job in request["jobs"]:

@@ -1,0 +1,1 @@
+"""`envpin matrix verify`: families × environments, climbed by the ladder worker; what was seen becomes evidence."""

@@ -1,0 +1,85 @@
+"""Which release stopped adapters of before it from merging: read from the crossings of a sweep. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from envpin.matrix.types import Break
+from envpin.sweep.plan import CROSS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from envpin.matrix.results import Entry
+    from envpin.matrix.support import Support
+
+
+def found_breaks(entries: Iterable[Entry], support: Support) -> dict[str, Break]:
+    """A break for every release of transformers at which a family's adapters stop merging as they did.
+
+    Three runs are needed: the adapter merges where it was trained, in the release just before the boundary; the same
+    adapter does not merge in the release after it; and that release merges an adapter of its own. peft, torch and
+    Python are the same on both sides, so it is transformers that changed.
+    """
+    by_boundary: dict[str, list[tuple[Entry, Entry, Entry]]] = {}
+    all_entries = tuple(entries)
+    for boundary in _boundaries(all_entries, support):
+        by_boundary.setdefault(boundary[1].packages["transformers"], []).append(boundary)
+    return {
+        f"transformers-{release.replace('.', '-')}-{CROSS}": _break(release, boundaries)
+        for release, boundaries in by_boundary.items()
+    }
+
+
+def _boundaries(entries: Sequence[Entry], support: Support) -> Iterator[tuple[Entry, Entry, Entry]]:
+    """(merged where it was trained, failed after the boundary, merged after the boundary when trained there)."""
+    merged = [one for one in entries if one.capability == "merge" and one.outcome == "ok"]
+    for crossed in entries:
+        if crossed.capability != CROSS or crossed.outcome != "fail":
+            continue
+        for before in merged:
+            if before.family != crossed.family or before.packages != crossed.trained_with:
+                continue
+            after = next((one for one in merged if one.family == crossed.family and one.packages == crossed.packages
+                          and one.python == crossed.python), None)  # fmt: skip
+            if after is not None and _only_transformers_differs(before, after) and _adjacent(before, after, support):
+                yield before, crossed, after
+
+
+def _only_transformers_differs(one: Entry, other: Entry) -> bool:
+    same = all(one.packages.get(name) == other.packages.get(name) for name in ("peft", "torch"))
+    return same and one.python == other.python and one.platform == other.platform
+
+
+def _adjacent(before: Entry, after: Entry, support: Support) -> bool:
+    """Whether no other release of transformers lies between the two."""
+    places = [support.positions.get(one.packages["transformers"]) for one in (before, after)]
+    return None not in places and places[1] == places[0] + 1  # type: ignore[operator]  # neither is None
+
+
+def _break(release: str, boundaries: Sequence[tuple[Entry, Entry, Entry]]) -> Break:
+    families = list(dict.fromkeys(failed.family for _, failed, _ in boundaries))
+    failed = boundaries[0][1]
+    before = boundaries[0][0].packages["transformers"]
+    silent = all("AdapterDoesNothing" in one.error or "Differs" in one.error for _, one, _ in boundaries)
+    line = failed.error.splitlines()[0] if failed.error else ""
+    return Break(
+        package="transformers",
+        versions=f">={release}",
+        title=f"adapters trained on {before} no longer merge: {', '.join(families)}",
+        affects=("merge", CROSS),
+        ways_out=(f"merge on transformers {before}",),
+        source="envpin matrix verify",
+        silent=silent,
+        symptom=None if silent else _pattern(line),
+        sample=None if silent else line,
+        grade="merge-verified",
+        evidence=tuple(dict.fromkeys(one.id for boundary in boundaries for one in boundary)),
+    )
+
+
+def _pattern(line: str) -> str:
+    """A regular expression for the beginning of the line's message, up to the first value in it."""
+    message = line.partition(": ")[2] or line
+    return re.escape(re.split(r"[\d'\"{\[]", message)[0].strip()[:80] or message[:80])

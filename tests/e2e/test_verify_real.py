@@ -1,0 +1,60 @@
+"""`matrix verify` with real torch, transformers and peft: two families, two of the tests' environments, both ways."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from envpin.envs.store import Store
+from envpin.matrix.load import load_matrix
+from envpin.matrix.support import load_support
+from envpin.sweep.breaks import found_breaks
+from envpin.sweep.plan import Pins, Plan, choose_families
+from envpin.sweep.results import Results
+from envpin.sweep.run import Options, Sweep
+from envpin.workers.tiny_recipes import RECIPES
+from tests.support.environments import PINS, PYTHON, spec, store_root
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from envpin.matrix.results import Entry
+
+
+def pins(name: str) -> Pins:
+    exact = tuple((one.split("==")[0], one.split("==")[1]) for one in PINS[name] if "==" in one)
+    return Pins(packages=exact, python=PYTHON, exclude_newer="2026-11-20")
+
+
+def test_an_adapter_from_before_the_rename_does_nothing_after_it(tmp_path: Path) -> None:
+    names = tuple(one.id for one in choose_families(["llama3.1", "qwen2-vl"], load_matrix().families, RECIPES))
+    old, new = pins("vlm"), pins("latest")
+    plan = Plan(climbs={old: names, new: names}, crossings={(old, new): names, (new, old): names})
+    specs = {old: spec(*PINS["vlm"]), new: spec(*PINS["latest"])}
+    said: list[str] = []
+    with Results(tmp_path / "results", on_record=lambda record: said.append(record["event"])) as results:
+        sweep = Sweep(plan=plan, recipes=RECIPES, store=Store(store_root()), results=results,
+                      options=Options(timeout=240.0), spec_of=lambda one: specs[one])  # fmt: skip
+        sweep.run()
+        found = sweep.entries()
+    own = [one for one in found if one.capability != "cross-merge"]
+    assert {one.outcome for one in own} == {"ok"}, [one for one in own if one.outcome != "ok"]
+    assert len(own) == 2 * 2 * 6
+    assert said.count("outcome") == len(found)
+
+    def crossed(family: str, release: str) -> Entry:
+        return next(one for one in found if (one.family, one.capability, one.packages["transformers"])
+                    == (family, "cross-merge", release))  # fmt: skip
+
+    assert crossed("llama3.1", "5.23.0").outcome == "ok"
+    assert crossed("llama3.1", "4.51.3").outcome == "ok"
+    broken = crossed("qwen2-vl", "5.23.0")
+    assert broken.outcome == "fail"
+    assert "changes nothing" in broken.error
+    assert broken.trained_with["transformers"] == "4.51.3"
+    # Other releases lie in between: what broke it is a question for a nearer pair, or for bisect.
+    assert found_breaks(found, load_support()) == {}
+    with Results(tmp_path / "results") as results:
+        again = Sweep(plan=plan, recipes=RECIPES, store=Store(store_root()), results=results,
+                      spec_of=lambda one: specs[one])  # fmt: skip
+        again.run()
+        assert again.entries() == found
