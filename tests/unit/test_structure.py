@@ -16,6 +16,7 @@ LAYERS: dict[str, int] = {
     "matrix": 1, "manifest": 1,
     "envs": 2, "host": 2, "index": 2, "checkpoint": 2, "hub": 2,
     "recording": 3, "diagnose": 3, "report": 3, "infer": 3, "evidence": 3, "bisect": 4, "sweep": 4, "replay": 4,
+    "scan": 4,
     "demo": 5, "cli": 6,
 }  # fmt: skip
 

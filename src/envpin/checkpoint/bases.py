@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from envpin.checkpoint.folder import Folder
     from envpin.checkpoint.place import OpenRemote, Place, RemotePlace
 
+# out/run-7/checkpoint-500 lies three folders below where its trainer ran.
+_LEVELS_ABOVE = 3
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FoundBase:
@@ -144,15 +147,16 @@ def _by_path(
     if named is None:
         return None
     tries = [(Path(named), "named by the adapter")]
-    if search.adapter is not None and not Path(named).is_absolute():
-        tries += [
-            (search.adapter / named, "named by the adapter, relative to it"),
-            (search.adapter.parent / named, "named by the adapter, relative to its parent"),
-        ]
     last = PureWindowsPath(named).name if "\\" in named else Path(named).name
-    if search.adapter is not None and last not in {"", ".", ".."}:
-        beside = Path(os.path.abspath(search.adapter)).parent / last  # noqa: PTH100
-        tries.append((beside, "of that name beside the adapter"))
+    if search.adapter is not None:
+        here = Path(os.path.abspath(search.adapter))  # noqa: PTH100
+        if not Path(named).is_absolute():
+            # A trainer writes what was typed: a path relative to where it ran, some folders above what it saved.
+            above = [parent for parent in here.parents if parent != parent.parent][:_LEVELS_ABOVE]
+            tries.append((here / named, "named by the adapter, relative to it"))
+            tries += [(parent / named, f"named by the adapter, relative to `{parent}`") for parent in above]
+        if last not in {"", ".", ".."}:
+            tries.append((here.parent / last, "of that name beside the adapter"))
     for candidate, where in tries:
         path = search.folder(candidate, where)
         if path is not None:

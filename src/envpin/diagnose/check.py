@@ -21,8 +21,9 @@ from envpin.errors import InputError, NetworkError
 from envpin.findings import Evidence
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from envpin.checkpoint.folder import Folder
     from envpin.checkpoint.place import OpenRemote, Place
     from envpin.findings import Finding
     from envpin.manifest.types import Manifest
@@ -36,12 +37,14 @@ def check(
     base: Path | str | FoundBase | None = None,
     target: Mapping[str, str] | None = None,
     open_remote: OpenRemote | None = None,
+    read_base: Callable[[Place], Folder] = read_folder,
 ) -> Report:
     """Every finding that applies to the folder at `path`, blockers first.
 
     `base` is the base's folder or its id in the Hub cache, or one that was found already; without it the base is looked
     for where the adapter and its manifest point, and then on the Hub where `open_remote` can open it. `target` maps
-    packages to the versions of the environment that shall load it.
+    packages to the versions of the environment that shall load it. `read_base` reads the base; who checks many adapters
+    of one base keeps what it answers.
 
     Raises:
         InputError: `path` or an explicit `base` cannot be read as a model or adapter.
@@ -52,7 +55,7 @@ def check(
     findings: list[Finding] = []
     mismatches: list[Mismatch] = []
     if folder.kind == "adapter":
-        subject, missing = _with_base(subject, base, open_remote)
+        subject, missing = _with_base(subject, base, open_remote, read_base)
         findings += missing
     findings += detect_files(folder, subject)
     if subject.base is not None:
@@ -73,11 +76,15 @@ def check(
         selective=selective_loading(subject, codes) if folder.kind == "adapter" else None,
         base=subject.found_base,
         expected_from=subject.expected.source if subject.expected is not None else None,
+        subject=subject,
     )
 
 
 def _with_base(
-    subject: Subject, explicit: Path | str | FoundBase | None, open_remote: OpenRemote | None
+    subject: Subject,
+    explicit: Path | str | FoundBase | None,
+    open_remote: OpenRemote | None,
+    read_base: Callable[[Place], Folder],
 ) -> tuple[Subject, list[Finding]]:
     recorded = subject.manifest.base if subject.manifest is not None else None
     folder = subject.folder
@@ -94,7 +101,7 @@ def _with_base(
                 commit=recorded.commit if recorded is not None else None,
                 open_remote=open_remote,
             )
-        base = read_folder(found.place)
+        base = read_base(found.place)
     except (InputError, NetworkError) as error:
         # A folder is checked as far as it goes where the Hub cannot be reached.
         if explicit is not None or (isinstance(error, NetworkError) and not isinstance(folder.path, Path)):

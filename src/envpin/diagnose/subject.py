@@ -41,8 +41,10 @@ class Selective:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """`findings` come blockers first. `base` is the folder that the adapter was compared with, if any."""
+    """`findings` come blockers first. `base` is the folder that the adapter was compared with, if any; `subject` is
+    everything that was read."""
 
+    subject: Subject
     findings: tuple[Finding, ...]
     mismatches: tuple[Mismatch, ...] = ()
     selective: Selective | None = None

@@ -17,6 +17,7 @@ from envpin.manifest.closure import closure_of
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from envpin.envs.receipt import Receipt
     from envpin.envs.store import Store
     from envpin.events import Listener
     from envpin.manifest.types import Manifest
@@ -74,24 +75,29 @@ def find_ready(manifest: Manifest, store: Store, *, python: str | None = None) -
     The run may have used one itself (`envpin run`), or an earlier replay built it; either way nothing needs resolving,
     and nothing needs the network.
     """
-    recorded = {str(canonicalize_name(one.name)): one.version for one in manifest.distributions}
-    wanted = {
-        requirement.partition("==")[0] for requirement in closure_of(manifest).requirements if "==" in requirement
-    }
-    version = python or (manifest.python.version if manifest.python else None)
     for environment in store.list():
-        installed = {one.name: one.version for one in environment.receipt.artifacts}
-        actual = environment.receipt.interpreter.version
-        if (
-            (version is None or actual == version or actual.startswith(f"{version}."))
-            and wanted <= installed.keys()
-            and all(_same_version(recorded.get(name), held) for name, held in installed.items())
-        ):
+        if is_recorded_in(environment.receipt, manifest, python=python):
             lock = read_lock(environment.path / "pylock.toml")
             spec = EnvironmentSpec(name=environment.receipt.name, lock=lock, python=environment.receipt.python)
             if store.key(spec) == environment.key:
                 return spec
     return None
+
+
+def is_recorded_in(receipt: Receipt, manifest: Manifest, *, python: str | None = None) -> bool:
+    """Whether the environment of `receipt` is the recorded one: every distribution, and the Python, or `python`."""
+    recorded = {str(canonicalize_name(one.name)): one.version for one in manifest.distributions}
+    wanted = {
+        requirement.partition("==")[0] for requirement in closure_of(manifest).requirements if "==" in requirement
+    }
+    version = python or (manifest.python.version if manifest.python else None)
+    installed = {one.name: one.version for one in receipt.artifacts}
+    actual = receipt.interpreter.version
+    return (
+        (version is None or actual == version or actual.startswith(f"{version}."))
+        and wanted <= installed.keys()
+        and all(_same_version(recorded.get(name), held) for name, held in installed.items())
+    )
 
 
 def _same_version(recorded: str | None, held: str) -> bool:

@@ -35,7 +35,7 @@ def texts(path: Path) -> tuple[str, ...]:
 
 def _pickle_of(path: Path) -> bytes:
     try:
-        if path.stat().st_size > MAX_BYTES:
+        if not path.is_file() or path.stat().st_size > MAX_BYTES:  # a pipe would never answer
             return b""
         with path.open("rb") as stream:
             if stream.read(4) != b"PK\x03\x04":

@@ -9,7 +9,7 @@ from envpin.infer.pickle_names import class_paths
 from envpin.infer.trainers import Traces
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 # Cards with an embedded training log reach some hundred kB; the front matter and the versions stand within this.
@@ -18,12 +18,16 @@ DOCUMENTS = ("adapter_config.json", "training_params.json", "args.json", "sft_ar
 _DOCUMENT_BYTES = 2_000_000
 
 
-def read_traces(folder: Path, names: Iterable[str]) -> Traces:
-    """The traces in a folder whose entries are `names`. Whatever cannot be read is no trace."""
+def read_traces(folder: Path, names: Iterable[str], known: Mapping[str, dict[str, Any] | None] | None = None) -> Traces:
+    """The traces in a folder whose entries are `names`. Whatever cannot be read is no trace.
+
+    `known` are documents that were read before, by file name; None for one that is no JSON object.
+    """
     present = frozenset(names)
-    documents: dict[str, dict[str, Any]] = {}
+    read = known or {}
+    documents: dict[str, dict[str, Any]] = {name: found for name, found in read.items() if found is not None}
     for name in DOCUMENTS:
-        if name in present and (document := _document(folder / name)) is not None:
+        if name in present and name not in read and (document := _document(folder / name)) is not None:
             documents[name] = document
     return Traces(
         folder=folder.name,

@@ -13,16 +13,16 @@ _TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 def render(report: Mapping[str, Any], *, headline: str, issue: str) -> str:
     """The page as text. `report` is the body of the `--json` document (see docs/how-to/bisect.md)."""
-    return _page("bisect.html", headline=headline, issue=issue, report=_with_defaults(report), points=_points(report))
+    return page("bisect.html", headline=headline, issue=issue, report=_with_defaults(report), points=_points(report))
 
 
 def render_environments(body: Mapping[str, Any], *, headline: str, words: Sequence[str]) -> str:
     """The page of a search over environments. `body` is its `--json` document, `words` the answer line by line."""
     releases = {name: _with_defaults(report) for name, report in body["releases"].items() if report is not None}
-    return _page("bisect_environments.html", headline=headline, words=words, body=body, releases=releases)
+    return page("bisect_environments.html", headline=headline, words=words, body=body, releases=releases)
 
 
-def _page(template: str, **values: Any) -> str:
+def page(template: str, **values: Any) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(

@@ -1,0 +1,149 @@
+"""One folder of a scan: what it is, what made it, what its base is, what stands in its way. Never raises."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from envpin.checkpoint.folder import Folder, read_folder
+from envpin.diagnose.check import check
+from envpin.envs.recorded import is_recorded_in
+from envpin.errors import EnvpinError
+from envpin.infer.traces import read_traces
+from envpin.infer.trainers import checkpoint_step, recognise
+from envpin.manifest.closure import REQUIRED
+from envpin.manifest.read import FILE_NAME
+from envpin.scan.entry import BaseSeen, Entry, RecordState
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from envpin.checkpoint.place import Place
+    from envpin.diagnose.subject import Report
+    from envpin.envs.receipt import Receipt
+    from envpin.findings import Finding
+    from envpin.infer.trainers import Recognised, Traces
+    from envpin.manifest.types import Manifest
+    from envpin.scan.walk import Spot
+
+_MERGE_RECORD = "envpin-merge.json"
+# Of the shapes and keys that a finding shows: ten thousand folders are not to fill the memory.
+_EVIDENCE = 3
+_KEPT = 32
+
+
+class Examiner:
+    """Examines folders below `root`. `receipts` are those of the environments that are ready, by key.
+
+    Bases and runs are read once: most adapters of a folder share one.
+    """
+
+    def __init__(self, root: Path, receipts: dict[str, Receipt]) -> None:
+        self._root = root
+        self._receipts = receipts
+        self._bases: dict[str, Folder] = {}
+        self._run_traces = lru_cache(maxsize=_KEPT)(read_traces)
+
+    def examine(self, spot: Spot) -> Entry:
+        """What is in one folder; a fault of any kind becomes the `problem` of its entry."""
+        path = str(spot.path.relative_to(self._root)) or "."
+        step = checkpoint_step(spot.path.name) if spot.run is not None else None
+        try:
+            report = check(spot.path, read_base=self._read_base)
+        except EnvpinError as error:
+            found = self._trainer(spot, None)
+            return _with_trainer(Entry(path=path, kind="unknown", step=step, problem=_reason(spot, error)), found)
+        except Exception as error:  # noqa: BLE001  one folder must not end the scan of ten thousand
+            text = f"envpin failed on it: {type(error).__name__}: {str(error)[:200]}"
+            return Entry(path=path, kind="unknown", step=step, problem=text)
+        folder = report.subject.folder
+        record, versions = _record(spot, report.subject.manifest)
+        key = self._ready(report.subject.manifest)
+        entry = Entry(
+            path=path,
+            kind=folder.kind,
+            step=step,
+            base=_base(folder, report),
+            record=record,
+            versions=versions,
+            environment="ready" if key else "missing" if versions else "unknown",
+            environment_key=key,
+            findings=tuple(_short(one) for one in report.findings),
+        )
+        if folder.kind == "model":
+            entry = msgspec.structs.replace(entry, environment="ready" if key else "none")
+        return _with_trainer(entry, self._trainer(spot, folder))
+
+    def _trainer(self, spot: Spot, folder: Folder | None) -> Recognised | None:
+        known: dict[str, dict[str, Any] | None] = {}
+        if folder is not None:
+            known = {"config.json": folder.config, "adapter_config.json": folder.adapter_config}
+        try:
+            run: Traces | None = None if spot.run is None else self._run_traces(*spot.run)
+            return recognise(read_traces(spot.path, spot.names, known), run=run)
+        except Exception:  # noqa: BLE001  as above; what is not recognised is not recognised
+            return None
+
+    def _read_base(self, place: Place) -> Folder:
+        known = self._bases.pop(str(place), None)
+        folder = known if known is not None else read_folder(place)
+        self._bases[str(place)] = folder  # last in, last out
+        if len(self._bases) > _KEPT:
+            del self._bases[next(iter(self._bases))]
+        return folder
+
+    def _ready(self, manifest: Manifest | None) -> str | None:
+        """The key of the environment that was recorded, where the store has it."""
+        if manifest is None or not manifest.distributions:
+            return None
+        return next((key for key, receipt in self._receipts.items() if is_recorded_in(receipt, manifest)), None)
+
+
+def _reason(spot: Spot, error: EnvpinError) -> str:
+    if "trainer_state.json" in spot.names:
+        return "holds the state of a training run, and no weights that transformers or peft could load"
+    if "adapters.safetensors" in spot.names:
+        return "an adapter in the format of MLX, which peft cannot load"
+    if "adapter_model.pt" in spot.names:
+        return "an adapter in the format of torchtune, which peft cannot load"
+    return error.message.partition("\n")[0]
+
+
+def _record(spot: Spot, manifest: Manifest | None) -> tuple[RecordState, dict[str, str]]:
+    if manifest is not None:
+        versions = {name: found for name in REQUIRED if (found := manifest.version_of(name)) is not None}
+        return "recorded", versions
+    if FILE_NAME in spot.names:
+        return "damaged", {}
+    if _MERGE_RECORD in spot.names:
+        return "merge", {}
+    return "none", {}
+
+
+def _base(folder: Folder, report: Report) -> BaseSeen | None:
+    if folder.adapter_config is None and report.base is None:
+        return None
+    named = (folder.adapter_config or {}).get("base_model_name_or_path")
+    named = named[:300] if isinstance(named, str) else None
+    found = report.base
+    if found is None:
+        return BaseSeen(named=named)
+    return BaseSeen(named=named, path=str(found.place), id=found.id, commit=found.commit, found=found.found)
+
+
+def _short(finding: Finding) -> Finding:
+    return msgspec.structs.replace(finding, evidence=finding.evidence[:_EVIDENCE])
+
+
+def _with_trainer(entry: Entry, found: Recognised | None) -> Entry:
+    if found is None:
+        return entry
+    return msgspec.structs.replace(
+        entry,
+        trainer=found.trainer,
+        trainer_title=found.title,
+        trainer_version=found.version,
+        through=found.through,
+    )

@@ -1,0 +1,123 @@
+"""What a scan says of folders, that nothing in one of them ends it, and that two processes say what one says."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from envpin.envs.store import Store
+from envpin.scan.entry import Entry, Scanned, count_findings
+from envpin.scan.run import scan
+from tests.support.checkpoints import llama_config, llama_shapes, lora_shapes, write_adapter, write_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LORA = lora_shapes(llama_shapes())
+
+
+def scanned(root: Path, **options: Any) -> Scanned:
+    return scan(root, store=Store(root.parent / "no-store"), **options)
+
+
+def entries(root: Path) -> dict[str, Entry]:
+    return {entry.path: entry for entry in scanned(root).entries}
+
+
+def test_the_worst_come_first_and_are_counted(tmp_path: Path) -> None:
+    write_model(tmp_path / "base", llama_shapes())
+    write_adapter(tmp_path / "good", LORA)
+    broken = write_adapter(tmp_path / "broken", LORA) / "adapter_model.safetensors"
+    broken.write_bytes(broken.read_bytes()[:100])
+    write_adapter(tmp_path / "lost", LORA, base="somebody/elses")
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "trainer_state.json").write_text("{}")
+    found = scanned(tmp_path)
+    assert [entry.path for entry in found.entries][:3] == ["state", "broken", "lost"]
+    assert found.bad == 2
+    assert ("blocker", "truncated-file", 1) in count_findings(found.entries)
+    assert ("warning", "base-not-found", 1) in count_findings(found.entries)
+
+
+def test_a_base_is_told_with_where_it_was_found(tmp_path: Path) -> None:
+    write_model(tmp_path / "base", llama_shapes())
+    write_adapter(tmp_path / "out" / "run", LORA)
+    write_adapter(tmp_path / "out" / "run" / "checkpoint-5", LORA)
+    found = entries(tmp_path)
+    for path in ("out/run", "out/run/checkpoint-5"):
+        base = found[path].base
+        assert base is not None
+        assert base.path == str(tmp_path / "base"), path
+        assert base.found == f"named by the adapter, relative to `{tmp_path}`"
+    assert found["out/run/checkpoint-5"].step == 5
+
+
+def test_a_model_has_no_base_and_needs_no_environment_to_be_merged(tmp_path: Path) -> None:
+    write_model(tmp_path / "base", llama_shapes())
+    (entry,) = scanned(tmp_path).entries
+    assert (entry.kind, entry.base, entry.environment, entry.path) == ("model", None, "none", "base")
+
+
+def test_a_damaged_manifest_is_told(tmp_path: Path) -> None:
+    write_adapter(tmp_path / "one", LORA)
+    (tmp_path / "one" / "envpin.json").write_text("{")
+    assert entries(tmp_path)["one"].record == "damaged"
+
+
+def test_a_fault_of_envpins_own_does_not_end_the_scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_adapter(tmp_path / "one", LORA)
+    write_adapter(tmp_path / "two", LORA)
+
+    def fail(path: Path, **_: object) -> None:
+        raise ZeroDivisionError(path.name)
+
+    monkeypatch.setattr("envpin.scan.examine.check", fail)
+    assert [entry.problem for entry in scanned(tmp_path).entries] == [
+        "envpin failed on it: ZeroDivisionError: one",
+        "envpin failed on it: ZeroDivisionError: two",
+    ]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no pipes with a name")
+def test_hostile_files_neither_hang_nor_lead_outside(tmp_path: Path) -> None:
+    secret = tmp_path / "secret.json"
+    secret.write_text(json.dumps({"model_type": "stolen"}))
+    root = tmp_path / "root"
+    pipe = write_adapter(root / "pipe", LORA)
+    (pipe / "README.md").unlink(missing_ok=True)
+    os.mkfifo(pipe / "README.md")
+    os.mkfifo(pipe / "training_args.bin")
+    outside = write_model(root / "outside", llama_shapes(), shards=2)
+    index = outside / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"x": "../../secret.json", "y": "/etc/passwd"}}))
+    deep = write_adapter(root / "deep", LORA)
+    (deep / "adapter_config.json").write_text('{"a":' + "[" * 100_000)
+    (write_adapter(root / "device", LORA) / "training_params.json").symlink_to("/dev/zero")
+    control = write_adapter(root / "ad\x1b[2Japter", LORA, base="\x1b]0;owned\x07/../../..")
+    found = entries(root)
+    assert len(found) == 5
+    assert {one.code for one in found["deep"].findings} >= {"corrupt-header"}
+    assert {one.code for one in found["outside"].findings} >= {"corrupt-header"}
+    assert found[control.name].base is not None
+
+
+def test_several_processes_say_what_one_says(tmp_path: Path) -> None:
+    write_model(tmp_path / "base", llama_shapes())
+    for at in range(150):
+        adapter = write_adapter(tmp_path / f"a{at:03}", LORA)
+        if at % 10 == 0:
+            (adapter / "adapter_model.safetensors").write_bytes(b"")
+    alone, together = scanned(tmp_path, jobs=1), scanned(tmp_path, jobs=2)
+    assert alone.entries == together.entries
+    assert len(alone.entries) == 151
+    assert alone.bad == 15
+
+
+def test_the_config_alone_is_a_model_without_weights(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(llama_config()))
+    (entry,) = scanned(tmp_path).entries
+    assert (entry.path, entry.kind) == (".", "model")
