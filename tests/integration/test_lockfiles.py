@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 
 from envpin import process
-from envpin.envs.lock import read_lock
+from envpin.envs.family import committed_requests
+from envpin.envs.lock import lock_file_name, read_lock
 from envpin.matrix.load import load_matrix
 
 LOCKS = Path(__file__).resolve().parents[2] / "lockfiles"
-LOCKED = [(family.id, family.lock) for family in load_matrix().families.values() if family.lock]
+USERS = [(family.id, family.lock) for family in load_matrix().families.values() if family.lock]
+# One family for each lock: the one that it is called after.
+LOCKED = [(request.name, stem) for stem, (request, _families) in committed_requests(load_matrix()).items()]
 
 
 def test_the_two_of_the_main_job_are_there() -> None:
@@ -40,7 +43,16 @@ def test_the_command_makes_the_committed_lock(family: str, stem: str, tmp_path: 
     assert json.loads(completed.stdout)["sha256"] == read_lock(committed).digest
 
 
-@pytest.mark.parametrize(("family", "stem"), LOCKED)
+def test_a_lock_has_the_name_of_a_family_that_uses_it() -> None:
+    assert {stem: lock_file_name(name) for name, stem in LOCKED} == {stem: f"pylock.{stem}.toml" for _, stem in LOCKED}
+
+
+def test_every_family_with_a_verified_merge_has_a_lock() -> None:
+    verified = {one.id for one in load_matrix().families.values() if one.grade == "merge-verified"}
+    assert verified <= {name for name, _ in USERS}
+
+
+@pytest.mark.parametrize(("family", "stem"), USERS)
 def test_it_holds_the_pins_from_the_index_alone(family: str, stem: str) -> None:
     lock = read_lock(LOCKS / f"pylock.{stem}.toml")
     for name, version in load_matrix().families[family].pins.items():

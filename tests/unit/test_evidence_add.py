@@ -11,6 +11,7 @@ from envpin.evidence.add import Additions, contradictions, plan_additions, witho
 from envpin.evidence.edit import edited
 from envpin.matrix.load import parse_matrix
 from envpin.matrix.results import KIND, SCHEMA, Capability, Document, Entry, Outcome
+from envpin.matrix.support import load_support
 from envpin.matrix.types import Break
 
 TEXT = """# A comment at the top.
@@ -126,6 +127,64 @@ def test_simple_outcomes_become_an_interval_with_its_edges() -> None:
     assert [one.split(":")[2] for one in statement.evidence] == ["4.39.3", "4.43.1", "4.57.1"]
     text = edited(TEXT, added(*runs))
     assert parse_matrix(text).families["one"].support == (statement,)
+
+
+def test_steps_that_say_what_the_next_one_says_are_not_repeated() -> None:
+    steps: list[Capability] = ["load", "forward", "train", "merge"]
+    runs = [run(step, "ok", version) for step in steps for version in ("4.43.1", "4.57.1")]
+    runs += [run("load", "ok", "5.0.0"), run("forward", "ok", "5.0.0")]
+    stated = added(*runs).statements["one"]
+    assert [(one.capability, one.versions) for one in stated] == [
+        ("load", ">=4.43.1,<=5.0.0"), ("forward", ">=4.43.1,<=5.0.0"), ("merge", ">=4.43.1,<=4.57.1")
+    ]  # fmt: skip
+
+
+def test_what_was_run_beside_another_torch_becomes_the_recommended_tuple() -> None:
+    beside = {"torch": "2.13.0+cpu"}
+    runs = [run("load", "ok", packages=beside), run("merge", "ok", packages=beside)]
+    additions = plan_additions(MATRIX, {}, document(*runs), support=load_support())
+    good = additions.tuples["one"]
+    assert good.packages == {"transformers": "4.43.1", "peft": "0.12.0", "torch": "2.13.0"}
+    assert (good.grade, good.exclude_newer) == ("merge-verified", "2026-07-15")
+    text = edited(TEXT, additions)
+    family = parse_matrix(text).families["one"]
+    assert family.known_good == (good, *MATRIX.families["one"].known_good)
+    assert [line for line in TEXT.splitlines() if line not in text.splitlines()] == []
+    again = plan_additions(parse_matrix(text), additions.entries, document(*runs), support=load_support())
+    assert not again.changes_matrix
+
+
+@pytest.mark.parametrize(
+    "runs",
+    [
+        [run("load", "ok", packages={"torch": "2.13.0"})],  # not merged
+        [run("merge", "ok", packages={"torch": "2.13.0", "peft": "0.13.2"})],  # another peft too
+        [run("merge", "ok", "4.44.0", packages={"torch": "2.13.0"})],
+        [run("merge", "ok", packages={"torch": "2.13.9"})],  # no such release
+        [run("merge", "ok", packages={"torch": "2.13.0"}), run("load", "ok")],  # its own versions were run as well
+    ],
+)
+def test_nothing_less_makes_a_tuple(runs: list[Entry]) -> None:
+    assert not plan_additions(MATRIX, {}, document(*runs), support=load_support()).tuples
+
+
+def test_a_known_break_that_is_found_again_gets_the_runs_as_its_evidence() -> None:
+    runs = [run("merge", "ok", "4.41.2"), run("cross-merge", "fail", "4.41.0", trained_with={"transformers": "4.43.1"})]
+    again = broken("<4.42", package="transformers", affects=("load", "merge"), grade="merge-verified",
+                   evidence=tuple(one.id for one in runs))  # fmt: skip
+    evidence = document(*runs, found=again)
+    additions = plan_additions(MATRIX, {}, evidence)
+    assert (additions.breaks, additions.links) == ({}, ())
+    text = edited(TEXT, additions)
+    kept = parse_matrix(text).breaks["old"]
+    assert (kept.grade, kept.evidence, kept.title) == ("merge-verified", again.evidence, "t")
+    assert not plan_additions(parse_matrix(text), additions.entries, evidence).changes_matrix
+
+
+def test_a_break_is_linked_to_the_families_that_it_stopped() -> None:
+    runs = [run("merge", "ok"), run("merge", "fail", "4.50.3", packages={"peft": "0.15.2"}, family="two")]
+    additions = plan_additions(MATRIX, {}, document(*runs, new=broken(evidence=tuple(one.id for one in runs))))
+    assert additions.links == (("two", "new"),)
 
 
 def test_flips_are_listed_and_not_stated() -> None:

@@ -19,7 +19,9 @@ SCHEMA = 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("ref", metavar="REF", help=REF_HELP)
+    parser.add_argument(
+        "ref", metavar="REF", nargs="?", help=f"{REF_HELP}; left out with --check: every lock of the matrix"
+    )
     parser.add_argument(
         "-o", "--output", metavar="FILE", help="where to write it (default: pylock.NAME.toml here); - for stdout"
     )
@@ -31,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--offline", action="store_true", help="use only what uv's cache holds; never the network")
     parser.add_argument(
-        "--check", action="store_true", help="write nothing; exit 1 where FILE is not what would be written"
+        "--check",
+        action="store_true",
+        help="write nothing; exit 1 where FILE, or without REF any lock of the matrix, is not what would be written",
     )
     parser.epilog = (
         "Wheels only, every one with its hash. The lock promises only the platforms and Pythons for which a dry run "
@@ -41,6 +45,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
+    if args.ref is None:
+        from envpin.cli.lock_check import check_all
+
+        return check_all(args, console)
     from envpin.envs.lock_request import lock_request
     from envpin.envs.portable import portable_lock
 
@@ -92,7 +100,7 @@ def _check(lock: Lock, target: Path | None, console: Console) -> int:
         raise UsageError("`--check` compares with a file, and stdout is none", hint="give it with `-o FILE`")
     kept = read_lock(target)
     same = kept == lock
-    differences = [] if same else _differences(kept, lock)
+    differences = [] if same else differences_of(kept, lock)
     if console.json_mode:
         console.document(SCHEMA, {**_facts(lock), "path": str(target), "same": same, "differences": differences})
     else:
@@ -102,7 +110,7 @@ def _check(lock: Lock, target: Path | None, console: Console) -> int:
     return 0 if same else 1
 
 
-def _differences(kept: Lock, fresh: Lock) -> list[str]:
+def differences_of(kept: Lock, fresh: Lock) -> list[str]:
     """What changed, package by package; other changes (markers, hashes, platforms) in one line."""
     before = {package.name: kept.versions_of(package.name) for package in kept.packages}
     after = {package.name: fresh.versions_of(package.name) for package in fresh.packages}

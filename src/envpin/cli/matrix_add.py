@@ -23,6 +23,7 @@ from envpin.matrix.results import (
     read_document,
     write_atomically,
 )
+from envpin.matrix.support import load_support
 from envpin.matrix.where import overlay_path, usual_overlay
 from envpin.resources import data_path
 
@@ -69,7 +70,7 @@ def apply_evidence(args: argparse.Namespace, document: Document, console: Consol
             f"the evidence contradicts `{target.path}`; nothing was written\n{lines}",
             hint="correct the matrix or the evidence; `--keep-going` adds what does not contradict it",
         )
-    additions = plan_additions(matrix, kept, without(document, (name for name, _ in refused)))
+    additions = plan_additions(matrix, kept, without(document, (name for name, _ in refused)), support=load_support())
     text = _new_text(target, additions)
     if not args.dry_run and (additions.fresh or text != target.text):
         _write(target, text, additions)
@@ -132,7 +133,9 @@ def _tell(
             "matrix": str(target.path), "evidence": str(target.evidence), "written": not dry_run, "diff": diff,
             "entries": additions.fresh, "refused": refused, "notes": additions.notes,
             "raised": [{"family": one.family, "known_good": one.index, "grade": one.grade} for one in additions.raised],
+            "tuples": msgspec.to_builtins(additions.tuples),
             "statements": msgspec.to_builtins(additions.statements), "breaks": [*additions.breaks],
+            "attached": [one.name for one in additions.attached],
         })  # fmt: skip
         return
     for line in refused:
@@ -143,11 +146,16 @@ def _tell(
         console.data(diff)
     for one in additions.raised:
         console.talk(f"grade    {one.family}: {one.grade}, by {len(one.evidence)} runs")
+    for name, good in additions.tuples.items():
+        pins = ", ".join(f"{package} {version}" for package, version in good.packages.items())
+        console.talk(f"tuple    {name}: {pins}, {good.grade}")
     for name, statements in additions.statements.items():
         for its in statements:
             console.talk(f"states   {name}: {its.capability} with {its.package} {its.versions}, {its.tested} tested")
     for key in additions.breaks:
         console.talk(f"break    {key}")
+    for found in additions.attached:
+        console.talk(f"break    {found.name}: {found.grade}, by {len(found.evidence)} runs")
     verb = "would be" if dry_run else "are"
     count = len(additions.fresh)
     console.talk(f"{count} new {'entry' if count == 1 else 'entries'} {verb} in {target.evidence}" if count

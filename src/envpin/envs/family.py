@@ -58,6 +58,34 @@ def family_request(family: Family, *, python: str | None = None, exclude_newer: 
     )
 
 
+def committed_requests(matrix: Matrix) -> dict[str, tuple[LockRequest, tuple[str, ...]]]:
+    """Stem of each committed lock to what it is made from, and the families that use it. Pure.
+
+    The request is that of the family whose name the lock has, so that `envpin lock FAMILY` makes the very file.
+
+    Raises:
+        InputError: families share a lock and ask for different things.
+    """
+    by_stem: dict[str, list[Family]] = {}
+    for family in matrix.families.values():
+        if family.lock is not None:
+            by_stem.setdefault(family.lock, []).append(family)
+    found: dict[str, tuple[LockRequest, tuple[str, ...]]] = {}
+    problems: list[str] = []
+    for stem, families in by_stem.items():
+        owner = next((one for one in families if lock_file_name(one.id) == f"pylock.{stem}.toml"), families[0])
+        request = family_request(owner)
+        wanted = (request.requirements, request.python, request.exclude_newer)
+        for family in families:
+            other = family_request(family)
+            if (other.requirements, other.python, other.exclude_newer) != wanted:
+                problems.append(f"families.{family.id}: its pins are not those of `{owner.id}`, whose lock it uses")
+        found[stem] = (request, tuple(family.id for family in families))
+    if problems:
+        raise InputError("families share a lock and ask for different things", problems=problems)
+    return found
+
+
 def committed_lock(family: Family) -> Lock | None:
     """The lock that travels with envpin, or None where the family has none.
 

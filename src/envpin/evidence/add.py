@@ -9,14 +9,17 @@ import msgspec
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
+from envpin.evidence.proof import RUN_GRADES
+from envpin.evidence.tuples import proved_tuple
 from envpin.matrix.convert import join
 from envpin.matrix.results import PROVES, Entry, reached
-from envpin.matrix.types import GRADES, Break, Family, KnownGood, Matrix, Statement
+from envpin.matrix.types import GRADES, Break, Family, Grade, KnownGood, Matrix, Statement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from envpin.matrix.results import Document
+    from envpin.matrix.support import Support
 
 _READING = frozenset({"import", "config", "load", "forward"})
 
@@ -32,55 +35,119 @@ class Raised:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Attached:
+    """The break `name` of the matrix was found again: its grade and all of its evidence."""
+
+    name: str
+    grade: Grade
+    evidence: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Additions:
-    """What follows from new evidence. `entries` is everything that will be kept, old and new."""
+    """What follows from new evidence. `entries` is everything that will be kept, old and new. `tuples` are known-good
+    versions that were run where those of the matrix were not."""
 
     entries: dict[str, Entry]
     fresh: tuple[str, ...] = ()
     raised: tuple[Raised, ...] = ()
+    tuples: dict[str, KnownGood] = field(default_factory=dict)
     statements: dict[str, tuple[Statement, ...]] = field(default_factory=dict)
     breaks: dict[str, Break] = field(default_factory=dict)
+    attached: tuple[Attached, ...] = ()
     links: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
     def changes_matrix(self) -> bool:
-        return bool(self.raised or self.statements or self.breaks or self.links)
+        return bool(self.raised or self.tuples or self.statements or self.breaks or self.attached or self.links)
 
 
-def plan_additions(matrix: Matrix, kept: Mapping[str, Entry], document: Document) -> Additions:
-    """What the evidence adds, given that nothing in it contradicts the matrix (see `contradictions`)."""
+def plan_additions(
+    matrix: Matrix, kept: Mapping[str, Entry], document: Document, *, support: Support | None = None
+) -> Additions:
+    """What the evidence adds, given that nothing in it contradicts the matrix (see `contradictions`).
+
+    `support` dates releases; without it no tuple is added.
+    """
     fresh = tuple(dict.fromkeys(one.id for one in document.entries if kept.get(one.id) != one))
     entries = {**kept, **{one.id: one for one in document.entries}}
     touched = list(dict.fromkeys(one.family for one in document.entries))
     raised: list[Raised] = []
+    tuples: dict[str, KnownGood] = {}
     statements: dict[str, tuple[Statement, ...]] = {}
     notes: list[str] = []
+    by_family: dict[str, list[Entry]] = {}
+    for entry in entries.values():
+        by_family.setdefault(entry.family, []).append(entry)
     for name in touched:
-        family = matrix.families[name]
-        own = [one for one in entries.values() if one.family == name]
-        raised += _raise(family, own)
-        plain = [one for one in own if one.outcome == "ok" or not _explained(one, matrix)]
-        inferred = {}
-        for capability in PROVES:
-            statement, note = _statement(family, capability, plain)
-            notes += [note] if note else []
-            if statement is not None:
-                inferred[(statement.capability, statement.package)] = statement
-        merged = {**{(one.capability, one.package): one for one in family.support}, **inferred}
-        if tuple(merged.values()) != family.support:
-            statements[name] = tuple(merged.values())
-    breaks = {key: entry for key, entry in document.breaks.items() if _same_break(entry, matrix) is None}
+        family, own = matrix.families[name], by_family[name]
+        better = [*_raise(family, own)]
+        raised += better
+        proved = None if support is None else proved_tuple(family, own, support)
+        if proved is not None and not better and not any(one.grade in RUN_GRADES for one in family.known_good):
+            tuples[name] = proved
+        made, said = _statements(family, own, matrix)
+        notes += said
+        if made != family.support:
+            statements[name] = made
+    known = {key: _same_break(entry, matrix) for key, entry in document.breaks.items()}
+    breaks = {key: entry for key, entry in document.breaks.items() if known[key] is None}
     links = [
-        (name, key)
+        (name, link)
         for key, entry in document.breaks.items()
-        for name in touched
-        if (_same_break(entry, matrix) or key) not in matrix.families[name].breaks and key in breaks
+        for name in _stopped(entry, entries) or touched
+        if (link := known[key] or key) not in matrix.families[name].breaks
     ]
     return Additions(
-        entries=entries, fresh=fresh, raised=tuple(raised), statements=statements, breaks=breaks,
-        links=tuple(links), notes=tuple(notes),
+        entries=entries, fresh=fresh, raised=tuple(raised), tuples=tuples, statements=statements, breaks=breaks,
+        attached=tuple(_attach(document.breaks, known, matrix)), links=tuple(links), notes=tuple(notes),
     )  # fmt: skip
+
+
+def _statements(family: Family, own: Sequence[Entry], matrix: Matrix) -> tuple[tuple[Statement, ...], list[str]]:
+    """The family's statements with those that its runs make, and why others make none."""
+    plain = [one for one in own if one.outcome == "ok" or not _explained(one, matrix)]
+    inferred, notes = {}, []
+    for capability in PROVES:
+        statement, note = _statement(family, capability, plain)
+        notes += [note] if note else []
+        if statement is not None:
+            inferred[statement.capability, statement.package] = statement
+    own_words = {(one.capability, one.package): one for one in family.support}
+    return tuple({**own_words, **_telling(inferred, own_words)}.values()), notes
+
+
+def _telling(
+    inferred: Mapping[tuple[str, str], Statement], said: Mapping[tuple[str, str], Statement]
+) -> dict[tuple[str, str], Statement]:
+    """The first step, and every one that says other versions than the step after it: what merges also trains."""
+    kept: dict[tuple[str, str], Statement] = {}
+    follower: Statement | None = None
+    for at, (place, statement) in reversed([*enumerate(inferred.items())]):
+        alike = follower is not None and follower.versions == statement.versions
+        if at == 0 or place in said or not alike or statement.capability == "merge":
+            kept[place] = statement
+        follower = statement
+    return dict(reversed(kept.items()))
+
+
+def _attach(breaks: Mapping[str, Break], known: Mapping[str, str | None], matrix: Matrix) -> Iterator[Attached]:
+    for key, new in breaks.items():
+        name = known[key]
+        if name is None or not new.evidence:
+            continue
+        old = matrix.breaks[name]
+        evidence = tuple(dict.fromkeys((*old.evidence, *new.evidence)))
+        grade = max(old.grade, new.grade, key=GRADES.index)
+        if (grade, evidence) != (old.grade, old.evidence):
+            yield Attached(name=name, grade=grade, evidence=evidence)
+
+
+def _stopped(entry: Break, entries: Mapping[str, Entry]) -> list[str]:
+    """The families whose runs failed, among the evidence of a break."""
+    runs = [entries[one] for one in entry.evidence if one in entries]
+    return list(dict.fromkeys(one.family for one in runs if one.outcome == "fail"))
 
 
 def contradictions(

@@ -13,10 +13,10 @@ from envpin.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tomlkit.items import AoT, Array, Table
+    from tomlkit.items import Array, Table
 
     from envpin.evidence.add import Additions
-    from envpin.matrix.types import Break, Statement
+    from envpin.matrix.types import Break, KnownGood, Statement
 
 _LONG = 100
 
@@ -34,7 +34,12 @@ def edited(text: str, additions: Additions, *, borrow_from: str | None = None, s
     if "schema" not in document:
         document.add("schema", 1)
     wanted = dict.fromkeys(
-        [*(one.family for one in additions.raised), *additions.statements, *(name for name, _ in additions.links)]
+        [
+            *(one.family for one in additions.raised),
+            *additions.tuples,
+            *additions.statements,
+            *(name for name, _ in additions.links),
+        ]
     )
     families = _table(document, "families") if wanted else {}
     lender = tomlkit.parse(borrow_from) if borrow_from is not None else None
@@ -45,15 +50,42 @@ def edited(text: str, additions: Additions, *, borrow_from: str | None = None, s
         good = families[raised.family]["known_good"][raised.index]
         good["grade"] = raised.grade
         good["evidence"] = _array(raised.evidence)
+    for name, good in additions.tuples.items():
+        # In front: the recommended versions are those that were run.
+        families[name]["known_good"].insert(0, _known_good(good))
     for name, statements in additions.statements.items():
         families[name]["support"] = _tables(statements)
     if additions.breaks:
         breaks = _table(document, "breaks")
         for key, entry in additions.breaks.items():
             breaks[key] = _break(entry)
+    if additions.attached:
+        _attach(document, additions, lender)
     for name, key in additions.links:
         families[name]["breaks"] = _array([*families[name].get("breaks", ()), key])
     return tomlkit.dumps(document)
+
+
+def _attach(document: tomlkit.TOMLDocument, additions: Additions, lender: tomlkit.TOMLDocument | None) -> None:
+    breaks = _table(document, "breaks")
+    for attached in additions.attached:
+        if attached.name not in breaks and lender is not None:
+            breaks[attached.name] = lender["breaks"][attached.name]
+        breaks[attached.name]["grade"] = attached.grade
+        breaks[attached.name]["evidence"] = _array(attached.evidence)
+
+
+def _known_good(good: KnownGood) -> Table:
+    table = tomlkit.table()
+    table.add("python", good.python)
+    packages = tomlkit.inline_table()
+    packages.update(good.packages)
+    table.add("packages", packages)
+    for key in ("exclude_newer", "source", "grade"):
+        table.add(key, getattr(good, key))
+    table.add("evidence", _array(good.evidence))
+    table.add(tomlkit.nl())
+    return table
 
 
 def _table(document: tomlkit.TOMLDocument, name: str) -> Any:
@@ -62,15 +94,16 @@ def _table(document: tomlkit.TOMLDocument, name: str) -> Any:
     return document[name]
 
 
-def _tables(statements: Iterable[Statement]) -> AoT:
-    tables = tomlkit.aot()
+def _tables(statements: Iterable[Statement]) -> Array:
+    """One statement a line: they are written by machine, and there are many."""
+    array = tomlkit.array()
     for statement in statements:
-        table = tomlkit.table()
+        table = tomlkit.inline_table()
         for key, value in msgspec.to_builtins(statement).items():
-            table.add(key, _array(value) if isinstance(value, list | tuple) else value)
-        table.add(tomlkit.nl())
-        tables.append(table)
-    return tables
+            table.add(key, list(value) if isinstance(value, list | tuple) else value)
+        array.append(table)
+    array.multiline(True)
+    return array
 
 
 def _break(entry: Break) -> Table:

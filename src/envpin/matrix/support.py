@@ -97,6 +97,21 @@ class Support:
         at = self.positions.get(version)
         return None if at is None else self.transformers[at].date
 
+    def day_after(self, packages: Mapping[str, str]) -> str | None:
+        """A week after the newest of these releases (transformers, peft, torch) appeared, when their companions had
+        too; None where one of them was not collected."""
+        from datetime import date, timedelta
+
+        known: dict[str, Mapping[str, str]] = {
+            "transformers": {one.version: one.date for one in self.transformers},
+            "peft": {one.version: one.date for one in self.peft},
+            "torch": self.torch,
+        }
+        found = [known[name].get(version) for name, version in packages.items() if name in known]
+        if not found or None in found:
+            return None
+        return (max(date.fromisoformat(one) for one in found if one) + timedelta(days=7)).isoformat()
+
     def settled(self, version: str) -> str:
         """The last patch, not yanked, of the minor series of `version`: where its first mistakes are mended."""
         series = version.split(".")[:2]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from envpin.matrix.support import Support
     from envpin.matrix.types import Family, KnownGood
 
-# Companions of a release often follow it by some days; envs.era gives literal pins the same grace.
-_GRACE = timedelta(days=7)
 # From load to merge; each needs what comes before it.
 STEPS = ("load", "forward", "generate", "train", "reload", "merge")
 CROSS = "cross-merge"
@@ -202,22 +199,10 @@ def _holding(pins: Pins, held: Sequence[str], python: str | None, support: Suppo
             bounds.append(str(requirement))
     made = replace(
         pins, packages=tuple(packages.items()), python=python or pins.python, bounds=tuple(bounds),
-        exclude_newer=_not_before(pins.exclude_newer, packages, support),
+        exclude_newer=max(pins.exclude_newer, support.day_after(packages) or ""),
     )  # fmt: skip
     unchanged = (made.packages, made.python, made.bounds) == (pins.packages, pins.python, ())
     return pins if unchanged else replace(made, lock=None)
-
-
-def _not_before(day: str, packages: dict[str, str], support: Support) -> str:
-    """`day`, or some days after the newest of the pinned releases appeared: what they depend on must exist."""
-    known = {
-        "transformers": {one.version: one.date for one in support.transformers},
-        "peft": {one.version: one.date for one in support.peft},
-        "torch": support.torch,
-    }
-    dates = [known[name][version] for name, version in packages.items() if version in known.get(name, {})]
-    newest = max((date.fromisoformat(one) for one in dates), default=None)
-    return day if newest is None else max(day, (newest + _GRACE).isoformat())
 
 
 def _order(pins: Pins) -> tuple[Version, tuple[tuple[str, str], ...], str]:

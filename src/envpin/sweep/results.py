@@ -112,8 +112,8 @@ class Results:
             lock_digest=where["lock_digest"],
             trained_with=self._environments[trained_in]["packages"] if trained_in else {},
             outcome=record["outcome"],
-            error=record.get("error", ""),
-            seconds=record.get("seconds", 0.0),
+            error=_short(record.get("error", "")),
+            seconds=round(record.get("seconds", 0.0), 1),
             date=record["date"],
             tool=record["tool"],
         )
@@ -132,3 +132,9 @@ class Results:
                 self._known.setdefault(place, {})[record["capability"]] = record
             case {"event": "unbuildable", "name": name}:
                 self._unbuildable[name] = record
+
+
+def _short(error: str) -> str:
+    """What is worth keeping of a message: its first line, and a warning that came with it."""
+    lines = error.splitlines()
+    return "\n".join(line[:300] for line in (*lines[:1], *(one for one in lines[1:] if one.startswith("warning: "))))
