@@ -2,10 +2,13 @@
 
     python benchmarks/bisect_finds.py [--only N] [--json FILE] [--home DIR]
 
-Each search starts with an empty store and an empty verdict cache, unless `--home` names one to reuse. `probes to find`
-counts what narrowed the range, which halving would do in ⌈log2 n⌉; both ends and the runs that make sure come on top.
-`environment` is the median time to build a release's environment (uv's cache as it was found). Where pip knows a folder
-of wheels (`PIP_FIND_LINKS`), uv is told of it, so that a CPU build of torch can be used.
+Each search starts with an empty store and an empty verdict cache, unless `--home` names one to reuse. `to find` counts
+what narrowed the range, which halving would do in ⌈log2 n⌉; both ends and the runs that make sure come on top.
+
+`warm env` is what a probe's environment takes once its wheels are in uv's cache: after the search, each environment
+that it built is resolved and built once more in an empty store. The median is given in seconds by the clock and, as
+other work may share the machine, in seconds of CPU (uv's included). Where pip knows a folder of wheels
+(`PIP_FIND_LINKS`), uv is told of it, so that a CPU build of torch can be used.
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -21,8 +26,21 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from envpin import host
+from envpin.bisect.holding import Holder
+from envpin.bisect.question import Question
+from envpin.envs.resolve import resolve_pins
+from envpin.envs.store import Store
+
+if "PIP_FIND_LINKS" in os.environ:
+    os.environ.setdefault("UV_FIND_LINKS", os.environ["PIP_FIND_LINKS"])
+
 TORCH = ("--with", "torch==2.13.0")
 OLD_NUMPY = ("--with", "numpy<2")
+# Where the adapter of the third search is made: ADAPTER and BASE in its command are the folders.
+MADE_WITH = ("transformers==4.51.3", "peft==0.15.2", "torch==2.13.0")
 # title, what is known to be right (before, after), the command
 FINDS: tuple[tuple[str, tuple[str, str], tuple[str, ...]], ...] = (
     (
@@ -37,7 +55,7 @@ FINDS: tuple[tuple[str, tuple[str, str], tuple[str, ...]], ...] = (
     ),
     (
         "Qwen2-VL adapter turned into nothing", ("4.51.3", "4.52.1"),
-        ("transformers", "--good", "4.46.3", "--bad", "5.3.0", "--family", "qwen2-vl", "--probe", "merge",
+        ("transformers", "--good", "4.46.3", "--bad", "5.3.0", "--adapter", "ADAPTER", "--base", "BASE",
          "--with", "peft==0.15.2", *TORCH),
     ),
     (
@@ -53,11 +71,45 @@ FINDS: tuple[tuple[str, tuple[str, str], tuple[str, ...]], ...] = (
 )  # fmt: skip
 
 
+def adapter(home: Path) -> dict[str, str]:
+    """A Qwen2-VL adapter and its base, made in an environment of its own."""
+    environment = Store(home).ensure(resolve_pins(MADE_WITH, python="3.11", era=True, root=home))
+    places = {"BASE": str(home / "made" / "base"), "ADAPTER": str(home / "made" / "adapter")}
+    if not Path(places["ADAPTER"]).exists():
+        body = {"family": "qwen2-vl", "folder": places["BASE"], "weights": True, "adapter": places["ADAPTER"]}
+        host.call(environment.python, "tiny-model", body)
+    return places
+
+
+def cpu() -> float:
+    """CPU seconds of this process and of the children that have ended."""
+    usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in usage)
+
+
+def warm_environments(log: Path) -> list[tuple[float, float]]:
+    """Clock and CPU seconds of each environment of a finished search, built again with nothing but uv's cache warm."""
+    records = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    question = msgspec.convert(records[0]["question"], Question)
+    uploaded = next(record for record in records if record["event"] == "setup")["uploaded"]
+    versions = dict.fromkeys(record["version"] for record in records if "environment" in record)
+    figures = []
+    with tempfile.TemporaryDirectory(prefix="envpin-warm-") as name:
+        holder, store = Holder(question, uploaded=uploaded, root=Path(name)), Store(Path(name))
+        store.ensure(holder.good())
+        for version in versions:
+            if version != question.good:
+                clock, spent = time.monotonic(), cpu()
+                store.ensure(holder.spec(version))
+                figures.append((time.monotonic() - clock, cpu() - spent))
+    return figures
+
+
 def search(arguments: tuple[str, ...], home: Path) -> tuple[dict[str, Any], list[dict[str, Any]], float]:
     """Run one search; returns its document, the records of its probes and its wall time in seconds."""
     variables = {**os.environ, "ENVPIN_HOME": str(home), "OMP_NUM_THREADS": "1"}
-    if "PIP_FIND_LINKS" in os.environ:
-        variables.setdefault("UV_FIND_LINKS", os.environ["PIP_FIND_LINKS"])
+    places = adapter(home) if "ADAPTER" in arguments else {}
+    arguments = tuple(places.get(word, word) for word in arguments)
     begun = time.monotonic()
     argv = [sys.executable, "-m", "envpin", "bisect", *arguments, "--python", "3.11", "--json"]
     done = subprocess.run(argv, env=variables, stdout=subprocess.PIPE, text=True, check=False)
@@ -71,7 +123,7 @@ def search(arguments: tuple[str, ...], home: Path) -> tuple[dict[str, Any], list
 
 def row(title: str, expected: tuple[str, str], arguments: tuple[str, ...], home: Path) -> dict[str, Any]:
     document, probes, seconds = search(arguments, home)
-    built = [probe["environment_seconds"] for probe in probes if probe.get("environment_seconds", 0) > 0.5]
+    warm = warm_environments(Path(document["files"]["log"]))
     return {
         "find": title,
         "command": "envpin bisect " + " ".join(arguments),
@@ -85,7 +137,10 @@ def row(title: str, expected: tuple[str, str], arguments: tuple[str, ...], home:
         "to_make_sure": document["reruns"],
         "probes": document["probes"],
         "seconds": round(seconds, 1),
-        "environment_seconds_median": round(statistics.median(built), 2) if built else None,
+        "warm_environments": len(warm),
+        "warm_environment_seconds": round(statistics.median(one[0] for one in warm), 2),
+        "warm_environment_seconds_worst": round(max(one[0] for one in warm), 2),
+        "warm_environment_cpu_seconds": round(statistics.median(one[1] for one in warm), 2),
         "error": document.get("error", "").split("\n")[0].replace(str(home), "HOME")[:160],
         "hint_of_the_wheels": document.get("reason"),
         "rows": [
@@ -106,17 +161,20 @@ def main() -> int:
         for number, (title, expected, arguments) in enumerate(FINDS, 1):
             if options.only and number not in options.only:
                 continue
-            found = row(title, expected, arguments, options.home or Path(folder, str(number)))
-            results.append(found)
+            home = options.home or Path(folder, str(number))
+            results.append(row(title, expected, arguments, home))
+            if options.home is None:
+                shutil.rmtree(home)
             if options.json:
                 options.json.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(f"\n{'find':38}{'found':20}{'right':>6}{'to find':>9}{'halving':>9}{'in all':>8}{'s':>8}{'env s':>7}")
+    columns = f"{'right':>6}{'to find':>9}{'halving':>9}{'in all':>8}{'s':>8}{'warm env s':>12}{'CPU s':>7}"
+    print(f"\n{'find':38}{'found':20}{columns}")
     for found in results:
         edge = " → ".join(found["found"])
         print(
             f"{found['find']:38}{edge:20}{'yes' if found['right'] else 'NO':>6}{found['probes_to_find']:>9}"
             f"{found['halving']:>9}{found['probes']:>8}{found['seconds']:>8}"
-            f"{found['environment_seconds_median'] or '-':>7}"
+            f"{found['warm_environment_seconds']:>12}{found['warm_environment_cpu_seconds']:>7}"
         )  # fmt: skip
     return 0 if all(found["right"] for found in results) else 1
 

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from envpin import host
+from envpin.bisect.prober import Prober
+from envpin.bisect.question import ProbeQuestion
+from envpin.errors import InfrastructureError
 from tests.support.environments import pinned
 
 if TYPE_CHECKING:
@@ -54,6 +57,26 @@ def test_an_adapter_that_a_new_release_turns_into_nothing_is_bad(tmp_path: Path)
     answer = probe("latest", "merge", tmp_path, reference=reference)
     assert answer["error"]["type"] == "AdapterDoesNothingError"
     assert answer["details"]["moved"] == 0.0
+
+
+def test_own_files_are_held_against_what_they_answered_at_the_good_end(tmp_path: Path) -> None:
+    tiny("vlm", "qwen2-vl", tmp_path)
+    adapter, base = tmp_path / "adapter", tmp_path / "model"
+    question = ProbeQuestion(action="merge", adapter=str(adapter), base=str(base))
+    prober = Prober(question, tmp_path / "search" / "probe")
+    good = pinned("vlm")
+    prober.prepare(good)
+    assert prober.lacks_reference
+    outcome = prober.run(good, is_good_end=True, variables={})
+    assert outcome.status == "passed", outcome
+    assert not prober.lacks_reference
+    assert prober.run(pinned("latest"), is_good_end=False, variables={}).error_type == "AdapterDoesNothingError"
+    (tmp_path / "search" / "probe" / "reference.json").write_text("{")
+    with pytest.raises(InfrastructureError, match="reference answers"):
+        prober.run(good, is_good_end=False, variables={})
+    adapter.rename(tmp_path / "moved")
+    with pytest.raises(InfrastructureError, match="not there any more"):
+        prober.run(good, is_good_end=False, variables={})
 
 
 def test_half_an_adapter_and_another_base_are_told_apart(tmp_path: Path) -> None:

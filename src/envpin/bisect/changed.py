@@ -106,6 +106,31 @@ def next_step(
     return Minimal(moved=moved, needed=tuple(needed), carried=carried, proved=not unproved, unproved=unproved)
 
 
+def plan(
+    known: Mapping[Subset, Tested], count: int, ask: Callable[[Mapping[Subset, Tested]], Trial | Minimal]
+) -> tuple[Subset, ...] | Minimal:
+    """Up to `count` sets worth testing at once: the next one, then those that would come next after its outcomes.
+
+    `ask` is `next_step` with all but what is known filled in.
+    """
+    first = ask(known)
+    if isinstance(first, Minimal):
+        return first
+    wanted = [first.moved]
+    frontier: list[tuple[Mapping[Subset, Tested], Subset]] = [(known, first.moved)]
+    while frontier and len(wanted) < count:
+        seen, moved = frontier.pop(0)
+        outcomes: tuple[Tested, ...] = ("good", "bad")
+        for outcome in outcomes:
+            later = {**seen, moved: outcome}
+            step = ask(later)
+            if isinstance(step, Trial):
+                frontier.append((later, step.moved))
+                if step.moved not in wanted:
+                    wanted.append(step.moved)
+    return tuple(wanted[:count])
+
+
 def _quick_explain(held: Subset, order: Sequence[str], breaks: Callable[[Subset], bool]) -> list[str]:
     """A minimal part of `order` that breaks it together with `held` (Junker's QuickXplain)."""
 

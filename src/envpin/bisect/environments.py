@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from envpin import __version__
-from envpin.bisect.changed import Minimal, Tested, Trial, closure, next_step
+from envpin.bisect.changed import Minimal, Tested, Trial, closure, next_step, plan
 from envpin.bisect.history import SCHEMA, Log, VerdictCache, digest
 from envpin.bisect.holding import versions
 from envpin.bisect.mixing import Ends, declared_requirements
 from envpin.bisect.outcome import ProbeOutcome, judge
+from envpin.bisect.prefetch import Prefetch, finished
 from envpin.bisect.prober import Prober
 from envpin.bisect.question import ProbeQuestion, Question
 from envpin.bisect.start import folder_of
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from envpin.bisect.changed import Change, Subset
     from envpin.bisect.start import Options
     from envpin.envs.lock import Lock
+    from envpin.envs.store import Environment
 
 
 class ChangedQuestion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -117,8 +120,7 @@ class ChangedSession:
             good_lock, bad_lock = self.ends.locks
             self.log.append("ends", good=good_lock.text, bad=bad_lock.text)
         self.log.append("start")
-        good = self._store.ensure(self.ends.spec(frozenset()), offline=self._options.offline)
-        bad = self._store.ensure(self.ends.spec(self.ends.everything), offline=self._options.offline)
+        good, bad = self._environment(frozenset()), self._environment(self.ends.everything)
         self._prober.prepare(good, listener=self._options.listener)
         self._probe = self._prober.probe_digest(good)
         self._verify_ends()
@@ -126,19 +128,46 @@ class ChangedSession:
         close = closure(self.ends.changes, declared)
         suspects, innocent = self._suspects(), self.left_out
 
-        def ask() -> Trial | Minimal:
-            return next_step(self.ends.changes, self.known(), close=close, suspects=suspects, always=innocent)
+        def ask(known: Mapping[Subset, Tested]) -> Trial | Minimal:
+            return next_step(self.ends.changes, known, close=close, suspects=suspects, always=innocent)
 
-        while isinstance(step := ask(), Trial):
-            self._try(step.moved)
-        for moved in self._to_confirm(step, close):
-            self._try(moved, again=True)
-        final = ask()
+        fetch = self._environment if self._options.prefetch else None
+        with Prefetch(fetch) as prefetch, ThreadPoolExecutor(self._options.jobs) as pool:
+            step = self._narrow(ask, pool, prefetch)
+            again = {pool.submit(self._test, moved, again=True) for moved in self._to_confirm(step, close)}
+            self._finish(again)
+        final = ask(self.known())
         # A contradiction in the confirmation makes a set unknown, and what rested on it unproved.
         answer = final if isinstance(final, Minimal) else step
         self._record("minimal", moved=sorted(answer.moved), needed=list(answer.needed), carried=list(answer.carried),
                      proved=answer.proved, unproved=list(answer.unproved), left_out=sorted(innocent))  # fmt: skip
         return answer
+
+    def _narrow(
+        self, ask: Callable[[Mapping[Subset, Tested]], Trial | Minimal], pool: ThreadPoolExecutor,
+        prefetch: Prefetch[Subset],
+    ) -> Minimal:  # fmt: skip
+        jobs = self._options.jobs
+        running: dict[Future[dict[str, Any]], Subset] = {}
+        while True:
+            step = plan(self.known(), jobs + 2, ask)
+            if isinstance(step, Minimal):
+                if not running:
+                    return step
+            else:
+                wanted = [moved for moved in step if moved not in running.values()]
+                for moved in wanted[: jobs - len(running)]:
+                    running[pool.submit(self._test, moved)] = moved
+                prefetch.ask(wanted[jobs:])
+            for future in finished(running):
+                running.pop(future)
+                self._note(future.result())
+
+    def _finish(self, running: set[Future[dict[str, Any]]]) -> None:
+        while running:
+            for future in finished(running):
+                running.remove(future)
+                self._note(future.result())
 
     def _verify_ends(self) -> None:
         for moved, wanted, what in (
@@ -146,7 +175,7 @@ class ChangedSession:
             (self.ends.everything, "bad", self.question.bad),
         ):
             if moved not in self.known() or (wanted == "good" and self._prober.lacks_reference):
-                self._try(moved)
+                self._note(self._test(moved))
             state = self.known()[moved]
             if state != wanted:
                 said = next(record for record in self.log.all("set") if frozenset(record["moved"]) == moved)
@@ -176,32 +205,39 @@ class ChangedSession:
                 return tuple(dict.fromkeys(reversed(names)))
         return ()
 
-    def _try(self, moved: Subset, *, again: bool = False) -> None:
+    def _test(self, moved: Subset, *, again: bool = False) -> dict[str, Any]:
+        """Run the probe with these moves made; gives the fields of its record, but for the verdict."""
         begun = time.monotonic()
         self._options.listener(Step(key="probe", title=f"probe with {len(moved)} of {len(self.ends.changes)} moves"))
         spec = self.ends.spec(moved)
+        fields: dict[str, Any] = {"moved": sorted(moved), "lock": spec.lock.digest, "source": "run", "again": again}
         key = digest([spec.lock.digest, spec.python, self._probe, this_platform()])
         needs_run = again or (not moved and self._prober.lacks_reference)
         cached = None if needs_run or self._cache is None else self._cache.get(key)
-        source, path = "run", None
         if cached is not None:
-            outcome, source = msgspec.convert(cached["outcome"], ProbeOutcome), "cache"
+            outcome = msgspec.convert(cached["outcome"], ProbeOutcome)
+            fields["source"] = "cache"
         else:
             try:
-                environment = self._store.ensure(spec, offline=self._options.offline)
+                environment = self._environment(moved)
             except BuildError as error:
                 outcome = ProbeOutcome(status="uninstallable", message=error.message)
             else:
-                path = str(environment.path)
+                fields["environment"] = str(environment.path)
                 outcome = self._prober.run(environment, is_good_end=not moved, variables={},
                                            listener=self._options.listener)  # fmt: skip
                 if self._cache is not None and outcome.status != "timed-out":
                     self._cache.put(key, msgspec.to_builtins(outcome))
-        self._record(
-            "set", moved=sorted(moved), verdict=self._judged(outcome, moved), lock=spec.lock.digest, source=source,
-            outcome=msgspec.to_builtins(outcome), seconds=round(time.monotonic() - begun, 2), again=again,
-            **({"environment": path} if path else {}),
-        )  # fmt: skip
+        return {**fields, "outcome": outcome, "seconds": round(time.monotonic() - begun, 2)}
+
+    def _environment(self, moved: Subset) -> Environment:
+        return self._store.ensure(self.ends.spec(moved), offline=self._options.offline)
+
+    def _note(self, fields: dict[str, Any]) -> None:
+        """Judge what a test gave and write it down."""
+        outcome: ProbeOutcome = fields.pop("outcome")
+        verdict = self._judged(outcome, frozenset(fields["moved"]))
+        self._record("set", verdict=verdict, outcome=msgspec.to_builtins(outcome), **fields)
 
     def _judged(self, outcome: ProbeOutcome, moved: Subset) -> str:
         """Without `--expect`, the bad end's own failure is what is searched for; another one says nothing about it."""

@@ -60,12 +60,12 @@ class Prober:
             InfrastructureError: the machine could not do it.
         """
         question = self._question
+        self._folder.mkdir(parents=True, exist_ok=True)
         if question.command or question.family is None or (self._folder / "ready").exists():
             return
         body: dict[str, Any] = {"family": question.family, "folder": str(self._folder / "model"), "weights": False}
         if question.action in _NEEDS_WEIGHTS:
             body |= {"weights": True, "adapter": str(self._folder / "adapter")}
-        self._folder.mkdir(parents=True, exist_ok=True)
         try:
             host.call(good.python, "tiny-model", body, listener=listener)
         except host.WorkerError as error:
@@ -108,6 +108,9 @@ class Prober:
         tiny = question.family is not None
         model = str(self._folder / "model") if tiny else question.base
         adapter = str(self._folder / "adapter") if tiny else question.adapter
+        for place in (question.base, question.adapter):
+            if place is not None and not Path(place).is_dir():
+                raise InfrastructureError(f"`{place}` is not there any more")
         body: dict[str, Any] = {"action": question.action, "model": model, "adapter": adapter, "float32": tiny,
                                 "family": question.family}  # fmt: skip
         if question.action == "merge":

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import time
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import TYPE_CHECKING, Any, Self
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from envpin import __version__
 from envpin.bisect.history import SCHEMA, Log, VerdictCache, digest
 from envpin.bisect.outcome import ProbeOutcome, as_seen, judge
+from envpin.bisect.prefetch import Prefetch, finished
 from envpin.bisect.search import Conclusion, Observation, Problem, Run, plan
 from envpin.envs.local import this_platform
 from envpin.errors import (
@@ -121,10 +122,10 @@ class Session:
         if self._prober.lacks_reference or not any(seen.index == end for seen in self.observations()):
             # First and alone: other probes are held against what the good end answered.
             self._finish(self._probe(Run(index=end, purpose="end"), probe))
-        with self._prefetcher() as prefetch, ThreadPoolExecutor(self._jobs) as pool:
+        with Prefetch(self._fetch if self._prefetch else None) as prefetch, ThreadPoolExecutor(self._jobs) as pool:
             return self._loop(problem, probe, pool, prefetch)
 
-    def _loop(self, problem: Problem, probe: str, pool: ThreadPoolExecutor, prefetch: _Prefetch) -> Conclusion:
+    def _loop(self, problem: Problem, probe: str, pool: ThreadPoolExecutor, prefetch: Prefetch[str]) -> Conclusion:
         running: dict[Future[dict[str, Any]], Run] = {}
         while True:
             step = plan(problem, self.observations(), self._jobs + 2)
@@ -139,10 +140,7 @@ class Session:
                     self._note_start(run)
                     running[pool.submit(self._probe, run, probe)] = run
                 prefetch.ask([self.axis.versions[run.index] for run in wanted[self._jobs :]])
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
-            if any(future.exception() for future in done):
-                done, _ = wait(running)  # what the others have begun is worth keeping
-            for future in sorted(done, key=lambda one: one.exception() is not None):
+            for future in finished(running):
                 running.pop(future)
                 self._finish(future.result())
 
@@ -199,13 +197,8 @@ class Session:
         if self._on_record is not None:
             self._on_record(record, self)
 
-    def _prefetcher(self) -> _Prefetch:
-        return _Prefetch(self if self._prefetch else None)
-
-    def fetch(self, version: str) -> None:
-        """Build the environment of a release that may be wanted next; what fails is met again in the foreground."""
-        with contextlib.suppress(EnvpinError):
-            self._store.ensure(self._holder.spec(version), offline=self._offline)
+    def _fetch(self, version: str) -> None:
+        self._store.ensure(self._holder.spec(version), offline=self._offline)
 
 
 def observations(records: Iterable[Mapping[str, Any]], axis: Axis, *, find: Find) -> list[Observation]:
@@ -221,27 +214,6 @@ def observations(records: Iterable[Mapping[str, Any]], axis: Axis, *, find: Find
         verdict: Verdict = "untestable" if record["version"] in skipped else record["verdict"]
         found.append(Observation(index=at[record["version"]], outcome=as_seen(verdict, find=find)))
     return found
-
-
-class _Prefetch:
-    """Builds the environments of both next candidates while a probe runs, one at a time, each at most once."""
-
-    def __init__(self, session: Session | None) -> None:
-        self._session = session
-        self._pool = ThreadPoolExecutor(1)
-        self._asked: set[str] = set()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
-
-    def ask(self, versions: list[str]) -> None:
-        for version in versions:
-            if self._session is not None and version not in self._asked:
-                self._asked.add(version)
-                self._pool.submit(self._session.fetch, version)
 
 
 def _plain(conclusion: Conclusion) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """What each action of a probe does. An action raises what the libraries raise, or one of the errors named here."""
 
+import errno
 import json
 import os
 from typing import Any, Callable, Dict, List
 
 from . import answers, tiny
-from .protocol import write_json
+from .protocol import KnownError, write_json
 from .tiny_recipes import RECIPES
 
 # How far answers may lie from the reference, as a share of what the adapter moves, before it is another adapter.
@@ -156,17 +157,27 @@ def merge(request: Dict[str, Any], details: Dict[str, Any]) -> Any:
 
 
 def write_reference(path: str, base: Any, adapted: Any) -> None:
-    """Keep the answers of an adapter where it works, for `compare`."""
-    write_json(path, {"base": _sample(base), "adapted": _sample(adapted)})
+    """Keep the answers of an adapter where it works, for `compare`. A file that cannot be written or read is the
+    machine's fault (`KnownError`), never the release's."""
+    try:
+        write_json(path, {"base": _sample(base), "adapted": _sample(adapted)})
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise KnownError(
+            "disk-full" if full else "reference", "`%s` cannot be written: %s" % (path, error.strerror)
+        ) from error
 
 
 def compare(path: str, base: Any, adapted: Any, details: Dict[str, Any]) -> None:
     """Raise where base or adapter answer otherwise than where `path` was written."""
     import torch
 
-    with open(path, encoding="utf-8") as stream:
-        written = json.load(stream)
-    then_base, then_adapted = torch.tensor(written["base"]), torch.tensor(written["adapted"])
+    try:
+        with open(path, encoding="utf-8") as stream:
+            written = json.load(stream)
+        then_base, then_adapted = torch.tensor(written["base"]), torch.tensor(written["adapted"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise KnownError("reference", "the reference answers in `%s` cannot be read: %s" % (path, error)) from error
     now_base, now_adapted = torch.tensor(_sample(base)), torch.tensor(_sample(adapted))
     if now_base.shape != then_base.shape:
         raise BaseDiffersError(
