@@ -87,22 +87,30 @@ def test_ctrl_c_leaves_a_state_that_goes_on(world: World) -> None:
     assert "1.5 (2024-01-06) broke it" in world.bisect(*command).stdout
 
 
-def test_with_the_network_cut_it_stops_with_4_and_goes_on_later(world: World) -> None:
+@pytest.mark.parametrize("how", ["hangs up", "is gone"])
+def test_with_the_network_cut_it_stops_with_4_and_goes_on_later(world: World, how: str) -> None:
     world.series("pkg", 40, 17)
-    command = ("pkg", *ENDS, "--no-prefetch", "--no-prior", *world.probe("pkg", pause=0.3))
+    command = ("pkg", *ENDS, "--no-prior", *world.probe("pkg", pause=0.3))
     child = world.start(*command)
     while len(world.records()) < 3 and child.poll() is None:
         time.sleep(0.01)
-    world.index.cut = True
+    if how == "is gone":
+        world.index.stop()
+    else:
+        world.index.cut = True
     _, stderr = child.communicate(timeout=120)
     assert child.returncode == 4, stderr
     assert "error:" in stderr
     finished = len(world.records())
     assert all(record["verdict"] in {"good", "bad"} for record in world.records()), "trouble counted as a verdict"
     assert world.records("stopped")
+    if how == "is gone":
+        world.index.resume()
     world.index.cut = False
+    done = Counter(record["version"] for record in world.records())
     assert "1.17 (2024-01-18) broke it" in world.bisect(*command).stdout
     assert len(world.records()) > finished
+    assert Counter(world.ran) - done == Counter(world.ran[finished:]), "a finished probe was run again"
 
 
 def test_what_hides_behind_untestable_releases_is_a_range(world: World) -> None:
@@ -147,12 +155,34 @@ def test_fixed_expect_and_parallel_probes(world: World) -> None:
     ends = ("--bad", "1.7", "--good", "1.23", "--find", "fixed", "-j", "2", "--repeatable")
     answer = world.bisect("pkg", *ends, "--json", "--expect", "real thing", *world.probe("pkg")).document
     assert (answer["before"], answer["after"]) == ("1.14", "1.15")
-    built = list((world.folder / "home" / "environments").glob("[0-9a-f]*/envpin-receipt.json"))
-    assert len(built) > len({row["version"] for row in answer["rows"]}), "nothing was built in advance"
     # With an older end the wrong failure lies in the range: those releases say nothing about the real one.
     wrong = ("--good", "1.3", "--bad", "1.7", "--expect", "real thing", "--json")
     other = world.bisect("pkg", *wrong, *world.probe("pkg"), status=1).document
     assert other["answer"] in {"end-untestable", "end-wrong"}
+
+
+def test_both_next_candidates_are_built_while_a_probe_runs(world: World) -> None:
+    world.series("pkg", 12, 7)
+    script = world.folder / "waits.py"
+    script.write_text(
+        "import os, pathlib, time\n"
+        "while os.environ['ENVPIN_BISECT_VERSION'] == '1.11' and not pathlib.Path('go').exists():\n"
+        "    time.sleep(0.02)\n"
+        "import pkg\n"
+    )
+    command = ("pkg", "--good", "1.0", "--bad", "1.11", "--repeatable", "--json", "--", "python", str(script))
+    child = world.start(*command)
+    deadline = time.monotonic() + 120
+    environments = world.folder / "home" / "environments"
+    # Both ends, and what comes next whether the bad end fails, as it should, or not.
+    while len(list(environments.glob("[0-9a-f]*/envpin-receipt.json"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert [record["version"] for record in world.records()] == ["1.0"], "the bad end has answered already"
+    assert len(list(environments.glob("[0-9a-f]*/envpin-receipt.json"))) >= 3
+    (world.folder / "go").touch()
+    stdout, stderr = child.communicate(timeout=120)
+    assert child.returncode == 0, stderr
+    assert '"first_bad": "1.7"' in stdout
 
 
 def test_a_noisy_command_is_never_called_certain(world: World) -> None:
@@ -172,13 +202,19 @@ def test_skip_status_log_and_replay(world: World) -> None:
     world.series("pkg", 40, 23)
     command = ("pkg", *ENDS, "--json", *world.probe("pkg", pause=0.2))
     world.kill_after(world.start(*command), 2)
-    world.bisect("skip", "1.22", "1.23")
+    (searching,) = world.bisect("status", "--json").document["searches"]
+    assert "next: 1." in searching["state"]
+    world.bisect("skip", "1.22")
+    assert world.bisect(*command).document["last_good"] == "1.21"
+    world.bisect("skip", "1.23")  # it has been probed: what it said does not count any more
     answer = world.bisect(*command).document
     assert answer["answer"] == "range"
     assert (answer["last_good"], answer["first_bad"]) == ("1.21", "1.24")
     assert world.bisect("status", "--json").document["searches"][0]["state"].startswith("finished")
     log = world.bisect("log").stdout
     assert log.startswith('{"event": "question"')
+    unknown = world.bisect("skip", "1.99", status=2)
+    assert "`1.99` is not among the releases" in unknown.stderr
     other = world.folder / "taken.jsonl"
     other.write_text("".join(line + "\n" for line in log.splitlines()[:6]))
     world.logs()[0].unlink()
@@ -189,8 +225,53 @@ def test_skip_status_log_and_replay(world: World) -> None:
 
 def test_an_end_that_is_not_what_it_was_said_to_be(world: World) -> None:
     world.series("pkg", 8, 0)
-    answer = world.bisect("pkg", "--good", "1.0", "--bad", "1.7", "--repeatable", *world.probe("pkg"), status=1)
+    command = ("pkg", "--good", "1.0", "--bad", "1.7", "--repeatable", "--no-prefetch")
+    answer = world.bisect(*command, *world.probe("pkg"), status=1)
     assert "1.0 was to be good, but it is bad" in answer.stdout
+    assert "RuntimeError: it fell over" in answer.stdout
+    assert "pin:" not in answer.stdout
+    assert not list((world.folder / "home").glob("bisect/searches/*/issue.md"))
+    declined = ("--", "python", "-c", "import sys; sys.exit(125)")
+    other = world.bisect(*command, *declined, status=1)
+    assert "1.0 cannot be tested" in other.stdout
+    assert "1.0: declined" in other.stdout
+
+
+def test_a_program_that_only_some_releases_bring_is_a_verdict_about_the_others(world: World) -> None:
+    for minor in range(8):
+        world.publish("pkg", f"1.{minor}", scripts={"pkg-tool": "pkg:main"} if minor < 5 else {},
+                      code="def main():\n    return 0\n", uploaded=f"2024-01-{1 + minor:02}T00:00:00Z")  # fmt: skip
+    ends = ("--good", "1.0", "--bad", "1.7", "--repeatable", "--no-prefetch", "--json")
+    answer = world.bisect("pkg", *ends, "--", "pkg-tool").document
+    assert answer["first_bad"] == "1.5"
+    assert "`pkg-tool` was not found" in answer["error"]
+
+
+def test_a_release_that_gets_too_slow_to_run_again_ends_the_search_without_certainty(world: World) -> None:
+    world.series("pkg", 8, 4)
+    script = world.folder / "slow.py"
+    script.write_text(
+        "import os, pathlib, time\n"
+        "mark = pathlib.Path('seen-' + os.environ['ENVPIN_BISECT_VERSION'])\n"
+        "time.sleep(30 if mark.exists() else 0)\n"
+        "mark.touch()\n"
+        "import pkg\n"
+    )
+    ends = ("--good", "1.0", "--bad", "1.7", "--repeatable", "--no-prefetch", "--json", "--timeout", "1.5")
+    answer = world.bisect("pkg", *ends, "--", "python", str(script)).document
+    assert (answer["first_bad"], answer["certain"]) == ("1.4", False)
+    assert "timed-out" in {row["status"] for row in answer["rows"]}
+
+
+def test_two_processes_do_not_run_one_search(world: World) -> None:
+    world.series("pkg", 12, 7)
+    command = ("pkg", "--good", "1.0", "--bad", "1.11", "--repeatable", "--no-prefetch", *world.probe("pkg", pause=0.3))
+    first = world.start(*command)
+    while not world.records() and first.poll() is None:
+        time.sleep(0.01)
+    assert "another process is running this search" in world.bisect(*command, status=5).stderr
+    first.communicate(timeout=120)
+    assert first.returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -204,6 +285,13 @@ def test_an_end_that_is_not_what_it_was_said_to_be(world: World) -> None:
         (("pkg", "--good", "1.0", "--bad", "1.3", "--expect", "("), 2, "not a regular expression"),
         (("pkg", "--good", "1.0", "--bad", "1.3", "--find", "fixed"), 2, "older one"),
         (("pkg", "--good", "1.0", "--bad", "1.3", "--family", "x"), 2, "exclude each other"),
+        (("pkg", "--good", "1.0", "--bad", "1.3", "-j", "0"), 2, "1 or more"),
+        (("pkg", "--good", "1.0", "--bad", "1.3", "--timeout", "-3"), 2, "above 0"),
+        (("pkg", "--good", "1.0", "--bad", "1.3", "--timeout", "nan"), 2, "above 0"),
+        (("pkg", "--good", "1.0", "--bad", "1.3", "--python", "banana"), 2, "not a version of Python"),
+        (("pkg", "--good", "1.0", "--bad", "1.3", "--with", "pkg==1.1"), 2, "its releases are what is searched"),
+        (("pkg", "--good", "1.0", "--bad", "1.3", "--with", "https://x/y.whl"), 2, "not requirements"),
+        (("pkg", "--good", "1.0", "--bad", "1.3", "--html", "no/such/folder/page.html"), 2, "cannot be written"),
         (("status", "nosuch"), 2, "no search"),
         (("replay", "nosuch.jsonl"), 2, "cannot be read"),
         (("skip", "1.0"), 2, "no search"),
@@ -216,6 +304,27 @@ def test_bad_input_is_one_clear_error(world: World, arguments: tuple[str, ...], 
     assert words in answer.stderr
     assert "Traceback" not in answer.stderr
     assert not answer.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--family", "qwen2x"), "qwen2"),
+        (("--adapter", "empty"), "needs its base"),
+        (("--adapter", "empty", "--base", "empty"), "has no adapter_config.json"),
+        (("--base", "empty"), "has no config.json"),
+        (("--base", "nosuch"), "not a folder"),
+        (("--base", "empty", "--probe", "merge"), "needs an adapter"),
+        ((), "nothing to try"),
+    ],
+)
+def test_nothing_is_installed_for_a_probe_that_cannot_be(world: World, arguments: tuple[str, ...], words: str) -> None:
+    world.series("pkg", 4, 2)
+    (world.folder / "empty").mkdir()
+    answer = world.bisect("pkg", "--good", "1.0", "--bad", "1.3", *arguments, status=2)
+    assert words in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert not (world.folder / "home").exists()
 
 
 def test_a_damaged_log_is_named_and_not_lost(world: World) -> None:

@@ -59,14 +59,14 @@ class World:
     def publish(
         self, name: str, version: str, *, broken: str | None = None, requires: Sequence[str] = (),
         uploaded: str | None = None, yanked: bool | str = False, requires_python: str | None = None,
-        code: str | None = None,
+        code: str | None = None, scripts: Mapping[str, str] | None = None,
     ) -> None:  # fmt: skip
         """Put a release on the index; importing a broken one raises `broken`."""
         text = (
             code if code is not None else f"raise RuntimeError({broken!r})\n" if broken else f"version = {version!r}\n"
         )
         wheel = make_wheel(self.folder / "wheels", name, version, files={f"{name}/__init__.py": text},
-                           requires=requires, requires_python=requires_python)  # fmt: skip
+                           requires=requires, requires_python=requires_python, scripts=scripts or {})  # fmt: skip
         self.index.add(wheel.name, wheel.read_bytes(), uploaded=uploaded, yanked=yanked,
                        requires_python=requires_python)  # fmt: skip
 

@@ -73,18 +73,29 @@ class SimpleIndex:
         return f"http://127.0.0.1:{self._server.server_address[1]}/simple"
 
     def __enter__(self) -> Self:
+        self._listen(0)
+        return self
+
+    def stop(self) -> None:
+        """Nobody answers any more, until `resume`: connections are refused."""
+        self._server.shutdown()
+        self._server.server_close()
+
+    def resume(self) -> None:
+        """Listen again, at the same address."""
+        self._listen(self._server.server_address[1])
+
+    def _listen(self, port: int) -> None:
         handler = type("Handler", (_Handler,), {"index": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), handler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self._thread.start()
-        return self
 
     def __exit__(
         self, _kind: type[BaseException] | None, _value: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self.stop()
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -18,6 +18,7 @@ from envpin.errors import (
     ChildKilledError,
     DiskFullError,
     InfrastructureError,
+    InputError,
     TimedOutError,
     UsageError,
 )
@@ -91,7 +92,7 @@ class Prober:
         begun = time.monotonic()
         try:
             if self._question.command:
-                return self._command(environment, variables, listener)
+                return self._command(environment, variables, listener, is_good_end=is_good_end)
             return self._action(environment, is_good_end=is_good_end, listener=listener)
         except TimedOutError:
             return ProbeOutcome(
@@ -125,7 +126,9 @@ class Prober:
             raise _explained(error) from error
         return from_worker(answer)
 
-    def _command(self, environment: Environment, variables: Mapping[str, str], listener: Listener) -> ProbeOutcome:
+    def _command(
+        self, environment: Environment, variables: Mapping[str, str], listener: Listener, *, is_good_end: bool
+    ) -> ProbeOutcome:
         scripts = str(environment.scripts)
         path = os.pathsep.join([scripts, os.environ.get("PATH", os.defpath)])
         values = {"PATH": path, "VIRTUAL_ENV": str(environment.path), **variables}
@@ -134,14 +137,21 @@ class Prober:
             listener(Note(message=line, level="debug"))
 
         begun = time.monotonic()
-        completed = process.run(
-            self._question.command,
-            env=process.scrubbed_environment(set_values=values),
-            cwd=Path.cwd(),
-            timeout=self._timeout,
-            on_stdout=on_line,
-            on_stderr=on_line,
-        )
+        try:
+            completed = process.run(
+                self._question.command,
+                env=process.scrubbed_environment(set_values=values),
+                cwd=Path.cwd(),
+                timeout=self._timeout,
+                on_stdout=on_line,
+                on_stderr=on_line,
+            )
+        except InputError as missing:
+            if is_good_end:
+                raise
+            # The good end brings the program, this release does not.
+            return ProbeOutcome(status="failed", error_type="CommandNotFound", message=missing.message,
+                                text=missing.message)  # fmt: skip
         if completed.status < 0 and -completed.status not in _OWN_FAULT:
             process.raise_if_killed(completed, what="the command")
         seconds = round(time.monotonic() - begun, 3)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envpin.bisect.changed import Change, Minimal, Subset, Tested, Trial, closure, next_step
+from envpin.bisect.changed import Change, Minimal, Subset, Tested, Trial, closure, next_step, plan
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 NAMES = [f"p{number:02}" for number in range(25)]
 CHANGES = [Change(package=name, good="1.0", bad="2.0") for name in NAMES]
@@ -72,6 +76,26 @@ def test_untestable_sets_never_make_a_wrong_claim(cause: set[str], seed: int, ra
     assert cause <= step.moved, "the set does not break it"
     if step.proved:
         assert set(step.needed) == cause
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sets(st.sampled_from(NAMES), min_size=1, max_size=3), st.integers(1, 5))
+def test_a_plan_begins_with_the_next_set_and_holds_what_comes_after_it(cause: set[str], count: int) -> None:
+    known: dict[Subset, Tested] = {}
+
+    def ask(seen: Mapping[Subset, Tested]) -> Trial | Minimal:
+        return next_step(CHANGES, seen, close=free)
+
+    while isinstance(wanted := plan(known, count, ask), tuple):
+        step = ask(known)
+        assert isinstance(step, Trial)
+        assert wanted[0] == step.moved
+        assert len(set(wanted)) == len(wanted) <= count
+        known[step.moved] = "bad" if cause <= step.moved else "good"
+        following = ask(known)
+        if count >= 3 and isinstance(following, Trial):
+            assert following.moved in wanted, "neither outcome was foreseen"
+    assert set(wanted.needed) == cause
 
 
 def test_moves_that_force_each_other_go_together() -> None:
