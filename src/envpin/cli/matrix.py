@@ -21,6 +21,7 @@ _VERBS = {
     "lint": ("matrix_lint", "check the matrix: relations, versions, evidence; --online asks the index and uv"),
     "collect": ("matrix_collect", "read every release of transformers from the index and update what is known"),
     "verify": ("matrix_verify", "run what the matrix claims: tiny models of families, in real environments"),
+    "html": ("matrix_html", 'write a page, "which versions work for my model", that needs no network'),
     "add": ("matrix_add", "put evidence of `matrix verify` or `bisect` into the matrix, or into your own overlay"),
 }
 
@@ -93,6 +94,11 @@ def _verify(verb: argparse.ArgumentParser) -> None:
     _adding(verb)
 
 
+def _html(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("-o", "--output", metavar="FILE", default="envpin-matrix.html",
+                      help="where to write it (default: envpin-matrix.html here; - prints it)")  # fmt: skip
+
+
 def _add(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--from", dest="source", metavar="FILE", required=True, action="append",
                       help="evidence of `matrix verify` or `bisect`; more than once for several files")  # fmt: skip
@@ -111,4 +117,4 @@ _MATRIX = "use this matrix alone, instead of the one of this envpin with your ov
 _MATRIX_HELP = {"add": "the matrix to edit (default: your own overlay, ENVPIN_MATRIX or matrix.toml in the "
                        "configuration folder)"}  # fmt: skip
 _ARGUMENTS = {"list": _list, "show": _show, "resolve": _resolve, "lint": _lint, "collect": _collect,
-              "verify": _verify, "add": _add}  # fmt: skip
+              "verify": _verify, "html": _html, "add": _add}  # fmt: skip

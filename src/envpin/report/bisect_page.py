@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from envpin.report.template import page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-_TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 
 def render(report: Mapping[str, Any], *, headline: str, issue: str) -> str:
@@ -20,16 +19,6 @@ def render_environments(body: Mapping[str, Any], *, headline: str, words: Sequen
     """The page of a search over environments. `body` is its `--json` document, `words` the answer line by line."""
     releases = {name: _with_defaults(report) for name, report in body["releases"].items() if report is not None}
     return page("bisect_environments.html", headline=headline, words=words, body=body, releases=releases)
-
-
-def page(template: str, **values: Any) -> str:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    return environment.get_template(template).render(**values)
 
 
 _OPTIONAL = {"untestable": (), "error": "", "traceback": "", "moved": (), "changed_files": (), "others": (),

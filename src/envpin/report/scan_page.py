@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from envpin.report.template import page
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -13,7 +15,5 @@ ROWS = 2000
 
 def render(document: Mapping[str, Any]) -> str:
     """The page as text. `document` is what `scan --json` prints."""
-    from envpin.report.bisect_page import page
-
     entries = document["entries"]
     return page("scan.html", scan=document, entries=entries[:ROWS], left_out=max(0, len(entries) - ROWS))

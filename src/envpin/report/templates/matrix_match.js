@@ -1,0 +1,207 @@
+"use strict";
+// Which family is this model? The same rules as `envpin matrix resolve`, over the same table; a test holds the two together.
+const Match = (() => {
+  const ONLY_NAME = "its config is the same; only a name tells it apart";
+  const isTable = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
+  const missing = (value) => value === undefined || value === null;
+
+  function walk(config, path) {
+    let value = config;
+    for (const key of path.split(".")) {
+      if (!isTable(value) || !Object.hasOwn(value, key)) return null;
+      value = value[key];
+    }
+    return value;
+  }
+
+  function valueAt(config, path) {
+    if (path.startsWith("text.")) {
+      const rest = path.slice(5), nested = config.text_config;
+      const found = isTable(nested) ? valueAt(nested, rest) : null;
+      return missing(found) ? valueAt(config, rest) : found;
+    }
+    let found = walk(config, path);
+    if (missing(found) && path.endsWith("rope_scaling.rope_type")) found = walk(config, path.slice(0, -"rope_type".length) + "type");
+    if (missing(found) && path.startsWith("rope_scaling")) found = walk(config, path.replace("rope_scaling", "rope_parameters"));
+    if (found === "default" && path.endsWith("rope_scaling.rope_type")) return null;
+    if (missing(found) && path === "rope_theta") found = walk(config, "rope_parameters.rope_theta");
+    return missing(found) ? null : found;
+  }
+
+  function release(text) {
+    const found = typeof text === "string" ? /^\d{1,6}(?:\.\d{1,6}){0,3}/.exec(text) : null;
+    return found ? found[0].split(".").map(Number) : null;
+  }
+
+  function compare(one, other) {
+    for (let at = 0; at < Math.max(one.length, other.length); at++) {
+      if (at >= one.length) return -1;
+      if (at >= other.length) return 1;
+      if (one[at] !== other[at]) return one[at] - other[at];
+    }
+    return 0;
+  }
+
+  const equal = (value, bound) => JSON.stringify(value) === JSON.stringify(bound);
+  const TESTS = {
+    present: (value, bound) => !missing(value) === bound,
+    equals: equal,
+    one_of: (value, bound) => bound.some((one) => equal(value, one)),
+    at_least: (value, bound) => typeof value === "number" && value >= bound,
+    at_most: (value, bound) => typeof value === "number" && value <= bound,
+    version_at_least: (value, bound) => { const own = release(value); return own !== null && compare(own, release(bound) || []) >= 0; },
+    version_below: (value, bound) => { const own = release(value); return own !== null && compare(own, release(bound) || []) < 0; },
+  };
+
+  function holds(sign, config) {
+    for (const [name, test] of Object.entries(TESTS)) if (Object.hasOwn(sign, name)) return test(valueAt(config, sign.path), sign[name]);
+    return false;
+  }
+
+  function shown(value) {
+    if (missing(value)) return "absent";
+    const text = typeof value === "string" ? value : JSON.stringify(value);
+    return text.length > 60 ? text.slice(0, 59) + "…" : text;
+  }
+
+  function named(family, name) {
+    if (!name) return 0;
+    let longest = 0;
+    for (const pattern of family.match.names || []) {
+      const found = new RegExp(pattern).exec(name.toLowerCase());
+      if (found) longest = Math.max(longest, found[0].length);
+    }
+    return longest;
+  }
+
+  function architectureType(architecture) {
+    const stem = architecture.split(/For[A-Z]|Model(?:$|[A-Z])|LMHead/)[0] || architecture;
+    return stem.replace(/([a-z0-9])(?=[A-Z])/g, "$1_").toLowerCase();
+  }
+
+  function modelType(config) {
+    if (typeof config.model_type === "string" && config.model_type.trim()) return [config.model_type.trim(), null];
+    const first = Array.isArray(config.architectures) ? config.architectures[0] : null;
+    return typeof first === "string" && /^[\p{L}_][\p{L}\p{N}_]*$/u.test(first) ? [architectureType(first), first] : [null, null];
+  }
+
+  function examine(family, config, name) {
+    const rules = family.match;
+    const wanting = (rules.require || []).filter((sign) => !holds(sign, config)).map((sign) => `${sign.path} is ${shown(valueAt(config, sign.path))}`);
+    const byName = named(family, name);
+    if (!wanting.length && rules.only_by_name && !byName) wanting.push(ONLY_NAME);
+    const those = (signs) => (signs || []).filter((sign) => holds(sign, config)).map((sign) => `${sign.path} is ${shown(valueAt(config, sign.path))}`);
+    const decided = those(rules.decisive), supporting = those(rules.support);
+    return { family, wanting, byName, decided, supporting,
+      rank: [(rules.require || []).length, byName > 0 ? 1 : 0, decided.length ? 1 : 0, supporting.length] };
+  }
+
+  // Versions for a model that the matrix does not list, as matrix/nearest.py has them.
+  function make(data) {
+    const positions = new Map(data.releases.map((one, at) => [one.version, at]));
+    const newest = [...data.releases].reverse().find((one) => !one.yanked).version;
+    const knows = (version, kind) => (data.types[kind] || []).some(([first, last]) => first <= positions.get(version) && positions.get(version) <= last);
+
+    function spans(kind) {
+      const found = Object.hasOwn(data.types, kind) ? data.types[kind] : [];
+      if (!found.length) return null;
+      const last = found[found.length - 1][1];
+      return [data.releases[found[0][0]].version, last < data.releases.length - 1 ? data.releases[last].version : null];
+    }
+
+    function settled(version) {
+      const series = version.split(".").slice(0, 2).join(".");
+      const same = data.releases.filter((one) => one.version.split(".").slice(0, 2).join(".") === series && !one.yanked);
+      return same.length ? same[same.length - 1].version : version;
+    }
+
+    function ownRelease(kind, own) {
+      const parts = release(own);
+      const plain = parts && parts.length >= 2 && parts.length <= 3 ? [...parts, 0].slice(0, 3).join(".") : null;
+      const window = spans(kind);
+      if (!window) return plain !== null && positions.has(plain) ? plain : own ? newest : null;
+      const [first, last] = window;
+      if (plain !== null && knows(plain, kind)) return settled(plain);
+      if (own && compare(release(own) || [], release(newest)) > 0) return last || newest;
+      return settled(first);
+    }
+
+    function era(version) {
+      const one = positions.has(version) ? data.releases[positions.get(version)] : null;
+      return one && one.newer ? { packages: one.pins, python: one.python, exclude_newer: one.newer } : null;
+    }
+
+    function proved(kind) {
+      const sets = data.families.flatMap((family) => family.known_good);
+      sets.sort((one, other) => (one.exclude_newer < other.exclude_newer ? -1 : one.exclude_newer > other.exclude_newer ? 1 : 0));
+      return sets.find((one) => knows(one.packages.transformers, kind)) || null;
+    }
+
+    function nearest(kind) {
+      let best = null, most = 3;
+      for (const family of data.families) for (const known of family.match.model_type || []) {
+        let shared = 0;
+        while (shared < known.length && known[shared] === kind.toLowerCase()[shared]) shared++;
+        if (shared > most) { most = shared; best = family; }
+      }
+      return best;
+    }
+
+    const newSpelling = (config) => [config, config.text_config].some((part) => isTable(part) && isTable(part.rope_parameters) && missing(part.rope_theta));
+
+    function byName(name, evidence) {
+      if (!name) return { family: null, certainty: "unknown", evidence: [...evidence, "there is no name either"], alternatives: [], pins: null };
+      const own = data.families.find((family) => family.id === name);
+      let found = own ? [own] : [];
+      if (!own) {
+        const lengths = data.families.map((family) => named(family, name));
+        const longest = Math.max(0, ...lengths);
+        found = data.families.filter((family, at) => longest > 0 && lengths[at] === longest);
+      }
+      if (!found.length) return { family: null, certainty: "unknown", evidence: [...evidence, `the name ${shown(name)} is like none of the matrix`], alternatives: [], pins: null };
+      return { family: found[0], certainty: found.length > 1 ? "ambiguous" : "exact", alternatives: found.slice(1).map((one) => one.id),
+        evidence: own ? evidence : [...evidence, `the name ${shown(name)} is like its names; there was no config to confirm it`], pins: found[0].known_good[0] || null };
+    }
+
+    function match(config, name) {
+      const usable = isTable(config) && Object.keys(config).length ? config : null;
+      const [kind, how] = usable ? modelType(usable) : [null, null];
+      if (kind === null) return byName(name, config === null ? [] : ["the config says no type"]);
+      const own = typeof usable.transformers_version === "string" && usable.transformers_version.trim() ? usable.transformers_version : null;
+      const candidates = data.families.filter((family) => (family.match.model_type || []).includes(kind) || (how && (family.match.architectures || []).includes(how)))
+        .map((family) => examine(family, usable, name));
+      const evidence = [how ? `no model_type; the architecture is ${how}` : `model_type is ${shown(kind)}`];
+      const fitting = candidates.filter((one) => !one.wanting.length);
+      if (!fitting.length) return notListed(usable, kind, own, candidates, evidence);
+      const best = fitting.reduce((one, other) => (compare(other.rank, one.rank) > 0 ? other : one));
+      const signs = (best.family.match.require || []).length;
+      const equals = best.byName || best.decided.length ? [] : fitting.filter((one) => one !== best && (one.family.match.require || []).length === signs);
+      const copies = best.byName ? [] : candidates.filter((one) => one.wanting.length === 1 && one.wanting[0] === ONLY_NAME && (one.family.match.require || []).length === signs);
+      evidence.push(...(best.family.match.require || []).map((sign) => `${sign.path} is ${shown(valueAt(usable, sign.path))}`), ...best.decided, ...best.supporting);
+      if (best.byName) evidence.push(`the name ${shown(name)} is one of its names`);
+      let pins = best.family.known_good[0] || null;
+      if (newSpelling(usable) && compare(release(pins && pins.packages.transformers) || [5], [5]) < 0) {
+        evidence.push("transformers 5 wrote rope_parameters; 4 would silently read rope_theta as 10000");
+        pins = era(ownRelease(kind, compare(release(own) || [], [5]) >= 0 ? own : "5.0.0"));
+      }
+      return { family: best.family, certainty: equals.length ? "ambiguous" : "exact", evidence: [...new Set(evidence)], pins, kind,
+        alternatives: [...equals, ...copies].map((one) => one.family.id) };
+    }
+
+    function notListed(config, kind, own, candidates, evidence) {
+      const closest = candidates.length ? candidates.reduce((one, other) => (other.wanting.length < one.wanting.length ? other : one)).family : nearest(kind);
+      evidence.push(candidates.length ? "no family of this type fits all its signs" : `no family of the matrix has the type ${shown(kind)}`);
+      const version = ownRelease(kind, own);
+      let pins = version ? era(version) : null;
+      if (pins && !Object.hasOwn(pins.packages, "peft")) pins = proved(kind) || pins;
+      if (!pins) {
+        pins = closest && closest.known_good[0] ? closest.known_good[0] : null;
+        if (version) pins = { ...(pins || { python: null, exclude_newer: null }), packages: { ...(pins ? pins.packages : {}), transformers: version } };
+      }
+      return { family: closest, certainty: closest || version || spans(kind) ? "nearest" : "unknown", evidence, alternatives: [], pins, kind };
+    }
+
+    return { match, spans, newest, era, positions, knows };
+  }
+  return { make, release, compare, isTable };
+})();
