@@ -89,6 +89,63 @@ def test_a_killed_merge_goes_on_with_resume_and_verify_names_a_changed_byte(tmp_
     assert tensor in completed.stdout
 
 
+@pytest.mark.xdist_group("replay-stream")
+def test_two_adapters_are_one_merge_after_the_other_and_both_weights_are_recorded(tmp_path: Path) -> None:
+    """The second one grew the vocabulary; recipes of one model class have the same base."""
+    pair, other = copy("plain", tmp_path), copy("grown", tmp_path)
+    both = ("replay", "merge", pair / "adapter", "--and", f"{other / 'adapter'}:0.5", "--base", pair / "base")
+    planned = envpin(*both, "-o", tmp_path / "both", "--dry-run")
+    assert planned.status == 0, planned.stderr
+    for words in (f"adapter      {pair / 'adapter'}, weight 1", f"and          {other / 'adapter'}, weight 0.5",
+                  "from 320 to 321 rows"):  # fmt: skip
+        assert words in planned.stdout
+    record = answer(*both, "-o", tmp_path / "both")["merge"]
+    assert record["engine"] == "stream"
+    assert record["adapter"]["files"] == merged(pair, tmp_path / "one")["adapter"]["files"]
+    (further,) = record["further"]
+    assert further["weight"] == 0.5
+    assert further["files"].keys() == {"adapter_config.json", "adapter_model.safetensors"}
+    assert record["verification"]["probe"]["ratio"] < 0.05
+    assert any("taken as they are" in note for note in record["notes"])
+    assert envpin("verify", tmp_path / "both").status == 0
+
+    chained = ("replay", "merge", f"{other / 'adapter'}:0.5", "--base", tmp_path / "one", "-o", tmp_path / "chained")
+    answer(*chained)
+    assert data_of(tmp_path / "both") == data_of(tmp_path / "chained")
+    in_memory = answer(*both, "-o", tmp_path / "memory", "--engine", "peft")["merge"]
+    assert data_of(tmp_path / "memory") == data_of(tmp_path / "both")
+    assert in_memory["inputs_digest"] != record["inputs_digest"]
+    assert (tmp_path / "both" / "tokenizer.json").read_bytes() == (other / "adapter" / "tokenizer.json").read_bytes()
+
+
+@pytest.mark.xdist_group("replay-stream")
+def test_adapters_of_different_environments_or_bases_are_explained(tmp_path: Path) -> None:
+    pair, other = copy("plain", tmp_path), copy("grown", tmp_path)
+    words = ("replay", "merge", pair / "adapter", "--and", other / "adapter", "-o", tmp_path / "out")
+    refused = envpin(*words)
+    assert refused.status == 1, refused.stderr
+    assert "was trained on" in refused.stderr
+    assert "--base" in refused.stderr
+    manifest = other / "adapter" / "envpin.json"
+    manifest.write_text(manifest.read_text().replace('"0.12.0"', '"0.11.1"'))
+    refused = envpin(*words, "--base", pair / "base")
+    assert refused.status == 5, refused.stderr
+    assert "peft was 0.12.0 for `adapter` and 0.11.1" in refused.stderr
+    assert "--environment" in refused.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_gpu_is_one_clear_error(tmp_path: Path) -> None:
+    pair = copy("plain", tmp_path)
+    for engine in ("stream", "peft"):
+        completed = envpin(
+            "replay", "merge", pair / "adapter", "-o", pair / "out", "--device", "cuda", "--engine", engine
+        )
+        assert completed.status == 4, completed.stderr
+        assert "cannot compute on cuda" in completed.stderr
+        assert not (pair / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

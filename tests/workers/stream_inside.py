@@ -301,13 +301,6 @@ def check_nothing_is_written_over_what_is_there(folder: str) -> None:
         assert before == {name: os.stat(os.path.join(taken, name)).st_mtime_ns for name in os.listdir(taken)}
 
 
-def check_a_device_that_is_not_used_is_refused(folder: str) -> None:
-    case = Case(folder)
-    case.refused("no-device", device="cuda")
-    assert os.listdir(case.out()) == []
-    case.merge(device="auto")
-
-
 def check_bytes_of_a_bnb_base_fall_back(folder: str) -> None:
     case = Case(folder)
     values = {"quant_method": "bitsandbytes", "load_in_4bit": True}
@@ -616,10 +609,9 @@ def check_finite_test_sees_one_value_among_many(_folder: str) -> None:
         assert stream_verify._all_finite(memoryview(bytearray(bytes(stream_verify.memory_of(values)))), name)
 
 
-def main() -> None:
-    warnings.simplefilter("ignore")
-    transformers.logging.set_verbosity_error()
-    names: list[str] = sys.argv[5:] or sorted(name for name in globals() if name.startswith("check_"))
+def run_checks(checks: dict[str, Callable[[str], None]]) -> None:
+    """Each of `checks`, or those that the command line names, in a folder of its own."""
+    names: list[str] = sys.argv[5:] or sorted(checks)
     with open(OUT, "w", encoding="utf-8") as target:
         for name in names:
             folder = os.path.join(SCRATCH, name)
@@ -627,7 +619,7 @@ def main() -> None:
             os.makedirs(folder)
             begin = time.monotonic()
             try:
-                globals()[name](folder)
+                checks[name](folder)
                 trouble = ""
             except BaseException:
                 trouble = traceback.format_exc()
@@ -638,4 +630,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    warnings.simplefilter("ignore")
+    transformers.logging.set_verbosity_error()
+    run_checks({name: one for name, one in globals().items() if name.startswith("check_")})

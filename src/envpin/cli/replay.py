@@ -25,7 +25,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         description="Rebuild the environment that the adapter was trained in, merge in it, verify what was written and "
         "publish it with one rename. Without envpin.json the model family's known-good environment is used.",
     )
-    merge.add_argument("adapter", type=Path, metavar="ADAPTER", help="the adapter's folder")
+    merge.add_argument(
+        "adapter", metavar="ADAPTER[:WEIGHT]", help="the adapter's folder, and a factor on its change (default: 1)"
+    )
+    merge.add_argument(
+        "--and",
+        dest="further",
+        action="append",
+        default=[],
+        metavar="ADAPTER[:WEIGHT]",
+        help="one more adapter to merge after the first, for example other:0.5; may be given again",
+    )
     merge.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="the folder to make")
     merge.add_argument("--base", metavar="B", help="the base model's folder, where it cannot be found by itself")
     merge.add_argument("--environment", metavar="REF", help="merge in this environment instead of the recorded one")
@@ -56,7 +66,8 @@ def _add_engine_arguments(merge: argparse.ArgumentParser) -> None:
         "--device",
         choices=("auto", "cpu", "cuda"),
         default="cpu",
-        help="where to compute: cuda is refused so far (default: cpu)",
+        help="where to compute; auto takes a GPU where there is one and enough to do. A GPU may round otherwise than a "
+        "CPU, so the device is recorded (default: cpu)",
     )
     merge.add_argument("--threads", type=int, metavar="N", help="layers merged at once (default: one for each core)")
     merge.add_argument("--max-shard-size", metavar="SIZE", help="split the output, for example 5GB")
@@ -69,10 +80,14 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from envpin.replay.merge import merge
     from envpin.replay.plan import Options, make_plan, refuse_blockers
     from envpin.replay.publish import refuse_existing
+    from envpin.replay.several import parse_adapter
 
     refuse_existing(args.output)
     listener = console.listener()
+    adapter = parse_adapter(args.adapter)
     options = Options(
+        weight=adapter.weight,
+        further=tuple(parse_adapter(text) for text in args.further),
         base=args.base,
         environment=args.environment,
         python=args.python,
@@ -87,7 +102,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         offline=args.offline,
     )
     store = Store()
-    plan = make_plan(args.adapter, out=args.output, store=store, options=options, listener=listener)
+    plan = make_plan(adapter.path, out=args.output, store=store, options=options, listener=listener)
     if args.dry_run:
         console.close()
         _show_plan(plan, console)

@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from envpin import host
-from envpin.errors import AnswerIsBadError, DiskFullError, InputError, RefusedError, UsageError
+from envpin.errors import (
+    AnswerIsBadError,
+    DiskFullError,
+    InfrastructureError,
+    InputError,
+    RefusedError,
+    UsageError,
+)
 from envpin.events import Note
 from envpin.replay import publish
 from envpin.replay.provenance import inputs_digest
@@ -31,7 +38,7 @@ _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "M
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EngineOptions:
-    """How to merge. What only `stream` can do (`dtype`, `device`, `threads`, `resume`) rules `peft` out."""
+    """How to merge. What only `stream` can do (`dtype`, `threads`, `resume`) rules `peft` out."""
 
     engine: Engine = "auto"
     dtype: str = "keep"
@@ -65,7 +72,6 @@ class EngineOptions:
             name
             for name, given in {
                 "--dtype": self.dtype != "keep",
-                "--device": self.device == "cuda",
                 "--threads": self.threads is not None,
                 "--resume": self.resume,
             }.items()
@@ -90,25 +96,35 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """One merge into a staging folder. `adapter_files` and `base_files` are the digests of the inputs."""
+    """One merge into a staging folder. `adapter_files` (of each adapter) and `base_files` are the digests of the
+    inputs."""
 
     plan: Plan
     environment: Environment
-    adapter_files: dict[str, str]
+    adapter_files: tuple[dict[str, str], ...]
     base_files: dict[str, str]
     staged: Path
     scratch: Path
     listener: Listener
     insist: bool
 
-    def stamp(self, engine: str) -> str:
+    def stamp(self, engine: str, device: str = "cpu") -> str:
         """The digest of everything that decides the merged bytes."""
-        embedding = self.plan.embedding_request()
-        if self.plan.engine.dtype != "keep":
-            embedding = {**embedding, "dtype": self.plan.engine.dtype}
-        lock = self.environment.receipt.lock_sha256
+        plan = self.plan
+        embedding = plan.embedding_request()
+        if plan.engine.dtype != "keep":
+            embedding = {**embedding, "dtype": plan.engine.dtype}
+        choices: dict[str, Any] = {} if device == "cpu" else {"device": device}
+        if len(plan.parts) > 1 or plan.parts[0].weight != 1:
+            choices["weights"] = [part.weight for part in plan.parts]
+            choices["further"] = list(self.adapter_files[1:])
         return inputs_digest(
-            adapter=self.adapter_files, base=self.base_files, lock=lock, engine=engine, embedding=embedding
+            adapter=self.adapter_files[0],
+            base=self.base_files,
+            lock=self.environment.receipt.lock_sha256,
+            engine=engine,
+            embedding=embedding,
+            choices=choices,
         )
 
     def call(self, verb: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -153,10 +169,9 @@ def run(job: Job) -> Outcome:
 
 def _stream(job: Job) -> Outcome:
     plan, options = job.plan, job.plan.engine
-    stamp = job.stamp("stream")
     common = {
         "base": str(plan.base.path),
-        "adapter": str(plan.adapter),
+        **plan.adapters_request(),
         "embedding": plan.embedding_request(),
         "architecture": plan.architecture,
     }
@@ -168,11 +183,12 @@ def _stream(job: Job) -> Outcome:
         "threads": options.threads,
         "max_shard_size": options.shard_bytes,
         "resume": options.resume,
-        "metadata": {"envpin": stamp},
+        "metadata": {"envpin": job.stamp("stream")},
+        "cuda_metadata": {"envpin": job.stamp("stream", "cuda")},
     }
     merged = host.call(job.environment.python, "stream-merge", request, listener=job.listener)
     write_config(plan.base.path, job.staged, merged["config_updates"])
-    companions = publish.copy_companions(adapter=plan.adapter, base=plan.base.path, staged=job.staged)
+    companions = publish.copy_companions(adapter=plan.tokenizer, base=plan.base.path, staged=job.staged)
     asked = job.call(
         "stream-answers",
         {
@@ -185,6 +201,7 @@ def _stream(job: Job) -> Outcome:
     )
     refuse_probe(asked.get("probe"), insist=job.insist)
     verification = {**merged.pop("verification"), **asked}
+    stamp = job.stamp("stream", merged["device"]["kind"])
     return Outcome(engine="stream", stamp=stamp, merge={**merged, "companions": companions}, verification=verification)
 
 
@@ -206,29 +223,31 @@ def write_config(base: Path, staged: Path, updates: dict[str, Any]) -> None:
 
 def _peft(job: Job) -> Outcome:
     plan = job.plan
-    stamp = job.stamp("peft")
     answers = job.scratch / "answers.safetensors"
     merged = job.call(
         "merge",
         {
             "base": str(plan.base.path),
-            "adapter": str(plan.adapter),
+            **plan.adapters_request(),
             "staging": str(job.staged),
+            "device": plan.engine.device,
             "embedding": plan.embedding_request(),
             "architecture": plan.architecture,
             "extra_tokens": list(plan.extra_tokens),
             "answers": str(answers),
             "max_shard_size": plan.engine.max_shard_size,
-            "stamp": stamp,
+            "stamp": job.stamp("peft"),
+            "cuda_stamp": job.stamp("peft", "cuda"),
         },
     )
+    stamp = job.stamp("peft", merged["device"]["kind"])
     refuse_probe(merged.get("probe"), insist=job.insist)
-    companions = publish.copy_companions(adapter=plan.adapter, base=plan.base.path, staged=job.staged)
+    companions = publish.copy_companions(adapter=plan.tokenizer, base=plan.base.path, staged=job.staged)
     verification = job.call(
         "verify",
         {
             "base": str(plan.base.path),
-            "adapter": str(plan.adapter),
+            **plan.adapters_request(),
             "merged": str(job.staged),
             "answers": str(answers),
             "architecture": merged["architecture"],
@@ -269,6 +288,8 @@ def explained(error: host.WorkerError) -> Exception:
         return DiskFullError(message, hint="free some space and run the same command again")
     if error.worker_kind in {"permission", "input", "bad-header", "bad-index"}:
         return InputError(message, path=error.data.get("path"))
+    if error.worker_kind == "no-device":
+        return InfrastructureError(message, hint="leave out --device cuda, or name an environment with a CUDA torch")
     if error.worker_kind in {"output-busy", "output-exists"}:
         return RefusedError(message, hint="wait for it, or choose another -o")
     return AnswerIsBadError(message, hint=_HINTS.get(error.worker_kind))
@@ -284,5 +305,4 @@ _HINTS = {
     "out-of-memory": "close other programs, or merge on a machine with more memory",
     "verification-failed": "what was written is not what was computed: check the disk and the memory of this machine",
     "quantized-base": "give the unquantized original with --base",
-    "no-device": "leave out --device",
 }

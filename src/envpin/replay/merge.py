@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from envpin import __version__
 from envpin.errors import RefusedError
 from envpin.events import Note, Step, ignore
 from envpin.replay import digests, engines, publish
+from envpin.replay.plan import refuse_environments
 from envpin.replay.provenance import (
     FILE_NAME,
     SCHEMA,
@@ -60,6 +63,7 @@ def merge(
         InfrastructureError: disk, memory, network or a killed worker.
     """
     publish.refuse_existing(plan.out)
+    refuse_environments(plan, insist=insist)
     environment = provision(plan, store, listener=listener, offline=offline)
     verdict = _verdict(plan, environment, listener)
     _refuse_verdict(verdict, strict=strict, insist=insist)
@@ -124,7 +128,7 @@ def _torch_label(environment: Environment) -> str | None:
 
 
 def _verdict(plan: Plan, environment: Environment, listener: Listener) -> Verdict:
-    verdict = judge(plan.manifest, plan.closure, rebuilt_state(environment))
+    verdict = verdict_of(plan, environment)
     words = {
         "identical": "identical to the recorded one",
         "explained-drift": f"{len(verdict.differences)} explained differences",
@@ -136,6 +140,22 @@ def _verdict(plan: Plan, environment: Environment, listener: Listener) -> Verdic
     for one in verdict.differences:
         listener(Note(message=f"{one.what}: recorded {one.recorded}, rebuilt {one.rebuilt} ({one.cls})"))
     return verdict
+
+
+def verdict_of(plan: Plan, environment: Environment) -> Verdict:
+    """How near the environment is to that of each adapter's training; of several, the worst."""
+    rebuilt = rebuilt_state(environment)
+    recorded = plan.basis == "manifest"
+    verdicts = [judge(part.manifest, part.closure if recorded else None, rebuilt) for part in plan.parts]
+    if len(verdicts) == 1:
+        return verdicts[0]
+    differences = tuple(
+        msgspec.structs.replace(one, what=f"{part.path.name}: {one.what}")
+        for part, verdict in zip(plan.parts, verdicts, strict=True)
+        for one in verdict.differences
+    )
+    worst = max(verdicts, key=lambda one: ("identical", "explained-drift", "unrecorded", "mismatch").index(one.kind))
+    return Verdict(kind=worst.kind, differences=differences)
 
 
 def _refuse_verdict(verdict: Verdict, *, strict: bool, insist: bool) -> None:
@@ -159,9 +179,9 @@ def _merge_into(
     insist: bool,
 ) -> MergeRecord:
     listener(Step(key="digests", title="digest the inputs"))
-    adapter_files = digests.folder_digests(plan.adapter, plan.adapter_files)
+    adapter_files = tuple(digests.folder_digests(part.path, part.files) for part in plan.parts)
     base_files = digests.folder_digests(plan.base.path, plan.base_files)
-    count = f"{len(adapter_files) + len(base_files)} files"
+    count = f"{sum(map(len, adapter_files)) + len(base_files)} files"
     listener(Step(key="digests", title="digest the inputs", state="done", detail=count))
     outcome = engines.run(
         engines.Job(
@@ -175,13 +195,23 @@ def _merge_into(
             insist=insist,
         )
     )
+    adapters = [
+        InputFolder(
+            path=str(part.path),
+            files=files,
+            weight=part.weight,
+            manifest_sha256=part.manifest_sha256 if len(plan.parts) > 1 else None,
+        )
+        for part, files in zip(plan.parts, adapter_files, strict=True)
+    ]
     return MergeRecord(
         schema=SCHEMA,
         envpin=__version__,
         created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         inputs_digest=outcome.stamp,
         verdict=verdict,
-        adapter=InputFolder(path=str(plan.adapter), files=adapter_files),
+        adapter=adapters[0],
+        further=tuple(adapters[1:]),
         base=InputFolder(
             path=str(plan.base.path), files=base_files, id=plan.base.id, commit=plan.base.commit, found=plan.base.found
         ),
@@ -198,7 +228,7 @@ def _merge_into(
         merge=outcome.merge,
         verification=outcome.verification,
         files=digests.folder_digests(staged, [path.name for path in staged.iterdir()]),
-        manifest_sha256=plan.manifest_sha256,
+        manifest_sha256=plan.parts[0].manifest_sha256,
         notes=(*plan.notes, *outcome.notes),
     )
 

@@ -6,30 +6,39 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
+
 from envpin.checkpoint.bases import find_base
-from envpin.checkpoint.embedding import EmbeddingPlan, plan_embedding
 from envpin.checkpoint.folder import read_folder
 from envpin.checkpoint.place import sha256_of
 from envpin.diagnose.check import check
 from envpin.envs.recorded import find_ready, resolve_recorded
 from envpin.envs.resolve import resolve, resolve_pins
-from envpin.errors import AnswerIsBadError, InputError
+from envpin.errors import AnswerIsBadError, InputError, RefusedError
 from envpin.events import Note, ignore
 from envpin.manifest.closure import closure_of
 from envpin.manifest.read import read_manifest
 from envpin.replay.engines import EngineOptions
 from envpin.replay.family import choose_family
+from envpin.replay.several import (
+    Part,
+    WeightedAdapter,
+    embedding_of,
+    environment_conflicts,
+    refuse_conflicts,
+    tokenizer_source,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from envpin.checkpoint.bases import FoundBase
+    from envpin.checkpoint.embedding import EmbeddingPlan
     from envpin.checkpoint.folder import Folder
     from envpin.envs.identity import EnvironmentSpec
     from envpin.envs.store import Store
     from envpin.events import Listener
     from envpin.findings import Finding
-    from envpin.manifest.closure import Closure
     from envpin.manifest.types import Manifest
 
 # Where the environment comes from: the manifest, the model's family, or a reference that the user gave.
@@ -39,8 +48,11 @@ _MANIFEST = "envpin.json"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
-    """What the user asked for, beyond the adapter and the output."""
+    """What the user asked for, beyond the adapter and the output. `further` adapters are merged after the first, in
+    their order."""
 
+    weight: float = 1.0
+    further: tuple[WeightedAdapter, ...] = ()
     base: str | None = None
     environment: str | None = None
     python: str | None = None
@@ -50,18 +62,16 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """Everything that a merge needs to know. `findings` are those of the preflight, blockers first."""
+    """Everything that a merge needs to know. `parts` are the adapters in merging order, `tokenizer` the folder of
+    the one whose tokenizer goes beside the model, `findings` are those of the preflight, blockers first."""
 
-    adapter: Path
-    adapter_files: tuple[str, ...]
+    parts: tuple[Part, ...]
+    tokenizer: Path
     out: Path
     base: FoundBase
     base_files: tuple[str, ...]
-    manifest: Manifest | None
-    manifest_sha256: str | None
     basis: Basis
     family: str | None
-    closure: Closure | None
     spec: EnvironmentSpec
     embedding: EmbeddingPlan
     architecture: str | None
@@ -71,12 +81,22 @@ class Plan:
     notes: tuple[str, ...]
 
     @property
+    def adapter(self) -> Path:
+        """The first adapter: a merge of one has no other."""
+        return self.parts[0].path
+
+    @property
     def blockers(self) -> tuple[Finding, ...]:
         return tuple(finding for finding in self.findings if finding.severity == "blocker")
 
     def embedding_request(self) -> dict[str, Any]:
         """The embedding decision in the words of the worker protocol."""
         return {"action": self.embedding.action, "rows": self.embedding.rows}
+
+    def adapters_request(self) -> dict[str, Any]:
+        """The adapters and their weights in the words of the worker protocol."""
+        first, *further = ({"adapter": str(part.path), "weight": part.weight} for part in self.parts)
+        return {**first, "further": further}
 
     def describe(self) -> list[tuple[str, str]]:
         """Label and text of each line that a person reads before the merge."""
@@ -89,21 +109,21 @@ class Plan:
             "family": f"no envpin.json: {self.family or 'the nearest known'}",
             "reference": "as you asked",
         }[self.basis]
+        shown = [part.shown if len(self.parts) == 1 else f"{part.path}, weight {part.weight:g}" for part in self.parts]
         lines = [
-            ("adapter", str(self.adapter)),
+            *(("adapter" if number == 0 else "and", text) for number, text in enumerate(shown)),
             ("base", f"{self.base.path} ({self.base.found})"),
             ("environment", f"{versions}, Python {self.spec.python} ({how})"),
             ("embedding", self.embedding.reason),
-            ("engine", self.engine.engine),
+            ("engine", self.engine.engine + (f" on {self.engine.device}" if self.engine.device != "cpu" else "")),
             ("output", str(self.out)),
         ]
         return lines + [("note", note) for note in self.notes]
 
     def to_json(self) -> dict[str, Any]:
-        import msgspec
-
         return {
             "adapter": str(self.adapter),
+            "adapters": [{"path": str(part.path), "weight": part.weight} for part in self.parts],
             "base": {"path": str(self.base.path), "found": self.base.found, "commit": self.base.commit},
             "basis": self.basis,
             "family": self.family,
@@ -115,6 +135,7 @@ class Plan:
             },
             "embedding": {**self.embedding_request(), "reason": self.embedding.reason},
             "engine": self.engine.engine,
+            "device": self.engine.device,
             "output": str(self.out),
             "findings": msgspec.to_builtins(self.findings),
             "notes": list(self.notes),
@@ -132,41 +153,108 @@ def make_plan(
     """
     options = options or Options()
     options.engine.check()
-    folder = _adapter(adapter)
-    manifest_path = adapter / _MANIFEST
-    manifest = read_manifest(manifest_path) if manifest_path.exists() else None
-    recorded = manifest.base if manifest else None
-    base = find_base(
-        folder,
-        explicit=options.base,
-        recorded_path=recorded.path if recorded else None,
-        recorded_id=recorded.id if recorded else None,
-        commit=recorded.commit if recorded else None,
-    )
+    given = [WeightedAdapter(path=adapter, weight=options.weight), *options.further]
+    adapters = [(one, _adapter(one.path)) for one in given]
+    folder = adapters[0][1]
+    parts = tuple(_part(one, read) for one, read in adapters)
+    base = _base(parts, adapters, options.base)
     base_folder = read_folder(base.path)
-    notes = _notes(manifest, base_folder)
-    basis, family, spec = _environment(manifest, folder, base_folder, options=options, store=store, listener=listener)
-    embedding = _embedding(folder, base_folder)
+    recorded = parts[0].manifest.base if parts[0].manifest else None
+    notes = [*refuse_conflicts(adapters), *(note for part in parts for note in _notes(part.manifest, base_folder))]
+    leading = next((part for part in parts if part.closure is not None and part.closure.missing == ()), parts[0])
+    basis, family, spec = _environment(
+        leading.manifest, folder, base_folder, options=options, store=store, listener=listener
+    )
+    notes += environment_conflicts(parts)
     target = {str(one.name): str(one.version) for one in spec.lock.packages}
     return Plan(
-        adapter=adapter.absolute(),
-        adapter_files=("adapter_config.json", *_names(folder)),
+        parts=parts,
+        tokenizer=tokenizer_source(adapters).absolute(),
         out=out.absolute(),
         base=base,
         base_files=("config.json", *_names(base_folder)),
-        manifest=manifest,
-        manifest_sha256=hashlib.sha256(manifest_path.read_bytes()).hexdigest() if manifest else None,
         basis=basis,
         family=family,
-        closure=closure_of(manifest) if manifest and basis == "manifest" else None,
         spec=spec,
-        embedding=embedding,
+        embedding=embedding_of(adapters, base_folder.embedding_rows),
         architecture=recorded.architecture if recorded else None,
-        extra_tokens=_extra_tokens(folder, base_folder),
+        extra_tokens=tuple(sorted({token for _, read in adapters for token in _extra_tokens(read, base_folder)})),
         engine=options.engine,
-        findings=check(adapter, base=base.path, target=target).findings,
-        notes=notes,
+        findings=_findings(given, base.path, target),
+        notes=tuple(dict.fromkeys(notes)),
     )
+
+
+def _part(one: WeightedAdapter, folder: Folder) -> Part:
+    manifest_path = one.path / _MANIFEST
+    manifest = read_manifest(manifest_path) if manifest_path.exists() else None
+    return Part(
+        path=one.path.absolute(),
+        weight=one.weight,
+        files=("adapter_config.json", *_names(folder)),
+        manifest=manifest,
+        manifest_sha256=hashlib.sha256(manifest_path.read_bytes()).hexdigest() if manifest else None,
+        closure=closure_of(manifest) if manifest else None,
+    )
+
+
+def _base(parts: tuple[Part, ...], adapters: list[tuple[WeightedAdapter, Folder]], explicit: str | None) -> FoundBase:
+    """The base of the first adapter; without an explicit one, those of the others have to be the same folder.
+
+    Raises:
+        InputError: it was not found.
+        AnswerIsBadError: another adapter was trained on another base.
+    """
+    found: FoundBase | None = None
+    for part, (_, folder) in zip(parts, adapters, strict=True):
+        recorded = part.manifest.base if part.manifest else None
+        try:
+            own = find_base(
+                folder,
+                explicit=explicit,
+                recorded_path=recorded.path if recorded else None,
+                recorded_id=recorded.id if recorded else None,
+                commit=recorded.commit if recorded else None,
+            )
+        except InputError:
+            if found is None:
+                raise
+            continue  # shapes and names are compared with the first adapter's base all the same
+        if found is None:
+            found = own
+        elif own.path.resolve() != found.path.resolve():
+            raise AnswerIsBadError(
+                f"these adapters cannot be merged together\n  `{parts[0].path.name}` was trained on `{found.path}`, "
+                f"and `{part.path.name}` on `{own.path}`",
+                hint="if both are the same model, name it with --base",
+            )
+    assert found is not None  # noqa: S101  there is at least one adapter
+    return found
+
+
+def _findings(given: list[WeightedAdapter], base: Path, target: dict[str, str]) -> tuple[Finding, ...]:
+    """Those of every adapter; where there are several, each message says whose it is."""
+    found: list[Finding] = []
+    for one in given:
+        for finding in check(one.path, base=base, target=target).findings:
+            named = f"{one.path.name}: {finding.message}" if len(given) > 1 else finding.message
+            found.append(msgspec.structs.replace(finding, message=named))
+    return tuple(sorted(found, key=lambda finding: finding.sort_key))
+
+
+def refuse_environments(plan: Plan, *, insist: bool) -> None:
+    """
+    Raises:
+        RefusedError: the adapters were recorded with different versions, and none was chosen for all of them.
+    """
+    conflicts = environment_conflicts(plan.parts)
+    if conflicts and plan.basis != "reference" and not insist:
+        listed = "\n".join(f"  {line}" for line in conflicts)
+        raise RefusedError(
+            f"these adapters were trained in different environments\n{listed}",
+            hint="choose one with --environment REF, for example the folder of one of the adapters; "
+            "or add --insist to take that of the first",
+        )
 
 
 def refuse_blockers(plan: Plan) -> None:
@@ -236,16 +324,6 @@ def _environment(
         root=store.root,
     )
     return "family", None, spec
-
-
-def _embedding(adapter: Folder, base: Folder) -> EmbeddingPlan:
-    if base.embedding_rows is None:
-        return EmbeddingPlan(action="keep", rows=0, code=None, reason="no embedding table found in the base")
-    return plan_embedding(
-        base_rows=base.embedding_rows,
-        adapter_rows=adapter.embedding_rows,
-        tokenizer_length=adapter.tokenizer.length if adapter.tokenizer else None,
-    )
 
 
 def _extra_tokens(adapter: Folder, base: Folder) -> tuple[int, ...]:

@@ -14,10 +14,13 @@ FILE_NAME = "envpin-merge.json"
 
 
 class InputFolder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A folder that went into the merge. `files` maps a file name to its sha256; `found` says how it was found."""
+    """A folder that went into the merge. `files` maps file names to sha256, `found` says how it was found, `weight`
+    is the factor on an adapter's change."""
 
     path: str
     files: dict[str, str]
+    weight: float = 1.0
+    manifest_sha256: str | None = None
     id: str | None = None
     commit: str | None = None
     found: str | None = None
@@ -35,7 +38,8 @@ class EnvironmentUsed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
 
 class MergeRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`inputs_digest` is the value of `envpin` in every shard's `__metadata__`."""
+    """`inputs_digest` is the value of `envpin` in every shard's `__metadata__`. `further` adapters were merged after
+    the first, in this order."""
 
     schema: int
     envpin: str
@@ -50,15 +54,23 @@ class MergeRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     merge: dict[str, Any]
     verification: dict[str, Any]
     files: dict[str, str]
+    further: tuple[InputFolder, ...] = ()
     manifest_sha256: str | None = None
     notes: tuple[str, ...] = ()
 
 
 def inputs_digest(
-    *, adapter: dict[str, str], base: dict[str, str], lock: str, engine: str, embedding: dict[str, Any]
+    *,
+    adapter: dict[str, str],
+    base: dict[str, str],
+    lock: str,
+    engine: str,
+    embedding: dict[str, Any],
+    choices: dict[str, Any],
 ) -> str:
-    """The first 32 hex digits of the sha256 of everything that decides the merged bytes, in canonical JSON."""
-    document = {"adapter": adapter, "base": base, "lock": lock, "engine": engine, "embedding": embedding}
+    """The first 32 hex digits of the sha256 of everything that decides the merged bytes, in canonical JSON. `choices`
+    are those that differ from the defaults (device, weights, further adapters)."""
+    document = {"adapter": adapter, "base": base, "lock": lock, "engine": engine, "embedding": embedding, **choices}
     return hashlib.sha256(msgspec.json.encode(document, order="sorted")).hexdigest()[:32]
 
 

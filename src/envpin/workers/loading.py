@@ -7,6 +7,7 @@ import warnings
 from typing import Any, Dict, List, Optional, Tuple
 
 from .protocol import KnownError
+from .several import Source, activate, load_further
 
 # task type of an adapter -> the auto class that peft itself loads its base with (peft.auto)
 _TASK_CLASSES = {
@@ -126,16 +127,33 @@ def new_head_labels(adapter_config: Dict[str, Any], shapes: Dict[str, Tuple[int,
     return None
 
 
-def load_adapter(base: Any, path: str) -> Any:
-    """Load the adapter with this environment's own peft and defaults.
+def labels_of(adapters: List[Tuple[str, Dict[str, Tuple[int, ...]]]]) -> Optional[int]:
+    """`new_head_labels` of the first adapter that has such a head; each is a folder and its tensors' shapes."""
+    for folder, shapes in adapters:
+        found = new_head_labels(read_json(os.path.join(folder, "adapter_config.json")), shapes)
+        if found is not None:
+            return found
+    return None
+
+
+def load_adapters(base: Any, given: List[Source]) -> Any:
+    """Load the adapters with this environment's own peft and defaults, each at its weight, all of them active.
 
     Raises:
         KnownError: kind `adapter-load-failed`, with the message of peft.
     """
     import peft
 
+    model: Any = None
+    path = given[0].folder
     try:
-        model = peft.PeftModel.from_pretrained(base, path, is_trainable=False)
+        for one in given:
+            path = one.folder
+            if model is None:
+                model = peft.PeftModel.from_pretrained(base, path, one.name, is_trainable=False)
+            else:
+                load_further(model, one)
+        activate(model, given)
     except (ValueError, KeyError, RuntimeError, OSError, ImportError, TypeError, AttributeError) as error:
         raise KnownError(
             "adapter-load-failed",

@@ -1,4 +1,4 @@
-"""An independent recomputation of sampled rows of merged tensors: W + s·B·A in float64.
+"""An independent recomputation of sampled rows of merged tensors: W + Σ w·s·B·A in float64.
 
 It shares no code with peft on purpose. Kinds other than plain LoRA on linear and embedding layers are named as not
 recomputed; the answers of the reloaded model still judge them.
@@ -6,10 +6,18 @@ recomputed; the answers of the reloaded model still judge them.
 
 import math
 import re
-from typing import Any, Dict, List, Optional, Set
+from typing import Any, Dict, List, NamedTuple, Optional, Set
 
 _PREFIX = "base_model.model."
 _PLAIN = ("lora_A.weight", "lora_B.weight", "lora_embedding_A", "lora_embedding_B")
+
+
+class Adapter(NamedTuple):
+    """What a recomputation needs of an adapter: adapter_config.json, the tensors of its file by name, its weight."""
+
+    config: Dict[str, Any]
+    tensors: Dict[str, Any]
+    weight: float
 
 
 def touched_tensors(tensors: Dict[str, Any]) -> Set[str]:
@@ -42,9 +50,8 @@ class Recomputer:
     plus the bound of an fp32 sum of r products (Higham, Accuracy and Stability, section 3.1).
     """
 
-    def __init__(self, config: Dict[str, Any], tensors: Dict[str, Any], rows: int) -> None:
-        self._config = config
-        self._tensors = tensors
+    def __init__(self, adapters: List[Adapter], rows: int) -> None:
+        self._adapters = adapters
         self._wanted = rows
         self.tensors = 0
         self.rows = 0
@@ -58,31 +65,30 @@ class Recomputer:
         if trained is not None:
             self._check_replaced(name, trained, base, merged)
             return
-        pair = self._pair(name.rsplit(".", 1)[0])
-        plain = self._config.get("peft_type") == "LORA" and not self._config.get("use_dora")
-        if (
-            pair is None
-            or not plain
-            or self._config.get("fan_in_fan_out")
-            or base.shape != merged.shape
-            or base.dim() != 2
-        ):
+        found = [self._pair(one, name.rsplit(".", 1)[0]) for one in self._adapters]
+        pairs = [pair for pair in found if pair is not None]
+        if not pairs or base.shape != merged.shape or base.dim() != 2:
             self.skipped.append(name)
+            return
+        if any(not pair["plain"] or self._pair_dtype_is_low(pair) for pair in pairs):
+            self.skipped.append(name)  # older peft rounds the delta itself: the bound below does not hold
             return
         import torch
 
-        first, second, embedding = pair["A"].double(), pair["B"].double(), pair["embedding"]
-        if self._pair_dtype_is_low(pair):
-            self.skipped.append(name)  # older peft rounds the delta itself: the bound below does not hold
-            return
-        scale = self._scale(pair["module"], first.shape[0])
         rows = self._sample(base.shape[0])
-        delta = (second @ first).T[rows] if embedding else second[rows] @ first
-        exact = base[rows].double() + scale * delta
-        magnitude = (second.abs() @ first.abs()).T[rows] if embedding else second[rows].abs() @ first.abs()
-        allowed = 0.5 * _ulp(exact, merged.dtype) + (first.shape[0] + 2) * 2.0**-24 * (
-            abs(scale) * magnitude + base[rows].double().abs()
-        )
+        exact = base[rows].double()
+        allowed = torch.zeros_like(exact)
+        for pair in pairs:
+            first, second, scale = pair["A"].double(), pair["B"].double(), pair["scale"]
+            left, right = (first.T[rows], second.T) if pair["embedding"] else (second[rows], first)
+            delta = scale * (left @ right)
+            size = abs(scale) * (left.abs() @ right.abs()) + exact.abs()
+            exact = exact + delta
+            # Each adapter is rounded once: what the sum so far is off by may lift it into the next binade.
+            reached = exact.abs() + allowed
+            allowed = allowed + 0.5 * _ulp(reached, merged.dtype) + (first.shape[0] + 2) * 2.0**-24 * size
+            if pair["embedding"]:  # recent peft rounds the delta to the base's dtype before it adds it
+                allowed = allowed + 0.5 * _ulp(delta, merged.dtype)
         error = float(
             ((merged[rows].double() - exact).abs() / allowed.clamp_min(torch.finfo(torch.float64).tiny)).max()
         )
@@ -103,12 +109,13 @@ class Recomputer:
     def _trained(self, name: str) -> Optional[Any]:
         """The adapter's own whole tensor for `name` (`modules_to_save`, a grown embedding), if it carries one."""
         module = name.rsplit(".", 1)[0]
-        if self._pair(module) is not None:
+        if any(self._pair(one, module) is not None for one in self._adapters):
             return None
-        for other, tensor in self._tensors.items():
-            plain = other[len(_PREFIX) :] if other.startswith(_PREFIX) else other
-            if ".original_module." not in other and _suffix(name, plain):
-                return tensor
+        for one in self._adapters:
+            for other, tensor in one.tensors.items():
+                plain = other[len(_PREFIX) :] if other.startswith(_PREFIX) else other
+                if ".original_module." not in other and _suffix(name, plain):
+                    return tensor
         return None
 
     def _check_replaced(self, name: str, trained: Any, base: Any, merged: Any) -> None:
@@ -123,31 +130,35 @@ class Recomputer:
         if not (same and rest):
             self.failed.append(name)
 
-    def _pair(self, module: str) -> Optional[Dict[str, Any]]:
-        for name, tensor in self._tensors.items():
+    def _pair(self, adapter: Adapter, module: str) -> Optional[Dict[str, Any]]:
+        config, tensors = adapter.config, adapter.tensors
+        plain = config.get("peft_type") == "LORA" and not config.get("use_dora") and not config.get("fan_in_fan_out")
+        for name, tensor in tensors.items():
             for a, b, embedding in (
                 ("lora_A.weight", "lora_B.weight", False),
                 ("lora_embedding_A", "lora_embedding_B", True),
             ):
                 if name.endswith("." + a):
                     path = name[len(_PREFIX) : -len(a) - 1]
-                    partner = self._tensors.get(name[: -len(a)] + b)
+                    partner = tensors.get(name[: -len(a)] + b)
                     if partner is not None and _suffix(module, path):
-                        return {"A": tensor, "B": partner, "embedding": embedding, "module": path}
+                        scale = adapter.weight * _scale(config, path, tensor.shape[0])
+                        return {"A": tensor, "B": partner, "embedding": embedding, "plain": plain, "scale": scale}
         return None
 
     @staticmethod
     def _pair_dtype_is_low(pair: Dict[str, Any]) -> bool:
         return bool(pair["A"].element_size() < 4)
 
-    def _scale(self, module: str, rank: int) -> float:
-        alpha = float(_pattern(self._config.get("alpha_pattern"), module, self._config.get("lora_alpha", 8)))
-        return alpha / (math.sqrt(rank) if self._config.get("use_rslora") else rank)
-
     def _sample(self, count: int) -> List[int]:
         """The first, the last and evenly spread rows."""
         step = max(1, count // self._wanted)
         return sorted({0, count - 1, *range(0, count, step)})[: self._wanted + 2]
+
+
+def _scale(config: Dict[str, Any], module: str, rank: int) -> float:
+    alpha = float(_pattern(config.get("alpha_pattern"), module, config.get("lora_alpha", 8)))
+    return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
 
 
 def _pattern(patterns: Optional[Dict[str, Any]], module: str, default: Any) -> Any:

@@ -3,24 +3,38 @@ and saves into a staging folder, proving each step before the next.
 
 Request::
 
-    {"base": folder, "adapter": folder, "staging": existing empty folder,
+    {"base": folder, "adapter": folder, "weight": its weight (1.0), "further": [{"adapter", "weight"}] | null,
+     "staging": existing empty folder, "device": "auto" | "cpu" | "cuda",
      "embedding": {"action": "keep" | "grow" | "overlay", "rows": N} | null,
      "architecture": class name the base was loaded as | null, "extra_tokens": [ids that training added],
      "answers": file to leave the adapter's answers in, "max_shard_size": "5GB" | null,
-     "stamp": digest to write into each shard's metadata | null}
+     "stamp": digest to write into each shard's metadata | null, "cuda_stamp": the same, for bits made on a GPU}
 
 Result::
 
     {"base_rows", "rows", "accounting": {"matched": n, "renamed": [...]}, "probe": {"moved", "noise", "ratio"} | null,
-     "probe_note": why there is no probe | null, "untied": bool, "architecture": class name, "versions": {...}}
+     "probe_note": why there is no probe | null, "untied": bool, "architecture": class name, "versions": {...},
+     "device": {"kind", "label", "reason"}}
 """
 
 import os
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, NamedTuple, Optional
 
-from . import accounting, answers, loading
+from . import accounting, answers, device, loading
 from .protocol import Events, KnownError
+from .several import Source, sources
 from .stamp import stamp
+
+
+class Adapter(NamedTuple):
+    """An adapter of a merge with all its tensors, by the names that its file gives them."""
+
+    source: Source
+    tensors: Dict[str, Any]
+
+    @property
+    def shapes(self) -> Dict[str, Any]:
+        return {name: tuple(tensor.shape) for name, tensor in self.tensors.items()}
 
 
 def run(request: Dict[str, Any], events: Events) -> Dict[str, Any]:
@@ -38,21 +52,25 @@ class _Merge:
     def __init__(self, request: Dict[str, Any], events: Events) -> None:
         self.request = request
         self.events = events
-        self.adapter_folder = str(request["adapter"])
-        self.adapter_config = loading.read_json(os.path.join(self.adapter_folder, "adapter_config.json"))
-        self.tensors = adapter_tensors(self.adapter_folder)
+        self.adapters = read_adapters(request)
+        self.adapter_config = loading.read_json(os.path.join(str(request["adapter"]), "adapter_config.json"))
         self.probe_note: Optional[str] = None
 
     def run(self) -> Dict[str, Any]:
+        self.device = self._choose_device()
         base = self._load_base()
         rows = base.get_input_embeddings().weight.shape[0]
         batch = answers.inputs(rows)
         base_answers = self._ask(base, batch)
         wanted = self._fit_embedding(base, rows)
-        self.events.step("load-adapter", "load the adapter", "start")
-        model = loading.load_adapter(base, self._adapter_to_load(base, wanted))
+        title = "load the adapter" if len(self.adapters) == 1 else "load %d adapters" % len(self.adapters)
+        self.events.step("load-adapter", title, "start")
+        scratch = os.path.dirname(str(self.request["answers"]))
+        given = to_load(base, self.adapters, self.request, scratch=scratch, rows=wanted)
+        model = loading.load_adapters(base, given)
         counted = self._account(model)
-        self.events.step("load-adapter", "load the adapter", "done", "%d tensors, all in place" % len(self.tensors))
+        held = sum(len(one.tensors) for one in self.adapters)
+        self.events.step("load-adapter", title, "done", "%d tensors, all in place" % held)
         adapter_answers = self._ask(model, batch)
         extended = self._extended_batch(rows, wanted)
         extended_answers = self._ask(model, extended) if extended else None
@@ -76,17 +94,27 @@ class _Merge:
             "untied": untied,
             "architecture": type(merged).__name__,
             "versions": versions(),
+            "device": dict(self.device._asdict()),
         }
+
+    def _choose_device(self) -> device.Device:
+        """The device; a model that is merged there has to fit, with the float32 delta of its largest tensor."""
+        sizes = [os.path.getsize(path) for path in loading.tensor_files(str(self.request["base"]))]
+        found = device.choose(self.request.get("device"), sum(sizes), int(1.2 * sum(sizes)))
+        if found.is_cuda or self.request.get("device") == "auto":
+            self.events.note("computing on %s: %s" % (found.label, found.reason))
+        return found
 
     def _load_base(self) -> Any:
         self.events.step("load-base", "load the base", "start")
-        shapes = {name: tuple(tensor.shape) for name, tensor in self.tensors.items()}
         base = loading.load_base(
             str(self.request["base"]),
             self.adapter_config,
             self.request.get("architecture"),
-            labels=loading.new_head_labels(self.adapter_config, shapes),
+            labels=loading.labels_of([(one.source.folder, one.shapes) for one in self.adapters]),
         )
+        if self.device.is_cuda:
+            base = base.to("cuda")
         parameters = sum(parameter.numel() for parameter in base.parameters())
         detail = "%s, %.2f M parameters" % (type(base).__name__, parameters / 1e6)
         self.events.step("load-base", "load the base", "done", detail)
@@ -102,27 +130,20 @@ class _Merge:
         self.events.note("embedding grown from %d to %d rows, as the adapter has them" % (rows, wanted))
         return wanted
 
-    def _adapter_to_load(self, base: Any, rows: int) -> str:
-        """The adapter's folder, or a copy whose shorter embedding tables are laid over the base's."""
-        decision = self.request.get("embedding") or {"action": "keep"}
-        if decision["action"] != "overlay":
-            return self.adapter_folder
-        short = overlay_rows(base, self.tensors, rows)
-        folder = os.path.join(os.path.dirname(str(self.request["answers"])), "overlaid-adapter")
-        write_adapter(self.adapter_folder, folder, self.tensors)
-        self.events.note("%d shorter tables laid over the base's first rows" % len(short))
-        return folder
-
     def _account(self, model: Any) -> Dict[str, List[str]]:
-        counted = accounting.account(model, self.tensors)
-        if counted["lost"]:
-            raise KnownError(
-                "adapter-not-applied",
-                "peft loaded the adapter but dropped %d of its %d tensors without an error"
-                % (len(counted["lost"]), len(self.tensors)),
-                tensors=counted["lost"][:200],
-            )
-        return counted
+        found: Dict[str, List[str]] = {"matched": [], "renamed": []}
+        for one in self.adapters:
+            counted = accounting.account(model, one.tensors, one.source.name)
+            if counted["lost"]:
+                raise KnownError(
+                    "adapter-not-applied",
+                    "peft loaded the adapter `%s` but dropped %d of its %d tensors without an error"
+                    % (os.path.basename(one.source.folder), len(counted["lost"]), len(one.tensors)),
+                    tensors=counted["lost"][:200],
+                )
+            for key in found:
+                found[key] += [one.source.prefix + name for name in counted[key]]
+        return found
 
     def _ask(self, model: Any, batch: List[List[int]]) -> Any:
         if self.probe_note is not None:
@@ -147,9 +168,10 @@ class _Merge:
         return answers.ratio(base, adapter, merged)
 
     def _stamp(self) -> None:
-        if self.request.get("stamp"):
+        value = self.request.get("cuda_stamp" if self.device.is_cuda else "stamp")
+        if value:
             for path in loading.tensor_files(str(self.request["staging"])):
-                stamp(path, "envpin", str(self.request["stamp"]))
+                stamp(path, "envpin", str(value))
 
     def _keep_answers(self, batch: Any, base: Any, adapter: Any, extended: Any, extended_answers: Any) -> None:
         """Leave the answers for the verb `verify`, which asks the merged model again after reading it from disk."""
@@ -163,6 +185,24 @@ class _Merge:
                 kept["extended_batch"] = torch.tensor(extended)
                 kept["extended_adapter"] = extended_answers.contiguous()
         save_file(kept, str(self.request["answers"]))
+
+
+def read_adapters(request: Dict[str, Any]) -> List[Adapter]:
+    return [Adapter(one, adapter_tensors(one.folder)) for one in sources(request)]
+
+
+def to_load(base: Any, adapters: List[Adapter], request: Dict[str, Any], *, scratch: str, rows: int) -> List[Source]:
+    """The adapters' folders; where the embedding is laid over, copies whose shorter tables are as long as the base's.
+    The tensors of `adapters` are lengthened too."""
+    if (request.get("embedding") or {"action": "keep"})["action"] != "overlay":
+        return [one.source for one in adapters]
+    found = []
+    for one in adapters:
+        overlay_rows(base, one.tensors, rows)
+        folder = os.path.join(scratch, "overlaid-" + one.source.name)
+        write_adapter(one.source.folder, folder, one.tensors)
+        found.append(one.source._replace(folder=folder))
+    return found
 
 
 def adapter_tensors(folder: str) -> Dict[str, Any]:

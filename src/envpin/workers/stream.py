@@ -3,18 +3,20 @@
 
 Request::
 
-    {"base": folder, "adapter": folder, "out": existing staging folder, empty unless `resume`,
+    {"base": folder, "adapter": folder, "weight": its weight (1.0), "further": [{"adapter", "weight"}] | null,
+     "out": existing staging folder, empty unless `resume`,
      "embedding": {"action": "keep" | "grow" | "overlay", "rows": N} | null, "architecture": class name | null,
-     "dtype": "keep" | "bf16" | "fp16" | "fp32", "device": "auto" | "cpu",
+     "dtype": "keep" | "bf16" | "fp16" | "fp32", "device": "auto" | "cpu" | "cuda",
      "threads": n | null, "max_shard_size": bytes | null, "resume": bool,
-     "metadata": {key: value} for each shard's metadata | null, "plan_only": bool}
+     "metadata": {key: value} for each shard's metadata | null, "cuda_metadata": the same, for bits made on a GPU,
+     "plan_only": bool}
 
 Result::
 
     {"engine": "stream", "operations": [{"tensor", "tensors", "kind", "module", "adapter_tensors", "mode"}],
      "untouched": n, "changed": n, "files": {name: sha256}, "tensors": {name: [file, crc32, offset, size]},
      "config_updates": {...}, "verification": {...}, "resumed": [file names], "architecture": class name,
-     "base_rows": n | null, "rows": n | null, "untied": bool, "versions": {...},
+     "base_rows": n | null, "rows": n | null, "untied": bool, "versions": {...}, "device": {"kind", "label", "reason"},
      "accounting": {"matched": n, "renamed": []}}
 
 A plan that cannot be made is the known error `not-streamable`; nothing has been written then.
@@ -26,15 +28,21 @@ import json
 import os
 from typing import Any, Dict, List, Optional
 
+from .device import choose
 from .merge import versions
 from .protocol import Events, KnownError
-from .stream_files import Folder, OutputFile, index_document, read_header
+from .several import sources
+from .stream_adapters import read_adapters
+from .stream_files import Folder, OutputFile, index_document
 from .stream_layers import Merger, Reader
-from .stream_model import Skeleton, build, refuse
+from .stream_model import Skeleton, build
 from .stream_plan import Plan, make
 from .stream_recompute import Recomputer, locate
 from .stream_verify import ShardVerifier, tally, write_index
 from .stream_write import JOURNAL, Journal, Progress, Writer, check_space, digest_of, sync_folder
+
+# Enough to read, compute and write at once; each holds pinned blocks.
+_CUDA_THREADS = 4
 
 
 def run(request: Dict[str, Any], events: Events) -> Dict[str, Any]:
@@ -53,7 +61,7 @@ class _Merge:
 
     def run(self) -> Dict[str, Any]:
         if self.request.get("device") == "cuda":
-            raise KnownError("no-device", "the engine `stream` computes on the CPU, where its bits are peft's own")
+            choose("cuda", 0)  # before anything is read: a missing GPU is soon said
         self._refuse_occupied()
         self.events.step("stream-plan", "plan the merge from headers", "start")
         base, skeleton, plan = self._plan()
@@ -63,6 +71,8 @@ class _Merge:
         self.facts = model_facts(skeleton, plan)
         if self.request.get("plan_only"):
             return self._describe(plan)
+        if self.device.is_cuda or self.request.get("device") == "auto":
+            self.events.note("computing on %s: %s" % (self.device.label, self.device.reason))
         self._set_threads()
         total = sum(file.size for file in plan.files)
         self.events.step("stream-merge", "merge tensor by tensor", "start")
@@ -73,25 +83,27 @@ class _Merge:
 
     def _refuse_occupied(self) -> None:
         """Nothing is ever written into a base or adapter folder, nor over somebody's files."""
-        taken = [os.path.realpath(str(self.request[name])) for name in ("base", "adapter")]
+        taken = [os.path.realpath(one.folder) for one in sources(self.request)]
+        taken.append(os.path.realpath(str(self.request["base"])))
         left = [name for name in os.listdir(self.folder) if name != JOURNAL and not name.endswith(".part")]
         if os.path.realpath(self.folder) in taken or (left and not self.request.get("resume")):
             raise KnownError("output-exists", "`%s` is not an empty folder" % self.folder, path=self.folder)
 
     def _plan(self) -> Any:
         base = Folder(str(self.request["base"]))
-        adapter_file = os.path.join(str(self.request["adapter"]), "adapter_model.safetensors")
-        if not os.path.exists(adapter_file):
-            raise refuse("the adapter has no adapter_model.safetensors")
-        adapter = read_header(adapter_file)
-        skeleton = build(base, adapter, self.request)
-        return base, skeleton, make(skeleton, base, self.request)
+        skeleton = build(base, read_adapters(self.request), self.request)
+        plan = make(skeleton, base, self.request)
+        self.device = choose(self.request.get("device"), changed_bytes(plan))
+        if self.device.is_cuda and self.request.get("cuda_metadata"):
+            plan = make(skeleton, base, {**self.request, "metadata": self.request["cuda_metadata"]})
+        return base, skeleton, plan
 
     def _set_threads(self) -> None:
         import torch
 
         self.pefts_threads = torch.get_num_threads()
-        self.threads = int(self.request.get("threads") or min(8, os.cpu_count() or 1))
+        usual = _CUDA_THREADS if self.device.is_cuda else min(8, os.cpu_count() or 1)
+        self.threads = int(self.request.get("threads") or usual)
         torch.set_num_threads(1)
 
     def _execute(self, base: Folder, skeleton: Skeleton, plan: Plan, total: int) -> Any:
@@ -102,7 +114,8 @@ class _Merge:
             sample = next(iter(base.tensors.values())).path if base.tensors else None
             check_space(plan, self.folder, finished, sample)
             progress = Progress(self.events, total)
-            merger = Merger(skeleton, self.reader, self.request)
+            reader = Reader(pinned=True) if self.device.is_cuda else self.reader
+            merger = Merger(skeleton, reader, self.request, device=self.device.kind)
             merger.calibration.run(plan.operations, self.pefts_threads)
             writer = Writer(plan, merger, self.reader, folder=self.folder, progress=progress, threads=self.threads)
             shards = _Shards(self, skeleton, plan, merger=merger, writer=writer, journal=journal)
@@ -134,11 +147,12 @@ class _Merge:
 
         digest = hashlib.sha256()
         paths = [os.path.join(base.path, name) for name in base.files]
-        paths.append(os.path.join(str(self.request["adapter"]), "adapter_model.safetensors"))
+        paths += [os.path.join(one.folder, "adapter_model.safetensors") for one in sources(self.request)]
         stamps = [(path, os.stat(path).st_size, os.stat(path).st_mtime_ns) for path in paths]
         layout = [(file.name, file.size, hashlib.sha256(file.header).hexdigest()) for file in plan.files]
         operations = [one.describe() for one in plan.operations]
-        document = [stamps, layout, operations, torch.__version__, peft.__version__]
+        weights = [one.weight for one in sources(self.request)]
+        document = [stamps, layout, operations, weights, self.device.kind, torch.__version__, peft.__version__]
         digest.update(json.dumps(document, sort_keys=True).encode("utf-8"))
         return digest.hexdigest()
 
@@ -178,6 +192,7 @@ class _Merge:
             "tensors": tensors,
             "config_updates": plan.config_updates,
             "resumed": resumed,
+            "device": dict(self.device._asdict()),
             **self.facts,
             "verification": {
                 **tally(results),
@@ -205,6 +220,11 @@ def model_facts(skeleton: Skeleton, plan: Plan) -> Dict[str, Any]:
         "versions": versions(),
         "accounting": {"matched": len(skeleton.adapter), "renamed": []},
     }
+
+
+def changed_bytes(plan: Plan) -> int:
+    """Bytes of the output that operations write."""
+    return sum(one.size for file in plan.files for one in file.segments if one.operation is not None)
 
 
 class _Shards:

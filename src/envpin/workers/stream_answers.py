@@ -5,7 +5,8 @@ and asked. One model is in memory at a time; where even that does not fit, nothi
 
 Request::
 
-    {"base": folder, "adapter": folder, "merged": folder, "scratch": folder for a lengthened adapter,
+    {"base": folder, "adapter": folder, "weight": …, "further": … as given to `stream-merge`, "merged": folder,
+     "scratch": folder for a lengthened adapter,
      "embedding": as given to `stream-merge`, "architecture": class name | null, "extra_tokens": [ids]}
 
 Result::
@@ -82,8 +83,8 @@ def read_text(path: str) -> str:
 
 def _ask(request: Dict[str, Any]) -> Dict[str, Any]:
     adapter_config = loading.read_json(os.path.join(str(request["adapter"]), "adapter_config.json"))
-    tensors = merge.adapter_tensors(str(request["adapter"]))
-    labels = loading.new_head_labels(adapter_config, {name: tuple(one.shape) for name, one in tensors.items()})
+    adapters = merge.read_adapters(request)
+    labels = loading.labels_of([(one.source.folder, one.shapes) for one in adapters])
     base = loading.load_base(str(request["base"]), adapter_config, request.get("architecture"), labels=labels)
     rows = base.get_input_embeddings().weight.shape[0]
     batch = answers.inputs(rows)
@@ -95,16 +96,12 @@ def _ask(request: Dict[str, Any]) -> Dict[str, Any]:
     wanted = int(decision["rows"]) if decision["action"] == "grow" else rows
     if wanted != rows:
         base.resize_token_embeddings(wanted)
-    folder = str(request["adapter"])
-    if decision["action"] == "overlay":
-        merge.overlay_rows(base, tensors, rows)
-        folder = os.path.join(str(request["scratch"]), "overlaid-adapter")
-        merge.write_adapter(str(request["adapter"]), folder, tensors)
-    del tensors
+    given = merge.to_load(base, adapters, request, scratch=str(request.get("scratch")), rows=rows)
+    del adapters
     extra = [token for token in request.get("extra_tokens") or [] if 0 <= token < wanted]
     extra = (extra + [token for token in range(rows, wanted) if token not in extra])[:8]
     longer = answers.inputs(rows, extra) if extra else None
-    adapted = loading.load_adapter(base, folder)
+    adapted = loading.load_adapters(base, given)
     with_adapter = answers.logits(adapted, batch)
     with_extra = answers.logits(adapted, longer) if longer else None
     architecture = type(base).__name__

@@ -18,6 +18,29 @@ ITEM_BITS = {
 _PAGE = 4096  # what file systems that can share blocks between files share them in
 
 
+def refuse(reason: str, **data: Any) -> KnownError:
+    """The plan fails: the caller falls back to the engine `peft`, and says why."""
+    return KnownError("not-streamable", reason, **data)
+
+
+def torch_dtype(name: str) -> Any:
+    """The torch dtype of a safetensors dtype name.
+
+    Raises:
+        KnownError: `not-streamable` where this torch has no such dtype.
+    """
+    import torch
+
+    names = {
+        "BOOL": "bool", "U8": "uint8", "I8": "int8", "I16": "int16", "I32": "int32", "I64": "int64", "F16": "float16",
+        "BF16": "bfloat16", "F32": "float32", "F64": "float64", "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2",
+    }  # fmt: skip
+    found = getattr(torch, names.get(name, ""), None)
+    if found is None:
+        raise refuse("torch %s has no dtype for `%s`" % (torch.__version__, name))
+    return found
+
+
 class Tensor(NamedTuple):
     """Where one stored tensor lies. `offset` counts from the start of the file."""
 

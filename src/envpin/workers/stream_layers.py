@@ -10,13 +10,17 @@ import os
 import threading
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
+from .device import place
 from .protocol import KnownError
-from .stream_files import Tensor
+from .several import plain_name
+from .stream_adapters import THROUGH
+from .stream_files import Tensor, torch_dtype
 from .stream_layout import wanted_dtype
-from .stream_model import Skeleton, torch_dtype
+from .stream_model import Skeleton
 from .stream_units import Operation, Slot, active_adapter, final_module
 
 BLOCK_ELEMENTS = 1 << 19
+CUDA_BLOCK_ELEMENTS = 1 << 23  # on a GPU few large products beat many small ones
 _ROW_MULTIPLE = 32
 _CALIBRATION_ELEMENTS = 1 << 24  # larger weights are compared on their first rows
 
@@ -30,9 +34,11 @@ def memory_of(tensor: Any) -> Any:
 
 
 class Reader:
-    """Reads stored tensors, or runs of their rows, by position. Threads share the descriptors."""
+    """Reads stored tensors, or runs of their rows, by position. Threads share the descriptors. `pinned` memory is what
+    a GPU copies from by itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, pinned: bool = False) -> None:
+        self._pinned = pinned
         self._descriptors: Dict[str, int] = {}
         self._lock = threading.Lock()
 
@@ -47,7 +53,7 @@ class Reader:
         import torch
 
         shape = (last - first, *tensor.shape[1:])
-        empty = torch.empty(shape, dtype=torch_dtype(tensor.dtype))
+        empty = torch.empty(shape, dtype=torch_dtype(tensor.dtype), pin_memory=self._pinned)
         width = tensor.size // tensor.shape[0] if tensor.shape[0] else 0
         read_into(self.descriptor(tensor.path), memory_of(empty), tensor.offset + first * width, tensor.path)
         return empty
@@ -87,10 +93,11 @@ class Merger:
     """Runs operations for one merge. Threads may run different operations at once; those that need a whole weight in
     memory take turns, so that memory is bounded by one of them."""
 
-    def __init__(self, skeleton: Skeleton, reader: Reader, request: Dict[str, Any]) -> None:
+    def __init__(self, skeleton: Skeleton, reader: Reader, request: Dict[str, Any], *, device: str = "cpu") -> None:
         self._skeleton = skeleton
         self._reader = reader
         self._request = request
+        self.device = device
         self.whole = threading.Lock()
         self.calibration = Calibration(self)
 
@@ -123,7 +130,12 @@ class Merger:
         return slot.parameter.dtype
 
     def _adapter_tensor(self, slot: Slot) -> Any:
-        tensor = self._reader.whole(self._skeleton.adapter[slot.name]).to(slot.parameter.dtype)
+        stored = self._skeleton.adapter[slot.name]
+        dtype = slot.parameter.dtype
+        if ".base_layer." in slot.name:  # the base's own table, which a saved embedding brings along
+            dtype = self.base_dtype(stored, slot)
+        tensor = self._reader.whole(stored)
+        tensor = tensor.to(getattr(slot.parameter, THROUGH, tensor.dtype)).to(dtype)
         if tuple(tensor.shape) == tuple(slot.parameter.shape):
             return tensor
         return self._overlaid(slot, tensor)
@@ -143,19 +155,21 @@ class Merger:
 
     def _table_of(self, slot: Slot) -> Optional[Tensor]:
         """The base table that an adapter's whole table stands for, by its name in the adapter file."""
-        key = slot.name[len("base_model.model.") :] if slot.name.startswith("base_model.model.") else slot.name
+        name = plain_name(slot.name)
+        key = name[len("base_model.model.") :] if name.startswith("base_model.model.") else name
         return self._skeleton.stored(key.replace(".base_layer.", ".").replace(".modules_to_save.", "."))
 
-    def run_whole(self, one: Operation, weight: Any = None) -> Dict[str, Any]:
-        """Merge a unit on whole tensors (or, to calibrate, into `weight` in place of the first rows of its own)."""
+    def run_whole(self, one: Operation, weight: Any = None, only: Optional[List[str]] = None) -> Dict[str, Any]:
+        """Merge a unit on whole tensors (or, to calibrate, into `weight` in place of the first rows of its own, and
+        `only` some of its adapters)."""
         placed = []
         try:
             for slot in one.slots:
                 tensor = self.fill(slot) if weight is None else self._first_rows(one, slot, weight)
                 placed.append((slot.owner, slot.attribute, getattr(slot.owner, slot.attribute)))
-                setattr(slot.owner, slot.attribute, frozen(tensor))
+                setattr(slot.owner, slot.attribute, frozen(place(tensor, self.device)))
                 del tensor
-            return self.collect(one, merge_unit(one.unit))
+            return self.collect(one, merge_unit(one.unit, only))
         finally:
             for owner, attribute, parameter in placed:
                 setattr(owner, attribute, parameter)
@@ -174,14 +188,14 @@ class Merger:
         return found
 
     def _first_rows(self, one: Operation, slot: Slot, weight: Any) -> Any:
-        own, first, second = one.sides
-        if slot is own:
+        if slot is one.sides[0]:
             return weight
         tensor, rows = self.fill(slot), weight.shape[0]
-        if slot is second and one.mode == "rows":
-            return tensor[:rows].clone()
-        if slot is first and one.mode == "columns":
-            return tensor[:, :rows].clone()
+        for first, second in one.pairs:
+            if slot is second and one.mode == "rows":
+                return tensor[:rows].clone()
+            if slot is first and one.mode == "columns":
+                return tensor[:, :rows].clone()
         return tensor
 
     def _run_blocks(self, one: Operation, sink: Sink) -> None:
@@ -189,36 +203,42 @@ class Merger:
         for first, block in self.blocks(one):
             sink(name, first, block)
 
-    def blocks(self, one: Operation, weights: Any = None) -> Iterator[Tuple[int, Any]]:
+    def blocks(
+        self, one: Operation, weights: Any = None, only: Optional[List[str]] = None
+    ) -> Iterator[Tuple[int, Any]]:
         """Merged row blocks of a linear or embedding weight as (element offset, tensor); of `weights`, if given, in
-        place of the stored weight's first rows."""
-        weight, side_a, side_b = one.sides
+        place of the stored weight's first rows, and with `only` some of its adapters."""
+        weight = one.sides[0]
         stored = self._skeleton.find(weight.name)
-        a, b = self.fill(side_a), self.fill(side_b)
         dtype = self.base_dtype(stored, weight)
-        cut, fixed = (side_b, side_a) if one.mode == "rows" else (side_a, side_b)
-        slots = (weight, cut, fixed)
-        kept = [getattr(slot.owner, slot.attribute) for slot in slots]
+        by_rows = one.mode == "rows"
+        fixed = [first if by_rows else second for first, second in one.pairs]
+        cut = [second if by_rows else first for first, second in one.pairs]
+        kept = [(slot, getattr(slot.owner, slot.attribute)) for slot in one.sides]
         try:
-            setattr(fixed.owner, fixed.attribute, frozen(a if one.mode == "rows" else b))
-            for first, last in row_blocks(stored.shape[0] if weights is None else weights.shape[0], stored.shape[1]):
-                piece = b[first:last] if one.mode == "rows" else a[:, first:last]
-                setattr(cut.owner, cut.attribute, frozen(piece))
-                block = weights[first:last] if weights is not None else self._reader.rows(stored, first, last).to(dtype)
+            for slot in fixed:
+                setattr(slot.owner, slot.attribute, frozen(place(self.fill(slot), self.device)))
+            sides = [(slot, place(self.fill(slot), self.device)) for slot in cut]
+            rows = stored.shape[0] if weights is None else weights.shape[0]
+            for first, last in row_blocks(rows, stored.shape[1], self.device):
+                for slot, side in sides:
+                    setattr(slot.owner, slot.attribute, frozen(side[first:last] if by_rows else side[:, first:last]))
+                block = weights[first:last] if weights is not None else self._reader.rows(stored, first, last)
+                block = place(block, self.device).to(dtype if weights is None else block.dtype)
                 setattr(weight.owner, weight.attribute, frozen(block))
-                one.unit.merge(safe_merge=False)
+                merge_layer(one.unit, only)
                 forget_merge(one.unit)
                 yield first * stored.shape[1], getattr(weight.owner, weight.attribute).data
         finally:
-            for slot, parameter in zip(slots, kept):  # noqa: B905 (Python 3.8 has no strict=)
+            for slot, parameter in kept:
                 setattr(slot.owner, slot.attribute, parameter)
             forget_merge(one.unit)
 
 
-def row_blocks(rows: int, width: int) -> List[Tuple[int, int]]:
+def row_blocks(rows: int, width: int, device: str = "cpu") -> List[Tuple[int, int]]:
     """Runs of rows of about BLOCK_ELEMENTS elements. The last run takes the rest with it: a product with very few rows
     goes another way through the BLAS, and rounds differently."""
-    step = BLOCK_ELEMENTS // max(1, width)
+    step = (BLOCK_ELEMENTS if device == "cpu" else CUDA_BLOCK_ELEMENTS) // max(1, width)
     step = max(_ROW_MULTIPLE, step // _ROW_MULTIPLE * _ROW_MULTIPLE)
     starts = list(range(0, max(1, rows - step + 1), step))
     return list(zip(starts, [*starts[1:], rows]))  # noqa: B905 (Python 3.8 has no strict=)
@@ -230,7 +250,14 @@ def frozen(tensor: Any) -> Any:
     return torch.nn.Parameter(tensor, requires_grad=False)
 
 
-def merge_unit(unit: Any) -> Any:
+def merge_layer(unit: Any, only: Optional[List[str]] = None) -> None:
+    if only is None:
+        unit.merge(safe_merge=False)
+    else:
+        unit.merge(safe_merge=False, adapter_names=only)
+
+
+def merge_unit(unit: Any, only: Optional[List[str]] = None) -> Any:
     """What `merge_and_unload()` does to one wrapped module; returns the module that takes its place."""
     if hasattr(unit, "unload_and_optionally_merge_module"):
         return unit.unload_and_optionally_merge_module(merge=True, safe_merge=False, adapter_names=None)
@@ -242,7 +269,7 @@ def merge_unit(unit: Any) -> Any:
     if hasattr(unit, "original_module"):
         unit.token_adapter.merge(safe_merge=False)
         return unit.token_adapter.get_base_layer()
-    unit.merge(safe_merge=False)
+    merge_layer(unit, only)
     return unit.get_base_layer()
 
 
@@ -270,10 +297,17 @@ class Calibration:
 
         for one in operations:
             if one.sides and one.outputs and self._key(one) not in self._known:
-                torch.set_num_threads(threads)
-                whole, blocks = self._deltas(one)
-                self._known[self._key(one)] = all(self._equal(whole, first, block) for first, block in blocks)
+                # Adapter by adapter: in a sum, a difference in the smaller delta could hide behind the larger.
+                names: List[Optional[List[str]]] = [[name] for name in one.adapters] if one.pairs[1:] else [None]
+                self._known[self._key(one)] = all(self._agrees(one, only, threads) for only in names)
         torch.set_num_threads(1)
+
+    def _agrees(self, one: Operation, only: Optional[List[str]], threads: int) -> bool:
+        import torch
+
+        torch.set_num_threads(threads)
+        whole, blocks = self._deltas(one, only)
+        return all(self._equal(whole, first, block) for first, block in blocks)
 
     def blockwise(self, one: Operation) -> bool:
         return self._known[self._key(one)]
@@ -286,15 +320,16 @@ class Calibration:
         shapes = tuple((tuple(slot.parameter.shape), str(slot.parameter.dtype)) for slot in one.slots)
         return (type(one.unit).__name__, one.mode, shapes)
 
-    def _deltas(self, one: Operation) -> Tuple[Any, Iterator[Tuple[int, Any]]]:
+    def _deltas(self, one: Operation, only: Optional[List[str]]) -> Tuple[Any, Iterator[Tuple[int, Any]]]:
         import torch
 
         rows, width = one.sides[0].parameter.shape
-        some = min(rows, max(1, _CALIBRATION_ELEMENTS // max(1, width)))
+        limit = _CALIBRATION_ELEMENTS if self._merger.device == "cpu" else 2 * CUDA_BLOCK_ELEMENTS
+        some = min(rows, max(1, limit // max(1, width)))
         zeros = torch.zeros((some, width))
-        whole = self._merger.run_whole(one, zeros)[one.outputs[0].name].reshape(-1)
+        whole = self._merger.run_whole(one, zeros, only)[one.outputs[0].name].reshape(-1)
         torch.set_num_threads(1)
-        return whole, self._merger.blocks(one, torch.zeros((some, width)))
+        return whole, self._merger.blocks(one, torch.zeros((some, width)), only)
 
     @staticmethod
     def _equal(whole: Any, first: int, block: Any) -> bool:

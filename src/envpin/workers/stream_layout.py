@@ -3,8 +3,8 @@ partners."""
 
 from typing import Any, Dict, List, Optional, Tuple
 
-from .stream_files import Folder, OutputFile, Segment, Tensor, group_by_size
-from .stream_model import Skeleton, torch_dtype
+from .stream_files import Folder, OutputFile, Segment, Tensor, group_by_size, torch_dtype
+from .stream_model import Skeleton
 from .stream_units import Operation, final_module
 
 

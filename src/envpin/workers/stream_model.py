@@ -1,54 +1,29 @@
 """The model of this environment without its weights, and the adapter put onto it by peft's own loader.
 
-Nothing is read but headers. The base is built on the meta device from its config; then `PeftModel.from_pretrained` runs
-as always, with two doors watched: where it reads the adapter's file it is handed empty parameters that remember which
-tensor they stand for, and where it fills the model those very parameters are put in place. Afterwards each parameter of
-the wrapped model is known to be one of three things: a base tensor, an adapter tensor, or something that has no source.
+Nothing is read but headers. The base is built on the meta device from its config, and the adapters are put onto it
+(stream_adapters.py). Afterwards each parameter of the wrapped model is known to be one of three things: a base tensor,
+an adapter tensor, or something that has no source.
 So every rule of the pinned release (target patterns, ranks, scalings, renamed modules, dtypes) is applied by its own
 code.
 """
 
-import contextlib
 import inspect
 import os
 import re
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from . import loading
 from .protocol import KnownError
-from .stream_files import Folder, Header, Tensor
+from .several import Source
+from .stream_adapters import TAG, apply_adapters, unfilled
+from .stream_files import Folder, Header, Tensor, refuse, torch_dtype
 from .stream_fused import Fused, new_names
-
-TAG = "_envpin_source"
-
-
-def refuse(reason: str, **data: Any) -> KnownError:
-    """The plan fails: the caller falls back to the engine `peft`, and says why."""
-    return KnownError("not-streamable", reason, **data)
-
-
-def torch_dtype(name: str) -> Any:
-    """The torch dtype of a safetensors dtype name.
-
-    Raises:
-        KnownError: `not-streamable` where this torch has no such dtype.
-    """
-    import torch
-
-    names = {
-        "BOOL": "bool", "U8": "uint8", "I8": "int8", "I16": "int16", "I32": "int32", "I64": "int64", "F16": "float16",
-        "BF16": "bfloat16", "F32": "float32", "F64": "float64", "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2",
-    }  # fmt: skip
-    found = getattr(torch, names.get(name, ""), None)
-    if found is None:
-        raise refuse("torch %s has no dtype for `%s`" % (torch.__version__, name))
-    return found
 
 
 class Skeleton:
     """What `build` made. `inner` is the transformers model with peft's layers in it; `names` maps the state key of
     a parameter to the checkpoint tensor that fills it, `fused` to the several; `tied` lists groups of state keys that
-    share one parameter; `adapter` holds the adapter's tensors by name."""
+    share one parameter; `adapter` holds the tensors of all adapters by their names in plans (`Source.prefix`)."""
 
     def __init__(
         self,
@@ -57,7 +32,7 @@ class Skeleton:
         names: Dict[str, Tensor],
         fused: Dict[str, Fused],
         tied: List[List[str]],
-        adapter: Header,
+        adapter: Dict[str, Tensor],
     ) -> None:
         self.inner = inner
         self.names = names
@@ -65,7 +40,7 @@ class Skeleton:
         self.tied = tied
         self.config_updates: Dict[str, Any] = {}
         self.base_rows: Optional[int] = None
-        self.adapter = {tensor.name: tensor for tensor in adapter.tensors}
+        self.adapter = adapter
         self.partners = {key: group for group in tied for key in group}
 
     def find(self, key: str) -> Tensor:
@@ -83,18 +58,19 @@ class Skeleton:
         return None
 
 
-def build(base: Folder, adapter: Header, request: Dict[str, Any]) -> Skeleton:
+def build(base: Folder, adapters: List[Tuple[Source, Header]], request: Dict[str, Any]) -> Skeleton:
     import transformers
 
     loading.quiet()
-    adapter_folder = str(request["adapter"])
-    adapter_config = loading.read_json(os.path.join(adapter_folder, "adapter_config.json"))
+    adapter_config = loading.read_json(os.path.join(adapters[0][0].folder, "adapter_config.json"))
     try:
         config = transformers.AutoConfig.from_pretrained(base.path, trust_remote_code=False)
     except (ValueError, KeyError, OSError, ImportError) as error:
         raise refuse("transformers %s cannot read the base's config: %s" % (transformers.__version__, error)) from error
     _refuse_quantized(config)
-    labels = loading.new_head_labels(adapter_config, {tensor.name: tensor.shape for tensor in adapter.tensors})
+    labels = loading.labels_of(
+        [(one.folder, {tensor.name: tensor.shape for tensor in header.tensors}) for one, header in adapters]
+    )
     if labels is not None:
         config.num_labels = labels
     wanted = _concrete_class(config, adapter_config, request.get("architecture"))
@@ -112,8 +88,9 @@ def build(base: Folder, adapter: Header, request: Dict[str, Any]) -> Skeleton:
         setattr(parameter, TAG, ("base", name))
     overlay = int(decision["rows"]) if decision["action"] == "overlay" else None
     _check_shapes(inner, names)
-    _apply_adapter(inner, adapter_folder, adapter, _Watch(adapter, overlay))
-    skeleton = Skeleton(inner, names=names, fused=fused, tied=tied, adapter=adapter)
+    apply_adapters(inner, adapters, overlay)
+    held = {one.prefix + tensor.name: tensor for one, header in adapters for tensor in header.tensors}
+    skeleton = Skeleton(inner, names=names, fused=fused, tied=tied, adapter=held)
     skeleton.config_updates, skeleton.base_rows = updates, rows
     return skeleton
 
@@ -174,7 +151,7 @@ def _empty_model(wanted: Any, config: Any) -> Any:
     from accelerate import init_empty_weights
 
     try:
-        with _unfilled(), init_empty_weights(include_buffers=False):
+        with unfilled(), init_empty_weights(include_buffers=False):
             model = wanted(config)
     except Exception as error:  # whatever a model's constructor cannot do without weights, the other engine can
         raise refuse(
@@ -182,30 +159,6 @@ def _empty_model(wanted: Any, config: Any) -> Any:
         ) from error
     model.tie_weights()
     return model.eval()
-
-
-@contextlib.contextmanager
-def _unfilled() -> Iterator[None]:
-    """Random initialisation of empty tensors does nothing: torch would import its compiler for it, which costs seconds
-    and a hundred megabytes."""
-    import torch
-
-    names = ("normal_", "uniform_")
-    kept = {name: getattr(torch.Tensor, name) for name in names}
-
-    def filler(name: str) -> Any:
-        def fill(self: Any, *arguments: Any, **options: Any) -> Any:
-            return self if self.device.type == "meta" else kept[name](self, *arguments, **options)
-
-        return fill
-
-    for name in names:
-        setattr(torch.Tensor, name, filler(name))
-    try:
-        yield
-    finally:
-        for name in names:
-            delattr(torch.Tensor, name)
 
 
 def name_map(model: Any, base: Folder) -> Tuple[Dict[str, Tensor], Dict[str, Fused]]:
@@ -288,96 +241,3 @@ def tied_groups(model: Any) -> List[List[str]]:
     for name, parameter in model.named_parameters(remove_duplicate=False):
         groups.setdefault(id(parameter), []).append(name)
     return [sorted(names) for names in groups.values() if len(names) > 1]
-
-
-class _Watch:
-    """The two watched doors: peft's reader of adapter files, and `load_state_dict`."""
-
-    def __init__(self, adapter: Header, overlay: Optional[int]) -> None:
-        self.adapter = adapter
-        self.overlay = overlay
-
-    def read(self) -> Dict[str, Any]:
-        import torch
-
-        tagged = {}
-        for tensor in self.adapter.tensors:
-            empty = torch.empty(tensor.shape, dtype=torch_dtype(tensor.dtype), device="meta")
-            parameter = torch.nn.Parameter(empty, requires_grad=False)
-            setattr(parameter, TAG, ("adapter", tensor.name))
-            tagged[tensor.name] = parameter
-        return tagged
-
-    def fit(self, model: Any, state: Dict[str, Any]) -> Dict[str, Any]:
-        """Give each incoming parameter the dtype (and, where a shorter table is laid over, the shape) of what it
-        replaces, as copying into it would have."""
-        current = dict(model.named_parameters(remove_duplicate=False))
-        current.update(dict(model.named_buffers(remove_duplicate=False)))
-        for name, value in state.items():
-            there = current.get(name)
-            if there is None or getattr(value, TAG, None) is None:
-                continue
-            if self.overlay is not None and _is_shorter_table(value, there, self.overlay):
-                value.data = value.data.new_empty(there.shape)
-            if value.dtype != there.dtype:
-                value.data = value.data.to(there.dtype)
-        return state
-
-
-def _is_shorter_table(value: Any, there: Any, rows: int) -> bool:
-    if value.dim() != there.dim():
-        return False
-    differing = [axis for axis in range(value.dim()) if value.shape[axis] != there.shape[axis]]
-    return len(differing) == 1 and there.shape[differing[0]] == rows and value.shape[differing[0]] < rows
-
-
-@contextlib.contextmanager
-def _watched(watch: _Watch) -> Iterator[None]:
-    import torch
-    from peft.utils import save_and_load
-
-    if not hasattr(save_and_load, "safe_load_file"):
-        raise refuse("this peft reads adapter files in a way that envpin does not know")
-    read, fill = save_and_load.safe_load_file, torch.nn.Module.load_state_dict
-    register = torch.nn.Module.register_parameter
-
-    def load_state_dict(self: Any, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
-        tagged = any(getattr(value, TAG, None) is not None for value in state_dict.values())
-        if not tagged:
-            return fill(self, state_dict, strict=strict, assign=assign)
-        # Inside accelerate's empty-weights context a parameter that is put in place would be replaced by a copy.
-        inside, torch.nn.Module.register_parameter = torch.nn.Module.register_parameter, register
-        try:
-            return fill(self, watch.fit(self, dict(state_dict)), strict=strict, assign=True)
-        finally:
-            torch.nn.Module.register_parameter = inside
-
-    save_and_load.safe_load_file = lambda *_arguments, **_options: watch.read()
-    torch.nn.Module.load_state_dict = load_state_dict
-    try:
-        yield
-    finally:
-        save_and_load.safe_load_file = read
-        torch.nn.Module.load_state_dict = fill
-
-
-def _apply_adapter(inner: Any, folder: str, adapter: Header, watch: _Watch) -> Any:
-    import peft
-    import torch
-    from accelerate import init_empty_weights
-
-    if "assign" not in inspect.signature(torch.nn.Module.load_state_dict).parameters:
-        raise refuse("torch %s is too old to stream with" % torch.__version__)
-    with _unfilled(), _watched(watch):
-        try:
-            parameters = inspect.signature(peft.PeftModel.from_pretrained).parameters
-            if "low_cpu_mem_usage" in parameters:
-                return peft.PeftModel.from_pretrained(inner, folder, is_trainable=False, low_cpu_mem_usage=True).eval()
-            with init_empty_weights(include_buffers=False):
-                return peft.PeftModel.from_pretrained(inner, folder, is_trainable=False).eval()
-        except Exception as error:  # the other engine runs the same loader on real weights and reports what it says
-            raise refuse(
-                "peft %s does not load the adapter onto a model without weights: %s"
-                % (peft.__version__, loading.one_paragraph(error, 600)),
-                exception=type(error).__name__,
-            ) from error

@@ -5,10 +5,11 @@ A plan that cannot be made raises `not-streamable` with the reason, and nothing 
 
 from typing import Any, Dict, List, NamedTuple, Optional, Set
 
-from .stream_files import Folder, OutputFile, Tensor
+from .stream_adapters import TAG
+from .stream_files import Folder, OutputFile, Tensor, refuse
 from .stream_fused import Fused
 from .stream_layout import lay_out
-from .stream_model import TAG, Skeleton, refuse
+from .stream_model import Skeleton
 from .stream_ties import digest, settle_ties
 from .stream_units import Operation, Slot, operations_of
 

@@ -7,8 +7,8 @@ the model that was trained. Here the partner keeps the base's values (docs/adr/0
 import hashlib
 from typing import Dict, List, Set, Tuple
 
-from .stream_files import Tensor
-from .stream_model import Skeleton, refuse
+from .stream_files import Tensor, refuse
+from .stream_model import Skeleton
 from .stream_units import Operation
 
 

@@ -2,7 +2,9 @@
 
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
-from .stream_model import TAG, Skeleton, refuse
+from .stream_adapters import TAG
+from .stream_files import refuse
+from .stream_model import Skeleton
 
 # Kept by peft to undo a merge, never read by it.
 _UNUSED_BUFFERS = ("trainable_tokens_original",)
@@ -39,8 +41,15 @@ class Operation:
         self.slots = slots
         self.outputs = outputs
         self.mode = mode
-        self.sides: Tuple[Slot, ...] = _linear_sides(unit, kind, slots) if mode in ("rows", "columns") else ()
+        # The weight, then A and B of each adapter in the order of merging; `adapters` are peft's names of those.
+        self.adapters: List[str] = _linear_adapters(unit, kind) if mode in ("rows", "columns") else []
+        self.sides: Tuple[Slot, ...] = _linear_sides(unit, kind, slots, self.adapters) if self.adapters else ()
         self.adapter_tensors = sorted({slot.name for slot in slots if slot.source == "adapter"})
+
+    @property
+    def pairs(self) -> List[Tuple[Slot, Slot]]:
+        """A and B of each adapter."""
+        return list(zip(self.sides[1::2], self.sides[2::2]))  # noqa: B905 (Python 3.8 has no strict=)
 
     def describe(self) -> Dict[str, Any]:
         return {
@@ -88,9 +97,15 @@ def final_module(unit: Any) -> Any:
     return unit.get_base_layer()
 
 
-def active_adapter(unit: Any) -> str:
+def active_adapters(unit: Any) -> List[str]:
     active = unit.active_adapter
-    return str(active if isinstance(active, str) else active[0])
+    return [active] if isinstance(active, str) else [str(one) for one in active]
+
+
+def active_adapter(unit: Any) -> str:
+    """The active adapter of a unit that has one, whichever of several it is."""
+    held = getattr(unit, "modules_to_save", None)
+    return next(name for name in active_adapters(unit) if held is None or name in held)
 
 
 def operations_of(skeleton: Skeleton) -> List[Operation]:
@@ -179,22 +194,31 @@ def _mode(unit: Any, kind: str, final: Any, slots: List[Slot]) -> str:
     import torch
 
     plain = [slot for slot in slots if slot.source == "base"]
-    if kind == "lora" and len(plain) == 1 and len(slots) == 3 and not any(_flag(unit, "lora_bias")):
+    paired = len(plain) == 1 and len(slots) == 1 + 2 * len(_linear_adapters(unit, kind))
+    if kind == "lora" and paired and not any(_flag(unit, "lora_bias")):
         if getattr(unit, "fan_in_fan_out", False):
             return "columns"
         return "rows" if isinstance(final, torch.nn.Linear) else "whole"
-    if kind == "lora-embedding" and len(plain) == 1 and len(slots) == 3:
+    if kind == "lora-embedding" and paired:
         return "columns"
     return "whole"
 
 
-def _linear_sides(unit: Any, kind: str, slots: List[Slot]) -> Tuple[Slot, ...]:
-    """The weight, A and B of a plain LoRA unit."""
-    adapter = active_adapter(unit)
-    embedding = kind == "lora-embedding"
-    holders = [getattr(unit, ("lora_embedding_" if embedding else "lora_") + side)[adapter] for side in ("A", "B")]
+def _holders(unit: Any, kind: str, side: str) -> Any:
+    return getattr(unit, ("lora_embedding_" if kind == "lora-embedding" else "lora_") + side, None)
+
+
+def _linear_adapters(unit: Any, kind: str) -> List[str]:
+    """The adapters that a plain LoRA unit has, in the order of merging."""
+    held = _holders(unit, kind, "A")
+    return [name for name in active_adapters(unit) if held is not None and name in held]
+
+
+def _linear_sides(unit: Any, kind: str, slots: List[Slot], adapters: List[str]) -> Tuple[Slot, ...]:
+    """The weight, then A and B of each adapter of a plain LoRA unit."""
     by_parameter = {id(slot.parameter): slot for slot in slots}
-    sides = [by_parameter[id(one if embedding else one.weight)] for one in holders]
+    holders = [_holders(unit, kind, side)[name] for name in adapters for side in ("A", "B")]
+    sides = [by_parameter[id(one if kind == "lora-embedding" else one.weight)] for one in holders]
     return (next(slot for slot in slots if slot.source == "base"), *sides)
 
 

@@ -8,9 +8,8 @@ import zlib
 from typing import Any, Dict, List, Optional
 
 from .protocol import KnownError, write_json
-from .stream_files import OutputFile, Segment, read_header
+from .stream_files import OutputFile, Segment, read_header, torch_dtype
 from .stream_layers import Reader, memory_of, read_into
-from .stream_model import torch_dtype
 from .stream_plan import Plan
 
 _PIECE = 1 << 22

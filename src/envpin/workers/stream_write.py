@@ -14,10 +14,10 @@ import os
 import threading
 from typing import Any, Dict, Iterator, List, Optional
 
+from .device import fetch, own_stream
 from .protocol import Events, KnownError
-from .stream_files import OutputFile, Segment
+from .stream_files import OutputFile, Segment, torch_dtype
 from .stream_layers import Merger, Reader, memory_of, read_into
-from .stream_model import torch_dtype
 from .stream_plan import Plan
 from .stream_units import Operation
 
@@ -226,12 +226,12 @@ class Writer:
             if segment is None:
                 return  # another output of this operation lies in another shard
             dtype = torch_dtype(segment.dtype)
-            ready = tensor.to(dtype).contiguous()
+            ready = fetch(tensor.to(dtype))
             if ready.numel():
                 write_all(target, memory_of(ready), segment.offset + element * ready.element_size())
             self._progress.add(ready.numel() * ready.element_size(), one.path)
 
-        with torch.no_grad():
+        with torch.no_grad(), own_stream(self._merger.device):
             self._merger.run(one, sink)
 
     def _copy(self, segments: List[Segment], target: int) -> None:

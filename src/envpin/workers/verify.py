@@ -2,7 +2,8 @@
 
 Request::
 
-    {"base": folder, "adapter": folder, "merged": folder, "answers": file that `merge` left | null,
+    {"base": folder, "adapter": folder, "weight": …, "further": … as given to `merge`, "merged": folder,
+     "answers": file that `merge` left | null,
      "architecture": class name, "embedding": as given to `merge`, "rows_per_tensor": 16}
 
 Result::
@@ -17,7 +18,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from . import answers, lora_rows
 from .loading import load_base, quiet, read_json, tensor_files
-from .merge import adapter_tensors
+from .merge import read_adapters
 from .protocol import Events, KnownError
 
 
@@ -53,11 +54,12 @@ class Folder:
 
 def _compare(request: Dict[str, Any], events: Events) -> Dict[str, Any]:
     base, merged = Folder(str(request["base"])), Folder(str(request["merged"]))
-    adapter = str(request["adapter"])
-    config = read_json(os.path.join(adapter, "adapter_config.json"))
-    tensors = adapter_tensors(adapter)
-    touched = lora_rows.touched_tensors(tensors)
-    recompute = lora_rows.Recomputer(config, tensors, int(request.get("rows_per_tensor", 16)))
+    adapters = [
+        lora_rows.Adapter(read_json(os.path.join(source.folder, "adapter_config.json")), tensors, source.weight)
+        for source, tensors in read_adapters(request)
+    ]
+    touched = {module for one in adapters for module in lora_rows.touched_tensors(one.tensors)}
+    recompute = lora_rows.Recomputer(adapters, int(request.get("rows_per_tensor", 16)))
     untouched = changed = 0
     wrong: List[str] = []
     added: List[str] = []

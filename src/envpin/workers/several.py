@@ -1,0 +1,59 @@
+"""Several adapters in one merge: each at its weight, one after the other, by peft's own layers.
+
+W + w1·Δ1 rounded to the base's dtype, then + w2·Δ2 rounded again: the bits of merging the first adapter, and the
+second into the result (docs/adr/0032-several-adapters-one-after-the-other.md).
+"""
+
+from typing import Any, Dict, List, NamedTuple
+
+
+class Source(NamedTuple):
+    """One adapter of a request: its folder, its weight, the name that it has inside peft, and the prefix that its
+    tensors' names have in plans and records (empty for the first)."""
+
+    folder: str
+    weight: float
+    name: str
+    prefix: str
+
+
+def sources(request: Dict[str, Any]) -> List[Source]:
+    """`adapter` and `weight` of a request, and every entry of `further`, in the order of merging."""
+    given = [request, *(request.get("further") or [])]
+    return [
+        Source(
+            str(one["adapter"]),
+            float(one.get("weight", 1.0)),
+            "default" if number == 0 else "adapter_%d" % (number + 1),
+            "" if number == 0 else "%d:" % (number + 1),
+        )
+        for number, one in enumerate(given)
+    ]
+
+
+def plain_name(name: str) -> str:
+    """A tensor's name in its own file, from its name in a plan."""
+    number, colon, rest = name.partition(":")
+    return rest if colon and number.isdigit() else name
+
+
+def load_further(model: Any, one: Source, **options: Any) -> None:
+    """Load one more adapter, twice: older peft (0.12) makes its parameters in the base's dtype, reads into them, and
+    only then casts them to float32, so that after one load a second adapter is rounded and the first is not."""
+    for _ in range(2):
+        model.load_adapter(one.folder, one.name, is_trainable=False, **options)
+
+
+def activate(model: Any, given: List[Source]) -> None:
+    """Scale each loaded adapter by its weight and make all of them active, in order.
+
+    peft's own `scale_layer` passes over LoRA on embeddings (in 0.12 and 0.21), so the scaling is set where it lies.
+    """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    for module in model.modules():
+        for one in given:
+            if isinstance(module, BaseTunerLayer) and one.name in (getattr(module, "scaling", None) or {}):
+                module.scaling[one.name] *= one.weight
+    if len(given) > 1:
+        model.base_model.set_adapter([one.name for one in given])
