@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from envpin.errors import InfrastructureError, UsageError
 from envpin.evidence.collect import collect
 from envpin.index import Index
-from envpin.matrix.support import encode_support, shipped_path, write_support
+from envpin.matrix.results import write_atomically
+from envpin.matrix.support import encode_support, shipped_path
+from envpin.matrix.where import own_support_path
 
 if TYPE_CHECKING:
     import argparse
@@ -19,11 +21,11 @@ if TYPE_CHECKING:
 def run_collect(args: argparse.Namespace, console: Console) -> int:
     if not 1 <= args.jobs <= 64:
         raise UsageError(f"`--jobs {args.jobs}` is not between 1 and 64")
-    target = Path(args.output) if args.output else shipped_path()
+    target = Path(args.output) if args.output else own_support_path() or shipped_path()
     support = collect(Index(offline=args.offline, connections=args.jobs), jobs=args.jobs, listener=console.listener())
     data = encode_support(support)
     try:
-        write_support(target, data)
+        write_atomically(target, data)
     except OSError as error:
         raise InfrastructureError(f"`{target}` cannot be written: {error.strerror}", hint="use -o FILE") from error
     console.close()

@@ -5,10 +5,15 @@ A few members of each wheel are read by range request; nothing is downloaded who
 
 from __future__ import annotations
 
+import hashlib
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from envpin.errors import InputError
@@ -20,11 +25,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from envpin.events import Listener
-    from envpin.index import Index, Release
+    from envpin.index import Index, Release, ReleaseFile
 
 FIRST = Version("4.10.0")  # before it, the table is made of imported classes, not of names
 
 _FIRST_TORCH = Version("1.8")
+_SETTLING = timedelta(days=21)
+# What was made of a wheel is made again when the code that made it is another.
+_REVISION = hashlib.sha256(Path(wheel_facts.__file__).read_bytes() + Path(__file__).read_bytes()).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,6 +52,13 @@ def collect(index: Index, *, jobs: int = 8, listener: Listener = ignore) -> Supp
     Raises:
         NetworkError, InputError: the index itself does not answer.
     """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", category=SyntaxWarning)  # of the sources that are read, not of ours
+        warnings.simplefilter("ignore", category=DeprecationWarning)
+        return _collect(index, jobs, listener)
+
+
+def _collect(index: Index, jobs: int, listener: Listener) -> Support:
     listener(Step(key="peft", title="read what each peft imports from transformers"))
     peft = _peft(index, jobs)
     names = sorted({name for facts in peft for name in facts.imports})
@@ -78,7 +93,7 @@ def _assemble(read: Sequence[_Read], peft: tuple[PeftFacts, ...], names: list[st
         before = one.requires
     every_type = sorted(set[str]().union(*(one.model_types for one in read)))
     offered = {name: spans_of(_presence(name, read)) for name in names}
-    return Support(
+    support = Support(
         transformers=tuple(releases),
         model_types={kind: spans_of([kind in one.model_types for one in read]) for kind in every_type},
         peft=peft,
@@ -88,6 +103,26 @@ def _assemble(read: Sequence[_Read], peft: tuple[PeftFacts, ...], names: list[st
             one.version: _day(one) for one in _stable(torch) if not one.yanked and Version(one.version) >= _FIRST_TORCH
         },
     )
+    return with_fitting(support)
+
+
+def with_fitting(support: Support) -> Support:
+    """The same, each release of transformers with the newest peft and torch of its third week that it declares to be
+    right; where it asks for a peft that there never was, as some do, the newest that can be imported beside it."""
+    found = []
+    for release in support.transformers:
+        day = (date.fromisoformat(release.date) + _SETTLING).isoformat() if release.date else ""
+        declared = support.requirements(release.version)
+        then = [one for one in support.peft if one.date < day and not one.yanked]
+        importable = [one.version for one in then if not support.missing_names(one, release.version)]
+        wanted = SpecifierSet(declared.get("peft", ""))
+        peft = [version for version in importable if wanted.contains(version)] or importable
+        window = SpecifierSet(declared.get("torch", ""))
+        torch = [version for version, appeared in support.torch.items() if appeared < day and window.contains(version)]
+        fitting = {**({"peft": peft[-1]} if peft else {}), **({"torch": torch[-1]} if torch else {})}
+        found.append(release._replace(fitting=fitting))
+    return Support(transformers=tuple(found), model_types=support.model_types, peft=support.peft, names=support.names,
+                   torch=support.torch)  # fmt: skip
 
 
 def _presence(name: str, read: Sequence[_Read]) -> list[bool]:
@@ -102,32 +137,38 @@ def _presence(name: str, read: Sequence[_Read]) -> list[bool]:
     return [name in one.offered or (moved and one.lazy) for one in read]
 
 
-def _read(index: Index, release: Release, names: Iterable[str]) -> _Read | str:
+def _read(index: Index, release: Release, names: Sequence[str]) -> _Read | str:
     wheel = release.wheel
     if wheel is None:
         return f"transformers {release.version} has no wheel"
-    metadata = f"transformers-{release.version}.dist-info/METADATA"
+    try:
+        facts = index.remembered(wheel, f"{_REVISION} {names}", lambda: _facts(index, wheel, release.version, names))
+    except (InputError, ValueError, SyntaxError) as error:
+        return f"transformers {release.version} cannot be read: {error}"
+    return _Read(
+        release=release, model_types=frozenset(facts["model_types"]), requires=facts["requires"],
+        offered=frozenset(facts["offered"]), lazy=facts["lazy"],
+    )  # fmt: skip
+
+
+def _facts(index: Index, wheel: ReleaseFile, version: str, names: Sequence[str]) -> dict[str, Any]:
+    """Raises: InputError, ValueError, SyntaxError: the wheel is not what one of transformers looks like."""
+    metadata = f"transformers-{version}.dist-info/METADATA"
     members = {wheel_facts.CONFIGURATION, wheel_facts.MAPPINGS, wheel_facts.INTEGRATION, wheel_facts.OLD_INTEGRATION,
                wheel_facts.INIT, metadata}  # fmt: skip
     for name in names:
         members.update(wheel_facts.module_files(name))
-    try:
-        sources = index.members(wheel, sorted(members))
-        types = wheel_facts.model_types(sources)
-    except (InputError, ValueError, SyntaxError) as error:
-        return f"transformers {release.version} cannot be read: {error}"
+    sources = index.members(wheel, sorted(members))
     requires = wheel_facts.requirements(sources.get(metadata, b""))
     floor = wheel_facts.minimal_peft(sources)
     if floor is not None:
         requires["peft"] = f">={floor}"
-    offered = frozenset(name for name in names if wheel_facts.offers(name, sources))
-    return _Read(
-        release=release,
-        model_types=types,
-        requires=requires,
-        offered=offered,
-        lazy=wheel_facts.lists_models_lazily(sources),
-    )
+    return {
+        "model_types": sorted(wheel_facts.model_types(sources)),
+        "requires": requires,
+        "offered": [name for name in names if wheel_facts.offers(name, sources)],
+        "lazy": wheel_facts.lists_models_lazily(sources),
+    }
 
 
 def _peft(index: Index, jobs: int) -> tuple[PeftFacts, ...]:
@@ -136,9 +177,12 @@ def _peft(index: Index, jobs: int) -> tuple[PeftFacts, ...]:
     def read(release: Release) -> PeftFacts:
         wheel = release.wheel
         assert wheel is not None  # noqa: S101  releases without one were left out above
-        names = [name for name in index.member_names(wheel) if name.startswith("peft/") and name.endswith(".py")]
-        sources = index.members(wheel, names)
-        found = tuple(sorted(wheel_facts.transformers_imports(sources)))
+
+        def imports() -> list[str]:
+            names = [name for name in index.member_names(wheel) if name.startswith("peft/") and name.endswith(".py")]
+            return sorted(wheel_facts.transformers_imports(index.members(wheel, names)))
+
+        found = tuple(index.remembered(wheel, _REVISION, imports))
         return PeftFacts(version=release.version, date=_day(release), yanked=release.yanked, imports=found)
 
     with ThreadPoolExecutor(max_workers=jobs) as pool:

@@ -22,7 +22,7 @@ from envpin.index.where import index_url, without_credentials
 from envpin.resources import cache_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 _ACCEPT = "application/vnd.pypi.simple.v1+json"
 _FRESH_SECONDS = 600.0
@@ -112,6 +112,21 @@ class Index:
             names = wheel.namelist()
         _write(kept, "\n".join(names).encode())
         return names
+
+    def remembered(self, file: ReleaseFile, question: str, answer: Callable[[], Any]) -> Any:
+        """What `answer` made of a wheel's contents, as plain data: made once, then kept by its hash and `question`.
+
+        A wheel never changes, so the question must: with whatever else the answer depends on.
+        """
+        if file.sha256 is None:
+            return answer()
+        kept = self._cache / "answers" / file.sha256 / f"{_digest(question)}.json"
+        try:
+            return json.loads(kept.read_bytes())
+        except (OSError, ValueError):
+            made = answer()
+        _write(kept, json.dumps(made).encode())
+        return made
 
     def _fetch_members(self, file: ReleaseFile, names: list[str]) -> dict[str, bytes]:
         found: dict[str, bytes] = {}

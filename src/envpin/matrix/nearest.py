@@ -63,12 +63,7 @@ def era_pins(release: str, support: Support | None) -> tuple[dict[str, str], str
     if support is None or not day:
         return None
     newer = (date.fromisoformat(day) + timedelta(days=_SETTLING_DAYS)).isoformat()
-    pins = {"transformers": release}
-    peft, torch = support.peft_at(newer, release), support.torch_at(newer)
-    if peft is not None:
-        pins["peft"] = peft
-    if torch is not None:
-        pins["torch"] = torch
+    pins = {"transformers": release, **support.fitting(release)}
     return pins, "3.11" if newer >= _FIRST_PYTHON_311_TORCH else "3.9", newer
 
 

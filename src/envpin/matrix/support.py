@@ -7,13 +7,13 @@ where they appear and vanish. Nothing here was run; every answer is of grade `st
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from envpin.errors import InputError
+from envpin.matrix.where import own_support_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -24,12 +24,16 @@ Spans = tuple[tuple[int, int], ...]
 
 
 class ReleaseFacts(NamedTuple):
-    """One release. `requires` holds only what differs from the release before; an empty string ends a requirement."""
+    """One release. `requires` holds only what differs from the release before; an empty string ends a requirement.
+
+    `fitting` are the peft and torch that went with it three weeks after it appeared.
+    """
 
     version: str
     date: str
     yanked: bool = False
     requires: Mapping[str, str] = {}
+    fitting: Mapping[str, str] = {}
 
 
 class PeftFacts(NamedTuple):
@@ -121,17 +125,10 @@ class Support:
     def newest(self) -> str:
         return next(release.version for release in reversed(self.transformers) if not release.yanked)
 
-    def peft_at(self, day: str, transformers: str) -> str | None:
-        """The newest release of peft before that day that can be imported beside that transformers."""
-        for release in reversed(self.peft):
-            if release.date < day and not release.yanked and not self.missing_names(release, transformers):
-                return release.version
-        return None
-
-    def torch_at(self, day: str) -> str | None:
-        """The newest torch before that day."""
-        fitting = [version for version, date in self.torch.items() if date < day]
-        return fitting[-1] if fitting else None
+    def fitting(self, version: str) -> Mapping[str, str]:
+        """The peft and torch of that release's own time, as far as there were any."""
+        at = self.positions.get(version)
+        return {} if at is None else self.transformers[at].fitting
 
     def missing_names(self, peft: PeftFacts, transformers: str) -> tuple[str, ...]:
         """What that peft imports and that transformers, as far as it was collected, does not have."""
@@ -157,11 +154,17 @@ def spans_of(present: Sequence[bool]) -> tuple[tuple[int, int], ...]:
 
 
 def load_support(path: Path | None = None) -> Support:
-    """Read what was collected: from `path`, or what travels with envpin.
+    """Read what was collected: from `path`, or the newer of what travels with envpin and what the user collected.
 
     Raises:
         InputError: the file is missing or is not what `matrix collect` writes.
     """
+    own = own_support_path() if path is None else None
+    if own is not None and _count(own) > _count(_SHIPPED):
+        try:
+            return load_support(own)
+        except InputError:
+            pass  # what travels with envpin is right, if older
     source = _SHIPPED if path is None else path
     try:
         document = json.loads(source.read_bytes())
@@ -179,11 +182,26 @@ def load_support(path: Path | None = None) -> Support:
         ) from error
 
 
+def _count(path: Path) -> int:
+    """How many releases of transformers a file says to hold, from its first bytes; 0 where there is no such file."""
+    try:
+        with path.open("rb") as stream:
+            beginning = stream.read(64)
+    except OSError:
+        return 0
+    found = beginning.partition(b'"releases":')[2].partition(b",")[0]
+    return int(found) if found.isdigit() else 0
+
+
 def _support_of(document: dict[str, Any]) -> Support:
     """Raises: ValueError, TypeError, KeyError, AttributeError: the document is something else."""
     releases = tuple(
         ReleaseFacts(
-            version=one["version"], date=one["date"], yanked=one.get("yanked", False), requires=one.get("requires", {})
+            version=one["version"],
+            date=one["date"],
+            yanked=one.get("yanked", False),
+            requires=one.get("requires", {}),
+            fitting=one.get("fitting", {}),
         )
         for one in document["transformers"]
     )
@@ -244,7 +262,7 @@ def encode_support(support: Support) -> bytes:
         return lines((f"{_json(name)}:{_json(spans)}" for name, spans in opened.items()), "{", "}")
 
     parts = [
-        f'"schema":{SCHEMA}',
+        f'"schema":{SCHEMA},"releases":{len(support.transformers)}',
         '"transformers":' + lines(map(_release_line, support.transformers), "[", "]"),
         '"model_types":' + table(support.model_types),
         '"peft":' + lines(map(_release_line, support.peft), "[", "]"),
@@ -265,18 +283,3 @@ def _json(value: object) -> str:
 def shipped_path() -> Path:
     """Where the collected data of this installation is."""
     return _SHIPPED
-
-
-def write_support(path: Path, data: bytes) -> None:
-    """Write and rename, so that a reader sees the old file or the new one.
-
-    Raises:
-        OSError
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -1,4 +1,4 @@
-"""Where the user's own matrix is, the overlay that is put on top of the one that travels with envpin."""
+"""Where the user's own files about versions are: the overlay of the matrix, and what `matrix collect` wrote."""
 
 from __future__ import annotations
 
@@ -21,3 +21,10 @@ def overlay_path() -> Path | None:
 def usual_overlay() -> Path:
     """Where the overlay is when `ENVPIN_MATRIX` does not say."""
     return config_path() / "matrix.toml"
+
+
+def own_support_path() -> Path | None:
+    """What the user's own `matrix collect` wrote or will write; None where `ENVPIN_MATRIX` says to use nothing of
+    theirs."""
+    named = os.environ.get("ENVPIN_MATRIX")
+    return None if named is not None and not named.strip() else config_path() / "support.json"
