@@ -18,6 +18,7 @@ INTEGRATION = "transformers/integrations/peft.py"
 OLD_INTEGRATION = "transformers/utils/peft_utils.py"
 INIT = "transformers/__init__.py"
 _WINDOWS = ("torch", "tokenizers", "huggingface-hub", "numpy", "accelerate", "safetensors")
+_PINNED = ("peft", "transformers", "torch", "accelerate", "tokenizers", "trl")
 
 
 def model_types(sources: Mapping[str, bytes]) -> frozenset[str]:
@@ -74,6 +75,21 @@ def requirements(metadata: bytes) -> dict[str, str]:
         if requirement.name in _WINDOWS and (not extras or own_extra in extras) and requirement.name not in found:
             found[requirement.name] = str(requirement.specifier)
     return {name: versions for name, versions in found.items() if versions}
+
+
+def exact_requirements(metadata: bytes) -> dict[str, str]:
+    """The packages of `_PINNED` that METADATA pins to one version, with it."""
+    message = Parser().parsestr(metadata.decode("utf-8", "replace"), headersonly=True)
+    found: dict[str, str] = {}
+    for line in message.get_all("Requires-Dist", []):
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement:
+            continue
+        exact = [one.version for one in requirement.specifier if one.operator == "==" and "*" not in one.version]
+        if requirement.name in _PINNED and len(exact) == 1:
+            found.setdefault(requirement.name, exact[0])
+    return found
 
 
 def minimal_peft(sources: Mapping[str, bytes]) -> str | None:

@@ -11,29 +11,44 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+    from envpin.checkpoint.place import Place
 
 # The real ones have 4 to 8 kB.
 MAX_BYTES = 4_000_000
 MAX_OPCODES = 200_000
+# A text of 4 MB may be fetched from the memo as often as there are opcodes; no dotted path is longer than this.
+MAX_PATH = 300
 _TEXTS = frozenset({"SHORT_BINUNICODE", "BINUNICODE", "UNICODE", "BINUNICODE8"})
 
 
-def class_paths(path: Path) -> tuple[str, ...]:
+def class_paths(path: Place) -> tuple[str, ...]:
     """The dotted paths of every class and function that the pickle in a file would import, in order, each once.
 
     Empty for a file that is no pickle, is too large, or cannot be read.
     """
-    return tuple(dict.fromkeys(_globals(_pickle_of(path))))
+    return tuple(dict.fromkeys(_globals(pickle_of(path))))
 
 
-def texts(path: Path) -> tuple[str, ...]:
+def texts(path: Place) -> tuple[str, ...]:
     """Every text of the pickle in a file, in order: attribute names and values."""
-    found = (argument for name, argument in _opcodes(_pickle_of(path)) if name in _TEXTS)
+    found = (argument for name, argument in opcodes(pickle_of(path)) if name in _TEXTS)
     return tuple(text for text in found if isinstance(text, str))
 
 
-def _pickle_of(path: Path) -> bytes:
+def archive_names(path: Place) -> frozenset[str]:
+    """The names in a zip that `torch.save` wrote, without the folder that they stand in; empty for other files."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            return frozenset()
+        with path.open("rb") as stream, zipfile.ZipFile(stream) as archive:
+            return frozenset(name.partition("/")[2] for name in archive.namelist()[:10_000])
+    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError):
+        return frozenset()
+
+
+def pickle_of(path: Place) -> bytes:
+    """The bytes of the first pickle in a file; empty for a file that is none, is too large, or cannot be read."""
     try:
         if not path.is_file() or path.stat().st_size > MAX_BYTES:  # a pipe would never answer
             return b""
@@ -53,7 +68,8 @@ def _pickle_of(path: Path) -> bytes:
     return b""
 
 
-def _opcodes(data: bytes) -> Iterator[tuple[str, object]]:
+def opcodes(data: bytes) -> Iterator[tuple[str, object]]:
+    """Name and argument of each opcode, up to the first that is malformed and to `MAX_OPCODES`."""
     count = 0
     try:
         for opcode, argument, _ in pickletools.genops(data):
@@ -69,7 +85,7 @@ def _globals(data: bytes) -> Iterator[str]:
     """GLOBAL carries the path itself; STACK_GLOBAL takes the two texts pushed last, or fetched from the memo."""
     recent: list[str] = []
     memo: dict[int, str] = {}
-    for name, argument in _opcodes(data):
+    for name, argument in opcodes(data):
         if name == "GLOBAL" and isinstance(argument, str):
             yield argument.replace(" ", ".", 1)
         elif name in _TEXTS and isinstance(argument, str):
@@ -80,5 +96,5 @@ def _globals(data: bytes) -> Iterator[str]:
             memo[argument] = recent[-1]
         elif name in {"BINGET", "LONG_BINGET"} and isinstance(argument, int) and argument in memo:
             recent = [*recent[-1:], memo[argument]]
-        elif name == "STACK_GLOBAL" and len(recent) == 2:
+        elif name == "STACK_GLOBAL" and len(recent) == 2 and max(map(len, recent)) <= MAX_PATH:
             yield f"{recent[0]}.{recent[1]}"

@@ -10,7 +10,7 @@ from envpin.infer.trainers import Traces
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
+    from envpin.checkpoint.place import Place
 
 # Cards with an embedded training log reach some hundred kB; the front matter and the versions stand within this.
 CARD_BYTES = 400_000
@@ -18,7 +18,7 @@ DOCUMENTS = ("adapter_config.json", "training_params.json", "args.json", "sft_ar
 _DOCUMENT_BYTES = 2_000_000
 
 
-def read_traces(folder: Path, names: Iterable[str], known: Mapping[str, dict[str, Any] | None] | None = None) -> Traces:
+def read_traces(folder: Place, names: Iterable[str], known: Mapping[str, dict[str, Any] | None] | None = None) -> Traces:
     """The traces in a folder whose entries are `names`. Whatever cannot be read is no trace.
 
     `known` are documents that were read before, by file name; None for one that is no JSON object.
@@ -38,7 +38,7 @@ def read_traces(folder: Path, names: Iterable[str], known: Mapping[str, dict[str
     )
 
 
-def read_card(path: Path) -> str | None:
+def read_card(path: Place) -> str | None:
     """The text of a model card, up to a bound; None where it cannot be read."""
     try:
         if not path.is_file():
@@ -49,7 +49,7 @@ def read_card(path: Path) -> str | None:
         return None
 
 
-def _document(path: Path) -> dict[str, Any] | None:
+def _document(path: Place) -> dict[str, Any] | None:
     try:
         if not path.is_file() or path.stat().st_size > _DOCUMENT_BYTES:
             return None

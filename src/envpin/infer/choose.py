@@ -1,0 +1,197 @@
+"""From version sets to pins that fit each other: which environment to try first, and which ones after it. Pure."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
+from envpin.infer.combine import likelihood
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from envpin.infer.combine import Range
+    from envpin.infer.versions import Known
+    from envpin.matrix.support import PeftFacts, Support
+    from envpin.matrix.types import Relation
+
+_SETTLING = dt.timedelta(days=21)
+_FIRST_PYTHON_311_TORCH = "2023-03-15"  # torch 2.0.0, the first with wheels for 3.11
+# Where peft or transformers changed what adapters are called or what can be imported: docs/explanation/inference.md.
+_TRANSFORMERS_ERAS = tuple(map(Version, ("4.43", "4.52", "5.0")))
+_PEFT_ERAS = tuple(map(Version, ("0.10", "0.14", "0.16", "0.18", "0.19")))
+_DAYS_OF_A_POINT = 60
+_NEVER_RELEASED = ">=0.18.2"  # what transformers 5.6 to 5.12 ask of peft
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """Pins that exist and, as far as their imports and requirements tell, work together.
+
+    `exclude_newer` is the day until which what is not pinned may come from; `why` says what put it where it stands.
+    """
+
+    pins: Mapping[str, str]
+    python: str
+    exclude_newer: str
+    why: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preferences:
+    """What speaks for some pairs beyond the files. `kind` is the base's model type, None where unknown or remote code;
+    `pins` are the known-good ones of the base's family; `day` is the run's day at the latest; `relations` are those
+    of the matrix."""
+
+    kind: str | None = None
+    pins: Mapping[str, str] | None = None
+    day: dt.date | None = None
+    relations: tuple[Relation, ...] = ()
+
+
+def candidates(
+    ranges: Mapping[str, Range], known: Mapping[str, Known], support: Support, preferences: Preferences
+) -> tuple[Candidate, ...]:
+    """Every sensible pair of peft and transformers within the ranges, likeliest first, with a torch of their time.
+
+    Of each minor series its last release stands for all; a version that a file states stands for itself. After the
+    first, the best of each era come before their neighbours: where one release is wrong, the next patch is too.
+    """
+    peft = _options(ranges["peft"], known["peft"], preferences)
+    transformers = _options(ranges["transformers"], known["transformers"], preferences)
+    facts = {one.version: one for one in support.peft}
+    scored = [
+        (_score(one, other, ranges, known, preferences), one, other)
+        for one in peft
+        for other in transformers
+        if fits(one, other, facts.get(one), support, preferences)
+    ]
+    scored.sort(key=lambda entry: (-entry[0], known["peft"].position[entry[1]], entry[2]))
+    ordered = _by_era([(one, other) for _, one, other in scored])
+    return tuple(
+        found
+        for one, other in ordered
+        if (found := _candidate({"transformers": other, "peft": one}, ranges, known, support, preferences))
+    )
+
+
+def fits(peft: str, transformers: str, facts: PeftFacts | None, support: Support, preferences: Preferences) -> bool:
+    """Whether that peft can be imported beside that transformers, is new enough for it, and the base's type known."""
+    if facts is not None and support.missing_names(facts, transformers):
+        return False
+    floor = support.requirements(transformers).get("peft")
+    if floor is not None and floor != _NEVER_RELEASED and not SpecifierSet(floor).contains(peft, prereleases=True):
+        return False
+    if preferences.kind is not None and support.knows(transformers, preferences.kind) is False:
+        return False
+    pair = {"peft": peft, "transformers": transformers}
+    return not any(
+        _within(pair[one.package], one.versions) and not _within(pair[one.other], one.needs)
+        for one in preferences.relations
+        if one.package in pair and one.other in pair
+    )
+
+
+def _within(version: str, specifiers: str) -> bool:
+    return SpecifierSet(specifiers).contains(version, prereleases=True)
+
+
+def _options(found: Range, releases: Known, preferences: Preferences) -> tuple[str, ...]:
+    usable = [version for version in found.versions if version not in releases.yanked] or list(found.versions)
+    if found.stated and len(usable) <= 2:
+        return tuple(reversed(usable))
+    settled = list(releases.settled(usable))
+    own = (preferences.pins or {}).get(releases.package)
+    if own in usable and own not in settled:
+        settled.append(own)
+    return tuple(settled)
+
+
+def _score(
+    peft: str, transformers: str, ranges: Mapping[str, Range], known: Mapping[str, Known], preferences: Preferences
+) -> float:
+    pins = preferences.pins or {}
+    score = float(likelihood(peft, ranges["peft"].signals) + likelihood(transformers, ranges["transformers"].signals))
+    score += 1.5 * (pins.get("transformers") == transformers) + 0.5 * (pins.get("peft") == peft)
+    one, other = _reign(peft, known["peft"]), _reign(transformers, known["transformers"])
+    if one is not None and other is not None:
+        score -= _apart(one, other) / _DAYS_OF_A_POINT
+        if preferences.day is not None:
+            day = (preferences.day, preferences.day)
+            score -= (_apart(one, day) + _apart(other, day)) / (2 * _DAYS_OF_A_POINT)
+    # Else the newer: its mistakes were seen for longer by those who came after.
+    return score + known["peft"].position[peft] / 10_000 + known["transformers"].position[transformers] / 100_000
+
+
+def _reign(version: str, releases: Known) -> tuple[dt.date, dt.date] | None:
+    """From the day a minor series appeared to the day the next one did: when `pip install` gave it."""
+    series = version.split(".")[:2]
+    same = [one for one in releases.versions if one.split(".")[:2] == series]
+    after = releases.versions[releases.position[same[-1]] + 1 :]
+    first = releases.dates.get(same[0], "")
+    last = releases.dates.get(after[0], "") if after else str(dt.date.max)
+    return (dt.date.fromisoformat(first), dt.date.fromisoformat(last)) if first and last else None
+
+
+def _apart(one: tuple[dt.date, dt.date], other: tuple[dt.date, dt.date]) -> int:
+    """Days between two spans; 0 where they meet."""
+    return max(0, (other[0] - one[1]).days, (one[0] - other[1]).days)
+
+
+def _by_era(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    first: dict[tuple[int, int], tuple[str, str]] = {}
+    rest: list[tuple[str, str]] = []
+    for pair in pairs:
+        era = (_era(pair[0], _PEFT_ERAS), _era(pair[1], _TRANSFORMERS_ERAS))
+        if era in first:
+            rest.append(pair)
+        else:
+            first[era] = pair
+    return [*first.values(), *rest]
+
+
+def _era(version: str, bounds: tuple[Version, ...]) -> int:
+    parsed = Version(version)
+    return sum(parsed >= bound for bound in bounds)
+
+
+def _candidate(
+    pair: Mapping[str, str],
+    ranges: Mapping[str, Range],
+    known: Mapping[str, Known],
+    support: Support,
+    preferences: Preferences,
+) -> Candidate | None:
+    pins, transformers = dict(pair), pair["transformers"]
+    dates = [date for date in (known[name].dates.get(version) for name, version in pins.items()) if date]
+    if not dates:
+        return None
+    newer = min(dt.date.fromisoformat(max(dates)) + _SETTLING, dt.date.max)
+    torch = _torch(ranges["torch"], known["torch"], str(newer), support.requirements(transformers).get("torch"))
+    if torch is not None:
+        pins["torch"] = torch
+        newer = max(newer, dt.date.fromisoformat(known["torch"].dates[torch] or str(newer)))
+    why = []
+    family = preferences.pins or {}
+    if family.get("transformers") == transformers:
+        why.append("the transformers that the matrix pins for this base")
+    python = "3.11" if str(newer) >= _FIRST_PYTHON_311_TORCH else "3.9"
+    wanted = support.requirements(transformers).get("python")
+    if wanted and not SpecifierSet(wanted).contains(f"{python}.0"):
+        python = "3.12"
+    return Candidate(pins=pins, python=python, exclude_newer=str(newer), why=tuple(why))
+
+
+def _torch(found: Range, releases: Known, day: str, wanted: str | None) -> str | None:
+    """The newest of that day that the range and transformers' own requirement let in; else the oldest after it."""
+    allowed = [version for version in found.versions if version not in releases.yanked]
+    if wanted:
+        allowed = [version for version in allowed if SpecifierSet(wanted).contains(version)] or allowed
+    if found.stated:
+        return allowed[-1] if allowed else None
+    before = [version for version in allowed if releases.dates[version] and releases.dates[version] <= day]
+    return before[-1] if before else next(iter(allowed), None)

@@ -1,0 +1,148 @@
+"""`infer`: which environment wrote an adapter. Reading at the edge, a pure core behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from envpin.infer.choose import Candidate, Preferences, candidates
+from envpin.infer.combine import Range, Signal, combine
+from envpin.infer.observe import observe
+from envpin.infer.rules_peft import missing_keys, peft_signals, unknown_keys
+from envpin.infer.rules_run import base_type, brings_code, run_signals
+from envpin.infer.rules_transformers import transformers_signals
+from envpin.infer.trainers import recognise
+from envpin.infer.versions import PACKAGES, known_releases
+from envpin.matrix.load import load_matrix
+from envpin.matrix.match import match
+from envpin.matrix.support import load_support
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from envpin.checkpoint.place import OpenRemote, Place
+    from envpin.infer.observe import Observed
+    from envpin.infer.trainers import Recognised
+    from envpin.infer.versions import Known
+    from envpin.matrix.match import Match
+    from envpin.matrix.support import Support
+    from envpin.matrix.types import Matrix
+
+# How sure an answer is: `stated` in a file; `high` within one minor release; `moderate` within three; `low` wider;
+# `none` where nothing says anything. A contradiction takes one step off.
+Confidence = Literal["stated", "high", "moderate", "low", "none"]
+_STEPS: tuple[Confidence, ...] = ("stated", "high", "moderate", "low", "none")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Inferred:
+    """The answer. `ranges` and `confidences` are by package (`peft`, `transformers`, `torch`, `tokenizers`).
+
+    `candidates` are environments in the order to try them; `family` is what the matrix knows about the base; `notes`
+    say what could not be read, and what the files lack.
+    """
+
+    observed: Observed
+    trainer: Recognised | None
+    ranges: Mapping[str, Range]
+    confidences: Mapping[str, Confidence]
+    candidates: tuple[Candidate, ...]
+    family: Match
+    known: Mapping[str, Known]
+    notes: tuple[str, ...]
+
+    @property
+    def signals(self) -> tuple[Signal, ...]:
+        """All of them, strongest first within each package."""
+        order = {"hard": 0, "strong": 1, "weak": 2}
+        found = [signal for name in PACKAGES for signal in self.ranges[name].signals]
+        return tuple(sorted(found, key=lambda one: (PACKAGES.index(one.package), order[one.strength])))
+
+    @property
+    def contradictions(self) -> tuple[Signal, ...]:
+        """Signals that the answer goes against: the files do not agree with each other, or with what exists."""
+        return tuple(signal for one in self.ranges.values() for signal in one.against)
+
+    @property
+    def says_something(self) -> bool:
+        """Whether any file tells about peft or transformers."""
+        return self.ranges["peft"].known or self.ranges["transformers"].known
+
+    @property
+    def confidence(self) -> Confidence:
+        """That of the less sure of peft and transformers: a merge needs both."""
+        return max(self.confidences["peft"], self.confidences["transformers"], key=_STEPS.index)
+
+
+def infer(
+    adapter: Place,
+    *,
+    base: str | None = None,
+    open_remote: OpenRemote | None = None,
+    known: Mapping[str, Known] | None = None,
+) -> Inferred:
+    """Which environment wrote the adapter in a folder. No network, no process; `known` are releases (see `newer`).
+
+    Raises:
+        InputError: the folder holds no adapter, or `base` was given and is not there.
+    """
+    observed = observe(adapter, base=base, open_remote=open_remote)
+    return judge(observed, known or known_releases(), load_support(), load_matrix())
+
+
+def judge(observed: Observed, known: Mapping[str, Known], support: Support, matrix: Matrix) -> Inferred:
+    """The answer to what was observed. Pure."""
+    trainer = recognise(observed.traces)
+    signals = [
+        *peft_signals(observed, known["peft"]),
+        *transformers_signals(observed, known),
+        *run_signals(observed, trainer, known),
+    ]
+    unique = list(dict.fromkeys(signals))
+    ranges = {name: combine(unique, known[name]) for name in PACKAGES}
+    named = (observed.adapter_config or {}).get("base_model_name_or_path")
+    family = match(
+        dict(observed.base_config) if observed.base_config else None,
+        named if isinstance(named, str) else None,
+        matrix,
+        support,
+    )
+    kind = None if brings_code(observed) else base_type(observed)
+    preferences = Preferences(kind=kind, pins=family.pins, day=observed.day, relations=matrix.relations)
+    return Inferred(
+        observed=observed,
+        trainer=trainer,
+        ranges=ranges,
+        confidences={name: _confidence(ranges[name], known[name]) for name in PACKAGES},
+        candidates=candidates(ranges, known, support, preferences),
+        family=family,
+        known=known,
+        notes=(*observed.notes, *_notes(observed)),
+    )
+
+
+def _confidence(found: Range, releases: Known) -> Confidence:
+    if not found.known:
+        return "none"
+    width = len(releases.minors(found.versions))
+    sure: Confidence = "stated" if found.stated and width <= 2 else _of_width(width)
+    if found.against:
+        return _STEPS[min(_STEPS.index(sure) + 1, _STEPS.index("low"))]
+    return sure
+
+
+def _of_width(width: int) -> Confidence:
+    return "high" if width <= 1 else "moderate" if width <= 3 else "low"
+
+
+def _notes(observed: Observed) -> list[str]:
+    config = observed.adapter_config or {}
+    notes = []
+    missing, unknown = missing_keys(config), unknown_keys(config)
+    if missing:
+        shown = ", ".join(f"`{key[:40]}`" for key in missing[:4])
+        notes.append(f"adapter_config.json lacks {shown}, which peft always writes: another program wrote it")
+    if unknown:
+        shown = ", ".join(f"`{key[:40]}`" for key in unknown[:4])
+        notes.append(f"adapter_config.json has {shown}, which no known release of peft writes")
+    return notes

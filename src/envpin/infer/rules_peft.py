@@ -1,0 +1,164 @@
+"""What an adapter says about the peft that wrote it. Pure: what was observed goes in, signals come out."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from envpin.infer.combine import Signal
+from envpin.matrix.fields import load_fields, value_at
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from envpin.infer.observe import Observed
+    from envpin.infer.versions import Known
+    from envpin.matrix.fields import ClassFacts
+
+_CARD = re.compile(r"^[ \t]*[-*] (?:PEFT|Peft|peft):? ([\w.+@-]{1,60})[ \t]*$", re.MULTILINE)
+_FILE = "adapter_config.json"
+# Keys that other programs add to a config of peft's.
+_FOREIGN = frozenset({"unsloth_version", "lora_id", "is_trainable"})
+_SHOWN = 3
+
+
+def peft_signals(observed: Observed, known: Known) -> Iterator[Signal]:
+    config = observed.adapter_config or {}
+    yield from _stated(config.get("peft_version"), _FILE, "peft_version", known)
+    for file, card in observed.cards:
+        for found in list(dict.fromkeys(_CARD.findall(card)))[-1:]:
+            yield from _stated(found, file, "PEFT", known)
+    kind = config.get("peft_type")
+    facts = load_fields().packages["peft"].classes.get(kind.upper()) if isinstance(kind, str) else None
+    if facts is not None and isinstance(kind, str):
+        yield from _of_type(kind.upper(), facts, known)
+        yield from _of_keys(config, facts, known)
+        yield from _of_defaults(config, facts, known)
+    if observed.weight_files and not observed.holds_model:
+        yield from _of_weights(observed.weight_files, known)
+
+
+def missing_keys(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Keys that every release of peft writes for this type and this config lacks: peft did not write it."""
+    kind = config.get("peft_type")
+    facts = load_fields().packages["peft"].classes.get(kind.upper()) if isinstance(kind, str) else None
+    if facts is None:
+        return ()
+    always = [name for name, one in facts.fields.items() if one.spans == facts.spans]
+    return tuple(name for name in always if name not in config)
+
+
+def unknown_keys(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Keys that no collected release of peft writes for this type."""
+    kind = config.get("peft_type")
+    facts = load_fields().packages["peft"].classes.get(kind.upper()) if isinstance(kind, str) else None
+    if facts is None:
+        return ()
+    return tuple(sorted(key for key in config if key not in facts.fields and key not in _FOREIGN))
+
+
+def _stated(text: object, file: str, word: str, known: Known) -> Iterator[Signal]:
+    if isinstance(text, str) and text.strip():
+        admits = known.stated(text.strip())
+        shown = text.strip()[:60]
+        says = f"{word} {shown}" if admits else f"{word} {shown}, which is no release that is known"
+        yield Signal(package="peft", strength="strong", file=file, says=says, admits=admits, stated=True)
+
+
+def _of_type(kind: str, facts: ClassFacts, known: Known) -> Iterator[Signal]:
+    admits = _at(facts.spans, known)
+    if len(admits) < len(known.versions):
+        yield Signal(package="peft", strength="hard", file=_FILE, says=f"peft_type {kind}", admits=admits)
+
+
+def _of_keys(config: Mapping[str, Any], facts: ClassFacts, known: Known) -> Iterator[Signal]:
+    """peft writes every field of its dataclass: a key that is there came with a release, one that is not there left or
+    had not come yet. The second holds only where nothing is missing otherwise: other programs write subsets."""
+    present = {key: facts.fields[key].spans for key in config if key in facts.fields}
+    bounding = {key: spans for key, spans in present.items() if spans != facts.spans}
+    whole = _together(bounding.values(), known)
+    if bounding and whole:
+        # The keys that narrow it most are the ones to show.
+        newest = _narrowest(bounding, known)
+        yield Signal(package="peft", strength="hard", file=_FILE, says=f"has {_listed(newest)}", admits=whole)
+    elif bounding:
+        groups: dict[frozenset[str], list[str]] = {}
+        for key, spans in bounding.items():
+            groups.setdefault(_at(spans, known), []).append(key)
+        for admits, keys in groups.items():
+            yield Signal(package="peft", strength="hard", file=_FILE, says=f"has {_listed(keys)}", admits=admits)
+    complete = frozenset(
+        version
+        for at, version in enumerate(_collected())
+        if version in known.everything
+        and _holds(facts.spans, at)
+        and all(key in config for key, one in facts.fields.items() if _holds(one.spans, at))
+    )
+    absent = {key: one.spans for key, one in facts.fields.items() if key not in config}
+    if complete and absent:
+        later = [key for key, spans in absent.items() if spans[-1][1] == len(_collected()) - 1]
+        first = min((absent[key][0][0] for key in later), default=None)
+        named = [key for key in later if absent[key][0][0] == first] or list(absent)
+        says = f"has no {_listed(named)}, and everything older"
+        yield Signal(package="peft", strength="strong", file=_FILE, says=says, admits=complete)
+
+
+def _of_defaults(config: Mapping[str, Any], facts: ClassFacts, known: Known) -> Iterator[Signal]:
+    """A value that is the default of some releases only: weak, as anybody may have asked for it."""
+    releases = _collected()
+    for key, one in facts.fields.items():
+        if len(one.defaults) < 2 or key not in config:
+            continue
+        value = json.dumps(config[key], default=str)[:200]
+        same = frozenset(
+            version
+            for at, version in enumerate(releases)
+            if _holds(one.spans, at) and value_at(one.defaults, at) == value and version in known.everything
+        )
+        if same:
+            says = f"{key} is {value[:30]}, the default"
+            yield Signal(package="peft", strength="weak", file=_FILE, says=says, admits=same)
+
+
+def _of_weights(files: Iterable[str], known: Known) -> Iterator[Signal]:
+    """safetensors became what `save_pretrained` writes with 0.6.0; before and after, the other could be asked for."""
+    name = next(iter(files))
+    admits = known.within(">=0.6.0") if name.endswith(".safetensors") else known.within("<0.6.0")
+    yield Signal(package="peft", strength="weak", file=name, says="the format written by default", admits=admits)
+
+
+def _collected() -> tuple[str, ...]:
+    return load_fields().packages["peft"].releases
+
+
+def _holds(spans: Iterable[tuple[int, int]], at: int) -> bool:
+    return any(first <= at <= last for first, last in spans)
+
+
+def _at(spans: Iterable[tuple[int, int]], known: Known) -> frozenset[str]:
+    """The releases at some positions of what was collected; one that is newer than that is like the newest."""
+    releases = _collected()
+    found = {version for first, last in spans for version in releases[first : last + 1]}
+    if releases[-1] in found:
+        found.update(known.versions[known.position[releases[-1]] + 1 :])
+    return frozenset(found)
+
+
+def _together(spans: Iterable[tuple[tuple[int, int], ...]], known: Known) -> frozenset[str]:
+    found = known.everything
+    for one in spans:
+        found &= _at(one, known)
+    return found
+
+
+def _narrowest(keys: Mapping[str, tuple[tuple[int, int], ...]], known: Known) -> list[str]:
+    sizes = {key: len(_at(spans, known)) for key, spans in keys.items()}
+    least = min(sizes.values())
+    return sorted(key for key, size in sizes.items() if size == least)
+
+
+def _listed(keys: Iterable[str]) -> str:
+    names = [f"`{key[:40]}`" for key in keys]
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
