@@ -88,7 +88,7 @@ def walk(stream: IO[bytes]) -> Walked:
         EndsInsideError: the stream ends before the pickle does.
         BadPickleError: it is no pickle, or longer than any file of weights.
     """
-    machine = _Machine()
+    machine = Machine()
     count = 0
     done = False
     operations = pickletools.genops(stream)
@@ -113,7 +113,9 @@ def walk(stream: IO[bytes]) -> Walked:
 
 
 @dataclass
-class _Machine:
+class Machine:
+    """The stack and the memo. A subclass may keep more of what a pickle says: of a name met, of an object built."""
+
     stack: list[Any] = field(default_factory=list)
     marks: list[int] = field(default_factory=list)
     memo: dict[int, Any] = field(default_factory=dict)
@@ -133,7 +135,7 @@ class _Machine:
                 raise BadPickleError(f"it asks for memo {argument}, which nothing put there")
             self.stack.append(self.memo[argument])
         elif name in {"GLOBAL", "INST"}:
-            self._import(str(argument).replace(" ", ".", 1))
+            self.met(str(argument).replace(" ", ".", 1))
             if name == "INST":
                 self.drop_to_mark()
         elif name in {"EXT1", "EXT2", "EXT4"}:
@@ -161,7 +163,7 @@ class _Machine:
         del self.stack[at:]
         return found
 
-    def _import(self, path: str) -> None:
+    def met(self, path: str) -> None:
         tail = path.rpartition(".")[2]
         torch_own = path.startswith("torch._utils._rebuild") or (
             path.count(".") == 1 and path.startswith("torch.") and (tail.endswith("Storage") or tail in DTYPES)
@@ -176,7 +178,7 @@ class _Machine:
         name, module = self.pop(), self.pop()
         if not isinstance(name, str) or not isinstance(module, str):
             raise BadPickleError("it imports something that has no name")
-        self._import(f"{module}.{name}")
+        self.met(f"{module}.{name}")
 
     def call(self) -> None:
         arguments, function = self.pop(), self.pop()
@@ -218,10 +220,14 @@ class _Machine:
         self.cut()
         self.stack.append(NOTHING)
 
-    def drop_and_push(self, dropped: int, pushed: Any) -> None:
-        for _ in range(dropped):
+    def new(self, count: int) -> None:
+        """An object made of the class and the arguments that are the last `count` values."""
+        for _ in range(count):
             self.pop()
-        self.stack.append(pushed)
+        self.stack.append(NOTHING)
+
+    def build(self, state: Any) -> None:
+        """The object on top gets its state."""
 
 
 def _dtype(kind: Any) -> str | None:
@@ -269,7 +275,7 @@ _PUSHES = frozenset(
     """INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE
     SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8""".split()  # noqa: SIM905  fewer lines
 )
-_ACTIONS: dict[str, Callable[[_Machine], object]] = {
+_ACTIONS: dict[str, Callable[[Machine], object]] = {
     "NONE": lambda m: m.stack.append(None),
     "NEWTRUE": lambda m: m.stack.append(True),
     "NEWFALSE": lambda m: m.stack.append(False),
@@ -298,8 +304,8 @@ _ACTIONS: dict[str, Callable[[_Machine], object]] = {
     "PERSID": lambda m: m.stack.append(NOTHING),
     "BINPERSID": lambda m: m.persistent(),
     "REDUCE": lambda m: m.call(),
-    "NEWOBJ": lambda m: m.drop_and_push(2, NOTHING),
-    "NEWOBJ_EX": lambda m: m.drop_and_push(3, NOTHING),
+    "NEWOBJ": lambda m: m.new(2),
+    "NEWOBJ_EX": lambda m: m.new(3),
     "OBJ": lambda m: m.drop_to_mark(),
-    "BUILD": lambda m: m.pop(),
+    "BUILD": lambda m: m.build(m.pop()),
 }

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from functools import cache
-from importlib import resources
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
@@ -13,9 +11,10 @@ from packaging.version import Version
 from envpin.diagnose.catalogue import finding
 from envpin.diagnose.detect_shapes import places
 from envpin.findings import Evidence
+from envpin.matrix.fields import load_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from envpin.checkpoint.folder import Folder
     from envpin.diagnose.subject import Subject
@@ -159,7 +158,11 @@ def _adapter_fields(subject: Subject) -> Iterator[Finding]:
     release = subject.version("peft")
     if release is None or str(config.get("peft_type", "")).upper() != "LORA":
         return
-    new = {key: first for key, first in _first_releases().items() if key in config and release < Version(first)}
+    new = {
+        key: first
+        for key, first in load_fields().first_releases().items()
+        if key in config and release < Version(first)
+    }
     if not new:
         return
     needed = max(new.values(), key=Version)
@@ -178,15 +181,6 @@ def _adapter_fields(subject: Subject) -> Iterator[Finding]:
     seen = [Evidence(file="adapter_config.json", found=key, expected=f"peft ≥ {first}") for key, first in new.items()]
     fix = (f"load with peft ≥ {needed}",)
     yield finding("adapter-needs-newer-peft", text, seen, severity=severity, fix=fix)
-
-
-@cache
-def _first_releases() -> Mapping[str, str]:
-    """Field of LoraConfig to the first peft release that has it."""
-    text = resources.files("envpin.diagnose").joinpath("peft_fields.json").read_text(encoding="utf-8")
-    document: dict[str, Any] = json.loads(text)
-    found: dict[str, str] = document["first"]
-    return found
 
 
 def _pair(subject: Subject) -> Iterator[Finding]:

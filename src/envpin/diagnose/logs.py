@@ -7,11 +7,9 @@ one are decoded and matched. So a log of 100 MB takes seconds, and memory stays 
 from __future__ import annotations
 
 import codecs
-import json
 import re
 from dataclasses import dataclass, field
 from functools import cache
-from importlib import resources
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from envpin.diagnose.catalogue import CATALOGUE, finding
@@ -22,6 +20,7 @@ from envpin.diagnose.signatures_versions import VERSIONS
 from envpin.diagnose.signatures_weights import WEIGHTS
 from envpin.diagnose.subject import Mismatch, shape_text
 from envpin.findings import SEVERITY_ORDER, Evidence
+from envpin.matrix.fields import load_fields
 from envpin.matrix.support import load_support
 
 if TYPE_CHECKING:
@@ -75,8 +74,7 @@ class Diagnosis:
 @cache
 def _compiled() -> Mapping[bytes, tuple[_Compiled, ...]]:
     """The signatures by their anchor."""
-    fields = json.loads(resources.files("envpin.diagnose").joinpath("peft_fields.json").read_text(encoding="utf-8"))
-    names = "|".join(sorted(fields["first"]))
+    names = "|".join(sorted(load_fields().first_releases()))
     types = "|".join(map(re.escape, sorted(load_support().model_types)))
     by_anchor: dict[bytes, list[_Compiled]] = {}
     for one in SIGNATURES:
