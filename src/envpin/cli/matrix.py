@@ -64,7 +64,7 @@ def _collect(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("-j", "--jobs", type=int, default=8, metavar="N", help="requests at a time (default 8)")
     verb.add_argument("--offline", action="store_true", help="only what is cached")
     verb.add_argument("--fields", action="store_true",
-                      help="instead: the fields that each release of peft, transformers and AutoTrain writes")  # fmt: skip
+                      help="instead: which fields each release of peft and transformers writes")  # fmt: skip
 
 
 def _verify(verb: argparse.ArgumentParser) -> None:
