@@ -16,6 +16,7 @@ from pathlib import Path
 from envpin import process
 from envpin.envs.resolve import resolve_pins
 from envpin.envs.store import Store
+from envpin.errors import EnvpinError
 from tests.support.environments import PYTHON, find_links, store_root
 
 # The torch is one that imports beside all of them; its wheel may be one of this machine.
@@ -104,15 +105,14 @@ def keep(name: str, root: Path) -> None:
 
 def main(argv: list[str]) -> None:
     keeping = "--keep" in argv
-    root, *names = [Path(word) if at == 0 else word for at, word in enumerate(w for w in argv if w != "--keep")]
-    assert isinstance(root, Path)
-    for name in map(str, names or ERAS):
+    root, *names = [word for word in argv if word != "--keep"]
+    for name in names or ERAS:
         if keeping:
-            keep(name, root)
+            keep(name, Path(root).absolute())
             continue
         try:
-            folder = make(name, root.absolute())
-        except Exception as error:  # noqa: BLE001  one era that cannot be built must not hide the others
+            folder = make(name, Path(root).absolute())
+        except (RuntimeError, EnvpinError) as error:  # one era that cannot be built must not hide the others
             sys.stdout.write(f"{name}: failed: {error}\n")
         else:
             sys.stdout.write(f"{name}: {json.loads((folder / 'truth.json').read_text())}\n")

@@ -53,7 +53,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from envpin.envs.portable import portable_lock
 
     request = lock_request(args.ref, python=args.python, exclude_newer=args.exclude_newer, offline=args.offline)
-    target = _target(args.output, request.name)
+    target = target_of(args.output, request.name)
     lock = portable_lock(request, offline=args.offline, listener=console.listener())
     console.close()
     if args.check:
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         else:
             console.data(lock.text)
         return 0
-    changed = _write(lock, target)
+    changed = write_lock(lock, target)
     if console.json_mode:
         console.document(SCHEMA, {**_facts(lock), "path": str(target), "changed": changed})
     else:
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _target(output: str | None, name: str) -> Path | None:
+def target_of(output: str | None, name: str) -> Path | None:
     """Where the lock goes; None for stdout.
 
     Raises:
@@ -122,7 +122,7 @@ def differences_of(kept: Lock, fresh: Lock) -> list[str]:
     return lines or ["the same versions, with other artifacts, markers or platforms"]
 
 
-def _write(lock: Lock, target: Path) -> bool:
+def write_lock(lock: Lock, target: Path) -> bool:
     """Write the lock by a rename; whether the file changed.
 
     Raises:

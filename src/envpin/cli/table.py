@@ -25,6 +25,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("verify", "verify", "tell whether a merged model still is what its merge proved"),
     Command("check", "check", "tell from headers alone whether an adapter will load and merge"),
     Command("diagnose", "diagnose", "explain an error log: the cause, the evidence, the command that fixes it"),
+    Command("infer", "infer", "tell from what an adapter left behind which environment trained it"),
     Command("scan", "scan", "every model and adapter below a folder: what made it, and whether it can be merged"),
     Command("diff", "diff", "compare two adapters, models, manifests or locks"),
     Command("run", "run", "run a command inside a pinned environment"),

@@ -213,8 +213,10 @@ def _of_adapter(
             manifest, name=adapter_name(path), python=python, listener=listener, offline=offline, root=root
         )
     known = unrecorded(path)
-    what = f"the environment of {known.family.id}" if known.family else "the nearest versions that the matrix knows"
-    listener(Note(message=f"`{path}` has no envpin.json: using {what}", level="warning"))
+    sure = f" (confidence: {known.confidence})" if known.confidence else ""
+    listener(Note(message=f"`{path}` has no envpin.json: using {known.title}{sure}", level="warning"))
+    for line in known.evidence:
+        listener(Note(message=line))
     if known.family is not None:
         return _of_family(
             known.family.id, python=python, listener=listener, offline=offline, refresh=refresh, root=root

@@ -6,10 +6,10 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from envpin.infer.combine import likelihood
+from envpin.infer.versions import allows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -64,40 +64,44 @@ def candidates(
     peft = _options(ranges["peft"], known["peft"], preferences)
     transformers = _options(ranges["transformers"], known["transformers"], preferences)
     facts = {one.version: one for one in support.peft}
+    requirements = {version: support.requirements(version) for version in transformers}
     scored = [
         (_score(one, other, ranges, known, preferences), one, other)
         for one in peft
         for other in transformers
-        if fits(one, other, facts.get(one), support, preferences)
+        if fits(one, other, facts.get(one), support, preferences, floor=requirements[other].get("peft"))
     ]
     scored.sort(key=lambda entry: (-entry[0], known["peft"].position[entry[1]], entry[2]))
     ordered = _by_era([(one, other) for _, one, other in scored])
     return tuple(
         found
         for one, other in ordered
-        if (found := _candidate({"transformers": other, "peft": one}, ranges, known, support, preferences))
+        if (found := _candidate({"transformers": other, "peft": one}, ranges, known, requirements[other], preferences))
     )
 
 
-def fits(peft: str, transformers: str, facts: PeftFacts | None, support: Support, preferences: Preferences) -> bool:
-    """Whether that peft can be imported beside that transformers, is new enough for it, and the base's type known."""
+def fits(
+    peft: str,
+    transformers: str,
+    facts: PeftFacts | None,
+    support: Support,
+    preferences: Preferences,
+    *,
+    floor: str | None = None,
+) -> bool:
+    """Whether that peft can be imported beside that transformers, satisfies its `floor`, and knows the base's type."""
     if facts is not None and support.missing_names(facts, transformers):
         return False
-    floor = support.requirements(transformers).get("peft")
-    if floor is not None and floor != _NEVER_RELEASED and not SpecifierSet(floor).contains(peft, prereleases=True):
+    if floor is not None and floor != _NEVER_RELEASED and not allows(floor, peft):
         return False
     if preferences.kind is not None and support.knows(transformers, preferences.kind) is False:
         return False
     pair = {"peft": peft, "transformers": transformers}
     return not any(
-        _within(pair[one.package], one.versions) and not _within(pair[one.other], one.needs)
+        allows(one.versions, pair[one.package]) and not allows(one.needs, pair[one.other])
         for one in preferences.relations
         if one.package in pair and one.other in pair
     )
-
-
-def _within(version: str, specifiers: str) -> bool:
-    return SpecifierSet(specifiers).contains(version, prereleases=True)
 
 
 def _options(found: Range, releases: Known, preferences: Preferences) -> tuple[str, ...]:
@@ -163,7 +167,7 @@ def _candidate(
     pair: Mapping[str, str],
     ranges: Mapping[str, Range],
     known: Mapping[str, Known],
-    support: Support,
+    requirements: Mapping[str, str],
     preferences: Preferences,
 ) -> Candidate | None:
     pins, transformers = dict(pair), pair["transformers"]
@@ -171,7 +175,7 @@ def _candidate(
     if not dates:
         return None
     newer = min(dt.date.fromisoformat(max(dates)) + _SETTLING, dt.date.max)
-    torch = _torch(ranges["torch"], known["torch"], str(newer), support.requirements(transformers).get("torch"))
+    torch = _torch(ranges["torch"], known["torch"], str(newer), requirements.get("torch"))
     if torch is not None:
         pins["torch"] = torch
         newer = max(newer, dt.date.fromisoformat(known["torch"].dates[torch] or str(newer)))
@@ -180,8 +184,8 @@ def _candidate(
     if family.get("transformers") == transformers:
         why.append("the transformers that the matrix pins for this base")
     python = "3.11" if str(newer) >= _FIRST_PYTHON_311_TORCH else "3.9"
-    wanted = support.requirements(transformers).get("python")
-    if wanted and not SpecifierSet(wanted).contains(f"{python}.0"):
+    wanted = requirements.get("python")
+    if wanted and not allows(wanted, f"{python}.0"):
         python = "3.12"
     return Candidate(pins=pins, python=python, exclude_newer=str(newer), why=tuple(why))
 
@@ -190,7 +194,7 @@ def _torch(found: Range, releases: Known, day: str, wanted: str | None) -> str |
     """The newest of that day that the range and transformers' own requirement let in; else the oldest after it."""
     allowed = [version for version in found.versions if version not in releases.yanked]
     if wanted:
-        allowed = [version for version in allowed if SpecifierSet(wanted).contains(version)] or allowed
+        allowed = [version for version in allowed if allows(wanted, version)] or allowed
     if found.stated:
         return allowed[-1] if allowed else None
     before = [version for version in allowed if releases.dates[version] and releases.dates[version] <= day]

@@ -9,7 +9,7 @@ from envpin.infer.choose import Candidate, Preferences, candidates
 from envpin.infer.combine import Range, Signal, combine
 from envpin.infer.observe import observe
 from envpin.infer.rules_peft import missing_keys, peft_signals, unknown_keys
-from envpin.infer.rules_run import base_type, brings_code, run_signals
+from envpin.infer.rules_run import BASE_CONFIG, base_type, brings_code, run_signals
 from envpin.infer.rules_transformers import transformers_signals
 from envpin.infer.trainers import recognise
 from envpin.infer.versions import PACKAGES, known_releases
@@ -66,7 +66,12 @@ class Inferred:
     @property
     def says_something(self) -> bool:
         """Whether any file tells about peft or transformers."""
-        return self.ranges["peft"].known or self.ranges["transformers"].known
+        return self.tells("peft") or self.tells("transformers")
+
+    def tells(self, package: str) -> bool:
+        """Whether the adapter's own files narrow a package; what the base is, another run's base was as well."""
+        own = [one for one in self.ranges[package].signals if one.strength != "weak" and one.file != BASE_CONFIG]
+        return self.ranges[package].known and bool(own)
 
     @property
     def confidence(self) -> Confidence:

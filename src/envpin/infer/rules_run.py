@@ -29,6 +29,8 @@ _NEW_PLACE = re.compile(r"^base_model\.model\.model\.language_model\.")
 _OLD_PLACE = re.compile(r"^base_model\.model\.(?:language_model\.model\.|model\.layers\.)")
 # Mixtures whose experts transformers 5 fused into one parameter: transformers#42491.
 _FUSED = frozenset({"qwen2_moe", "qwen3_moe", "mixtral", "deepseek_v3", "olmoe", "glm4_moe", "qwen3_next", "phimoe"})
+# What a signal of the base is from: nothing that the run itself wrote.
+BASE_CONFIG = "the base's config.json"
 _EXPERT = re.compile(r"\.experts\.\d+\.")
 
 
@@ -109,7 +111,7 @@ def _trainer_pins() -> Mapping[str, Mapping[str, Mapping[str, str]]]:
 
 def _base(observed: Observed, known: Known) -> Iterator[Signal]:
     kind = base_type(observed)
-    file = "the base's config.json" if observed.base_config else "adapter_config.json"
+    file = BASE_CONFIG if observed.base_config else "adapter_config.json"
     if kind is not None and not brings_code(observed):
         support = load_support()
         admits = frozenset(version for version in known.versions if support.knows(version, kind) is not False)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from packaging.specifiers import SpecifierSet
-
 from envpin.infer.combine import Signal
+from envpin.infer.versions import allows
 from envpin.matrix.fields import load_fields
 from envpin.matrix.support import load_support
 
@@ -120,14 +120,17 @@ def _serialization(observed: Observed, known: Mapping[str, Known]) -> Iterator[S
 
 def _allowing(transformers: Known, tokenizers: frozenset[str]) -> frozenset[str]:
     """The releases of transformers whose requirement lets in one of some tokenizers."""
+    wanted = _wanted_tokenizers()
+    newest = next(reversed(wanted.values()))
+    asked = {version: wanted.get(version, newest) for version in transformers.versions}
+    fitting = {one for one in set(asked.values()) if one is None or any(allows(one, version) for version in tokenizers)}
+    return frozenset(version for version, one in asked.items() if one in fitting)
+
+
+@cache
+def _wanted_tokenizers() -> dict[str, str | None]:
     support = load_support()
-    found = set()
-    newest = support.requirements(support.transformers[-1].version)
-    for version in transformers.versions:
-        wanted = (support.requirements(version) if version in support.positions else newest).get("tokenizers")
-        if wanted is None or any(SpecifierSet(wanted).contains(one) for one in tokenizers):
-            found.add(version)
-    return frozenset(found)
+    return {one.version: support.requirements(one.version).get("tokenizers") for one in support.transformers}
 
 
 def _trainer_state(file: str, state: Mapping[str, Any], known: Known) -> Iterator[Signal]:

@@ -10,6 +10,7 @@ from envpin.infer.trainers import Traces
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
     from envpin.checkpoint.place import Place
 
 # Cards with an embedded training log reach some hundred kB; the front matter and the versions stand within this.
@@ -18,7 +19,9 @@ DOCUMENTS = ("adapter_config.json", "training_params.json", "args.json", "sft_ar
 _DOCUMENT_BYTES = 2_000_000
 
 
-def read_traces(folder: Place, names: Iterable[str], known: Mapping[str, dict[str, Any] | None] | None = None) -> Traces:
+def read_traces(
+    folder: Place, names: Iterable[str], known: Mapping[str, dict[str, Any] | None] | None = None
+) -> Traces:
     """The traces in a folder whose entries are `names`. Whatever cannot be read is no trace.
 
     `known` are documents that were read before, by file name; None for one that is no JSON object.

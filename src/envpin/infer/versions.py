@@ -7,7 +7,7 @@ was never released can be an answer.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -44,10 +44,9 @@ class Known:
     def within(self, specifiers: str) -> frozenset[str]:
         """Those that satisfy a specifier set; all where it is none."""
         try:
-            wanted = SpecifierSet(specifiers)
+            return frozenset(version for version in self.versions if allows(specifiers, version))
         except InvalidSpecifier:
             return self.everything
-        return frozenset(version for version in self.versions if wanted.contains(version, prereleases=True))
 
     def stated(self, text: str) -> frozenset[str]:
         """The releases that a stated version stands for; empty where no such release is known.
@@ -124,6 +123,21 @@ def parse(text: object) -> Version | None:
         return Version(text.partition("@")[0])
     except InvalidVersion:
         return None
+
+
+@cache
+def allows(specifiers: str, version: str) -> bool:
+    """Whether a specifier set lets a release in; the same few hundred pairs are asked for again and again.
+
+    Raises:
+        InvalidSpecifier: it is none.
+    """
+    return _specifiers(specifiers).contains(version, prereleases=True)
+
+
+@cache
+def _specifiers(text: str) -> SpecifierSet:
+    return SpecifierSet(text)
 
 
 def minor(version: str) -> str:
