@@ -1,8 +1,8 @@
 """Runs inside one environment, one role per process, and prints one JSON line: wall time after imports, CPU, peak RSS.
 
 python merge_inside.py make BASE ADAPTER SIZE          build a model of about SIZE parameters and a LoRA for it
-python merge_inside.py peft|safe BASE ADAPTER OUT      PEFT: load, merge_and_unload, save_pretrained
-python merge_inside.py stream BASE ADAPTER OUT WORKERS [THREADS]
+python merge_inside.py peft|safe BASE ADAPTER OUT [DEVICE]      PEFT: load, merge_and_unload, save_pretrained
+python merge_inside.py stream BASE ADAPTER OUT WORKERS [THREADS] [DEVICE]
 python merge_inside.py copy-range BASE OUT
 """
 
@@ -45,6 +45,8 @@ def make(_role, base, adapter, size):
     layers, width, inner, heads, groups, vocabulary = SIZES[size]
     torch.manual_seed(0)
     torch.set_default_dtype(torch.bfloat16)
+    if torch.cuda.is_available():
+        torch.set_default_device("cuda")  # random numbers for billions of weights
     config = LlamaConfig(
         vocab_size=vocabulary, hidden_size=width, intermediate_size=inner, num_hidden_layers=layers,
         num_attention_heads=heads, num_key_value_heads=groups, torch_dtype="bfloat16", tie_word_embeddings=False,
@@ -62,13 +64,14 @@ def make(_role, base, adapter, size):
     return {"parameters": sum(parameter.numel() for parameter in model.parameters())}
 
 
-def peft_merge(role, base, adapter, out):
+def peft_merge(role, base, adapter, out, device="cpu"):
     import peft
     import torch
     from transformers import AutoModelForCausalLM
 
     imported, ready = time.perf_counter(), peak()
     model = AutoModelForCausalLM.from_pretrained(base, torch_dtype=torch.bfloat16)
+    model = model.to(device)
     model = peft.PeftModel.from_pretrained(model, adapter)
     merged = model.merge_and_unload(safe_merge=role == "safe")
     merged.save_pretrained(out)
@@ -80,7 +83,7 @@ class Silent:
         return lambda *_arguments, **_options: None
 
 
-def stream(_role, base, adapter, out, workers, threads="0"):
+def stream(_role, base, adapter, out, workers, threads="0", device="cpu"):
     import torch
 
     torch_only = peak()
@@ -98,13 +101,15 @@ def stream(_role, base, adapter, out, workers, threads="0"):
 
     imported, ready = time.perf_counter(), peak()
     os.makedirs(out, exist_ok=True)
-    result = engine.run({"base": base, "adapter": adapter, "out": out, "threads": int(threads) or None}, Silent())
+    request = {"base": base, "adapter": adapter, "out": out, "threads": int(threads) or None, "device": device}
+    result = engine.run(request, Silent())
     wall = time.perf_counter() - imported
     largest = max(size for _, _, _, size in result["tensors"].values())
     return {
         "wall": round(wall, 2), "torch_rss_mb": torch_only, "imports_rss_mb": ready,
         "largest_mb": round(largest / 2**20), "changed": result["changed"], "torch": torch.__version__,
-        "calibration": result["verification"]["calibration"],
+        "calibration": result["verification"]["calibration"], "device": result["device"],
+        "recomputed": result["verification"]["recomputed"],
     }  # fmt: skip
 
 
