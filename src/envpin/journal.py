@@ -68,7 +68,7 @@ def read_journal(path: Path) -> tuple[list[dict[str, Any]], int]:
             record = json.loads(line)
             if not isinstance(record, dict) or not isinstance(record.get("event"), str):
                 raise ValueError("not a record")  # noqa: TRY004  one kind of damage, one handler
-        except ValueError as fault:
+        except (ValueError, RecursionError) as fault:
             if number == len(lines) - 1:
                 break  # cut short by a kill; the newline came from a later block of the file
             raise InputError(

@@ -118,7 +118,7 @@ def test_a_log_is_replayed_where_its_references_and_environments_are_not(world: 
     half = next(number for number, line in enumerate(lines) if '"event": "set"' in line) + 3
     taken.write_text("".join(lines[:half]))
     world.variables["ENVPIN_HOME"] = str(tmp_path / "other-home")
-    again = world.bisect("replay", str(taken), "--json", "--no-prefetch").document
+    again = world.bisect("replay", str(taken), "--json", "--no-prefetch", *world.probe("app")).document
     assert again["needed"] == answer["needed"]
     assert [row["moved"] for row in again["sets"]] == [row["moved"] for row in answer["sets"]]
 

@@ -218,9 +218,21 @@ def test_skip_status_log_and_replay(world: World) -> None:
     other = world.folder / "taken.jsonl"
     other.write_text("".join(line + "\n" for line in log.splitlines()[:6]))
     world.logs()[0].unlink()
-    replayed = world.bisect("replay", str(other), "--json").document
-    assert replayed["last_good"]
+    probe = world.probe("pkg", pause=0.2)
+    refused = world.bisect("replay", str(other), status=5)
+    assert f"replay {other} {' '.join(probe)}" in refused.stderr
+    world.bisect("replay", str(other), "--", "python", "-c", "pass", status=5)
+    assert not world.logs()
+    replayed = world.bisect("replay", str(other), "--json", *probe)
+    assert replayed.document["last_good"]
+    assert "may not hold" not in replayed.stderr
     assert len(world.logs()) == 1
+    hostile = log.splitlines()[0].replace('"package": "pkg"', '"package": "../../pkg"')
+    other.write_text(hostile + "\n")
+    assert "not the name of a package" in world.bisect("replay", str(other), *probe, status=2).stderr
+    world.probe("pkg", pause=0.1)  # another script under the same name
+    other.write_text(log)
+    assert "may not hold" in world.bisect("replay", str(other), *probe).stderr
 
 
 def test_an_end_that_is_not_what_it_was_said_to_be(world: World) -> None:

@@ -42,10 +42,10 @@ class Trial:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Minimal:
-    """`moved` breaks it. `needed` are the moves that were searched for, `carried` those that they force.
+    """`moved` breaks it. `needed` are its moves that no other one forces, `carried` those that they force.
 
-    `proved`: without any one of `needed` it passes, by a test of each. Otherwise some environment in between could
-    not be tested, and `unproved` names the moves whose need is not shown.
+    `proved`: without any one of `needed`, and what moves together with it, it passes, by a test of each. Otherwise an
+    environment could not be tested, and `unproved` names the moves whose need is not shown.
     """
 
     moved: Subset
@@ -68,18 +68,26 @@ def next_step(
     close: Callable[[Subset], Subset],
     suspects: Sequence[str] = (),
     always: Subset = frozenset(),
+    dependents: Mapping[str, int] | None = None,
 ) -> Trial | Minimal:
     """The next set to test, or the answer. The whole of `changes` must be known to be bad, and none of it good.
 
-    `close` adds what a set of moves forces; `suspects` are packages to try first. Those of `always` are made in every
-    test and never blamed; the answer has no `needed` where they break it by themselves.
+    `close` adds what a set of moves forces; `suspects` are packages to try first; `dependents` says how many of the
+    others require a package: where several always move together, the one that fewest require stands for them. Moves of
+    `always` are made in every test and never blamed; the answer has no `needed` where they break it by themselves.
     """
     everything = frozenset(change.package for change in changes)
     always = close(always & everything)
-    order = sorted(
-        everything - always,
-        key=lambda name: (suspects.index(name) if name in suspects else len(suspects), name),
-    )
+    required = dependents or {}
+
+    def rank(name: str) -> tuple[int, int, str]:
+        return suspects.index(name) if name in suspects else len(suspects), required.get(name, 0), name
+
+    # What forces much comes late: the answer is sought among the moves that force little first.
+    order = sorted(everything - always, key=lambda name: (len(close(frozenset({name}))), *rank(name)))
+
+    def breaks(subset: Subset) -> bool:
+        return state(subset) == "bad"
 
     def state(subset: Subset) -> Tested:
         closed = close(subset | always)
@@ -92,18 +100,20 @@ def next_step(
         return known[closed]
 
     try:
-        needed = _quick_explain(always, order, lambda subset: state(subset) == "bad")
-        if state(frozenset(needed)) != "bad":
+        needed = _quick_explain(always, order, breaks)
+        if not breaks(frozenset(needed)):
             # An untestable set in between led astray: take moves away one by one, which needs no such luck.
-            needed = _take_away(order, lambda subset: state(subset) == "bad")
-        needed = _without_superfluous(needed, close, lambda subset: state(subset) == "bad")
-        moved = close(always | frozenset(needed))
-        without = {name: state(_without(moved, name, close)) for name in needed}
+            needed = _take_away(order, breaks)
+        needed = _without_superfluous(needed, close, breaks)
+        moved = _without_sources(close(always | frozenset(needed)), always, close, breaks)
+        blocks = _sources(moved - always, close)
+        heads = [min(block, key=lambda name: (required.get(name, 0), *rank(name))) for block in blocks]
+        smaller = {name: state(without(moved, name, close)) for name in heads}
     except _Wanted as wanted:
         return Trial(moved=wanted.moved)
-    unproved = tuple(name for name in needed if without[name] != "good")
-    carried = tuple(sorted(moved - always - set(needed)))
-    return Minimal(moved=moved, needed=tuple(needed), carried=carried, proved=not unproved, unproved=unproved)
+    unproved = tuple(sorted(name for name in heads if smaller[name] != "good"))
+    carried = tuple(sorted(moved - always - set(heads)))
+    return Minimal(moved=moved, needed=tuple(sorted(heads)), carried=carried, proved=not unproved, unproved=unproved)
 
 
 def plan(
@@ -177,45 +187,65 @@ def _without_superfluous(
     return left
 
 
-def _without(moved: Subset, name: str, close: Callable[[Subset], Subset]) -> Subset:
-    """The largest closed part of `moved` that does not hold `name`."""
-    left: Subset = frozenset()
-    for other in sorted(moved - {name}):
-        grown = close(left | {other})
-        if name not in grown and grown <= moved:
-            left = grown
-    return left
+def without(moved: Subset, name: str, close: Callable[[Subset], Subset]) -> Subset:
+    """The largest closed part of `moved` that does not hold `name`: all but what forces it."""
+    return frozenset(other for other in moved if name not in close(frozenset({other})))
+
+
+def _sources(moved: Subset, close: Callable[[Subset], Subset]) -> list[Subset]:
+    """The moves that no other move of `moved` forces, each with those that it forces and that force it in turn."""
+    forced = {name: close(frozenset({name})) for name in moved}
+    blocks = {frozenset(other for other in forced[name] & moved if name in forced[other]) for name in moved}
+    return sorted((block for block in blocks if not any(block & forced[other] for other in moved - block)), key=sorted)
+
+
+def _without_sources(
+    moved: Subset, always: Subset, close: Callable[[Subset], Subset], breaks: Callable[[Subset], bool]
+) -> Subset:
+    """Take away what nothing else forces, for as long as the rest breaks: no set within the answer does."""
+    smaller: Subset | None = moved
+    while smaller is not None:
+        moved = smaller
+        rests = (moved - block for block in _sources(moved - always, close))
+        smaller = next((rest for rest in rests if rest and breaks(rest)), None)
+    return moved
 
 
 def closure(changes: Sequence[Change], declared: Declared) -> Callable[[Subset], Subset]:
     """What a set of moves forces, by what the versions on both sides declare about each other."""
     by_name = {change.package: change for change in changes}
-
-    def version_of(name: str, moved: Subset) -> str | None:
-        change = by_name[name]
-        return change.bad if name in moved else change.good
-
-    def forced(moved: Subset) -> Subset:
-        found: set[str] = set()
-        for name in by_name:
-            here = version_of(name, moved)
-            if here is None:
-                continue
-            for other, requirement in _about(declared.get((name, here), ()), by_name):
-                if _satisfied(requirement, version_of(other, moved)):
-                    continue
-                # One of the two is on the wrong side: the one that has not moved yet has to.
-                found |= {one for one in (name, other) if one not in moved}
-        return frozenset(found)
+    # A move forces another where one without the other is refused, and both together or neither is not. What an end
+    # refuses as it stands works there all the same, and forces nothing.
+    forces: dict[str, set[str]] = {name: set() for name in by_name}
+    for name, change in by_name.items():
+        for here, side in ((change.good, False), (change.bad, True)):
+            for other, requirement in _about(declared.get((name, here or ""), ()), by_name):
+                old, new = by_name[other].good, by_name[other].bad
+                together, apart = (new, old) if side else (old, new)
+                if here is not None and _satisfied(requirement, together) and not _satisfied(requirement, apart):
+                    first, second = (name, other) if side else (other, name)
+                    forces[first].add(second)
 
     def close(moved: Subset) -> Subset:
-        while True:
-            more = forced(moved) - moved if moved else frozenset()
-            if not more:
-                return moved
-            moved |= more
+        found, waiting = set(moved), list(moved)
+        while waiting:
+            more = forces[waiting.pop()] - found
+            found |= more
+            waiting += more
+        return frozenset(found)
 
     return close
+
+
+def dependents(changes: Sequence[Change], declared: Declared) -> dict[str, int]:
+    """How many of the other changed packages require each one, on either side."""
+    names = {change.package: change for change in changes}
+    found: dict[str, set[str]] = {name: set() for name in names}
+    for name, change in names.items():
+        for version in (change.good, change.bad):
+            for other, _ in _about(declared.get((name, version or ""), ()), names):
+                found[other].add(name)
+    return {name: len(others - {name}) for name, others in found.items()}
 
 
 def _about(texts: Sequence[str], names: Mapping[str, Change]) -> list[tuple[str, Requirement]]:

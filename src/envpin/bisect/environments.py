@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from envpin import __version__
-from envpin.bisect.changed import Minimal, Tested, Trial, closure, next_step, plan
+from envpin.bisect.changed import Minimal, Tested, Trial, closure, dependents, next_step, plan, without
 from envpin.bisect.history import SCHEMA, Log, VerdictCache, digest
 from envpin.bisect.holding import versions
 from envpin.bisect.mixing import Ends, declared_requirements
@@ -120,16 +120,19 @@ class ChangedSession:
             good_lock, bad_lock = self.ends.locks
             self.log.append("ends", good=good_lock.text, bad=bad_lock.text)
         self.log.append("start")
+        self._options.listener(Step(key="probe", title="the environments of both ends"))
         good, bad = self._environment(frozenset()), self._environment(self.ends.everything)
         self._prober.prepare(good, listener=self._options.listener)
         self._probe = self._prober.probe_digest(good)
         self._verify_ends()
         declared = declared_requirements(good.path) | declared_requirements(bad.path)
         close = closure(self.ends.changes, declared)
-        suspects, innocent = self._suspects(), self.left_out
+        suspects, innocent, required = self._suspects(), self.left_out, dependents(self.ends.changes, declared)
 
         def ask(known: Mapping[Subset, Tested]) -> Trial | Minimal:
-            return next_step(self.ends.changes, known, close=close, suspects=suspects, always=innocent)
+            return next_step(
+                self.ends.changes, known, close=close, suspects=suspects, always=innocent, dependents=required
+            )
 
         fetch = self._environment if self._options.prefetch else None
         with Prefetch(fetch) as prefetch, ThreadPoolExecutor(self._options.jobs) as pool:
@@ -189,9 +192,7 @@ class ChangedSession:
         for record in self.log.all("set"):
             moved = frozenset(record["moved"])
             counts[moved] = counts.get(moved, 0) + 1
-        kept = answer.moved - set(answer.carried)
-        smaller = [close(kept - {name}) for name in answer.needed]
-        for moved in [answer.moved, *smaller]:
+        for moved in [answer.moved, *(without(answer.moved, name, close) for name in answer.needed)]:
             if counts.get(moved) == 1:
                 counts[moved] = 2
                 yield moved
@@ -215,7 +216,7 @@ class ChangedSession:
         needs_run = again or (not moved and self._prober.lacks_reference)
         cached = None if needs_run or self._cache is None else self._cache.get(key)
         if cached is not None:
-            outcome = msgspec.convert(cached["outcome"], ProbeOutcome)
+            outcome = cached
             fields["source"] = "cache"
         else:
             try:
@@ -227,7 +228,7 @@ class ChangedSession:
                 outcome = self._prober.run(environment, is_good_end=not moved, variables={},
                                            listener=self._options.listener)  # fmt: skip
                 if self._cache is not None and outcome.status != "timed-out":
-                    self._cache.put(key, msgspec.to_builtins(outcome))
+                    self._cache.put(key, outcome)
         return {**fields, "outcome": outcome, "seconds": round(time.monotonic() - begun, 2)}
 
     def _environment(self, moved: Subset) -> Environment:

@@ -12,13 +12,14 @@ import os
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import msgspec
+
+from envpin.bisect.outcome import ProbeOutcome
+from envpin.bisect.records import check, check_together
 from envpin.errors import InputError
 from envpin.journal import Journal, read_journal
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 SCHEMA = 1
 
@@ -67,13 +68,27 @@ def read_records(path: Path) -> tuple[list[dict[str, Any]], int]:
 
 
 def _check(records: list[dict[str, Any]], path: Path) -> None:
-    if records and records[0]["event"] != "question":
+    if not records:
+        return
+    if records[0]["event"] != "question":
         raise InputError(f"`{path}` is not the log of a search: it does not begin with its question", path=path)
-    if records and records[0].get("schema") != SCHEMA:
+    if records[0].get("schema") != SCHEMA:
         raise InputError(
             f"`{path}` has schema {records[0].get('schema')!r}, this envpin reads {SCHEMA}", path=path,
             hint="upgrade envpin, or start the search anew",
         )  # fmt: skip
+    for number, record in enumerate(records, 1):
+        try:
+            check(record)
+        except msgspec.ValidationError as fault:
+            raise InputError(
+                f"line {number} of `{path}` is damaged: {fault}", path=path,
+                hint="cut the log before that line, or remove it",
+            ) from fault  # fmt: skip
+    try:
+        check_together(records)
+    except ValueError as fault:
+        raise InputError(f"`{path}` contradicts itself: {fault}", path=path, hint="start the search anew") from fault
 
 
 class VerdictCache:
@@ -82,22 +97,21 @@ class VerdictCache:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def get(self, key: str) -> dict[str, Any] | None:
+    def get(self, key: str) -> ProbeOutcome | None:
         """The stored outcome; None where there is none. A damaged entry counts as none."""
         try:
-            found = json.loads(self._path(key).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            return msgspec.convert(json.loads(self._path(key).read_text(encoding="utf-8"))["outcome"], ProbeOutcome)
+        except (OSError, ValueError, TypeError, KeyError, msgspec.ValidationError):
             return None
-        return found if isinstance(found, dict) and "outcome" in found else None
 
-    def put(self, key: str, outcome: Mapping[str, Any]) -> None:
+    def put(self, key: str, outcome: ProbeOutcome) -> None:
         """Store an outcome. A disk that refuses it is not an error here: the log has it too."""
         path = self._path(key)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".verdict-")
             with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-                json.dump({"outcome": dict(outcome), "at": now()}, stream)
+                json.dump({"outcome": msgspec.to_builtins(outcome), "at": now()}, stream)
             Path(name).replace(path)
         except OSError:
             return

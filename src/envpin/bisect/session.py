@@ -115,13 +115,18 @@ class Session:
         for candidate in self.axis.candidates:
             if candidate.blocked and not any(r["version"] == candidate.version for r in log.all("skip")):
                 self._record("skip", version=candidate.version, reason=candidate.blocked)
+        version = self.question.good
+        self._listener(Step(key="probe", title=f"environment of {self.question.package} {version}, the good end"))
         good = self._environment(self._holder.good())
+        self._listener(Step(key="probe", title="what the probes need"))
         self._prober.prepare(good, listener=self._listener)
         probe = self._prober.probe_digest(good)
         end = 0 if self.question.find == "broke" else len(self.axis.candidates) - 1
         if self._prober.lacks_reference or not any(seen.index == end for seen in self.observations()):
             # First and alone: other probes are held against what the good end answered.
-            self._finish(self._probe(Run(index=end, purpose="end"), probe))
+            first = Run(index=end, purpose="end")
+            self._note_start(first)
+            self._finish(self._probe(first, probe))
         with Prefetch(self._fetch if self._prefetch else None) as prefetch, ThreadPoolExecutor(self._jobs) as pool:
             return self._loop(problem, probe, pool, prefetch)
 
@@ -158,8 +163,7 @@ class Session:
         is_good_end = version == self.question.good
         known = None if run.purpose in _MUST_RUN or self._cache is None else self._cache.get(key)
         if known is not None and not (is_good_end and self._prober.lacks_reference):
-            outcome = msgspec.convert(known["outcome"], ProbeOutcome)
-            return self._with_outcome(fields | {"source": "cache"}, outcome, begun)
+            return self._with_outcome(fields | {"source": "cache"}, known, begun)
         try:
             environment = self._environment(spec)
         except BuildError as error:
@@ -168,7 +172,7 @@ class Session:
         variables = {"ENVPIN_BISECT_PACKAGE": self.question.package, "ENVPIN_BISECT_VERSION": version}
         outcome = self._prober.run(environment, is_good_end=is_good_end, variables=variables, listener=self._listener)
         if self._cache is not None and outcome.status != "timed-out":
-            self._cache.put(key, msgspec.to_builtins(outcome))
+            self._cache.put(key, outcome)
         return self._with_outcome(fields | {"environment": str(environment.path)}, outcome, begun)
 
     def _with_outcome(self, fields: dict[str, Any], outcome: ProbeOutcome, begun: float) -> dict[str, Any]:

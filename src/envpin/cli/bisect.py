@@ -15,14 +15,25 @@ _VERBS = ("log", "replay", "skip", "status")
 _ACTIONS = ("config", "load", "forward", "generate", "train", "load-adapter", "merge")
 
 
+_USAGE = """envpin bisect PACKAGE --good V --bad V [--family ID | --adapter DIR --base DIR] [OPTIONS] [-- CMD…]
+       envpin bisect --good REF --bad REF [--family ID | --adapter DIR --base DIR] [OPTIONS] [-- CMD…]
+       envpin bisect log [ID] | replay FILE | skip WHAT… | status [ID]"""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.usage = _USAGE
     parser.add_argument(
         "package",
         nargs="?",
         metavar="PACKAGE|log|replay|skip|status",
         help="the package to search; left out, --good and --bad are environments and every package may be the cause",
     )
-    parser.add_argument("rest", nargs="*", metavar="…", help="log [ID], replay FILE, skip VERSION…, status [ID]")
+    parser.add_argument(
+        "rest",
+        nargs="*",
+        metavar="ID|FILE|WHAT…",
+        help="the search (default: the last) whose log or status to show; the log to replay; the releases to skip",
+    )
     ends = parser.add_argument_group("what is asked")
     ends.add_argument("--good", metavar="V|REF", help="a version (or environment) that works")
     ends.add_argument("--bad", metavar="V|REF", help="a version (or environment) that does not")

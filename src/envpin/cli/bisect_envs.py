@@ -13,7 +13,7 @@ from envpin.bisect.outcome import ProbeOutcome
 from envpin.bisect.report import make_report
 from envpin.bisect.start import open_session
 from envpin.cli.bisect_run import options_of, page_of, probe_of, python_of
-from envpin.cli.bisect_view import View, document, write_files
+from envpin.cli.bisect_view import View, clipped, document, write_files
 from envpin.envs.resolve import resolve
 from envpin.errors import InputError, UsageError
 from envpin.events import Note
@@ -126,7 +126,7 @@ class Table:
         talk(f"{len(session.ends.changes)} packages differ; probe: {session.question.probe.title}")
         if done:
             talk(f"going on with a search that has {len(done)} finished probes: {session.log.path}")
-        talk(f"\n{'':>3}  {'moved':>5}  {'verdict':10}  {'seconds':>7}  which, and what it said")
+        talk(f"\n{'':>3}  {'moved':>5}  {'verdict':10}  {'seconds':>7}  what it said, and what moved")
         for record in done:
             self.on_record(record)
 
@@ -136,13 +136,13 @@ class Table:
         self._rows += 1
         names = ", ".join(record["moved"]) or "none: the good end"
         outcome = record["outcome"]
-        said = f"  {outcome.get('error_type') or outcome['status']}" if outcome["status"] != "passed" else ""
+        said = f"{outcome.get('error_type') or outcome['status']}  " if outcome["status"] != "passed" else ""
         again = "again: " if record["again"] else ""
         line = (
             f"{self._rows:>3}  {len(record['moved']):>5}  {record['verdict']:10}  {record['seconds']:>7.1f}  "
-            f"{again}{names if len(names) < 90 else names[:89] + '…'}{said}"
+            f"{again}{said}{names}"
         )
-        self._console.talk(line)
+        self._console.talk(clipped(line, self._console))
 
 
 def _inside(

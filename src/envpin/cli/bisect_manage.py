@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from packaging.utils import canonicalize_name
+from packaging.utils import canonicalize_name, is_normalized_name
 
 from envpin.bisect.axis import Axis
 from envpin.bisect.environments import ChangedQuestion, ends_of
 from envpin.bisect.history import Log, read_records
-from envpin.bisect.question import Question
+from envpin.bisect.question import Question, contents_digest
 from envpin.bisect.report import make_report
 from envpin.bisect.search import Run, decide
 from envpin.bisect.session import observations
 from envpin.bisect.start import folder_of, open_session, problem_of
 from envpin.bisect.wording import headline
 from envpin.envs.local import default_root
-from envpin.errors import InputError, UsageError
+from envpin.envs.reference import check_requirements
+from envpin.errors import InputError, RefusedError, UsageError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
+    from envpin.bisect.question import ProbeQuestion
     from envpin.cli.console import Console
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Run the named verb; what it works on follows it on the command line."""
-    if args.good or args.bad or args.child:
+    if args.good or args.bad or (args.child and args.package != "replay"):
         raise UsageError(f"`bisect {args.package}` takes no ends and no command", hint="envpin bisect --help")
     verbs = {"log": _log, "replay": _replay, "skip": _skip, "status": _status}
     return verbs[args.package](args, console)
@@ -92,7 +95,12 @@ def _skippable(log: Log) -> tuple[str, frozenset[str]]:
 
 
 def _replay(args: argparse.Namespace, console: Console) -> int:
-    """Take over somebody's log and go on where it ends. Their verdicts count, so their machine is trusted."""
+    """Take over somebody's log and go on where it ends. Their verdicts count, so their machine is trusted; a command
+    of theirs runs here only where the user gives it as well.
+
+    Raises:
+        RefusedError: the log's probe is a command that was not given.
+    """
     from envpin.cli.bisect_run import options_of, page_of
     from envpin.cli.bisect_view import View
 
@@ -105,6 +113,7 @@ def _replay(args: argparse.Namespace, console: Console) -> int:
     if _is_of_environments(Log(source)):
         return _replay_environments(source, args, console)
     question = _question(records[0], source)
+    _allow(question.probe, source, args, console)
     _take_over(source, question.identity, len(records))
     view = View(console, question)
     session, problem = open_session(question, options_of(args, view.listener, view.on_record))
@@ -122,8 +131,27 @@ def _replay_environments(source: Path, args: argparse.Namespace, console: Consol
     except msgspec.ValidationError as fault:
         raise InputError(f"`{source}` asks no question that this envpin understands: {fault}", path=source) from fault
     ends = ends_of(log, question)
+    _allow(question.probe, source, args, console)
     _take_over(source, question.identity, len(log.records))
     return search(question, ends, args, console)
+
+
+def _allow(probe: ProbeQuestion, source: Path, args: argparse.Namespace, console: Console) -> None:
+    """Whether the probe of somebody's log may run here."""
+    given = tuple(args.child)
+    if given != probe.command:
+        if not probe.command:
+            raise UsageError(f"the probe of `{source}` is no command: leave out what follows `--`")
+        raise RefusedError(
+            f"the probe of `{source}` is a command, which runs here only if you give it as well",
+            hint=f"envpin bisect replay {source} -- {shlex.join(probe.command)}",
+        )
+    for folder in (probe.adapter, probe.base):
+        if folder is not None and not Path(folder).is_dir():
+            raise InputError(f"the probe of `{source}` needs the folder `{folder}`, which is not here", path=folder)
+    read = (*filter(None, (probe.adapter, probe.base)), *(word for word in given if Path(word).is_file()))
+    if contents_digest(read) != probe.contents:
+        console.warn("what the probe reads is not what it was for the log's verdicts, which may not hold here")
 
 
 def _take_over(source: Path, identity: str, count: int) -> None:
@@ -137,9 +165,13 @@ def _take_over(source: Path, identity: str, count: int) -> None:
 
 def _question(record: dict[str, Any], path: Path) -> Question:
     try:
-        return msgspec.convert(record["question"], Question)
-    except (KeyError, msgspec.ValidationError) as fault:
+        question = msgspec.convert(record["question"], Question)
+        if not is_normalized_name(question.package):
+            raise InputError(f"`{question.package[:80]}` is not the name of a package")
+        check_requirements((f"{question.package}=={question.old}", *question.held))
+    except (KeyError, msgspec.ValidationError, InputError) as fault:
         raise InputError(f"`{path}` asks no question that this envpin understands: {fault}", path=path) from fault
+    return question
 
 
 def _logs() -> list[Log]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -83,7 +84,7 @@ class View:
             f"{self._rows:>3}  {version:14}  {(date or '')[:10]:10}  {record.get('verdict', 'skipped'):10}  "
             f"{record.get('seconds', 0.0):>7.1f}  {self._left(session):>4}  {' '.join(filter(None, said))}"
         )
-        self._console.talk(line if len(line) <= 200 else line[:199] + "…")
+        self._console.talk(clipped(line, self._console))
 
     def _left(self, session: Session) -> str:
         """How many releases may still be the one, after all that is known now."""
@@ -111,6 +112,12 @@ class View:
             for name, path in files.items():
                 self._console.talk(f"{name:9} {path}")
         return exit_status(report)
+
+
+def clipped(line: str, console: Console) -> str:
+    """A row of a table that fits the terminal: one that wraps is no table any more."""
+    width = max(60, shutil.get_terminal_size().columns) if console.interactive else 200
+    return line if len(line) <= width else line[: width - 1] + "…"
 
 
 def exit_status(report: Report) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envpin.bisect.changed import Change, Minimal, Subset, Tested, Trial, closure, next_step, plan
+from envpin.bisect.changed import Change, Minimal, Subset, Tested, Trial, closure, dependents, next_step, plan, without
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -125,6 +125,78 @@ def test_moves_that_force_each_other_go_together() -> None:
     assert len(step.needed) == 1
     assert step.proved
     assert all(close(moved) == moved for moved in tested), "an environment was tested that its packages refuse"
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11)), max_size=20),
+    st.sets(st.integers(0, 11), min_size=1, max_size=3),
+    st.lists(st.integers(0, 11), max_size=3, unique=True),
+)
+def test_whatever_forces_what_no_smaller_set_breaks_it(
+    edges: list[tuple[int, int]], cause: set[int], suspects: list[int]
+) -> None:
+    changes = [Change(package=f"q{number:02}", good="1", bad="2") for number in range(12)]
+    declared: dict[tuple[str, str], list[str]] = {}
+    for one, other in edges:
+        declared.setdefault((f"q{one:02}", "2"), []).append(f"q{other:02}>=2")
+    close = closure(changes, declared)
+    planted = frozenset(f"q{number:02}" for number in cause)
+    known: dict[Subset, Tested] = {}
+    while isinstance(
+        step := next_step(changes, known, close=close, suspects=[f"q{number:02}" for number in suspects]), Trial
+    ):
+        assert close(step.moved) == step.moved
+        assert step.moved not in known
+        known[step.moved] = "bad" if planted <= step.moved else "good"
+    assert step.moved == close(planted)
+    assert close(frozenset(step.needed)) == step.moved
+    assert step.proved
+    assert set(step.needed) | set(step.carried) == step.moved
+    for name in step.needed:
+        smaller = without(step.moved, name, close)
+        assert close(smaller) == smaller
+        assert not planted <= smaller
+
+
+def test_a_package_that_went_is_not_blamed_for_what_it_forces() -> None:
+    """The shape of transformers 4 → 5: the new hub does without requests, whose own needs go with it."""
+    changes = [
+        Change(package="charset-normalizer", good="3.4", bad=None),
+        Change(package="httpx", good=None, bad="0.28"),
+        Change(package="huggingface-hub", good="0.36", bad="1.23"),
+        Change(package="numpy", good="1.26", bad="2.4"),
+        Change(package="requests", good="2.34", bad=None),
+        Change(package="tokenizers", good="0.19", bad="0.22"),
+        Change(package="transformers", good="4.42", bad="5.0"),
+    ]
+    declared = {
+        ("transformers", "4.42"): ["huggingface-hub<1", "requests", "tokenizers<0.20", "numpy<2"],
+        ("transformers", "5.0"): ["huggingface-hub>=1", "tokenizers>=0.22"],
+        ("huggingface-hub", "0.36"): ["requests"],
+        ("huggingface-hub", "1.23"): ["httpx"],
+        ("requests", "2.34"): ["charset-normalizer<4"],
+        ("tokenizers", "0.19"): ["huggingface-hub<1"],
+        ("tokenizers", "0.22"): ["huggingface-hub<2"],
+    }
+    close = closure(changes, declared)
+    known: dict[Subset, Tested] = {}
+
+    def ask() -> Trial | Minimal:
+        return next_step(changes, known, close=close, dependents=dependents(changes, declared))
+
+    while isinstance(step := ask(), Trial):
+        known[step.moved] = "bad" if "transformers" in step.moved else "good"
+    assert step.needed == ("transformers",)
+    assert step.carried == ("httpx", "huggingface-hub", "tokenizers")
+    assert step.proved
+
+
+def test_what_an_end_refuses_as_it_stands_forces_nothing() -> None:
+    changes = [Change(package=name, good="1", bad="2") for name in ("app", "core", "lone")]
+    close = closure(changes, {("app", "1"): ["core>=9"], ("app", "2"): ["core>=9"]})
+    assert close(frozenset({"lone"})) == {"lone"}
+    assert close(frozenset({"app"})) == {"app"}
 
 
 @given(st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=12), st.sets(st.integers(0, 7)))
