@@ -1,0 +1,130 @@
+"""Every family that people ask for by name: the names under which its models are on the Hub, and what is said of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from envpin.matrix.load import load_matrix
+from envpin.matrix.match import match
+from envpin.matrix.support import load_support
+from envpin.resources import data_path
+
+MATRIX, SUPPORT = load_matrix(data_path("compat_matrix.toml")), load_support()
+
+NAMES = {
+    "llama": ("huggyllama/llama-7b",),
+    "llama2": ("meta-llama/Llama-2-7b-hf", "meta-llama/Llama-2-13b-chat-hf", "NousResearch/Llama-2-7b-hf",),
+    "llama3": ("meta-llama/Meta-Llama-3-8B-Instruct",),
+    "llama3.1": ("meta-llama/Llama-3.1-8B-Instruct",),
+    "llama3.2": ("meta-llama/Llama-3.2-1B", "meta-llama/Llama-3.2-3B-Instruct",),
+    "llama3.2-vision": ("meta-llama/Llama-3.2-11B-Vision-Instruct",),
+    "llama4": ("meta-llama/Llama-4-Scout-17B-16E-Instruct", "meta-llama/Llama-4-Maverick-17B-128E",),
+    "llama3.3": ("meta-llama/Llama-3.3-70B-Instruct",),
+    "codellama": ("codellama/CodeLlama-7b-Instruct-hf",),
+    "tinyllama": ("TinyLlama/TinyLlama-1.1B-Chat-v1.0",),
+    "mistral": (
+        "mistralai/Mistral-7B-v0.1", "mistralai/Mistral-7B-Instruct-v0.2",
+        "mistralai/Mistral-Small-24B-Base-2501",
+    ),
+    "mixtral": ("mistralai/Mixtral-8x7B-v0.1", "mistralai/Mixtral-8x22B-v0.1",),
+    "qwen": ("Qwen/Qwen-7B", "Qwen/Qwen-14B-Chat", "Qwen/Qwen-72B",),
+    "qwen1.5": ("Qwen/Qwen1.5-7B", "Qwen/Qwen1.5-0.5B-Chat",),
+    "qwen2": ("Qwen/Qwen2-7B-Instruct",),
+    "qwen2.5": ("Qwen/Qwen2.5-7B", "Qwen/Qwen2.5-Math-7B", "Qwen/Qwen2.5-Coder-7B",),
+    "qwen2-moe": ("Qwen/Qwen2-57B-A14B-Instruct", "Qwen/Qwen1.5-MoE-A2.7B-Chat",),
+    "qwen2-vl": ("Qwen/Qwen2-VL-2B-Instruct",),
+    "qwen2.5-vl": ("Qwen/Qwen2.5-VL-7B-Instruct",),
+    "qwen2-audio": ("Qwen/Qwen2-Audio-7B-Instruct",),
+    "qwen2.5-omni": ("Qwen/Qwen2.5-Omni-3B",),
+    "qwen3": ("Qwen/Qwen3-8B-Base", "Qwen/Qwen3-4B-Instruct-2507", "deepseek-ai/DeepSeek-R1-0528-Qwen3-8B",),
+    "qwen3-moe": ("Qwen/Qwen3-235B-A22B", "Qwen/Qwen3-30B-A3B-Thinking-2507", "Qwen/Qwen3-Coder-30B-A3B-Instruct",),
+    "qwen3-next": ("Qwen/Qwen3-Next-80B-A3B-Thinking",),
+    "qwen3-vl": ("Qwen/Qwen3-VL-4B-Instruct",),
+    "qwen3-vl-moe": ("Qwen/Qwen3-VL-235B-A22B-Thinking",),
+    "qwen3-omni": ("Qwen/Qwen3-Omni-30B-A3B-Captioner",),
+    "qwen3.5": ("Qwen/Qwen3.5-9B", "Qwen/Qwen3.5-27B",),
+    "qwen3.5-moe": ("Qwen/Qwen3.5-397B-A17B", "Qwen/Qwen3.5-35B-A3B",),
+    "qwq": ("Qwen/QwQ-32B-Preview", "Qwen/QwQ-32B",),
+    "gemma": ("google/gemma-2b", "google/gemma-7b-it", "google/gemma-1.1-7b-it",),
+    "gemma2": ("google/gemma-2-2b", "google/gemma-2-27b-it",),
+    "gemma3": ("google/gemma-3-1b-it", "google/gemma-3-27b-it",),
+    "gemma3n": ("google/gemma-3n-E2B",),
+    "gemma4": ("google/gemma-4-E4B-it", "google/gemma-4-31B",),
+    "phi-2": ("microsoft/phi-2", "microsoft/phi-1_5",),
+    "phi-3": ("microsoft/Phi-3-mini-128k-instruct", "microsoft/Phi-3-medium-4k-instruct",),
+    "phi-3.5": ("microsoft/Phi-3.5-mini-instruct",),
+    "phi-3.5-moe": ("microsoft/Phi-3.5-MoE-instruct",),
+    "phi-4": ("microsoft/phi-4", "microsoft/Phi-4-mini-instruct",),
+    "deepseek-v2": (
+        "deepseek-ai/DeepSeek-V2", "deepseek-ai/DeepSeek-V2-Lite-Chat",
+        "deepseek-ai/DeepSeek-Coder-V2-Lite-Instruct",
+    ),
+    "deepseek-v3": ("deepseek-ai/DeepSeek-V3", "deepseek-ai/DeepSeek-V3-0324", "deepseek-ai/DeepSeek-R1-0528",),
+    "deepseek-r1-distill-llama": ("deepseek-ai/DeepSeek-R1-Distill-Llama-70B",),
+    "deepseek-r1-distill-qwen": ("deepseek-ai/DeepSeek-R1-Distill-Qwen-32B",),
+    "glm-4-chat": ("THUDM/glm-4-9b-chat", "zai-org/glm-4-9b",),
+    "glm-4": ("zai-org/glm-4-9b-chat-hf", "zai-org/GLM-4-32B-0414", "THUDM/GLM-4-9B-0414",),
+    "glm-4v": ("zai-org/glm-4v-9b",),
+    "glm-4.6v-fp8": ("zai-org/GLM-4.6V-FP8",),
+    "glm-4.6v": ("zai-org/GLM-4.6V", "zai-org/GLM-4.5V",),
+    "glm-4.1v": ("zai-org/GLM-4.6V-Flash", "zai-org/GLM-4.1V-9B-Thinking",),
+    "autoglm-phone": ("zai-org/AutoGLM-Phone-9B", "zai-org/AutoGLM-Phone-9B-Multilingual",),
+    "glm-asr": ("zai-org/GLM-ASR-Nano-2512",),
+    "glm-tts": ("zai-org/GLM-TTS",),
+    "glm-4.5": ("zai-org/GLM-4.5-Air", "zai-org/GLM-4.6",),
+    "kimi-k2": ("moonshotai/Kimi-K2-Thinking", "moonshotai/Kimi-K2-Instruct",),
+    "hunyuan-ocr": ("tencent/HunyuanOCR",),
+    "spark-formalizer": ("iflytek/Spark-Formalizer-X1-7B",),
+    "gpt-oss": ("openai/gpt-oss-20b", "openai/gpt-oss-120b",),
+    "falcon": ("tiiuae/falcon-7b", "tiiuae/falcon-40b-instruct",),
+    "yi": ("01-ai/Yi-6B", "01-ai/Yi-1.5-34B-Chat",),
+    "baichuan": ("baichuan-inc/Baichuan-13B-Chat", "baichuan-inc/Baichuan2-7B-Chat",),
+    "internlm": ("internlm/internlm-7b", "internlm/internlm2_5-7b-chat",),
+    "internlm3": ("internlm/internlm3-8b-instruct",),
+    "starcoder2": ("bigcode/starcoder2-3b",),
+    "olmo2": ("allenai/OLMo-2-1124-7B-Instruct", "allenai/OLMo-2-0325-32B",),
+    "granite": ("ibm-granite/granite-3.3-8b-instruct", "ibm-granite/granite-3.1-2b-base",),
+    "smollm": ("HuggingFaceTB/SmolLM-135M", "HuggingFaceTB/SmolLM2-1.7B-Instruct",),
+    "smollm3": ("HuggingFaceTB/SmolLM3-3B",),
+    "cohere": ("CohereForAI/c4ai-command-r-v01", "CohereLabs/c4ai-command-r-plus", "CohereLabs/aya-23-8B",),
+    "cohere2": ("CohereLabs/c4ai-command-r7b-12-2024",),
+    "gpt2": ("openai-community/gpt2-xl", "distilbert/distilgpt2",),
+    "bert": ("google-bert/bert-base-uncased", "bert-base-cased",),
+    "t5": ("google/flan-t5-xl", "google-t5/t5-small",),
+    "whisper": ("openai/whisper-large-v3",),
+    "gemma4-unified": ("google/gemma-4-12B-it",),
+}  # fmt: skip
+# What transformers cannot load by itself, and what the answer must therefore be about.
+UNPINNABLE = {
+    "qwen": "trust_remote_code", "glm-4-chat": "-hf conversion", "glm-4v": "modelling code", "glm-tts": "pipeline",
+    "kimi-k2": "kimi_k2", "spark-formalizer": "private architecture", "baichuan": "modelling code",
+    "internlm": "modelling code",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("family", "name"), [(family, name) for family, names in NAMES.items() for name in names])
+def test_a_name_alone(family: str, name: str) -> None:
+    found = match(None, name, MATRIX, SUPPORT)
+    assert found.family is not None
+    assert (found.family.id, found.certainty, found.basis) == (family, "exact", "name")
+    assert bool(found.pins) == (family not in UNPINNABLE)
+
+
+@pytest.mark.parametrize(("family", "why"), UNPINNABLE.items())
+def test_what_cannot_be_pinned_says_why(family: str, why: str) -> None:
+    entry = MATRIX.families[family]
+    assert entry.kind in {"remote-code", "other"}
+    assert entry.unpinnable is not None
+    assert why in entry.unpinnable
+
+
+def test_no_family_is_without_a_name() -> None:
+    assert set(UNPINNABLE) <= set(NAMES) <= set(MATRIX.families)
+    assert set(MATRIX.families) - set(NAMES) <= {"stablelm", "olmo", "mistral3"}
+
+
+@pytest.mark.parametrize("family", [one for one in MATRIX.families.values() if one.models], ids=lambda one: one.id)
+def test_its_own_models_are_its_own(family: object) -> None:
+    for name in family.models:  # type: ignore[attr-defined]
+        found = match(None, name, MATRIX, SUPPORT)
+        assert found.family is family
