@@ -194,7 +194,7 @@ def test_what_cannot_be_asked(place: Place) -> None:
         (("gpt2", "--transformers", "4.43.99"), "is not a release"),
         (("gpt2", "--transformers", "new"), "neither versions nor a range"),
         (("gpt2", "--capability", "fly"), "is not a capability"),
-        (("gpt2", "--hold", "torch=2"), "torch=2"),
+        (("gpt2", "--with", "torch=2"), "torch=2"),
         (("gpt2", "--executor", "ray:x"), "is not an executor"),
     ):
         completed = place.verify(*words)

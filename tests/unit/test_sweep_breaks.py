@@ -34,7 +34,7 @@ FOUND = [run(LAST), run(FIRST), run(FIRST, "cross-merge", "fail", trained=LAST)]
 
 def test_three_runs_make_a_break() -> None:
     ((name, found),) = found_breaks(FOUND, SUPPORT).items()
-    assert name == "transformers-4-52-0-cross-merge"
+    assert name == "transformers-4-52-0-adapter-lost"
     assert (found.package, found.versions, found.grade) == ("transformers", ">=4.52.0", "merge-verified")
     assert found.silent
     assert found.symptom is None
@@ -47,6 +47,16 @@ def test_what_is_said_aloud_becomes_a_symptom_that_matches_its_sample() -> None:
     (found,) = found_breaks(loud, SUPPORT).values()
     assert not found.silent
     assert re.search(found.symptom or "", found.sample or "")
+
+
+def test_a_base_that_answers_differently_is_another_break_than_an_adapter_that_is_lost() -> None:
+    base = [run(LAST, family="t5"), run(FIRST, family="t5"),
+            run(FIRST, "cross-merge", "fail", trained=LAST, family="t5", error="BaseDiffersError: by 0.9")]  # fmt: skip
+    found = found_breaks(FOUND + base, SUPPORT)
+    assert sorted(found) == ["transformers-4-52-0-adapter-lost", "transformers-4-52-0-base-differs"]
+    assert not {*found["transformers-4-52-0-adapter-lost"].affects} & {
+        *found["transformers-4-52-0-base-differs"].affects
+    }
 
 
 def test_families_of_one_boundary_are_one_break() -> None:

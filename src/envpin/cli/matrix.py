@@ -76,7 +76,7 @@ def _verify(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--capability", action="append", default=[], metavar="NAME",
                       help="only this, and what it needs: load, forward, generate, train, reload, merge, cross-merge; "
                       "more than once for several")  # fmt: skip
-    verb.add_argument("--hold", action="append", default=[], metavar="REQUIREMENT",
+    verb.add_argument("--with", dest="held", action="append", default=[], metavar="PIN",
                       help="holds in every environment, whatever the matrix says: `torch==2.13.0`")  # fmt: skip
     verb.add_argument("--python", metavar="X.Y", help="the Python of every environment (default: the matrix decides)")
     verb.add_argument("-j", "--jobs", type=int, default=1, metavar="N", help="processes at a time (default 1)")

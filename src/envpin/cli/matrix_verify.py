@@ -10,7 +10,7 @@ from envpin.cli.matrix_add import apply_evidence
 from envpin.cli.verify_view import View
 from envpin.envs.reference import check_requirements
 from envpin.envs.store import Store
-from envpin.errors import InfrastructureError, ResolutionError
+from envpin.errors import InfrastructureError, InterruptedByUserError, ResolutionError
 from envpin.evidence.add import contradictions
 from envpin.matrix.load import load_matrix
 from envpin.matrix.results import KIND, SCHEMA, Document, encode_document, write_atomically
@@ -43,7 +43,7 @@ def run_verify(args: argparse.Namespace, console: Console) -> int:
     families = choose_families(args.families, matrix.families, RECIPES)
     plan = plan_sweep(
         families, support, releases=releases_of(args.transformers, support),
-        held=check_requirements(args.hold) if args.hold else (), python=args.python, capabilities=args.capability,
+        held=check_requirements(args.held) if args.held else (), python=args.python, capabilities=args.capability,
     )  # fmt: skip
     store = Store()
     folder = Path(args.results) if args.results else store.root / "verify"
@@ -54,6 +54,8 @@ def run_verify(args: argparse.Namespace, console: Console) -> int:
         view.begin(sweep, results)
         try:
             sweep.run()
+        except KeyboardInterrupt as stop:
+            raise InterruptedByUserError(hint="run the same command again; what was found out is kept") from stop
         finally:
             view.close()
         entries = sweep.entries()

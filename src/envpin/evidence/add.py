@@ -239,7 +239,7 @@ def _same_break(new: Break, matrix: Matrix) -> str | None:
     """The break that says the same: package, boundary, and symptom or what it affects."""
     for name, known in matrix.breaks.items():
         if (known.package, SpecifierSet(known.versions)) == (new.package, SpecifierSet(new.versions)) and (
-            known.symptom == new.symptom or {*known.affects} & {*new.affects}
+            {*known.affects} & {*new.affects} or (known.symptom is not None and known.symptom == new.symptom)
         ):
             return name
     return None

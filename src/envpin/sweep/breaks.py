@@ -22,14 +22,29 @@ def found_breaks(entries: Iterable[Entry], support: Support) -> dict[str, Break]
     adapter does not merge in the release after it; and that release merges an adapter of its own. peft, torch and
     Python are the same on both sides, so it is transformers that changed.
     """
-    by_boundary: dict[str, list[tuple[Entry, Entry, Entry]]] = {}
-    all_entries = tuple(entries)
-    for boundary in _boundaries(all_entries, support):
-        by_boundary.setdefault(boundary[1].packages["transformers"], []).append(boundary)
+    by_kind: dict[tuple[str, str], list[tuple[Entry, Entry, Entry]]] = {}
+    for boundary in _boundaries(tuple(entries), support):
+        failed = boundary[1]
+        by_kind.setdefault((failed.packages["transformers"], _kind(failed)), []).append(boundary)
     return {
-        f"transformers-{release.replace('.', '-')}-{CROSS}": _break(release, boundaries)
-        for release, boundaries in by_boundary.items()
+        f"transformers-{release.replace('.', '-')}-{kind}": _break(release, kind, boundaries)
+        for (release, kind), boundaries in by_kind.items()
     }
+
+
+def _kind(failed: Entry) -> str:
+    """What happened to the adapter: `adapter-lost`, `base-differs`, or an error that is said aloud."""
+    if failed.error.startswith(("AdapterDoesNothingError", "AdapterEffectDiffersError", "MergeDiffersError")):
+        return "adapter-lost"
+    return "base-differs" if failed.error.startswith("BaseDiffersError") else CROSS
+
+
+_AFFECTS = {"adapter-lost": ("merge", CROSS), "base-differs": ("forward",), CROSS: (CROSS,)}
+_TITLES = {
+    "adapter-lost": "adapters trained on {before} lose their effect, or a part of it, without an error",
+    "base-differs": "a model that {before} saved answers differently, and an adapter with it",
+    CROSS: "adapters trained on {before} no longer merge",
+}
 
 
 def _boundaries(entries: Sequence[Entry], support: Support) -> Iterator[tuple[Entry, Entry, Entry]]:
@@ -58,17 +73,16 @@ def _adjacent(before: Entry, after: Entry, support: Support) -> bool:
     return None not in places and places[1] == places[0] + 1  # type: ignore[operator]  # neither is None
 
 
-def _break(release: str, boundaries: Sequence[tuple[Entry, Entry, Entry]]) -> Break:
+def _break(release: str, kind: str, boundaries: Sequence[tuple[Entry, Entry, Entry]]) -> Break:
     families = list(dict.fromkeys(failed.family for _, failed, _ in boundaries))
-    failed = boundaries[0][1]
-    before = boundaries[0][0].packages["transformers"]
-    silent = all("AdapterDoesNothing" in one.error or "Differs" in one.error for _, one, _ in boundaries)
+    before, failed = boundaries[0][0].packages["transformers"], boundaries[0][1]
+    silent = kind != CROSS
     line = failed.error.splitlines()[0] if failed.error else ""
     return Break(
         package="transformers",
         versions=f">={release}",
-        title=f"adapters trained on {before} no longer merge: {', '.join(families)}",
-        affects=("merge", CROSS),
+        title=f"{_TITLES[kind].format(before=before)}: {', '.join(families)}",
+        affects=_AFFECTS[kind],
         ways_out=(f"merge on transformers {before}",),
         source="envpin matrix verify",
         silent=silent,

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from envpin.sweep.results import Results
 
 # Importing the libraries costs about as much as climbing with this many families does.
-_FAMILIES = 60
+_FAMILIES = 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -218,14 +218,16 @@ class Sweep:
 
     def _units(self, pins: Pins, jobs: Sequence[Job]) -> list[Unit]:
         spec = self._specs[pins]
+        # Here one import serves as many families as one of the processes gets; elsewhere small pieces spread better.
+        size = _FAMILIES if self.options.remote else max(_FAMILIES, -(-len(jobs) // self.options.jobs))
         extra = {} if self.options.fork is None else {"fork": self.options.fork}
         return [
             Unit(
                 key=self.store.key(spec), name=pins.name, lock=spec.lock.text, python=spec.python,
-                platform=this_platform(), jobs=tuple(jobs[at : at + _FAMILIES]), timeout=self.options.timeout,
+                platform=this_platform(), jobs=tuple(jobs[at : at + size]), timeout=self.options.timeout,
                 root=None if self.options.remote else str(self.store.root), offline=self.options.offline, **extra,
             )
-            for at in range(0, len(jobs), _FAMILIES)
+            for at in range(0, len(jobs), size)
         ]  # fmt: skip
 
     # -- doing it

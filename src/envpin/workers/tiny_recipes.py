@@ -6,8 +6,8 @@ release too old for the family fails on it exactly as it fails on the real one. 
 
 from typing import Any, Dict
 
-from . import tiny_experts, tiny_llama, tiny_other, tiny_qwen, tiny_text, tiny_vision
+from . import tiny_experts, tiny_llama, tiny_other, tiny_parts, tiny_qwen, tiny_text, tiny_vision
 
 RECIPES: Dict[str, Dict[str, Any]] = {}
-for _table in (tiny_llama, tiny_qwen, tiny_text, tiny_experts, tiny_vision, tiny_other):
+for _table in (tiny_llama, tiny_qwen, tiny_text, tiny_experts, tiny_vision, tiny_parts, tiny_other):
     RECIPES.update(_table.RECIPES)
