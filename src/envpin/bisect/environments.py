@@ -14,7 +14,7 @@ from envpin.bisect.changed import Minimal, Tested, Trial, closure, dependents, n
 from envpin.bisect.history import SCHEMA, Log, VerdictCache, digest
 from envpin.bisect.holding import versions
 from envpin.bisect.mixing import Ends, declared_requirements
-from envpin.bisect.outcome import ProbeOutcome, judge
+from envpin.bisect.outcome import ProbeOutcome, judge, same_failure
 from envpin.bisect.prefetch import Prefetch, finished
 from envpin.bisect.prober import Prober
 from envpin.bisect.question import ProbeQuestion, Question
@@ -245,7 +245,7 @@ class ChangedSession:
         verdict = judge(outcome, self.question.expect)
         if verdict == "bad" and self.question.expect is None and moved not in {frozenset(), self.ends.everything}:
             last = next((r for r in self.log.all("set") if frozenset(r["moved"]) == self.ends.everything), None)
-            if last is not None and msgspec.convert(last["outcome"], ProbeOutcome).signature != outcome.signature:
+            if last is not None and not same_failure(msgspec.convert(last["outcome"], ProbeOutcome), outcome):
                 return "other-fail"
         return verdict
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from envpin.bisect.search import Outcome as Seen
+
+# Release to release, "a dictionary with with two fields" becomes "a dictionary with two fields".
+_REWORDED = 0.9
 
 Status = Literal["passed", "failed", "crashed", "timed-out", "declined", "unresolvable", "uninstallable", "skipped"]
 Verdict = Literal["good", "bad", "other-fail", "untestable"]
@@ -47,6 +51,14 @@ class ProbeOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
             return None
         words = re.sub(r"\d+(\.\d+)*|'[^']*'|`[^`]*`|\"[^\"]*\"|/\S+", "…", (self.message or "").strip())
         return f"{self.error_type or self.status}: {words.splitlines()[0][:80] if words else ''}"
+
+
+def same_failure(one: ProbeOutcome, other: ProbeOutcome) -> bool:
+    """Whether two failures are the same one: equal signatures, or messages that were only reworded a little."""
+    first, second = one.signature, other.signature
+    if first is None or second is None or one.error_type != other.error_type:
+        return first == second
+    return SequenceMatcher(None, first, second).ratio() >= _REWORDED
 
 
 def judge(outcome: ProbeOutcome, expect: str | None) -> Verdict:

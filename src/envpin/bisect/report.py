@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from envpin.bisect.outcome import ProbeOutcome
+from envpin.bisect.outcome import ProbeOutcome, same_failure
 from envpin.bisect.question import Question
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def make_report(records: Sequence[Mapping[str, Any]], axis: Axis) -> Report | No
         ),
         error=failing.first_lines if failing else "",
         traceback=failing.text if failing else "",
-        same_failure=not found or failing is None or last is None or failing.signature == last.signature,
+        same_failure=not found or failing is None or last is None or same_failure(failing, last),
         moved=_moved(probes, before, after),
         changed_files=_changed_files(probes, question, before, after, _relevant(records, failing)) if found else (),
         others=tuple(

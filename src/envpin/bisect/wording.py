@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from envpin.bisect.report import Report
 
 _FILES_SHOWN = 8
+_DEEDS = {
+    "config": "read, with `AutoConfig.from_pretrained`, the config.json of",
+    "load": "load",
+    "forward": "load and call",
+    "generate": "load and call `generate` of",
+    "train": "take five LoRA steps on",
+    "load-adapter": "load, with `PeftModel.from_pretrained`, a LoRA adapter onto",
+    "merge": "merge a LoRA adapter, with `merge_and_unload`, and compare the logits with those before, on",
+}
 
 
 def headline(report: Report) -> str:
@@ -41,10 +52,9 @@ def text(report: Report) -> str:
     """The whole answer, as lines for a terminal."""
     lines = [headline(report), ""]
     if report.last_good:
-        lines += [f"  last good   {report.question.package} {report.last_good}" if report.question.find == "broke"
-                  else f"  first good  {report.question.package} {report.last_good}"]  # fmt: skip
-        lines += [f"  first bad   {report.question.package} {report.first_bad}" if report.question.find == "broke"
-                  else f"  last bad    {report.question.package} {report.first_bad}"]  # fmt: skip
+        good, bad = _end_names(report)
+        lines.append(f"  {good:10}  {report.question.package} {report.last_good}")
+        lines.append(f"  {bad:10}  {report.question.package} {report.first_bad}")
     lines += [f"  {name:10}  {value}" for name, value in _facts(report)]
     if report.error:
         lines += ["", "the failure:", *(f"  {line[:300]}" for line in report.error.splitlines())]
@@ -58,6 +68,11 @@ def text(report: Report) -> str:
     if report.pin:
         lines += ["", f"pin: {report.pin}"]
     return "\n".join(lines)
+
+
+def _end_names(report: Report) -> tuple[str, str]:
+    """What the good and the bad release at the edge are called."""
+    return ("last good", "first bad") if report.question.find == "broke" else ("first good", "last bad")
 
 
 def warnings(report: Report) -> list[str]:
@@ -107,6 +122,7 @@ def issue(report: Report) -> str:
     """Markdown for the package's issue tracker."""
     question = report.question
     verb = "breaks" if question.find == "broke" else "fixes"
+    good, bad = _end_names(report)
     what = question.probe.title
     sure = "certain" if report.certain else f"{report.probability:.0%} likely"
     how = (
@@ -118,12 +134,14 @@ def issue(report: Report) -> str:
         "",
         how,
         "",
-        f"- last good: `{question.package}=={report.last_good}`",
-        f"- first bad: `{question.package}=={report.first_bad}`",
+        f"- {good}: `{question.package}=={report.last_good}`",
+        f"- {bad}: `{question.package}=={report.first_bad}`",
         f"- Python {question.python}; held: {', '.join(f'`{pin}`' for pin in question.requirements) or 'nothing'}",
     ]
     if report.moved:
         lines.append(f"- moved along: {', '.join(report.moved)}")
+    shown = " ".join(shlex.quote(pin) for pin in (f"{question.package}=={report.first_bad}", *question.requirements))
+    lines += ["", f"To see it: `pip install {shown}` on Python {question.python}, then {_deed(report)}."]
     lines += ["", "| release | date | verdict | what it said |", "|---|---|---|---|"]
     seen: set[str] = set()
     for row in sorted(report.rows, key=lambda row: (row.uploaded or "", row.version)):
@@ -144,6 +162,17 @@ def issue(report: Report) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _deed(report: Report) -> str:
+    """What the probe does, for somebody who does not have envpin."""
+    probe = report.question.probe
+    if probe.command:
+        return f"run `{' '.join(probe.command)}`"
+    model = f"a small random model with the configuration of {probe.family}" if probe.family else "the model"
+    return f"{_DEEDS[probe.action or 'load']} {model}".replace("  ", " ")
+
+
 def _shortened(traceback: str, lines: int = 40) -> str:
-    every = traceback.rstrip().splitlines()
+    """The traceback without this machine's folders, and without its middle where it is long."""
+    public = re.sub(r'File "[^"]*/(site-packages|envpin/workers|python3\.\d+)/', r'File "…/\1/', traceback)
+    every = public.rstrip().splitlines()
     return "\n".join(every if len(every) <= lines else [*every[:3], "…", *every[-lines + 4 :]]).replace("```", "'''")

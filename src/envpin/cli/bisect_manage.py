@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from envpin.cli.console import Console
 
 
+_SAID = 120
+
+
 def run(args: argparse.Namespace, console: Console) -> int:
     """Run the named verb; what it works on follows it on the command line."""
     if args.good or args.bad or (args.child and args.package != "replay"):
@@ -230,7 +233,7 @@ def _summary(log: Log) -> dict[str, Any]:
         "bad": question.bad,
         "probe": question.probe.title,
         "probes": len(log.all("probe")),
-        "state": state,
+        "state": "running" if _runs(log) else state,
         "log": str(log.path),
     }
 
@@ -246,14 +249,26 @@ def _summary_of_environments(log: Log) -> dict[str, Any]:
         "bad": question.bad,
         "probe": question.probe.title,
         "probes": len(log.all("set")),
-        "state": f"finished: {', '.join(last['needed'])}" if done else _unfinished(last),
+        "state": "running" if _runs(log) else f"finished: {', '.join(last['needed'])}" if done else _unfinished(last),
         "log": str(log.path),
     }
 
 
+def _runs(log: Log) -> bool:
+    """Whether a process is at work on this search now."""
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(log.path.with_name(".lock"), timeout=0):
+            return False
+    except (Timeout, OSError):
+        return True
+
+
 def _unfinished(last: Mapping[str, Any]) -> str:
     if last["event"] == "stopped":
-        return f"stopped: {last['message'].splitlines()[0]}"
+        said = (last["message"].splitlines() or [""])[0]
+        return f"stopped: {said if len(said) < _SAID else said[: _SAID - 1] + '…'}"
     return "unfinished, run the same command again"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from envpin.bisect.outcome import ProbeOutcome, as_seen, from_command, from_worker, judge
+from envpin.bisect.outcome import ProbeOutcome, as_seen, from_command, from_worker, judge, same_failure
 
 FAILED = ProbeOutcome(status="failed", error_type="KeyError", message="'qwen2'", text="Traceback …\nKeyError: 'qwen2'")
 
@@ -68,3 +68,15 @@ def test_signatures_see_through_numbers_paths_and_names() -> None:
     three = ProbeOutcome(status="failed", error_type="KeyError", message="cannot import 'B' from /store/2/y.py")
     assert one.signature == two.signature != three.signature
     assert ProbeOutcome(status="passed").signature is None
+
+
+def test_a_reworded_failure_is_the_same_one() -> None:
+    def failure(kind: str, message: str) -> ProbeOutcome:
+        return ProbeOutcome(status="failed", error_type=kind, message=message)
+
+    old = failure("ValueError", "`rope_scaling` must be a dictionary with with two fields, `type` and `factor`, got 1")
+    new = failure("ValueError", "`rope_scaling` must be a dictionary with two fields, `type` and `factor`, got {2}")
+    assert same_failure(old, new)
+    assert not same_failure(old, failure("TypeError", old.message or ""))
+    assert not same_failure(old, failure("ValueError", "shapes do not match"))
+    assert not same_failure(old, ProbeOutcome(status="passed"))

@@ -94,6 +94,21 @@ def test_nothing_in_a_report_is_markup() -> None:
     assert all(line.count("|") - line.count("\\|") == 5 for line in body.splitlines() if line.startswith("| "))
 
 
+def test_an_issue_says_how_to_see_it_and_shows_nothing_of_this_machine() -> None:
+    made = report()
+    body = wording.issue(made)
+    assert "`pip install pkg==1.3" in body
+    assert "first bad: `pkg==1.3`" in body
+    assert "last bad: `pkg==1.2`" in wording.issue(report(find="fixed"))
+    there = """Traceback (most recent call last):
+  File "/home/me/secret/environments/ab/lib/python3.11/site-packages/pkg/load.py", line 3, in load
+  File "/home/me/src/envpin/workers/probe.py", line 27, in run
+ValueError: no"""
+    told = wording.issue(msgspec.structs.replace(made, traceback=there))
+    assert "/home/me" not in told
+    assert 'File "…/site-packages/pkg/load.py", line 3' in told
+
+
 def test_evidence_is_a_break_whose_symptom_matches_its_sample() -> None:
     made = found.evidence(report(), platform="linux-x86_64", today="2026-01-01")
     again = parse_document(json.loads(msgspec.json.encode(made)), source="the bisect")
