@@ -5,8 +5,10 @@
 Each scenario draws histories with a known truth. envpin's search runs on the simulator; git runs `git bisect run` on a
 repository with one commit per release, with a test script that answers as the history says (0, 1, or 125 for a release
 that cannot be tested). Neither installs anything. The last rows ask what other noise does, and what happens where a
-noisy command was declared `--repeatable`, a promise that its user broke. A *wrong* answer names a release that is not where the state
-changes; git's answer after skips ("could be any of") counts as right when the culprit is among them.
+noisy command was declared `--repeatable`, a promise that its user broke.
+
+A *wrong* answer names a release that is not where the state changes; git's answer after skips ("could be any of")
+counts as right when the culprit is among them.
 """
 
 from __future__ import annotations
@@ -24,8 +26,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
-from envpin.bisect.search import repeatable as repeatable_problem  # noqa: E402
 from tests.support.histories import SCENARIOS, History, Scenario, make, plain, search, wrong  # noqa: E402
+
+from envpin.bisect.search import repeatable as repeatable_problem  # noqa: E402
 
 # How often a run shows the new state in the new and in the old releases, besides the 0.7 and 0.05 of "flaky tests".
 RATES = ((0.3, 0.0), (0.5, 0.0), (0.9, 0.0), (0.97, 0.0), (0.95, 0.05), (1.0, 0.1), (1.0, 0.02))
