@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 SUPPORT = load_support(shipped_path())
 # (last release without, first release with, a model type that tells them apart); both without torch, on Python 3.11.
 BOUNDARIES = [
-    ("4.44.2", "4.45.0", "mllama"), ("5.1.0", "5.2.0", "qwen3_5"),
+    ("4.44.2", "4.45.0", "mllama"), ("5.22.0", "5.23.0", "internlm3"), ("5.1.0", "5.2.0", "qwen3_5"),
     ("4.27.4", "4.28.0", "llama"), ("4.33.3", "4.34.0", "mistral"), ("4.36.2", "4.37.0", "qwen2"),
     ("4.45.2", "4.46.1", "phimoe"), ("4.50.3", "4.51.0", "qwen3"), ("4.51.3", "4.52.1", "qwen2_5_omni"),
-    ("4.56.2", "4.57.1", "qwen3_next"), ("4.57.6", "5.0.0", "glmasr"), ("5.22.0", "5.23.0", "internlm3"),
+    ("4.56.2", "4.57.1", "qwen3_next"), ("4.57.6", "5.0.0", "glmasr"),
 ]  # fmt: skip
 ASK = """
 import json, sys

@@ -69,7 +69,10 @@ def _document(found: Match, subject: Subject) -> dict[str, object]:
 def _grade(found: Match) -> str | None:
     if found.family and found.pins == found.family.pins and found.certainty in {"exact", "ambiguous"}:
         return found.family.grade
-    return "static" if found.pins else None
+    if not found.pins:
+        return None
+    # Nothing of a remote-code model is in the wheels: its config alone says what it was saved with.
+    return "declared" if found.family and found.family.kind == "remote-code" else "static"
 
 
 def _lines(found: Match, subject: Subject) -> list[str]:
@@ -102,11 +105,12 @@ def _pins(found: Match) -> list[str]:
         )
     if family:
         lines += [f"  needs     {name} {one.versions}: {one.reason}" for name, one in family.requires.items()]
-    if found.pins:
-        lines.append(f"  pins      {', '.join(found.requirements)}")
-        lines.append(f"            Python {found.python}, nothing newer than {found.exclude_newer}; {_grade(found)}")
-    elif family and family.unpinnable:
+    if family and family.unpinnable:
         lines.append(f"  no pins   {family.unpinnable}")
+    if found.pins:
+        title = "try" if family and family.unpinnable else "pins"
+        lines.append(f"  {title:<9} {', '.join(found.requirements)}")
+        lines.append(f"            Python {found.python}, nothing newer than {found.exclude_newer}; {_grade(found)}")
     if family:
         lines += [f"  note      {note}" for note in family.notes]
         lines += [f"  breaks    {name}" for name in family.breaks]

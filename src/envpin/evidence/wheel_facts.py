@@ -38,6 +38,8 @@ def model_types(sources: Mapping[str, bytes]) -> frozenset[str]:
 
 def _mapping_keys(text: str) -> Iterator[str]:
     for node in ast.parse(text).body:
+        if isinstance(node, ast.Expr) and _is_update(node.value):
+            yield from _literal_keys(node.value)
         if isinstance(node, ast.Assign):
             names = [target.id for target in node.targets if isinstance(target, ast.Name)]
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
@@ -46,6 +48,17 @@ def _mapping_keys(text: str) -> Iterator[str]:
             continue
         if "CONFIG_MAPPING_NAMES" in names and node.value is not None:
             yield from _literal_keys(node.value)
+
+
+def _is_update(node: ast.expr) -> bool:
+    """Whether it is `CONFIG_MAPPING_NAMES.update({…})`, as odd types are added since 5.6."""
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "update"
+        and isinstance(node.func.value, ast.Name)
+        and node.func.value.id == "CONFIG_MAPPING_NAMES"
+    )
 
 
 def _literal_keys(node: ast.expr) -> Iterator[str]:

@@ -157,6 +157,11 @@ def _choose(question: _Question, candidates: Sequence[_Candidate], evidence: lis
         own = _own_version(config)
         release, _ = own_release(question.kind, own if (release_of(own) or ()) >= (5,) else "5.0.0", question.support)
         pins, python, newer = (era_pins(release, question.support) if release else None) or ({}, None, None)
+    own = _own_version(config)
+    if family.kind == "remote-code" and not pins and own is not None and question.support is not None:
+        release, _ = own_release(question.kind, own, question.support)
+        evidence.append(f"`transformers_version` is {shorten(own)}: what its own code was saved with")
+        pins, python, newer = (era_pins(release, question.support) if release else None) or (pins, python, newer)
     return Match(
         family=family,
         certainty="ambiguous" if equals else "exact",

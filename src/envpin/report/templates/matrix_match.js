@@ -184,6 +184,11 @@ const Match = (() => {
         evidence.push("transformers 5 wrote rope_parameters; 4 would silently read rope_theta as 10000");
         pins = era(ownRelease(kind, compare(release(own) || [], [5]) >= 0 ? own : "5.0.0"));
       }
+      if (best.family.kind === "remote-code" && !pins && own) {
+        evidence.push(`transformers_version is ${shown(own)}: what its own code was saved with`);
+        const version = ownRelease(kind, own);
+        pins = version ? era(version) : null;
+      }
       return { family: best.family, certainty: equals.length ? "ambiguous" : "exact", evidence: [...new Set(evidence)], pins, kind,
         alternatives: [...equals, ...copies].map((one) => one.family.id) };
     }

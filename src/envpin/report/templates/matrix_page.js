@@ -121,12 +121,12 @@
     const state = at >= 0 ? stateOf(row.cells[at + 1]) : null;
     const pins = found ? found.pins : family.known_good[0] || null;
     const own = pins === family.known_good[0];
-    const grade = pins ? (own ? pins.grade || "declared" : "static") : null;
+    const grade = pins ? (own ? pins.grade || "declared" : family.kind === "remote-code" ? "declared" : "static") : null;
     const chosen = at >= 0 ? data.releases.map((one, index) => (seriesOf(one.version) === series ? index : -1)).filter((index) => index >= 0) : [];
     const broken = family.breaks.map((id) => breakOf(id, chosen)).filter(Boolean);
     const body = [];
-    if (pins) body.push(el("h3", {}, own ? "Recommended versions" : "Versions for this config"), el("p", {}, pinned(pins.packages).map((line, index) => [index ? ", " : "", el("code", {}, line)]), " ", el("span", { class: `badge ${grade}` }, grade)), commands(pins, own ? family.id : null));
-    else body.push(el("div", { class: "caution" }, el("b", {}, "No versions can be pinned: "), family.unpinnable));
+    if (family.unpinnable) body.push(el("div", { class: "caution" }, el("b", {}, "No versions can be pinned: "), family.unpinnable));
+    if (pins) body.push(el("h3", {}, family.unpinnable ? "What saved this config" : own ? "Recommended versions" : "Versions for this config"), el("p", {}, pinned(pins.packages).map((line, index) => [index ? ", " : "", el("code", {}, line)]), " ", el("span", { class: `badge ${grade}` }, grade)), commands(pins, own ? family.id : null));
     const there = at >= 0 ? besides(family, series, chosen, state) : null;
     present(top(family.title, family.id, at >= 0 ? el("span", { class: `badge ${state.name}` }, `transformers ${series}: ${state.words}`) : null),
       el("div", { class: "columns" }, el("div", {}, because(found), there, body),
