@@ -217,7 +217,14 @@ def _read_ref(root: Path, name: str) -> str | None:
 
 def _named_by_cache(path: Path, found: str, hub_id: str | None = None, commit: str | None = None) -> FoundBase:
     """A path inside a Hub cache tells its own id and commit; any other has those that are recorded for it."""
-    if path.parent.name == "snapshots" and path.parent.parent.name.startswith("models--"):
-        own_id = path.parent.parent.name.removeprefix("models--").replace("--", "/", 1)
-        return FoundBase(path=path, id=own_id, commit=path.name, found=found)
+    known = cached_identity(path)
+    if known is not None:
+        return FoundBase(path=path, id=known[0], commit=known[1], found=found)
     return FoundBase(path=path, id=hub_id, commit=commit, found=found)
+
+
+def cached_identity(path: Path) -> tuple[str, str] | None:
+    """The repository and the commit of a snapshot in a Hub cache; None for any other folder."""
+    if path.parent.name == "snapshots" and path.parent.parent.name.startswith("models--"):
+        return path.parent.parent.name.removeprefix("models--").replace("--", "/", 1), path.name
+    return None

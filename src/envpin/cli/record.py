@@ -22,6 +22,16 @@ _FAULTS_SHOWN = 5
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="also write the last manifest to FILE")
+    attach = parser.add_argument_group("for a run that was not recorded")
+    attach.add_argument("--attach", type=Path, metavar="FOLDER", help="write a manifest for what was trained just now")
+    attach.add_argument(
+        "--python",
+        type=Path,
+        metavar="PATH",
+        help="the interpreter that trained it (default: the active environment's)",
+    )
+    attach.add_argument("--base", metavar="B", help="the base's folder, where it is not found by itself")
+    attach.add_argument("--force", action="store_true", help="overwrite a manifest that is there")
     parser.epilog = (
         "The command follows `--` and is run as it is: same input, output, terminal, signals and exit status. Whatever "
         "recording runs into is told on stderr after the run and changes nothing about it."
@@ -29,6 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
+    if args.attach is not None:
+        return _attach(args, console)
+    if args.python is not None or args.base is not None or args.force:
+        raise UsageError(
+            "--python, --base and --force go with --attach", hint="envpin record --attach FOLDER --python PATH"
+        )
     if not args.child:
         raise UsageError("no command to record", hint="envpin record -- python train.py")
     if args.output is not None:
@@ -54,6 +70,25 @@ def run(args: argparse.Namespace, console: Console) -> int:
             },
         )
     return status
+
+
+def _attach(args: argparse.Namespace, console: Console) -> int:
+    from envpin.recording.attach import attach
+
+    if args.child or args.output is not None:
+        raise UsageError("--attach is for a run that is over: it takes no command and no -o")
+    done = attach(args.attach, python=args.python, base=args.base, overwrite=args.force)
+    for line in done.warnings:
+        console.warn(line)
+    if console.json_mode:
+        console.document(1, {"manifest": str(done.path), "checked": list(done.checked),
+                             "declared": list(done.declared), "warnings": list(done.warnings)})  # fmt: skip
+        return 0
+    lines = [f"wrote    {done.path}"]
+    lines += [f"checked  {line}" for line in done.checked]
+    lines += [f"declared {line}" for line in done.declared]
+    console.data("\n".join(lines))
+    return 0
 
 
 def _check_output(output: Path) -> None:

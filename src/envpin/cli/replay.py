@@ -26,7 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "publish it with one rename. Without envpin.json the model family's known-good environment is used.",
     )
     merge.add_argument(
-        "adapter", metavar="ADAPTER[:WEIGHT]", help="the adapter's folder, and a factor on its change (default: 1)"
+        "adapter",
+        metavar="ADAPTER[:WEIGHT]",
+        help="the adapter's folder, or user/name[@revision] on the Hub, and a factor on its change (default: 1)",
     )
     merge.add_argument(
         "--and",
@@ -37,7 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="one more adapter to merge after the first, for example other:0.5; may be given again",
     )
     merge.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="the folder to make")
-    merge.add_argument("--base", metavar="B", help="the base model's folder, where it cannot be found by itself")
+    merge.add_argument(
+        "--base", metavar="B", help="the base model, where it cannot be found: a folder, or user/name[@revision]"
+    )
     merge.add_argument("--environment", metavar="REF", help="merge in this environment instead of the recorded one")
     merge.add_argument("--python", metavar="X.Y", help="another Python than the recorded one")
     _add_engine_arguments(merge)
@@ -76,6 +80,7 @@ def _add_engine_arguments(merge: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     from envpin.envs.store import Store
+    from envpin.hub.client import Hub
     from envpin.replay.engines import EngineOptions
     from envpin.replay.merge import merge
     from envpin.replay.plan import Options, make_plan, refuse_blockers
@@ -84,10 +89,13 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
     refuse_existing(args.output)
     listener = console.listener()
-    adapter = parse_adapter(args.adapter)
+    hub = Hub(offline=args.offline, listener=listener)
+    adapter, *further = (
+        one.at(hub.open_checkpoint(one.named)) for one in map(parse_adapter, [args.adapter, *args.further])
+    )
     options = Options(
         weight=adapter.weight,
-        further=tuple(parse_adapter(text) for text in args.further),
+        further=tuple(further),
         base=args.base,
         environment=args.environment,
         python=args.python,
@@ -102,7 +110,14 @@ def run(args: argparse.Namespace, console: Console) -> int:
         offline=args.offline,
     )
     store = Store()
-    plan = make_plan(adapter.path, out=args.output, store=store, options=options, listener=listener)
+    plan = make_plan(
+        adapter.place,
+        out=args.output,
+        store=store,
+        options=options,
+        listener=listener,
+        open_remote=hub.open_remote,
+    )
     if args.dry_run:
         console.close()
         _show_plan(plan, console)

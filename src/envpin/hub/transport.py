@@ -87,6 +87,15 @@ def read_range(url: str, start: int, end: int, what: str) -> bytes:
 
 
 @contextlib.contextmanager
+def open_from(url: str, start: int) -> Iterator[tuple[int, Iterator[bytes]]]:
+    """A file from byte `start` on: where it really begins (0 where the server ignores `Range`), and its chunks."""
+    headers = {**request_headers(), "Range": f"bytes={start}-", "Accept-Encoding": "identity"}
+    with _stream(url, headers) as response:
+        _raise_for_status(response)
+        yield (start if response.status_code == 206 else 0), _chunks(response, 1 << 20)
+
+
+@contextlib.contextmanager
 def _stream(url: str, headers: dict[str, str]) -> Iterator[Any]:
     """An answer whose body is read as far as wanted."""
     session = library().utils.get_session()
@@ -98,11 +107,11 @@ def _stream(url: str, headers: dict[str, str]) -> Iterator[Any]:
         yield response
 
 
-def _chunks(response: Any) -> Iterator[bytes]:
+def _chunks(response: Any, size: int = _CHUNK) -> Iterator[bytes]:
     if hasattr(response, "iter_raw"):
-        yield from response.iter_raw(_CHUNK)
+        yield from response.iter_raw(size)
     else:
-        yield from response.iter_content(_CHUNK)
+        yield from response.iter_content(size)
 
 
 def _raise_for_status(response: Any) -> None:

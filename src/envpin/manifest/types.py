@@ -82,7 +82,8 @@ class BaseModel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `id` is the name it was loaded by, where that was no absolute path; `path` the folder whose config was read;
     `revision` what the run asked for, where that was not `main`; `quantization` the quantization config in force;
     `config_sha256` the digest of the config.json that was read; `files` maps weights of a Hub cache to their sha256.
-    `observed` is `at-save` where loading was not seen, so that the model itself had to tell.
+    `observed` is `at-save` where loading was not seen, so that the model itself had to tell; `attached` where the run
+    was not seen at all.
     """
 
     id: str | None = None
@@ -164,6 +165,17 @@ class TrainerInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     data_seed: int | None = None
 
 
+class Attached(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """That the manifest was written after a run that was not recorded, by `record --attach`, at `at` (UTC, RFC 3339).
+
+    `checked` are versions that a file of the folder names and the environment has; `declared` is what was assumed.
+    """
+
+    at: str | None = None
+    checked: tuple[str, ...] = ()
+    declared: tuple[str, ...] = ()
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The whole document. `envpin` is the version that recorded; `faults` what went wrong while recording."""
 
@@ -178,6 +190,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     resizes: tuple[Resize, ...] = ()
     saved: SavedInfo | None = None
     trainer: TrainerInfo | None = None
+    attached: Attached | None = None
     faults: tuple[str, ...] = ()
 
     def version_of(self, name: str) -> str | None:

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from envpin import __version__
+from envpin.checkpoint.bases import cached_identity
 from envpin.errors import RefusedError
 from envpin.events import Note, Step, ignore
 from envpin.replay import digests, engines, publish
+from envpin.replay.fetch import fetch, refuse_other_bytes
 from envpin.replay.plan import refuse_environments
 from envpin.replay.provenance import (
     FILE_NAME,
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from envpin.envs.store import Environment, Store
     from envpin.events import Listener
     from envpin.replay.plan import Plan
+    from envpin.replay.several import Part
 
 _DAMAGED_SHOWN = 5
 
@@ -67,6 +70,7 @@ def merge(
     environment = provision(plan, store, listener=listener, offline=offline)
     verdict = _verdict(plan, environment, listener)
     _refuse_verdict(verdict, strict=strict, insist=insist)
+    fetch(plan, listener=listener)
     locks, resume = store.root / "locks", plan.engine.resume
     with publish.staging(plan.out, locks=locks, resume=resume, listener=listener) as staged, _scratch() as scratch_name:
         record = _merge_into(
@@ -181,6 +185,9 @@ def _merge_into(
     listener(Step(key="digests", title="digest the inputs"))
     adapter_files = tuple(digests.folder_digests(part.path, part.files) for part in plan.parts)
     base_files = digests.folder_digests(plan.base.path, plan.base_files)
+    for part, files in zip(plan.parts, adapter_files, strict=True):
+        refuse_other_bytes(part.path, files)
+    refuse_other_bytes(plan.base.path, base_files)
     count = f"{sum(map(len, adapter_files)) + len(base_files)} files"
     listener(Step(key="digests", title="digest the inputs", state="done", detail=count))
     outcome = engines.run(
@@ -195,15 +202,8 @@ def _merge_into(
             insist=insist,
         )
     )
-    adapters = [
-        InputFolder(
-            path=str(part.path),
-            files=files,
-            weight=part.weight,
-            manifest_sha256=part.manifest_sha256 if len(plan.parts) > 1 else None,
-        )
-        for part, files in zip(plan.parts, adapter_files, strict=True)
-    ]
+    several = len(plan.parts) > 1
+    adapters = [_adapter(part, files, several) for part, files in zip(plan.parts, adapter_files, strict=True)]
     return MergeRecord(
         schema=SCHEMA,
         envpin=__version__,
@@ -230,6 +230,20 @@ def _merge_into(
         files=digests.folder_digests(staged, [path.name for path in staged.iterdir()]),
         manifest_sha256=plan.parts[0].manifest_sha256,
         notes=(*plan.notes, *outcome.notes),
+    )
+
+
+def _adapter(part: Part, files: dict[str, str], several: bool) -> InputFolder:
+    """With its commit where it is from the Hub, also where it was in the cache already."""
+    known = cached_identity(part.path)
+    return InputFolder(
+        path=str(part.path),
+        files=files,
+        weight=part.weight,
+        id=known[0] if known else None,
+        commit=known[1] if known else None,
+        found="on the Hub" if part.remote is not None else "in the Hub cache" if known else None,
+        manifest_sha256=part.manifest_sha256 if several else None,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,14 +9,14 @@ import msgspec
 
 from envpin.checkpoint.bases import find_base
 from envpin.checkpoint.folder import read_folder
-from envpin.checkpoint.place import sha256_of
+from envpin.checkpoint.place import local_path, sha256_of
+from envpin.checkpoint.recorded import read_recorded
 from envpin.diagnose.check import check
 from envpin.envs.recorded import find_ready, resolve_recorded
 from envpin.envs.resolve import resolve, resolve_pins
 from envpin.errors import AnswerIsBadError, InputError, RefusedError
 from envpin.events import Note, ignore
 from envpin.manifest.closure import closure_of
-from envpin.manifest.read import read_manifest
 from envpin.replay.engines import EngineOptions
 from envpin.replay.family import choose_family
 from envpin.replay.several import (
@@ -25,6 +24,7 @@ from envpin.replay.several import (
     WeightedAdapter,
     embedding_of,
     environment_conflicts,
+    named,
     refuse_conflicts,
     tokenizer_source,
 )
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from envpin.checkpoint.bases import FoundBase
     from envpin.checkpoint.embedding import EmbeddingPlan
     from envpin.checkpoint.folder import Folder
+    from envpin.checkpoint.place import OpenRemote, Place, RemotePlace
     from envpin.envs.identity import EnvironmentSpec
     from envpin.envs.store import Store
     from envpin.events import Listener
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
 
 # Where the environment comes from: the manifest, the model's family, or a reference that the user gave.
 Basis = Literal["manifest", "family", "reference"]
-_MANIFEST = "envpin.json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,10 +109,10 @@ class Plan:
             "family": f"no envpin.json: {self.family or 'the nearest known'}",
             "reference": "as you asked",
         }[self.basis]
-        shown = [part.shown if len(self.parts) == 1 else f"{part.path}, weight {part.weight:g}" for part in self.parts]
+        shown = [part.describe(alone=len(self.parts) == 1) for part in self.parts]
         lines = [
             *(("adapter" if number == 0 else "and", text) for number, text in enumerate(shown)),
-            ("base", f"{self.base.path} ({self.base.found})"),
+            ("base", f"{named(self.base.path, self.base.remote)} ({self.base.found})"),
             ("environment", f"{versions}, Python {self.spec.python} ({how})"),
             ("embedding", self.embedding.reason),
             ("engine", self.engine.engine + (f" on {self.engine.device}" if self.engine.device != "cpu" else "")),
@@ -123,8 +123,16 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         return {
             "adapter": str(self.adapter),
-            "adapters": [{"path": str(part.path), "weight": part.weight} for part in self.parts],
-            "base": {"path": str(self.base.path), "found": self.base.found, "commit": self.base.commit},
+            "adapters": [
+                {"path": str(part.path), "weight": part.weight, "hub": _hub(part.remote)} for part in self.parts
+            ],
+            "base": {
+                "path": str(self.base.path),
+                "found": self.base.found,
+                "id": self.base.id,
+                "commit": self.base.commit,
+                "to_download": self.base.remote is not None,
+            },
             "basis": self.basis,
             "family": self.family,
             "environment": {
@@ -143,9 +151,17 @@ class Plan:
 
 
 def make_plan(
-    adapter: Path, *, out: Path, store: Store, options: Options | None = None, listener: Listener = ignore
+    adapter: Place,
+    *,
+    out: Path,
+    store: Store,
+    options: Options | None = None,
+    listener: Listener = ignore,
+    open_remote: OpenRemote | None = None,
 ) -> Plan:
     """Read the adapter, its manifest and its base, and decide everything that can be decided before building anything.
+
+    Of an adapter or a base on the Hub only headers and small files are read; `open_remote` opens a base there.
 
     Raises:
         InputError: something cannot be read, or the base cannot be found.
@@ -153,12 +169,13 @@ def make_plan(
     """
     options = options or Options()
     options.engine.check()
-    given = [WeightedAdapter(path=adapter, weight=options.weight), *options.further]
-    adapters = [(one, _adapter(one.path)) for one in given]
+    first = WeightedAdapter(path=local_path(adapter), weight=options.weight).at(adapter)
+    given = [first, *options.further]
+    adapters = [(one, _adapter(one.place)) for one in given]
     folder = adapters[0][1]
     parts = tuple(_part(one, read) for one, read in adapters)
-    base = _base(parts, adapters, options.base)
-    base_folder = read_folder(base.path)
+    base = _base(parts, adapters, options.base, open_remote)
+    base_folder = read_folder(base.place)
     recorded = parts[0].manifest.base if parts[0].manifest else None
     notes = [*refuse_conflicts(adapters), *(note for part in parts for note in _notes(part.manifest, base_folder))]
     leading = next((part for part in parts if part.closure is not None and part.closure.missing == ()), parts[0])
@@ -180,25 +197,30 @@ def make_plan(
         architecture=recorded.architecture if recorded else None,
         extra_tokens=tuple(sorted({token for _, read in adapters for token in _extra_tokens(read, base_folder)})),
         engine=options.engine,
-        findings=_findings(given, base.path, target),
+        findings=_findings(given, base, target),
         notes=tuple(dict.fromkeys(notes)),
     )
 
 
 def _part(one: WeightedAdapter, folder: Folder) -> Part:
-    manifest_path = one.path / _MANIFEST
-    manifest = read_manifest(manifest_path) if manifest_path.exists() else None
+    record = read_recorded(one.place)
     return Part(
         path=one.path.absolute(),
+        remote=one.remote,
         weight=one.weight,
         files=("adapter_config.json", *_names(folder)),
-        manifest=manifest,
-        manifest_sha256=hashlib.sha256(manifest_path.read_bytes()).hexdigest() if manifest else None,
-        closure=closure_of(manifest) if manifest else None,
+        manifest=record.manifest if record else None,
+        manifest_sha256=record.sha256 if record else None,
+        closure=closure_of(record.manifest) if record else None,
     )
 
 
-def _base(parts: tuple[Part, ...], adapters: list[tuple[WeightedAdapter, Folder]], explicit: str | None) -> FoundBase:
+def _base(
+    parts: tuple[Part, ...],
+    adapters: list[tuple[WeightedAdapter, Folder]],
+    explicit: str | None,
+    open_remote: OpenRemote | None,
+) -> FoundBase:
     """The base of the first adapter; without an explicit one, those of the others have to be the same folder.
 
     Raises:
@@ -215,6 +237,7 @@ def _base(parts: tuple[Part, ...], adapters: list[tuple[WeightedAdapter, Folder]
                 recorded_path=recorded.path if recorded else None,
                 recorded_id=recorded.id if recorded else None,
                 commit=recorded.commit if recorded else None,
+                open_remote=open_remote,
             )
         except InputError:
             if found is None:
@@ -232,11 +255,11 @@ def _base(parts: tuple[Part, ...], adapters: list[tuple[WeightedAdapter, Folder]
     return found
 
 
-def _findings(given: list[WeightedAdapter], base: Path, target: dict[str, str]) -> tuple[Finding, ...]:
+def _findings(given: list[WeightedAdapter], base: FoundBase, target: dict[str, str]) -> tuple[Finding, ...]:
     """Those of every adapter; where there are several, each message says whose it is."""
     found: list[Finding] = []
     for one in given:
-        for finding in check(one.path, base=base, target=target).findings:
+        for finding in check(one.place, base=base, target=target).findings:
             named = f"{one.path.name}: {finding.message}" if len(given) > 1 else finding.message
             found.append(msgspec.structs.replace(finding, message=named))
     return tuple(sorted(found, key=lambda finding: finding.sort_key))
@@ -264,19 +287,24 @@ def refuse_blockers(plan: Plan) -> None:
     """
     if plan.blockers:
         listed = "\n".join(f"  {one.code}: {one.message}" for one in plan.blockers)
+        name = named(plan.adapter, plan.parts[0].remote)
         first = next((step for one in plan.blockers for step in one.fix), None)
-        raise AnswerIsBadError(f"`{plan.adapter}` cannot be merged as it is\n{listed}", hint=first)
+        raise AnswerIsBadError(f"`{name}` cannot be merged as it is\n{listed}", hint=first)
 
 
-def _adapter(path: Path) -> Folder:
+def _adapter(path: Place) -> Folder:
     folder = read_folder(path)
     if folder.adapter_config is None:
         raise InputError(
             f"`{path}` holds no adapter: there is no adapter_config.json",
-            path=path,
+            path=str(path),
             hint="give the folder that peft's save_pretrained wrote",
         )
     return folder
+
+
+def _hub(remote: RemotePlace | None) -> dict[str, str] | None:
+    return None if remote is None else {"id": remote.id, "commit": remote.commit}
 
 
 def _names(folder: Folder) -> tuple[str, ...]:
@@ -337,7 +365,7 @@ def _extra_tokens(adapter: Folder, base: Folder) -> tuple[int, ...]:
 def _notes(manifest: Manifest | None, base: Folder) -> tuple[str, ...]:
     """What the record says about the base that does not hold for the folder that was found."""
     recorded = manifest.base if manifest else None
-    config = base.path / "config.json"
+    config = base.path / "config.json"  # a place: of a base on the Hub it is read from there
     if recorded is None or recorded.config_sha256 is None or not config.is_file():
         return ()
     if sha256_of(config) != recorded.config_sha256:

@@ -7,11 +7,12 @@ The merged weights are W + w1·Δ1 + w2·Δ2 + …, so only kinds whose change i
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from envpin.checkpoint.embedding import EmbeddingPlan, plan_embedding
+from envpin.checkpoint.place import local_path
 from envpin.errors import AnswerIsBadError, UsageError
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from envpin.checkpoint.folder import Folder
     from envpin.checkpoint.headers import Tensor
+    from envpin.checkpoint.place import Place, RemotePlace
     from envpin.manifest.closure import Closure
     from envpin.manifest.types import Manifest
 
@@ -29,10 +31,25 @@ _PREFIX = "base_model.model."
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WeightedAdapter:
-    """An adapter's folder and the factor on its change; 1 is the adapter as it was trained."""
+    """An adapter's folder and the factor on its change; 1 is the adapter as it was trained.
+
+    One on the Hub is `remote`; `path` is then the folder that its download makes. `named` is what the user wrote.
+    """
 
     path: Path
     weight: float = 1.0
+    named: str = field(default="", compare=False)
+    remote: RemotePlace | None = None
+
+    @property
+    def place(self) -> Place:
+        """What it is read from."""
+        return self.path if self.remote is None else self.remote
+
+    def at(self, place: Place) -> WeightedAdapter:
+        """The same adapter, found at `place`."""
+        remote = None if isinstance(place, Path) else cast("RemotePlace", place)
+        return replace(self, path=local_path(place), remote=remote)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,15 +57,22 @@ class Part:
     """One adapter of a plan. `files` are the names that its digest covers; `closure` is None without a record."""
 
     path: Path
+    remote: RemotePlace | None
     weight: float
     files: tuple[str, ...]
     manifest: Manifest | None
     manifest_sha256: str | None
     closure: Closure | None
 
-    @property
-    def shown(self) -> str:
-        return f"{self.path}, weight {self.weight:g}" if self.weight != 1 else str(self.path)
+    def describe(self, *, alone: bool) -> str:
+        """What it is; with its weight where that says something."""
+        text = named(self.path, self.remote)
+        return text if alone and self.weight == 1 else f"{text}, weight {self.weight:g}"
+
+
+def named(path: Path, remote: RemotePlace | None) -> str:
+    """A folder as people call it: by its repository where it is on the Hub."""
+    return str(path) if remote is None else f"{remote.id} on the Hub, at {remote.commit[:12]}"
 
 
 def parse_adapter(text: str) -> WeightedAdapter:
@@ -59,16 +83,16 @@ def parse_adapter(text: str) -> WeightedAdapter:
     """
     name, colon, last = text.rpartition(":")
     if not colon or not name or Path(text).exists():
-        return WeightedAdapter(path=Path(text))
+        return WeightedAdapter(path=Path(text), named=text)
     try:
         weight = float(last)
     except ValueError:
         if Path(name).is_dir():
             raise UsageError(f"`{last}` is not a weight for `{name}`", hint=f"write for example {name}:0.5") from None
-        return WeightedAdapter(path=Path(text))
+        return WeightedAdapter(path=Path(text), named=text)
     if not math.isfinite(weight) or weight == 0:
         raise UsageError(f"the weight of `{name}` has to be a number other than 0, not `{last}`")
-    return WeightedAdapter(path=Path(name), weight=weight)
+    return WeightedAdapter(path=Path(name), weight=weight, named=name)
 
 
 def refuse_conflicts(adapters: Sequence[tuple[WeightedAdapter, Folder]]) -> tuple[str, ...]:
@@ -154,7 +178,7 @@ def _whole_problems(adapters: Sequence[tuple[WeightedAdapter, Folder]]) -> list[
                 first[name] = (one, tensor)
                 continue
             other, theirs = first[name]
-            if tensor.shape != theirs.shape or _bytes(one.path, tensor) != _bytes(other.path, theirs):
+            if tensor.shape != theirs.shape or _bytes(one.place, tensor) != _bytes(other.place, theirs):
                 problems.append(
                     f"`{other.path.name}` and `{one.path.name}` both replace `{name}`, by "
                     f"{list(theirs.shape)} and {list(tensor.shape)} with other values"
@@ -162,7 +186,7 @@ def _whole_problems(adapters: Sequence[tuple[WeightedAdapter, Folder]]) -> list[
     return problems
 
 
-def _bytes(folder: Path, tensor: Tensor) -> bytes:
+def _bytes(folder: Place, tensor: Tensor) -> bytes:
     with (folder / tensor.file).open("rb") as stream:
         stream.seek(tensor.start)
         return stream.read(tensor.end - tensor.start)

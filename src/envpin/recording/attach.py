@@ -1,0 +1,264 @@
+"""A manifest for a folder that was trained without being recorded: what its bytes tell, and what must be assumed.
+
+The environment is the one that the user names. Whatever the folder says about versions is compared with it, and a
+contradiction is refused; that nothing was upgraded since cannot be proved, so the manifest calls it declared.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from envpin import __version__
+from envpin.checkpoint.bases import find_base
+from envpin.checkpoint.folder import Folder, read_folder
+from envpin.checkpoint.place import sha256_of
+from envpin.errors import AnswerIsBadError, InputError, RefusedError, UsageError
+from envpin.infer.traces import read_card, read_traces
+from envpin.infer.trainers import recognise
+from envpin.manifest.closure import REQUIRED
+from envpin.manifest.read import FILE_NAME
+from envpin.manifest.types import (
+    SCHEMA,
+    Attached,
+    BaseModel,
+    Distribution,
+    Manifest,
+    PythonInfo,
+    RunInfo,
+    SavedInfo,
+    TokenizerInfo,
+    TorchInfo,
+    TrainerInfo,
+)
+from envpin.manifest.write import write_manifest
+from envpin.process import run
+from envpin.recording.injected import HOOK, hook
+
+if TYPE_CHECKING:
+    from envpin.infer.trainers import Recognised
+
+_PROGRAM = "import sys; sys.path.append({hook!r}); from _envpin_hook import describe; describe.main()"
+_TIMEOUT = 60.0  # seconds
+_OLD = dt.timedelta(days=1)
+_CARD_VERSION = re.compile(r"^- (PEFT|Transformers|TRL|Pytorch|Tokenizers):? ([\w.+]{1,40})\s*$", re.MULTILINE)
+_CARD_PACKAGES = {"PEFT": "peft", "Transformers": "transformers", "TRL": "trl", "Pytorch": "torch",
+                  "Tokenizers": "tokenizers"}  # fmt: skip
+_PACKAGES = {"autotrain": "autotrain-advanced", "ms-swift": "ms-swift", "mlx-lm": "mlx-lm"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """`path` is the manifest; `checked` what bytes confirm, `declared` what is assumed, `warnings` what looks odd."""
+
+    path: Path
+    checked: tuple[str, ...]
+    declared: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def attach(folder: Path, *, python: Path | None = None, base: str | None = None, overwrite: bool = False) -> Outcome:
+    """Write `envpin.json` into `folder`, for the environment of the interpreter `python`, else the active one.
+
+    Raises:
+        RefusedError: there is one already, and `overwrite` was not asked for.
+        InputError: `folder` or `base` cannot be read, or `python` is no interpreter with what training needs.
+        UsageError: no environment is active.
+        AnswerIsBadError: the folder was not written in this environment.
+    """
+    path = folder / FILE_NAME
+    read = read_folder(folder)
+    if path.exists() and not overwrite:
+        raise RefusedError(
+            f"`{path}` exists", hint="--force writes it anew; a recorded one knows more than this one can"
+        )
+    interpreter = python.absolute() if python is not None else _active()
+    described = _describe(interpreter)
+    distributions = msgspec.convert(described["distributions"], tuple[Distribution, ...])
+    versions = {one.name: one.version for one in distributions}
+    needed = [name for name in REQUIRED if name not in versions and (name != "peft" or read.kind != "model")]
+    if needed:
+        listed = ", ".join(f"`{name}`" for name in needed)
+        raise InputError(
+            f"`{interpreter}` has no {listed}, so nothing was trained with it",
+            hint="name the interpreter of the training environment: --python PATH",
+        )
+    checked = _compare(_claims(read), versions, interpreter)
+    saved = _saved_at(read, folder)
+    found = recognise(read_traces(folder, os.listdir(folder)))  # noqa: PTH208  names only
+    described_base, how = _base(read, base)
+    manifest = Manifest(
+        schema=SCHEMA,
+        envpin=__version__,
+        run=RunInfo(id=os.urandom(8).hex(), saved=saved.strftime("%Y-%m-%dT%H:%M:%SZ")),
+        python=msgspec.convert(described["python"], PythonInfo),
+        distributions=distributions,
+        torch=msgspec.convert(described["torch"], TorchInfo) if described["torch"] else None,
+        base=described_base,
+        tokenizer=_tokenizer(read, folder),
+        saved=_saved(folder, "model" if read.kind == "model" else "adapter"),
+        trainer=_trainer(found, versions),
+        attached=Attached(
+            at=dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            checked=checked,
+            declared=(f"the environment is that of {interpreter}, unchanged since training", *how),
+        ),
+    )
+    write_manifest(path, manifest)
+    declared = manifest.attached.declared if manifest.attached is not None else ()
+    warnings = _warnings(saved, described["installed"], checked)
+    return Outcome(path=path, checked=checked, declared=declared, warnings=warnings)
+
+
+def _active() -> Path:
+    """The interpreter of the active environment; envpin's own is not the one that trained."""
+    for variable in ("VIRTUAL_ENV", "CONDA_PREFIX"):
+        root = os.environ.get(variable)
+        if root:
+            inside = ("python.exe", "Scripts/python.exe") if sys.platform == "win32" else ("bin/python",)
+            for name in inside:
+                if (Path(root) / name).exists():
+                    return Path(root) / name
+    raise UsageError(
+        "no environment is active, so which one trained it cannot be known",
+        hint="name its interpreter: envpin record --attach FOLDER --python PATH",
+    )
+
+
+def _describe(python: Path) -> dict[str, Any]:
+    program = _PROGRAM.format(hook=str(HOOK))
+    try:
+        completed = run([str(python), "-c", program], timeout=_TIMEOUT)
+        if completed.status == 0:
+            found: dict[str, Any] = msgspec.json.decode(completed.stdout, type=dict[str, Any])
+            return found
+        reason = completed.stderr.strip().rpartition("\n")[2][:200] or f"it ends with status {completed.status}"
+    except (OSError, msgspec.DecodeError) as failed:
+        reason = str(failed)[:200]
+    raise InputError(
+        f"`{python}` cannot be asked what it is: {reason}", path=python, hint="--python takes an interpreter"
+    )
+
+
+def _claims(read: Folder) -> list[tuple[str, str, str]]:
+    """File, package and version of everything in the folder that names the version of a package."""
+    found: list[tuple[str, str, str]] = []
+    version = (read.adapter_config or {}).get("peft_version")
+    if isinstance(version, str):
+        found.append(("adapter_config.json", "peft", version))
+    if read.kind == "model":
+        version = (read.config or {}).get("transformers_version")
+        if isinstance(version, str):
+            found.append(("config.json", "transformers", version))
+    card = read_card(Path(str(read.path)) / "README.md") or ""
+    found += [("README.md", _CARD_PACKAGES[name], version) for name, version in _CARD_VERSION.findall(card)]
+    return found
+
+
+def _compare(claims: list[tuple[str, str, str]], versions: dict[str, str], python: Path) -> tuple[str, ...]:
+    """
+    Raises:
+        AnswerIsBadError: a file names another version than the environment has.
+    """
+    others = [
+        f"{file} says {package} {claimed}, the environment has {versions.get(package, 'none')}"
+        for file, package, claimed in claims
+        if _public(versions.get(package)) != _public(claimed)
+    ]
+    if others:
+        listed = "\n".join(f"  {line}" for line in others)
+        raise AnswerIsBadError(
+            f"`{python}` is not what wrote this folder\n{listed}",
+            hint="name the interpreter of the training environment: --python PATH",
+        )
+    return tuple(dict.fromkeys(f"{package} {claimed} ({file})" for file, package, claimed in claims))
+
+
+def _public(version: str | None) -> str | None:
+    """Without a local label (`+cpu`), and without the commit that peft adds to its own development versions (`@…`)."""
+    return None if version is None else version.partition("+")[0].partition("@")[0]
+
+
+def _saved_at(read: Folder, folder: Path) -> dt.datetime:
+    times = [(folder / name).stat().st_mtime for name in read.weight_files if (folder / name).is_file()]
+    return dt.datetime.fromtimestamp(max(times, default=folder.stat().st_mtime), dt.UTC)
+
+
+def _base(read: Folder, explicit: str | None) -> tuple[BaseModel | None, tuple[str, ...]]:
+    """What the base is, where it can be found; and what of it is assumed."""
+    if read.adapter_config is None:
+        return None, ()
+    named = read.adapter_config.get("base_model_name_or_path")
+    try:
+        found = find_base(read, explicit=explicit)
+        base = read_folder(found.place)
+    except InputError:
+        if explicit is not None:
+            raise
+        name = named if isinstance(named, str) and not Path(named).is_absolute() else None
+        return BaseModel(id=name, observed="attached"), ("the base, which was not found, is the one that is named",)
+    config = base.config or {}
+    architectures = config.get("architectures")
+    tied = config.get("tie_word_embeddings")
+    known = BaseModel(
+        id=found.id or (named if isinstance(named, str) and not Path(named).is_absolute() else None),
+        path=str(found.path.absolute()),
+        commit=found.commit,
+        config_sha256=sha256_of(found.path / "config.json") if (found.path / "config.json").is_file() else None,
+        model_type=config.get("model_type") if isinstance(config.get("model_type"), str) else None,
+        architecture=architectures[0] if isinstance(architectures, list) and architectures else None,
+        embedding_rows=base.embedding_rows,
+        tie_word_embeddings=tied if isinstance(tied, bool) else None,
+        observed="attached",
+    )
+    return known, (f"the base is what lies at {found.path} now ({found.found})",)
+
+
+def _tokenizer(read: Folder, folder: Path) -> TokenizerInfo | None:
+    if read.tokenizer is None:
+        return None
+    name = (read.tokenizer.config or {}).get("tokenizer_class")
+    return TokenizerInfo(
+        class_name=name if isinstance(name, str) else None,
+        length=read.tokenizer.length,
+        added=read.tokenizer.added,
+        source="saved",
+        files=hook("artefacts").tokenizer_files(str(folder), None),
+    )
+
+
+def _saved(folder: Path, kind: str) -> SavedInfo:
+    try:
+        return msgspec.convert(hook("artefacts").saved(str(folder), kind, None), SavedInfo)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"`{folder}` cannot be recorded: {error}", path=folder, hint=f"envpin check {folder}"
+        ) from error
+
+
+def _trainer(found: Recognised | None, versions: dict[str, str]) -> TrainerInfo | None:
+    if found is None:
+        return None
+    package = _PACKAGES.get(found.trainer, found.trainer)
+    return TrainerInfo(package=package, package_version=versions.get(package, found.version))
+
+
+def _warnings(saved: dt.datetime, installed: dict[str, float], checked: tuple[str, ...]) -> tuple[str, ...]:
+    found = [
+        f"{name} was installed after the weights were written: was it upgraded since?"
+        for name, moment in installed.items()
+        if moment > saved.timestamp()
+    ]
+    age = dt.datetime.now(dt.UTC) - saved
+    if age > _OLD:
+        found.append(f"the weights are {age.days} days old: the environment may have changed since")
+    if not checked:
+        found.append("nothing in the folder names a version, so nothing confirms that this environment wrote it")
+    return tuple(found)
