@@ -108,9 +108,11 @@ def test_a_plan_downloads_nothing(hub: HubSimulator, tmp_path: Path) -> None:
 
 def test_a_killed_download_goes_on_where_it_was(hub: HubSimulator, tmp_path: Path) -> None:
     digest = next(iter(hub.repos["user/base"].commits.values()))["model.safetensors"].digest
-    # The headers were read by now; then the weights come 50 kB far, and the server fails for good.
-    assert merge(hub, tmp_path, "--dry-run").status == 0
-    hub.faults += [Fault(path=digest, cut=50_000), Fault(path=digest, status=503, times=1000)]
+    # The weights come 120 kB far; then the server fails for good.
+    hub.faults += [
+        Fault(path=digest, cut=120_000, downloads=True),
+        Fault(path=digest, status=503, times=1000, downloads=True),
+    ]
     command = arguments("replay", "merge", "user/adapter", "-o", tmp_path / "out")
     with subprocess.Popen(command, env=variables(hub.variables(tmp_path / "home")), stderr=subprocess.PIPE) as running:
         deadline = time.monotonic() + 120

@@ -55,13 +55,17 @@ class Repo:
 
 @dataclass
 class Fault:
-    """Hits requests whose path holds `path`, `times` times: a status, or a connection cut after `cut` body bytes."""
+    """Hits requests whose path holds `path`, `times` times: a status, or a connection cut after `cut` body bytes.
+
+    With `downloads` it hits only requests for all the rest of a file, not those for a part of it.
+    """
 
     path: str
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     cut: int | None = None
     times: int = 1
+    downloads: bool = False
 
 
 @dataclass
@@ -169,6 +173,7 @@ class _Handler(BaseHTTPRequestHandler):
                     fault.times > 0
                     and fault.path in unquote(self.path)
                     and (fault.cut is None or self.command == "GET")
+                    and (not fault.downloads or (self.headers.get("Range") or "").endswith("-"))
                 ):
                     fault.times -= 1
                     return fault

@@ -150,13 +150,13 @@ def _by_path(
     last = PureWindowsPath(named).name if "\\" in named else Path(named).name
     if search.adapter is not None:
         here = Path(os.path.abspath(search.adapter))  # noqa: PTH100
+        above = [parent for parent in here.parents if parent != parent.parent][:_LEVELS_ABOVE]
         if not Path(named).is_absolute():
             # A trainer writes what was typed: a path relative to where it ran, some folders above what it saved.
-            above = [parent for parent in here.parents if parent != parent.parent][:_LEVELS_ABOVE]
             tries.append((here / named, "named by the adapter, relative to it"))
             tries += [(parent / named, f"named by the adapter, relative to `{parent}`") for parent in above]
         if last not in {"", ".", ".."}:
-            tries.append((here.parent / last, "of that name beside the adapter"))
+            tries += [(parent / last, f"of that name in `{parent}`") for parent in above]
     for candidate, where in tries:
         path = search.folder(candidate, where)
         if path is not None:

@@ -92,7 +92,7 @@ def open_from(url: str, start: int) -> Iterator[tuple[int, Iterator[bytes]]]:
     headers = {**request_headers(), "Range": f"bytes={start}-", "Accept-Encoding": "identity"}
     with _stream(url, headers) as response:
         _raise_for_status(response)
-        yield (start if response.status_code == 206 else 0), _chunks(response, 1 << 20)
+        yield (start if response.status_code == 206 else 0), _chunks(response, 1 << 15)
 
 
 @contextlib.contextmanager

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from envpin.manifest.types import Manifest
     from envpin.scan.walk import Spot
 
+_PEFT_WEIGHTS = frozenset({"adapter_model.safetensors", "adapter_model.bin"})
+_MLX = "an adapter in the format of MLX, which peft cannot load"
 _MERGE_RECORD = "envpin-merge.json"
 # Of the shapes and keys that a finding shows: ten thousand folders are not to fill the memory.
 _EVIDENCE = 3
@@ -50,6 +52,9 @@ class Examiner:
         """What is in one folder; a fault of any kind becomes the `problem` of its entry."""
         path = str(spot.path.relative_to(self._root)) or "."
         step = checkpoint_step(spot.path.name) if spot.run is not None else None
+        if "adapters.safetensors" in spot.names and not spot.names & _PEFT_WEIGHTS:
+            found = self._trainer(spot, None)
+            return _with_trainer(Entry(path=path, kind="adapter", step=step, problem=_MLX), found)
         try:
             report = check(spot.path, read_base=self._read_base)
         except EnvpinError as error:
@@ -104,10 +109,6 @@ class Examiner:
 def _reason(spot: Spot, error: EnvpinError) -> str:
     if "trainer_state.json" in spot.names:
         return "holds the state of a training run, and no weights that transformers or peft could load"
-    if "adapters.safetensors" in spot.names:
-        return "an adapter in the format of MLX, which peft cannot load"
-    if "adapter_model.pt" in spot.names:
-        return "an adapter in the format of torchtune, which peft cannot load"
     return error.message.partition("\n")[0]
 
 

@@ -1,0 +1,65 @@
+"""How long `scan` takes for 10,000 adapters, and how much of it several processes save.
+
+    python benchmarks/scan.py [COUNT]
+
+The adapters are as peft and the Trainer of transformers leave them: config, weights (sparse: headers whole, tensors
+without space), card, tokenizer, training_args.bin. They share ten bases.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from tests.support.checkpoints import llama_shapes, lora_shapes, write_adapter, write_model  # noqa: E402
+from tests.support.wild.make import KEPT  # noqa: E402
+from tests.support.wild.mixed import fields  # noqa: E402
+
+ALL = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+COMPANIONS = ("README.md", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "training_args.bin")
+
+
+def make(root: Path, count: int) -> None:
+    """`count` adapters of a 16-layer model over all seven kinds of layers: 224 tensors each."""
+    shapes = llama_shapes(layers=16)
+    lora = lora_shapes(shapes, ALL)
+    for at in range(10):
+        write_model(root / f"base-{at}", shapes)
+    for at in range(count):
+        folder = write_adapter(root / f"runs-{at % 100:02}" / f"{at:05}", lora, base=f"base-{at % 10}",
+                               **{**fields("0.14.0"), "target_modules": list(ALL)})  # fmt: skip
+        for name in COMPANIONS:
+            shutil.copy(KEPT / "hf-trainer" / name, folder / name)
+
+
+def seconds(root: Path, jobs: int) -> float:
+    command = [sys.executable, "-m", "envpin", "scan", str(root), "--json", "--jobs", str(jobs)]
+    start = time.perf_counter()
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
+    taken = time.perf_counter() - start
+    assert done.returncode in {0, 1}, done.returncode
+    assert done.stdout.count(b'"trainer_title": "HF Trainer"') == COUNT
+    return taken
+
+
+COUNT = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:
+        make(Path(folder), COUNT)
+        before = os.times()
+        for jobs in (2, 1):
+            taken = seconds(Path(folder), jobs)
+            print(f"{COUNT:,} adapters, {jobs} process{'es' if jobs > 1 else ''}: {taken:.1f} s "
+                  f"({taken / COUNT * 1000:.2f} ms each)")  # fmt: skip
+        after = os.times()
+        used = after.children_user + after.children_system - before.children_user - before.children_system
+        print(f"processor time of both together: {used:.1f} s; load of the machine {os.getloadavg()[0]:.1f}")
