@@ -19,6 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.check import touch_values  # noqa: E402
 from tests.support.checkpoints import llama_shapes, lora_shapes, write_adapter, write_model  # noqa: E402
 from tests.support.wild.make import KEPT  # noqa: E402
 from tests.support.wild.mixed import fields  # noqa: E402
@@ -36,6 +37,7 @@ def make(root: Path, count: int) -> None:
     for at in range(count):
         folder = write_adapter(root / f"runs-{at % 100:02}" / f"{at:05}", lora, base=f"base-{at % 10}",
                                **{**fields("0.14.0"), "target_modules": list(ALL)})  # fmt: skip
+        touch_values(folder)
         for name in COMPANIONS:
             shutil.copy(KEPT / "hf-trainer" / name, folder / name)
 

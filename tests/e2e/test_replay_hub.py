@@ -116,12 +116,14 @@ def test_a_killed_download_goes_on_where_it_was(hub: HubSimulator, tmp_path: Pat
     command = arguments("replay", "merge", "user/adapter", "-o", tmp_path / "out")
     with subprocess.Popen(command, env=variables(hub.variables(tmp_path / "home")), stderr=subprocess.PIPE) as running:
         deadline = time.monotonic() + 120
-        while not (partial := list((tmp_path / "home").rglob("*.envpin-partial"))) or not partial[0].stat().st_size:
+        held = 0
+        while not held:
             assert running.poll() is None, running.stderr.read() if running.stderr else ""
             assert time.monotonic() < deadline
             time.sleep(0.02)
+            held = sum(one.stat().st_size for one in (tmp_path / "home").rglob(f"{digest}.envpin-partial"))
         running.send_signal(signal.SIGKILL)
-    held = partial[0].stat().st_size
+    held = next((tmp_path / "home").rglob(f"{digest}.envpin-partial")).stat().st_size
     hub.faults.clear()
     hub.requests.clear()
     completed = merge(hub, tmp_path)

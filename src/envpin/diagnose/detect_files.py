@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from envpin.diagnose.catalogue import finding
 from envpin.diagnose.detect_shapes import SHOWN, places
@@ -179,9 +180,13 @@ def _noop(subject: Subject) -> Iterator[Finding]:
 def _all_zero(folder: Folder, tensors: list[Tensor], *, limit: int | None) -> bool:
     """Whether all these bytes are zero, of each tensor the first `limit`. A trained adapter answers no at once."""
     block = 1 << 20
-    for tensor in tensors:
+    with contextlib.ExitStack() as stack:
+        streams: dict[str, IO[bytes]] = {}
         try:
-            with (folder.path / tensor.file).open("rb") as stream:
+            for tensor in tensors:
+                if tensor.file not in streams:
+                    streams[tensor.file] = stack.enter_context((folder.path / tensor.file).open("rb"))
+                stream = streams[tensor.file]
                 stream.seek(tensor.start)
                 left = tensor.end - tensor.start
                 left = left if limit is None else min(left, limit)
