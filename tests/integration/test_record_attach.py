@@ -1,0 +1,118 @@
+"""`record --attach`: a manifest for a run that was not recorded, beside one of the same run that was."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from envpin.manifest.read import read_manifest
+from tests.support.adapters import copy
+from tests.support.command import envpin
+from tests.support.environments import pinned
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def adapter(tmp_path: Path) -> Path:
+    """A real adapter, trained under `record`, with its manifest put aside as `recorded.json`; written just now."""
+    folder = copy("grown", tmp_path) / "adapter"
+    (folder / "envpin.json").rename(tmp_path / "recorded.json")
+    (folder / "adapter_model.safetensors").touch()
+    return folder
+
+
+def test_it_says_what_the_recorded_one_says(adapter: Path, tmp_path: Path) -> None:
+    completed = envpin("record", "--attach", adapter, "--python", pinned("peft012").python)
+    assert completed.status == 0, completed.stderr
+    assert "checked  peft 0.12.0 (README.md)" in completed.stdout
+    assert "declared the environment is that of" in completed.stdout
+    attached, recorded = read_manifest(adapter), read_manifest(tmp_path / "recorded.json")
+    assert attached.distributions == recorded.distributions
+    assert attached.python == recorded.python
+    assert attached.saved is not None
+    assert recorded.saved is not None
+    weights = "adapter_model.safetensors"
+    assert attached.saved.tensors == recorded.saved.tensors
+    assert attached.saved.files[weights] == recorded.saved.files[weights]
+    assert attached.torch is not None
+    assert recorded.torch is not None
+    assert attached.torch.version == recorded.torch.version
+    assert attached.base is not None
+    assert recorded.base is not None
+    same = ("config_sha256", "model_type", "architecture", "embedding_rows", "tie_word_embeddings", "path")
+    assert [getattr(attached.base, name) for name in same] == [getattr(recorded.base, name) for name in same]
+    assert attached.base.observed == "attached"
+    assert attached.tokenizer is not None
+    assert recorded.tokenizer is not None
+    assert (attached.tokenizer.length, attached.tokenizer.files) == (
+        recorded.tokenizer.length, recorded.tokenizer.files
+    )  # fmt: skip
+    assert attached.attached is not None
+    assert attached.attached.checked == ("peft 0.12.0 (README.md)",)
+    # A replay takes it as it takes the recorded one: the same environment, which is ready already.
+    plan = envpin("replay", "merge", adapter, "-o", tmp_path / "out", "--dry-run", "--json", "--offline")
+    assert plan.status == 0, plan.stderr
+    assert json.loads(plan.stdout)["plan"]["basis"] == "manifest"
+
+
+def test_one_that_is_there_is_kept(adapter: Path, tmp_path: Path) -> None:
+    shutil.copy(tmp_path / "recorded.json", adapter / "envpin.json")
+    before = (adapter / "envpin.json").read_bytes()
+    refused = envpin("record", "--attach", adapter, "--python", pinned("peft012").python)
+    assert refused.status == 5
+    assert (adapter / "envpin.json").read_bytes() == before
+    assert envpin("record", "--attach", adapter, "--python", pinned("peft012").python, "--force").status == 0
+    assert (adapter / "envpin.json").read_bytes() != before
+
+
+def test_another_environment_is_refused(adapter: Path) -> None:
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    (adapter / "adapter_config.json").write_text(json.dumps({**config, "peft_version": "0.18.1"}))
+    refused = envpin("record", "--attach", adapter, "--python", pinned("peft012").python)
+    assert refused.status == 1
+    assert "adapter_config.json says peft 0.18.1, the environment has 0.12.0" in refused.stderr
+    assert not (adapter / "envpin.json").exists()
+
+
+def test_the_active_environment_is_taken_and_none_is_an_error(adapter: Path) -> None:
+    environment = pinned("peft012")
+    none = envpin("record", "--attach", adapter, env={"VIRTUAL_ENV": "", "CONDA_PREFIX": ""})
+    assert (none.status, "no environment is active" in none.stderr) == (2, True)
+    assert envpin("record", "--attach", adapter, env={"VIRTUAL_ENV": str(environment.path)}).status == 0
+
+
+def test_what_was_installed_later_is_told(adapter: Path) -> None:
+    import os
+
+    old = time.time() - 3 * 86_400
+    os.utime(adapter / "adapter_model.safetensors", (old, old))
+    completed = envpin("record", "--attach", adapter, "--python", pinned("peft012").python, "--json")
+    assert completed.status == 0, completed.stderr
+    warnings = json.loads(completed.stdout)["warnings"]
+    assert any("the weights are 3 days old" in line for line in warnings)
+    assert any(line.startswith("peft was installed after the weights were written") for line in warnings)
+
+
+@pytest.mark.parametrize(
+    "words", [("--python", "/nowhere/python"), ("--python", "/etc/passwd"), ("--base", "/nowhere")]
+)
+def test_bad_input(adapter: Path, words: tuple[str, ...]) -> None:
+    more = () if words[0] == "--python" else ("--python", pinned("peft012").python)
+    completed = envpin("record", "--attach", adapter, *words, *more)
+    assert completed.status == 2, completed.stderr
+    assert completed.stderr.count("error: ") == 1
+    assert not (adapter / "envpin.json").exists()
+
+
+def test_no_folder_no_adapter_and_a_command_besides(adapter: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for folder in (tmp_path / "absent", tmp_path / "empty"):
+        assert envpin("record", "--attach", folder, "--python", pinned("peft012").python).status == 2
+    assert envpin("record", "--attach", adapter, "--", "true").status == 2
+    assert envpin("record", "--force", "--", "true").status == 2
