@@ -31,8 +31,8 @@ ALLOWED = {
     "ast", "_ast", "gc",
 }  # fmt: skip
 OURS = {
-    "envpin", "envpin.cli", "envpin.cli.console", "envpin.cli.parser", "envpin.cli.table", "envpin.errors",
-    "envpin.events",
+    "envpin", "envpin.cli", "envpin.cli.console", "envpin.cli.layout", "envpin.cli.parser", "envpin.cli.table",
+    "envpin.errors", "envpin.events",
 }  # fmt: skip
 
 

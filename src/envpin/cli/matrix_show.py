@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from envpin.cli.layout import table, wrapped
 from envpin.errors import InputError
 from envpin.matrix.load import load_matrix
 from envpin.matrix.support import load_support
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
     from envpin.cli.console import Console
     from envpin.matrix.types import Break, Family, Matrix
+
+
+_INDENT = 12
 
 
 def run_list(args: argparse.Namespace, console: Console) -> int:
@@ -34,7 +38,7 @@ def run_list(args: argparse.Namespace, console: Console) -> int:
         proved = family.grade or f"no pins: {family.kind}"
         rows.append((family.id, family.title, pins.get("transformers", "-"), pins.get("peft", "-"),
                      pins.get("torch", "-"), proved))  # fmt: skip
-    console.data("\n".join(table(rows)))
+    console.data("\n".join(table(rows, elastic=1)))
     return 0
 
 
@@ -53,14 +57,9 @@ def run_show(args: argparse.Namespace, console: Console) -> int:
             1, {**body, "overlay": _origin(family, matrix), "breaks": msgspec.to_builtins(breaks), "windows": windows}
         )
         return 0
-    console.data("\n".join(_family_lines(family, breaks, windows, origin=_origin(family, matrix))))
+    lines = _family_lines(family, breaks, windows, origin=_origin(family, matrix))
+    console.data("\n".join(wrapped(lines, indent=_INDENT)))
     return 0
-
-
-def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns as wide as they need to be, two spaces apart."""
-    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def _at_least(family: Family, wanted: str | None) -> bool:
@@ -109,6 +108,18 @@ def _show_type(args: argparse.Namespace, console: Console, *, known: list[str]) 
     return 0
 
 
+def _runs(names: Sequence[str]) -> list[str]:
+    """The ids of runs, those of one environment together: `llama3.1:{load,merge}:4.43.1:0a1b2c3d`."""
+    grouped: dict[tuple[str, ...], list[str]] = {}
+    for name in names:
+        family, capability, *rest = name.split(":")
+        grouped.setdefault((family, *rest), []).append(capability)
+    return [
+        f"evidence: {family}:{{{','.join(capabilities)}}}:{':'.join(rest)}"
+        for (family, *rest), capabilities in grouped.items()
+    ]
+
+
 def _family_lines(
     family: Family, breaks: Sequence[Break], windows: dict[str, tuple[str, str | None] | None], *, origin: str | None
 ) -> list[str]:
@@ -132,7 +143,7 @@ def _family_lines(
                   f"            {good.grade}; {good.source}"]  # fmt: skip
         if good.lock:
             lines.append(f"            lock: pylock.{good.lock}.toml")
-        lines += [f"            evidence: {entry}" for entry in good.evidence]
+        lines += [f"            {line}" for line in _runs(good.evidence)]
     for statement in family.support:
         tested = f"{statement.package} {statement.versions} ({statement.tested} tested)"
         lines.append(f"  works     {statement.capability} with {tested}")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
-import sys
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
 
+from envpin.cli.layout import columns
 from envpin.cli.table import COMMANDS
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ class _Formatter(argparse.HelpFormatter):
     """Help as wide as the terminal. Left to itself, argparse imports shutil and all it can unpack to find that out."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, width=_width() - 2)
+        super().__init__(prog, width=(columns() or 80) - 2)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -83,18 +82,6 @@ def verbs_to_add(parser: argparse.ArgumentParser, verbs: Iterable[str]) -> list[
     words: Sequence[str] = getattr(parser, "words", ())
     first = next((word for word in words if word != "--json"), None)
     return [first] if first in known else known
-
-
-def _width() -> int:
-    """Columns of the terminal; COLUMNS keeps help stable in tests and in docs."""
-    try:
-        return int(os.environ["COLUMNS"])
-    except (KeyError, ValueError):
-        pass
-    try:
-        return os.get_terminal_size(sys.__stdout__.fileno()).columns or 80  # type: ignore[union-attr]
-    except (AttributeError, ValueError, OSError):
-        return 80
 
 
 def suggest(name: str) -> str | None:

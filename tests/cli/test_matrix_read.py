@@ -1,0 +1,93 @@
+"""`envpin matrix list|show|resolve` as a person reads them: at any width, on bad input, as JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.command import answer, envpin
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize("width", [60, 100])
+def test_nothing_is_wider_than_the_terminal(width: int) -> None:
+    for words in (("list",), ("show", "qwen2-vl"), ("resolve", "Qwen/Qwen2.5-7B")):
+        completed = envpin("matrix", *words, env={"COLUMNS": str(width)})
+        assert completed.status == 0, completed.stderr
+        if words == ("list",) and width < 80:
+            continue  # versions are never cut
+        # a word that is longer than the line stands alone
+        long = [line for line in completed.stdout.splitlines() if len(line) > width and len(line.split()) > 2]
+        assert long == []
+
+
+def test_without_a_terminal_nothing_is_broken_or_cut() -> None:
+    listed = envpin("matrix", "list").stdout
+    assert "Llama architecture (Llama 1 and its many relatives)" in listed
+    assert "…" not in listed
+
+
+def test_the_table_gives_up_its_titles_last() -> None:
+    by_width = {width: envpin("matrix", "list", env={"COLUMNS": str(width)}).stdout for width in (80, 100)}
+    assert ["TITLE" in text.splitlines()[0] for text in by_width.values()] == [False, True]
+    assert all("transformers" not in text and "llama3.1" in text and "4.43.1" in text for text in by_width.values())
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (("show", "lama3.1"), 2, "did you mean llama3.1"), (("show", ""), 2, "neither a family"),
+        (("list", "--grade", "best"), 2, "declared, reported"), (("resolve", ""), 2, "no name"),
+        (("resolve", "/nowhere/"), 2, "does not exist"), (("resolve", "nobody/nothing"), 1, ""),
+        (("resolve", "."), 2, "holds no config.json"), (("list", "--matrix", "nowhere.toml"), 2, "cannot be read"),
+    ],
+)  # fmt: skip
+def test_bad_input(tmp_path: Path, words: tuple[str, ...], status: int, said: str) -> None:
+    completed = envpin("matrix", *words, cwd=tmp_path)
+    assert completed.status == status
+    assert said in completed.stderr
+    assert "Traceback" not in completed.stderr
+
+
+def test_bad_input_as_json() -> None:
+    document = json.loads(envpin("matrix", "show", "lama3.1", "--json").stdout)
+    assert "lama3.1" in document["error"]["message"]
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"\xff\xfe"])
+def test_a_config_that_is_none(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "config.json").write_bytes(content)
+    completed = envpin("matrix", "resolve", tmp_path)
+    assert completed.status == 2
+    assert "config.json` " in completed.stderr
+
+
+def test_an_empty_config_is_answered(tmp_path: Path) -> None:
+    folder = tmp_path / "x"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    completed = envpin("matrix", "resolve", folder)
+    assert completed.status == 1
+    assert "the config says no type" in completed.stdout
+
+
+def test_a_model_type_is_shown_as_well_as_a_family() -> None:
+    found = answer("matrix", "show", "bloom")
+    assert (found["first_release"], found["last_release"]) == ("4.20.0", None)
+    assert answer("matrix", "show", "llama3.1")["known_good"][0]["packages"]["transformers"] == "4.43.1"
+
+
+def test_ones_own_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('schema = 1\n[families.ours]\ntitle = "Ours"\nunpinnable = "an example"\n'
+                                        '[families.ours.match]\nmodel_type = ["ours"]\n')  # fmt: skip
+    (tmp_path / "config.json").write_text('{"model_type": "ours"}')
+    env = {"ENVPIN_MATRIX": str(tmp_path / "mine.toml")}
+    assert answer("matrix", "resolve", tmp_path / "config.json", env=env)["family"] == "ours"
+    assert "mine.toml" in envpin("matrix", "show", "ours", env=env).stdout
+    completed = envpin("matrix", "list", env=env)
+    assert "1 of them from" in completed.stderr
+    assert "ours " in completed.stdout
