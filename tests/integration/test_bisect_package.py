@@ -277,11 +277,12 @@ def test_a_release_that_gets_too_slow_to_run_again_ends_the_search_without_certa
 
 def test_two_processes_do_not_run_one_search(world: World) -> None:
     world.series("pkg", 12, 7)
-    command = ("pkg", "--good", "1.0", "--bad", "1.11", "--repeatable", "--no-prefetch", *world.probe("pkg", pause=0.3))
+    command = ("pkg", "--good", "1.0", "--bad", "1.11", "--repeatable", "--no-prefetch", *world.probe("pkg", pause=0.6))
     first = world.start(*command)
     while not world.records() and first.poll() is None:
         time.sleep(0.01)
     assert "another process is running this search" in world.bisect(*command, status=5).stderr
+    assert "running" in world.bisect("status").stdout
     first.communicate(timeout=120)
     assert first.returncode == 0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ import msgspec
 
 from envpin import __version__
 from envpin.bisect.changed import Minimal, Tested, Trial, closure, dependents, next_step, plan, without
-from envpin.bisect.history import SCHEMA, Log, VerdictCache, digest
+from envpin.bisect.history import SCHEMA, Log, VerdictCache, alone, digest
 from envpin.bisect.holding import versions
 from envpin.bisect.mixing import Ends, declared_requirements
 from envpin.bisect.outcome import ProbeOutcome, judge, same_failure
@@ -22,7 +21,7 @@ from envpin.bisect.start import folder_of
 from envpin.envs.local import this_platform
 from envpin.envs.lock import parse_lock
 from envpin.envs.store import Store
-from envpin.errors import AnswerIsBadError, BuildError, EnvpinError, InputError, RefusedError, UsageError
+from envpin.errors import AnswerIsBadError, BuildError, InputError, UsageError
 from envpin.events import Step
 
 if TYPE_CHECKING:
@@ -83,22 +82,8 @@ class ChangedSession:
             InfrastructureError: the machine could not go on; run it again.
             RefusedError: another process runs this very search.
         """
-        from filelock import FileLock, Timeout
-
-        self.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.folder / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as held:
-            raise RefusedError("another process is running this search", hint="envpin bisect status") from held
-        try:
+        with alone(self.log):
             return self._run()
-        except EnvpinError as error:
-            with contextlib.suppress(EnvpinError):
-                self.log.append("stopped", kind=error.kind, message=error.message)
-            raise
-        finally:
-            lock.release()
 
     @property
     def left_out(self) -> Subset:

@@ -10,18 +10,24 @@ import hashlib
 import json
 import os
 import tempfile
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+from filelock import FileLock, Timeout
 
 from envpin.bisect.outcome import ProbeOutcome
 from envpin.bisect.records import check, check_together
-from envpin.errors import InputError
+from envpin.errors import EnvpinError, InputError, RefusedError
 from envpin.journal import Journal, read_journal
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 SCHEMA = 1
+_LOCK = ".lock"
 
 
 class Log:
@@ -65,6 +71,40 @@ def read_records(path: Path) -> tuple[list[dict[str, Any]], int]:
     records, good = read_journal(path)
     _check(records, path)
     return records, good
+
+
+@contextmanager
+def alone(log: Log) -> Iterator[None]:
+    """While this holds, no other process runs the search of `log`. The error that ends it is written down.
+
+    Raises:
+        RefusedError: another process runs it.
+    """
+    log.path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(log.path.with_name(_LOCK))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as held:
+        raise RefusedError("another process is running this search", hint="envpin bisect status") from held
+    try:
+        yield
+    except EnvpinError as error:
+        with suppress(EnvpinError, ValueError):
+            log.append("stopped", kind=error.kind, message=error.message)
+        raise
+    finally:
+        lock.release()
+
+
+def runs_now(log: Log) -> bool:
+    """Whether a process is at work on the search of `log`."""
+    try:
+        with FileLock(log.path.with_name(_LOCK), timeout=0):
+            return False
+    except Timeout:
+        return True
+    except OSError:
+        return False  # a folder that cannot be written: nobody works here
 
 
 def _check(records: list[dict[str, Any]], path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from envpin import __version__
-from envpin.bisect.history import SCHEMA, Log, VerdictCache, digest
+from envpin.bisect.history import SCHEMA, Log, VerdictCache, alone, digest
 from envpin.bisect.outcome import ProbeOutcome, as_seen, judge
 from envpin.bisect.prefetch import Prefetch, finished
 from envpin.bisect.search import Conclusion, Observation, Problem, Run, plan
@@ -19,7 +18,6 @@ from envpin.errors import (
     BuildError,
     EnvpinError,
     NoInterpreterError,
-    RefusedError,
     ResolutionError,
 )
 from envpin.events import Note, Step, ignore
@@ -84,22 +82,8 @@ class Session:
             InfrastructureError: the machine could not go on; nothing was counted against a release.
             RefusedError: another process runs this very search.
         """
-        from filelock import FileLock, Timeout
-
-        self.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.folder / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as held:
-            raise RefusedError("another process is running this search", hint="envpin bisect status") from held
-        try:
+        with alone(self.log):
             return self._run(problem)
-        except EnvpinError as error:
-            with contextlib.suppress(EnvpinError):
-                self.log.append("stopped", kind=error.kind, message=error.message)
-            raise
-        finally:
-            lock.release()
 
     def observations(self) -> list[Observation]:
         """What the log says about each point, in the order it was found out."""

@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name, is_normalized_name
 
 from envpin.bisect.axis import Axis
 from envpin.bisect.environments import ChangedQuestion, ends_of
-from envpin.bisect.history import Log, read_records
+from envpin.bisect.history import Log, read_records, runs_now
 from envpin.bisect.question import Question, contents_digest
 from envpin.bisect.report import make_report
 from envpin.bisect.search import Run, decide
@@ -233,7 +233,7 @@ def _summary(log: Log) -> dict[str, Any]:
         "bad": question.bad,
         "probe": question.probe.title,
         "probes": len(log.all("probe")),
-        "state": "running" if _runs(log) else state,
+        "state": "running" if runs_now(log) else state,
         "log": str(log.path),
     }
 
@@ -249,20 +249,13 @@ def _summary_of_environments(log: Log) -> dict[str, Any]:
         "bad": question.bad,
         "probe": question.probe.title,
         "probes": len(log.all("set")),
-        "state": "running" if _runs(log) else f"finished: {', '.join(last['needed'])}" if done else _unfinished(last),
+        "state": "running"
+        if runs_now(log)
+        else f"finished: {', '.join(last['needed'])}"
+        if done
+        else _unfinished(last),
         "log": str(log.path),
     }
-
-
-def _runs(log: Log) -> bool:
-    """Whether a process is at work on this search now."""
-    from filelock import FileLock, Timeout
-
-    try:
-        with FileLock(log.path.with_name(".lock"), timeout=0):
-            return False
-    except (Timeout, OSError):
-        return True
 
 
 def _unfinished(last: Mapping[str, Any]) -> str:

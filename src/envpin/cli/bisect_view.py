@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from envpin.bisect import found, wording
+from envpin.bisect import wording
+from envpin.bisect.evidence import evidence
 from envpin.bisect.history import now
 from envpin.bisect.report import SCHEMA, Report, make_report
 from envpin.envs.local import platform_name
@@ -37,6 +38,7 @@ class View:
         self._draw = console.listener()
         self._problem: Problem | None = None
         self._rows = 0
+        self._said: dict[str, str] = {}
 
     def listener(self, event: Event) -> None:
         # The table says what other listeners would be told step by step.
@@ -74,6 +76,9 @@ class View:
         date = next((one.uploaded for one in session.axis.candidates if one.version == version), None)
         outcome = record.get("outcome", {"status": "skipped", "message": record.get("reason")})
         said = [_PURPOSES.get(record.get("purpose", ""), ""), "known" if record.get("source") == "cache" else ""]
+        verdict = record.get("verdict", "skipped")
+        if {verdict, self._said.setdefault(version, verdict)} == {"good", "bad"}:
+            said.append("flaky: it had answered differently;")
         if outcome["status"] != "passed":
             name = outcome.get("error_type")
             message = " ".join((outcome.get("message") or "").split())
@@ -81,7 +86,7 @@ class View:
         if record.get("moves"):
             said.append(f"(moved: {', '.join(record['moves'])})")
         line = (
-            f"{self._rows:>3}  {version:14}  {(date or '')[:10]:10}  {record.get('verdict', 'skipped'):10}  "
+            f"{self._rows:>3}  {version:14}  {(date or '')[:10]:10}  {verdict:10}  "
             f"{record.get('seconds', 0.0):>7.1f}  {self._left(session):>4}  {' '.join(filter(None, said))}"
         )
         self._console.talk(clipped(line, self._console))
@@ -140,7 +145,7 @@ def write_files(report: Report, folder: Path, html: Path | None) -> dict[str, st
 
     files = {"log": folder / "log.jsonl", "issue": folder / "issue.md", "evidence": folder / "evidence.json",
              "page": html or folder / "report.html"}  # fmt: skip
-    found_out = found.evidence(report, platform=platform_name(), today=now()[:10])
+    found_out = evidence(report, platform=platform_name(), today=now()[:10])
     issue = wording.issue(report) if report.first_bad else ""
     if issue:
         write_text(files["issue"], issue)

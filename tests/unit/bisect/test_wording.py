@@ -8,8 +8,9 @@ from typing import Any
 
 import msgspec
 
-from envpin.bisect import found, wording
+from envpin.bisect import wording
 from envpin.bisect.axis import Axis, Candidate
+from envpin.bisect.evidence import evidence
 from envpin.bisect.question import ProbeQuestion, Question
 from envpin.bisect.report import Report, make_report
 from envpin.cli.bisect_view import document, exit_status
@@ -110,7 +111,7 @@ ValueError: no"""
 
 
 def test_evidence_is_a_break_whose_symptom_matches_its_sample() -> None:
-    made = found.evidence(report(), platform="linux-x86_64", today="2026-01-01")
+    made = evidence(report(), platform="linux-x86_64", today="2026-01-01")
     again = parse_document(json.loads(msgspec.json.encode(made)), source="the bisect")
     assert again == made
     ((name, broken),) = made.breaks.items()
@@ -120,9 +121,9 @@ def test_evidence_is_a_break_whose_symptom_matches_its_sample() -> None:
     assert re.search(broken.symptom, broken.sample or "")
     assert {entry.id for entry in made.entries} >= set(broken.evidence)
     assert [entry.outcome for entry in made.entries] == ["ok", "fail", "ok", "fail"]
-    fixed = found.evidence(report(find="fixed"), platform="p", today="d").breaks["pkg-1-3-load-qwen2"]
+    fixed = evidence(report(find="fixed"), platform="p", today="d").breaks["pkg-1-3-load-qwen2"]
     assert fixed.versions == "<1.3"
-    assert not found.evidence(report(certain=False), platform="p", today="d").breaks
+    assert not evidence(report(certain=False), platform="p", today="d").breaks
 
 
 def test_a_log_without_a_conclusion_has_no_report() -> None:
