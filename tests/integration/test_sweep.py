@@ -17,7 +17,8 @@ from envpin import process
 from envpin.envs.local import this_platform
 from envpin.envs.resolve import default_python, resolve_pins
 from envpin.envs.store import Store
-from envpin.matrix.results import read_document
+from envpin.matrix.load import load_matrix
+from envpin.matrix.results import load_results, read_document
 from envpin.sweep.unit import Job, Unit, run_unit
 from tests.support.command import arguments, envpin, variables
 from tests.support.fake_libraries import make_fake_libraries
@@ -156,6 +157,21 @@ def test_ctrl_c_ends_the_workers_and_the_next_run_goes_on(place: Place) -> None:
     assert [one["outcome"] for one in place.outcomes()] == ["ok", "timeout"]
 
 
+def test_what_was_found_goes_into_the_matrix(place: Place) -> None:
+    before = place.matrix.read_text(encoding="utf-8")
+    document = json.loads(place.verify("gpt2", "--update", "--dry-run", "--json").stdout)
+    assert document["raised"] == [{"family": "gpt2", "known_good": 0, "grade": "load"}]
+    assert place.matrix.read_text(encoding="utf-8") == before
+    completed = place.verify("gpt2", "--update")
+    assert completed.status == 0, completed.stderr
+    assert load_matrix(place.matrix).families["gpt2"].grade == "load"
+    (kept,) = load_results(place.folder / "families.evidence.json").values()
+    assert (kept.capability, kept.outcome, kept.tool.startswith("envpin matrix verify")) == ("load", "ok", True)
+    refused = place.verify("falcon", "--update")
+    assert refused.status == 1
+    assert "known good, but load fails" in refused.stderr
+
+
 def test_two_at_a_time_are_refused(place: Place) -> None:
     child = process.start(arguments(*place.words("bert")), env=variables(place.env))
     try:
@@ -196,6 +212,9 @@ def test_what_cannot_be_asked(place: Place) -> None:
         (("gpt2", "--capability", "fly"), "is not a capability"),
         (("gpt2", "--with", "torch=2"), "torch=2"),
         (("gpt2", "--executor", "ray:x"), "is not an executor"),
+        (("gpt2", "-j", "0"), "no number of processes"),
+        (("gpt2", "--timeout", "0"), "no time"),
+        (("gpt2", "--replace"), "says how `--update` is done"),
     ):
         completed = place.verify(*words)
         assert completed.status == 2, (words, completed.stderr)

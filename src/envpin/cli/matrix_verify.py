@@ -10,7 +10,7 @@ from envpin.cli.matrix_add import apply_evidence
 from envpin.cli.verify_view import View
 from envpin.envs.reference import check_requirements
 from envpin.envs.store import Store
-from envpin.errors import InfrastructureError, InterruptedByUserError, ResolutionError
+from envpin.errors import InfrastructureError, InterruptedByUserError, ResolutionError, UsageError
 from envpin.evidence.add import contradictions
 from envpin.matrix.load import load_matrix
 from envpin.matrix.results import KIND, SCHEMA, Document, encode_document, write_atomically
@@ -38,6 +38,7 @@ def run_verify(args: argparse.Namespace, console: Console) -> int:
         ResolutionError: no environment at all could be had.
         NetworkError, InfrastructureError: it stopped; run it again to go on.
     """
+    _check(args)
     matrix = load_matrix(Path(args.matrix) if args.matrix else None)
     support = load_support()
     families = choose_families(args.families, matrix.families, RECIPES)
@@ -63,12 +64,27 @@ def run_verify(args: argparse.Namespace, console: Console) -> int:
     if args.output:
         _write(Path(args.output), document)
     wrong = [] if args.update else _contradicted(matrix, document)
-    view.finish(document, wrong=wrong, output=args.output)
+    if not (args.update and args.json):  # then the one document is that of the addition
+        view.finish(document, wrong=wrong, output=args.output)
     if plan.climbs and not any(sweep.key_of(pins) for pins in plan.climbs):
         raise ResolutionError("no environment could be built: nothing was verified")
     if args.update:
         return apply_evidence(args, document, console)
     return 1 if wrong else 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    """
+    Raises:
+        UsageError: options that mean nothing, or nothing without others.
+    """
+    if args.jobs < 1:
+        raise UsageError(f"`-j {args.jobs}` is no number of processes")
+    if not args.timeout > 0:
+        raise UsageError(f"`--timeout {args.timeout:g}` gives a step no time")
+    alone = [name for name in ("dry_run", "keep_going", "replace") if getattr(args, name) and not args.update]
+    if alone:
+        raise UsageError(f"`--{alone[0].replace('_', '-')}` says how `--update` is done", hint="add `--update`")
 
 
 def _executor(address: str | None) -> AbstractContextManager[Executor | None]:
@@ -80,7 +96,7 @@ def _executor(address: str | None) -> AbstractContextManager[Executor | None]:
 
 
 def _options(args: argparse.Namespace, view: View, remote: Executor | None) -> Options:
-    return Options(jobs=max(1, args.jobs), timeout=args.timeout, again=args.again, offline=args.offline, remote=remote,
+    return Options(jobs=args.jobs, timeout=args.timeout, again=args.again, offline=args.offline, remote=remote,
                    listener=view.listener)  # fmt: skip
 
 
