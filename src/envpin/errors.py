@@ -4,6 +4,7 @@ The tree::
 
     EnvpinError
     ├── AnswerIsBadError            1   the question was answered, and the answer is no
+    │   └── WrongEnvironmentError      in this environment; another may do better
     ├── UsageError             2   the command line makes no sense
     ├── InputError             2   a file or value cannot be read; carries a path and every problem found
     ├── EnvironmentSetupError       3   an environment cannot be resolved or built
@@ -61,6 +62,10 @@ class EnvpinError(Exception):
 class AnswerIsBadError(EnvpinError):
     exit_code = 1
     kind = "answer-is-bad"
+
+
+class WrongEnvironmentError(AnswerIsBadError):
+    """A check failed that versions decide: the base or the adapter does not load, or the merge does not follow it."""
 
 
 class UsageError(EnvpinError):

@@ -23,7 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "merge",
         help="merge a LoRA adapter into its base",
         description="Rebuild the environment that the adapter was trained in, merge in it, verify what was written and "
-        "publish it with one rename. Without envpin.json the model family's known-good environment is used.",
+        "publish it with one rename. Without envpin.json the environment is inferred from the adapter's files; where "
+        "they tell nothing, it is the known-good one of the model's family.",
     )
     merge.add_argument(
         "adapter",
@@ -44,6 +45,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     merge.add_argument("--environment", metavar="REF", help="merge in this environment instead of the recorded one")
     merge.add_argument("--python", metavar="X.Y", help="another Python than the recorded one")
+    merge.add_argument(
+        "--tries", type=int, default=4, metavar="N",
+        help="without envpin.json: how many likely environments to try until one proves right (default: 4)",
+    )  # fmt: skip
     _add_engine_arguments(merge)
     merge.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     merge.add_argument("--strict", action="store_true", help="accept only the verdict `identical`")
@@ -86,6 +91,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from envpin.replay.plan import Options, make_plan, refuse_blockers
     from envpin.replay.publish import refuse_existing
     from envpin.replay.several import parse_adapter
+    from envpin.replay.unrecorded import Manner, is_unrecorded, merge_unrecorded
 
     refuse_existing(args.output)
     listener = console.listener()
@@ -110,6 +116,16 @@ def run(args: argparse.Namespace, console: Console) -> int:
         offline=args.offline,
     )
     store = Store()
+    if not args.dry_run and is_unrecorded(adapter.place, options):
+        merged = merge_unrecorded(
+            adapter.place, out=args.output, store=store, options=options, listener=listener,
+            open_remote=hub.open_remote,
+            manner=Manner(strict=args.strict, insist=args.insist, tries=args.tries),
+            on_plan=lambda plan: _talk_plan(plan, console),
+        )  # fmt: skip
+        console.close()
+        _show_result(merged, console)
+        return 0
     plan = make_plan(
         adapter.place,
         out=args.output,
@@ -122,13 +138,17 @@ def run(args: argparse.Namespace, console: Console) -> int:
         console.close()
         _show_plan(plan, console)
         return AnswerIsBadError.exit_code if plan.blockers else 0
-    for line in _plan_lines(plan):
-        console.talk(line)
+    _talk_plan(plan, console)
     refuse_blockers(plan)
     merged = merge(plan, store, listener=listener, offline=args.offline, strict=args.strict, insist=args.insist)
     console.close()
     _show_result(merged, console)
     return 0
+
+
+def _talk_plan(plan: Plan, console: Console) -> None:
+    for line in _plan_lines(plan):
+        console.talk(line)
 
 
 def _plan_lines(plan: Plan) -> list[str]:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from envpin.checkpoint.place import local_path
 from envpin.envs.family import as_time, family_request
 from envpin.envs.portable import LockRequest
 from envpin.errors import InputError
@@ -15,6 +16,7 @@ from envpin.manifest.read import FILE_NAME, manifest_path, read_manifest
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from envpin.checkpoint.place import OpenRemote, Place
     from envpin.infer.choose import Candidate
     from envpin.infer.inference import Inferred
     from envpin.manifest.types import Manifest
@@ -59,16 +61,18 @@ def adapter_manifest(path: Path) -> Manifest | None:
     return read_manifest(manifest_path(path))
 
 
-def unrecorded(path: Path, *, base: str | None = None) -> Unrecorded:
+def unrecorded(path: Place, *, base: str | Place | None = None, open_remote: OpenRemote | None = None) -> Unrecorded:
     """The likeliest environment of an adapter that has no manifest.
 
     Raises:
         InputError: nothing is known, or the folder holds no adapter.
     """
-    return unrecorded_choices(path, base=base)[0]
+    return unrecorded_choices(path, base=base, open_remote=open_remote)[0]
 
 
-def unrecorded_choices(path: Path, *, base: str | None = None) -> tuple[Unrecorded, ...]:
+def unrecorded_choices(
+    path: Place, *, base: str | Place | None = None, open_remote: OpenRemote | None = None
+) -> tuple[Unrecorded, ...]:
     """The environments that may be that of an adapter without a manifest, likeliest first; at least one.
 
     What the adapter's files tell comes first. Where they tell nothing about peft or transformers, it is what the
@@ -79,7 +83,7 @@ def unrecorded_choices(path: Path, *, base: str | None = None) -> tuple[Unrecord
     """
     from envpin.infer.inference import infer
 
-    found = infer(path, base=base)
+    found = infer(path, base=base, open_remote=open_remote)
     if found.says_something and found.candidates:
         return tuple(_inferred(found, candidate, path) for candidate in found.candidates)
     return (_of_family(found, path),)
@@ -99,7 +103,7 @@ def candidate_request(found: Inferred, candidate: Candidate, *, name: str | None
     )
 
 
-def _inferred(found: Inferred, candidate: Candidate, path: Path) -> Unrecorded:
+def _inferred(found: Inferred, candidate: Candidate, path: Place) -> Unrecorded:
     family = found.family.family if found.family.certainty == "exact" else None
     confidence = found.confidence
     evidence = tuple(
@@ -114,9 +118,13 @@ def _inferred(found: Inferred, candidate: Candidate, path: Path) -> Unrecorded:
         )  # fmt: skip
     pins = ", ".join(f"{name} {candidate.pins[name]}" for name in ("transformers", "peft"))
     return Unrecorded(
-        basis="inferred", title=f"inferred {pins}", family=None,
-        request=candidate_request(found, candidate, name=adapter_name(path)), evidence=evidence, confidence=confidence,
-    )  # fmt: skip
+        basis="inferred",
+        title=f"inferred {pins}",
+        family=None,
+        request=candidate_request(found, candidate, name=adapter_name(local_path(path))),
+        evidence=evidence,
+        confidence=confidence,
+    )
 
 
 def _is_family(found: Inferred, candidate: Candidate, family: Family) -> bool:
@@ -127,7 +135,7 @@ def _is_family(found: Inferred, candidate: Candidate, family: Family) -> bool:
     )
 
 
-def _of_family(inferred: Inferred, path: Path) -> Unrecorded:
+def _of_family(inferred: Inferred, path: Place) -> Unrecorded:
     found = inferred.family
     family = found.family if found.certainty == "exact" and found.family and found.family.known_good else None
     # A family may fit exactly and its own pins not: a config that transformers 5 wrote is misread by 4.
@@ -142,7 +150,7 @@ def _of_family(inferred: Inferred, path: Path) -> Unrecorded:
         raise InputError(
             f"`{path}` has no {FILE_NAME}, and the matrix knows no versions for `{base}`"
             + (f": {unpinnable}" if unpinnable else ""),
-            path=path,
+            path=str(path),
             hint="name an environment yourself: transformers==V,peft==V,torch==V",
         )
     nearest = found.family.title if found.family is not None else "any known family"
@@ -151,7 +159,7 @@ def _of_family(inferred: Inferred, path: Path) -> Unrecorded:
         title=f"the nearest known one ({nearest})",
         family=None,
         request=LockRequest(
-            name=adapter_name(path),
+            name=adapter_name(local_path(path)),
             requirements=(*found.requirements, *(name for name in MERGE_CLOSURE if name not in found.pins)),
             python=found.python or "3.11",
             exclude_newer=as_time(found.exclude_newer) if found.exclude_newer else None,

@@ -82,7 +82,7 @@ class Inferred:
 def infer(
     adapter: Place,
     *,
-    base: str | None = None,
+    base: str | Place | None = None,
     open_remote: OpenRemote | None = None,
     known: Mapping[str, Known] | None = None,
 ) -> Inferred:

@@ -84,8 +84,8 @@ class Observed:
     notes: tuple[str, ...] = ()
 
 
-def observe(adapter: Place, *, base: str | None = None, open_remote: OpenRemote | None = None) -> Observed:
-    """Read an adapter's folder. `base` is a folder or an id of the Hub's cache; without it, the base is looked for.
+def observe(adapter: Place, *, base: str | Place | None = None, open_remote: OpenRemote | None = None) -> Observed:
+    """Read an adapter's folder. `base` is a place, or the name of a folder or repository; without it, it is looked for.
 
     Raises:
         InputError: the folder holds no adapter, or `base` was given and is not there.
@@ -213,9 +213,11 @@ def _tokenizer(path: Place) -> TokenizerMarks | None:
 
 
 def _base(
-    folder: Folder, adapter: Place, given: str | None, open_remote: OpenRemote | None
+    folder: Folder, adapter: Place, given: str | Place | None, open_remote: OpenRemote | None
 ) -> tuple[tuple[str, Mapping[str, Any]] | None, str | None]:
     """Name and config of the base, or why there is none. A path with `..` that a stranger wrote is not followed."""
+    if given is not None and not isinstance(given, str):
+        return _base_config(Confined(given) if isinstance(given, Path) else given, str(given))
     named = (folder.adapter_config or {}).get("base_model_name_or_path")
     if given is None and isinstance(named, str) and ".." in re.split(r"[/\\]", named):
         return None, f"the base's path `{named[:100]}` leads upwards and was not followed; name it with --base"
@@ -228,8 +230,12 @@ def _base(
             raise
         return None, None
     place: Place = Confined(found.path) if found.remote is None else found.remote
+    return _base_config(place, found.id or str(found.path))
+
+
+def _base_config(place: Place, name: str) -> tuple[tuple[str, Mapping[str, Any]] | None, str | None]:
     try:
-        return (found.id or str(found.path), strict_json.read_object(place / "config.json")), None
+        return (name, strict_json.read_object(place / "config.json")), None
     except (OSError, strict_json.BadJsonError) as error:
         return None, f"the base's config.json: {getattr(error, 'strerror', None) or error}"
 

@@ -18,6 +18,7 @@ from envpin.errors import (
     InputError,
     RefusedError,
     UsageError,
+    WrongEnvironmentError,
 )
 from envpin.events import Note
 from envpin.replay import publish
@@ -260,17 +261,17 @@ def _peft(job: Job) -> Outcome:
 def refuse_probe(probe: dict[str, Any] | None, *, insist: bool) -> None:
     """
     Raises:
-        AnswerIsBadError: the adapter moves nothing, or the merged model does not follow it.
+        WrongEnvironmentError: the adapter moves nothing, or the merged model does not follow it.
     """
     if probe is None or insist:
         return
     if not probe["moved"]:
-        raise AnswerIsBadError(
+        raise WrongEnvironmentError(
             "the adapter changes nothing: with it, the base answers exactly as without it",
             hint="was it saved before training? `envpin check` looks at its tensors; --insist merges it anyway",
         )
     if probe["ratio"] is None or probe["ratio"] > WORST_RATIO:
-        raise AnswerIsBadError(
+        raise WrongEnvironmentError(
             f"the merged model does not answer as the adapter does: it is off by {probe['noise']:.3g}, "
             f"where the adapter moves the base by {probe['moved']:.3g}",
             hint="the adapter's effect may be lost in rounding to the base's dtype; --insist publishes it anyway",
@@ -292,9 +293,12 @@ def explained(error: host.WorkerError) -> Exception:
         return InfrastructureError(message, hint="leave out --device cuda, or name an environment with a CUDA torch")
     if error.worker_kind in {"output-busy", "output-exists"}:
         return RefusedError(message, hint="wait for it, or choose another -o")
-    return AnswerIsBadError(message, hint=_HINTS.get(error.worker_kind))
+    cause = WrongEnvironmentError if error.worker_kind in _OF_THE_ENVIRONMENT else AnswerIsBadError
+    return cause(message, hint=_HINTS.get(error.worker_kind))
 
 
+# Faults that other versions may not have.
+_OF_THE_ENVIRONMENT = frozenset({"adapter-not-applied", "load-failed", "adapter-load-failed"})
 _HINTS = {
     "adapter-not-applied": "modules were renamed between the adapter's transformers and this one; "
     "record the training run, or name its environment",

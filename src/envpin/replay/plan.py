@@ -12,13 +12,13 @@ from envpin.checkpoint.folder import read_folder
 from envpin.checkpoint.place import local_path, sha256_of
 from envpin.checkpoint.recorded import read_recorded
 from envpin.diagnose.check import check
+from envpin.envs.adapter import unrecorded
 from envpin.envs.recorded import find_ready, resolve_recorded
 from envpin.envs.resolve import resolve, resolve_pins
 from envpin.errors import AnswerIsBadError, InputError, RefusedError
 from envpin.events import Note, ignore
 from envpin.manifest.closure import closure_of
 from envpin.replay.engines import EngineOptions
-from envpin.replay.family import choose_family
 from envpin.replay.several import (
     Part,
     WeightedAdapter,
@@ -36,20 +36,22 @@ if TYPE_CHECKING:
     from envpin.checkpoint.embedding import EmbeddingPlan
     from envpin.checkpoint.folder import Folder
     from envpin.checkpoint.place import OpenRemote, Place, RemotePlace
+    from envpin.envs.adapter import Unrecorded
     from envpin.envs.identity import EnvironmentSpec
     from envpin.envs.store import Store
     from envpin.events import Listener
     from envpin.findings import Finding
     from envpin.manifest.types import Manifest
 
-# Where the environment comes from: the manifest, the model's family, or a reference that the user gave.
-Basis = Literal["manifest", "family", "reference"]
+# Where the environment comes from: the manifest, the adapter's own files, the model's family, or a reference that the
+# user gave.
+Basis = Literal["manifest", "inferred", "family", "reference"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
     """What the user asked for, beyond the adapter and the output. `further` adapters are merged after the first, in
-    their order."""
+    their order. `choice` is the environment to take for an adapter without a manifest; without it, the likeliest."""
 
     weight: float = 1.0
     further: tuple[WeightedAdapter, ...] = ()
@@ -58,6 +60,7 @@ class Options:
     python: str | None = None
     engine: EngineOptions = field(default_factory=EngineOptions)
     offline: bool = False
+    choice: Unrecorded | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,6 +109,7 @@ class Plan:
         )
         how = {
             "manifest": "as recorded in envpin.json",
+            "inferred": "no envpin.json: inferred from the adapter's files",
             "family": f"no envpin.json: {self.family or 'the nearest known'}",
             "reference": "as you asked",
         }[self.basis]
@@ -335,23 +339,24 @@ def _environment(
     if manifest is not None:
         message = "envpin.json does not say which torch, transformers and peft were used; the model's family decides"
         listener(Note(message=message, level="warning"))
-    family = choose_family(adapter, base)
-    message = f"no record of the training environment: using {family.title}"
-    listener(Note(message=message, level="warning"))
-    for line in family.evidence:
+    choice = options.choice or unrecorded(adapter.path, base=base.path)
+    sure = f" (confidence: {choice.confidence})" if choice.confidence else ""
+    listener(Note(message=f"no record of the training environment: using {choice.title}{sure}", level="warning"))
+    for line in choice.evidence:
         listener(Note(message=line))
-    if family.id is not None:
-        spec = resolve(family.id, python=options.python, listener=listener, offline=options.offline, root=store.root)
-        return "family", family.id, spec
+    if choice.family is not None:
+        family = choice.family.id
+        spec = resolve(family, python=options.python, listener=listener, offline=options.offline, root=store.root)
+        return "family", family, spec
     spec = resolve_pins(
-        family.requirements,
-        python=options.python or family.python,
-        exclude_newer=family.exclude_newer,
+        choice.request.requirements,
+        python=options.python or choice.request.python,
+        exclude_newer=choice.request.exclude_newer,
         listener=listener,
         offline=options.offline,
         root=store.root,
     )
-    return "family", None, spec
+    return "inferred" if choice.basis == "inferred" else "family", None, spec
 
 
 def _extra_tokens(adapter: Folder, base: Folder) -> tuple[int, ...]:
