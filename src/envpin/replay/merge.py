@@ -137,7 +137,7 @@ def _verdict(plan: Plan, environment: Environment, listener: Listener) -> Verdic
         "identical": "identical to the recorded one",
         "explained-drift": f"{len(verdict.differences)} explained differences",
         "mismatch": "not the recorded one",
-        "unrecorded": f"chosen for {plan.family or 'this model'}; there is no record to compare with",
+        "unrecorded": f"{_chosen(plan)}; there is no record to compare with",
     }[verdict.kind]
     failed = verdict.kind == "mismatch"
     listener(Step(key="verdict", title=f"verdict {verdict.kind}", state="failed" if failed else "done", detail=words))
@@ -160,6 +160,12 @@ def verdict_of(plan: Plan, environment: Environment) -> Verdict:
     )
     worst = max(verdicts, key=lambda one: ("identical", "explained-drift", "unrecorded", "mismatch").index(one.kind))
     return Verdict(kind=worst.kind, differences=differences)
+
+
+def _chosen(plan: Plan) -> str:
+    if plan.basis == "inferred":
+        return "inferred from the adapter's files"
+    return f"chosen for {plan.family or 'this model'}"
 
 
 def _refuse_verdict(verdict: Verdict, *, strict: bool, insist: bool) -> None:

@@ -352,6 +352,7 @@ def _environment(
         choice.request.requirements,
         python=options.python or choice.request.python,
         exclude_newer=choice.request.exclude_newer,
+        name=choice.request.name,
         listener=listener,
         offline=options.offline,
         root=store.root,

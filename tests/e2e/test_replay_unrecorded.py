@@ -1,0 +1,111 @@
+"""Adapters without a manifest, for real: an inferred environment is proved by what it does; else the next is tried."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from envpin.envs.adapter import Unrecorded
+from envpin.envs.lock_request import lock_request
+from envpin.envs.portable import LockRequest
+from envpin.envs.store import Store
+from envpin.errors import AnswerIsBadError, InputError, WrongEnvironmentError
+from envpin.events import Event, Note
+from envpin.replay import unrecorded
+from envpin.replay.plan import Options
+from envpin.replay.unrecorded import Manner, is_unrecorded, merge_unrecorded
+from tests.support.adapters import copy
+from tests.support.command import answer, envpin
+from tests.support.environments import PINS, find_links, store_root
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from envpin.replay.merge import Merged
+
+STATED = "### Framework versions\n\n- PEFT 0.12.0\n- Transformers 4.43.1\n- Pytorch 2.13.0+cpu\n- Tokenizers 0.19.1\n"
+
+
+def forgotten(name: str, to: Path) -> Path:
+    """A copy of a trained adapter, its manifest deleted."""
+    pair = copy(name, to)
+    (pair / "adapter" / "envpin.json").unlink()
+    return pair
+
+
+def choice(pins: str) -> Unrecorded:
+    request = LockRequest(name=pins, requirements=PINS[pins], python="3.11")
+    return Unrecorded(basis="inferred", title=pins, family=None, request=request, evidence=(), confidence="low")
+
+
+def merged_in(pair: Path, monkeypatch: pytest.MonkeyPatch, *order: str, tries: int = 4) -> tuple[Merged, list[str]]:
+    """Merge with these environments as what inference says, in this order; the notes that the user saw."""
+    monkeypatch.setenv("UV_FIND_LINKS", " ".join(find_links()))
+    monkeypatch.setattr(unrecorded, "unrecorded_choices", lambda *_args, **_options: tuple(map(choice, order)))
+    seen: list[Event] = []
+    merged = merge_unrecorded(
+        pair / "adapter", out=pair / "merged", store=Store(store_root()), options=Options(), listener=seen.append,
+        manner=Manner(tries=tries),
+    )  # fmt: skip
+    return merged, [event.message for event in seen if isinstance(event, Note)]
+
+
+def test_what_its_files_state_is_what_it_is_merged_in(tmp_path: Path) -> None:
+    pair = forgotten("grown", tmp_path)
+    (pair / "adapter" / "README.md").write_text(STATED)
+    record = answer("replay", "merge", pair / "adapter", "-o", pair / "merged")["merge"]
+    assert record["environment"]["basis"] == "inferred"
+    packages = record["environment"]["packages"]
+    assert (packages["peft"], packages["transformers"]) == ("0.12.0", "4.43.1")
+    assert record["verification"]["probe"]["ratio"] < 0.1
+    assert any("confidence: stated" in note for note in record["notes"])
+    # The other commands that take an adapter infer the same.
+    request = lock_request(str(pair / "adapter"))
+    assert {"peft==0.12.0", "transformers==4.43.1", "torch==2.13.0"} <= set(request.requirements)
+    ran = envpin("run", pair / "adapter", "--", "python", "-c", "import peft; print(peft.__version__)")
+    assert ran.status == 0, ran.stderr
+    assert ran.stdout.strip() == "0.12.0"
+    assert "inferred transformers 4.43.1, peft 0.12.0" in ran.stderr
+
+
+def test_an_environment_that_drops_the_adapter_gives_way_to_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = forgotten("qwen2-vl", tmp_path)
+    merged, notes = merged_in(pair, monkeypatch, "latest", "vlm", "peft012")
+    assert merged.record.environment.packages["transformers"] == "4.51.3"
+    assert merged.record.verification["probe"]["ratio"] < 0.1
+    assert any(note.startswith("not in latest: ") for note in notes)
+    assert any(note.startswith("tried before: latest: ") for note in merged.record.notes)
+    assert not any("peft012" in note for note in notes)
+
+
+def test_the_tries_are_bounded_and_leave_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = forgotten("qwen2-vl", tmp_path)
+    with pytest.raises(WrongEnvironmentError):
+        merged_in(pair, monkeypatch, "latest", "vlm", tries=1)
+    with pytest.raises(AnswerIsBadError, match="in any of 2 environments"):
+        merged_in(pair, monkeypatch, "latest", "latest", "vlm", tries=2)
+    assert {path.name for path in pair.iterdir()} == {"adapter", "base", "done"}
+
+
+def test_what_no_environment_can_mend_is_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = forgotten("plain", tmp_path)
+    config = pair / "adapter" / "adapter_config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "target_modules": ["q_proj"], "r": 8}))
+    with pytest.raises(AnswerIsBadError) as caught:
+        merged_in(pair, monkeypatch, "peft012", "latest")
+    assert not isinstance(caught.value, WrongEnvironmentError)
+    with pytest.raises(InputError):
+        merge_unrecorded(
+            tmp_path / "nowhere", out=tmp_path / "out", store=Store(store_root()), options=Options(), manner=Manner()
+        )
+
+
+def test_a_reference_of_the_user_wins(tmp_path: Path) -> None:
+    pair = forgotten("plain", tmp_path)
+    assert is_unrecorded(pair / "adapter", Options())
+    assert not is_unrecorded(pair / "adapter", Options(environment="llama3.1"))
+    assert not is_unrecorded(copy("grown", tmp_path) / "adapter", Options())
