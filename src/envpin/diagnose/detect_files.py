@@ -82,9 +82,23 @@ def detect_folder(subject: Subject, mismatches: list[Mismatch]) -> Iterator[Find
         )
         seen = [Evidence(file=name) for name in (*folder.weight_files[:SHOWN], "adapter_config.json")]
         yield finding("adapter-files-in-merged", text, seen, names=places(subject))
+    yield from _no_configuration(folder, subject)
     yield from _generation(folder, subject)
     yield from _drift(folder, subject, mismatches)
     yield from _noop(subject)
+
+
+def _no_configuration(folder: Folder, subject: Subject) -> Iterator[Finding]:
+    """A file of that name that peft cannot take for one of its own."""
+    config = folder.adapter_config
+    if config is None or config.get("peft_type"):
+        return
+    text = f"`{folder.path / 'adapter_config.json'}` has no `peft_type`: peft did not write it"
+    if "model_type" in config:
+        text = f"`{folder.path / 'adapter_config.json'}` is a model's config.json under another name"
+    seen = [Evidence(file="adapter_config.json", expected="peft_type")]
+    fix = ("take the adapter_config.json that `save_pretrained` wrote beside these weights",)
+    yield finding("corrupt-header", text, seen, fix=fix, names=places(subject))
 
 
 def _remote_code(folder: Folder, subject: Subject) -> Iterator[Finding]:

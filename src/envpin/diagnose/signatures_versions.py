@@ -57,7 +57,7 @@ VERSIONS: tuple[Signature, ...] = (
               "TypeError: TrainingArguments.__init__() got an unexpected keyword argument 'evaluation_strategy'", HF + "transformers"),
     Signature("transformers-api-changed", "forward() missing", r"\w+(?:Attention|DecoderLayer|RotaryEmbedding)\w*\.forward\(\) missing \d+ required positional argument",
               "TypeError: LlamaAttention.forward() missing 1 required positional argument: 'attention_mask'", HF + "transformers"),
-    Signature("transformers-api-changed", "compute_loss() got", r"compute_loss\(\) got an unexpected keyword argument 'num_items_in_batch'",
+    Signature("transformers-api-changed", "num_items_in_batch", r"\b(?:compute_loss|forward)\(\) got an unexpected keyword argument 'num_items_in_batch'",
               "TypeError: CustomTrainer.compute_loss() got an unexpected keyword argument 'num_items_in_batch'", HF + "transformers"),
     Signature("torch-companion-mismatch", "torchvision::nms", r"operator torchvision::nms does not exist",
               "RuntimeError: operator torchvision::nms does not exist", HF + "transformers"),

@@ -1,0 +1,91 @@
+"""Coverage-guided fuzzing of everything that reads a stranger's bytes, with atheris (libFuzzer).
+
+    uv pip install atheris
+    python benchmarks/fuzz.py header --seconds 300       one target; `all` runs each in a process of its own
+
+A run fails on any exception that is no InputError, on an input that takes more than ten seconds, and on more than 200
+MB of memory. Seeds are healthy files; inputs that found something belong into tests/data/fuzz, which the tests replay.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.support.fuzzing import Files
+
+
+def fuzz(target: str, seconds: int, corpus: Path) -> None:
+    import atheris
+
+    with atheris.instrument_imports(include=["envpin"]):  # nothing of envpin may be imported before
+        from tests.support.fuzzing import TARGETS, Files
+
+        import envpin.checkpoint.tokenizer_json
+        import envpin.checkpoint.torch_file  # noqa: F401
+
+    run: Callable[[Files, bytes], object] = TARGETS[target]
+    # In memory where the system has such a folder: each input is written to a file.
+    shared = Path("/dev/shm")  # noqa: S108
+    with tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None) as folder:
+        files = Files(Path(folder))
+
+        def once(data: bytes) -> None:
+            run(files, data)
+
+        options = [f"-max_total_time={seconds}", f"-artifact_prefix={corpus}/found-", "-timeout=10",
+                   "-rss_limit_mb=200", "-max_len=16384", "-print_final_stats=1"]  # fmt: skip
+        atheris.Setup([sys.argv[0], *options, str(corpus)], once)
+        atheris.Fuzz()
+
+
+def report(target: str, seconds: int, corpus: Path) -> bool:
+    """Run one target in a process of its own, and print a row."""
+    from tests.support.fuzzing import seeds
+
+    for at, seed in enumerate(seeds(target)):
+        (corpus / f"seed-{at}").write_bytes(seed)
+    command = [sys.executable, __file__, target, "--seconds", str(seconds), "--corpus", str(corpus)]
+    completed = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    stats = dict(re.findall(r"stat::(\w+):\s+(\d+)", completed.stderr))
+    covered = re.findall(r"cov: (\d+)", completed.stderr)
+    found = sorted(path.name for path in corpus.glob("found-*"))
+    print(f"| {target} | {int(stats.get('number_of_executed_units', 0)):,} | {covered[-1] if covered else '–'} "
+          f"| {stats.get('peak_rss_mb', '–')} | {len(found)} |", flush=True)  # fmt: skip
+    if completed.returncode != 0:
+        print(completed.stderr[-4000:], *found, sep="\n", flush=True)
+    return completed.returncode == 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("target", help="a target of tests/support/fuzzing.py, or all")
+    parser.add_argument("--seconds", type=int, default=300)
+    parser.add_argument("--corpus", type=Path)
+    args = parser.parse_args()
+    if args.corpus is not None:
+        fuzz(args.target, args.seconds, args.corpus)
+        return 0
+    from tests.support.fuzzing import TARGETS
+
+    print("| target | executions | edges covered | peak RSS, MB | found |\n|---|---|---|---|---|", flush=True)
+    good = True
+    for target in TARGETS if args.target == "all" else [args.target]:
+        corpus = Path(tempfile.mkdtemp(prefix=f"envpin-fuzz-{target}-"))
+        good &= report(target, args.seconds, corpus)
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
