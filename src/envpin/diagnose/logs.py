@@ -74,13 +74,25 @@ class Diagnosis:
 @cache
 def _compiled() -> Mapping[bytes, tuple[_Compiled, ...]]:
     """The signatures by their anchor."""
-    names = "|".join(sorted(load_fields().first_releases()))
-    types = "|".join(map(re.escape, sorted(load_support().model_types)))
+    support = load_support()
+    removed = (
+        one for one in support.model_types if (window := support.window(one)) is not None and window[1] is not None
+    )
+    lists = {
+        "REMOVED_TYPES": "|".join(map(re.escape, sorted(removed))),
+        "MODEL_TYPES": "|".join(map(re.escape, sorted(support.model_types))),
+        "FIELDS": "|".join(sorted(load_fields().first_releases())),
+    }
+
+    def compiled(pattern: str) -> re.Pattern[str]:
+        for name, words in lists.items():
+            pattern = pattern.replace(name, words)
+        return re.compile(pattern)
+
     by_anchor: dict[bytes, list[_Compiled]] = {}
     for one in SIGNATURES:
-        pattern = re.compile(one.pattern.replace("FIELDS", names).replace("MODEL_TYPES", types))
-        unless = re.compile(one.unless) if one.unless is not None else None
-        by_anchor.setdefault(one.anchor.encode(), []).append(_Compiled(one, pattern, unless))
+        unless = compiled(one.unless) if one.unless is not None else None
+        by_anchor.setdefault(one.anchor.encode(), []).append(_Compiled(one, compiled(one.pattern), unless))
     return {anchor: tuple(some) for anchor, some in by_anchor.items()}
 
 

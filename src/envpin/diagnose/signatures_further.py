@@ -173,7 +173,7 @@ FURTHER: tuple[Signature, ...] = (
         r"^\W*(?:\w+\W+){0,4}KeyError: '(?:MODEL_TYPES)'\W*$",
         "KeyError: 'qwen2'",
         "https://github.com/QwenLM/Qwen3/issues/30",
-        unless_after='File "',
+        unless_after='File "', unless="'(?:REMOVED_TYPES)'",
     ),
     Signature(
         "unmatched-adapter-keys",
@@ -240,4 +240,8 @@ FURTHER: tuple[Signature, ...] = (
     # Fields that peft had before 0.3 and dropped.
     Signature("adapter-needs-newer-peft", "unexpected keyword argument", r"\bLoraConfig\.(?:__init__|init)\(\) got an unexpected keyword argument '(?:enable_lora|merge_weights)'",
               "TypeError: LoraConfig.__init__() got an unexpected keyword argument 'enable_lora'", "https://github.com/hiyouga/LlamaFactory/issues/5348"),
+    # Found by the failures of tests/support/failures.py.
+    Signature("out-of-memory", "MemoryError", r"^(?:\S* ?)?MemoryError(?::.*)?$", "MemoryError", "Python 3.11"),
+    Signature("numpy-abi", "is required for a normal functioning", r"numpy\S* is required for a normal functioning of this module, but found numpy==2",
+              "ImportError: numpy>=1.17,<2.0 is required for a normal functioning of this module, but found numpy==2.4.6.", "transformers 4.42.4"),
 )  # fmt: skip

@@ -10,9 +10,13 @@ _MODEL = r"\w+(?:ForCausalLM|ForConditionalGeneration|ForSequenceClassification|
 
 VERSIONS: tuple[Signature, ...] = (
     Signature("config-needs-newer-transformers", "does not recognize this architecture", r"has model type `?[\w.-]+`? but Transformers does not recognize this architecture",
-              "ValueError: The checkpoint you are trying to load has model type `qwen3` but Transformers does not recognize this architecture. This could be because of an issue with the checkpoint, or because your version of Transformers is out of date.", HF + "transformers"),
+              "ValueError: The checkpoint you are trying to load has model type `qwen3` but Transformers does not recognize this architecture. This could be because of an issue with the checkpoint, or because your version of Transformers is out of date.", HF + "transformers", unless=r"model type `?(?:REMOVED_TYPES)`? but"),
+    Signature("config-needs-older-transformers", "does not recognize this architecture", r"has model type `?(?:REMOVED_TYPES)`? but Transformers does not recognize this architecture",
+              "ValueError: The checkpoint you are trying to load has model type `jukebox` but Transformers does not recognize this architecture. This could be because of an issue with the checkpoint, or because your version of Transformers is out of date.", "transformers 5.23.0"),
     Signature("config-needs-newer-transformers", "KeyError: '", r"KeyError: '[a-z][a-z0-9_.-]+'\s*$",
-              "KeyError: 'qwen2'", "https://github.com/QwenLM/Qwen", after="configuration_auto.py"),
+              "KeyError: 'qwen2'", "https://github.com/QwenLM/Qwen", after="configuration_auto.py", unless="'(?:REMOVED_TYPES)'"),
+    Signature("config-needs-older-transformers", "KeyError: '", r"KeyError: '(?:REMOVED_TYPES)'\s*$",
+              "KeyError: 'jukebox'", "transformers 5.23.0", after="configuration_auto.py"),
     Signature("config-needs-newer-transformers", "cannot import name", r"cannot import name '" + _MODEL + r"' from '?transformers",
               "ImportError: cannot import name 'Qwen2VLForConditionalGeneration' from 'transformers' (/usr/lib/python3/site-packages/transformers/__init__.py)", "https://github.com/QwenLM/Qwen2-VL"),
     Signature("config-needs-newer-transformers", "No module named", r"No module named '?transformers\.models\.\w+",

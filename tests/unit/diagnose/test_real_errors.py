@@ -11,8 +11,12 @@ import pytest
 
 from envpin.diagnose.logs import diagnose_log
 
-DATA = Path(__file__).resolve().parents[2] / "data" / "errors.toml"
-ERRORS = tomllib.loads(DATA.read_text(encoding="utf-8"))["error"]
+DATA = Path(__file__).resolve().parents[2] / "data"
+ERRORS = [
+    error
+    for file in ("errors.toml", "errors_held_out.toml")
+    for error in tomllib.loads((DATA / file).read_text(encoding="utf-8"))["error"]
+]
 
 # Each line raises by itself; nothing of it has to do with models.
 UNRELATED = """
