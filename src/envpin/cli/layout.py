@@ -14,7 +14,7 @@ _LEAST = 14  # columns, below which a cut text says nothing
 
 
 def columns() -> int | None:
-    """Columns of the terminal that stdout is, None where it is none; COLUMNS overrules it."""
+    """Columns of the terminal that stdout is, or that COLUMNS says; None where neither says anything."""
     try:
         return int(os.environ["COLUMNS"])
     except (KeyError, ValueError):
@@ -25,9 +25,13 @@ def columns() -> int | None:
         return None
 
 
-def wrapped(lines: Iterable[str], *, indent: int) -> list[str]:
-    """Lines that are too long for the terminal, broken at words and continued `indent` columns in."""
-    width = columns()
+def room() -> int | None:
+    """Columns to fit an answer into; None where stdout is no terminal, whatever COLUMNS says."""
+    return columns() if sys.stdout.isatty() else None
+
+
+def wrapped(lines: Iterable[str], *, indent: int, width: int | None) -> list[str]:
+    """Lines that are longer than `width`, broken at words and continued `indent` columns in."""
     if width is None or width < indent + 20:
         return list(lines)
     found: list[str] = []
@@ -44,19 +48,17 @@ def wrapped(lines: Iterable[str], *, indent: int) -> list[str]:
     return found
 
 
-def table(rows: Sequence[Sequence[str]], *, elastic: int | None = None) -> list[str]:
-    """Columns as wide as they need to be, two spaces apart. On a narrow terminal the `elastic` one is cut short, or
-    left out where hardly anything of it would remain."""
+def table(rows: Sequence[Sequence[str]], *, width: int | None, elastic: int) -> list[str]:
+    """Columns as wide as they need to be, two spaces apart. To fit `width`, the `elastic` one is cut short, or left out
+    where hardly anything of it would remain."""
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
-    room = columns()
-    if elastic is not None and room is not None:
-        left = widths[elastic] - max(0, sum(widths) + 2 * (len(widths) - 1) - room)
+    if width is not None:
+        left = widths[elastic] - max(0, sum(widths) + 2 * (len(widths) - 1) - width)
         if left < min(_LEAST, widths[elastic]):
-            return table([[*row[:elastic], *row[elastic + 1 :]] for row in rows])
+            return table([[*row[:elastic], *row[elastic + 1 :]] for row in rows], width=None, elastic=0)
         widths[elastic] = left
     return [
-        "  ".join(_cut(cell, width).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
+        "  ".join(_cut(cell, size).ljust(size) for cell, size in zip(row, widths, strict=True)).rstrip() for row in rows
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envpin.cli.layout import wrapped
+from envpin.cli.layout import room, wrapped
 from envpin.matrix.match import match
 from envpin.matrix.subject import find_subject
 from envpin.matrix.support import load_support
@@ -34,7 +34,7 @@ def run_resolve(args: argparse.Namespace, console: Console) -> int:
     if args.json:
         console.document(1, _document(found, subject))
     else:
-        console.data("\n".join(wrapped(_lines(found, subject), indent=12)))
+        console.data("\n".join(wrapped(_lines(found, subject), indent=12, width=room())))
     return 1 if found.certainty == "unknown" else 0
 
 

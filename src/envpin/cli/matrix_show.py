@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from envpin.cli.layout import table, wrapped
+from envpin.cli.layout import room, table, wrapped
 from envpin.errors import InputError
 from envpin.matrix.load import load_matrix
 from envpin.matrix.support import load_support
@@ -38,7 +38,7 @@ def run_list(args: argparse.Namespace, console: Console) -> int:
         proved = family.grade or f"no pins: {family.kind}"
         rows.append((family.id, family.title, pins.get("transformers", "-"), pins.get("peft", "-"),
                      pins.get("torch", "-"), proved))  # fmt: skip
-    console.data("\n".join(table(rows, elastic=1)))
+    console.data("\n".join(table(rows, width=room(), elastic=1)))
     return 0
 
 
@@ -58,7 +58,7 @@ def run_show(args: argparse.Namespace, console: Console) -> int:
         )
         return 0
     lines = _family_lines(family, breaks, windows, origin=_origin(family, matrix))
-    console.data("\n".join(wrapped(lines, indent=_INDENT)))
+    console.data("\n".join(wrapped(lines, indent=_INDENT, width=room())))
     return 0
 
 
