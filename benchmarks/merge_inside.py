@@ -3,6 +3,7 @@
 python merge_inside.py make BASE ADAPTER SIZE          build a model of about SIZE parameters and a LoRA for it
 python merge_inside.py peft|safe BASE ADAPTER OUT [DEVICE]      PEFT: load, merge_and_unload, save_pretrained
 python merge_inside.py stream BASE ADAPTER OUT WORKERS [THREADS] [DEVICE]
+python merge_inside.py profile …                        as stream, and CPU and wall seconds of each part
 python merge_inside.py copy-range BASE OUT
 """
 
@@ -23,9 +24,14 @@ SIZES = {
 
 def main(role, *arguments):
     begin = time.perf_counter()
-    timings = {"make": make, "peft": peft_merge, "safe": peft_merge, "stream": stream, "copy-range": copy_range}[role](
-        role, *arguments
-    )
+    timings = {
+        "make": make,
+        "peft": peft_merge,
+        "safe": peft_merge,
+        "stream": stream,
+        "profile": stream,
+        "copy-range": copy_range,
+    }[role](role, *arguments)
     usage = resource.getrusage(resource.RUSAGE_SELF)
     print(json.dumps({
         "role": role, "total": round(time.perf_counter() - begin, 2), "cpu": round(usage.ru_utime + usage.ru_stime, 2),
@@ -83,7 +89,7 @@ class Silent:
         return lambda *_arguments, **_options: None
 
 
-def stream(_role, base, adapter, out, workers, threads="0", device="cpu"):
+def stream(role, base, adapter, out, workers, threads="0", device="cpu"):
     import torch
 
     torch_only = peak()
@@ -99,6 +105,7 @@ def stream(_role, base, adapter, out, workers, threads="0", device="cpu"):
     spec.loader.exec_module(module)
     from envpin_worker import stream as engine
 
+    spent = timed() if role == "profile" else {}
     imported, ready = time.perf_counter(), peak()
     os.makedirs(out, exist_ok=True)
     request = {"base": base, "adapter": adapter, "out": out, "threads": int(threads) or None, "device": device}
@@ -109,8 +116,50 @@ def stream(_role, base, adapter, out, workers, threads="0", device="cpu"):
         "wall": round(wall, 2), "torch_rss_mb": torch_only, "imports_rss_mb": ready,
         "largest_mb": round(largest / 2**20), "changed": result["changed"], "torch": torch.__version__,
         "calibration": result["verification"]["calibration"], "device": result["device"],
-        "recomputed": result["verification"]["recomputed"],
+        "recomputed": result["verification"]["recomputed"], "spent": spent,
     }  # fmt: skip
+
+
+def timed():
+    """Wrap the parts of the engine. Seconds of all threads together, by part: {part: [CPU, wall, calls]}."""
+    from envpin_worker import (
+        stream,
+        stream_layers,
+        stream_recompute,
+        stream_verify,
+        stream_write,
+    )  # fmt: skip
+
+    spent = {}
+
+    def wrap(owner, name, label):
+        inner = getattr(owner, name)
+
+        def outer(*arguments, **options):
+            cpu, wall = time.thread_time(), time.perf_counter()
+            try:
+                return inner(*arguments, **options)
+            finally:
+                row = spent.setdefault(label, [0.0, 0.0, 0])
+                row[0] = round(row[0] + time.thread_time() - cpu, 3)
+                row[1] = round(row[1] + time.perf_counter() - wall, 3)
+                row[2] += 1
+
+        setattr(owner, name, outer)
+
+    wrap(stream, "build", "model without weights")
+    wrap(stream_layers.Calibration, "run", "calibration")
+    wrap(stream_write.Writer, "_operate", "operations: read, merge, write")
+    wrap(stream_layers, "read_into", "  of which reading")
+    wrap(stream_write, "write_all", "  of which writing")
+    wrap(stream_write.Writer, "_copy", "copying")
+    wrap(os, "fsync", "fsync")
+    wrap(stream_verify.ShardVerifier, "verify", "verification without the digest")
+    wrap(stream_verify.zlib, "crc32", "  of which CRC-32")
+    wrap(stream_verify, "_all_finite", "  of which finite")
+    wrap(stream_verify, "read_into", "  of which reading back")
+    wrap(stream_recompute.Recomputer, "check", "recomputing rows")
+    return spent
 
 
 def copy_range(_role, base, out):

@@ -22,11 +22,12 @@ Result::
 A plan that cannot be made is the known error `not-streamable`; nothing has been written then.
 """
 
+import collections
 import concurrent.futures
 import hashlib
 import json
 import os
-from typing import Any, Dict, List, Optional
+from typing import Any, Deque, Dict, List
 
 from .device import choose
 from .merge import versions
@@ -228,7 +229,7 @@ def changed_bytes(plan: Plan) -> int:
 
 
 class _Shards:
-    """Writes shards in order while a second thread verifies the one before."""
+    """Writes shards in order while other threads verify those before."""
 
     def __init__(
         self, merge: _Merge, skeleton: Skeleton, plan: Plan, *, merger: Merger, writer: Writer, journal: Journal
@@ -239,19 +240,26 @@ class _Shards:
         self._merger = merger
         self._writer = writer
         self._journal = journal
-        self._verifier = ShardVerifier(plan, merge.reader)
+        # Writing needs most of the cores; a digest of one file cannot be made by two.
+        self._at_once = max(1, merge.threads // 2)
+        self._verifier = ShardVerifier(plan, merge.reader, at_once=self._at_once)
 
     def run(self, files: List[OutputFile]) -> Dict[str, Dict[str, Any]]:
         entries: Dict[str, Dict[str, Any]] = {}
-        pending: Optional[Any] = None
-        with concurrent.futures.ThreadPoolExecutor(max_workers=1) as pool:
-            for file in files:
-                path = self._writer.write(file)
-                if pending is not None:
-                    self._finish(pending.result(), entries)
-                pending = pool.submit(self._verify, file, path)
-            if pending is not None:
-                self._finish(pending.result(), entries)
+        pending: Deque[Any] = collections.deque()
+        with concurrent.futures.ThreadPoolExecutor(max_workers=self._at_once) as pool:
+            try:
+                for file in files:
+                    path = self._writer.write(file)
+                    if len(pending) == self._at_once:
+                        self._finish(pending.popleft().result(), entries)
+                    pending.append(pool.submit(self._verify, file, path))
+                while pending:
+                    self._finish(pending.popleft().result(), entries)
+            finally:
+                for one in pending:
+                    one.cancel()
+                self._verifier.close()
         return entries
 
     def _verify(self, file: OutputFile, path: str) -> Dict[str, Any]:

@@ -1,6 +1,7 @@
 """What was written, read back from disk and proved: header, untouched bytes, finite values, recomputed rows,
 digests."""
 
+import concurrent.futures
 import hashlib
 import os
 import threading
@@ -16,23 +17,30 @@ _PIECE = 1 << 22
 
 
 class ShardVerifier:
-    """Verifies shards one by one. Buffers belong to a thread, so shards may be verified at once."""
+    """Verifies shards, `at_once` of them at a time: buffers belong to a thread. Each is hashed by a second thread while
+    the first compares."""
 
-    def __init__(self, plan: Plan, reader: Reader) -> None:
+    def __init__(self, plan: Plan, reader: Reader, *, at_once: int) -> None:
         self._plan = plan
         self._reader = reader
         self._local = threading.local()
+        self._hashing = concurrent.futures.ThreadPoolExecutor(max_workers=at_once)
+
+    def close(self) -> None:
+        self._hashing.shutdown()
 
     def verify(self, file: OutputFile, path: str) -> Dict[str, Any]:
-        """Read a written, synced file: every byte once for its digest and its equality with the base, then, after the
-        page cache has let go of it where the system allows asking, the header from the disk itself. The rows that are
-        recomputed afterwards come from the disk too.
+        """Make a written file durable and read it: every byte once for its digest and its equality with the base, then,
+        after the page cache has let go of it where the system allows asking, the header from the disk itself. The rows
+        that are recomputed afterwards come from the disk too.
 
         Raises:
             KnownError: `verification-failed`, naming the tensor and what is wrong with it.
         """
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        # Windows flushes only what was opened for writing.
+        descriptor = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
         try:
+            os.fsync(descriptor)
             if os.fstat(descriptor).st_size != file.size:
                 raise _failed("`%s` does not have the planned size" % path, path=path)
             digest = hashlib.sha256(file.header)
@@ -71,25 +79,27 @@ class ShardVerifier:
             count = min(_PIECE, segment.size - at)
             piece = memoryview(ours)[:count]
             read_into(descriptor, piece, segment.offset + at, path)
-            digest.update(piece)
-            checksum = zlib.crc32(piece, checksum)
-            if source == "base":
-                other = memoryview(theirs)[:count]
-                read_into(
-                    self._reader.descriptor(segment.origin.path), other, segment.origin.offset + at, segment.origin.path
-                )
-                if piece != other:
-                    raise _failed(
-                        "`%s` should be untouched, and differs from the base" % segment.name,
-                        path=path,
-                        tensor=segment.name,
-                    )
-            elif source == "operation" and not _all_finite(piece, segment.dtype):
-                raise _failed("`%s` holds values that are not finite" % segment.name, path=path, tensor=segment.name)
+            hashing = self._hashing.submit(digest.update, piece)
+            try:
+                checksum = zlib.crc32(piece, checksum)
+                if source == "base":
+                    self._compare(segment, at, piece, memoryview(theirs)[:count], path)
+                elif source == "operation" and not _all_finite(piece, segment.dtype):
+                    message = "`%s` holds values that are not finite" % segment.name
+                    raise _failed(message, path=path, tensor=segment.name)
+            finally:
+                hashing.result()  # before the buffer is used again
             at += count
         if source == "cast":
             self._check_cast(segment, descriptor, path)
         return checksum
+
+    def _compare(self, segment: Segment, at: int, piece: Any, other: Any, path: str) -> None:
+        origin = segment.origin
+        read_into(self._reader.descriptor(origin.path), other, origin.offset + at, origin.path)
+        if piece != other:
+            message = "`%s` should be untouched, and differs from the base" % segment.name
+            raise _failed(message, path=path, tensor=segment.name)
 
     def _check_cast(self, segment: Segment, descriptor: int, path: str) -> None:
         import torch

@@ -1,6 +1,7 @@
 """Writing the output: unchanged bytes file to file, changed tensors at their place, one shard after another.
 
-A shard is written as `NAME.part`, made durable, read back and verified, renamed, and only then entered in the journal,
+A shard is written as `NAME.part`, then made durable, read back and verified while the next is written, renamed, and
+only then entered in the journal,
 so that a run that was killed can go on behind the last whole shard. The staging folder as a whole counts for nothing
 until the caller renames it.
 """
@@ -192,14 +193,13 @@ class Writer:
         self._threads = threads
 
     def write(self, file: OutputFile) -> str:
-        """Write one shard and make it durable; returns the path of the `.part` file."""
+        """Write one shard; returns the path of the `.part` file, which the verification makes durable."""
         path = os.path.join(self._folder, file.name + ".part")
         target = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o644)
         try:
             os.ftruncate(target, file.size)
             write_all(target, file.header, 0)
             self._fill(file, target)
-            os.fsync(target)
         finally:
             os.close(target)
         return path
