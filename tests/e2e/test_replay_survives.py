@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import signal
@@ -30,17 +31,21 @@ def recorded_environment(pair: Path) -> Environment:
     return Store(store_root()).get(found["merge"]["environment"]["key"])
 
 
-def test_killed_at_ten_random_moments(tmp_path: Path) -> None:
+def test_killed_at_random_moments(tmp_path: Path) -> None:
+    """Ten moments; in `make test-all` 30, and every killed merge is resumed."""
     pair = copy("plain", tmp_path)
+    kills = 30 if os.environ.get("ENVPIN_TEST_ALL") else 10
+    size = ("--max-shard-size", "20KB")
     began = time.monotonic()
-    answer("replay", "merge", pair / "adapter", "-o", pair / "whole")
+    answer("replay", "merge", pair / "adapter", "-o", pair / "whole", *size)
     whole = time.monotonic() - began
     wanted = merged_files(pair / "whole")
     moments = random.Random(7)
     finished = 0
-    for at in range(10):
+    for at in range(kills):
         out = pair / f"merged-{at}"
-        child = process.start(arguments("replay", "merge", pair / "adapter", "-o", out), env=variables(), stdin=None)
+        command = arguments("replay", "merge", pair / "adapter", "-o", out, *size)
+        child = process.start(command, env=variables(), stdin=None)
         time.sleep(moments.uniform(0.05, whole * 1.05))
         child.send_signal(signal.SIGKILL)
         child.communicate()
@@ -48,10 +53,12 @@ def test_killed_at_ten_random_moments(tmp_path: Path) -> None:
             finished += 1
             assert merged_files(out) == wanted
             assert {path.name for path in out.iterdir()} == {*wanted, "envpin-merge.json"}
-    assert finished < 10, "no kill came early enough to prove anything"
-    last = pair / "merged-again"
-    answer("replay", "merge", pair / "adapter", "-o", last)
-    assert merged_files(last) == wanted
+        elif at in {0, kills // 2} or kills > 10:
+            answer("replay", "merge", pair / "adapter", "-o", out, *size, "--resume")
+            assert merged_files(out) == wanted
+            for name in wanted:
+                assert (out / name).read_bytes() == (pair / "whole" / name).read_bytes(), name
+    assert finished < kills, "no kill came early enough to prove anything"
 
 
 def test_a_killed_merge_into_the_same_output_is_cleaned_up_by_the_next(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
@@ -17,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 WORKERS = ROOT / "src" / "envpin" / "workers"
 GRID = ROOT / "benchmarks" / "grid_inside.py"
 HERE = Path(__file__).parent
+KILLS = {"ENVPIN_KILLS": "30" if os.environ.get("ENVPIN_TEST_ALL") else "8"}
 
 
 def names_of(script: str) -> list[str]:
@@ -59,7 +61,7 @@ TIED = ("llama/embedding/bf16/single/tied", "llama/head/bf16/single/tied")
 
 def run_inside(environment: str, script: Path, *arguments: object) -> None:
     python = environments.pinned(environment).python
-    variables = process.scrubbed_environment(set_values={"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"})
+    variables = process.scrubbed_environment(set_values={"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **KILLS})
     completed = process.run([str(python), str(script), *map(str, arguments)], env=variables, timeout=500)
     assert completed.status == 0, completed.stderr[-3000:]
 

@@ -110,24 +110,28 @@ class _Merge:
     def _execute(self, base: Folder, skeleton: Skeleton, plan: Plan, total: int) -> Any:
         journal = Journal(self.folder, self._plan_digest(base, plan), bool(self.request.get("resume")))
         whole = False
+        self.base_reader = Reader(pinned=self.device.is_cuda)
         try:
             finished = self._still_whole(journal.finished)
             sample = next(iter(base.tensors.values())).path if base.tensors else None
             check_space(plan, self.folder, finished, sample)
-            progress = Progress(self.events, total)
-            reader = Reader(pinned=True) if self.device.is_cuda else self.reader
-            merger = Merger(skeleton, reader, self.request, device=self.device.kind)
+            progress = Progress(self.events, total, sum(len(file.segments) for file in plan.files))
+            kept = [file for file in plan.files if file.name in finished]
+            if kept:
+                there = sum(file.size for file in kept)
+                message = "%d of %d files are finished (%.2f GB) and are kept"
+                self.events.note(message % (len(kept), len(plan.files), there / 1e9))
+                progress.add(there, tensors=sum(len(file.segments) for file in kept))
+            merger = Merger(skeleton, self.base_reader, self.request, device=self.device.kind)
             merger.calibration.run(plan.operations, self.pefts_threads)
             writer = Writer(plan, merger, self.reader, folder=self.folder, progress=progress, threads=self.threads)
             shards = _Shards(self, skeleton, plan, merger=merger, writer=writer, journal=journal)
             entries = dict(finished)
-            for file in plan.files:
-                if file.name in finished:
-                    progress.add(file.size, file.name)
             entries.update(shards.run([file for file in plan.files if file.name not in finished]))
             whole = True
         finally:
             self.reader.close()
+            self.base_reader.close()
             journal.close(remove=whole)
         return entries, merger, sorted(finished)
 

@@ -29,17 +29,21 @@ _FICLONE = 0x40049409  # linux/fs.h
 
 
 class Progress:
-    """Bytes of the output that are done, told to the events from any thread."""
+    """Bytes and tensors of the output that are done, told to the events from any thread."""
 
-    def __init__(self, events: Events, total: int) -> None:
+    def __init__(self, events: Events, total: int, tensors: int) -> None:
         self._events = events
         self._total = total
+        self._tensors = tensors
         self._done = 0
+        self._done_tensors = 0
         self._lock = threading.Lock()
 
-    def add(self, count: int, label: str) -> None:
+    def add(self, count: int, *, tensors: int = 0) -> None:
         with self._lock:
             self._done += count
+            self._done_tensors += tensors
+            label = "%d of %d tensors" % (self._done_tensors, self._tensors)
             self._events.progress("stream", self._done, self._total, "B", label)
 
 
@@ -229,10 +233,11 @@ class Writer:
             ready = fetch(tensor.to(dtype))
             if ready.numel():
                 write_all(target, memory_of(ready), segment.offset + element * ready.element_size())
-            self._progress.add(ready.numel() * ready.element_size(), one.path)
+            self._progress.add(ready.numel() * ready.element_size())
 
         with torch.no_grad(), own_stream(self._merger.device):
             self._merger.run(one, sink)
+        self._progress.add(0, tensors=sum(output.name in segments for output in one.outputs))
 
     def _copy(self, segments: List[Segment], target: int) -> None:
         for run in copy_runs(segments):
@@ -243,14 +248,16 @@ class Writer:
             source = self._reader.descriptor(origin.path)
             size = sum(segment.size for segment in run)
             for done in copy_range(source, target, origin.offset, run[0].offset, size):
-                self._progress.add(done, run[0].name)
+                self._progress.add(done)
+            self._progress.add(0, tensors=len(run))
 
     def _cast(self, segment: Segment, target: int) -> None:
         dtype = torch_dtype(segment.dtype)
         for first, piece in pieces(self._reader, segment.origin):
             ready = piece.to(dtype)
             write_all(target, memory_of(ready), segment.offset + first * ready.element_size())
-            self._progress.add(ready.numel() * ready.element_size(), segment.name)
+            self._progress.add(ready.numel() * ready.element_size())
+        self._progress.add(0, tensors=1)
 
 
 def pieces(reader: Reader, tensor: Any) -> Iterator[Any]:
