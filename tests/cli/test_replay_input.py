@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from tests.support.adapters import copy
 from tests.support.command import envpin
 from tests.support.environments import PINS
+from tests.support.wild.make import KEPT
 
 PINNED = ",".join(PINS["peft012"])
 
@@ -39,6 +41,13 @@ def test_a_folder_that_holds_no_adapter(pair: Path) -> None:
     completed = envpin("replay", "merge", pair / "base", "-o", pair / "merged")
     assert completed.status == 2
     assert "no adapter" in completed.stderr
+
+
+def test_a_folder_whose_adapter_autotrain_merged(tmp_path: Path) -> None:
+    shutil.copytree(KEPT / "autotrain-merged", tmp_path / "adapter")
+    status, error = merge(tmp_path)
+    assert status == 2
+    assert "AutoTrain merged it" in error
 
 
 def test_an_empty_folder(tmp_path: Path) -> None:

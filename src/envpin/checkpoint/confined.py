@@ -19,9 +19,11 @@ class Confined:
     A snapshot of the Hub's cache may point to the blobs of the same model: that is how the cache is made.
     """
 
-    def __init__(self, path: Path, *, _roots: tuple[Path, ...] = (), _refused: list[str] | None = None) -> None:
+    def __init__(
+        self, path: Path, *, _inside: tuple[Path, tuple[Path, ...]] | None = None, _refused: list[str] | None = None
+    ) -> None:
         self.path = path
-        self._roots = _roots or _roots_of(path)
+        self._folder, self._roots = _inside or (path, _roots_of(path))
         self.refused: list[str] = [] if _refused is None else _refused
 
     def __str__(self) -> str:
@@ -36,7 +38,7 @@ class Confined:
         return self.path.suffix
 
     def __truediv__(self, name: str, /) -> Confined:
-        return Confined(self.path / name, _roots=self._roots, _refused=self.refused)
+        return Confined(self.path / name, _inside=(self._folder, self._roots), _refused=self.refused)
 
     def iterdir(self) -> Iterator[Confined]:
         self._check()
@@ -73,6 +75,8 @@ class Confined:
             raise FileNotFoundError(2, "it lies outside the folder", str(self.path))
 
     def _inside(self) -> bool:
+        if self.path.parent == self._folder and not self.path.is_symlink():
+            return True  # most files, without following every part of a path
         try:
             real = self.path.resolve()
         except (OSError, RuntimeError, ValueError):  # a loop of links; a name that no file system takes

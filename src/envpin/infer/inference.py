@@ -98,13 +98,7 @@ def infer(
 def judge(observed: Observed, known: Mapping[str, Known], support: Support, matrix: Matrix) -> Inferred:
     """The answer to what was observed. Pure."""
     trainer = recognise(observed.traces)
-    signals = [
-        *peft_signals(observed, known["peft"]),
-        *transformers_signals(observed, known),
-        *run_signals(observed, trainer, known),
-    ]
-    unique = list(dict.fromkeys(signals))
-    ranges = {name: combine(unique, known[name]) for name in PACKAGES}
+    ranges = ranges_of(observed, trainer, known)
     named = (observed.adapter_config or {}).get("base_model_name_or_path")
     family = match(
         dict(observed.base_config) if observed.base_config else None,
@@ -124,6 +118,17 @@ def judge(observed: Observed, known: Mapping[str, Known], support: Support, matr
         known=known,
         notes=(*observed.notes, *_notes(observed)),
     )
+
+
+def ranges_of(observed: Observed, trainer: Recognised | None, known: Mapping[str, Known]) -> dict[str, Range]:
+    """The releases of each package that what was observed lets in. Pure, and all that a scan asks for."""
+    signals = [
+        *peft_signals(observed, known["peft"]),
+        *transformers_signals(observed, known),
+        *run_signals(observed, trainer, known),
+    ]
+    unique = list(dict.fromkeys(signals))
+    return {name: combine(unique, known[name]) for name in PACKAGES}
 
 
 def _confidence(found: Range, releases: Known) -> Confidence:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from envpin.infer.combine import Signal
 from envpin.matrix.fields import load_fields
-from envpin.matrix.support import load_support
+from envpin.matrix.support import Support, load_support
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -109,11 +109,16 @@ def _trainer_pins() -> Mapping[str, Mapping[str, Mapping[str, str]]]:
     return found
 
 
+@cache
+def _support() -> Support:
+    return load_support()
+
+
 def _base(observed: Observed, known: Known) -> Iterator[Signal]:
     kind = base_type(observed)
     file = BASE_CONFIG if observed.base_config else "adapter_config.json"
     if kind is not None and not brings_code(observed):
-        support = load_support()
+        support = _support()
         admits = frozenset(version for version in known.versions if support.knows(version, kind) is not False)
         if admits and len(admits) < len(known.versions):
             says = f"the base is a `{kind}`"

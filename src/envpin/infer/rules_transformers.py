@@ -25,6 +25,7 @@ _CARD = re.compile(
 _PACKAGES = {"transformers": "transformers", "pytorch": "torch", "tokenizers": "tokenizers"}
 _OWN = ("transformers.training_args.", "transformers.training_args_seq2seq.")
 _ENUMERATIONS = ("transformers.trainer_utils.", "transformers.trainer_pt_utils.", "transformers.training_args")
+_KEPT = 64  # more than there are classes of arguments and configs
 _SHOWN = 3
 
 
@@ -77,12 +78,11 @@ def _tokenizer(observed: Observed, known: Mapping[str, Known]) -> Iterator[Signa
             says = "a tokenizer of transformers 5"
             yield _mark(known, "transformers", "tokenizer_config.backend", file, says)
         elif isinstance(config.get("extra_special_tokens"), dict):
-            says = "has `extra_special_tokens` as a map"
-            signal = _mark(known, "transformers", "tokenizer_config.extra_special_tokens", file, says)
-            before = _mark(known, "transformers", "tokenizer_config.backend", file, "", absent=True)
-            yield Signal(
-                package="transformers", strength="strong", file=file, says=says, admits=signal.admits & before.admits
-            )
+            # Loading and saving keeps what it does not know: an older release hands on what the base's tokenizer has.
+            says = "has `extra_special_tokens` as a map, perhaps from the base's"
+            yield _mark(known, "transformers", "tokenizer_config.extra_special_tokens", file, says, strength="weak")
+            says = "a tokenizer of transformers 4"
+            yield _mark(known, "transformers", "tokenizer_config.backend", file, says, absent=True)
         elif "added_tokens_decoder" in config and isinstance(name, str) and name.endswith("Fast"):
             says = "has `added_tokens_decoder`, no `extra_special_tokens`"
             first = _mark(known, "transformers", "tokenizer_config.added_tokens_decoder", file, says)
@@ -247,7 +247,20 @@ def _present(bounds: Mapping[str, frozenset[str]], known: Known, *, file: str, s
         yield Signal(package="transformers", strength="strong", file=file, says=f"has {_listed(names)}", admits=admits)
 
 
+_by_release: dict[tuple[int, int], tuple[ClassFacts, Known, dict[str, set[str]]]] = {}
+
+
 def _fields_by_release(facts: ClassFacts, known: Known) -> dict[str, set[str]]:
+    """Kept, because a scan asks it for every adapter; by identity, because the facts are large to compare."""
+    key = (id(facts), id(known))
+    if key not in _by_release:
+        _by_release[key] = (facts, known, _collect_fields(facts, known))  # the objects live on, so the ids stay theirs
+        if len(_by_release) > _KEPT:
+            del _by_release[next(iter(_by_release))]
+    return _by_release[key][2]
+
+
+def _collect_fields(facts: ClassFacts, known: Known) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {version: set() for version in _at(facts.spans, known)}
     for name, one in facts.fields.items():
         for version in _at(one.spans, known):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from envpin.checkpoint import strict_json
 from envpin.checkpoint.bases import find_base
 from envpin.checkpoint.folder import read_folder
 from envpin.checkpoint.place import local_path, sha256_of
@@ -24,7 +25,6 @@ from envpin.replay.several import (
     WeightedAdapter,
     embedding_of,
     environment_conflicts,
-    named,
     refuse_conflicts,
     tokenizer_source,
 )
@@ -291,7 +291,8 @@ def refuse_blockers(plan: Plan) -> None:
     """
     if plan.blockers:
         listed = "\n".join(f"  {one.code}: {one.message}" for one in plan.blockers)
-        name = named(plan.adapter, plan.parts[0].remote)
+        remote = plan.parts[0].remote
+        name = remote.id if remote is not None else plan.adapter
         first = next((step for one in plan.blockers for step in one.fix), None)
         raise AnswerIsBadError(f"`{name}` cannot be merged as it is\n{listed}", hint=first)
 
@@ -299,12 +300,26 @@ def refuse_blockers(plan: Plan) -> None:
 def _adapter(path: Place) -> Folder:
     folder = read_folder(path)
     if folder.adapter_config is None:
+        if folder.kind == "model" and _merged_by_autotrain(path):
+            raise InputError(
+                f"`{path}` holds no adapter any more: AutoTrain merged it (merge_adapter in training_params.json)",
+                path=str(path),
+                hint="use it as the model that it is, or train again without --merge-adapter",
+            )
         raise InputError(
             f"`{path}` holds no adapter: there is no adapter_config.json",
             path=str(path),
             hint="give the folder that peft's save_pretrained wrote",
         )
     return folder
+
+
+def _merged_by_autotrain(path: Place) -> bool:
+    """AutoTrain's `--merge-adapter` writes the model into the project folder, and removes the adapter's files."""
+    try:
+        return strict_json.read_object(path / "training_params.json").get("merge_adapter") is True
+    except (OSError, strict_json.BadJsonError):
+        return False
 
 
 def _hub(remote: RemotePlace | None) -> dict[str, str] | None:

@@ -11,8 +11,11 @@ from envpin.checkpoint.folder import Folder, read_folder
 from envpin.diagnose.check import check
 from envpin.envs.recorded import is_recorded_in
 from envpin.errors import EnvpinError
+from envpin.infer.inference import ranges_of
+from envpin.infer.observe import observe
 from envpin.infer.traces import read_traces
 from envpin.infer.trainers import checkpoint_step, recognise
+from envpin.infer.versions import known_releases
 from envpin.manifest.closure import REQUIRED
 from envpin.manifest.read import FILE_NAME
 from envpin.scan.entry import BaseSeen, Entry, RecordState
@@ -64,8 +67,12 @@ class Examiner:
             text = f"envpin failed on it: {type(error).__name__}: {str(error)[:200]}"
             return Entry(path=path, kind="unknown", step=step, problem=text)
         folder = report.subject.folder
+        trainer = self._trainer(spot, folder)
         record, versions = _record(spot, report.subject.manifest)
         key = self._ready(report.subject.manifest)
+        if record == "none" and folder.adapter_config is not None:
+            versions, key = self._infer(spot, trainer)
+            record = "inferred" if versions else "none"
         entry = Entry(
             path=path,
             kind=folder.kind,
@@ -79,7 +86,7 @@ class Examiner:
         )
         if folder.kind == "model":
             entry = msgspec.structs.replace(entry, environment="ready" if key else "none")
-        return _with_trainer(entry, self._trainer(spot, folder))
+        return _with_trainer(entry, trainer)
 
     def _trainer(self, spot: Spot, folder: Folder | None) -> Recognised | None:
         known: dict[str, dict[str, Any] | None] = {}
@@ -90,6 +97,23 @@ class Examiner:
             return recognise(read_traces(spot.path, spot.names, known), run=run)
         except Exception:  # noqa: BLE001  as above; what is not recognised is not recognised
             return None
+
+    def _infer(self, spot: Spot, trainer: Recognised | None) -> tuple[dict[str, str], str | None]:
+        """Ranges of versions by package, in words, and the key of an environment within them that is ready."""
+        try:
+            known = known_releases()
+            found = ranges_of(observe(spot.path), trainer, known)
+        except Exception:  # noqa: BLE001  as above; what cannot be inferred is not
+            return {}, None
+        told = {name: found[name] for name in ("peft", "transformers") if found[name].known}
+        if not told:
+            return {}, None
+        ready = (
+            key
+            for key, receipt in self._receipts.items()
+            if all((held := receipt.artifact(name)) and held.version in one.versions for name, one in told.items())
+        )
+        return {name: known[name].describe(one.versions) for name, one in told.items()}, next(ready, None)
 
     def _read_base(self, place: Place) -> Folder:
         known = self._bases.pop(str(place), None)

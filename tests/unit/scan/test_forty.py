@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 from envpin.envs.store import Store
+from envpin.infer.inference import infer
 from envpin.scan.run import scan
+from tests.support.wild.make import KEPT
 from tests.support.wild.mixed import make_forty
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from envpin.scan.entry import Entry
 
 
@@ -74,6 +79,25 @@ TABLE: dict[str, Said] = {
     "damaged/other-rank": Said("peft", blockers=("rank-mismatch",)),
 }
 
+# peft and transformers that really wrote these folders.
+TRUTH = {
+    "autotrain": ("0.14.0", "4.48.0"),
+    "autotrain-chat": ("0.14.0", "4.48.0"),
+    "hf-trainer": ("0.12.0", "4.43.1"),
+    "hf-trainer/checkpoint-12": ("0.12.0", "4.43.1"),
+    "llamafactory-0.9.3": ("0.15.2", "4.52.4"),
+    "llamafactory-0.9.3/checkpoint-12": ("0.15.2", "4.52.4"),
+    "llamafactory-0.9.5": ("0.18.1", "5.6.0"),
+    "llamafactory-0.9.5/checkpoint-12": ("0.18.1", "5.6.0"),
+    SWIFT.removeprefix("real/"): ("0.20.0", "5.19.0"),
+    "trl-0.12.2": ("0.13.2", "4.46.3"),
+    "trl-0.12.2/checkpoint-12": ("0.13.2", "4.46.3"),
+    "trl-1.16.0": ("0.21.2", "5.24.0"),
+    "trl-1.16.0/checkpoint-12": ("0.21.2", "5.24.0"),
+    "unsloth": ("0.21.2", "5.17.0"),
+    "unsloth/checkpoint-12": ("0.21.2", "5.17.0"),
+}
+
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Entry]:
@@ -96,7 +120,7 @@ def test_each_is_told_right(found: dict[str, Entry], path: str) -> None:
     assert blockers == said.blockers
     assert (entry.trainer, entry.trainer_version) == (said.trainer, said.version)
     assert (entry.base is not None and entry.base.found is not None) == said.base
-    assert entry.record == said.record
+    assert entry.record == (said.record if said.record != "none" or not entry.versions else "inferred")
     assert (entry.problem or "").startswith(said.problem)
     assert bool(entry.problem) == bool(said.problem)
     assert entry.is_bad == bool(said.blockers or said.problem)
@@ -106,3 +130,18 @@ def test_a_model_that_autotrain_merged_is_its_own(found: dict[str, Entry]) -> No
     merged = found["real/autotrain-merged"]
     assert (merged.trainer, merged.through) == ("autotrain", ("trl", "transformers"))
     assert not merged.is_bad
+
+
+@pytest.mark.parametrize("card", [True, False], ids=["with its card", "without any card"])
+@pytest.mark.parametrize("name", TRUTH)
+def test_what_really_wrote_it_is_in_the_inferred_range(name: str, card: bool, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(KEPT / name, folder, ignore=shutil.ignore_patterns(*() if card else ("README.md",)))
+    inferred = infer(folder, base=str(KEPT / "base"))
+    peft, transformers = TRUTH[name]
+    assert peft in inferred.ranges["peft"].versions
+    assert transformers in inferred.ranges["transformers"].versions
+    minors = {version.rpartition(".")[0] for version in inferred.ranges["peft"].versions}
+    if name.startswith("autotrain"):
+        assert minors == {"0.14"}, "no wider than one minor release"
+    assert len(minors) <= 4
