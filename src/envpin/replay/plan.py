@@ -25,6 +25,7 @@ from envpin.replay.several import (
     WeightedAdapter,
     embedding_of,
     environment_conflicts,
+    named,
     refuse_conflicts,
     tokenizer_source,
 )
