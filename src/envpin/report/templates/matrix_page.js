@@ -71,7 +71,8 @@
     if (chosen.length && one.package === "transformers" && !here.length) return null;
     return el("div", { class: one.silent ? "caution bad" : "caution" },
       el("b", {}, one.title), ` (${one.package} ${one.versions}`, one.silent ? "; nothing is printed" : "", ")",
-      el("ul", {}, one.ways_out.map((way) => el("li", {}, way))), el("small", { class: "note" }, where(one.source)));
+      el("ul", {}, one.ways_out.map((way) => el("li", {}, way))),
+      el("small", { class: "note" }, one.grade, one.evidence ? `, ${one.evidence.length === 1 ? "one run" : `${one.evidence.length} runs`}` : "", " · ", where(one.source)));
   }
 
   const MARKS = { ok: "✓", fail: "✗", timeout: "⧖", untestable: "–" };
@@ -124,10 +125,11 @@
     const grade = pins ? (own ? pins.grade || "declared" : family.kind === "remote-code" ? "declared" : "static") : null;
     const chosen = at >= 0 ? data.releases.map((one, index) => (seriesOf(one.version) === series ? index : -1)).filter((index) => index >= 0) : [];
     const broken = family.breaks.map((id) => breakOf(id, chosen)).filter(Boolean);
+    const stopped = family.breaks.some((id) => data.breaks[id] && data.breaks[id].affects.includes("load") && chosen.some((release) => data.breaks[id].inside.includes(release)));
     const body = [];
     if (family.unpinnable) body.push(el("div", { class: "caution" }, el("b", {}, "No versions can be pinned: "), family.unpinnable));
     if (pins) body.push(el("h3", {}, family.unpinnable ? "What saved this config" : own ? "Recommended versions" : "Versions for this config"), el("p", {}, pinned(pins.packages).map((line, index) => [index ? ", " : "", el("code", {}, line)]), " ", el("span", { class: `badge ${grade}` }, grade)), commands(pins, own ? family.id : null));
-    const there = at >= 0 ? besides(family, series, chosen, state) : null;
+    const there = at >= 0 ? besides(family, series, chosen, state, stopped) : null;
     present(top(family.title, family.id, at >= 0 ? el("span", { class: `badge ${state.name}` }, `transformers ${series}: ${state.words}`) : null),
       el("div", { class: "columns" }, el("div", {}, because(found), there, body),
         el("div", {}, el("h3", {}, "What is known"), facts(family), broken.length ? [el("h3", {}, chosen.length ? "Breaks that apply here" : "Breaks to know of"), broken] : null)),
@@ -135,7 +137,7 @@
     mark(family.id, at);
   }
 
-  function besides(family, series, chosen, state) {
+  function besides(family, series, chosen, state, stopped) {
     const releases = chosen.map((index) => data.releases[index]);
     const known = releases.filter((one) => !one.yanked && (family.match.model_type || []).some((kind) => engine.knows(one.version, kind)));
     const last = known[known.length - 1];
@@ -143,7 +145,7 @@
     return [
       el("h3", {}, `Beside transformers ${series}`),
       el("p", {}, `${releases.length === 1 ? "One release" : `${releases.length} releases`}, ${releases[0].date} to ${releases[releases.length - 1].date}`, yanked.length ? `; yanked: ${yanked.join(", ")}` : "", `. ${sentence(state.words)}.`),
-      last && family.kind === "native" && state.name !== "fails" && last.newer ? [el("p", { class: "note" }, "The last of them, with the peft and torch of its day:"), command(`envpin run ${pinned(last.pins).join(",")} -- python train.py`)] : null,
+      last && family.kind === "native" && state.name !== "fails" && !stopped && last.newer ? [el("p", { class: "note" }, "The last of them, with the peft and torch of its day:"), command(`envpin run ${pinned(last.pins).join(",")} -- python train.py`)] : null,
     ];
   }
 
