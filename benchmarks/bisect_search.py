@@ -1,6 +1,6 @@
 """How the search compares with the real `git bisect` on the same synthetic histories.
 
-    python benchmarks/bisect_search.py [--histories 200] [--size 180] [--json FILE]
+    python benchmarks/bisect_search.py [--histories 200] [--size 180] [--only SCENARIO…] [--without-git] [--json FILE]
 
 Each scenario draws histories with a known truth. envpin's search runs on the simulator; git runs `git bisect run` on a
 repository with one commit per release, with a test script that answers as the history says (0, 1, or 125 for a release
@@ -161,21 +161,26 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--histories", type=int, default=200)
     parser.add_argument("--size", type=int, default=180)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--only", nargs="+", choices=SCENARIOS, default=SCENARIOS)
+    parser.add_argument("--without-git", action="store_true")
+    parser.add_argument("--json", type=Path, help="write the figures here; rows that were not run stay")
     options = parser.parse_args()
     results: dict[str, dict[str, dict[str, float]]] = {}
+    if options.json and options.json.exists():
+        results = json.loads(options.json.read_text())
     heading = "mean runs  max  named  range  other  wrong  wrong, called certain"
     print(f"{options.histories} histories of {options.size} releases each\n\n{'':44}{heading}")
-    for scenario in SCENARIOS:
+    for scenario in options.only:
         begun = time.monotonic()
         rows = {
             "envpin, a command of unknown noise": ours(scenario, options.histories, options.size, repeatable=False),
-            "git bisect run": git_bisect(scenario, options.histories, options.size),
         }
+        if not options.without_git:
+            rows["git bisect run"] = git_bisect(scenario, options.histories, options.size)
         if scenario != "flaky tests":  # a noisy test is not one that was declared repeatable
             rows["envpin, a repeatable probe"] = ours(scenario, options.histories, options.size, repeatable=True)
         print(f"{scenario}  ({time.monotonic() - begun:.0f} s)")
-        results[scenario] = {name: show(name, tally) for name, tally in rows.items()}
+        results.setdefault(scenario, {}).update({name: show(name, tally) for name, tally in rows.items()})
     broken = "flaky tests, declared repeatable"
     print(broken)
     results[broken] = {"envpin": show("envpin", ours("flaky tests", options.histories, options.size, repeatable=True))}

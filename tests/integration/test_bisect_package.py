@@ -101,6 +101,7 @@ def test_with_the_network_cut_it_stops_with_4_and_goes_on_later(world: World, ho
     _, stderr = child.communicate(timeout=120)
     assert child.returncode == 4, stderr
     assert "error:" in stderr
+    assert "hint:" in stderr
     finished = len(world.records())
     assert all(record["verdict"] in {"good", "bad"} for record in world.records()), "trouble counted as a verdict"
     assert world.records("stopped")

@@ -68,20 +68,24 @@ def next_step(
     close: Callable[[Subset], Subset],
     suspects: Sequence[str] = (),
     always: Subset = frozenset(),
-    dependents: Mapping[str, int] | None = None,
+    dependents: Mapping[str, Subset] | None = None,
 ) -> Trial | Minimal:
     """The next set to test, or the answer. The whole of `changes` must be known to be bad, and none of it good.
 
-    `close` adds what a set of moves forces; `suspects` are packages to try first; `dependents` says how many of the
-    others require a package: where several always move together, the one that fewest require stands for them. Moves of
-    `always` are made in every test and never blamed; the answer has no `needed` where they break it by themselves.
+    `close` adds what a set of moves forces; `suspects` are packages to try first; `dependents` says which of the others
+    require a package: where several always move together, the one that the fewest of them require stands for them.
+    Moves of `always` are made in every test and never blamed; the answer has no `needed` where they break it by
+    themselves.
     """
     everything = frozenset(change.package for change in changes)
     always = close(always & everything)
     required = dependents or {}
 
-    def rank(name: str) -> tuple[int, int, str]:
-        return suspects.index(name) if name in suspects else len(suspects), required.get(name, 0), name
+    def rank(name: str) -> tuple[int, str]:
+        return suspects.index(name) if name in suspects else len(suspects), name
+
+    def head(block: Subset) -> str:
+        return min(block, key=lambda name: (len(required.get(name, frozenset()) & block), *rank(name)))
 
     # What forces much comes late: the answer is sought among the moves that force little first.
     order = sorted(everything - always, key=lambda name: (len(close(frozenset({name}))), *rank(name)))
@@ -106,8 +110,7 @@ def next_step(
             needed = _take_away(order, breaks)
         needed = _without_superfluous(needed, close, breaks)
         moved = _without_sources(close(always | frozenset(needed)), always, close, breaks)
-        blocks = _sources(moved - always, close)
-        heads = [min(block, key=lambda name: (required.get(name, 0), *rank(name))) for block in blocks]
+        heads = [head(block) for block in _sources(moved - always, close)]
         smaller = {name: state(without(moved, name, close)) for name in heads}
     except _Wanted as wanted:
         return Trial(moved=wanted.moved)
@@ -237,15 +240,15 @@ def closure(changes: Sequence[Change], declared: Declared) -> Callable[[Subset],
     return close
 
 
-def dependents(changes: Sequence[Change], declared: Declared) -> dict[str, int]:
-    """How many of the other changed packages require each one, on either side."""
+def dependents(changes: Sequence[Change], declared: Declared) -> dict[str, Subset]:
+    """Which of the other changed packages require each one, on either side."""
     names = {change.package: change for change in changes}
     found: dict[str, set[str]] = {name: set() for name in names}
     for name, change in names.items():
         for version in (change.good, change.bad):
             for other, _ in _about(declared.get((name, version or ""), ()), names):
                 found[other].add(name)
-    return {name: len(others - {name}) for name, others in found.items()}
+    return {name: frozenset(others - {name}) for name, others in found.items()}
 
 
 def _about(texts: Sequence[str], names: Mapping[str, Change]) -> list[tuple[str, Requirement]]:

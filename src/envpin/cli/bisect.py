@@ -64,6 +64,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
+    """Run the search or the verb that was asked for; what stops a search says that it can go on."""
+    from envpin.errors import InfrastructureError, InterruptedByUserError
+
+    hint = "run the same command again: it goes on, and repeats no finished probe"
+    try:
+        return _run(args, console)
+    except KeyboardInterrupt as stop:
+        raise InterruptedByUserError(hint=hint) from stop
+    except InfrastructureError as trouble:
+        trouble.hint = trouble.hint or hint
+        raise
+
+
+def _run(args: argparse.Namespace, console: Console) -> int:
     if args.package in _VERBS:
         from envpin.cli import bisect_manage
 

@@ -166,6 +166,7 @@ def test_a_package_that_went_is_not_blamed_for_what_it_forces() -> None:
         Change(package="httpx", good=None, bad="0.28"),
         Change(package="huggingface-hub", good="0.36", bad="1.23"),
         Change(package="numpy", good="1.26", bad="2.4"),
+        Change(package="peft", good="0.12", bad="0.18"),
         Change(package="requests", good="2.34", bad=None),
         Change(package="tokenizers", good="0.19", bad="0.22"),
         Change(package="transformers", good="4.42", bad="5.0"),
@@ -173,6 +174,8 @@ def test_a_package_that_went_is_not_blamed_for_what_it_forces() -> None:
     declared = {
         ("transformers", "4.42"): ["huggingface-hub<1", "requests", "tokenizers<0.20", "numpy<2"],
         ("transformers", "5.0"): ["huggingface-hub>=1", "tokenizers>=0.22"],
+        ("peft", "0.12"): ["transformers", "huggingface-hub>=0.17"],
+        ("peft", "0.18"): ["transformers", "huggingface-hub>=0.25"],
         ("huggingface-hub", "0.36"): ["requests"],
         ("huggingface-hub", "1.23"): ["httpx"],
         ("requests", "2.34"): ["charset-normalizer<4"],
