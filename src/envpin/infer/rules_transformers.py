@@ -26,6 +26,7 @@ _PACKAGES = {"transformers": "transformers", "pytorch": "torch", "tokenizers": "
 _OWN = ("transformers.training_args.", "transformers.training_args_seq2seq.")
 _ENUMERATIONS = ("transformers.trainer_utils.", "transformers.trainer_pt_utils.", "transformers.training_args")
 _KEPT = 64  # more than there are classes of arguments and configs
+_INTERVAL, _SAVE = "transformers.trainer_utils.IntervalStrategy", "transformers.trainer_utils.SaveStrategy"
 _SHOWN = 3
 
 
@@ -71,28 +72,28 @@ def _configs(observed: Observed, known: Known) -> Iterator[Signal]:
 
 
 def _tokenizer(observed: Observed, known: Mapping[str, Known]) -> Iterator[Signal]:
+    """What tokenizer_config.json lacks had not come yet. What it has proves little: a tokenizer carries the options
+    that its base was saved with, also those that the release at work does not know."""
     config, file = observed.tokenizer_config, "tokenizer_config.json"
+    transformers = known["transformers"]
     if config is not None:
         name = config.get("tokenizer_class")
-        if name == "TokenizersBackend" or "backend" in config or isinstance(config.get("extra_special_tokens"), list):
-            says = "a tokenizer of transformers 5"
-            yield _mark(known, "transformers", "tokenizer_config.backend", file, says)
-        elif isinstance(config.get("extra_special_tokens"), dict):
-            # Loading and saving keeps what it does not know: an older release hands on what the base's tokenizer has.
-            says = "has `extra_special_tokens` as a map, perhaps from the base's"
-            yield _mark(known, "transformers", "tokenizer_config.extra_special_tokens", file, says, strength="weak")
-            says = "a tokenizer of transformers 4"
-            yield _mark(known, "transformers", "tokenizer_config.backend", file, says, absent=True)
-        elif "added_tokens_decoder" in config and isinstance(name, str) and name.endswith("Fast"):
-            says = "has `added_tokens_decoder`, no `extra_special_tokens`"
-            first = _mark(known, "transformers", "tokenizer_config.added_tokens_decoder", file, says)
-            until = _mark(known, "transformers", "tokenizer_config.extra_special_tokens", file, says, absent=True)
-            yield Signal(
-                package="transformers", strength="strong", file=file, says=says, admits=first.admits & until.admits
-            )
+        five = _mark(known, "transformers", "tokenizer_config.TokenizersBackend", file, "a tokenizer of transformers 5")
+        if name == "TokenizersBackend":
+            yield five
         elif isinstance(name, str) and name.endswith("Fast"):
-            says = "has no `added_tokens_decoder`"
-            yield _mark(known, "transformers", "tokenizer_config.added_tokens_decoder", file, says, absent=True)
+            says = "a tokenizer class of transformers 4"
+            before = transformers.everything - five.admits
+            if "extra_special_tokens" in config:
+                came = _mark(known, "transformers", "tokenizer_config.extra_special_tokens", file, "")
+                own = "has `extra_special_tokens`, its own or its base's"
+                yield Signal(package="transformers", strength="weak", file=file, says=own, admits=came.admits)
+            for key in ("added_tokens_decoder", "extra_special_tokens"):
+                if key not in config:
+                    gone = _mark(known, "transformers", f"tokenizer_config.{key}", file, "", absent=True)
+                    says, before = f"has no `{key}`", gone.admits
+                    break
+            yield Signal(package="transformers", strength="strong", file=file, says=says, admits=before)
     if "chat_template.jinja" in observed.traces.names:
         yield _mark(known, "transformers", "chat_template.jinja", "chat_template.jinja", "the template in its own file")
     yield from _serialization(observed, known)
@@ -171,6 +172,10 @@ def _arguments(arguments: Arguments, known: Mapping[str, Known]) -> Iterator[Sig
 def _classes(arguments: Arguments, known: Known) -> Iterator[Signal]:
     """Enumerations that transformers had for a time only."""
     facts = load_fields().packages["transformers"]
+    if getattr(arguments.state.attributes.get("save_strategy"), "path", "") == _INTERVAL:
+        says = "`save_strategy` is an `IntervalStrategy`"
+        admits = known.everything - _at(facts.names[_SAVE], known)
+        yield Signal(package="transformers", strength="hard", file=arguments.file, says=says, admits=admits)
     for value in arguments.state.attributes.values():
         path = getattr(value, "path", "")
         if path in facts.names and path.startswith(_ENUMERATIONS):

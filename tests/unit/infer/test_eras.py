@@ -131,3 +131,12 @@ def test_the_collected_fields_are_those_that_the_release_writes(era: str) -> Non
         if collected != set(config):
             wrong[kind] = collected ^ set(config)
     assert not wrong
+
+
+@pytest.mark.parametrize("era", [era for era in ERAS if ERAS[era][1].startswith("4.")])
+def test_options_that_a_newer_base_brought_along_mislead_nobody(era: str) -> None:
+    """Seen with TRL 0.12.2 on transformers 4.46.3: the tokenizer of a base that 4.57 saved keeps its newer options."""
+    found = observed(era, "run")
+    config = {"added_tokens_decoder": {}, "extra_special_tokens": {}, "backend": "tokenizers"}
+    newer = replace(without_cards(found), tokenizer_config={**config, **(found.tokenizer_config or {})})
+    assert truth(era)["transformers"] in judge(newer, KNOWN, SUPPORT, MATRIX).ranges["transformers"].versions
