@@ -23,6 +23,7 @@ from packaging.version import Version
 PEFT = Version(peft.__version__)
 TRANSFORMERS = Version(transformers.__version__)
 VOCABULARY = 320
+FULL = ("lora", "dora", "save-both", "tokens", "grown-saved")
 LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
@@ -92,6 +93,16 @@ def qwen2_vl(tied):
     return Qwen2VLForConditionalGeneration, config
 
 
+def gpt_oss(tied):
+    from transformers import GptOssConfig, GptOssForCausalLM
+
+    return GptOssForCausalLM, GptOssConfig(
+        vocab_size=VOCABULARY, hidden_size=64, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, head_dim=16, num_local_experts=4, num_experts_per_tok=2, max_position_embeddings=64,
+        tie_word_embeddings=tied, rope_scaling=None, pad_token_id=0,
+    )  # fmt: skip
+
+
 def gpt2(tied):
     from transformers import GPT2Config, GPT2LMHeadModel
 
@@ -131,11 +142,20 @@ MODELS = {
     "qwen2": (qwen2, LINEAR, "CAUSAL_LM"),
     "gemma2": (gemma2, LINEAR, "CAUSAL_LM"),
     "qwen3_moe": (qwen3_moe, LINEAR, "CAUSAL_LM"),
+    "gpt_oss": (gpt_oss, LINEAR[:4], "CAUSAL_LM"),
     "qwen2_vl": (qwen2_vl, [*LINEAR, "qkv", "fc1"], "CAUSAL_LM"),
     "gpt2": (gpt2, ["c_attn", "c_proj", "c_fc"], "CAUSAL_LM"),
     "t5": (t5, ["q", "v", "wi", "wo"], "SEQ_2_SEQ_LM"),
     "bert": (bert, ["query", "value", "dense"], "SEQ_CLS"),
     "convnet": (convnet, ["convolution"], None),
+}
+
+# Layers with a bias, which `lora_bias` needs.
+BIASED = {
+    "qwen2": ["q_proj", "k_proj"],
+    "gpt2": ["c_attn", "c_proj", "c_fc"],
+    "bert": ["query", "value", "dense"],
+    "gpt_oss": LINEAR[:4],
 }
 
 
@@ -167,6 +187,8 @@ def adapters(model):
         ),
         "oft": (lambda: oft(targets, task), "0.10", {}),
     }  # fmt: skip
+    if model in BIASED:
+        table["lora-bias"] = (lambda: lora(BIASED[model], task, lora_bias=True, **transposed), "0.14", {})
     if model in ("llama", "qwen2", "gemma2", "qwen3_moe", "qwen2_vl"):
         table.update({
             "embedding": (lambda: lora([*targets, "embed_tokens"], task), "0.10", {}),
@@ -181,15 +203,12 @@ def adapters(model):
                 {"rows": VOCABULARY + 8},
             ),
         })  # fmt: skip
-    if model == "qwen2":
-        table["lora-bias"] = (lambda: lora(["q_proj", "k_proj"], task, lora_bias=True), "0.14", {})
-    if model == "qwen3_moe":
+    if model in ("qwen3_moe", "gpt_oss"):
         expert = ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]
-        table["parameters"] = (
-            lambda: lora(["q_proj"], task, target_parameters=expert),
-            "0.19" if Version("5") <= TRANSFORMERS else "999",
-            {},
-        )
+        # Qwen3-MoE has its experts as one parameter since transformers 5, and peft finds them there since 0.19.
+        first_peft = "0.17" if model == "gpt_oss" else "0.19" if Version("5") <= TRANSFORMERS else "999"
+        table["parameters"] = (lambda: lora(["q_proj"], task, target_parameters=expert), first_peft, {})
+    if model == "qwen3_moe":
         table["attention"] = (lambda: lora(LINEAR[:4], task), "0.10", {})
     if model == "bert":
         table["lora"] = (lambda: lora(targets, task, modules_to_save=["classifier"]), "0.10", {})
@@ -235,8 +254,8 @@ def dtype_auto():
     return {"dtype": "auto"} if Version("4.56") <= TRANSFORMERS else {"torch_dtype": "auto"}
 
 
-def reference(base, adapter, model, rows):
-    """State of the model that peft merges, and the answers of base, adapter and merged model."""
+def reference(base, adapter, model, rows, saved):
+    """State of the model that peft merges and saves into `saved`, and the answers of base, adapter and merged model."""
     wanted, _ = MODELS[model][0](False)
     whole = wanted.from_pretrained(base, **dtype_auto()).eval()
     said = [answers(whole)]
@@ -246,6 +265,7 @@ def reference(base, adapter, model, rows):
     said.append(answers(adapted))
     merged = adapted.merge_and_unload()
     said.append(answers(merged))
+    merged.save_pretrained(saved)
     return {name: tensor.clone() for name, tensor in merged.state_dict().items()}, said
 
 
@@ -316,6 +336,27 @@ def compare(theirs, mine, dtype):
     return differing
 
 
+def unlike_files(theirs, mine):
+    """Names of tensors whose bytes or dtype in the files are not those that peft's merged model was saved with."""
+    theirs, mine = stored(theirs), stored(mine)
+    unlike = sorted(set(theirs) ^ set(mine))
+    for name in sorted(set(theirs) & set(mine)):
+        one, other = theirs[name], mine[name]
+        if one.dtype != other.dtype or one.shape != other.shape or not torch.equal(one, other):
+            unlike.append("%s (saved %s, ours %s)" % (name, one.dtype, other.dtype))
+    return unlike
+
+
+def stored(folder):
+    from safetensors.torch import load_file
+
+    found = {}
+    for name in sorted(os.listdir(folder)):
+        if name.endswith(".safetensors"):
+            found.update(load_file(os.path.join(folder, name)))
+    return found
+
+
 def cell(scratch, model, kind, dtype_name, sharded, tied):
     factory, first, options = adapters(model)[kind]
     if Version(first) > PEFT:
@@ -327,7 +368,7 @@ def cell(scratch, model, kind, dtype_name, sharded, tied):
     try:
         make_base(base, model, dtype, tied, sharded)
         make_adapter(adapter, base, model, factory(), rows)
-        theirs, said = reference(base, adapter, model, rows)
+        theirs, said = reference(base, adapter, model, rows, os.path.join(scratch, "theirs"))
     except Exception as error:
         return {"status": "absent", "reason": "peft itself: %s: %s" % (type(error).__name__, str(error)[:200])}
     try:
@@ -344,6 +385,11 @@ def cell(scratch, model, kind, dtype_name, sharded, tied):
     status = "differs" if differing else "identical"
     if differing and all(text.endswith("equal after a cast)") for text in differing):
         status = "identical-after-cast"
+        ours(base, adapter, out + "-peft", model, rows, {"dtype": "peft"})
+        unlike = unlike_files(os.path.join(scratch, "theirs"), out + "-peft")
+        if not unlike:
+            status = "identical-in-pefts-dtypes"
+        differing += unlike
     return {
         "status": status,
         "reason": "; ".join(differing[:4]),
@@ -362,15 +408,18 @@ def cells():
         except ImportError:
             continue
         for kind in adapters(model):
-            for dtype, sharded, tied in layouts(model):
+            for dtype, sharded, tied in layouts(model, kind):
                 words = (model, kind, dtype, "sharded" if sharded else "single", "tied" if tied else "untied")
                 yield "/".join(words), (model, kind, dtype, sharded, tied)
 
 
-def layouts(model):
-    """(dtype, sharded, tied): every dtype, sharding and tie, but not their full product, since in the engine they do
-    not meet: how a tensor is rounded, where it lies, and which tensors there are."""
-    if model == "llama":
+def layouts(model, kind):
+    """(dtype, sharded, tied): the full product for the kinds of `FULL` on llama. For the others every dtype, sharding
+    and tie, but not their product, since in the engine they do not meet: how a tensor is rounded, where it lies, which
+    tensors there are."""
+    if model == "llama" and kind in FULL:
+        yield from itertools.product(("bf16", "fp16", "fp32"), (False, True), (False, True))
+    elif model == "llama":
         yield from itertools.product(("bf16", "fp16", "fp32"), (False,), (False,))
         yield from itertools.product(("bf16",), (False, True), (True,))
         yield "bf16", True, False

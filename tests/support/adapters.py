@@ -34,6 +34,9 @@ RECIPES = {
     "plain": Recipe(environment="peft012", kind="llama-plain"),
     # Never trained: B is zero.
     "untrained": Recipe(environment="peft012", kind="llama-untrained"),
+    # Over a base that bitsandbytes quantized on loading, and over one that was saved quantized.
+    "qlora": Recipe(environment="qlora", kind="llama-qlora"),
+    "qlora-packed": Recipe(environment="qlora", kind="llama-qlora-packed"),
     # Releases from 4.52 on rename the language model inside, and peft then drops the adapter silently.
     "qwen2-vl": Recipe(environment="vlm", kind="qwen2-vl"),
 }

@@ -26,6 +26,7 @@ TORCH = "torch==2.13.0"
 PINS: dict[str, tuple[str, ...]] = {
     "peft012": ("transformers==4.43.1", "peft==0.12.0", TORCH, "accelerate", "safetensors"),
     "vlm": ("transformers==4.51.3", "peft==0.15.2", TORCH, "accelerate", "safetensors"),
+    "qlora": ("transformers==4.57.1", "peft==0.18.0", TORCH, "accelerate", "safetensors", "bitsandbytes==0.50.2"),
     "latest": ("transformers==5.23.0", "peft==0.21.2", TORCH, "accelerate", "safetensors"),
 }
 

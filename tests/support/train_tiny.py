@@ -80,13 +80,29 @@ def make(kind: str) -> tuple[Any, dict[str, Any]]:
     return llama(tied=kind == "llama-grown-tied"), trained if "grown" in kind else {}
 
 
+def quantization(kind: str) -> dict[str, Any]:
+    """QLoRA as most recipes have it; `-packed`: over a base that was saved quantized."""
+    if "qlora" not in kind:
+        return {}
+    config = transformers.BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+    return {"quantization_config": config}
+
+
 def main(kind: str, folder: str) -> None:
     model, extra = make(kind)
     words = tokenizer()
     base, output = f"{folder}/base", f"{folder}/adapter"
     model.to(torch.bfloat16).save_pretrained(base)
     words.save_pretrained(base)
-    model = type(model).from_pretrained(base, torch_dtype=torch.bfloat16)
+    model = type(model).from_pretrained(base, torch_dtype=torch.bfloat16, **quantization(kind))
+    if kind.endswith("-packed"):
+        model.save_pretrained(base)
+        model = type(model).from_pretrained(base, torch_dtype=torch.bfloat16)
     rows = 300
     if "grown" in kind:
         words.add_special_tokens({"additional_special_tokens": ["<think>"]})

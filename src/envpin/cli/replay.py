@@ -69,7 +69,11 @@ def _add_engine_arguments(merge: argparse.ArgumentParser) -> None:
         help="stream: from file to file, in little memory; peft: the whole model in memory (default: auto)",
     )
     merge.add_argument(
-        "--dtype", choices=("keep", "bf16", "fp16", "fp32"), default="keep", help="dtype of the output (default: keep)"
+        "--dtype",
+        choices=("keep", "peft", "bf16", "fp16", "fp32"),
+        default="keep",
+        help="dtype of the output: the base's (keep, the default), those that this peft's own merge leaves behind "
+        "(peft: some kinds of adapters leave float32 in a 16-bit model), or one for all tensors",
     )
     merge.add_argument(
         "--device",
@@ -80,6 +84,12 @@ def _add_engine_arguments(merge: argparse.ArgumentParser) -> None:
     )
     merge.add_argument("--threads", type=int, metavar="N", help="layers merged at once (default: one for each core)")
     merge.add_argument("--max-shard-size", metavar="SIZE", help="split the output, for example 5GB")
+    merge.add_argument(
+        "--quantized-base",
+        choices=("original", "dequantize"),
+        help="which weights the delta is added to where training saw a quantized base: the 16-bit original's, or those "
+        "that training saw, dequantized",
+    )
     merge.add_argument("--resume", action="store_true", help="go on with a merge that was killed")
 
 
@@ -112,6 +122,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
             threads=args.threads,
             max_shard_size=args.max_shard_size,
             resume=args.resume,
+            quantized_base=args.quantized_base,
         ),
         offline=args.offline,
     )
@@ -185,6 +196,8 @@ def _show_result(merged: Merged, console: Console) -> None:
             f"of {rows['tensors']} recomputed in float64, worst error {rows['worst']:.2f} of what rounding allows"
         ),
     ]
+    if checked.get("dequantized"):
+        lines.insert(3, f"dequantized {checked['dequantized']} further tensors, checked on disk")
     if checked["not_recomputed"]:
         lines.append(f"            {len(checked['not_recomputed'])} tensors judged by the model's answers alone")
     probe = checked.get("probe")

@@ -150,23 +150,32 @@ WEIGHTS: tuple[Cause, ...] = (
     ),
     Cause(
         "quantized-base-packed", "blocker",
-        "The base's tensors are packed 4-bit data (`[N, 1]`), so that shapes cannot match and nothing can be added to them.",
-        "weights of dtype U8 with one column, or bitsandbytes' `quant_state` tensors",
-        ("merge into the 16-bit original: envpin replay merge {adapter} -o MERGED --base ORIGINAL",),
+        "The base's tensors are stored quantized by bitsandbytes (4-bit: `[N, 1]`; 8-bit: `SCB`) or as fp8 with block scales, "
+        "so that nothing can be added to them in place.",
+        "weights of dtype U8 with one column, bitsandbytes' `quant_state` or `SCB` tensors, or `weight_scale_inv`",
+        ("adds the delta to the weights that training saw, dequantized: "
+         "envpin replay merge {adapter} -o MERGED --quantized-base dequantize",
+         "adds it to the 16-bit original that this base was made from, which differs by the rounding of the "
+         "quantization: envpin replay merge {adapter} -o MERGED --base ORIGINAL --quantized-base original"),
     ),
     Cause(
         "quantized-base-unmergeable", "blocker",
         "A GPTQ, AWQ or similar base: its layers cannot take a merge.",
         "`quant_method` in the base's config, or `qweight` tensors",
-        ("merge into the unquantized original, and know that training saw the quantized one: "
-         "envpin replay merge {adapter} -o MERGED --base ORIGINAL",),
+        ("merge into the unquantized original that it was made from: "
+         "envpin replay merge {adapter} -o MERGED --base {original}",
+         "know that training saw the quantized one: the merged model differs from it by the rounding of the "
+         "quantization; quantize it again if you need to"),
     ),
     Cause(
         "quantization-differs", "warning",
-        "Training saw another precision of the base than the one to merge into. The merged model differs a little from "
-        "the one that was trained.",
-        "the recorded quantization of training is not that of the base's config",
-        ("merge into the 16-bit original, and compare answers: envpin replay merge {adapter} -o MERGED --base {base}",),
+        "Training saw another precision of the base than its files have, as QLoRA does, which quantizes on loading. Which "
+        "weights the delta is added to is a choice.",
+        "the recorded quantization of training is not that of the base's files",
+        ("adds the delta to the 16-bit weights, as most QLoRA merges do: "
+         "envpin replay merge {adapter} -o MERGED --base {base} --quantized-base original",
+         "adds it to the weights that training saw, quantized and dequantized again, which is nearer to what was trained: "
+         "envpin replay merge {adapter} -o MERGED --base {base} --quantized-base dequantize"),
     ),
     Cause(
         "architecture-drift", "warning",

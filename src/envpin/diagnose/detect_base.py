@@ -6,6 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from envpin.checkpoint.place import sha256_of
+from envpin.checkpoint.quantization import DECODED, REFUSED, made_from, of_base, of_training
 from envpin.checkpoint.strict_json import BadJsonError, read_object
 from envpin.diagnose.catalogue import finding
 from envpin.diagnose.detect_shapes import SHOWN, places
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from envpin.checkpoint.folder import Folder
+    from envpin.checkpoint.quantization import Quantization
     from envpin.findings import Finding, Severity
 
 # Vision-language models whose language model moved to `model.language_model` in transformers 4.52.
@@ -34,37 +36,42 @@ def detect_base(subject: Subject) -> Iterator[Finding]:
 
 
 def _quantized(base: Folder, subject: Subject) -> Iterator[Finding]:
-    method = (base.quantization or {}).get("quant_method")
-    packed = [tensor for tensor in base.tensors.values()
-              if (tensor.dtype == "U8" and tensor.shape[1:] == (1,)) or ".quant_state." in tensor.name]  # fmt: skip
-    ints = [tensor for tensor in base.tensors.values() if tensor.name.endswith((".qweight", ".weight_packed"))]
-    if packed or method == "bitsandbytes":
-        bits = "4-bit" if packed or (base.quantization or {}).get("load_in_4bit") else "8-bit"
-        text = f"the base holds {bits} weights of bitsandbytes: nothing can be added to them in place"
-        seen = [Evidence(file=one.file, tensor=one.name, found=shape_text(one.shape)) for one in packed[:SHOWN]]
-        yield finding("quantized-base-packed", text, seen or [Evidence(file="config.json", found=str(method))],
-                      names=places(subject))  # fmt: skip
-    elif method or ints:
-        text = f"the base is quantized ({method or 'packed integers'}): its layers cannot take a merge"
-        seen = [Evidence(file=one.file, tensor=one.name, found=shape_text(one.shape)) for one in ints[:SHOWN]]
-        yield finding("quantized-base-unmergeable", text, [Evidence(file="config.json", found=str(method)), *seen],
-                      names=places(subject))  # fmt: skip
-    else:
-        yield from _other_precision(subject)
+    found = of_base(base)
+    if found is None or not found.stored:
+        yield from _other_precision(subject, found)
+        return
+    odd = [one for one in base.tensors.values() if one.dtype in {"U8", "I8", "I32", "F8_E4M3"}
+           and one.name.endswith(("weight", ".qweight", ".weight_packed", "_blocks"))]  # fmt: skip
+    seen = [Evidence(file=one.file, tensor=one.name, found=shape_text(one.shape)) for one in odd[:SHOWN]]
+    named = Evidence(file="config.json", found=found.method)
+    if found.method in DECODED:
+        text = f"the base's weights are stored quantized ({found.words}): nothing can be added to them in place"
+        yield finding("quantized-base-packed", text, seen or [named], names=places(subject))
+        return
+    why = REFUSED.get(found.method)
+    text = f"the base is quantized ({found.method}{f': {why}' if why else ''}): its layers cannot take a merge"
+    original = made_from(str(subject.adapter_config.get("base_model_name_or_path") or ""))
+    names = {**places(subject), **({"original": original} if original else {})}
+    yield finding("quantized-base-unmergeable", text, [named, *seen], names=names)
 
 
-def _other_precision(subject: Subject) -> Iterator[Finding]:
-    recorded = subject.manifest.base.quantization if subject.manifest is not None and subject.manifest.base else None
+def _other_precision(subject: Subject, base: Quantization | None) -> Iterator[Finding]:
+    trained = of_training(subject.manifest) or base
     named = str(subject.adapter_config.get("base_model_name_or_path") or "")
-    if recorded:
-        method = str(recorded.get("quant_method") or "quantized")
-        note = Evidence(file="envpin.json", found=method, expected="not quantized")
-    elif named.lower().endswith(("bnb-4bit", "-gptq", "-awq", "-4bit", "-8bit", "-gptq-int4")):
+    if trained is not None:
+        note = Evidence(file=trained.source, found=trained.words, expected="not quantized")
+        what = trained.words
+    elif made_from(named) is not None:
         note = Evidence(file="adapter_config.json", found=named, expected="not quantized")
+        what = "a quantized base"
     else:
         return
-    text = "training saw a quantized base, and this one is not: the merge will differ a little from what was trained"
-    yield finding("quantization-differs", text, [note], names=places(subject))
+    text = f"training saw {what}, and this base's files are not quantized"
+    if trained is not None and trained.can_be_dequantized:
+        yield finding("quantization-differs", f"{text}: a merge has two choices", [note], names=places(subject))
+        return
+    fix = ("merge into it, and compare answers: the merged model differs a little from the one that was trained",)
+    yield finding("quantization-differs", text, [note], fix=fix, names=places(subject))
 
 
 def _changed(base: Folder, subject: Subject) -> Iterator[Finding]:

@@ -27,19 +27,20 @@ def resolve_recorded(
     manifest: Manifest,
     *,
     name: str,
+    also: tuple[str, ...] = (),
     python: str | None = None,
     listener: Listener = ignore,
     offline: bool = False,
     root: Path | None = None,
 ) -> EnvironmentSpec:
     """Resolve the merge closure of `manifest`: recorded versions first, and everything that they pull in held at its
-    recorded version too, where the index still has it.
+    recorded version too, where the index still has it. `also` names recorded distributions that are needed beyond it.
 
     Raises:
         InputError: the manifest lists no torch, transformers or peft.
         ResolutionError, NoInterpreterError, NetworkError, DiskFullError
     """
-    closure = closure_of(manifest)
+    closure = closure_of(manifest, also=also)
     if closure.missing:
         listed = ", ".join(f"`{one}`" for one in closure.missing)
         raise InputError(f"the manifest of `{name}` does not list {listed}", hint="name an environment yourself")
@@ -69,14 +70,16 @@ def resolve_recorded(
     return resolve(())
 
 
-def find_ready(manifest: Manifest, store: Store, *, python: str | None = None) -> EnvironmentSpec | None:
+def find_ready(
+    manifest: Manifest, store: Store, *, python: str | None = None, also: tuple[str, ...] = ()
+) -> EnvironmentSpec | None:
     """An environment of the store whose every distribution is at its recorded version, on the recorded Python.
 
     The run may have used one itself (`envpin run`), or an earlier replay built it; either way nothing needs resolving,
     and nothing needs the network.
     """
     for environment in store.list():
-        if is_recorded_in(environment.receipt, manifest, python=python):
+        if is_recorded_in(environment.receipt, manifest, python=python, also=also):
             lock = read_lock(environment.path / "pylock.toml")
             spec = EnvironmentSpec(name=environment.receipt.name, lock=lock, python=environment.receipt.python)
             if store.key(spec) == environment.key:
@@ -84,12 +87,12 @@ def find_ready(manifest: Manifest, store: Store, *, python: str | None = None) -
     return None
 
 
-def is_recorded_in(receipt: Receipt, manifest: Manifest, *, python: str | None = None) -> bool:
+def is_recorded_in(
+    receipt: Receipt, manifest: Manifest, *, python: str | None = None, also: tuple[str, ...] = ()
+) -> bool:
     """Whether the environment of `receipt` is the recorded one: every distribution, and the Python, or `python`."""
     recorded = {str(canonicalize_name(one.name)): one.version for one in manifest.distributions}
-    wanted = {
-        requirement.partition("==")[0] for requirement in closure_of(manifest).requirements if "==" in requirement
-    }
+    wanted = {one.partition("==")[0] for one in closure_of(manifest, also=also).requirements if "==" in one}
     version = python or (manifest.python.version if manifest.python else None)
     installed = {one.name: one.version for one in receipt.artifacts}
     actual = receipt.interpreter.version

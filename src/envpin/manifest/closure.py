@@ -44,12 +44,13 @@ class Closure:
     missing: tuple[str, ...]
 
 
-def closure_of(manifest: Manifest) -> Closure:
-    """The requirements of the environment that `manifest` was recorded in, narrowed to what a merge needs."""
+def closure_of(manifest: Manifest, *, also: tuple[str, ...] = ()) -> Closure:
+    """The requirements of the environment that `manifest` was recorded in, narrowed to what a merge needs, and to the
+    distributions of `also` that the run had."""
     recorded = {str(canonicalize_name(one.name)): one for one in manifest.distributions}
     requirements: list[str] = []
     unpinnable: list[Unpinnable] = []
-    for name in (*MERGE_CLOSURE, *IF_RECORDED):
+    for name in (*MERGE_CLOSURE, *IF_RECORDED, *also):
         distribution = recorded.get(name)
         if distribution is None:
             if name in MERGE_CLOSURE and name not in REQUIRED:
@@ -64,7 +65,7 @@ def closure_of(manifest: Manifest) -> Closure:
     constraints = tuple(
         f"{name}=={Version(one.version).public}"
         for name, one in sorted(recorded.items())
-        if name not in {*MERGE_CLOSURE, *IF_RECORDED} and _why_unpinnable(one) is None
+        if name not in {*MERGE_CLOSURE, *IF_RECORDED, *also} and _why_unpinnable(one) is None
     )
     return Closure(
         requirements=tuple(requirements),

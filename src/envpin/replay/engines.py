@@ -27,6 +27,7 @@ from envpin.replay.provenance import inputs_digest
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from envpin.checkpoint.quantization import Policy
     from envpin.envs.store import Environment
     from envpin.events import Listener
     from envpin.replay.plan import Plan
@@ -47,6 +48,7 @@ class EngineOptions:
     threads: int | None = None
     max_shard_size: str | None = None
     resume: bool = False
+    quantized_base: Policy | None = None
 
     @property
     def shard_bytes(self) -> int | None:
@@ -72,9 +74,10 @@ class EngineOptions:
         only_stream = [
             name
             for name, given in {
-                "--dtype": self.dtype != "keep",
+                "--dtype": self.dtype not in {"keep", "peft"},  # the engine `peft` leaves what peft leaves
                 "--threads": self.threads is not None,
                 "--resume": self.resume,
+                "--quantized-base dequantize": self.quantized_base == "dequantize",
             }.items()
             if given
         ]
@@ -119,6 +122,8 @@ class Job:
         if len(plan.parts) > 1 or plan.parts[0].weight != 1:
             choices["weights"] = [part.weight for part in plan.parts]
             choices["further"] = list(self.adapter_files[1:])
+        if (quantized := plan.quantized.request()) is not None:
+            choices["quantized"] = quantized
         return inputs_digest(
             adapter=self.adapter_files[0],
             base=self.base_files,
@@ -150,7 +155,9 @@ def run(job: Job) -> Outcome:
     except host.WorkerError as error:
         if error.worker_kind != "not-streamable":
             raise explained(error) from error
-        needed = [f"--dtype {options.dtype}"] if options.dtype != "keep" else []
+        needed = [f"--dtype {options.dtype}"] if options.dtype not in {"keep", "peft"} else []
+        if options.quantized_base == "dequantize":
+            needed.append("--quantized-base dequantize")
         if options.engine == "stream" or needed:
             raise RefusedError(
                 f"this merge cannot be streamed: {error.message}",
@@ -175,6 +182,7 @@ def _stream(job: Job) -> Outcome:
         **plan.adapters_request(),
         "embedding": plan.embedding_request(),
         "architecture": plan.architecture,
+        "quantized": plan.quantized.request(),
     }
     request = {
         **common,
@@ -198,6 +206,7 @@ def _stream(job: Job) -> Outcome:
             "merged": str(job.staged),
             "scratch": str(job.scratch),
             "extra_tokens": list(plan.extra_tokens),
+            "misread": (merged.get("quantized") or {}).get("misread_by_library", False),
         },
     )
     refuse_probe(asked.get("probe"), insist=job.insist)
@@ -208,7 +217,7 @@ def _stream(job: Job) -> Outcome:
 
 def write_config(base: Path, staged: Path, updates: dict[str, Any]) -> None:
     """The base's config.json with `updates` wherever it has such a key (a vision-language model keeps some of them in
-    `text_config`), and its generation config as it is."""
+    `text_config`; None takes a key away), and its generation config as it is."""
     config = json.loads((base / "config.json").read_text(encoding="utf-8"))
     text = config.get("text_config")
     for key, value in updates.items():
@@ -216,6 +225,9 @@ def write_config(base: Path, staged: Path, updates: dict[str, Any]) -> None:
             text[key] = value
         if not isinstance(text, dict) or key in config:
             config[key] = value
+        for place in (config, text):
+            if value is None and isinstance(place, dict):
+                place.pop(key, None)
     (staged / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     generation = base / "generation_config.json"
     if generation.is_file():
@@ -234,6 +246,7 @@ def _peft(job: Job) -> Outcome:
             "device": plan.engine.device,
             "embedding": plan.embedding_request(),
             "architecture": plan.architecture,
+            "quantized": plan.quantized.request(),
             "extra_tokens": list(plan.extra_tokens),
             "answers": str(answers),
             "max_shard_size": plan.engine.max_shard_size,
@@ -309,4 +322,6 @@ _HINTS = {
     "out-of-memory": "close other programs, or merge on a machine with more memory",
     "verification-failed": "what was written is not what was computed: check the disk and the memory of this machine",
     "quantized-base": "give the unquantized original with --base",
+    "no-bitsandbytes": "name an environment with a bitsandbytes that computes on this machine's CPU, such as "
+    "--environment 'transformers==X,peft==Y,torch==Z,bitsandbytes>=0.48', or merge with --quantized-base original",
 }

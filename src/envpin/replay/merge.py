@@ -235,6 +235,7 @@ def _merge_into(
         verification=outcome.verification,
         files=digests.folder_digests(staged, [path.name for path in staged.iterdir()]),
         manifest_sha256=plan.parts[0].manifest_sha256,
+        quantized_base=plan.quantized.to_json(),
         notes=(*plan.notes, *outcome.notes),
     )
 

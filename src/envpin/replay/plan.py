@@ -20,6 +20,7 @@ from envpin.errors import AnswerIsBadError, InputError, RefusedError
 from envpin.events import Note, ignore
 from envpin.manifest.closure import closure_of
 from envpin.replay.engines import EngineOptions
+from envpin.replay.quantized import Decision, decide, quantized_run, settle
 from envpin.replay.several import (
     Part,
     WeightedAdapter,
@@ -81,6 +82,7 @@ class Plan:
     architecture: str | None
     extra_tokens: tuple[int, ...]
     engine: EngineOptions
+    quantized: Decision
     findings: tuple[Finding, ...]
     notes: tuple[str, ...]
 
@@ -123,6 +125,8 @@ class Plan:
             ("engine", self.engine.engine + (f" on {self.engine.device}" if self.engine.device != "cpu" else "")),
             ("output", str(self.out)),
         ]
+        if quantized := self.quantized.describe():
+            lines.insert(2, ("quantized", quantized))
         return lines + [("note", note) for note in self.notes]
 
     def to_json(self) -> dict[str, Any]:
@@ -149,6 +153,7 @@ class Plan:
             "embedding": {**self.embedding_request(), "reason": self.embedding.reason},
             "engine": self.engine.engine,
             "device": self.engine.device,
+            "quantized_base": self.quantized.to_json(),
             "output": str(self.out),
             "findings": msgspec.to_builtins(self.findings),
             "notes": list(self.notes),
@@ -184,8 +189,12 @@ def make_plan(
     recorded = parts[0].manifest.base if parts[0].manifest else None
     notes = [*refuse_conflicts(adapters), *(note for part in parts for note in _notes(part.manifest, base_folder))]
     leading = next((part for part in parts if part.closure is not None and part.closure.missing == ()), parts[0])
+    policy = options.engine.quantized_base
+    quantized = decide(base_folder, quantized_run(part.manifest for part in parts), policy)
+    also = quantized.packages
+    parts = tuple(part.with_packages(also) for part in parts)
     basis, family, spec = _environment(
-        leading.manifest, folder, base_folder, options=options, store=store, listener=listener
+        leading.manifest, folder, base_folder, options=options, store=store, also=also, listener=listener
     )
     notes += environment_conflicts(parts)
     target = {str(one.name): str(one.version) for one in spec.lock.packages}
@@ -202,7 +211,8 @@ def make_plan(
         architecture=recorded.architecture if recorded else None,
         extra_tokens=tuple(sorted({token for _, read in adapters for token in _extra_tokens(read, base_folder)})),
         engine=options.engine,
-        findings=_findings(given, base, target),
+        quantized=quantized,
+        findings=settle(_findings(given, base, target), quantized, policy),
         notes=tuple(dict.fromkeys(notes)),
     )
 
@@ -332,7 +342,14 @@ def _names(folder: Folder) -> tuple[str, ...]:
 
 
 def _environment(
-    manifest: Manifest | None, adapter: Folder, base: Folder, *, options: Options, store: Store, listener: Listener
+    manifest: Manifest | None,
+    adapter: Folder,
+    base: Folder,
+    *,
+    options: Options,
+    store: Store,
+    also: tuple[str, ...],
+    listener: Listener,
 ) -> tuple[Basis, str | None, EnvironmentSpec]:
     if options.environment is not None:
         spec = resolve(
@@ -340,12 +357,13 @@ def _environment(
         )
         return "reference", None, spec
     if manifest is not None and closure_of(manifest).missing == ():
-        ready = find_ready(manifest, store, python=options.python)
+        ready = find_ready(manifest, store, python=options.python, also=also)
         if ready is not None:
             return "manifest", None, ready
         spec = resolve_recorded(
             manifest,
             name=adapter.path.name,
+            also=also,
             python=options.python,
             listener=listener,
             offline=options.offline,

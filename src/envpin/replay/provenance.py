@@ -39,7 +39,8 @@ class EnvironmentUsed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
 class MergeRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`inputs_digest` is the value of `envpin` in every shard's `__metadata__`. `further` adapters were merged after
-    the first, in this order."""
+    the first, in this order. `quantized_base` is the decision about a quantized base: the policy, the method, whether
+    the files were quantized, and the quantization config in force."""
 
     schema: int
     envpin: str
@@ -56,6 +57,7 @@ class MergeRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     files: dict[str, str]
     further: tuple[InputFolder, ...] = ()
     manifest_sha256: str | None = None
+    quantized_base: dict[str, Any] | None = None
     notes: tuple[str, ...] = ()
 
 

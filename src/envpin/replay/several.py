@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 from envpin.checkpoint.embedding import EmbeddingPlan, plan_embedding
 from envpin.checkpoint.place import local_path
 from envpin.errors import AnswerIsBadError, UsageError
+from envpin.manifest.closure import closure_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,6 +69,12 @@ class Part:
         """What it is; with its weight where that says something."""
         text = named(self.path, self.remote)
         return text if alone and self.weight == 1 else f"{text}, weight {self.weight:g}"
+
+    def with_packages(self, also: tuple[str, ...]) -> Part:
+        """The same with distributions in its closure that this merge needs beyond the usual ones."""
+        if self.manifest is None or not also:
+            return self
+        return replace(self, closure=closure_of(self.manifest, also=also))
 
 
 def named(path: Path, remote: RemotePlace | None) -> str:

@@ -71,9 +71,12 @@ def load_base(
     adapter_config: Optional[Dict[str, Any]] = None,
     recorded: Optional[str] = None,
     dtype: Any = "auto",
+    *,
     labels: Optional[int] = None,
+    quantized: Optional[Dict[str, Any]] = None,
 ) -> Any:
     """Load a whole model from a folder, in the dtype its files have unless told otherwise, and put it in eval mode.
+    `quantized` is the request's decision about a quantized base: `dequantize` loads it as training did.
 
     Raises:
         KnownError: kind `load-failed`, with the message of transformers.
@@ -85,7 +88,8 @@ def load_base(
         if labels is not None:
             config.num_labels = labels
         wanted = model_class(config, adapter_config, recorded)
-        model, info = wanted.from_pretrained(path, config=config, output_loading_info=True, **dtype_argument(dtype))
+        more = _as_trained(config, dtype, quantized)
+        model, info = wanted.from_pretrained(path, config=config, output_loading_info=True, **more)
     except (ValueError, KeyError, RuntimeError, OSError, ImportError, TypeError, AttributeError) as error:
         raise KnownError(
             "load-failed",
@@ -104,6 +108,23 @@ def load_base(
             tensors=sorted(missing)[:50],
         )
     return model.eval()
+
+
+def _as_trained(config: Any, dtype: Any, quantized: Optional[Dict[str, Any]]) -> Dict[str, Any]:
+    """What `from_pretrained` is told of dtype and quantization."""
+    import transformers
+
+    if not quantized or quantized["stored"]:
+        return dtype_argument(dtype)
+    if getattr(config, "quantization_config", None) is not None:
+        del config.quantization_config
+    if quantized["policy"] != "dequantize":
+        return dtype_argument(dtype)
+    known = {key: value for key, value in quantized["config"].items() if not key.startswith("_")}
+    return {
+        "quantization_config": transformers.BitsAndBytesConfig.from_dict(known),
+        **dtype_argument(quantized.get("dtype") or dtype),
+    }
 
 
 def tied_keys(model: Any) -> List[str]:

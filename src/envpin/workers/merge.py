@@ -112,6 +112,7 @@ class _Merge:
             self.adapter_config,
             self.request.get("architecture"),
             labels=loading.labels_of([(one.source.folder, one.shapes) for one in self.adapters]),
+            quantized=self.request.get("quantized"),
         )
         if self.device.is_cuda:
             base = base.to("cuda")

@@ -6,8 +6,10 @@ Request::
     {"base": folder, "adapter": folder, "weight": its weight (1.0), "further": [{"adapter", "weight"}] | null,
      "out": existing staging folder, empty unless `resume`,
      "embedding": {"action": "keep" | "grow" | "overlay", "rows": N} | null, "architecture": class name | null,
-     "dtype": "keep" | "bf16" | "fp16" | "fp32", "device": "auto" | "cpu" | "cuda",
+     "dtype": "keep" | "peft" | "bf16" | "fp16" | "fp32", "device": "auto" | "cpu" | "cuda",
      "threads": n | null, "max_shard_size": bytes | null, "resume": bool,
+     "quantized": {"policy": "original" | "dequantize", "stored": whether the base's files are, "config": the
+     quantization config, "dtype": what training loaded the base in | null} | null,
      "metadata": {key: value} for each shard's metadata | null, "cuda_metadata": the same, for bits made on a GPU,
      "plan_only": bool}
 
@@ -124,6 +126,8 @@ class _Merge:
                 progress.add(there, tensors=sum(len(file.segments) for file in kept))
             merger = Merger(skeleton, self.base_reader, self.request, device=self.device.kind)
             merger.calibration.run(plan.operations, self.pefts_threads)
+            if skeleton.decoded is not None:
+                self.facts["quantized"] = {**skeleton.decoded.describe(), **skeleton.decoded.check(self.reader)}
             writer = Writer(plan, merger, self.reader, folder=self.folder, progress=progress, threads=self.threads)
             shards = _Shards(self, skeleton, plan, merger=merger, writer=writer, journal=journal)
             entries = dict(finished)
@@ -157,7 +161,8 @@ class _Merge:
         layout = [(file.name, file.size, hashlib.sha256(file.header).hexdigest()) for file in plan.files]
         operations = [one.describe() for one in plan.operations]
         weights = [one.weight for one in sources(self.request)]
-        document = [stamps, layout, operations, weights, self.device.kind, torch.__version__, peft.__version__]
+        document = [stamps, layout, operations, weights, self.device.kind, self.request.get("quantized")]
+        document += [torch.__version__, peft.__version__]
         digest.update(json.dumps(document, sort_keys=True).encode("utf-8"))
         return digest.hexdigest()
 
@@ -182,6 +187,7 @@ class _Merge:
         tensors = {name: value for entry in entries.values() for name, value in entry["tensors"].items()}
         results = [result for entry in entries.values() for result in entry["results"]]
         changed = sum(len(one.outputs) for one in plan.operations)
+        untouched = sum(entry["untouched"] for entry in entries.values())
         if len(results) != changed:
             raise KnownError("verification-failed", "%d of %d operations were checked" % (len(results), changed))
         stored = set(base.tensors)
@@ -191,7 +197,7 @@ class _Merge:
         return {
             "engine": "stream",
             "operations": [one.describe() for one in plan.operations if one.outputs],
-            "untouched": sum(entry["untouched"] for entry in entries.values()),
+            "untouched": untouched,
             "changed": changed,
             "files": files,
             "tensors": tensors,
@@ -201,14 +207,15 @@ class _Merge:
             **self.facts,
             "verification": {
                 **tally(results),
-                "untouched": sum(entry["untouched"] for entry in entries.values()),
+                "untouched": untouched,
+                "dequantized": sum(entry["dequantized"] for entry in entries.values()),
                 "changed": changed - written_anew,
                 "added": sorted(added),
                 "dropped": [],
                 "not_recomputed": [],
                 "adapter_tensors_used": len(used),
                 "adapter_tensors_repeated": plan.repeated,
-                "untouched_equal": sum(entry["untouched"] for entry in entries.values()),
+                "untouched_equal": untouched,
                 "finite": True,
                 "calibration": merger.calibration.counts(),
             },

@@ -7,19 +7,21 @@ Request::
 
     {"base": folder, "adapter": folder, "weight": …, "further": … as given to `stream-merge`, "merged": folder,
      "scratch": folder for a lengthened adapter,
-     "embedding": as given to `stream-merge`, "architecture": class name | null, "extra_tokens": [ids]}
+     "embedding": as given to `stream-merge`, "architecture": class name | null, "extra_tokens": [ids],
+     "quantized": as given to `stream-merge`, "misread": whether the library reads the base wrongly on this machine}
 
 Result::
 
     {"probe": {"moved", "noise", "ratio"} | null, "probe_note": why there is none | null,
-     "extended": largest difference on rows with added tokens | null}
+     "extended": largest difference on rows with added tokens | null,
+     "asked": "quantized" | "dequantized" where the base is quantized: by its library, or as envpin decodes it}
 """
 
 import gc
 import os
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
-from . import answers, loading, merge
+from . import answers, loading, merge, stream_decoded
 from .protocol import Events
 from .stream_files import Folder
 
@@ -38,7 +40,7 @@ def run(request: Dict[str, Any], events: Events) -> Dict[str, Any]:
         return _skipped(note)
     events.step("answers", "load base, adapter and merged model, and ask each", "start")
     with torch.no_grad():
-        result = _ask(request)
+        result = _ask_quantized(request) if is_dequantized(request) else _ask(request, _library_base)
     ratio = (result["probe"] or {}).get("ratio")
     detail = "noise is %.2g of what the adapter moves" % ratio if ratio is not None else result["probe_note"] or ""
     events.step("answers", "load base, adapter and merged model, and ask each", "done", detail)
@@ -81,16 +83,40 @@ def read_text(path: str) -> str:
         return stream.read()
 
 
-def _ask(request: Dict[str, Any]) -> Dict[str, Any]:
+def is_dequantized(request: Dict[str, Any]) -> bool:
+    return (request.get("quantized") or {}).get("policy") == "dequantize"
+
+
+def _ask_quantized(request: Dict[str, Any]) -> Dict[str, Any]:
+    """Ask the quantized base itself, by its library; where that is missing, wrong or has no code for this machine, the
+    base as it was decoded for the merge."""
+    note = "the library of the quantized base misreads it on this machine"
+    if not request.get("misread"):
+        try:
+            return {**_ask(request, _library_base), "asked": "quantized"}
+        except Exception as error:  # each library refuses a missing GPU in a way of its own
+            note = "the quantized base cannot be asked here: %s" % loading.one_paragraph(error, 200)
+    gc.collect()
+    return {**_ask(request, stream_decoded.load), "asked": "dequantized", "asked_note": note}
+
+
+def _library_base(request: Dict[str, Any], adapter_config: Dict[str, Any], labels: Optional[int]) -> Any:
+    quantized, architecture = request.get("quantized"), request.get("architecture")
+    return loading.load_base(str(request["base"]), adapter_config, architecture, labels=labels, quantized=quantized)
+
+
+def _ask(request: Dict[str, Any], load: Callable[..., Any]) -> Dict[str, Any]:
     adapter_config = loading.read_json(os.path.join(str(request["adapter"]), "adapter_config.json"))
     adapters = merge.read_adapters(request)
     labels = loading.labels_of([(one.source.folder, one.shapes) for one in adapters])
-    base = loading.load_base(str(request["base"]), adapter_config, request.get("architecture"), labels=labels)
+    base = load(request, adapter_config, labels)
     rows = base.get_input_embeddings().weight.shape[0]
     batch = answers.inputs(rows)
     try:
         before = answers.logits(base, batch)
     except Exception as error:  # models that want images or audio refuse text in ways of their own
+        if is_dequantized(request) and load is _library_base:
+            raise
         return _skipped("no text-only answers from %s: %s" % (type(base).__name__, loading.one_paragraph(error, 200)))
     decision = request.get("embedding") or {"action": "keep"}
     wanted = int(decision["rows"]) if decision["action"] == "grow" else rows

@@ -7,7 +7,7 @@ of the JSON (https://github.com/huggingface/safetensors#format).
 import json
 import os
 import struct
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from .protocol import KnownError
 
@@ -42,7 +42,8 @@ def torch_dtype(name: str) -> Any:
 
 
 class Tensor(NamedTuple):
-    """Where one stored tensor lies. `offset` counts from the start of the file."""
+    """Where one stored tensor lies. `offset` counts from the start of the file. With a `decoder` it stands for
+    quantized data: no run of bytes has this dtype and shape, and the decoder makes its rows (stream_quantized.py)."""
 
     name: str
     dtype: str
@@ -50,6 +51,7 @@ class Tensor(NamedTuple):
     path: str
     offset: int
     size: int
+    decoder: Any = None
 
 
 class Header(NamedTuple):
@@ -118,6 +120,12 @@ class Folder:
                     raise KnownError("bad-index", "two files of `%s` hold `%s`" % (path, tensor.name), path=path)
                 self.tensors[tensor.name] = tensor
 
+    def replace(self, tensors: Dict[str, Tensor], hidden: Set[str]) -> None:
+        """List `tensors` in place of those of the same names, and none of the `hidden`."""
+        for header in self.files.values():
+            header.tensors[:] = [tensors.get(one.name, one) for one in header.tensors if one.name not in hidden]
+        self.tensors = {one.name: one for header in self.files.values() for one in header.tensors}
+
 
 def weight_files(path: str) -> Tuple[Optional[str], List[str]]:
     """The name of the index, if there is one, and the names of the weight files it lists (or the one file there is)."""
@@ -143,8 +151,8 @@ def weight_files(path: str) -> Tuple[Optional[str], List[str]]:
 
 
 class Segment:
-    """One tensor of an output file and where its bytes come from: `base` (copied), `cast` (the base's in another dtype)
-    or `operation` (the operation of that number writes it)."""
+    """One tensor of an output file and where its bytes come from: `base` (copied), `cast` (the base's in another dtype,
+    or decoded) or `operation` (the operation of that number writes it)."""
 
     def __init__(
         self, name: str, dtype: str, shape: Tuple[int, ...], *, base: Optional[Tensor], operation: Optional[int]
@@ -168,7 +176,7 @@ class Segment:
     def source(self) -> str:
         if self.operation is not None:
             return "operation"
-        return "base" if self.origin.dtype == self.dtype else "cast"
+        return "base" if self.origin.dtype == self.dtype and self.origin.decoder is None else "cast"
 
 
 class OutputFile:

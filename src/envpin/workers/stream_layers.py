@@ -41,6 +41,8 @@ class Reader:
         self._pinned = pinned
         self._descriptors: Dict[str, int] = {}
         self._lock = threading.Lock()
+        self._remembering = threading.Lock()
+        self._last: Optional[Tuple[str, Any]] = None
 
     def descriptor(self, path: str) -> int:
         with self._lock:
@@ -52,6 +54,8 @@ class Reader:
         """Rows [first, last) of a stored tensor in its own dtype."""
         import torch
 
+        if tensor.decoder is not None:
+            return tensor.decoder.rows(self, first, last)
         shape = (last - first, *tensor.shape[1:])
         empty = torch.empty(shape, dtype=torch_dtype(tensor.dtype), pin_memory=self._pinned)
         width = tensor.size // tensor.shape[0] if tensor.shape[0] else 0
@@ -68,7 +72,24 @@ class Reader:
             read_into(self.descriptor(tensor.path), memory_of(empty), tensor.offset, tensor.path)
         return empty
 
+    def bytes_of(self, tensor: Tensor, first: int, last: int) -> Any:
+        """Bytes [first, last) of a stored tensor, whatever its dtype."""
+        import torch
+
+        empty = torch.empty(last - first, dtype=torch.uint8)
+        read_into(self.descriptor(tensor.path), memory_of(empty), tensor.offset + first, tensor.path)
+        return empty
+
+    def remembered(self, name: str, make: Callable[[], Any]) -> Any:
+        """What `make` gives, kept until another name is asked for: a weight that can only be decoded whole."""
+        with self._remembering:
+            if self._last is None or self._last[0] != name:
+                self._last = None  # before the next is made, so that two are never held
+                self._last = (name, make())
+            return self._last[1]
+
     def close(self) -> None:
+        self._last = None
         for descriptor in self._descriptors.values():
             os.close(descriptor)
         self._descriptors = {}
@@ -106,12 +127,16 @@ class Merger:
             with self.whole:
                 slot = one.slots[0]
                 sink(one.outputs[0].name, 0, self.fill(slot))
-        elif one.mode in ("rows", "columns") and self.calibration.blockwise(one):
+        elif one.mode in ("rows", "columns") and not self._only_whole(one) and self.calibration.blockwise(one):
             self._run_blocks(one, sink)
         else:
             with self.whole:
                 for name, tensor in self.run_whole(one).items():
                     sink(name, 0, tensor)
+
+    def _only_whole(self, one: Operation) -> bool:
+        decoder = self._skeleton.find(one.sides[0].name).decoder
+        return decoder is not None and bool(decoder.whole_only)
 
     def fill(self, slot: Slot) -> Any:
         """The real tensor of a slot, in the dtype that peft's parameter has."""
@@ -125,7 +150,7 @@ class Merger:
         return self._reader.whole(stored).to(self.base_dtype(stored, slot))
 
     def base_dtype(self, stored: Tensor, slot: Slot) -> Any:
-        if str(self._request.get("dtype") or "keep") != "keep":
+        if str(self._request.get("dtype") or "keep") not in ("keep", "peft"):
             return torch_dtype(wanted_dtype(stored.dtype, self._request))
         return slot.parameter.dtype
 

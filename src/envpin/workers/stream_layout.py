@@ -50,7 +50,10 @@ class _Groups:
     def _segment(self, tensor: Tensor) -> Segment:
         number = self._writers[tensor.name][0] if tensor.name in self._writers else None
         shape = self._shapes.get(tensor.name, tensor.shape)
-        return Segment(tensor.name, wanted_dtype(tensor.dtype, self._request), shape, base=tensor, operation=number)
+        return Segment(tensor.name, self._dtype(tensor.name, tensor.dtype), shape, base=tensor, operation=number)
+
+    def _dtype(self, name: str, stored: str) -> str:
+        return self._skeleton.output_dtypes.get(name) or wanted_dtype(stored, self._request)
 
     def add_new(self, extra: Dict[str, str]) -> None:
         """Append tensors that the base does not store: a head no longer tied, a classifier made in training."""
@@ -59,12 +62,12 @@ class _Groups:
             if name in self._base.tensors:
                 continue
             partner = self._skeleton.stored(output.key)
-            dtype = wanted_dtype(partner.dtype if partner is not None else usual, self._request)
+            dtype = self._dtype(name, partner.dtype if partner is not None else usual)
             segment = Segment(name, dtype, self._shapes[name], base=None, operation=number)
             self._home(partner).append(segment)
         for name, key in extra.items():
             partner = self._skeleton.find(key)
-            dtype = wanted_dtype(partner.dtype, self._request)
+            dtype = self._dtype(name, partner.dtype)
             self._home(partner).append(Segment(name, dtype, partner.shape, base=partner, operation=None))
 
     def _home(self, partner: Optional[Tensor]) -> List[Segment]:

@@ -13,7 +13,6 @@ import re
 from typing import Any, Dict, List, Optional, Tuple
 
 from . import loading
-from .protocol import KnownError
 from .several import Source
 from .stream_adapters import TAG, apply_adapters, unfilled
 from .stream_files import Folder, Header, Tensor, refuse, torch_dtype
@@ -39,7 +38,11 @@ class Skeleton:
         self.fused = fused
         self.tied = tied
         self.config_updates: Dict[str, Any] = {}
+        # The dtype of outputs by name, where it is not the base's or the requested one.
+        self.output_dtypes: Dict[str, str] = {}
         self.base_rows: Optional[int] = None
+        # stream_quantized.Decoded, where the base is quantized.
+        self.decoded: Any = None
         self.adapter = adapter
         self.partners = {key: group for group in tied for key in group}
 
@@ -59,25 +62,11 @@ class Skeleton:
 
 
 def build(base: Folder, adapters: List[Tuple[Source, Header]], request: Dict[str, Any]) -> Skeleton:
-    import transformers
-
-    loading.quiet()
     adapter_config = loading.read_json(os.path.join(adapters[0][0].folder, "adapter_config.json"))
-    try:
-        config = transformers.AutoConfig.from_pretrained(base.path, trust_remote_code=False)
-    except (ValueError, KeyError, OSError, ImportError) as error:
-        raise refuse("transformers %s cannot read the base's config: %s" % (transformers.__version__, error)) from error
-    _refuse_quantized(config)
     labels = loading.labels_of(
         [(one.folder, {tensor.name: tensor.shape for tensor in header.tensors}) for one, header in adapters]
     )
-    if labels is not None:
-        config.num_labels = labels
-    wanted = _concrete_class(config, adapter_config, request.get("architecture"))
-    updates = _new_config(config, wanted.__name__, labels)
-    inner = _empty_model(wanted, config)
-    names, fused = name_map(inner, base)
-    _take_dtypes(inner, names, fused)
+    inner, names, fused, decoded, updates = base_without_weights(base, adapter_config, labels, request)
     rows = _embedding_rows(inner)
     decision = request.get("embedding") or {"action": "keep"}
     if decision["action"] == "grow":
@@ -91,8 +80,36 @@ def build(base: Folder, adapters: List[Tuple[Source, Header]], request: Dict[str
     apply_adapters(inner, adapters, overlay)
     held = {one.prefix + tensor.name: tensor for one, header in adapters for tensor in header.tensors}
     skeleton = Skeleton(inner, names=names, fused=fused, tied=tied, adapter=held)
-    skeleton.config_updates, skeleton.base_rows = updates, rows
+    skeleton.config_updates, skeleton.base_rows, skeleton.decoded = updates, rows, decoded
     return skeleton
+
+
+def base_without_weights(
+    base: Folder, adapter_config: Dict[str, Any], labels: Optional[int], request: Dict[str, Any]
+) -> Tuple[Any, Dict[str, Tensor], Dict[str, Fused], Any, Dict[str, Any]]:
+    """The base on the meta device, what fills its parameters (`name_map`), what is quantized of that, and what its
+    config.json lacks. A quantized base is listed, from here on, as the plain tensors that it stands for."""
+    import transformers
+
+    # It builds models itself, so it cannot be imported above.
+    from . import stream_quantized
+
+    loading.quiet()
+    try:
+        config = transformers.AutoConfig.from_pretrained(base.path, trust_remote_code=False)
+    except (ValueError, KeyError, OSError, ImportError) as error:
+        raise refuse("transformers %s cannot read the base's config: %s" % (transformers.__version__, error)) from error
+    config, decoded = stream_quantized.settle(config, base, request.get("quantized"))
+    if labels is not None:
+        config.num_labels = labels
+    wanted = _concrete_class(config, adapter_config, request.get("architecture"))
+    updates = _new_config(config, wanted.__name__, labels)
+    inner = empty_model(wanted, config)
+    names, fused = name_map(inner, base)
+    if decoded is not None and not decoded.stored:
+        decoded.quantize_on_loading(base, names, wanted, config)
+    _take_dtypes(inner, names, fused)
+    return inner, names, fused, decoded, updates
 
 
 def _embedding_rows(model: Any) -> Optional[int]:
@@ -114,23 +131,6 @@ def _new_config(config: Any, architecture: str, labels: Optional[int]) -> Dict[s
     }
 
 
-def _refuse_quantized(config: Any) -> None:
-    quantization = getattr(config, "quantization_config", None)
-    if not quantization:
-        return
-    method = quantization.get("quant_method") if isinstance(quantization, dict) else quantization.quant_method
-    method = str(getattr(method, "value", method) or "unknown").lower()
-    if method in {"gptq", "awq", "aqlm", "eetq", "hqq", "quip", "vptq", "higgs"}:
-        raise KnownError(
-            "quantized-base",
-            "the base is quantized with %s: its weights are packed integers that no delta can be added to; merge into "
-            "the unquantized original that it was made from (the merged model then differs from the quantized one by "
-            "the rounding of that quantization), and quantize the result again if you need to" % method,
-            method=method,
-        )
-    raise refuse("the base is quantized (%s), and its tensors are not the weights themselves" % method, method=method)
-
-
 def _concrete_class(config: Any, adapter_config: Dict[str, Any], recorded: Optional[str]) -> Any:
     """The class behind an auto class, since only a concrete one can be built from a config without weights."""
     wanted = loading.model_class(config, adapter_config, recorded)
@@ -147,7 +147,7 @@ def _concrete_class(config: Any, adapter_config: Dict[str, Any], recorded: Optio
     return (named or list(found))[0]
 
 
-def _empty_model(wanted: Any, config: Any) -> Any:
+def empty_model(wanted: Any, config: Any) -> Any:
     from accelerate import init_empty_weights
 
     try:

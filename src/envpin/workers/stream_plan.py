@@ -6,6 +6,7 @@ A plan that cannot be made raises `not-streamable` with the reason, and nothing 
 from typing import Any, Dict, List, NamedTuple, Optional, Set
 
 from .stream_adapters import TAG
+from .stream_dtypes import pefts_dtypes
 from .stream_files import Folder, OutputFile, Tensor, refuse
 from .stream_fused import Fused
 from .stream_layout import lay_out
@@ -27,11 +28,15 @@ def make(skeleton: Skeleton, base: Folder, request: Dict[str, Any]) -> Plan:
     repeated = _account(skeleton, operations)
     _check_sources(skeleton, operations, extra)
     updates: Dict[str, Any] = dict(skeleton.config_updates)
+    if request.get("quantized"):
+        updates["quantization_config"] = None  # the merged model is a plain one
     if untied:
         updates["tie_word_embeddings"] = False
     decision = request.get("embedding") or {"action": "keep"}
     if decision["action"] == "grow":
         updates["vocab_size"] = int(decision["rows"])
+    if request.get("dtype") == "peft":
+        skeleton.output_dtypes = pefts_dtypes(skeleton, operations)
     files, index_name = lay_out(operations, extra, skeleton, base, request)
     return Plan(operations, files, index_name, updates, repeated)
 

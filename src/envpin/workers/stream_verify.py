@@ -44,11 +44,13 @@ class ShardVerifier:
             if os.fstat(descriptor).st_size != file.size:
                 raise _failed("`%s` does not have the planned size" % path, path=path)
             digest = hashlib.sha256(file.header)
-            tensors, untouched = {}, 0
+            tensors, untouched, dequantized = {}, 0, 0
             for segment in file.segments:
                 checksum = self._read_segment(segment, descriptor, path, digest)
                 tensors[segment.name] = [file.name, checksum, segment.offset, segment.size]
-                untouched += segment.operation is None
+                decoded = segment.operation is None and segment.origin.decoder is not None
+                untouched += segment.operation is None and not decoded
+                dequantized += decoded
             if hasattr(os, "posix_fadvise"):
                 os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         finally:
@@ -60,6 +62,7 @@ class ShardVerifier:
             "size": file.size,
             "tensors": tensors,
             "untouched": untouched,
+            "dequantized": dequantized,
         }
 
     def _check_header(self, file: OutputFile, path: str) -> None:

@@ -262,7 +262,7 @@ class Writer:
 
 def pieces(reader: Reader, tensor: Any) -> Iterator[Any]:
     """A stored tensor in runs of rows of a few MB: (element offset, tensor)."""
-    if not tensor.shape or not tensor.size:
+    if not tensor.shape or not tensor.size or (tensor.decoder is not None and tensor.decoder.whole_only):
         yield 0, reader.whole(tensor)
         return
     rows = tensor.shape[0]

@@ -1,0 +1,179 @@
+"""Runs inside one environment: a tiny model of every family, LoRA on what people train, peft's merge against the engine
+`stream`, tensor for tensor in the files. Started by families.py.
+
+    python families_inside.py WORKERS_FOLDER SCRATCH_FOLDER RESULT.jsonl [FAMILY,FAMILY]
+"""
+
+import json
+import os
+import shutil
+import sys
+import time
+import warnings
+
+import peft
+import torch
+import transformers
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import grid_inside as grid
+
+# Families whose checkpoints have other names than their modules, beyond the recipes of workers/tiny_*.py.
+TEXT = {"vocab_size": 512, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "max_position_embeddings": 128}  # fmt: skip
+VISION = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,
+          "image_size": 28, "patch_size": 14, "projection_dim": 32}  # fmt: skip
+MORE = {
+    "llava": {
+        "architectures": ["LlavaForConditionalGeneration"],
+        "model_type": "llava",
+        "image_token_index": 5,
+        "text_config": {**TEXT, "model_type": "llama"},
+        "vision_config": {**VISION, "model_type": "clip_vision_model"},
+    },
+    "llava-next": {
+        "architectures": ["LlavaNextForConditionalGeneration"],
+        "model_type": "llava_next",
+        "image_token_index": 5,
+        "text_config": {**TEXT, "model_type": "mistral"},
+        "vision_config": {**VISION, "model_type": "clip_vision_model"},
+    },
+    "paligemma": {
+        "architectures": ["PaliGemmaForConditionalGeneration"],
+        "model_type": "paligemma",
+        "image_token_index": 5,
+        "projection_dim": 64,
+        "hidden_size": 64,
+        "vocab_size": 512,
+        "text_config": {**TEXT, "head_dim": 16, "model_type": "gemma"},
+        "vision_config": {**VISION, "model_type": "siglip_vision_model"},
+    },
+    "gemma3-vl": {
+        "architectures": ["Gemma3ForConditionalGeneration"],
+        "model_type": "gemma3",
+        "image_token_index": 5,
+        "mm_tokens_per_image": 4,
+        "text_config": {**TEXT, "head_dim": 16, "model_type": "gemma3_text"},
+        "vision_config": {**VISION, "model_type": "siglip_vision_model"},
+    },
+    "mistral3": {
+        "architectures": ["Mistral3ForConditionalGeneration"],
+        "model_type": "mistral3",
+        "image_token_index": 5,
+        "spatial_merge_size": 2,
+        "text_config": {**TEXT, "head_dim": 16, "model_type": "mistral"},
+        "vision_config": {**VISION, "head_dim": 16, "model_type": "pixtral"},
+    },
+    "qwen3-vl": {
+        "architectures": ["Qwen3VLForConditionalGeneration"],
+        "model_type": "qwen3_vl",
+        "image_token_id": 5,
+        "video_token_id": 6,
+        "vision_start_token_id": 7,
+        "vision_end_token_id": 8,
+        "text_config": {
+            **TEXT,
+            "head_dim": 16,
+            "model_type": "qwen3_vl_text",
+            "rope_scaling": {"rope_type": "default", "mrope_section": [2, 3, 3]},
+        },
+        "vision_config": {
+            "model_type": "qwen3_vl",
+            "depth": 2,
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_heads": 2,
+            "patch_size": 14,
+            "spatial_merge_size": 2,
+            "out_hidden_size": 64,
+            "num_position_embeddings": 16,
+            "deepstack_visual_indexes": [0],
+        },
+    },
+    "mixtral": {
+        **TEXT,
+        "architectures": ["MixtralForCausalLM"],
+        "model_type": "mixtral",
+        "num_local_experts": 4,
+        "num_experts_per_tok": 2,
+    },
+    "wav2vec2": {
+        "architectures": ["Wav2Vec2ForCTC"],
+        "model_type": "wav2vec2",
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 64,
+        "vocab_size": 32,
+        "conv_dim": [16, 16],
+        "conv_kernel": [5, 3],
+        "conv_stride": [5, 2],
+        "num_feat_extract_layers": 2,
+        "num_conv_pos_embeddings": 8,
+        "num_conv_pos_embedding_groups": 2,
+    },
+}
+
+
+def cell(scratch, family, recipe, tiny, stream):
+    shutil.rmtree(scratch, ignore_errors=True)
+    base, adapter, saved, out = (os.path.join(scratch, name) for name in ("base", "adapter", "theirs", "ours"))
+    try:
+        make(base, adapter, recipe, tiny)
+        wanted = tiny.architecture(transformers.AutoConfig.from_pretrained(base))
+        whole = wanted.from_pretrained(base, **grid.dtype_auto()).eval()
+        merged = peft.PeftModel.from_pretrained(whole, adapter).merge_and_unload()
+        merged.save_pretrained(saved)
+    except Exception as error:
+        return {"status": "absent", "reason": "%s: %s" % (type(error).__name__, " ".join(str(error).split())[:200])}
+    os.makedirs(out)
+    try:
+        result = stream.run({"base": base, "adapter": adapter, "out": out}, grid.Quiet())
+    except Exception as error:
+        kind = "falls-back" if getattr(error, "kind", "") == "not-streamable" else "error"
+        return {"status": kind, "reason": "%s" % (getattr(error, "message", None) or repr(error))[:300]}
+    unlike = grid.unlike_files(saved, out)
+    fused = sum(1 for one in result["operations"] if len(one["tensors"]) > 1)
+    return {
+        "status": "differs" if unlike else "identical",
+        "reason": "; ".join(unlike[:4]),
+        "operations": len(result["operations"]),
+        "fused": fused,
+    }
+
+
+def make(base, adapter, recipe, tiny):
+    os.makedirs(base)
+    with open(os.path.join(base, "config.json"), "w", encoding="utf-8") as stream:
+        json.dump(recipe["config"], stream)
+    model = tiny.build(base).to(torch.bfloat16)
+    model.config.torch_dtype = torch.bfloat16
+    model.save_pretrained(base, max_shard_size="200KB")
+    tiny.adapter(model, base, adapter, recipe["targets"], task=recipe["task"])
+
+
+def main(workers, scratch, result, wanted=""):
+    warnings.simplefilter("ignore")
+    transformers.logging.set_verbosity_error()
+    torch.set_num_threads(1)
+    grid.load_workers(workers)
+    from envpin_worker import stream, tiny
+
+    recipes = dict(tiny.RECIPES)
+    recipes.update({name: {"config": one, "targets": "all-linear", "task": None} for name, one in MORE.items()})
+    with open(result, "w", encoding="utf-8") as target:
+        about = {"peft": peft.__version__, "transformers": transformers.__version__, "torch": torch.__version__}
+        target.write(json.dumps(about) + "\n")
+        for family in sorted(recipes):
+            if wanted and family not in wanted.split(","):
+                continue
+            begin = time.time()
+            found = cell(scratch, family, recipes[family], tiny, stream)
+            line = {"cell": family, **found, "seconds": round(time.time() - begin, 2)}
+            target.write(json.dumps(line) + "\n")
+            target.flush()
+    shutil.rmtree(scratch, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
