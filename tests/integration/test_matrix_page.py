@@ -150,13 +150,21 @@ def test_the_map_is_used_by_keyboard(page: Browser) -> None:
     page.press("ArrowLeft")
     label = page.run("document.activeElement.getAttribute('aria-label')")
     assert label == "Llama 3.1, transformers 4.42: does not load; a known break applies"
+    page.press("Home")
+    assert page.run("document.activeElement.textContent") == "Llama 3.1"
+    page.press("ArrowDown")
+    assert page.run("document.activeElement.textContent") == "Llama 3.2 (text)"
+    page.press("Enter")
+    page.settle("location.hash === '#llama3.2'")
+    page.run("document.querySelector('#grid tr[data-family=\"llama3.1\"] td:nth-child(34)').focus()")
+    assert page.run("document.activeElement.getAttribute('aria-label')") == label
     page.press("Enter")
     page.settle("location.hash === '#llama3.1@4.42'")
     page.settle("document.getElementById('answer').contains(document.activeElement)")
     text = shown(page)
     assert "ValueError: `rope_scaling` must be" in text
     assert "Breaks that apply here" in text
-    assert page.run("document.querySelectorAll('#grid td[tabindex=\"0\"]').length") == 1
+    assert page.run("document.querySelectorAll('#grid tbody [tabindex=\"0\"]').length") == 1
 
 
 def test_an_address_opens_a_family(page: Browser, file: Path) -> None:

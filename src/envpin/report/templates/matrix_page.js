@@ -100,6 +100,7 @@
     for (const [kind, window] of Object.entries(family.windows)) found.push(el("li", {}, el("code", {}, kind), window ? ` is in transformers ${window[0]} ${window[1] ? `to ${window[1]}` : "and later"}` : " is in no release of transformers"));
     for (const [name, need] of Object.entries(family.requires)) found.push(el("li", {}, "needs ", el("code", {}, `${name} ${need.versions}`), `: ${need.reason} (${need.grade || "declared"})`));
     for (const one of family.support) found.push(el("li", {}, `${one.capability} works with `, el("code", {}, `${one.package} ${one.versions}`), ` (${one.tested} runs)`));
+    if (family.overlay) found.push(el("li", {}, "from your own overlay"));
     for (const note of family.notes) found.push(el("li", {}, note));
     if (family.models.length) found.push(el("li", {}, "for example ", family.models.join(", ")));
     return el("ul", {}, found);
@@ -188,6 +189,9 @@
     cell.tabIndex = 0;
   }
   grid.setAttribute("role", "grid");
+  // A row's first cell holds the link to its family: that is what arrows reach there.
+  const stop = (row, at) => (at ? row.cells[at] : row.cells[0].firstElementChild);
+  for (const row of rows) stop(row, 0).tabIndex = -1;
   for (const row of rows) for (let at = 1; at < row.cells.length; at++) {
     const cell = row.cells[at];
     cell.tabIndex = -1;
@@ -201,16 +205,16 @@
   const open = (cell) => { const row = cell.parentElement; rest(cell); go(row.dataset.family, data.series[cell.cellIndex - 1]); };
   grid.addEventListener("click", (event) => { const cell = event.target.closest("td[aria-label]"); if (cell) open(cell); });
   grid.addEventListener("keydown", (event) => {
-    const cell = event.target.closest("td[aria-label]");
+    const cell = event.target.closest("td[aria-label], tbody th");
     if (!cell || event.altKey || event.metaKey) return;
     const visible = rows.filter((row) => !row.hidden), line = visible.indexOf(cell.parentElement), last = data.series.length;
     const moves = { ArrowLeft: [line, cell.cellIndex - 1], ArrowRight: [line, cell.cellIndex + 1], ArrowUp: [line - 1, cell.cellIndex], ArrowDown: [line + 1, cell.cellIndex],
-      Home: [event.ctrlKey ? 0 : line, 1], End: [event.ctrlKey ? visible.length - 1 : line, last], PageUp: [Math.max(0, line - 10), cell.cellIndex], PageDown: [Math.min(visible.length - 1, line + 10), cell.cellIndex] };
-    if (event.key === "Enter" || event.key === " ") { event.preventDefault(); open(cell); return; }
+      Home: [event.ctrlKey ? 0 : line, 0], End: [event.ctrlKey ? visible.length - 1 : line, last], PageUp: [Math.max(0, line - 10), cell.cellIndex], PageDown: [Math.min(visible.length - 1, line + 10), cell.cellIndex] };
+    if (cell.cellIndex && (event.key === "Enter" || event.key === " ")) { event.preventDefault(); open(cell); return; }
     const to = moves[event.key];
     if (!to) return;
     event.preventDefault();
-    const target = visible[to[0]] && to[1] >= 1 ? visible[to[0]].cells[to[1]] : null;
+    const target = visible[to[0]] && to[1] >= 0 && to[1] <= last ? stop(visible[to[0]], to[1]) : null;
     if (target) { rest(target); target.focus(); }
   });
 
@@ -223,7 +227,7 @@
     for (const row of document.querySelectorAll("#list tbody tr")) row.hidden = rows.find((one) => one.dataset.family === row.dataset.family).hidden;
     $("nothing").hidden = count > 0;
     const first = rows.find((row) => !row.hidden);
-    if (first && current.parentElement.hidden) rest(first.cells[data.series.length]);
+    if (first && current.closest("tr").hidden) rest(first.cells[data.series.length]);
     return count;
   }
 
