@@ -1,0 +1,70 @@
+"""`envpin infer` as a user runs it: what it prints, its document, its exit codes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.command import answer, envpin
+from tests.support.eras import DATA
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_table_of_signals_and_then_the_answer() -> None:
+    completed = envpin("infer", DATA / "peft-0.9" / "run")
+    assert completed.status == 0, completed.stderr
+    lines = completed.stdout.splitlines()
+    assert any(line.startswith("trainer") and line.endswith("HF Trainer") for line in lines)
+    assert any(line.split() == ["peft", "0.9.0", "(stated:", "a", "file", "says", "so)"] for line in lines)
+    assert any(line.startswith("likeliest") and "transformers 4.38.2, peft 0.9.0" in line for line in lines)
+    assert lines[-1].startswith("  envpin env create transformers==4.38.2,peft==0.9.0,")
+    everything = envpin("infer", DATA / "peft-0.9" / "run", "--all").stdout
+    assert "has `use_dora`" in everything
+    assert len(everything.splitlines()) > len(lines)
+
+
+def test_the_document_holds_every_signal(tmp_path: Path) -> None:
+    adapter = tmp_path / "adapter"
+    shutil.copytree(DATA / "peft-0.14" / "run", adapter)
+    (adapter / "README.md").write_text("- PEFT 0.6.0\n")
+    found = answer("infer", adapter, "--base", DATA / "peft-0.14" / "base")
+    assert found["schema"] == 1
+    assert found["packages"]["peft"]["versions"] == ["0.14.0"]
+    assert found["packages"]["transformers"]["confidence"] == "moderate"
+    assert [one["says"] for one in found["signals"] if one["contradicted"]] == ["PEFT 0.6.0"]
+    assert {one["strength"] for one in found["signals"]} == {"hard", "strong", "weak"}
+    assert found["candidates"][0]["pins"]["peft"] == "0.14.0"
+    assert found["lock"] is None
+
+
+def test_a_disagreement_is_shown(tmp_path: Path) -> None:
+    adapter = tmp_path / "adapter"
+    shutil.copytree(DATA / "peft-0.14" / "plain", adapter)
+    (adapter / "README.md").write_text("- PEFT 0.6.0\n")
+    completed = envpin("infer", adapter)
+    assert "✗ 0.6.0" in completed.stdout
+    assert "the files disagree" in completed.stdout
+
+
+def test_saying_nothing_is_said_and_is_exit_status_1(tmp_path: Path) -> None:
+    config = {"r": 8, "lora_alpha": 16, "target_modules": ["q_proj"], "peft_type": "LORA"}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config))
+    completed = envpin("infer", tmp_path)
+    assert completed.status == 1
+    assert "no file says anything about peft or transformers" in completed.stdout
+    assert "another program wrote it" in completed.stdout
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "[]", '{"peft_type": NaN, "peft_type": 1}'])
+def test_what_cannot_be_read_is_exit_status_2(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "adapter_config.json").write_text(content)
+    completed = envpin("infer", tmp_path)
+    assert completed.status == 2, completed.stdout
+    assert completed.stderr.startswith("error: ")
+    assert "Traceback" not in completed.stderr
