@@ -10,6 +10,8 @@ import pytest
 
 from tests.support.command import answer, envpin
 from tests.support.eras import DATA
+from tests.support.hub_simulator import HubSimulator
+from tests.support.simple_index import SimpleIndex, wheel_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,3 +70,45 @@ def test_what_cannot_be_read_is_exit_status_2(tmp_path: Path, content: str | Non
     assert completed.status == 2, completed.stdout
     assert completed.stderr.startswith("error: ")
     assert "Traceback" not in completed.stderr
+
+
+def test_an_adapter_on_the_hub_is_inferred_from_its_small_files(tmp_path: Path) -> None:
+    served = tmp_path / "served"
+    shutil.copytree(DATA / "peft-0.15" / "run", served)
+    config = json.loads((served / "adapter_config.json").read_text())
+    (served / "adapter_config.json").write_text(json.dumps({**config, "base_model_name_or_path": "user/base"}))
+    with (served / "optimizer.pt").open("wb") as stream:
+        stream.truncate(5_000_000)
+    with HubSimulator() as hub:
+        hub.add("user/adapter", served)
+        hub.add("user/base", DATA / "peft-0.15" / "base")
+        found = answer("infer", "user/adapter", env=hub.variables(tmp_path / "home"), cwd=tmp_path)
+        assert hub.bytes_sent < 1_000_000
+    assert found["packages"]["peft"]["versions"] == ["0.15.2"]
+    assert found["packages"]["transformers"]["versions"] == ["4.51.3"]
+    assert found["trainer"]["id"] == "transformers"
+    assert found["base"] == "user/base"
+
+
+def test_a_release_newer_than_what_was_collected_is_asked_of_the_index(tmp_path: Path) -> None:
+    adapter = tmp_path / "adapter"
+    shutil.copytree(DATA / "peft-0.21" / "plain", adapter)
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    (adapter / "adapter_config.json").write_text(json.dumps({**config, "peft_version": "7.1.0"}))
+    (adapter / "README.md").unlink()
+    with SimpleIndex() as index:
+        index.add("peft-7.1.0-py3-none-any.whl", wheel_bytes({}), uploaded="2031-01-01T00:00:00Z")
+        variables = {
+            "UV_DEFAULT_INDEX": index.url,
+            "XDG_CACHE_HOME": str(tmp_path / "cache"),
+            "ENVPIN_HOME": str(tmp_path),
+        }
+        found = answer("infer", adapter, env=variables)
+        assert found["packages"]["peft"]["versions"] == ["7.1.0"]
+        # A release that no index lists is a claim that fits nothing, and is called so.
+        (adapter / "adapter_config.json").write_text(json.dumps({**config, "peft_version": "7.2.0"}))
+        found = answer("infer", adapter, env=variables)
+    assert found["packages"]["peft"]["versions"] != ["7.2.0"]
+    assert [one["says"] for one in found["signals"] if one["contradicted"]] == [
+        "peft_version 7.2.0, which is no release that is known"
+    ]

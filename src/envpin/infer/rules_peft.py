@@ -88,12 +88,14 @@ def _of_keys(config: Mapping[str, Any], facts: ClassFacts, known: Known) -> Iter
             groups.setdefault(_at(spans, known), []).append(key)
         for admits, keys in groups.items():
             yield Signal(package="peft", strength="hard", file=_FILE, says=f"has {_listed(keys)}", admits=admits)
-    complete = frozenset(
-        version
-        for at, version in enumerate(_collected())
-        if version in known.everything
-        and _holds(facts.spans, at)
-        and all(key in config for key, one in facts.fields.items() if _holds(one.spans, at))
+    complete = _at(
+        [
+            (at, at)
+            for at in range(len(_collected()))
+            if _holds(facts.spans, at)
+            and all(key in config for key, one in facts.fields.items() if _holds(one.spans, at))
+        ],
+        known,
     )
     absent = {key: one.spans for key, one in facts.fields.items() if key not in config}
     if complete and absent:
@@ -111,11 +113,8 @@ def _of_defaults(config: Mapping[str, Any], facts: ClassFacts, known: Known) -> 
         if len(one.defaults) < 2 or key not in config:
             continue
         value = json.dumps(config[key], default=str)[:200]
-        same = frozenset(
-            version
-            for at, version in enumerate(releases)
-            if _holds(one.spans, at) and value_at(one.defaults, at) == value and version in known.everything
-        )
+        held = [at for at in range(len(releases)) if _holds(one.spans, at) and value_at(one.defaults, at) == value]
+        same = _at([(at, at) for at in held], known)
         if same:
             says = f"{key} is {value[:30]}, the default"
             yield Signal(package="peft", strength="weak", file=_FILE, says=says, admits=same)
