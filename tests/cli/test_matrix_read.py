@@ -67,8 +67,15 @@ def test_an_empty_config_is_answered(tmp_path: Path) -> None:
 
 def test_a_model_type_is_shown_as_well_as_a_family() -> None:
     found = answer("matrix", "show", "bloom")
-    assert (found["first_release"], found["last_release"]) == ("4.20.0", None)
+    assert (found["first_release"], found["last_release"], found["families"]) == ("4.20.0", None, [])
+    assert set(found["pins"]) == {"transformers", "peft", "torch"}
+    assert answer("matrix", "show", "mllama")["families"] == ["llama3.2-vision"]
+    assert "in no release" in envpin("matrix", "show", "chatglm").stdout
     assert answer("matrix", "show", "llama3.1")["known_good"][0]["packages"]["transformers"] == "4.43.1"
+
+
+def test_a_hub_name_is_for_resolve() -> None:
+    assert "hint: envpin matrix resolve Qwen/Qwen2.5-7B" in envpin("matrix", "show", "Qwen/Qwen2.5-7B").stderr
 
 
 def test_ones_own_file_is_named(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import msgspec
 from envpin.cli.layout import room, table, wrapped
 from envpin.errors import InputError
 from envpin.matrix.load import load_matrix
+from envpin.matrix.match import match
 from envpin.matrix.support import load_support
 from envpin.matrix.types import GRADES
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from envpin.cli.console import Console
+    from envpin.matrix.support import Support
     from envpin.matrix.types import Break, Family, Matrix
 
 
@@ -47,7 +49,7 @@ def run_show(args: argparse.Namespace, console: Console) -> int:
     matrix = load_matrix(Path(args.matrix) if args.matrix else None)
     family = matrix.families.get(args.family)
     if family is None:
-        return _show_type(args, console, known=list(matrix.families))
+        return _show_type(args, console, matrix)
     support = load_support()
     breaks = [matrix.breaks[name] for name in family.breaks]
     windows = {kind: support.window(kind) for kind in family.match.model_type}
@@ -83,29 +85,51 @@ def _summary(family: Family, matrix: Matrix) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _show_type(args: argparse.Namespace, console: Console, *, known: list[str]) -> int:
-    support = load_support()
-    window = support.window(args.family)
-    if window is None:
-        import difflib
-
-        close = difflib.get_close_matches(args.family, [*known, *support.model_types], n=3)
+def _show_type(args: argparse.Namespace, console: Console, matrix: Matrix) -> int:
+    """What the index tells about a model type, and which families have it."""
+    kind, support = args.family, load_support()
+    window = support.window(kind)
+    families = [family.id for family in matrix.families.values() if kind in family.match.model_type]
+    if window is None and not families:
         raise InputError(
-            f"`{args.family}` is neither a family of the matrix nor a model type that transformers ever knew",
-            hint=f"did you mean {', '.join(close)}?" if close else "envpin matrix list",
+            f"`{kind}` is neither a family of the matrix nor a model type that transformers ever knew",
+            hint=_meant(kind, [*matrix.families, *support.model_types]),
         )
     spans = [
         [support.transformers[first].version, support.transformers[last].version]
-        for first, last in support.model_types[args.family]
+        for first, last in support.model_types.get(kind, ())
     ]
+    found = match({"model_type": kind}, None, matrix, support)
+    pins = {} if families else dict(found.pins)
     if args.json:
+        first, last = window or (None, None)
         console.document(
-            1, {"model_type": args.family, "first_release": window[0], "last_release": window[1], "spans": spans}
-        )
+            1, {"model_type": kind, "first_release": first, "last_release": last, "spans": spans, "families": families,
+                "pins": pins},
+        )  # fmt: skip
         return 0
-    until = f"to {window[1]}" if window[1] else f"and later (up to {support.newest()})"
-    console.data(f"model type {args.family}: transformers {window[0]} {until}\nno family of the matrix; grade: static")
+    known = f"transformers {' and '.join(_span(span, support) for span in spans)}" if spans else "in no release"
+    lines = [f"model type {kind}: {known}", "", f"  families  {', '.join(families)}" if families else "  no family"]
+    if pins:
+        lines += [f"  pins      {', '.join(found.requirements)}",
+                  f"            Python {found.python}, nothing newer than {found.exclude_newer}; static"]  # fmt: skip
+    console.data("\n".join(wrapped(lines, indent=_INDENT, width=room())))
     return 0
+
+
+def _span(span: Sequence[str], support: Support) -> str:
+    """`4.20.0 and later`, or `4.20.0 to 4.40.2` where it ended."""
+    first, last = span
+    return f"{first} and later (up to {last})" if last == support.transformers[-1].version else f"{first} to {last}"
+
+
+def _meant(name: str, known: Sequence[str]) -> str:
+    import difflib
+
+    if "/" in name or Path(name).exists():
+        return f"envpin matrix resolve {name}"
+    close = difflib.get_close_matches(name, set(known), n=3)
+    return f"did you mean {', '.join(close)}?" if close else "envpin matrix list"
 
 
 def _runs(names: Sequence[str]) -> list[str]:
