@@ -139,6 +139,16 @@ def test_steps_that_say_what_the_next_one_says_are_not_repeated() -> None:
     ]  # fmt: skip
 
 
+def test_a_statement_that_a_later_run_denies_is_taken_back() -> None:
+    first = added(run("load", "ok", "4.43.1"), run("load", "ok", "5.23.0"))
+    stated = parse_matrix(edited(TEXT, first))
+    later = document(run("load", "fail", "5.0.0", error="AttributeError: x"))
+    second = plan_additions(stated, first.entries, later)
+    assert second.statements == {"one": ()}
+    assert any("fails in between, at 5.0.0" in note for note in second.notes)
+    assert parse_matrix(edited(edited(TEXT, first), second)).families["one"].support == ()
+
+
 def test_what_was_run_beside_another_torch_becomes_the_recommended_tuple() -> None:
     beside = {"torch": "2.13.0+cpu"}
     runs = [run("load", "ok", packages=beside), run("merge", "ok", packages=beside)]
@@ -201,6 +211,8 @@ def test_an_import_that_another_package_breaks_is_not_held_against_transformers(
     spoiled = run("load", "fail", "4.43.1", packages={"peft": "0.14.0"})
     assert lines(spoiled) == []
     assert not added(run("load", "ok", "4.43.1"), run("load", "ok", "4.44.0"), spoiled).notes
+    aloud = run("load", "fail", "4.43.1", packages={"peft": "0.14.0"}, error="AttributeError: no pad_token_id")
+    assert len(lines(aloud)) == 1, "what has nothing to do with the import is not explained by it"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -114,19 +115,31 @@ def _statements(family: Family, own: Sequence[Entry], matrix: Matrix) -> tuple[t
         notes += [note] if note else []
         if statement is not None:
             inferred[statement.capability, statement.package] = statement
-    own_words = {(one.capability, one.package): one for one in family.support}
-    return tuple({**own_words, **_telling(inferred, own_words)}.values()), notes
+    failed = [one for one in plain if one.outcome == "fail"]
+    kept = {
+        (one.capability, one.package): one
+        for one in family.support
+        if (one.capability, one.package) not in inferred and not _denied(one, failed)
+    }
+    return tuple({**kept, **_telling(inferred)}.values()), notes
 
 
-def _telling(
-    inferred: Mapping[tuple[str, str], Statement], said: Mapping[tuple[str, str], Statement]
-) -> dict[tuple[str, str], Statement]:
+def _denied(statement: Statement, failed: Sequence[Entry]) -> bool:
+    """Whether a run failed inside what an older statement says to work."""
+    versions = SpecifierSet(statement.versions)
+    return any(
+        one.capability == statement.capability and versions.contains(one.packages.get(statement.package, "0"))
+        for one in failed
+    )
+
+
+def _telling(inferred: Mapping[tuple[str, str], Statement]) -> dict[tuple[str, str], Statement]:
     """The first step, and every one that says other versions than the step after it: what merges also trains."""
     kept: dict[tuple[str, str], Statement] = {}
     follower: Statement | None = None
     for at, (place, statement) in reversed([*enumerate(inferred.items())]):
         alike = follower is not None and follower.versions == statement.versions
-        if at == 0 or place in said or not alike or statement.capability == "merge":
+        if at == 0 or not alike or statement.capability == "merge":
             kept[place] = statement
         follower = statement
     return dict(reversed(kept.items()))
@@ -216,10 +229,19 @@ def _explained(entry: Entry, matrix: Matrix) -> bool:
         if applies and other and not SpecifierSet(relation.needs).contains(other):
             return True
     return any(
-        known.package in entry.packages and SpecifierSet(known.versions).contains(entry.packages[known.package])
+        known.package in entry.packages
+        and SpecifierSet(known.versions).contains(entry.packages[known.package])
+        and _is_symptom(known, entry.error)
         for known in matrix.breaks.values()
         if known.package != "transformers" and "import" in known.affects
     )
+
+
+def _is_symptom(known: Break, error: str) -> bool:
+    """Whether a break of an import can be what the error is about: another failure is not explained by it."""
+    if known.symptom is not None:
+        return re.search(known.symptom, error) is not None
+    return not error or "ImportError" in error or "ModuleNotFoundError" in error
 
 
 def _other_boundary(key: str, new: Break, matrix: Matrix) -> Iterator[str]:

@@ -315,6 +315,7 @@ RECIPES: Dict[str, Dict[str, Any]] = {
             num_hidden_layers=4,
             num_local_experts=4,
             output_router_logits=False,
+            pad_token_id=5,
             rms_norm_eps=1e-05,
             rope_scaling={
                 "factor": 16.0,
