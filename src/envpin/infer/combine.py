@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 # hard: the file could not be as it is with another release. strong: a program wrote it, but it may be a copy or the
 # work of another program than the trainer. weak: it only makes some releases likelier, and never excludes one.
 Strength = Literal["hard", "strong", "weak"]
+_SHOWN = 3
 _WEIGHTS: Mapping[Strength, int] = {"hard": 1000, "strong": 1, "weak": 0}
 
 
@@ -73,6 +74,13 @@ def combine(signals: Iterable[Signal], releases: Known) -> Range:
         against=against,
         known=len(versions) < len(releases.versions),
     )
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names as a signal says them: the first few, and how many more."""
+    shown = [f"`{name[:40]}`" for name in names]
+    more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
+    return ", ".join(shown[:_SHOWN]) + more
 
 
 def likelihood(version: str, signals: Sequence[Signal]) -> int:

@@ -6,7 +6,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from envpin.infer.combine import Signal
+from envpin.infer.combine import Signal, listed
+from envpin.infer.versions import releases_at
 from envpin.matrix.fields import load_fields, value_at
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ _CARD = re.compile(r"^[ \t]*[-*] (?:PEFT|Peft|peft):? ([\w.+@-]{1,60})[ \t]*$", 
 _FILE = "adapter_config.json"
 # Keys that other programs add to a config of peft's.
 _FOREIGN = frozenset({"unsloth_version", "lora_id", "is_trainable"})
-_SHOWN = 3
 
 
 def peft_signals(observed: Observed, known: Known) -> Iterator[Signal]:
@@ -67,7 +67,7 @@ def _stated(text: object, file: str, word: str, known: Known) -> Iterator[Signal
 
 
 def _of_type(kind: str, facts: ClassFacts, known: Known) -> Iterator[Signal]:
-    admits = _at(facts.spans, known)
+    admits = releases_at(facts.spans, known)
     if len(admits) < len(known.versions):
         yield Signal(package="peft", strength="hard", file=_FILE, says=f"peft_type {kind}", admits=admits)
 
@@ -81,14 +81,14 @@ def _of_keys(config: Mapping[str, Any], facts: ClassFacts, known: Known) -> Iter
     if bounding and whole:
         # The keys that narrow it most are the ones to show.
         newest = _narrowest(bounding, known)
-        yield Signal(package="peft", strength="hard", file=_FILE, says=f"has {_listed(newest)}", admits=whole)
+        yield Signal(package="peft", strength="hard", file=_FILE, says=f"has {listed(newest)}", admits=whole)
     elif bounding:
         groups: dict[frozenset[str], list[str]] = {}
         for key, spans in bounding.items():
-            groups.setdefault(_at(spans, known), []).append(key)
+            groups.setdefault(releases_at(spans, known), []).append(key)
         for admits, keys in groups.items():
-            yield Signal(package="peft", strength="hard", file=_FILE, says=f"has {_listed(keys)}", admits=admits)
-    complete = _at(
+            yield Signal(package="peft", strength="hard", file=_FILE, says=f"has {listed(keys)}", admits=admits)
+    complete = releases_at(
         [
             (at, at)
             for at in range(len(_collected()))
@@ -102,7 +102,7 @@ def _of_keys(config: Mapping[str, Any], facts: ClassFacts, known: Known) -> Iter
         later = [key for key, spans in absent.items() if spans[-1][1] == len(_collected()) - 1]
         first = min((absent[key][0][0] for key in later), default=None)
         named = [key for key in later if absent[key][0][0] == first] or list(absent)
-        says = f"has no {_listed(named)}, and everything older"
+        says = f"has no {listed(named)}, and everything older"
         yield Signal(package="peft", strength="strong", file=_FILE, says=says, admits=complete)
 
 
@@ -114,7 +114,7 @@ def _of_defaults(config: Mapping[str, Any], facts: ClassFacts, known: Known) -> 
             continue
         value = json.dumps(config[key], default=str)[:200]
         held = [at for at in range(len(releases)) if _holds(one.spans, at) and value_at(one.defaults, at) == value]
-        same = _at([(at, at) for at in held], known)
+        same = releases_at([(at, at) for at in held], known)
         if same:
             says = f"{key} is {value[:30]}, the default"
             yield Signal(package="peft", strength="weak", file=_FILE, says=says, admits=same)
@@ -135,29 +135,14 @@ def _holds(spans: Iterable[tuple[int, int]], at: int) -> bool:
     return any(first <= at <= last for first, last in spans)
 
 
-def _at(spans: Iterable[tuple[int, int]], known: Known) -> frozenset[str]:
-    """The releases at some positions of what was collected; one that is newer than that is like the newest."""
-    releases = _collected()
-    found = {version for first, last in spans for version in releases[first : last + 1]}
-    if releases[-1] in found:
-        found.update(known.versions[known.position[releases[-1]] + 1 :])
-    return frozenset(found)
-
-
 def _together(spans: Iterable[tuple[tuple[int, int], ...]], known: Known) -> frozenset[str]:
     found = known.everything
     for one in spans:
-        found &= _at(one, known)
+        found &= releases_at(one, known)
     return found
 
 
 def _narrowest(keys: Mapping[str, tuple[tuple[int, int], ...]], known: Known) -> list[str]:
-    sizes = {key: len(_at(spans, known)) for key, spans in keys.items()}
+    sizes = {key: len(releases_at(spans, known)) for key, spans in keys.items()}
     least = min(sizes.values())
     return sorted(key for key, size in sizes.items() if size == least)
-
-
-def _listed(keys: Iterable[str]) -> str:
-    names = [f"`{key[:40]}`" for key in keys]
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more

@@ -6,13 +6,13 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from envpin.infer.combine import Signal
-from envpin.infer.versions import allows
+from envpin.infer.combine import Signal, listed
+from envpin.infer.versions import allows, releases_at
 from envpin.matrix.fields import load_fields
 from envpin.matrix.support import load_support
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from envpin.infer.combine import Strength
     from envpin.infer.observe import Arguments, Observed
@@ -27,7 +27,6 @@ _OWN = ("transformers.training_args.", "transformers.training_args_seq2seq.")
 _ENUMERATIONS = ("transformers.trainer_utils.", "transformers.trainer_pt_utils.", "transformers.training_args")
 _KEPT = 64  # more than there are classes of arguments and configs
 _INTERVAL, _SAVE = "transformers.trainer_utils.IntervalStrategy", "transformers.trainer_utils.SaveStrategy"
-_SHOWN = 3
 
 
 def transformers_signals(observed: Observed, known: Mapping[str, Known]) -> Iterator[Signal]:
@@ -174,13 +173,13 @@ def _classes(arguments: Arguments, known: Known) -> Iterator[Signal]:
     facts = load_fields().packages["transformers"]
     if getattr(arguments.state.attributes.get("save_strategy"), "path", "") == _INTERVAL:
         says = "`save_strategy` is an `IntervalStrategy`"
-        admits = known.everything - _at(facts.names[_SAVE], known)
+        admits = known.everything - releases_at(facts.names[_SAVE], known)
         yield Signal(package="transformers", strength="hard", file=arguments.file, says=says, admits=admits)
     for value in arguments.state.attributes.values():
         path = getattr(value, "path", "")
         if path in facts.names and path.startswith(_ENUMERATIONS):
             says = f"names `{path.rpartition('.')[2]}`"
-            admits = _at(facts.names[path], known)
+            admits = releases_at(facts.names[path], known)
             yield Signal(package="transformers", strength="hard", file=arguments.file, says=says, admits=admits)
 
 
@@ -207,14 +206,14 @@ def fields_signals(
         if name in facts.fields:
             spans = facts.fields[name].spans
             first = spans if own else ((spans[0][0], _newest_position()),)
-            since[name] = _at(first, known)
+            since[name] = releases_at(first, known)
     bounds = {name: admits for name, admits in since.items() if len(admits) < len(known.versions)}
     yield from _present(bounds, known, file=file, strength="hard" if own else "strong")
     if whole:
         complete = frozenset(version for version, has in _fields_by_release(facts, known).items() if has <= names)
         missing = [name for name in facts.fields if name not in names]
         if complete and missing and len(complete) < len(known.versions):
-            says = f"has no {_listed(_next_fields(missing, facts, known, complete))}"
+            says = f"has no {listed(_next_fields(missing, facts, known, complete))}"
             yield Signal(
                 package="transformers", strength="hard" if own else "strong", file=file, says=says, admits=complete
             )
@@ -224,7 +223,7 @@ def _next_fields(missing: list[str], facts: ClassFacts, known: Known, complete: 
     """Of the fields that are missing those that came next after the releases which explain the file, or, where none
     came, those that went last before."""
     end = known.position[known.ordered(complete)[-1]]
-    starts = {name: known.position[known.ordered(_at(facts.fields[name].spans, known))[0]] for name in missing}
+    starts = {name: known.position[known.ordered(releases_at(facts.fields[name].spans, known))[0]] for name in missing}
     next_at = min((at for at in starts.values() if at > end), default=None)
     if next_at is not None:
         return [name for name, at in starts.items() if at == next_at]
@@ -242,14 +241,14 @@ def _present(bounds: Mapping[str, frozenset[str]], known: Known, *, file: str, s
         shown = sorted(bounds, key=lambda name: (len(bounds[name]), name))[:1]
         oldest = known.ordered(together)[0]
         starts = [name for name in sorted(bounds) if known.ordered(bounds[name])[0] == oldest]
-        says = f"has {_listed(dict.fromkeys([*starts[:2], *shown]))}"
+        says = f"has {listed(dict.fromkeys([*starts[:2], *shown]))}"
         yield Signal(package="transformers", strength=strength, file=file, says=says, admits=together)
         return
     groups: dict[frozenset[str], list[str]] = {}
     for name, admits in bounds.items():
         groups.setdefault(admits, []).append(name)
     for admits, names in groups.items():
-        yield Signal(package="transformers", strength="strong", file=file, says=f"has {_listed(names)}", admits=admits)
+        yield Signal(package="transformers", strength="strong", file=file, says=f"has {listed(names)}", admits=admits)
 
 
 _by_release: dict[tuple[int, int], tuple[ClassFacts, Known, dict[str, set[str]]]] = {}
@@ -266,9 +265,9 @@ def _fields_by_release(facts: ClassFacts, known: Known) -> dict[str, set[str]]:
 
 
 def _collect_fields(facts: ClassFacts, known: Known) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {version: set() for version in _at(facts.spans, known)}
+    found: dict[str, set[str]] = {version: set() for version in releases_at(facts.spans, known)}
     for name, one in facts.fields.items():
-        for version in _at(one.spans, known):
+        for version in releases_at(one.spans, known):
             if version in found:
                 found[version].add(name)
     return found
@@ -281,7 +280,7 @@ def _mark(
     """A signal from something that a package began to write at some release."""
     facts = load_fields().packages[package]
     spans = facts.names.get(f"mark:{mark}", ())
-    admits = _at(spans, known[package], package)
+    admits = releases_at(spans, known[package])
     if absent:
         admits = known[package].everything - admits
     return Signal(package=package, strength=strength, file=file, says=says, admits=admits)
@@ -289,18 +288,3 @@ def _mark(
 
 def _newest_position() -> int:
     return len(load_fields().packages["transformers"].releases) - 1
-
-
-def _at(spans: Iterable[tuple[int, int]], known: Known, package: str = "transformers") -> frozenset[str]:
-    """The releases at some positions of what was collected; one that is newer than that is like the newest."""
-    releases = load_fields().packages[package].releases
-    found = {version for first, last in spans for version in releases[first : last + 1]}
-    if releases[-1] in found:
-        found.update(known.versions[known.position[releases[-1]] + 1 :])
-    return frozenset(found)
-
-
-def _listed(names: Iterable[str]) -> str:
-    listed = [f"`{name}`" for name in names]
-    more = f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
-    return ", ".join(listed[:_SHOWN]) + more

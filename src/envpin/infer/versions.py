@@ -140,6 +140,15 @@ def _specifiers(text: str) -> SpecifierSet:
     return SpecifierSet(text)
 
 
+def releases_at(spans: Iterable[tuple[int, int]], known: Known) -> frozenset[str]:
+    """The releases at some positions of what was collected; one that is newer than that is like the newest."""
+    releases = load_fields().packages[known.package].releases
+    found = {version for first, last in spans for version in releases[first : last + 1]}
+    if releases[-1] in found:
+        found.update(known.versions[known.position[releases[-1]] + 1 :])
+    return frozenset(found)
+
+
 def minor(version: str) -> str:
     return ".".join(version.split(".")[:2])
 
