@@ -72,11 +72,10 @@ def until_it_ends(world: World, command: list[str], source: random.Random, longe
         return stdout, kills
 
 
-def repeated(world: World, kills: int) -> Counter[str]:
-    """Runs of the probe that neither the log nor a kill explains."""
+def run_again(world: World) -> Counter[str]:
+    """Runs of the probe beyond those in the log, by release."""
     logged = Counter(record.get("version", "-") for record in [*world.records(), *world.records("set")])
-    more = Counter(world.ran) - logged
-    return more if sum(more.values()) > kills else Counter()
+    return Counter(world.ran) - logged
 
 
 def one_round(number: int, seed: int, *, changed: bool, longest: float) -> tuple[int, int, int]:
@@ -86,12 +85,12 @@ def one_round(number: int, seed: int, *, changed: bool, longest: float) -> tuple
         command, words = (environments if changed else releases)(world, source)
         stdout, kills = until_it_ends(world, command, source, longest)
         probes = len(world.records()) + len(world.records("set"))
-        more = repeated(world, kills)
+        more = run_again(world)
         document = Answer(stdout, "").document
         wrong = [word for word in words if word not in stdout]
-        if more or wrong or (not changed and document["probes"] != probes):
+        if more.total() > kills or wrong or (not changed and document["probes"] != probes):
             raise SystemExit(f"round {number}: repeated {dict(more)}, missing {wrong} after {kills} kills\n{stdout}")
-        return kills, probes, len(world.ran) - probes
+        return kills, probes, more.total()
 
 
 def main() -> int:
