@@ -49,7 +49,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         _write_page(args.html, scanned)
         console.talk(f"wrote {args.html}")
     if console.json_mode:
-        console.document(1, _document(scanned))
+        console.document(1, document_of(scanned))
     else:
         console.data(_text(scanned, every=args.all))
     return 1 if scanned.bad else 0
@@ -69,7 +69,7 @@ def _write_page(path: Path, scanned: Scanned) -> None:
     from envpin.manifest.write import write_text
     from envpin.report.scan_page import render
 
-    write_text(path.absolute(), render(_document(scanned)))
+    write_text(path.absolute(), render(document_of(scanned)))
 
 
 def _document(scanned: Scanned) -> dict[str, object]:

@@ -69,9 +69,8 @@ class Inferred:
         return self.tells("peft") or self.tells("transformers")
 
     def tells(self, package: str) -> bool:
-        """Whether the adapter's own files narrow a package; what the base is, another run's base was as well."""
-        own = [one for one in self.ranges[package].signals if one.strength != "weak" and one.file != BASE_CONFIG]
-        return self.ranges[package].known and bool(own)
+        """See `tells`."""
+        return tells(self.ranges[package])
 
     @property
     def confidence(self) -> Confidence:
@@ -118,6 +117,12 @@ def judge(observed: Observed, known: Mapping[str, Known], support: Support, matr
         known=known,
         notes=(*observed.notes, *_notes(observed)),
     )
+
+
+def tells(found: Range) -> bool:
+    """Whether the adapter's own files narrow a package; what the base is, another run's base was as well."""
+    own = [one for one in found.signals if one.strength != "weak" and one.file != BASE_CONFIG]
+    return found.known and bool(own)
 
 
 def ranges_of(observed: Observed, trainer: Recognised | None, known: Mapping[str, Known]) -> dict[str, Range]:

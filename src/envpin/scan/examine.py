@@ -11,7 +11,7 @@ from envpin.checkpoint.folder import Folder, read_folder
 from envpin.diagnose.check import check
 from envpin.envs.recorded import is_recorded_in
 from envpin.errors import EnvpinError
-from envpin.infer.inference import ranges_of
+from envpin.infer.inference import ranges_of, tells
 from envpin.infer.observe import observe
 from envpin.infer.traces import read_traces
 from envpin.infer.trainers import checkpoint_step, recognise
@@ -105,7 +105,7 @@ class Examiner:
             found = ranges_of(observe(spot.path), trainer, known)
         except Exception:  # noqa: BLE001  as above; what cannot be inferred is not
             return {}, None
-        told = {name: found[name] for name in ("peft", "transformers") if found[name].known}
+        told = {name: found[name] for name in ("peft", "transformers") if tells(found[name])}
         if not told:
             return {}, None
         ready = (

@@ -121,7 +121,7 @@ def _by_source(root: Path) -> None:
 
 def _damaged(root: Path) -> None:
     write_model(root / "base", SHAPES)
-    write_model(root / "wide", llama_shapes(hidden=128), llama_config(hidden_size=128))
+    write_model(root / "wide", llama_shapes(hidden=128, kv=64), llama_config(hidden_size=128))
 
     def adapter(name: str, shapes: dict[str, tuple[int, ...]] | None = None, **config: Any) -> Path:
         found = write_adapter(root / name, LORA if shapes is None else shapes, **{**fields("0.14.0"), **config})

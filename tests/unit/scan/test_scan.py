@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from envpin.cli.scan import document_of
 from envpin.envs.store import Store
+from envpin.report.scan_page import render
 from envpin.scan.entry import Entry, Scanned, count_findings
 from envpin.scan.run import scan
 from tests.support.checkpoints import llama_config, llama_shapes, lora_shapes, write_adapter, write_model
@@ -121,3 +123,11 @@ def test_the_config_alone_is_a_model_without_weights(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(llama_config()))
     (entry,) = scanned(tmp_path).entries
     assert (entry.path, entry.kind) == (".", "model")
+
+
+def test_the_page_escapes_what_strangers_wrote(tmp_path: Path) -> None:
+    write_adapter(tmp_path / "one", LORA, base="<script>alert(1)</script>")
+    page = render(document_of(scanned(tmp_path)))
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "<script>alert(1)" not in page
+    assert "base-not-found" in page

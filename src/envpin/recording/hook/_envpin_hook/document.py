@@ -7,7 +7,18 @@ import time
 from typing import Any, Dict, List, Optional
 
 import _envpin_hook
-from _envpin_hook import FILE_NAME, append, artefacts, faults, guarded, module, observed, redaction, surroundings
+from _envpin_hook import (
+    FILE_NAME,
+    append,
+    artefacts,
+    faults,
+    guarded,
+    module,
+    observed,
+    redaction,
+    surroundings,
+    trackers,
+)
 
 SCHEMA = 1
 
@@ -52,6 +63,7 @@ def after_model_save(
     line = {"folder": folder, "device": status.st_dev, "inode": status.st_ino, "kind": kind, "rank": rank(),
             "seconds": round(time.perf_counter() - began, 4)}  # fmt: skip
     guarded("listing the save", append, "saves", json.dumps(line))
+    guarded("logging to trackers", trackers.log, path)
     return path
 
 

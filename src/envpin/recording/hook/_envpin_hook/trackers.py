@@ -1,0 +1,58 @@
+"""Log a manifest to the MLflow or W&B run that is active, where the training run has imported one of them itself.
+
+Neither may hold up the training: MLflow uploads in a thread, W&B in a process of its own. `ENVPIN_TRACKERS=off` turns
+both off.
+"""
+
+import atexit
+import os
+import threading
+import time
+from typing import Any, List
+
+from _envpin_hook import guarded, module
+
+# At the end of the run an upload is waited for this long, all of them together.
+_LAST_WAIT = 5.0  # seconds
+_uploads: List[threading.Thread] = []
+
+
+def log(path: str) -> None:
+    """Log the manifest at `path`, below `envpin/` and the name of its folder."""
+    if os.environ.get("ENVPIN_TRACKERS", "").lower() in ("off", "0", "no", "false"):
+        return
+    if module("mlflow") is not None:
+        guarded("logging to MLflow", _mlflow, module("mlflow"), path)
+    if module("wandb") is not None:
+        guarded("logging to W&B", _wandb, module("wandb"), path)
+
+
+def _mlflow(mlflow: Any, path: str) -> None:
+    run = mlflow.active_run()
+    if run is None:
+        return
+    client = mlflow.MlflowClient()
+    place = "envpin/" + os.path.basename(os.path.dirname(path))
+
+    def upload() -> None:
+        guarded("logging to MLflow", client.log_artifact, run.info.run_id, path, place)
+
+    thread = threading.Thread(target=upload, name="envpin-mlflow", daemon=True)
+    if not _uploads:
+        atexit.register(_wait)
+    _uploads.append(thread)
+    thread.start()
+
+
+def _wandb(wandb: Any, path: str) -> None:
+    run = getattr(wandb, "run", None)
+    if run is None:
+        return
+    # `base_path` makes the folder's own name part of the name in the run.
+    run.save(path, base_path=os.path.dirname(os.path.dirname(path)), policy="now")
+
+
+def _wait() -> None:
+    end = time.monotonic() + _LAST_WAIT
+    for thread in _uploads:
+        thread.join(max(0.0, end - time.monotonic()))
