@@ -72,7 +72,8 @@ def _write_page(path: Path, scanned: Scanned) -> None:
     write_text(path.absolute(), render(document_of(scanned)))
 
 
-def _document(scanned: Scanned) -> dict[str, object]:
+def document_of(scanned: Scanned) -> dict[str, object]:
+    """What `--json` prints."""
     import msgspec
 
     from envpin.scan.entry import count_findings
