@@ -116,7 +116,8 @@ def stream(role, base, adapter, out, workers, threads="0", device="cpu"):
         "wall": round(wall, 2), "torch_rss_mb": torch_only, "imports_rss_mb": ready,
         "largest_mb": round(largest / 2**20), "changed": result["changed"], "torch": torch.__version__,
         "calibration": result["verification"]["calibration"], "device": result["device"],
-        "recomputed": result["verification"]["recomputed"], "spent": spent,
+        "recomputed": result["verification"]["recomputed"],
+        "spent": {part: [round(figure, 2) for figure in row] for part, row in spent.items()},
     }  # fmt: skip
 
 
@@ -141,8 +142,8 @@ def timed():
                 return inner(*arguments, **options)
             finally:
                 row = spent.setdefault(label, [0.0, 0.0, 0])
-                row[0] = round(row[0] + time.thread_time() - cpu, 3)
-                row[1] = round(row[1] + time.perf_counter() - wall, 3)
+                row[0] += time.thread_time() - cpu
+                row[1] += time.perf_counter() - wall
                 row[2] += 1
 
         setattr(owner, name, outer)

@@ -31,6 +31,8 @@ CHECKS = [
       for name in names_of("stream_inside.py")),
     *(pytest.param("latest", "several_inside.py", name, marks=pytest.mark.xdist_group("stream-latest"))
       for name in names_of("several_inside.py")),
+    *(pytest.param("latest", "disk_inside.py", name, marks=pytest.mark.xdist_group("stream-latest"))
+      for name in names_of("disk_inside.py")),
 ]  # fmt: skip
 # peft 0.12 loads a second adapter otherwise than it does now.
 AGAIN = ("several_inside.py", "check_two_adapters_give_the_bits_of_merging_one_after_the_other")
@@ -62,7 +64,7 @@ TIED = ("llama/embedding/bf16/single/tied", "llama/head/bf16/single/tied")
 def run_inside(environment: str, script: Path, *arguments: object) -> None:
     python = environments.pinned(environment).python
     variables = process.scrubbed_environment(set_values={"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **KILLS})
-    completed = process.run([str(python), str(script), *map(str, arguments)], env=variables, timeout=500)
+    completed = process.run([str(python), str(script), *map(str, arguments)], env=variables, timeout=1500)
     assert completed.status == 0, completed.stderr[-3000:]
 
 
@@ -87,7 +89,10 @@ def measured(environment: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("environment", "script", "name"), CHECKS)
 def test_engine(environment: str, script: str, name: str) -> None:
-    assert checked(environment, script)[name] == "", checked(environment, script)[name]
+    trouble = checked(environment, script)[name]
+    if trouble.startswith("skip: "):
+        pytest.skip(trouble)
+    assert trouble == "", trouble
 
 
 @pytest.mark.xdist_group("stream-checks")
