@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -137,8 +137,14 @@ def check_short_reads_and_writes_are_finished(folder: str) -> None:
     case = tools.Case(folder, sharded=False)
     wanted = case.merge()["files"]
     pwrite, preadv = os.pwrite, os.preadv
-    os.pwrite = lambda fd, data, at: pwrite(fd, memoryview(data)[:1000], at)
-    os.preadv = lambda fd, buffers, at: preadv(fd, [memoryview(buffers[0])[:777]], at)  # type: ignore[assignment]
+
+    def short_write(fd: int, data: Any, at: int) -> int:
+        return pwrite(fd, memoryview(data)[:1000], at)
+
+    def short_read(fd: int, buffers: Any, at: int) -> int:
+        return preadv(fd, [memoryview(buffers[0])[:777]], at)
+
+    os.pwrite, os.preadv = short_write, short_read  # type: ignore[assignment]
     try:
         assert case.merge(case.out("short"))["files"] == wanted
     finally:
@@ -176,7 +182,7 @@ def check_a_byte_that_changes_before_it_is_read_back_is_named(folder: str) -> No
     case = tools.Case(folder, sharded=False)
     changed = {one["tensor"] for one in case.merge()["operations"]}
     verify = tools.stream_verify.ShardVerifier.verify
-    faults = (
+    faults: tuple[tuple[str, Callable[[str], bool], bytes, str], ...] = (
         ("untouched", lambda name: name not in changed, b"\x5a", "should be untouched"),
         ("changed", lambda name: name in changed, b"\x00\x42\x00\x42", "float64"),
         ("nan", lambda name: name in changed, b"\xc0\x7f", "not finite"),
