@@ -120,7 +120,7 @@
   function showFamily(family, series, found) {
     const row = rows.find((one) => one.dataset.family === family.id);
     const at = series ? data.series.indexOf(series) : -1;
-    const state = at >= 0 ? stateOf(row.cells[at + 1]) : null;
+    const state = at >= 0 ? stateOf(row.cells[at + 1], failures(family, series)) : null;
     const pins = found ? found.pins : family.known_good[0] || null;
     const own = pins === family.known_good[0];
     const grade = pins ? (own ? pins.grade || "declared" : family.kind === "remote-code" ? "declared" : "static") : null;
@@ -167,9 +167,14 @@
 
   function sentence(text) { return text.charAt(0).toUpperCase() + text.slice(1); }
 
-  function stateOf(cell) {
+  function failures(family, series) {
+    const bad = family.runs.filter((run) => seriesOf(run.packages.transformers || "") === series).flatMap((run) => run.steps.filter(([, outcome]) => outcome === "fail" || outcome === "timeout"));
+    return [...new Set(bad.map(([step]) => step))];
+  }
+
+  function stateOf(cell, failed) {
     const name = Object.keys(WORDS).find((one) => cell.classList.contains(one)) || "none";
-    const words = [WORDS[name], cell.classList.contains("partly") ? "a later step failed" : "", cell.classList.contains("broken") ? "a known break applies" : "", cell.classList.contains("pinned") ? "the recommended pins are of this series" : ""];
+    const words = [WORDS[name], cell.classList.contains("partly") ? `${failed && failed.length ? failed.join(" and ") : "a later step"} failed in one environment or more` : "", cell.classList.contains("broken") ? "a known break applies" : "", cell.classList.contains("pinned") ? "the recommended pins are of this series" : ""];
     return { name, words: words.filter(Boolean).join("; ") };
   }
 
