@@ -87,7 +87,9 @@ def markdown(results: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]]) ->
     lines = [
         "# The streaming engine against peft, bit for bit",
         "",
-        head([about for about, _ in results.values()]),
+        head([about for about, _ in results.values()], "grid.py --markdown docs/reference/streaming-grid.md")
+        + " A number counts layouts: dtype of the base, single file or sharded, tied or not. An empty field: "
+        "transformers has no such model there.",
         "",
         "| | cells | |",
         "|---|---|---|",
@@ -107,13 +109,12 @@ def markdown(results: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]]) ->
     return "\n".join(lines)
 
 
-def head(versions: list[dict[str, Any]]) -> str:
+def head(versions: list[dict[str, Any]], command: str) -> str:
     today = dt.datetime.now(dt.UTC).date()
     pefts, transformers = (", ".join(one[name] for one in versions) for name in ("peft", "transformers"))
     return (
-        f"Written by `python benchmarks/grid.py --markdown docs/reference/streaming-grid.md` on {today}: torch "
-        f"{versions[0]['torch']} on the CPU; peft {pefts} with transformers {transformers}. A number counts layouts: "
-        "dtype of the base, single file or sharded, tied or not. An empty field: transformers has no such model there."
+        f"Written by `python benchmarks/{command}` on {today}: torch {versions[0]['torch']} on the CPU; peft {pefts} "
+        f"with transformers {transformers}."
     )
 
 

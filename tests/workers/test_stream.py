@@ -61,6 +61,11 @@ CELLS = {
 TIED = ("llama/embedding/bf16/single/tied", "llama/head/bf16/single/tied")
 
 
+FAMILIES = GRID.with_name("families_inside.py")
+# transformers 5 loads these under other names than the checkpoint has, or fuses their experts.
+RENAMED = ("gemma3-vl", "llava", "mixtral", "qwen2.5-vl", "qwen3-moe")
+
+
 def run_inside(environment: str, script: Path, *arguments: object) -> None:
     python = environments.pinned(environment).python
     variables = process.scrubbed_environment(set_values={"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **KILLS})
@@ -134,3 +139,21 @@ def test_a_layer_trained_over_a_tie_answers_as_trained_where_pefts_own_merge_doe
     assert found["status"] == "differs"
     assert found["ratio"] < 0.03, found
     assert found["peft_ratio"] > 0.3, found
+
+
+@cache
+def families() -> dict[str, Any]:
+    folder = Path(mkdtemp(prefix="envpin-families-"))
+    out = folder / "cells.jsonl"
+    run_inside("latest", FAMILIES, WORKERS, folder / "scratch", out, ",".join(RENAMED))
+    _about, *lines = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    return {line["cell"]: line for line in lines}
+
+
+@pytest.mark.xdist_group("stream-families")
+@pytest.mark.parametrize("family", RENAMED)
+def test_checkpoints_with_other_names_than_their_modules(family: str) -> None:
+    found = families()[family]
+    assert found["status"] == "identical", found
+    assert found["operations"] > 0
+    assert (found["fused"] > 0) == (family in {"mixtral", "qwen3-moe"}), found

@@ -210,4 +210,5 @@ def _show_result(merged: Merged, console: Console) -> None:
         )
     else:
         lines.append(f"answers     not compared: {checked.get('probe_note')}")
+    lines += [f"note        {note}" for note in record.notes]
     console.data("\n".join(lines))

@@ -25,6 +25,7 @@ from envpin.replay import publish
 from envpin.replay.provenance import inputs_digest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from envpin.checkpoint.quantization import Policy
@@ -212,7 +213,27 @@ def _stream(job: Job) -> Outcome:
     refuse_probe(asked.get("probe"), insist=job.insist)
     verification = {**merged.pop("verification"), **asked}
     stamp = job.stamp("stream", merged["device"]["kind"])
-    return Outcome(engine="stream", stamp=stamp, merge={**merged, "companions": companions}, verification=verification)
+    notes = tuple(_said(merged, asked))
+    for note in notes:
+        job.listener(Note(message=note))
+    return Outcome(
+        engine="stream",
+        stamp=stamp,
+        merge={**merged, "companions": companions},
+        verification=verification,
+        notes=notes,
+    )
+
+
+def _said(merged: dict[str, Any], asked: dict[str, Any]) -> Iterator[str]:
+    """What a person has to know about a streamed merge beyond its figures."""
+    if merged["untied"]:
+        yield (
+            "embedding and head shared one tensor, and training moved them apart: both are written, with "
+            "tie_word_embeddings false (a merge by hand may change both alike, docs/adr/0031)"
+        )
+    quantized = merged.get("quantized") or {}
+    yield from filter(None, (quantized.get("note"), asked.get("asked_note")))
 
 
 def write_config(base: Path, staged: Path, updates: dict[str, Any]) -> None:
