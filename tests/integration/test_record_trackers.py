@@ -76,7 +76,6 @@ def test_nothing_is_logged_where_nothing_is_asked_for(tmp_path: Path, which: str
 
 
 def test_a_tracker_that_fails_is_told_and_harms_nothing(tmp_path: Path) -> None:
-    (tmp_path / "mlruns").mkdir()
     broken = "mlflow.MlflowClient.log_artifact = None\nmodel.save_pretrained"
     (tmp_path / "train.py").write_text(SCRIPT.replace("model.save_pretrained", broken))
     ended = recorded.run([literal(*TRACKERS).python, "train.py", "mlflow"], cwd=tmp_path,
