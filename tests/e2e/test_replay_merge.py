@@ -67,6 +67,11 @@ def test_the_output_is_whole(tmp_path: Path) -> None:
     length = int.from_bytes(header[:8], "little")
     assert json.loads(header[8 : 8 + length])["__metadata__"]["envpin"] == record["inputs_digest"]
     assert not (pair / "adapter" / "envpin-merge.json").exists()
+    again = envpin("replay", "merge", pair / "adapter", "-o", merged)
+    assert (again.status, json.loads((merged / "envpin-merge.json").read_text())) == (5, record)
+    twice = envpin("check", pair / "adapter", "--base", merged, "--json")
+    assert twice.status == 1
+    assert "adapter-already-merged" in [one["code"] for one in json.loads(twice.stdout)["findings"]]
 
 
 def test_a_head_trained_over_tied_embeddings_is_not_lost(tmp_path: Path) -> None:

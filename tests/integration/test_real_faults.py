@@ -13,7 +13,7 @@ import pytest
 from envpin.checkpoint.folder import read_folder
 from envpin.diagnose.check import check
 from envpin.diagnose.logs import diagnose_log
-from tests.support.faults import CROSSED, FAULTS, Fault, Made, make_faults, reaction_of
+from tests.support.faults import CROSSED, FAULTS, FORWARD, LATEST, Fault, Made, make_faults, reaction_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,12 +67,34 @@ def test_a_healthy_pair_has_no_finding(made: Made, era: str) -> None:
     assert results["healthy"]["effect"] == 4
 
 
+@pytest.mark.parametrize("era", ERAS)
+def test_an_adapter_with_as_many_rows_as_its_base(made: Made, era: str) -> None:
+    root = made.old if era == "old" else made.new
+    results = made.old_reactions if era == "old" else made.new_reactions
+    assert read_folder(root / "vocab-equal").embedding_rows == 320
+    assert check(root / "vocab-equal", base=root / "base").findings == ()
+    assert results["vocab-equal"]["raised"] is None
+
+
+def test_qwen_behind_a_trainer_that_resizes(made: Made) -> None:
+    """151,665 tokens of a vocabulary padded to 152,064: the rows go over the first ones, and nothing is lost."""
+    report = check(made.old / "qwen", base=made.old / "qwen-base")
+    assert [(one.code, one.severity) for one in report.findings] == [("vocab-shrunk-padded", "warning")]
+    assert {(one.found, one.expected) for one in report.mismatches} == {((151_665, 8), (152_064, 8))}
+    assert report.selective is not None
+    assert report.selective.sound
+    assert "151665" in report.selective.steps[0]
+    assert "[151665, 8]" in made.old_reactions["qwen"]["raised"]
+
+
 @pytest.mark.parametrize("fault", CROSSED, ids=lambda fault: fault.code)
 def test_what_a_newer_era_wrote(made: Made, fault: Fault) -> None:
     assert fault.code in [one.code for one in checked(made.new, fault).blockers]
 
 
 def test_the_older_era_shows_it(made: Made) -> None:
+    assert made.crossed["theta"]["theta"] == 10000.0  # of 500000, and nothing was said
+    assert made.new_reactions["theta"]["theta"] == 500000.0
     assert "unexpected keyword argument" in made.crossed["healthy"]["raised"]
     assert "Tokenizer class" in made.crossed["healthy"]["tokenizer"]
 
@@ -98,6 +120,21 @@ def test_pickles_of_real_torch_are_listed_as_torch_loads_them(made: Made, name: 
     report = check(root / name, base=root / "base") if adapter else check(root / "healthy", base=root / name)
     assert [one.code for one in report.findings] == ["pickle-weights"]
     assert (results[name]["raised"], results[name]["effect"]) == (None, 4)
+
+
+@pytest.mark.parametrize("fault", FORWARD, ids=lambda fault: fault.case)
+def test_what_an_older_era_wrote(made: Made, fault: Fault) -> None:
+    """peft drops these experts: with a warning, or without one."""
+    assert fault.code in [one.code for one in checked(made.old, fault).blockers]
+    assert reaction_of(made.forward[fault.case], made.forward["healthy"]) == fault.new
+    assert made.forward[fault.case]["experts"] == 0
+    assert made.old_reactions[fault.case]["experts"] > 0
+
+
+def test_experts_that_peft_converts_are_no_blocker(made: Made) -> None:
+    report = check(made.old / "moe-whole", base=made.old / "moe-base", target=LATEST)
+    assert [(one.code, one.severity) for one in report.findings] == [("moe-layout", "info")]
+    assert made.forward["moe-whole"]["experts"] == 4
 
 
 # Faults whose error text alone names the cause; a header error may have several.

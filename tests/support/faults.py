@@ -43,6 +43,7 @@ FAULTS: tuple[Fault, ...] = (
     own("vocab-grown", "raises", "raises", severity="warning"),
     own("vocab-shrunk-padded", "raises", "raises", severity="warning", base="base448"),
     own("padding-mismatch", "raises", "raises", severity="warning"),
+    Fault(code="padding-mismatch", adapter="padding-trap", base="base384", severity="warning", old="raises", new="raises", case="padding-trap"),
     own("vocab-mismatch", "raises", "raises", base="base330"),
     own("vocab-rows-not-saved", "silent", "silent"),
     Fault(code="wrong-base-hidden-size", adapter="healthy", base="wide", old="raises", new="raises", case="wrong-base-hidden-size"),
@@ -82,23 +83,31 @@ FAULTS: tuple[Fault, ...] = (
     Fault(code="numpy-abi", adapter="healthy", target={"torch": "2.0.1", "numpy": "2.0.0"}),
     Fault(code="config-needs-older-transformers", adapter=None, base="removed", target={"transformers": "5.23.0"}),
 )  # fmt: skip
+LATEST = {"transformers": "5.23.0", "peft": "0.21.2"}
 # Written by transformers 5 and peft 0.21, read by transformers 4.43 and peft 0.12.
 CROSSED: tuple[Fault, ...] = (
     Fault(code="adapter-needs-newer-peft", adapter="healthy", old="raises", case="healthy", target={"peft": "0.12.0"}),
     Fault(code="rope-theta-lost", adapter=None, base="theta", target={"transformers": "4.43.1"}),
     Fault(code="tokenizer-needs-newer", adapter="healthy", target={"transformers": "4.43.1"}),
+)  # fmt: skip
+# Written by transformers 4.43 and peft 0.12, read by transformers 5.23 and peft 0.21.
+FORWARD: tuple[Fault, ...] = (
+    Fault(code="moe-layout", adapter="moe-layout", base="moe-base", new="warns", case="moe-layout", target=LATEST),
+    Fault(code="moe-layout", adapter="moe-silent", base="moe-shared", new="silent", case="moe-silent", target=LATEST),
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """The folders that 0.12 and the latest peft wrote, and what each did with them; `crossed` is old on new's."""
+    """The folders that 0.12 and the latest peft wrote, and what each did with them; `crossed` is what the old one did
+    with folders of the new one, `forward` the other way round."""
 
     old: Path
     new: Path
     old_reactions: dict[str, dict[str, Any]]
     new_reactions: dict[str, dict[str, Any]]
     crossed: dict[str, dict[str, Any]]
+    forward: dict[str, dict[str, Any]]
 
 
 def make_faults(root: Path) -> Made:
@@ -115,8 +124,12 @@ def make_faults(root: Path) -> Made:
     for name in ("base", "healthy", "theta"):
         shutil.copytree(root / "new" / name, crossed / name)
     reactions["crossed"] = json.loads(_inside("peft012", script, "react", crossed))
+    forward = root / "forward"
+    for name in ("base", "healthy", "moe-base", "moe-shared", "moe-layout", "moe-whole", "moe-silent"):
+        shutil.copytree(root / "old" / name, forward / name)
+    reactions["forward"] = json.loads(_inside("latest", script, "react", forward))
     return Made(old=root / "old", new=root / "new", old_reactions=reactions["old"], new_reactions=reactions["new"],
-                crossed=reactions["crossed"])  # fmt: skip
+                crossed=reactions["crossed"], forward=reactions["forward"])  # fmt: skip
 
 
 def _inside(environment: str, script: str, verb: str, folder: Path) -> str:

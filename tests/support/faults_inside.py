@@ -42,14 +42,15 @@ def model(path: Path, **changes: Any) -> Path:
     return path
 
 
-def tokenizer(path: Path, size: int) -> None:
+def tokenizer(path: Path, size: int, *, own: int = 320) -> None:
+    """`size` tokens, of which the model of the tokenizer has `own`, and the others were added."""
     from tokenizers import Tokenizer, models, pre_tokenizers
 
-    words = {"<unk>": 0, **{f"w{at}": at for at in range(1, 320)}}
+    words = {"<unk>": 0, **{f"w{at}": at for at in range(1, own)}}
     raw = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
     raw.pre_tokenizer = pre_tokenizers.Whitespace()
     made = transformers.PreTrainedTokenizerFast(tokenizer_object=raw, unk_token="<unk>")
-    made.add_tokens([f"<new{at}>" for at in range(size - 320)])
+    made.add_tokens([f"<new{at}>" for at in range(size - own)])
     assert len(made) == size
     made.save_pretrained(path)
 
@@ -113,6 +114,11 @@ def make(out: Path) -> None:
     adapter(out / "vocab-shrunk-padded", model(out / "base448", vocab_size=448), rows=321, tokens=321)
     adapter(out / "padding-mismatch", base, rows=321, padded=64, tokens=321)
     adapter(out / "vocab-mismatch", model(out / "base330", vocab_size=330), rows=321, tokens=325)
+    adapter(out / "vocab-equal", base, rows=320, tokens=320)
+    adapter(out / "padding-trap", model(out / "base384", vocab_size=384), rows=321, tokens=321)
+    if transformers.__version__ < "5":  # once is enough: 150,000 tokens take their time
+        adapter(out / "qwen", model(out / "qwen-base", vocab_size=152_064, hidden_size=8), rows=151_665)
+        tokenizer(out / "qwen", 151_665, own=151_643)
     shutil.copytree(good, out / "vocab-rows-not-saved")
     tokenizer(out / "vocab-rows-not-saved", 321)
     model(out / "wide", hidden_size=128)
@@ -162,6 +168,16 @@ def make(out: Path) -> None:
     sharded.save_pretrained(out / "missing-shard", max_shard_size="100KB")
     next((out / "missing-shard").glob("model-00002-of-*")).unlink()
     pickles(out, base, good)
+    if transformers.__version__ < "5":  # 5 has no single experts that could be trained
+        experts = transformers.MixtralConfig(**LLAMA, num_local_experts=2, num_experts_per_tok=1)
+        transformers.MixtralForCausalLM(experts).save_pretrained(out / "moe-base")
+        adapter(out / "moe-layout", out / "moe-base", target_modules=["w1", "w3"])
+        adapter(out / "moe-whole", out / "moe-base", target_modules=["w1", "w2", "w3"])
+        shared = transformers.Qwen2MoeConfig(
+            **LLAMA, num_experts=2, num_experts_per_tok=1, moe_intermediate_size=32, shared_expert_intermediate_size=32
+        )
+        transformers.Qwen2MoeForCausalLM(shared).save_pretrained(out / "moe-shared")
+        adapter(out / "moe-silent", out / "moe-shared", target_modules=["gate_proj", "up_proj", "down_proj"])
     configs(out, base, good)
 
 
@@ -244,31 +260,58 @@ PAIRS = {
     "config-needs-newer-transformers": ("healthy", None),
     "generation-config-invalid": ("healthy", None),
     "theta": ("healthy", None),
+    "padding-trap": (None, "base384"),
+    "qwen": (None, "qwen-base"),
+    "moe-layout": (None, "moe-base"),
+    "moe-whole": (None, "moe-base"),
+    "moe-silent": (None, "moe-shared"),
 }
 
 
 def react(out: Path) -> dict[str, dict[str, Any]]:
     names = sorted({path.name for path in out.iterdir() if path.is_dir()} | PAIRS.keys())
-    skipped = {"base", "base448", "base330", "wide", "shallow", "gpt2", "tied", "half"}
-    return {name: attempt(out, name) for name in names if name not in skipped}
+    skipped = {
+        "base384",
+        "qwen-base",
+        "moe-base",
+        "moe-shared",
+        "base",
+        "base448",
+        "base330",
+        "wide",
+        "shallow",
+        "gpt2",
+        "tied",
+        "half",
+    }
+    there = [name for name in names if all((out / folder).is_dir() for folder in pair_of(name))]
+    return {name: attempt(out, name) for name in there if name not in skipped}
+
+
+def pair_of(name: str) -> tuple[str, str]:
+    """The folders of adapter and base of a case."""
+    own_adapter, own_base = PAIRS.get(name, (name, "base"))
+    return own_adapter or name, own_base or name
 
 
 def attempt(out: Path, name: str) -> dict[str, Any]:
     """Load the pair, merge it and save: what it raised, what it warned of, and whether the adapter did anything."""
-    own_adapter, own_base = PAIRS.get(name, (name, "base"))
-    path, base = out / (own_adapter or name), out / (own_base or name)
+    path, base = (out / folder for folder in pair_of(name))
     result: dict[str, Any] = {"raised": None, "warned": [], "effect": None}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             loaded = transformers.AutoModelForCausalLM.from_pretrained(base)
+            result["theta"] = getattr(loaded.config, "rope_theta", None) or getattr(
+                loaded.config, "rope_parameters", {}
+            ).get("rope_theta")
             before = {k: v.clone() for k, v in loaded.state_dict().items()}
             merged = PeftModel.from_pretrained(loaded, path).merge_and_unload()
             after = merged.state_dict()
             result["effect"] = sum(not torch.equal(before[k], after[k]) for k in before if k in after)
-            result["theta"] = getattr(merged.config, "rope_theta", None) or getattr(
-                merged.config, "rope_parameters", {}
-            ).get("rope_theta")
+            result["experts"] = sum(
+                not torch.equal(before[k], after[k]) for k in before if k in after and ".experts." in k
+            )
             merged.save_pretrained(out.parent / f"{out.name}-merged" / name)
         except Exception as error:  # noqa: BLE001  what it raises is the answer
             result["raised"] = f"{type(error).__name__}: {error}"[:1500]

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal, Protocol
 
@@ -83,6 +82,8 @@ def sha256_of(file: Place) -> str:
     known = getattr(file, "sha256", None)
     if isinstance(known, str):
         return known
+    import hashlib  # loads OpenSSL, which takes longer than reading an adapter
+
     with file.open("rb") as stream:
         digest = hashlib.sha256()
         while block := stream.read(1 << 20):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, NamedTuple
 
 from envpin.errors import InputError
@@ -37,4 +36,6 @@ def read_recorded(place: Place) -> Recorded | None:
         data = file.read_bytes()
     except OSError as failed:
         raise InputError(f"`{file}` cannot be read: {failed.strerror}", path=str(file)) from failed
+    import hashlib  # loads OpenSSL, which takes longer than reading an adapter
+
     return Recorded(parse_manifest(data, path=str(file)), hashlib.sha256(data).hexdigest())

@@ -28,10 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, console: Console) -> int:
     """Exit status 0: no blocker. 1: at least one."""
     from envpin.diagnose.check import check
-    from envpin.diagnose.target import versions_of
     from envpin.hub.client import Hub
 
-    target = versions_of(args.target) if args.target else None
+    target = None
+    if args.target:
+        from envpin.diagnose.target import versions_of
+
+        target = versions_of(args.target)
     hub = Hub(offline=args.offline, listener=console.listener())
     place = hub.open_checkpoint(args.path)
     report = check(place, base=args.base, target=target, open_remote=hub.open_remote)

@@ -129,9 +129,10 @@ WEIGHTS: tuple[Cause, ...] = (
     Cause(
         "moe-layout", "blocker",
         "transformers 5 fuses the experts of a mixture into 3-D parameters; adapters from 4.x name each expert. Across that "
-        "line they match only where peft converts.",
+        "line they match only where peft converts: 0.19 and newer, where all parts of the experts were trained, and not for "
+        "qwen2_moe. Otherwise they are dropped, with a warning at best.",
         "the adapter names experts one by one and the base holds them fused, or the other way round",
-        ("merge on transformers 4.57: envpin replay merge {adapter} -o MERGED --base {base}", "or load with peft ≥ 0.19"),
+        ("merge on transformers 4.57: envpin replay merge {adapter} -o MERGED --base {base}",),
     ),
     Cause(
         "tied-head", "warning",

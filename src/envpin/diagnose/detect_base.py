@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 from envpin.checkpoint.place import sha256_of
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
     from envpin.checkpoint.folder import Folder
     from envpin.checkpoint.quantization import Quantization
+    from envpin.diagnose.adapter_names import AdapterNames
     from envpin.findings import Finding, Severity
 
 # Vision-language models whose language model moved to `model.language_model` in transformers 4.52.
@@ -100,6 +100,8 @@ def _changed(base: Folder, subject: Subject) -> Iterator[Finding]:
 
 
 def _digest(folder: Folder) -> str | None:
+    import hashlib
+
     try:
         return hashlib.sha256((folder.path / "config.json").read_bytes()).hexdigest()
     except OSError:
@@ -134,17 +136,41 @@ def detect_eras(subject: Subject) -> Iterator[Finding]:
         return
     yield from _vision_language(subject)
     if names.names_single_experts:
-        old = subject.from_on("transformers", "5.0")
-        converts = subject.from_on("peft", "0.19")
-        if old and not converts:
-            text = "the adapter names each expert; transformers 5 fuses them, and this peft does not convert"
-            yield finding("moe-layout", text, _first(subject, ".experts."), names=places(subject))
-        elif old or not subject.target:
-            text = "the adapter names each expert, as transformers 4 does; 5 fuses them"
-            yield finding("moe-layout", text, _first(subject, ".experts."), severity="info", names=places(subject))
+        yield from _single_experts(names, subject)
     elif names.names_fused_experts and subject.below("transformers", "5.0"):
         text = "the adapter changes fused experts; transformers 4 has them one by one"
         yield finding("moe-layout", text, _first(subject, ".experts"), names=places(subject))
+
+
+def _single_experts(names: AdapterNames, subject: Subject) -> Iterator[Finding]:
+    """Experts named one by one, as transformers 4 holds them, on a target that fuses them."""
+    fuses = subject.from_on("transformers", "5.0")
+    if not fuses and subject.target:
+        return
+    lost = _not_converted(names, subject) if fuses else None
+    if fuses and not subject.from_on("peft", "0.19"):
+        lost = "this peft does not convert them"
+    text = "the adapter names each expert, as transformers 4 does; 5 fuses them"
+    severity: Severity = "info"
+    if lost is not None:
+        text, severity = f"the adapter names each expert; transformers 5 fuses them, and {lost}", "blocker"
+    yield finding("moe-layout", text, _first(subject, ".experts."), severity=severity, names=places(subject))
+
+
+def _not_converted(names: AdapterNames, subject: Subject) -> str | None:
+    """What peft 0.19 and newer do not convert. Tried with 0.21.2 on transformers 5.23.0: see tests/integration."""
+    if subject.base_config.get("model_type") == "qwen2_moe":
+        return "peft drops the experts of qwen2_moe without a word"
+    parts = {module.rpartition(".")[2] for module in names.modules if ".experts." in module}
+    for halves, down in (({"w1", "w3"}, "w2"), ({"gate_proj", "up_proj"}, "down_proj")):
+        trained = parts & halves
+        if len(trained) == 1:
+            return f"peft refuses `{next(iter(trained))}` without the other half that it is fused with"
+        if trained and down not in parts:
+            return (
+                f"peft drops {' and '.join(f'`{one}`' for one in sorted(trained))} where `{down}` was not trained too"
+            )
+    return None
 
 
 def _vision_language(subject: Subject) -> Iterator[Finding]:

@@ -10,16 +10,13 @@ from envpin.checkpoint.hub_id import HubReference, is_commit, is_hub_id, is_revi
 from envpin.errors import InputError, RefusedError
 from envpin.events import Note, Step, ignore
 from envpin.hub.faults import is_offline, library, offline_error
-from envpin.hub.listing import read_listing
-from envpin.hub.place import HubPlace
-from envpin.hub.repository import Repository
-from envpin.hub.transport import TIMEOUT, retried
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from envpin.checkpoint.place import OpenRemote
     from envpin.events import Listener
+    from envpin.hub.place import HubPlace
 
 _FORM = "a folder, `user/name` on the Hub, or `user/name@revision`"
 
@@ -87,6 +84,12 @@ class Hub:
         return self._opened[key]
 
     def _open(self, reference: HubReference) -> HubPlace:
+        # A folder is checked in milliseconds: what asks the Hub is imported when it is asked.
+        from envpin.hub.listing import read_listing
+        from envpin.hub.place import HubPlace
+        from envpin.hub.repository import Repository
+        from envpin.hub.transport import TIMEOUT, retried
+
         title = f"ask the Hub for {reference}"
         self._listener(Step(key="hub", title=title))
         api = library().HfApi(library_name="envpin")

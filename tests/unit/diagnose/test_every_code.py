@@ -1,0 +1,34 @@
+"""Each code of the catalogue is provoked on real files or by a real run: by the tables, or by a test named here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from envpin.diagnose.catalogue import CATALOGUE
+from envpin.diagnose.logs import SIGNATURES
+from tests.support.failures import FAILURES
+from tests.support.faults import CROSSED, FAULTS, FORWARD
+
+ROOT = Path(__file__).resolve().parents[3]
+# Codes whose test needs more than a table can say.
+ELSEWHERE = {
+    "vlm-key-rename": "tests/integration/test_real_pairs.py::test_vision_language_names_across_4_52",
+    "base-changed-since-training": "tests/integration/test_real_pairs.py::test_a_base_whose_config_or_rows_changed",
+    "adapter-already-merged": "tests/e2e/test_replay_merge.py::test_the_output_is_whole",
+    "output-exists": "tests/e2e/test_replay_merge.py::test_the_output_is_whole",
+}
+
+
+def test_every_code_is_provoked_for_real() -> None:
+    tables = {one.code for one in (*FAULTS, *CROSSED, *FORWARD)} | {one.code for one in FAILURES}
+    assert tables | ELSEWHERE.keys() == CATALOGUE.keys()
+    for test in ELSEWHERE.values():
+        file, _, name = test.partition("::")
+        assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8")
+
+
+def test_what_only_logs_show_has_a_signature_and_a_run() -> None:
+    by_files = {one.code for one in (*FAULTS, *CROSSED, *FORWARD)} | ELSEWHERE.keys()
+    for code in CATALOGUE.keys() - by_files:
+        assert code in {one.code for one in FAILURES}
+        assert code in {one.code for one in SIGNATURES}
