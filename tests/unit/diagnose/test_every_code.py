@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 from envpin.diagnose.catalogue import CATALOGUE
@@ -32,3 +33,12 @@ def test_what_only_logs_show_has_a_signature_and_a_run() -> None:
     for code in CATALOGUE.keys() - by_files:
         assert code in {one.code for one in FAILURES}
         assert code in {one.code for one in SIGNATURES}
+
+
+def test_the_page_of_reactions_is_fresh() -> None:
+    spec = importlib.util.spec_from_file_location("reactions", ROOT / "scripts" / "reactions.py")
+    assert spec is not None
+    assert spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    assert script.PAGE.read_text(encoding="utf-8") == script.page(), "run: python scripts/reactions.py --write"

@@ -148,20 +148,28 @@ def test_two_eras_of_vision_language_names(tmp_path: Path) -> None:
 
 def test_two_eras_of_experts(tmp_path: Path) -> None:
     shapes: dict[str, tuple[int, ...]] = {
-        f"model.layers.{layer}.mlp.experts.{expert}.gate_proj.weight": (32, 64)
+        f"model.layers.{layer}.mlp.experts.{expert}.{part}.weight": (64, 32) if part == "down_proj" else (32, 64)
         for layer in range(2)
         for expert in range(4)
+        for part in ("gate_proj", "up_proj", "down_proj")
     }
     base = write_model(tmp_path / "base", shapes, llama_config(model_type="qwen3_moe"))
-    adapter = write_adapter(tmp_path / "adapter", lora_shapes(shapes, ("gate_proj",)), target_modules=["gate_proj"])
 
-    def severity(**target: str) -> str | None:
+    def severity(*parts: str, family: str = "qwen3_moe", **target: str) -> str | None:
+        adapter = write_adapter(tmp_path / "adapter", lora_shapes(shapes, parts), target_modules=list(parts))
+        (base / "config.json").write_text(json.dumps(llama_config(model_type=family)))
         report = check(adapter, base=base, target=target)
         return next((one.severity for one in report.findings if one.code == "moe-layout"), None)
 
-    assert severity(transformers="4.57.1", peft="0.18.0") is None
-    assert severity(transformers="5.0.0", peft="0.18.1") == "blocker"
-    assert severity(transformers="5.5.0", peft="0.19.1") == "info"
+    every = ("gate_proj", "up_proj", "down_proj")
+    assert severity(*every, transformers="4.57.1", peft="0.18.0") is None
+    assert severity(*every, transformers="5.0.0", peft="0.18.1") == "blocker"
+    # as tried with peft 0.21.2 in tests/integration/test_real_faults.py
+    assert severity(*every, transformers="5.5.0", peft="0.19.1") == "info"
+    assert severity("down_proj", transformers="5.5.0", peft="0.19.1") == "info"
+    assert severity("gate_proj", "up_proj", transformers="5.5.0", peft="0.19.1") == "blocker"
+    assert severity("gate_proj", "down_proj", transformers="5.5.0", peft="0.19.1") == "blocker"
+    assert severity(*every, family="qwen2_moe", transformers="5.5.0", peft="0.19.1") == "blocker"
 
 
 def test_a_base_that_is_this_adapters_merge(tmp_path: Path) -> None:
