@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 def run_html(args: argparse.Namespace, console: Console) -> int:
     from datetime import UTC, datetime
 
+    target = Path(args.output)
+    if args.output != "-":
+        _check(target)
     own = Path(args.matrix) if args.matrix else None
     matrix = load_matrix(own)
     evidence = load_results(evidence_path(own))
@@ -29,9 +32,7 @@ def run_html(args: argparse.Namespace, console: Console) -> int:
     if args.output == "-":
         console.data(text)
         return 0
-    target = Path(args.output)
     data = text.encode()
-    _check(target)
     try:
         write_atomically(target, data)
     except OSError as error:
