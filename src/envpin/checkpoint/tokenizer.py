@@ -14,6 +14,8 @@ from envpin.checkpoint.headers import Fault
 from envpin.checkpoint.sentencepiece import NotSentencePieceError, read_pieces
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from envpin.checkpoint.place import Place
 
 FILES = (
@@ -22,8 +24,8 @@ FILES = (
 )  # fmt: skip
 
 # Gemma 3's file, the largest in common use, has 33 MB; the number of colons bounds the entries of its vocabulary.
-MAX_BYTES = 64_000_000
-MAX_ENTRIES = 1_000_000
+MAX_BYTES = 48_000_000
+MAX_ENTRIES = 600_000
 _PAIRS = re.compile(rb"\s*\[\s*\[")
 
 
@@ -73,7 +75,7 @@ def read_tokenizer(folder: Place) -> TokenizerFiles | None:
 class _Vocabulary:
     """The tokens of the model and those added to it. A token that is in both counts once."""
 
-    def __init__(self, tokens: set[str], model_type: str) -> None:
+    def __init__(self, tokens: Collection[str], model_type: str) -> None:
         self.tokens = tokens
         self.model_type = model_type
         self.added: dict[str, int] = {}
@@ -127,19 +129,21 @@ def _fast(path: Place, faults: list[Fault]) -> _Vocabulary | None:
             raise strict_json.BadJsonError("more entries than any tokenizer has")
         document = msgspec.json.decode(data, type=Document)
         raw = bytes(document.model.vocab)
+        found = _Vocabulary((), document.model.type or "BPE")
+        found.merges_are_pairs = bool(_PAIRS.match(document.model.merges))
+        added = {token.content: token.id for token in document.added_tokens}
+        del data, document  # a vocabulary may be large: one copy of it at a time
         if raw.lstrip()[:1] == b"[":  # Unigram: pairs of a token and its score
-            tokens = {pair[0] for pair in msgspec.json.decode(raw, type=list[tuple[str, float]])}
+            found.tokens = {pair[0] for pair in msgspec.json.decode(raw, type=list[tuple[str, float]])}
         else:
-            tokens = set(msgspec.json.decode(raw, type=dict[str, int]))
+            found.tokens = msgspec.json.decode(raw, type=dict[str, int])
     except (msgspec.DecodeError, strict_json.BadJsonError, RecursionError, UnicodeDecodeError) as error:
         faults.append(Fault("corrupt-header", path.name, f"is not a tokenizer: {error}"))
         return None
     except OSError as error:
         faults.append(Fault("corrupt-header", path.name, f"cannot be read: {error.strerror or error}"))
         return None
-    found = _Vocabulary(tokens, document.model.type or "BPE")
-    found.merges_are_pairs = bool(_PAIRS.match(document.model.merges))
-    found.add({token.content: token.id for token in document.added_tokens})
+    found.add(added)
     return found
 
 
