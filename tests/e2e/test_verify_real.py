@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 from envpin.envs.store import Store
@@ -31,6 +32,12 @@ def test_an_adapter_from_before_the_rename_does_nothing_after_it(tmp_path: Path)
     plan = Plan(climbs={old: names, new: names}, crossings={(old, new): names, (new, old): names})
     specs = {old: spec(*PINS["vlm"]), new: spec(*PINS["latest"])}
     said: list[str] = []
+    with Results(tmp_path / "results") as results:
+        first = Sweep(plan=Plan(climbs=plan.climbs), recipes=RECIPES, store=Store(store_root()), results=results,
+                      options=Options(timeout=240.0), spec_of=lambda one: specs[one])  # fmt: skip
+        first.run()
+    # Adapters that are gone are trained again for the crossings, and what is known of them is not said again.
+    shutil.rmtree(tmp_path / "results" / "made")
     with Results(tmp_path / "results", on_record=lambda record: said.append(record["event"])) as results:
         sweep = Sweep(plan=plan, recipes=RECIPES, store=Store(store_root()), results=results,
                       options=Options(timeout=240.0), spec_of=lambda one: specs[one])  # fmt: skip
@@ -39,7 +46,7 @@ def test_an_adapter_from_before_the_rename_does_nothing_after_it(tmp_path: Path)
     own = [one for one in found if one.capability != "cross-merge"]
     assert {one.outcome for one in own} == {"ok"}, [one for one in own if one.outcome != "ok"]
     assert len(own) == 2 * 2 * 6
-    assert said.count("outcome") == len(found)
+    assert said.count("outcome") == len(found) - len(own)
 
     def crossed(family: str, release: str) -> Entry:
         return next(one for one in found if (one.family, one.capability, one.packages["transformers"])

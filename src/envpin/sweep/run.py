@@ -19,7 +19,7 @@ from envpin.envs.resolve import resolve_pins
 from envpin.errors import ChildKilledError, EnvironmentSetupError, InfrastructureError, NetworkError, TimedOutError
 from envpin.events import ignore
 from envpin.resources import data_path
-from envpin.sweep.plan import CROSS, recipe_digest
+from envpin.sweep.plan import CROSS, STEPS, recipe_digest
 from envpin.sweep.unit import Job, Told, Unit, packed, run_unit, unpack
 
 if TYPE_CHECKING:
@@ -158,17 +158,32 @@ class Sweep:
 
     def _climbs(self) -> list[Unit]:
         by_environment = []
+        gone = self._gone()
         for pins, families in self.plan.climbs.items():
             if pins not in self._specs:
                 continue
             key = self._key(pins)
-            jobs = [job for family in families if (job := self._climb(key, family)) is not None]
+            jobs = [job for name in families if (job := self._climb(key, name, again=(key, name) in gone)) is not None]
             by_environment.append(self._units(pins, jobs))
         # Units of one environment wait for one another while it is built: those of others go first.
         return [unit for row in zip_longest(*by_environment) for unit in row if unit is not None]
 
-    def _climb(self, key: str, family: str) -> Job | None:
+    def _gone(self) -> set[tuple[str, str]]:
+        """(key, family) of adapters that crossings need and that are no longer there, though they were trained."""
+        found = set()
+        for (trained, pins), families in self.plan.crossings.items():
+            if trained in self._specs and pins in self._specs:
+                for job in self._crossing_jobs(trained, pins, families, hopeful=True):
+                    source = self._key(trained)
+                    if not (self.results.made(source, job.family) / "reference.json").exists():
+                        found.add((source, job.family))
+        return found
+
+    def _climb(self, key: str, family: str, *, again: bool) -> Job | None:
         steps = self._open(key, family)
+        if not steps and again:
+            self._redo.add((key, None, family))
+            steps = ("train",)
         if not steps:
             return None
         known = {} if self.options.again else self.results.known(key, family, self._recipe(family))
@@ -176,7 +191,7 @@ class Sweep:
         if "load" not in steps and not self._is_made(key, family):
             # It was removed, or lay on another machine: it is made again, and says the same.
             self._redo.add((key, None, family))
-            steps = tuple(step for step in self.plan.steps if step in {"load", "train", *steps})
+            steps = tuple(step for step in STEPS if step in {"load", "train", *steps})
             known = {}
         failed = tuple(step for step, record in known.items() if record["outcome"] != "ok" and step not in steps)
         return Job(family=family, steps=steps, failed=failed, folder=self._held(folder))
@@ -207,7 +222,7 @@ class Sweep:
                 continue
             made = self.results.made(source, family)
             if not hopeful and not (made / "reference.json").exists():
-                continue  # climbed elsewhere and not kept; `--again` makes it
+                continue  # it could not be trained again; the next run tries once more
             yield Job(family=family, steps=(CROSS,), trained_in=source, made=None if hopeful else self._held(made))
 
     def _held(self, folder: Any) -> str | bytes | None:
