@@ -32,6 +32,12 @@ WORDS = {
     "error": "E",
 }
 
+LEGEND = (
+    "`=`: every tensor of the files to the bit (`fused`: operations on experts that transformers fuses on loading and the "
+    "files keep apart); `·`: peft itself cannot make or merge it; wider: all equal, and transformers keeps some untouched "
+    "tensors in float32 on loading, where the files keep the base's dtype."
+)
+
 
 def run(era: str, scratch: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     result = scratch / f"families-{era}.jsonl"
@@ -50,7 +56,8 @@ def markdown(results: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]]) ->
     lines = [
         "# The streaming engine on every family",
         "",
-        head([about for about, _ in results.values()], "families.py"),
+        head([about for about, _ in results.values()], "families.py " + " ".join(results)),
+        LEGEND,
         "",
     ]
     for era, by_name in cells.items():
