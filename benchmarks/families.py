@@ -33,9 +33,9 @@ WORDS = {
 }
 
 LEGEND = (
-    "`=`: every tensor of the files to the bit (`fused`: operations on experts that transformers fuses on loading and the "
-    "files keep apart); `·`: peft itself cannot make or merge it; wider: all equal, and transformers keeps some untouched "
-    "tensors in float32 on loading, where the files keep the base's dtype."
+    "`=`: every tensor of the files to the bit (`fused`: operations on experts that transformers fuses on loading and "
+    "the files keep apart); `·`: peft itself cannot make or merge it; wider: all equal, and transformers keeps some "
+    "untouched tensors in float32 on loading, where the files keep the base's dtype."
 )
 
 
