@@ -1,6 +1,6 @@
 """How long `scan` takes for 10,000 adapters, and how much of it several processes save.
 
-    python benchmarks/scan.py [COUNT]
+    python benchmarks/scan.py [COUNT] [--no-infer]
 
 The adapters are as peft and the Trainer of transformers leave them: config, weights (sparse: headers whole, tensors
 without space), card, tokenizer, training_args.bin. They share ten bases.
@@ -43,7 +43,7 @@ def make(root: Path, count: int) -> None:
 
 
 def seconds(root: Path, jobs: int) -> float:
-    command = [sys.executable, "-m", "envpin", "scan", str(root), "--json", "--jobs", str(jobs)]
+    command = [sys.executable, "-m", "envpin", "scan", str(root), "--json", *MORE, "--jobs", str(jobs)]
     start = time.perf_counter()
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
     taken = time.perf_counter() - start
@@ -52,6 +52,7 @@ def seconds(root: Path, jobs: int) -> float:
     return taken
 
 
+MORE = [word for word in sys.argv[1:] if word.startswith("--")]
 COUNT = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
 
 if __name__ == "__main__":

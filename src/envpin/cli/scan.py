@@ -24,6 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--follow-links", action="store_true", help="enter linked folders too (never one twice, so loops end)"
     )
+    parser.add_argument(
+        "--no-infer", action="store_true", help="leave versions open that were not recorded; takes half of the time"
+    )
     parser.add_argument("-j", "--jobs", type=int, metavar="N", help="processes to use (default: one a core)")
     parser.epilog = (
         "The network is never asked: bases are looked for on this machine. Exit status 1: at least one cannot be read, "
@@ -42,7 +45,12 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if args.html is not None:
         _check_page(args.html)
     scanned = scan(
-        args.folder, store=Store(), follow_links=args.follow_links, jobs=args.jobs, listener=console.listener()
+        args.folder,
+        store=Store(),
+        follow_links=args.follow_links,
+        jobs=args.jobs,
+        infers=not args.no_infer,
+        listener=console.listener(),
     )
     console.close()
     if args.html is not None:

@@ -45,8 +45,9 @@ class Examiner:
     Bases and runs are read once: most adapters of a folder share one.
     """
 
-    def __init__(self, root: Path, receipts: dict[str, Receipt]) -> None:
+    def __init__(self, root: Path, receipts: dict[str, Receipt], *, infers: bool = True) -> None:
         self._root = root
+        self._infers = infers
         self._receipts = receipts
         self._bases: dict[str, Folder] = {}
         self._run_traces = lru_cache(maxsize=_KEPT)(read_traces)
@@ -70,7 +71,7 @@ class Examiner:
         trainer = self._trainer(spot, folder)
         record, versions = _record(spot, report.subject.manifest)
         key = self._ready(report.subject.manifest)
-        if record == "none" and folder.adapter_config is not None:
+        if self._infers and record == "none" and folder.adapter_config is not None:
             versions, key = self._infer(spot, trainer)
             record = "inferred" if versions else "none"
         entry = Entry(
