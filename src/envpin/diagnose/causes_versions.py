@@ -65,9 +65,12 @@ VERSIONS: tuple[Cause, ...] = (
     ),
     Cause(
         "torch-companion-mismatch", "blocker",
-        "torchvision, torchaudio, flash-attn or bitsandbytes were built for another torch.",
-        "undefined symbols, missing operators or CUDA versions in the message",
-        ("install the release that belongs to this torch, from the same index",),
+        "Packages that belong together do not: torchvision, torchaudio, flash-attn or bitsandbytes were built for another "
+        "torch, or a package (tokenizers, huggingface-hub, torch) is outside the range that transformers takes.",
+        "undefined symbols, missing operators, CUDA versions or version ranges in the message",
+        ("built for another torch: install the release that belongs to this torch, from the same index",
+         "outside a range: install a release inside it, or run with the versions of the training run: "
+         "envpin run {adapter} -- CMD"),
     ),
     Cause(
         "numpy-abi", "blocker",

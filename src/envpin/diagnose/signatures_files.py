@@ -17,6 +17,11 @@ FILES: tuple[Signature, ...] = (
               "safetensors_rust.SafetensorError: Error while deserializing header: InvalidHeaderLength", "facts of safetensors 0.4 and 0.8"),
     Signature("corrupt-header", "deserializing header", r"InvalidHeaderDeserialization|invalid JSON in header|InvalidHeaderStart|InvalidHeader\b|invalid UTF-8 in header|TensorInvalidInfo|InvalidOffset",
               "safetensors_rust.SafetensorError: Error while deserializing header: InvalidHeaderDeserialization", "facts of safetensors 0.4 and 0.8"),
+    # As the exception alone prints it, without the sentence that safetensors puts before it.
+    Signature("corrupt-header", "SafetensorError: ", r"SafetensorError: (?:HeaderTooLarge|header too large|InvalidHeaderDeserialization|invalid JSON in header)",
+              "safetensors_rust.SafetensorError: HeaderTooLarge", "facts of safetensors 0.4 and 0.8"),
+    Signature("truncated-file", "SafetensorError: ", r"SafetensorError: (?:MetadataIncompleteBuffer|incomplete metadata, file not fully covered|InvalidHeaderLength|invalid header length|HeaderTooSmall|header too small)",
+              "safetensors_rust.SafetensorError: MetadataIncompleteBuffer", "facts of safetensors 0.4 and 0.8"),
     Signature("lfs-pointer", "invalid load key", r"invalid load key, 'v'",
               "_pickle.UnpicklingError: invalid load key, 'v'.", HF + "transformers/issues/20020"),
     Signature("lfs-pointer", "without having git-lfs", r"cloned a repository without having git-lfs installed",

@@ -143,7 +143,8 @@ FURTHER: tuple[Signature, ...] = (
         "RuntimeError: Could not infer dtype of numpy.float32",
         "https://github.com/ai2cm/ace/issues/378",
     ),
-    Signature("peft-transformers-incompatible", "cannot import name", "cannot import name '(?:HybridCache|Cache|DynamicCache)' from '?transformers", "ImportError: cannot import name 'HybridCache' from 'transformers'", "https://github.com/huggingface/peft/issues/3333"),
+    Signature("peft-transformers-incompatible", "cannot import name", "cannot import name '(?:HybridCache|Cache|DynamicCache)' from '?transformers", "ImportError: cannot import name 'HybridCache' from 'transformers'", "https://github.com/huggingface/peft/issues/3333",
+              unless_after='File "'),  # in a traceback it speaks of whose file it is: below
     Signature("torch-companion-mismatch", "No such operator torchvision", "No such operator torchvision::nms", "RuntimeError: No such operator torchvision::nms", "https://github.com/ZQPei/deep_sort_pytorch/issues/189"),
     Signature(
         "truncated-file",
@@ -191,8 +192,8 @@ FURTHER: tuple[Signature, ...] = (
     ),
     Signature(
         "architecture-drift",
-        "For details look at the above report!",
-        r"thus raising an error\. For details look at the above report!",
+        "look at the above report",
+        r"You set `ignore_mismatched_sizes` to `?False`?.*look at the above report|thus raising an error\. For details look at the above report!",
         "RuntimeError: You set `ignore_mismatched_sizes` to `False`, thus raising an error. For details look at the above report!",
         "https://github.com/huggingface/trl/issues/4806", severity="blocker",
     ),
@@ -244,4 +245,25 @@ FURTHER: tuple[Signature, ...] = (
     Signature("out-of-memory", "MemoryError", r"^(?:\S* ?)?MemoryError(?::.*)?$", "MemoryError", "Python 3.11"),
     Signature("numpy-abi", "is required for a normal functioning", r"numpy\S* is required for a normal functioning of this module, but found numpy==2",
               "ImportError: numpy>=1.17,<2.0 is required for a normal functioning of this module, but found numpy==2.4.6.", "transformers 4.42.4"),
+    # transformers/utils/versions.py: the range of any package, looked at on import.
+    Signature("torch-companion-mismatch", "is required for a normal functioning",
+              r"[\w.-]+[<>=!~]=?\S* is required for a normal functioning of this module, but found \S+==\S",
+              "ImportError: tokenizers>=0.19,<0.20 is required for a normal functioning of this module, but found tokenizers==0.20.1.", "transformers 4.44.2",
+              unless=r"but found numpy==2"),
+    Signature("torch-companion-mismatch", "distribution was not found and is required by this application",
+              r"The '(?:tokenizers|huggingface[-_]hub|safetensors|accelerate|peft|regex|tqdm|packaging|filelock|pyyaml|requests|numpy)\b[^']*' distribution was not found and is required by this application",
+              "importlib.metadata.PackageNotFoundError: The 'tokenizers>=0.19,<0.20' distribution was not found and is required by this application.", "transformers 4.44.2"),
+    Signature("torch-companion-mismatch", "is required but found", r"PyTorch ?>= ?[\d.]+ is required but found \d",
+              "Disabling PyTorch because PyTorch >= 2.4 is required but found 2.3.1", "transformers 5.1.0"),
+    Signature("torch-companion-mismatch", "which is incompatible",
+              r"\b(?:transformers|peft|accelerate|trl|torchvision|torchaudio|xformers|bitsandbytes|vllm) \S+ requires (?:torch|tokenizers|huggingface-hub|safetensors|transformers|peft|accelerate)\b.*, but you have \S+ \S+ which is incompatible",
+              "transformers 4.44.2 requires tokenizers<0.20,>=0.19, but you have tokenizers 0.20.1 which is incompatible.", "pip 24.0", severity="warning"),
+    Signature("transformers-api-changed", "cannot import name", r"cannot import name '(?:HybridCache|Cache|DynamicCache)' from '?transformers",
+              "ImportError: cannot import name 'HybridCache' from 'transformers' (/usr/lib/python3/site-packages/transformers/__init__.py)", HF + "transformers/issues/44351",
+              after='File "', unless_after="peft"),
+    # transformers 5.6 to 5.12 ask for a peft that was never released.
+    Signature("peft-transformers-incompatible", "The version of PEFT you are using", r"The version of PEFT you are using is not compatible",
+              "ValueError: The version of PEFT you are using is not compatible, please use a version that is greater than 0.18.2", "transformers 5.6.0"),
+    Signature("peft-transformers-incompatible", "peft", r"(?:No matching distribution found for|there is no version of) peft[=~>]=0\.18\.2",
+              "ERROR: No matching distribution found for peft==0.18.2", "pip 24.0"),
 )  # fmt: skip
