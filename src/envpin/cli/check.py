@@ -42,9 +42,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if console.json_mode:
         console.document(1, _document(place, report, target))
     else:
-        from envpin.cli.findings import render_findings, render_table
+        from envpin.cli.findings import render_findings, render_table, wrapped
 
-        console.data(_headline(place, report))
+        console.data(wrapped(_headline(place, report)))
         if report.mismatches:
             shown = report.mismatches if args.all else report.mismatches[:_ROWS]
             rows = [(one.parameter, _shape(one.found), _shape(one.expected), one.why) for one in shown]
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
             console.data(render_findings(report.findings))
         if report.selective is not None:
             console.data("")
-            console.data(_selective(report))
+            console.data(wrapped(_selective(report)))
     return 1 if report.blockers else 0
 
 

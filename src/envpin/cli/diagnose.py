@@ -53,7 +53,7 @@ def _read(name: str) -> Diagnosis:
 
 
 def _render(diagnosis: Diagnosis, proof: Report | None, console: Console) -> None:
-    from envpin.cli.findings import render_findings, render_table
+    from envpin.cli.findings import render_findings, render_table, wrapped
 
     proven = {one.code for one in proof.findings} if proof is not None else set()
     if diagnosis.findings:
@@ -73,7 +73,7 @@ def _render(diagnosis: Diagnosis, proof: Report | None, console: Console) -> Non
             if one.code in proven:
                 console.data(f"\nproven on the files: {one.code}")
     else:
-        console.data(_nothing(diagnosis.lines))
+        console.data(wrapped(_nothing(diagnosis.lines)))
     if proof is not None and proof.findings:
         console.data(f"\non the files of the adapter{_against(proof)}:\n")
         console.data(render_findings(proof.findings))
@@ -86,7 +86,7 @@ def _against(proof: Report) -> str:
 def _nothing(lines: int) -> str:
     return (
         f"nothing in these {lines:,} lines is recognised\n\n"
-        "For a report, attach: the whole traceback (from `Traceback` to the last line), `pip freeze`, and what\n"
+        "For a report, attach: the whole traceback (from `Traceback` to the last line), `pip freeze`, and what "
         "`envpin check ADAPTER --json` prints for the folders that the command loads."
     )
 

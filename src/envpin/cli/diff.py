@@ -36,9 +36,12 @@ def run(args: argparse.Namespace, console: Console) -> int:
         if not own:
             continue
         shown = own if args.all else own[:_ROWS]
-        rows = [(one.what, _cell(one.before), _cell(one.after), one.note) for one in shown]
+        rows: list[tuple[str, ...]] = [(one.what, _cell(one.before), _cell(one.after), one.note) for one in shown]
         console.data(f"{section} ({len(own)})")
-        console.data(render_table(("what", str(args.before), str(args.after), ""), rows))
+        head: tuple[str, ...] = ("what", str(args.before), str(args.after), "")
+        if not any(one.note for one in shown):
+            head, rows = head[:3], [row[:3] for row in rows]
+        console.data(render_table(head, rows))
         if len(shown) < len(own):
             console.data(f"… and {len(own) - len(shown)} more (--all shows them)")
         console.data("")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from envpin.manifest.types import Manifest
     from envpin.matrix.types import Matrix
 
-SECTIONS = ("environment", "config", "tokenizer", "tensors", "quantization")
+SECTIONS = ("files", "environment", "config", "tokenizer", "tensors", "quantization")
 # Parameters that decide whether weights fit or what they compute come first; these only describe.
 _FIRST = (
     "model_type", "architectures", "base_model_name_or_path", "peft_type", "r", "lora_alpha", "target_modules",
@@ -53,6 +53,7 @@ class Side:
     length: int | None = None
     tensors: dict[str, str] | None = None
     quantization: dict[str, Any] | None = None
+    faults: dict[str, str] = field(default_factory=dict)
 
 
 def diff(before: Path, after: Path) -> tuple[Change, ...]:
@@ -63,6 +64,7 @@ def diff(before: Path, after: Path) -> tuple[Change, ...]:
     """
     old, new = read_side(before), read_side(after)
     return (
+        *_faults(old, new),
         *_environment(old, new),
         *_config(old, new),
         *_tokenizer(old, new),
@@ -95,9 +97,18 @@ def _folder_side(path: Path) -> Side:
     side.config = {f"config.{key}": value for key, value in (folder.config or {}).items()} | prefix
     side.tensors = {one.name: f"{shape_text(one.shape)} {one.dtype}" for one in folder.tensors.values()}
     side.quantization = folder.quantization or side.quantization
+    side.faults = {one.file: one.message for one in folder.faults}
     if folder.tokenizer is not None:
         side.tokens, side.length = folder.tokenizer.added, folder.tokenizer.length
     return side
+
+
+def _faults(old: Side, new: Side) -> Iterator[Change]:
+    """Files that are broken on one side: what they hold could not be compared, or only in part."""
+    for file in sorted(old.faults.keys() | new.faults.keys()):
+        before, after = old.faults.get(file), new.faults.get(file)
+        if before != after:
+            yield Change("files", file, before, after)
 
 
 def _manifest_side(manifest: Manifest) -> Side:

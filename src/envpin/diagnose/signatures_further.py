@@ -263,7 +263,7 @@ FURTHER: tuple[Signature, ...] = (
               after='File "', unless_after="peft"),
     # transformers 5.6 to 5.12 ask for a peft that was never released.
     Signature("peft-transformers-incompatible", "The version of PEFT you are using", r"The version of PEFT you are using is not compatible",
-              "ValueError: The version of PEFT you are using is not compatible, please use a version that is greater than 0.18.2", "transformers 5.6.0"),
+              "ValueError: The version of PEFT you are using is not compatible, please use a version >= 0.18.0", "transformers/integrations/peft.py"),
     Signature("peft-transformers-incompatible", "peft", r"(?:No matching distribution found for|there is no version of) peft[=~>]=0\.18\.2",
               "ERROR: No matching distribution found for peft==0.18.2", "pip 24.0"),
 )  # fmt: skip

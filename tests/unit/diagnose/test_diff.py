@@ -57,3 +57,13 @@ def test_what_cannot_be_compared(tmp_path: Path) -> None:
     (tmp_path / "c.txt").write_text("")
     with pytest.raises(InputError, match="no folder"):
         diff(tmp_path / "c.txt", tmp_path / "c.txt")
+
+
+def test_a_file_that_is_broken_on_one_side_is_a_difference(tmp_path: Path) -> None:
+    first = write_model(tmp_path / "a", llama_shapes())
+    second = write_model(tmp_path / "b", llama_shapes())
+    weights = second / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    (change,) = diff(first, second)
+    assert (change.section, change.what, change.before) == ("files", "model.safetensors", None)
+    assert change.after is not None

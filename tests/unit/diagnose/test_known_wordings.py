@@ -50,6 +50,7 @@ torch-companion-mismatch | RuntimeError: operator torchvision::nms does not exis
 peft-transformers-incompatible | ERROR: No matching distribution found for peft==0.18.2
 peft-transformers-incompatible | Because there is no version of peft==0.18.2 and you require peft==0.18.2, we can conclude that your requirements are unsatisfiable.
 peft-transformers-incompatible | ValueError: The version of PEFT you are using is not compatible, please use a version that is greater than 0.18.2
+peft-transformers-incompatible | ValueError: The version of PEFT you are using is not compatible, please use a version >= 0.18.2
 torch-companion-mismatch | importlib.metadata.PackageNotFoundError: The 'tokenizers>=0.19,<0.20' distribution was not found and is required by this application.
 torch-companion-mismatch | Disabling PyTorch because PyTorch >= 2.6 is required but found 2.5.1
 torch-companion-mismatch | transformers 4.57.6 requires huggingface-hub<1.0,>=0.34.0, but you have huggingface-hub 1.2.1 which is incompatible.
