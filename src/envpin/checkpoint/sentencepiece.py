@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from envpin.checkpoint.place import Place
 
 _MAX_BYTES = 32_000_000
+MAX_PIECES = 600_000  # Gemma's, the largest in common use, has 262,144
 _LENGTH_DELIMITED = 2
 
 
@@ -40,6 +41,8 @@ def read_pieces(path: Place) -> list[str]:
             text = next((inner for at, inner in _fields(value) if at == 1), None)
             if text is None:
                 raise NotSentencePieceError(f"piece {len(pieces)} has no text")
+            if len(pieces) == MAX_PIECES:
+                raise NotSentencePieceError(f"more than {MAX_PIECES:,} pieces")
             pieces.append(text.decode("utf-8", "replace"))
     if not pieces:
         raise NotSentencePieceError("it has no pieces")

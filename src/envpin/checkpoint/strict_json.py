@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from envpin.checkpoint.place import Place
 
 MAX_BYTES = 32_000_000
+# Python keeps four bytes for every character of a text that holds one emoji, and json copies the text.
+MAX_BYTES_NOT_ASCII = 8_000_000
 MAX_VALUES = 1_500_000
 MAX_DEPTH = 64
 
@@ -21,7 +23,7 @@ class BadJsonError(ValueError):
     """The text is not JSON that envpin accepts; the message says what is wrong with it."""
 
 
-def parse(data: bytes, *, constants: bool = False, max_depth: int = MAX_DEPTH) -> Any:
+def parse(data: bytes, *, constants: bool = False, max_depth: int = MAX_DEPTH, max_values: int = MAX_VALUES) -> Any:
     """The value of a JSON text.
 
     `constants` lets `NaN` and `Infinity` through: transformers 4 writes `Infinity` into the configs of some
@@ -32,9 +34,13 @@ def parse(data: bytes, *, constants: bool = False, max_depth: int = MAX_DEPTH) -
     """
     if len(data) > MAX_BYTES:
         raise BadJsonError(f"{len(data):,} bytes, more than the {MAX_BYTES:,} that envpin reads")
+    if len(data) > MAX_BYTES_NOT_ASCII and not data.isascii():
+        raise BadJsonError(
+            f"{len(data):,} bytes not all ASCII, more than the {MAX_BYTES_NOT_ASCII:,} that envpin reads"
+        )
     # An upper bound of the number of values, at the speed of memchr; counting inside strings makes it stricter only.
-    if data.count(b",") + data.count(b"[") + data.count(b"{") > MAX_VALUES:
-        raise BadJsonError(f"more than {MAX_VALUES:,} values")
+    if data.count(b",") + data.count(b"[") + data.count(b"{") > max_values:
+        raise BadJsonError(f"more than {max_values:,} values")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
