@@ -56,7 +56,12 @@ def prepare(python: Path, folder: Path) -> None:
     """The base and the data sets, made with the environment's own transformers."""
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "base").exists():
-        _run([str(python), str(INPUTS / "base.py"), str(folder)], python, folder)
+        run_in(python, folder, [str(INPUTS / "base.py"), str(folder)])
+
+
+def run_in(python: Path, folder: Path, arguments: Sequence[str]) -> None:
+    """Run a script with the trainer's interpreter, in `folder`."""
+    _run([str(python), *arguments], python, folder)
 
 
 def train(trainer: Trainer, python: Path, folder: Path, before: Sequence[str] = ()) -> process.Completed:
