@@ -6,6 +6,7 @@ file passes here exactly if it passes there; what is not safetensors at all is t
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,6 +27,9 @@ BITS: dict[str, int] = {
     "I32": 32, "U32": 32, "F32": 32,
     "I64": 64, "U64": 64, "F64": 64, "C64": 64,
 }  # fmt: skip
+
+# Adapters of one base and one set of layers have equal headers, byte for byte; the largest real ones have some 150 kB.
+_KEPT, _KEPT_BYTES = 8, 256_000
 
 _LFS = b"version https://git-lfs.github.com/spec/"
 _HTML = (b"<!doctype html", b"<html", b"<head", b"<?xml")
@@ -99,6 +103,10 @@ def _start_fault(start: bytes, name: str, size: int) -> Fault | None:
 
 def parse_header(data: bytes, name: str, size: int) -> Header:
     """The header `data` of the file `name`, which is `size` bytes long."""
+    return _parse_once(data, name, size) if len(data) <= _KEPT_BYTES else _parse(data, name, size)
+
+
+def _parse(data: bytes, name: str, size: int) -> Header:
     if not data.startswith(b"{"):
         return _fault("corrupt-header", name, "its header does not start with `{`")
     try:
@@ -118,6 +126,9 @@ def parse_header(data: bytes, name: str, size: int) -> Header:
         first, last = entry["data_offsets"]
         tensors.append(Tensor(key, tuple(entry["shape"]), entry["dtype"], name, begin + first, begin + last))
     return Header(tuple(tensors), metadata, _layout_fault(tensors, name, begin, size))
+
+
+_parse_once = lru_cache(maxsize=_KEPT)(_parse)
 
 
 def _entry_problem(entry: Any) -> str | None:

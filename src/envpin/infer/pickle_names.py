@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pickletools
 import zipfile
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,7 +28,12 @@ def class_paths(path: Place) -> tuple[str, ...]:
 
     Empty for a file that is no pickle, is too large, or cannot be read.
     """
-    return tuple(dict.fromkeys(_globals(pickle_of(path))))
+    return _paths(pickle_of(path))
+
+
+@lru_cache(maxsize=4)  # a scan asks twice for each adapter, and the checkpoints of a run hold the same bytes
+def _paths(data: bytes) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(_globals(data)))
 
 
 def texts(path: Place) -> tuple[str, ...]:

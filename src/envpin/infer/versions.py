@@ -7,7 +7,7 @@ was never released can be an answer.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -142,11 +142,16 @@ def _specifiers(text: str) -> SpecifierSet:
 
 def releases_at(spans: Iterable[tuple[int, int]], known: Known) -> frozenset[str]:
     """The releases at some positions of what was collected; one that is newer than that is like the newest."""
-    releases = load_fields().packages[known.package].releases
-    found = {version for first, last in spans for version in releases[first : last + 1]}
-    if releases[-1] in found:
-        found.update(known.versions[known.position[releases[-1]] + 1 :])
-    return frozenset(found)
+    found = _collected_at(tuple(spans), known.package)
+    newest = load_fields().packages[known.package].releases[-1]
+    later = known.position[newest] + 1 if newest in found else len(known.versions)
+    return found.union(known.versions[later:]) if later < len(known.versions) else found
+
+
+@lru_cache(maxsize=4096)  # several hundred fields, asked for again with every adapter of a scan
+def _collected_at(spans: tuple[tuple[int, int], ...], package: str) -> frozenset[str]:
+    releases = load_fields().packages[package].releases
+    return frozenset(version for first, last in spans for version in releases[first : last + 1])
 
 
 def minor(version: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -21,6 +21,7 @@ from envpin.manifest.read import FILE_NAME
 from envpin.scan.entry import BaseSeen, Entry, RecordState
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from envpin.checkpoint.place import Place
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from envpin.envs.receipt import Receipt
     from envpin.findings import Finding
     from envpin.infer.trainers import Recognised, Traces
+    from envpin.infer.versions import Known
     from envpin.manifest.types import Manifest
     from envpin.scan.walk import Spot
 
@@ -89,6 +91,11 @@ class Examiner:
             entry = msgspec.structs.replace(entry, environment="ready" if key else "none")
         return _with_trainer(entry, trainer)
 
+    @cached_property
+    def _known(self) -> Mapping[str, Known]:
+        """One for the whole scan: what is derived from it is kept by its identity."""
+        return known_releases()
+
     def _trainer(self, spot: Spot, folder: Folder | None) -> Recognised | None:
         known: dict[str, dict[str, Any] | None] = {}
         if folder is not None:
@@ -102,7 +109,7 @@ class Examiner:
     def _infer(self, spot: Spot, trainer: Recognised | None) -> tuple[dict[str, str], str | None]:
         """Ranges of versions by package, in words, and the key of an environment within them that is ready."""
         try:
-            known = known_releases()
+            known = self._known
             found = ranges_of(observe(spot.path), trainer, known)
         except Exception:  # noqa: BLE001  as above; what cannot be inferred is not
             return {}, None
