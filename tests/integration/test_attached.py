@@ -200,7 +200,9 @@ def test_a_child_that_is_resumed_and_ends_at_once_still_gives_its_status() -> No
         "import os, signal; print('ready', flush=True); os.kill(os.getpid(), signal.SIGTSTP); "
         "print('resumed', flush=True); os._exit(9)"
     )
-    with subprocess.Popen(wrapped(sys.executable, "-c", script), stdout=subprocess.PIPE, text=True) as running:
+    # A group of its own below this one, as a shell makes it: in an orphaned group nothing stops at SIGTSTP.
+    argv = wrapped(sys.executable, "-c", script)
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, process_group=0) as running:
         assert running.stdout is not None
         assert running.stdout.readline() == "ready\n"
         os.waitid(os.P_PID, running.pid, os.WSTOPPED)

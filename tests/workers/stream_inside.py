@@ -282,11 +282,12 @@ def check_names_of_a_compiled_model_fail_the_plan(folder: str) -> None:
     case.refused("not-streamable")
 
 
-def check_a_packed_base_is_refused_with_the_way_out(folder: str) -> None:
+def check_a_quantized_base_that_nobody_decided_on_is_refused(folder: str) -> None:
+    """The controller asks and explains; should a request come without the answer, the worker guesses none."""
     case = Case(folder)
-    for method in ("gptq", "awq"):
+    for method in ("gptq", "awq", "bitsandbytes"):
         change_json(os.path.join(case.base, "config.json"), quantization_config={"quant_method": method, "bits": 4})
-        assert "unquantized original" in case.refused("quantized-base").message
+        assert method in case.refused("quantized-base").message
 
 
 def check_nothing_is_written_over_what_is_there(folder: str) -> None:
@@ -299,13 +300,6 @@ def check_nothing_is_written_over_what_is_there(folder: str) -> None:
         for resume in (False, True):
             case.refused("output-exists", out=taken, resume=resume)
         assert before == {name: os.stat(os.path.join(taken, name)).st_mtime_ns for name in os.listdir(taken)}
-
-
-def check_bytes_of_a_bnb_base_fall_back(folder: str) -> None:
-    case = Case(folder)
-    values = {"quant_method": "bitsandbytes", "load_in_4bit": True}
-    change_json(os.path.join(case.base, "config.json"), quantization_config=values)
-    case.refused("not-streamable")
 
 
 def check_an_index_may_not_point_outside(folder: str) -> None:

@@ -16,6 +16,7 @@ from envpin.checkpoint import strict_json
 from envpin.checkpoint.bases import find_base
 from envpin.checkpoint.confined import Confined
 from envpin.checkpoint.folder import read_folder
+from envpin.checkpoint.no_adapter import no_adapter
 from envpin.errors import InputError, NetworkError
 from envpin.infer.pickle_names import archive_names
 from envpin.infer.pickle_state import read_state
@@ -93,14 +94,7 @@ def observe(adapter: Place, *, base: str | Place | None = None, open_remote: Ope
     place: Place = Confined(adapter) if isinstance(adapter, Path) else adapter
     folder = read_folder(place)
     if folder.adapter_config is None:
-        broken = next((fault for fault in folder.read_faults if fault.file == "adapter_config.json"), None)
-        if broken is not None:
-            raise InputError(f"`{adapter}/adapter_config.json` {broken.message}", path=str(adapter))
-        raise InputError(
-            f"`{adapter}` holds no adapter: there is no adapter_config.json",
-            path=str(adapter),
-            hint="give the folder that peft's save_pretrained wrote",
-        )
+        raise no_adapter(adapter, folder)
     names = frozenset(entry.name for entry in place.iterdir())
     places = [("", place), *_checkpoints(place, names)]
     notes = [f"{fault.file}: {fault.message}" for fault in folder.read_faults]

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from envpin.checkpoint import strict_json
 from envpin.checkpoint.bases import find_base
 from envpin.checkpoint.folder import read_folder
+from envpin.checkpoint.no_adapter import no_adapter
 from envpin.checkpoint.place import local_path, sha256_of
 from envpin.checkpoint.recorded import read_recorded
 from envpin.diagnose.check import check
@@ -311,26 +311,8 @@ def refuse_blockers(plan: Plan) -> None:
 def _adapter(path: Place) -> Folder:
     folder = read_folder(path)
     if folder.adapter_config is None:
-        if folder.kind == "model" and _merged_by_autotrain(path):
-            raise InputError(
-                f"`{path}` holds no adapter any more: AutoTrain merged it (merge_adapter in training_params.json)",
-                path=str(path),
-                hint="use it as the model that it is, or train again without --merge-adapter",
-            )
-        raise InputError(
-            f"`{path}` holds no adapter: there is no adapter_config.json",
-            path=str(path),
-            hint="give the folder that peft's save_pretrained wrote",
-        )
+        raise no_adapter(path, folder)
     return folder
-
-
-def _merged_by_autotrain(path: Place) -> bool:
-    """AutoTrain's `--merge-adapter` writes the model into the project folder, and removes the adapter's files."""
-    try:
-        return strict_json.read_object(path / "training_params.json").get("merge_adapter") is True
-    except (OSError, strict_json.BadJsonError):
-        return False
 
 
 def _hub(remote: RemotePlace | None) -> dict[str, str] | None:

@@ -1,0 +1,39 @@
+"""What to tell somebody whose folder holds no adapter: one wording for every command that needs one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from envpin.checkpoint import strict_json
+from envpin.errors import InputError
+
+if TYPE_CHECKING:
+    from envpin.checkpoint.folder import Folder
+    from envpin.checkpoint.place import Place
+
+
+def no_adapter(place: Place, folder: Folder) -> InputError:
+    """The error for `folder`, read from `place`, which has no adapter_config.json that can be read."""
+    path = str(place)
+    broken = next((fault for fault in folder.read_faults if fault.file == "adapter_config.json"), None)
+    if broken is not None:
+        return InputError(f"`{path}/adapter_config.json` {broken.message}", path=path)
+    if folder.kind == "model" and _merged_by_autotrain(place):
+        return InputError(
+            f"`{path}` holds no adapter any more: AutoTrain merged it (merge_adapter in training_params.json)",
+            path=path,
+            hint="use it as the model that it is, or train again without --merge-adapter",
+        )
+    return InputError(
+        f"`{path}` holds no adapter: there is no adapter_config.json",
+        path=path,
+        hint="give the folder that peft's save_pretrained wrote",
+    )
+
+
+def _merged_by_autotrain(place: Place) -> bool:
+    """AutoTrain's `--merge-adapter` writes the model into the project folder, and removes the adapter's files."""
+    try:
+        return strict_json.read_object(place / "training_params.json").get("merge_adapter") is True
+    except (OSError, strict_json.BadJsonError):
+        return False
