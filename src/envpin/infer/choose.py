@@ -92,16 +92,24 @@ def fits(
     """Whether that peft can be imported beside that transformers, satisfies its `floor`, and knows the base's type."""
     if facts is not None and support.missing_names(facts, transformers):
         return False
-    if floor is not None and floor != _NEVER_RELEASED and not allows(floor, peft):
+    released = {"peft": tuple(one.version for one in support.peft)}
+    if floor is not None and floor != _NEVER_RELEASED and not _met(floor, peft, released["peft"]):
         return False
     if preferences.kind is not None and support.knows(transformers, preferences.kind) is False:
         return False
     pair = {"peft": peft, "transformers": transformers}
     return not any(
-        allows(one.versions, pair[one.package]) and not allows(one.needs, pair[one.other])
+        allows(one.versions, pair[one.package]) and not _met(one.needs, pair[one.other], released.get(one.other, ()))
         for one in preferences.relations
         if one.package in pair and one.other in pair
     )
+
+
+def _met(needs: str, version: str, released: tuple[str, ...]) -> bool:
+    """Whether `version` is what is asked for. What no release is (transformers 5.24 and peft 0.22) rules none out:
+    people trained with that transformers all the same.
+    """
+    return allows(needs, version) or (bool(released) and not any(allows(needs, one) for one in released))
 
 
 def _options(found: Range, releases: Known, preferences: Preferences) -> tuple[str, ...]:

@@ -57,3 +57,9 @@ def test_autotrain_is_placed_within_one_release_of_peft_without_card_and_manifes
     assert found.ranges["peft"].versions == ("0.14.0",)
     assert set(found.ranges["transformers"].versions) == {"4.47.1", "4.48.0"}
     assert any(one.file == "training_params.json" for one in found.signals)
+
+
+def test_a_transformers_that_asks_for_a_peft_nobody_released_is_still_what_trained_it() -> None:
+    """transformers 5.24.0 asks for peft 0.22.0; the run had 0.21.2, the newest there was."""
+    found = judge(observe(folder("trl-1.16.0")), KNOWN, SUPPORT, MATRIX)
+    assert found.candidates[0].pins == {"transformers": "5.24.0", "peft": "0.21.2", "torch": "2.13.0"}
