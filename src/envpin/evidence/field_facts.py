@@ -6,6 +6,8 @@ import ast
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from envpin.evidence.parsing import parse
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -58,7 +60,7 @@ def read_classes(sources: Mapping[str, bytes]) -> Classes:
     found: dict[str, Class] = {}
     for _path, source in sorted(sources.items()):
         try:
-            tree = ast.parse(source)
+            tree = parse(source)
         except (SyntaxError, ValueError):
             continue
         for node in _statements(tree.body):
@@ -76,7 +78,7 @@ def class_names(source: bytes) -> frozenset[str]:
     Raises:
         SyntaxError, ValueError: it is no Python of today.
     """
-    return frozenset(node.name for node in _statements(ast.parse(source).body) if isinstance(node, ast.ClassDef))
+    return frozenset(node.name for node in _statements(parse(source).body) if isinstance(node, ast.ClassDef))
 
 
 def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:

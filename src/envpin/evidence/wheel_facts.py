@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from packaging.requirements import InvalidRequirement, Requirement
 
+from envpin.evidence.parsing import parse
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -37,7 +39,7 @@ def model_types(sources: Mapping[str, bytes]) -> frozenset[str]:
 
 
 def _mapping_keys(text: str) -> Iterator[str]:
-    for node in ast.parse(text).body:
+    for node in parse(text).body:
         if isinstance(node, ast.Expr) and _is_update(node.value):
             yield from _literal_keys(node.value)
         if isinstance(node, ast.Assign):
@@ -140,7 +142,7 @@ def transformers_imports(sources: Mapping[str, bytes]) -> frozenset[str]:
 def _imports(path: str, source: bytes) -> Iterator[tuple[str, str]]:
     """(module, name) of every unguarded import, absolute; the name is empty for `import module`."""
     try:
-        tree = ast.parse(source)
+        tree = parse(source)
     except (SyntaxError, ValueError):
         return
     package = path.split("/")[:-1]
