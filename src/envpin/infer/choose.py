@@ -64,12 +64,15 @@ def candidates(
     peft = _options(ranges["peft"], known["peft"], preferences)
     transformers = _options(ranges["transformers"], known["transformers"], preferences)
     facts = {one.version: one for one in support.peft}
+    released = tuple(facts)
     requirements = {version: support.requirements(version) for version in transformers}
     scored = [
         (_score(one, other, ranges, known, preferences), one, other)
         for one in peft
         for other in transformers
-        if fits(one, other, facts.get(one), support, preferences, floor=requirements[other].get("peft"))
+        if fits(
+            one, other, facts.get(one), support, preferences, released=released, floor=requirements[other].get("peft")
+        )
     ]
     scored.sort(key=lambda entry: (-entry[0], known["peft"].position[entry[1]], entry[2]))
     ordered = _by_era([(one, other) for _, one, other in scored])
@@ -87,19 +90,23 @@ def fits(
     support: Support,
     preferences: Preferences,
     *,
+    released: tuple[str, ...],
     floor: str | None = None,
 ) -> bool:
-    """Whether that peft can be imported beside that transformers, satisfies its `floor`, and knows the base's type."""
+    """Whether that peft can be imported beside that transformers, satisfies its `floor`, and knows the base's type.
+
+    `released` is every peft there is.
+    """
     if facts is not None and support.missing_names(facts, transformers):
         return False
-    released = {"peft": tuple(one.version for one in support.peft)}
-    if floor is not None and floor != _NEVER_RELEASED and not _met(floor, peft, released["peft"]):
+    if floor is not None and floor != _NEVER_RELEASED and not _met(floor, peft, released):
         return False
     if preferences.kind is not None and support.knows(transformers, preferences.kind) is False:
         return False
     pair = {"peft": peft, "transformers": transformers}
     return not any(
-        allows(one.versions, pair[one.package]) and not _met(one.needs, pair[one.other], released.get(one.other, ()))
+        allows(one.versions, pair[one.package])
+        and not _met(one.needs, pair[one.other], released if one.other == "peft" else ())
         for one in preferences.relations
         if one.package in pair and one.other in pair
     )
