@@ -361,7 +361,8 @@ def cell(scratch, model, kind, dtype_name, sharded, tied):
     factory, first, options = adapters(model)[kind]
     if Version(first) > PEFT:
         return {"status": "absent", "reason": "needs peft %s" % first}
-    shutil.rmtree(scratch, ignore_errors=True)
+    if os.path.lexists(scratch):
+        shutil.rmtree(scratch)
     base, adapter, out = (os.path.join(scratch, name) for name in ("base", "adapter", "out"))
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[dtype_name]
     rows = options.get("rows")
@@ -439,6 +440,8 @@ def main(workers, scratch, result, wanted=""):
     warnings.simplefilter("ignore")
     transformers.logging.set_verbosity_error()
     load_workers(workers)
+    # shutil.rmtree refuses a link: the folder behind it is cleared for each cell instead
+    scratch = os.path.realpath(scratch)
     about = {"peft": peft.__version__, "transformers": transformers.__version__, "torch": torch.__version__}
     with open(result, "w", encoding="utf-8") as stream:
         stream.write(json.dumps(about) + "\n")

@@ -1,7 +1,8 @@
 """How fast, and in how much memory: PEFT's merge, PEFT's safe merge, axolotl's, envpin's, and copying the files.
 
     python benchmarks/merge.py [--size 1.1] [--scratch DIR] [--axolotl] [--json FILE]
-    python benchmarks/merge.py --memory             peak memory of envpin's merge at 0.3, 1.1 and 4 B parameters
+    python benchmarks/merge.py --memory             peak memory of envpin's merge at 0.3, 1.1 and 4 B parameters: of
+                                                    models as they are made, and of one width with more layers
 
 Every role runs in its own process of one real environment, one after the other, with the base in the page cache.
 Wall times are after imports. Every output is held against PEFT's, tensor by tensor, bit for bit.
@@ -130,7 +131,7 @@ def try_axolotl(scratch: Path) -> dict[str, Any]:
 def memory(scratch: Path) -> list[dict[str, Any]]:
     python = environment(scratch, "peft012", PINS)
     rows = []
-    for size in ("0.3", "1.1", "4"):
+    for size in ("0.3", "1.1", "4", "0.35@2048", "1.1", "4@2048"):
         base, adapter, out = scratch / f"base-{size}", scratch / f"adapter-{size}", scratch / "out"
         if not adapter.exists():
             role(python, "make", base, adapter, size)
@@ -138,9 +139,16 @@ def memory(scratch: Path) -> list[dict[str, Any]]:
         answer = role(python, "stream", base, adapter, out, WORKERS)
         total = sum(path.stat().st_size for path in base.glob("*.safetensors"))
         budget = answer["torch_rss_mb"] + 2 * answer["largest_mb"] + 100
-        rows.append({**answer, "name": f"{size} B", "gigabytes": round(total / 1e9, 2), "budget_mb": budget})
+        rows.append(
+            {
+                **answer,
+                "name": size.replace("@", " B, width ") if "@" in size else f"{size} B",
+                "gigabytes": round(total / 1e9, 2),
+                "budget_mb": budget,
+            }
+        )
         shutil.rmtree(out, ignore_errors=True)
-        if size == "4":
+        if size.startswith("4"):
             shutil.rmtree(base, ignore_errors=True)
             shutil.rmtree(adapter, ignore_errors=True)
     return rows

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,7 +26,8 @@ from tests.support.wild.make import KEPT  # noqa: E402
 from tests.support.wild.mixed import fields  # noqa: E402
 
 ALL = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-COMPANIONS = ("README.md", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "training_args.bin")
+COMPANIONS = ("README.md", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+STARTED = b"Nov27_03-18-10"
 
 
 def make(root: Path, count: int) -> None:
@@ -40,6 +42,18 @@ def make(root: Path, count: int) -> None:
         touch_values(folder)
         for name in COMPANIONS:
             shutil.copy(KEPT / "hf-trainer" / name, folder / name)
+        write_arguments(
+            folder / "training_args.bin", started=b"Nov%02d_%02d-%02d-10" % (at // 1440 + 1, at // 60 % 24, at % 60)
+        )
+
+
+def write_arguments(path: Path, *, started: bytes) -> None:
+    """The kept run's training_args.bin with another moment of the start, as every run's own has one."""
+    with zipfile.ZipFile(KEPT / "hf-trainer" / path.name) as kept, zipfile.ZipFile(path, "w") as written:
+        for name in kept.namelist():
+            content = kept.read(name)
+            assert not name.endswith("data.pkl") or STARTED in content
+            written.writestr(name, content.replace(STARTED, started))
 
 
 def seconds(root: Path, jobs: int) -> float:
