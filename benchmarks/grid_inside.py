@@ -203,10 +203,10 @@ def adapters(model):
                 {"rows": VOCABULARY + 8},
             ),
         })  # fmt: skip
-    if model in ("qwen3_moe", "gpt_oss"):
+    # Qwen3-MoE has its experts as one parameter since transformers 5, and peft finds them there since 0.19.
+    if model == "gpt_oss" or (model == "qwen3_moe" and Version("5") <= TRANSFORMERS):
         expert = ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]
-        # Qwen3-MoE has its experts as one parameter since transformers 5, and peft finds them there since 0.19.
-        first_peft = "0.17" if model == "gpt_oss" else "0.19" if Version("5") <= TRANSFORMERS else "999"
+        first_peft = "0.17" if model == "gpt_oss" else "0.19"
         table["parameters"] = (lambda: lora(["q_proj"], task, target_parameters=expert), first_peft, {})
     if model == "qwen3_moe":
         table["attention"] = (lambda: lora(LINEAR[:4], task), "0.10", {})
@@ -265,6 +265,9 @@ def reference(base, adapter, model, rows, saved):
     said.append(answers(adapted))
     merged = adapted.merge_and_unload()
     said.append(answers(merged))
+    for parameter in merged.parameters():
+        # OFT before peft 0.14 leaves them transposed, and safetensors refuses to save those: a matter of saving
+        parameter.data = parameter.data.contiguous()
     merged.save_pretrained(saved)
     return {name: tensor.clone() for name, tensor in merged.state_dict().items()}, said
 
