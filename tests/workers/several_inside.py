@@ -105,6 +105,31 @@ def check_the_engine_peft_gives_the_same_and_both_answer_as_the_adapters_do(fold
         assert asked["probe"]["ratio"] < 0.05, (name, asked["probe"])
 
 
+def check_a_third_adapter_is_merged_as_the_second_is(folder: str) -> None:
+    two = Two(folder, "lora", "embedding")
+    third = os.path.join(folder, "three")
+    torch.manual_seed(2)
+    grid.make_adapter(third, two.base, "llama", grid.adapters("llama")["rslora"][0](), 0)
+    streamed, whole = two.request("streamed"), two.request("whole")
+    for request in (streamed, whole):
+        request["further"].append({"adapter": third, "weight": 0.25})
+    result = tools.stream.run(streamed, tools.Silent())
+    wanted, found = two.one_after_the_other(streamed), tools.tensors(streamed["out"])
+    assert set(wanted) == set(found)
+    assert not [key for key in wanted if not torch.equal(wanted[key].to(found[key].dtype), found[key])]
+    used = {key for one in result["operations"] for key in one["adapter_tensors"]}
+    assert {key.partition(":")[0] for key in used if key[:1].isdigit()} == {"2", "3"}
+    assert len([key for key in used if key.startswith("3:")]) == len(tools.tensors(third))
+    assert result["verification"]["recomputed"]["worst"] <= 1.0
+    merge.run(
+        {**whole, "staging": whole["out"], "answers": os.path.join(folder, "answers.safetensors")}, tools.Silent()
+    )
+    tools.same(found, tools.tensors(whole["out"]))
+    without = two.request("without")
+    tools.stream.run(without, tools.Silent())
+    assert any(not torch.equal(found[key], other) for key, other in tools.tensors(without["out"]).items())
+
+
 def check_a_weight_is_a_factor_on_the_change(folder: str) -> None:
     two = Two(folder, "embedding", "lora")
     base = tools.tensors(two.base)
