@@ -14,6 +14,7 @@ from tests.support.command import arguments, envpin, variables
 from tests.support.terminal import Terminal
 
 MANY = 3000
+SHOWN = {"TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40"}
 _LEAVE = 30.0  # seconds that the processes of a pool have to end in
 
 
@@ -54,7 +55,7 @@ def processes(pid: int) -> list[int]:
 def test_ctrl_c_ends_every_process_and_leaves_the_page_alone(runs: Path, tmp_path: Path) -> None:
     page = tmp_path / "scan.html"
     page.write_text("the page of the scan before", encoding="utf-8")
-    with Terminal(arguments("scan", runs, "--jobs", "2", "--html", page), env=variables()) as terminal:
+    with Terminal(arguments("scan", runs, "--jobs", "2", "--html", page), env=variables(SHOWN)) as terminal:
         terminal.expect(f" of {MANY + 1} folders", within=60)
         started = processes(terminal.pid)
         assert len(started) >= 2, "the pool runs"
@@ -79,7 +80,7 @@ def is_alive(pid: int) -> bool:
 
 
 def test_a_terminal_draws_how_far_it_is(runs: Path) -> None:
-    with Terminal(arguments("scan", runs), env=variables({"COLUMNS": "100"})) as terminal:
+    with Terminal(arguments("scan", runs), env=variables(SHOWN)) as terminal:
         terminal.expect(f" of {MANY + 1} folders", within=60)
         assert terminal.wait(within=60) == 0
     assert f"{MANY + 1:,} found ({MANY:,} adapters)" in terminal.screen
@@ -117,7 +118,7 @@ def test_a_folder_where_the_page_may_not_be_written(tmp_path: Path) -> None:
 
 
 def test_a_terminated_scan_says_nothing_more(runs: Path) -> None:
-    with Terminal(arguments("scan", runs, "--jobs", "2"), env=variables()) as terminal:
+    with Terminal(arguments("scan", runs, "--jobs", "2"), env=variables(SHOWN)) as terminal:
         terminal.expect(f" of {MANY + 1} folders", within=60)
         os.kill(terminal.pid, signal.SIGTERM)
         assert terminal.wait() == 143

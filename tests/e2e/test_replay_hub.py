@@ -14,6 +14,7 @@ import pytest
 from tests.support.adapters import adapter
 from tests.support.command import arguments, envpin, variables
 from tests.support.hub_simulator import Fault, HubSimulator
+from tests.support.terminal import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -104,6 +105,27 @@ def test_a_plan_downloads_nothing(hub: HubSimulator, tmp_path: Path) -> None:
     assert completed.status == 0, completed.stderr
     assert "user/adapter on the Hub, at" in completed.stdout
     assert not list((tmp_path / "home").rglob("*.safetensors"))
+
+
+def test_a_download_draws_how_far_it_is_and_ctrl_c_keeps_it(hub: HubSimulator, tmp_path: Path) -> None:
+    file = next(iter(hub.repos["user/base"].commits.values()))["model.safetensors"]
+    hub.faults += [
+        Fault(path=file.digest, cut=file.size // 2, downloads=True),
+        Fault(path=file.digest, status=503, times=1000, downloads=True),
+    ]
+    shown = {"TERM": "xterm-256color", "COLUMNS": "160", "LINES": "40"}
+    command = arguments("replay", "merge", "user/adapter", "-o", tmp_path / "out")
+    with Terminal(command, env=variables({**hub.variables(tmp_path / "home"), **shown})) as terminal:
+        commit = next(iter(hub.repos["user/base"].commits))
+        terminal.expect(f"download user/base@{commit[:12]}  ", within=120)
+        terminal.expect("model.safetensors (", within=30)
+        terminal.expect(f" kB of {file.size / 1000:.0f} kB", within=30)
+        terminal.type("\x03")
+        assert terminal.wait() == 130
+        assert "Traceback" not in terminal.screen
+    (partial,) = (tmp_path / "home").rglob(f"{file.digest}.envpin-partial")
+    assert 0 < partial.stat().st_size <= file.size // 2
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_killed_download_goes_on_where_it_was(hub: HubSimulator, tmp_path: Path) -> None:

@@ -24,6 +24,12 @@ class HubReference(NamedTuple):
     def __str__(self) -> str:
         return self.id if self.revision is None else f"{self.id}@{self.revision}"
 
+    @property
+    def short(self) -> str:
+        """For a line of progress: a commit by its first twelve digits."""
+        short = self.revision[:12] if self.revision is not None and is_commit(self.revision) else self.revision
+        return str(self._replace(revision=short))
+
 
 def is_hub_id(name: str) -> bool:
     """Whether `name` can be an id of the Hub (`org/name`, or `name` for its oldest models)."""

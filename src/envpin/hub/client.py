@@ -90,7 +90,7 @@ class Hub:
         from envpin.hub.repository import Repository
         from envpin.hub.transport import TIMEOUT, retried
 
-        title = f"ask the Hub for {reference}"
+        title = f"ask the Hub for {reference.short}"
         self._listener(Step(key="hub", title=title))
         api = library().HfApi(library_name="envpin")
         what = str(reference)

@@ -43,7 +43,7 @@ def download(repository: Repository, names: Iterable[str], *, listener: Listener
     if not missing:
         return
     total = sum(repository.size(name) for name in missing)
-    title = f"download {repository.reference}"
+    title = f"download {repository.reference.short}"
     listener(Step(key=_KEY, title=title))
     done = 0
     try:

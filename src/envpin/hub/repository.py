@@ -127,7 +127,7 @@ class Repository:
         with self._lock:
             if name not in self._heads:
                 wanted = [name, *(other for other in self.files if other != name and _are_shards(name, other))]
-                step = Step(key="hub-headers", title=f"read the headers of {self.reference}")
+                step = Step(key="hub-headers", title=f"read the headers of {self.reference.short}")
                 self._listener(step)
                 with ThreadPoolExecutor(_HEADS_AT_ONCE) as pool:
                     self._heads.update(zip(wanted, pool.map(self._request_head, wanted), strict=True))
