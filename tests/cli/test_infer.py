@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import shutil
 from typing import TYPE_CHECKING
@@ -60,6 +61,20 @@ def test_saying_nothing_is_said_and_is_exit_status_1(tmp_path: Path) -> None:
     assert completed.status == 1
     assert "no file says anything about peft or transformers" in completed.stdout
     assert "another program wrote it" in completed.stdout
+
+
+def test_no_candidate_takes_packages_of_a_day_to_come(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    document = json.loads(envpin("infer", tmp_path, "--json").stdout)
+    newest = max(one["exclude_newer"] for one in document["candidates"])
+    assert "2024" < newest <= dt.datetime.now(dt.UTC).date().isoformat()
+
+
+def test_a_name_that_no_lock_may_have_is_refused_before_anything_is_resolved(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    refused = envpin("infer", tmp_path, "--lock", tmp_path / "lock.toml")
+    assert refused.status == 2
+    assert refused.stderr.startswith("error: `lock.toml` is not the name of a lock")
 
 
 @pytest.mark.parametrize("content", [None, "", "{", "[]", '{"peft_type": NaN, "peft_type": 1}'])

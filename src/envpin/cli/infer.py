@@ -42,10 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
+    from envpin.cli.lock import target_of
     from envpin.hub.client import Hub
     from envpin.infer.inference import infer
     from envpin.infer.newer import with_newer
 
+    if args.lock:
+        target_of(args.lock, "")  # a name that no lock may have: now, not after a minute of resolving
     hub = Hub(offline=args.offline, listener=console.listener())
     place = hub.open_checkpoint(args.path)
     found = infer(place, base=args.base, open_remote=hub.open_remote)

@@ -130,10 +130,15 @@ def _text(scanned: Scanned, *, every: bool) -> str:
 def _headline(scanned: Scanned) -> str:
     count = len(scanned.entries)
     if not count:
-        return f"{scanned.root}: no model, adapter or checkpoint in {scanned.folders:,} folders"
+        return f"{scanned.root}: no model, adapter or checkpoint in {_counted(scanned.folders, 'folder')}"
     adapters = sum(1 for entry in scanned.entries if entry.kind in {"adapter", "both"})
     bad = f"{scanned.bad:,} cannot be read or merged as they are" if scanned.bad else "nothing stands in the way"
-    return f"{scanned.root}: {count:,} found ({adapters:,} adapters) in {scanned.folders:,} folders; {bad}"
+    where = _counted(scanned.folders, "folder")
+    return f"{scanned.root}: {count:,} found ({_counted(adapters, 'adapter')}) in {where}; {bad}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _row(entry: Entry) -> tuple[str, ...]:

@@ -189,7 +189,9 @@ def _candidate(
     dates = [date for date in (known[name].dates.get(version) for name, version in pins.items()) if date]
     if not dates:
         return None
-    newer = min(dt.date.fromisoformat(max(dates)) + _SETTLING, dt.date.max)
+    released = dt.date.fromisoformat(max(dates))
+    # Not a day to come: a lock made on it would still change.
+    newer = max(released, min(released + _SETTLING, dt.datetime.now(dt.UTC).date()))
     torch = _torch(ranges["torch"], known["torch"], str(newer), requirements.get("torch"))
     if torch is not None:
         pins["torch"] = torch

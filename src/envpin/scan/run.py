@@ -55,7 +55,14 @@ def scan(
     listener(Step(key="walk", title=title))
     walked = walk(root, follow_links=follow_links, listener=listener)
     spots = walked.spots
-    listener(Step(key="walk", title=title, state="done", detail=f"{len(spots):,} in {walked.folders:,} folders"))
+    listener(
+        Step(
+            key="walk",
+            title=title,
+            state="done",
+            detail=f"{len(spots):,} in {walked.folders:,} folder{'' if walked.folders == 1 else 's'}",
+        )
+    )
     receipts = {environment.key: environment.receipt for environment in store.list()}
     listener(Step(key="examine", title="examine them"))
     entries: list[Entry] = []
