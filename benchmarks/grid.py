@@ -4,8 +4,8 @@
 
 Builds a plain environment for each era (uv, the user's index), runs grid_inside.py in it, and prints one table: a row
 for each kind and model, a column for each era. Cells that are not `identical` are listed below with their reason. The
-whole takes about half an hour on two cores; `--markdown docs/reference/streaming-grid.md` writes the committed page. Ends
-with 1 where a cell failed, or differs without being one of the tied layers of docs/adr/0031.
+whole takes about half an hour on two cores; `--markdown docs/reference/streaming-grid.md` writes the committed page.
+Ends with 1 where a cell failed, or differs without being one of the tied layers of docs/adr/0031.
 """
 
 from __future__ import annotations
