@@ -152,9 +152,10 @@ def _gated(what: str) -> InputError:
 
 def _not_found(what: str) -> InputError:
     if _has_token():
-        hint = "check the spelling; your token may not be allowed to see it"
+        access = "your token may not be allowed to see it"
     else:
-        hint = "check the spelling; a private repository needs a token: `hf auth login`, or HF_TOKEN"
+        access = "a private repository needs a token: `hf auth login`, or HF_TOKEN"
+    hint = f"check the spelling (no folder here is called so either); {access}"
     return InputError(f"`{_repository(what)}` is no repository at {endpoint()}", hint=hint)
 
 
