@@ -28,15 +28,25 @@ WORKERS = ROOT / "src" / "envpin" / "workers"
 PINS = ("transformers==4.43.1", "peft==0.12.0", "torch==2.13.0", "accelerate", "safetensors", "numpy")
 
 
-def environment(scratch: Path, name: str, pins: tuple[str, ...]) -> Path:
-    """A plain virtual environment with uv; the user's index, and the wheels that pip was told of."""
+# Of axolotl only the package itself: its requirements (flash-linear-attention, deepspeed, …) are not for a CPU, and its
+# merge needs none of them but these.
+AXOLOTL = "axolotl==0.19.0"
+AXOLOTL_PINS = ("transformers==5.23.0", "peft==0.21.2", "torch==2.13.0", "accelerate", "safetensors", "numpy")
+
+
+def environment(scratch: Path, name: str, pins: tuple[str, ...], alone: str | None = None) -> Path:
+    """A plain virtual environment with uv; the user's index, and the wheels that pip was told of. `alone` is installed
+    without its requirements."""
     folder = scratch / f"env-{name}"
     python = folder / "bin" / "python"
     if not python.exists():
         uv = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
         variables = {**os.environ, "UV_FIND_LINKS": os.environ.get("PIP_FIND_LINKS", "")}
         subprocess.run([uv, "venv", "-q", "--python", "3.11", str(folder)], check=True, env=variables)
-        subprocess.run([uv, "pip", "install", "-q", "--python", str(python), *pins], check=True, env=variables)
+        install = [uv, "pip", "install", "-q", "--python", str(python)]
+        if alone is not None:
+            subprocess.run([*install, "--no-deps", alone], check=True, env=variables)
+        subprocess.run([*install, *pins], check=True, env=variables)
     return python
 
 
@@ -88,16 +98,20 @@ def compare(scratch: Path, size: str, *, axolotl: bool, rounds: int) -> list[dic
     base, adapter, out = scratch / f"base-{size}", scratch / f"adapter-{size}", scratch / "out"
     if not adapter.exists():
         role(python, "make", base, adapter, size)
+    other = environment(scratch, "axolotl", AXOLOTL_PINS, AXOLOTL) if axolotl else None
     rows: list[dict[str, Any]] = []
     wanted: dict[str, str] = {}
+    roles = {
+        "PEFT load + merge + save": lambda: role(python, "peft", base, adapter, out),
+        "PEFT, safe_merge=True": lambda: role(python, "safe", base, adapter, out),
+        "envpin stream, verified": lambda: role(python, "stream", base, adapter, out, WORKERS),
+        "cp -r, synced": lambda: plain_copy(base, out),
+        "copy_file_range, synced": lambda: role(python, "copy-range", base, out),
+    }
+    if other is not None:
+        roles["axolotl's merge_lora_sharded_efficient"] = lambda: role(other, "axolotl", base, adapter, out)
     for _ in range(rounds):
-        for name, run in {
-            "PEFT load + merge + save": lambda: role(python, "peft", base, adapter, out),
-            "PEFT, safe_merge=True": lambda: role(python, "safe", base, adapter, out),
-            "envpin stream, verified": lambda: role(python, "stream", base, adapter, out, WORKERS),
-            "cp -r, synced": lambda: plain_copy(base, out),
-            "copy_file_range, synced": lambda: role(python, "copy-range", base, out),
-        }.items():
+        for name, run in roles.items():
             shutil.rmtree(out, ignore_errors=True)
             warm(base)
             answer = run()
@@ -105,8 +119,6 @@ def compare(scratch: Path, size: str, *, axolotl: bool, rounds: int) -> list[dic
             wanted = wanted or found
             rows.append({**answer, "name": name, "differing": sum(found.get(key) != wanted[key] for key in wanted)})
             print(json.dumps(rows[-1]), file=sys.stderr)
-    if axolotl:
-        rows.append(try_axolotl(scratch))
     shutil.rmtree(out, ignore_errors=True)
     return best(rows)
 
@@ -118,14 +130,6 @@ def best(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if row["name"] not in found or (row.get("wall") or 0) < (found[row["name"]].get("wall") or 0):
             found[row["name"]] = row
     return list(found.values())
-
-
-def try_axolotl(scratch: Path) -> dict[str, Any]:
-    try:
-        environment(scratch, "axolotl", ("axolotl==0.16.1",))
-    except subprocess.CalledProcessError as error:
-        return {"name": "axolotl merge-lora", "wall": None, "note": f"does not install here: {str(error)[-200:]}"}
-    return {"name": "axolotl merge-lora", "wall": None, "note": "installs; not measured by this script"}
 
 
 def memory(scratch: Path) -> list[dict[str, Any]]:
@@ -166,7 +170,7 @@ def main() -> None:
     parser.add_argument("--scratch", type=Path, default=Path(tempfile.gettempdir()) / "envpin-benchmark")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--memory", action="store_true", help="measure how peak memory grows with the model instead")
-    parser.add_argument("--axolotl", action="store_true", help="try to install axolotl too (several GB)")
+    parser.add_argument("--axolotl", action="store_true", help="axolotl's function too, in an environment of its own")
     parser.add_argument("--json", type=Path, help="leave every figure there")
     args = parser.parse_args()
     args.scratch = args.scratch.resolve()

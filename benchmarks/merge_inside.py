@@ -4,6 +4,7 @@ python merge_inside.py make BASE ADAPTER SIZE          build a model of about SI
 python merge_inside.py peft|safe BASE ADAPTER OUT [DEVICE]      PEFT: load, merge_and_unload, save_pretrained
 python merge_inside.py stream BASE ADAPTER OUT WORKERS [THREADS] [DEVICE]
 python merge_inside.py profile …                        as stream, and CPU and wall seconds of each part
+python merge_inside.py axolotl BASE ADAPTER OUT         axolotl's own streaming merge
 python merge_inside.py copy-range BASE OUT
 """
 
@@ -33,6 +34,7 @@ def main(role, *arguments):
         "safe": peft_merge,
         "stream": stream,
         "profile": stream,
+        "axolotl": axolotl_merge,
         "copy-range": copy_range,
     }[role](role, *arguments)
     usage = resource.getrusage(resource.RUSAGE_SELF)
@@ -84,6 +86,29 @@ def peft_merge(role, base, adapter, out, device="cpu"):
     model = peft.PeftModel.from_pretrained(model, adapter)
     merged = model.merge_and_unload(safe_merge=role == "safe")
     merged.save_pretrained(out)
+    return {"wall": round(time.perf_counter() - imported, 2), "imports_rss_mb": ready}
+
+
+def axolotl_merge(_role, base, adapter, out):
+    """What `axolotl merge-lora` calls for a LoRA, loaded from its file: the package itself imports what a CPU lacks."""
+    import logging
+    import types
+
+    import peft  # noqa: F401
+    import torch  # noqa: F401
+    import transformers  # noqa: F401
+
+    names = types.ModuleType("axolotl.utils.logging")
+    names.get_logger = logging.getLogger
+    for name in ("axolotl", "axolotl.utils"):
+        sys.modules[name] = types.ModuleType(name)
+    sys.modules["axolotl.utils.logging"] = names
+    folder = next(one for one in (os.path.join(at, "axolotl") for at in sys.path) if os.path.isdir(one))
+    spec = importlib.util.spec_from_file_location("lora_merge", os.path.join(folder, "cli", "utils", "lora_merge.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    imported, ready = time.perf_counter(), peak()
+    module.merge_lora_sharded_efficient(base, adapter, out)
     return {"wall": round(time.perf_counter() - imported, 2), "imports_rss_mb": ready}
 
 

@@ -18,20 +18,23 @@ from tests.support.terminal import Terminal
 WRAPPER = "import sys; from envpin import process; sys.exit(process.run_attached(sys.argv[1:]))"
 # Counts each signal that it gets, and says so when its stdin says "end".
 COUNTER = """
-import signal, sys, time
+import os, signal, sys
+def say(*words):
+    # Not print: a signal that comes while print still flushes finds its buffer locked.
+    os.write(1, (" ".join(map(str, words)) + "\\n").encode())
 counts = {}
 def count(number, frame):
     name = signal.Signals(number).name
     counts[name] = counts.get(name, 0) + 1
-    print("got", name, flush=True)
+    say("got", name)
 for name in sys.argv[1:]:
     signal.signal(getattr(signal, name), count)
-print("ready", flush=True)
+say("ready")
 while True:
     line = sys.stdin.readline()
     if line.strip() == "end" or not line:
         break
-print("counts", sorted(counts.items()), flush=True)
+say("counts", sorted(counts.items()))
 sys.exit(7)
 """
 
