@@ -26,6 +26,7 @@ A plan that cannot be made is the known error `not-streamable`; nothing has been
 
 import collections
 import concurrent.futures
+import contextlib
 import hashlib
 import json
 import os
@@ -125,13 +126,15 @@ class _Merge:
                 self.events.note(message % (len(kept), len(plan.files), there / 1e9))
                 progress.add(there, tensors=sum(len(file.segments) for file in kept))
             merger = Merger(skeleton, self.base_reader, self.request, device=self.device.kind)
-            merger.calibration.run(plan.operations, self.pefts_threads)
-            if skeleton.decoded is not None:
-                self.facts["quantized"] = {**skeleton.decoded.describe(), **skeleton.decoded.check(self.reader)}
-            writer = Writer(plan, merger, self.reader, folder=self.folder, progress=progress, threads=self.threads)
-            shards = _Shards(self, skeleton, plan, merger=merger, writer=writer, journal=journal)
-            entries = dict(finished)
-            entries.update(shards.run([file for file in plan.files if file.name not in finished]))
+            with contextlib.closing(merger):
+                merger.calibration.run(plan.operations, self.pefts_threads)
+                merger.use_threads(self.pefts_threads)
+                if skeleton.decoded is not None:
+                    self.facts["quantized"] = {**skeleton.decoded.describe(), **skeleton.decoded.check(self.reader)}
+                writer = Writer(plan, merger, self.reader, folder=self.folder, progress=progress, threads=self.threads)
+                shards = _Shards(self, skeleton, plan, merger=merger, writer=writer, journal=journal)
+                entries = dict(finished)
+                entries.update(shards.run([file for file in plan.files if file.name not in finished]))
             whole = True
         finally:
             self.reader.close()

@@ -5,12 +5,14 @@ cache. That peft's code gives the same bits on a block as on the whole weight is
 operation of every class of shape, rank and dtype is run both ways and compared (`Calibration`).
 """
 
+import concurrent.futures
+import contextlib
 import ctypes
 import os
 import threading
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, TypeVar
 
-from .device import place
+from .device import own_stream, place
 from .protocol import KnownError
 from .several import plain_name
 from .stream_adapters import THROUGH
@@ -22,8 +24,11 @@ from .stream_units import Operation, Slot, active_adapter, final_module
 BLOCK_ELEMENTS = 1 << 19
 CUDA_BLOCK_ELEMENTS = 1 << 23  # on a GPU few large products beat many small ones
 _ROW_MULTIPLE = 32
+_M_MMAP_THRESHOLD = -3  # malloc.h of glibc
+_HEAP_LIMIT = 1 << 23
 _CALIBRATION_ELEMENTS = 1 << 24  # larger weights are compared on their first rows
 
+T = TypeVar("T")
 Sink = Callable[[str, int, Any], None]  # output name, element offset, contiguous tensor
 
 
@@ -112,27 +117,54 @@ def read_into(descriptor: int, buffer: Any, offset: int, path: str) -> None:
 
 class Merger:
     """Runs operations for one merge. Threads may run different operations at once; those that need a whole weight in
-    memory take turns, so that memory is bounded by one of them."""
+    memory take turns (`alone`), so that memory is bounded by one of them."""
 
     def __init__(self, skeleton: Skeleton, reader: Reader, request: Dict[str, Any], *, device: str = "cpu") -> None:
         self._skeleton = skeleton
         self._reader = reader
         self._request = request
         self.device = device
-        self.whole = threading.Lock()
+        self._alone = concurrent.futures.ThreadPoolExecutor(max_workers=1)
+        bound_heaps()
         self.calibration = Calibration(self)
 
     def run(self, one: Operation, sink: Sink) -> None:
         if one.mode == "replace":
-            with self.whole:
-                slot = one.slots[0]
-                sink(one.outputs[0].name, 0, self.fill(slot))
+            self.alone(lambda: sink(one.outputs[0].name, 0, self.fill(one.slots[0])))
         elif one.mode in ("rows", "columns") and not self._only_whole(one) and self.calibration.blockwise(one):
             self._run_blocks(one, sink)
         else:
-            with self.whole:
-                for name, tensor in self.run_whole(one).items():
-                    sink(name, 0, tensor)
+            self.alone(lambda: self._write_whole(one, sink))
+
+    def _write_whole(self, one: Operation, sink: Sink) -> None:
+        for name, tensor in self.run_whole(one).items():
+            sink(name, 0, tensor)
+
+    def alone(self, work: Callable[[], T]) -> T:
+        """Do what holds whole weights: one such piece of work at a time, in a thread that computes with as many threads
+        as peft's own merge would. Not to be called from within."""
+
+        def guarded() -> T:
+            import torch
+
+            with torch.no_grad(), own_stream(self.device):
+                return work()
+
+        return self._alone.submit(guarded).result()
+
+    def use_threads(self, count: int) -> None:
+        """How many threads `alone` computes with; the others compute with one."""
+        import torch
+
+        def take() -> int:
+            torch.set_num_threads(count)
+            return int(torch.get_num_threads())  # a thread keeps the number that it has once asked for
+
+        self._alone.submit(take).result()
+        torch.set_num_threads(1)
+
+    def close(self) -> None:
+        self._alone.shutdown()
 
     def _only_whole(self, one: Operation) -> bool:
         decoder = self._skeleton.find(one.sides[0].name).decoder
@@ -258,6 +290,15 @@ class Merger:
             for slot, parameter in kept:
                 setattr(slot.owner, slot.attribute, parameter)
             forget_merge(one.unit)
+
+
+def bound_heaps() -> None:
+    """Have glibc give whole weights back to the system as soon as they are freed. By itself it soon takes up to 32 MB
+    from the heaps that it has for each thread, and those break into pieces: a DoRA merge grew with the model, by four
+    MB a layer. Blocks of rows stay below the threshold."""
+    if hasattr(os, "confstr") and "CS_GNU_LIBC_VERSION" in os.confstr_names:
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _HEAP_LIMIT)
 
 
 def row_blocks(rows: int, width: int, device: str = "cpu") -> List[Tuple[int, int]]:

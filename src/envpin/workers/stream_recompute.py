@@ -33,12 +33,12 @@ class Recomputer:
         """
         here = [output for output in one.outputs if output.name in self._located]
         if one.kind in {"replace", "modules_to_save"}:
-            return [self._check_taken(one, output, reader) for output in here]
+            return self._merger.alone(lambda: [self._check_taken(one, output, reader) for output in here])
         if one.sides:
             return [self._check_product(one, one.outputs[0], reader)]
         if one.kind == "dora" and self._is_plain_dora(one):
             return [self._check_dora(one, one.outputs[0], reader)]
-        return self._check_by_layer(one, here, reader)
+        return self._merger.alone(lambda: self._check_by_layer(one, here, reader))
 
     # taken whole -----------------------------------------------------------------------------------------------------
 
@@ -122,8 +122,7 @@ class Recomputer:
     # peft's layer in float64 -----------------------------------------------------------------------------------------
 
     def _check_by_layer(self, one: Operation, outputs: List[Output], reader: Reader) -> List[Dict[str, Any]]:
-        with self._merger.whole:
-            exact = self._run_in_double(one)
+        exact = self._run_in_double(one)
         compute = self._compute_dtype(one)
         results = []
         for output in outputs:
