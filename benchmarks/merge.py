@@ -2,7 +2,8 @@
 
     python benchmarks/merge.py [--size 1.1] [--scratch DIR] [--axolotl] [--json FILE]
     python benchmarks/merge.py --memory             peak memory of envpin's merge at 0.3, 1.1 and 4 B parameters: of
-                                                    models as they are made, and of one width with more layers
+                                                    models as they are made, of one width with more layers, and
+                                                    of those with DoRA
 
 Every role runs in its own process of one real environment, one after the other, with the base in the page cache.
 Wall times are after imports. Every output is held against PEFT's, tensor by tensor, bit for bit.
@@ -135,22 +136,17 @@ def best(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def memory(scratch: Path) -> list[dict[str, Any]]:
     python = environment(scratch, "peft012", PINS)
     rows = []
-    for size in ("0.3", "1.1", "4", "0.35@2048", "1.1", "4@2048"):
-        base, adapter, out = scratch / f"base-{size}", scratch / f"adapter-{size}", scratch / "out"
+    lora = [(size, "lora") for size in ("0.3", "1.1", "4", "0.35@2048", "1.1", "4@2048")]
+    for size, kind in (*lora, ("1.1", "dora"), ("4@2048", "dora")):
+        base, adapter, out = scratch / f"base-{size}", scratch / f"{kind}-{size}", scratch / "out"
         if not adapter.exists():
-            role(python, "make", base, adapter, size)
+            role(python, "make", base, adapter, size, kind)
         shutil.rmtree(out, ignore_errors=True)
         answer = role(python, "stream", base, adapter, out, WORKERS)
         total = sum(path.stat().st_size for path in base.glob("*.safetensors"))
         budget = answer["torch_rss_mb"] + 2 * answer["largest_mb"] + 100
-        rows.append(
-            {
-                **answer,
-                "name": size.replace("@", " B, width ") if "@" in size else f"{size} B",
-                "gigabytes": round(total / 1e9, 2),
-                "budget_mb": budget,
-            }
-        )
+        name = (size.replace("@", " B, width ") if "@" in size else f"{size} B") + (", DoRA" if kind == "dora" else "")
+        rows.append({**answer, "name": name, "gigabytes": round(total / 1e9, 2), "budget_mb": budget})
         shutil.rmtree(out, ignore_errors=True)
         if size.startswith("4"):
             shutil.rmtree(base, ignore_errors=True)

@@ -1,6 +1,6 @@
 """Runs inside one environment, one role per process, and prints one JSON line: wall time after imports, CPU, peak RSS.
 
-python merge_inside.py make BASE ADAPTER SIZE          build a model of about SIZE parameters and a LoRA for it
+python merge_inside.py make BASE ADAPTER SIZE [dora]   build a model of about SIZE parameters and a LoRA (DoRA) for it
 python merge_inside.py peft|safe BASE ADAPTER OUT [DEVICE]      PEFT: load, merge_and_unload, save_pretrained
 python merge_inside.py stream BASE ADAPTER OUT WORKERS [THREADS] [DEVICE]
 python merge_inside.py profile …                        as stream, and CPU and wall seconds of each part
@@ -48,7 +48,7 @@ def peak():
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
-def make(_role, base, adapter, size):
+def make(_role, base, adapter, size, kind="lora"):
     import peft
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -66,7 +66,8 @@ def make(_role, base, adapter, size):
     model.save_pretrained(base, max_shard_size="500MB")
     targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
     adapted = peft.get_peft_model(
-        model, peft.LoraConfig(r=16, lora_alpha=32, target_modules=targets, task_type="CAUSAL_LM")
+        model,
+        peft.LoraConfig(r=16, lora_alpha=32, target_modules=targets, task_type="CAUSAL_LM", use_dora=kind == "dora"),
     )
     for name, parameter in adapted.named_parameters():
         if "lora_" in name:
