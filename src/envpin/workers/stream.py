@@ -135,6 +135,8 @@ class _Merge:
                 shards = _Shards(self, skeleton, plan, merger=merger, writer=writer, journal=journal)
                 entries = dict(finished)
                 entries.update(shards.run([file for file in plan.files if file.name not in finished]))
+            # Before the journal goes: a merge that is killed between the two has nothing to do again but this.
+            self.index = write_index(plan, self.folder, index_document(plan.files))
             whole = True
         finally:
             self.reader.close()
@@ -183,9 +185,8 @@ class _Merge:
         self, base: Folder, plan: Plan, entries: Dict[str, Any], merger: Merger, resumed: List[str]
     ) -> Dict[str, Any]:
         files = {name: entry["sha256"] for name, entry in sorted(entries.items())}
-        index = write_index(plan, self.folder, index_document(plan.files))
-        if index is not None and plan.index_name is not None:
-            files[plan.index_name] = index
+        if self.index is not None and plan.index_name is not None:
+            files[plan.index_name] = self.index
         sync_folder(self.folder)
         tensors = {name: value for entry in entries.values() for name, value in entry["tensors"].items()}
         results = [result for entry in entries.values() for result in entry["results"]]
