@@ -155,6 +155,7 @@ def timed():
     from envpin_worker import (
         stream,
         stream_layers,
+        stream_reader,
         stream_recompute,
         stream_verify,
         stream_write,
@@ -180,7 +181,8 @@ def timed():
     wrap(stream, "build", "model without weights")
     wrap(stream_layers.Calibration, "run", "calibration")
     wrap(stream_write.Writer, "_operate", "operations: read, merge, write")
-    wrap(stream_layers, "read_into", "  of which reading")
+    wrap(stream_layers.Merger, "_write_whole", "whole weights: read, merge, write, in their own thread")
+    wrap(stream_reader, "read_into", "  of which reading")
     wrap(stream_write, "write_all", "  of which writing")
     wrap(stream_write.Writer, "_copy", "copying")
     wrap(os, "fsync", "fsync")

@@ -41,7 +41,7 @@ grid = load("grid_inside", GRID)
 from envpin_worker import stream, stream_answers, stream_quantized  # type: ignore[import-not-found]  # noqa: E402
 from envpin_worker.protocol import KnownError  # type: ignore[import-not-found]  # noqa: E402
 from envpin_worker.stream_files import Folder  # type: ignore[import-not-found]  # noqa: E402
-from envpin_worker.stream_layers import Reader  # type: ignore[import-not-found]  # noqa: E402
+from envpin_worker.stream_reader import Reader  # type: ignore[import-not-found]  # noqa: E402
 
 
 def whole_blocks(tied: bool) -> Any:

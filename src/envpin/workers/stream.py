@@ -38,9 +38,10 @@ from .protocol import Events, KnownError
 from .several import sources
 from .stream_adapters import read_adapters
 from .stream_files import Folder, OutputFile, index_document
-from .stream_layers import Merger, Reader
+from .stream_layers import Merger, bound_heaps
 from .stream_model import Skeleton, build
 from .stream_plan import Plan, make
+from .stream_reader import Reader
 from .stream_recompute import Recomputer, locate
 from .stream_verify import ShardVerifier, tally, write_index
 from .stream_write import JOURNAL, Journal, Progress, Writer, check_space, digest_of, sync_folder
@@ -78,6 +79,7 @@ class _Merge:
         if self.device.is_cuda or self.request.get("device") == "auto":
             self.events.note("computing on %s: %s" % (self.device.label, self.device.reason))
         self._set_threads()
+        bound_heaps()
         total = sum(file.size for file in plan.files)
         self.events.step("stream-merge", "merge tensor by tensor", "start")
         entries, merger, resumed = self._execute(base, skeleton, plan, total)

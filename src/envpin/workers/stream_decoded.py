@@ -3,8 +3,8 @@
 from typing import Any, Dict, Optional
 
 from .stream_files import Folder, refuse
-from .stream_layers import Reader
 from .stream_model import base_without_weights
+from .stream_reader import Reader
 
 
 def load(request: Dict[str, Any], adapter_config: Dict[str, Any], labels: Optional[int]) -> Any:

@@ -10,8 +10,9 @@ from typing import Any, Dict, List, Tuple
 
 from .protocol import KnownError
 from .stream_files import Segment, Tensor
-from .stream_layers import Merger, Reader, forget_merge, frozen, merge_unit
+from .stream_layers import Merger, forget_merge, frozen, merge_unit
 from .stream_model import Skeleton
+from .stream_reader import Reader
 from .stream_units import Operation, Output, active_adapter, final_module
 
 _ROWS = 16

@@ -10,8 +10,8 @@ from typing import Any, Dict, List, Optional
 
 from .protocol import KnownError, write_json
 from .stream_files import OutputFile, Segment, read_header, torch_dtype
-from .stream_layers import Reader, memory_of, read_into
 from .stream_plan import Plan
+from .stream_reader import Reader, memory_of, read_into
 
 _PIECE = 1 << 22
 

@@ -18,8 +18,9 @@ from typing import Any, Dict, Iterator, List, Optional
 from .device import fetch, own_stream
 from .protocol import Events, KnownError
 from .stream_files import OutputFile, Segment, torch_dtype
-from .stream_layers import Merger, Reader, memory_of, read_into
+from .stream_layers import Merger
 from .stream_plan import Plan
+from .stream_reader import Reader, memory_of, read_into
 from .stream_units import Operation
 
 JOURNAL = ".envpin-stream-journal"
