@@ -21,7 +21,10 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROOT = Path(__file__).resolve().parents[1]
 INSIDE = Path(__file__).with_name("merge_inside.py")
@@ -96,13 +99,13 @@ def tensors(folder: Path) -> dict[str, str]:
 
 def compare(scratch: Path, size: str, *, axolotl: bool, rounds: int) -> list[dict[str, Any]]:
     python = environment(scratch, "peft012", PINS)
-    base, adapter, out = scratch / f"base-{size}", scratch / f"adapter-{size}", scratch / "out"
+    base, adapter, out = scratch / f"base-{size}", scratch / f"lora-{size}", scratch / "out"
     if not adapter.exists():
         role(python, "make", base, adapter, size)
     other = environment(scratch, "axolotl", AXOLOTL_PINS, AXOLOTL) if axolotl else None
     rows: list[dict[str, Any]] = []
     wanted: dict[str, str] = {}
-    roles = {
+    roles: dict[str, Callable[[], dict[str, Any]]] = {
         "PEFT load + merge + save": lambda: role(python, "peft", base, adapter, out),
         "PEFT, safe_merge=True": lambda: role(python, "safe", base, adapter, out),
         "envpin stream, verified": lambda: role(python, "stream", base, adapter, out, WORKERS),

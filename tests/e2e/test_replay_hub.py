@@ -54,6 +54,14 @@ def merge(hub: HubSimulator, root: Path, *words: object, env: Mapping[str, str] 
     return completed
 
 
+def break_off(hub: HubSimulator, digest: str, *, after: int) -> None:
+    """The download of one file comes `after` bytes far; then the server fails for good."""
+    hub.faults += [
+        Fault(path=digest, cut=after, downloads=True),
+        Fault(path=digest, status=503, times=1000, downloads=True),
+    ]
+
+
 def weights(hub: HubSimulator) -> list[Any]:
     return [one for one in hub.requests if one.server == "cdn" and one.method == "GET"]
 
@@ -109,10 +117,7 @@ def test_a_plan_downloads_nothing(hub: HubSimulator, tmp_path: Path) -> None:
 
 def test_a_download_draws_how_far_it_is_and_ctrl_c_keeps_it(hub: HubSimulator, tmp_path: Path) -> None:
     file = next(iter(hub.repos["user/base"].commits.values()))["model.safetensors"]
-    hub.faults += [
-        Fault(path=file.digest, cut=file.size // 2, downloads=True),
-        Fault(path=file.digest, status=503, times=1000, downloads=True),
-    ]
+    break_off(hub, file.digest, after=file.size // 2)
     shown = {"TERM": "xterm-256color", "COLUMNS": "160", "LINES": "40"}
     command = arguments("replay", "merge", "user/adapter", "-o", tmp_path / "out")
     with Terminal(command, env=variables({**hub.variables(tmp_path / "home"), **shown})) as terminal:
@@ -130,11 +135,7 @@ def test_a_download_draws_how_far_it_is_and_ctrl_c_keeps_it(hub: HubSimulator, t
 
 def test_a_killed_download_goes_on_where_it_was(hub: HubSimulator, tmp_path: Path) -> None:
     digest = next(iter(hub.repos["user/base"].commits.values()))["model.safetensors"].digest
-    # The weights come 120 kB far; then the server fails for good.
-    hub.faults += [
-        Fault(path=digest, cut=120_000, downloads=True),
-        Fault(path=digest, status=503, times=1000, downloads=True),
-    ]
+    break_off(hub, digest, after=120_000)
     command = arguments("replay", "merge", "user/adapter", "-o", tmp_path / "out")
     with subprocess.Popen(command, env=variables(hub.variables(tmp_path / "home")), stderr=subprocess.PIPE) as running:
         deadline = time.monotonic() + 120

@@ -128,17 +128,15 @@ def _text(scanned: Scanned, *, every: bool) -> str:
 
 
 def _headline(scanned: Scanned) -> str:
+    from envpin.scan.entry import counted
+
     count = len(scanned.entries)
     if not count:
-        return f"{scanned.root}: no model, adapter or checkpoint in {_counted(scanned.folders, 'folder')}"
+        return f"{scanned.root}: no model, adapter or checkpoint in {counted(scanned.folders, 'folder')}"
     adapters = sum(1 for entry in scanned.entries if entry.kind in {"adapter", "both"})
     bad = f"{scanned.bad:,} cannot be read or merged as they are" if scanned.bad else "nothing stands in the way"
-    where = _counted(scanned.folders, "folder")
-    return f"{scanned.root}: {count:,} found ({_counted(adapters, 'adapter')}) in {where}; {bad}"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    where = counted(scanned.folders, "folder")
+    return f"{scanned.root}: {count:,} found ({counted(adapters, 'adapter')}) in {where}; {bad}"
 
 
 def _row(entry: Entry) -> tuple[str, ...]:
@@ -186,12 +184,13 @@ def _findings(entry: Entry) -> str:
 
 
 def _tail(scanned: Scanned) -> list[str]:
+    from envpin.scan.entry import counted
+
     lines = [f"not readable: {path}: {reason}" for path, reason in list(scanned.unreadable.items())[:5]]
     if len(scanned.unreadable) > 5:
         lines.append(f"not readable: {len(scanned.unreadable) - 5:,} more folders")
     if scanned.links:
-        count = len(scanned.links)
-        lines.append(f"{count:,} linked folder{'s' if count > 1 else ''} left alone (--follow-links enters them)")
+        lines.append(f"{counted(len(scanned.links), 'linked folder')} left alone (--follow-links enters them)")
     worst = next((entry for entry in scanned.entries if entry.is_bad), None)
     if worst is not None:
         lines.append(f"more about one of them: envpin check {Path(scanned.root) / worst.path}")

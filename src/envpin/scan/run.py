@@ -13,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING
 
 from envpin.events import Progress, Step, ignore
-from envpin.scan.entry import Entry, Scanned
+from envpin.scan.entry import Entry, Scanned, counted
 from envpin.scan.examine import Examiner
 from envpin.scan.walk import walk
 
@@ -55,14 +55,8 @@ def scan(
     listener(Step(key="walk", title=title))
     walked = walk(root, follow_links=follow_links, listener=listener)
     spots = walked.spots
-    listener(
-        Step(
-            key="walk",
-            title=title,
-            state="done",
-            detail=f"{len(spots):,} in {walked.folders:,} folder{'' if walked.folders == 1 else 's'}",
-        )
-    )
+    detail = f"{len(spots):,} in {counted(walked.folders, 'folder')}"
+    listener(Step(key="walk", title=title, state="done", detail=detail))
     receipts = {environment.key: environment.receipt for environment in store.list()}
     listener(Step(key="examine", title="examine them"))
     entries: list[Entry] = []

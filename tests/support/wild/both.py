@@ -10,13 +10,14 @@ trained, and in which versions envpin merged.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from benchmarks.merge import tensors
 
 from tests.support.command import arguments, envpin
 from tests.support.wild.make import INPUTS, install, prepare, run_in, train
@@ -46,20 +47,6 @@ def merged(adapter: Path, out: Path) -> dict[str, Any]:
     return record
 
 
-def tensors(model: Path) -> dict[str, tuple[str, str]]:
-    """Dtype and digest of each tensor in a folder, by name; metadata in the headers does not count."""
-    found = {}
-    for path in sorted(model.glob("*.safetensors")):
-        data = path.read_bytes()
-        start = 8 + int.from_bytes(data[:8], "little")
-        header = json.loads(data[8:start])
-        header.pop("__metadata__", None)
-        for name, what in header.items():
-            first, last = what["data_offsets"]
-            found[name] = (what["dtype"], hashlib.sha256(data[start + first : start + last]).hexdigest())
-    return found
-
-
 def runs(name: str, python: Path, work: Path) -> Iterator[str]:
     """A line for each merge of one trainer's adapters."""
     trainer = TRAINERS[name]
@@ -81,7 +68,7 @@ def runs(name: str, python: Path, work: Path) -> Iterator[str]:
             yield line("manifest deleted", merged(adapter, without), without, expected)
 
 
-def line(way: str, record: dict[str, Any], out: Path, expected: dict[str, tuple[str, str]]) -> str:
+def line(way: str, record: dict[str, Any], out: Path, expected: dict[str, str]) -> str:
     if "failed" in record:
         return f"  {way}: {record['failed']}"
     pins = record["environment"]["packages"]
