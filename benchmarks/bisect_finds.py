@@ -29,10 +29,10 @@ from typing import Any
 import msgspec
 
 from envpin import host
-from envpin.bisect.holding import Holder
-from envpin.bisect.question import Question
-from envpin.envs.resolve import resolve_pins
-from envpin.envs.store import Store
+from envpin.bisect.environments.holding import Holder
+from envpin.bisect.session.question import Question
+from envpin.envs.refs.resolve import resolve_pins
+from envpin.envs.store.store import Store
 
 if "PIP_FIND_LINKS" in os.environ:
     os.environ.setdefault("UV_FIND_LINKS", os.environ["PIP_FIND_LINKS"])

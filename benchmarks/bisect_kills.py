@@ -25,8 +25,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
-from tests.support.bisecting import Answer, World  # noqa: E402
-from tests.support.simple_index import SimpleIndex  # noqa: E402
+from tests.support.bisecting import Answer, World
+from tests.support.simple_index import SimpleIndex
 
 PAIR = """
 import part07, part19

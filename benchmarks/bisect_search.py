@@ -26,9 +26,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
-from tests.support.histories import SCENARIOS, History, Scenario, make, plain, search, wrong  # noqa: E402
+from tests.support.histories import SCENARIOS, History, Scenario, make, plain, search, wrong
 
-from envpin.bisect.search import repeatable as repeatable_problem  # noqa: E402
+from envpin.bisect.search.search import repeatable as repeatable_problem
 
 # How often a run shows the new state in the new and in the old releases, besides the 0.7 and 0.05 of "flaky tests".
 RATES = ((0.3, 0.0), (0.5, 0.0), (0.9, 0.0), (0.97, 0.0), (0.95, 0.05), (1.0, 0.1), (1.0, 0.02))

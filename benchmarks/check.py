@@ -19,9 +19,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.support.checkpoints import llama_config, llama_shapes, lora_shapes, write_adapter, write_model  # noqa: E402
+from tests.support.checkpoints import llama_config, llama_shapes, lora_shapes, write_adapter, write_model
 
-from envpin.diagnose.check import check  # noqa: E402
+from envpin.diagnose.check import check
 
 ALL = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 

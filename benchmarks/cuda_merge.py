@@ -88,7 +88,9 @@ def small(scratch: Path, device: str) -> None:
     grid = load("grid_inside", HERE / "grid_inside.py")
     import torch
     import transformers
-    from envpin_worker import merge, several, stream  # type: ignore[import-not-found]
+    from envpin_worker.peft_engine import merge
+    from envpin_worker.runtime import several
+    from envpin_worker.stream import engine as stream
 
     known = grid.adapters("llama")
     for number, kind in enumerate(kind for kind in KINDS if kind in known):
@@ -102,7 +104,7 @@ def small(scratch: Path, device: str) -> None:
             grid.make_adapter(str(adapter), str(base), "llama", known[kind][0](), 0)
             model = transformers.LlamaForCausalLM.from_pretrained(base, **grid.dtype_auto()).to(device)
             request = {"base": str(base), "adapter": str(adapter), "device": device}
-            from envpin_worker import loading
+            from envpin_worker.runtime import loading
 
             with torch.no_grad():
                 merged = loading.load_adapters(model, several.sources(request)).merge_and_unload()

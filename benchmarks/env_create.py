@@ -44,7 +44,7 @@ def plain(uv: str, lock: Path, python: str, folder: Path, environment: dict[str,
 
 
 def measure(ref: str, runs: int) -> dict[str, object]:
-    from envpin.envs.uv import find_uv
+    from envpin.envs.uv.command import find_uv
 
     uv = str(find_uv().path)
     with tempfile.TemporaryDirectory(prefix="envpin-bench-", dir=os.environ.get("ENVPIN_BENCH_DIR")) as name:

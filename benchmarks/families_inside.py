@@ -124,7 +124,8 @@ def main(workers, scratch, result, wanted=""):
     transformers.logging.set_verbosity_error()
     torch.set_num_threads(1)
     grid.load_workers(workers)
-    from envpin_worker import stream, tiny
+    from envpin_worker.stream import engine as stream
+    from envpin_worker.tiny import make as tiny
 
     recipes = dict(tiny.RECIPES)
     recipes.update({name: {"config": one, "targets": "all-linear", "task": None} for name, one in MORE.items()})

@@ -32,8 +32,8 @@ def fuzz(target: str, seconds: int, corpus: Path) -> None:
     with atheris.instrument_imports(include=["envpin"]):  # nothing of envpin may be imported before
         from tests.support.fuzzing import TARGETS, Files
 
-        import envpin.checkpoint.tokenizer_json
-        import envpin.checkpoint.torch_file  # noqa: F401
+        import envpin.checkpoint.formats.tokenizer_json
+        import envpin.checkpoint.formats.torch_zip  # noqa: F401
 
     run: Callable[[Files, bytes], object] = TARGETS[target]
     # In memory where the system has such a folder: each input is written to a file.

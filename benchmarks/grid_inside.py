@@ -299,7 +299,7 @@ class Quiet:
 
 
 def ours(base, adapter, out, model, rows, request):
-    from envpin_worker import stream
+    from envpin_worker.stream import engine as stream
 
     os.makedirs(out)
     body = {"base": base, "adapter": adapter, "out": out, "architecture": MODELS[model][0](False)[0].__name__}

@@ -132,7 +132,7 @@ def stream(role, base, adapter, out, workers, threads="0", device="cpu"):
     module = importlib.util.module_from_spec(spec)
     sys.modules["envpin_worker"] = module
     spec.loader.exec_module(module)
-    from envpin_worker import stream as engine
+    from envpin_worker.stream import engine
 
     spent = timed() if role == "profile" else {}
     imported, ready = time.perf_counter(), peak()

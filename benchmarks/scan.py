@@ -20,10 +20,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.check import touch_values  # noqa: E402
-from tests.support.checkpoints import llama_shapes, lora_shapes, write_adapter, write_model  # noqa: E402
-from tests.support.wild.make import KEPT  # noqa: E402
-from tests.support.wild.mixed import fields  # noqa: E402
+from benchmarks.check import touch_values
+from tests.support.checkpoints import llama_shapes, lora_shapes, write_adapter, write_model
+from tests.support.wild.make import KEPT
+from tests.support.wild.mixed import fields
 
 ALL = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 COMPANIONS = ("README.md", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")

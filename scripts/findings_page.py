@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from envpin.diagnose.catalogue import findings_page
+from envpin.diagnose.catalogue.catalogue import findings_page
 
 if __name__ == "__main__":
     page = Path(__file__).resolve().parents[1] / "docs" / "reference" / "findings.md"

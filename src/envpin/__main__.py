@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from envpin.cli import main
+from envpin.cli.main import main
 
 sys.exit(main())

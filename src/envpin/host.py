@@ -9,14 +9,14 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from envpin import process
-from envpin.errors import EnvpinError, WorkerBrokenError
-from envpin.events import Note, Progress, Step, ignore
+from envpin.core import process
+from envpin.core.errors import EnvpinError, WorkerBrokenError
+from envpin.core.events import Note, Progress, Step, ignore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from envpin.events import Listener
+    from envpin.core.events import Listener
 
 PROTOCOL = 1
 _WORKER = Path(__file__).resolve().parent / "workers" / "main.py"

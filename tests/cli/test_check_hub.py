@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from envpin.process import Completed
+    from envpin.core.process import Completed
 
 LARGE: Any = {"vocab": 32_000, "hidden": 4096, "layers": 8, "inner": 11_008, "kv": 4096}
 CONFIG = llama_config(vocab_size=32_000, hidden_size=4096, num_hidden_layers=8, intermediate_size=11_008,

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from envpin import process
-from envpin.envs.store import Store
+from envpin.core import process
+from envpin.envs.store.store import Store
 from tests.support.wheels import lock_of, make_wheel
 
 if TYPE_CHECKING:

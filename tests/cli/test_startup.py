@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from envpin import process
+from envpin.core import process
 from tests.support.command import envpin, variables
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 PROGRAM = """
 import sys
 before = set(sys.modules)
-from envpin.cli import main
+from envpin.cli.main import main
 try:
     main(["--help"])
 except SystemExit:
@@ -31,8 +31,9 @@ ALLOWED = {
     "ast", "_ast", "gc",
 }  # fmt: skip
 OURS = {
-    "envpin", "envpin.cli", "envpin.cli.console", "envpin.cli.layout", "envpin.cli.parser", "envpin.cli.table",
-    "envpin.errors", "envpin.events",
+    "envpin", "envpin.cli", "envpin.cli.console", "envpin.cli.console.console", "envpin.cli.console.width",
+    "envpin.cli.main", "envpin.cli.parser", "envpin.cli.table", "envpin.core",
+    "envpin.core.errors", "envpin.core.events",
 }  # fmt: skip
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from envpin.process import Completed
+    from envpin.core.process import Completed
 
 pytestmark = pytest.mark.xdist_group("e2e")
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import envpin as envpin_package
-from envpin import process
+from envpin.core import process
 from tests.support.adapters import RECIPES, copy
 from tests.support.command import answer, envpin
 from tests.support.environments import PINS, pinned

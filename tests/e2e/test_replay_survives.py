@@ -10,8 +10,8 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from envpin import process
-from envpin.envs.store import Environment, Store
+from envpin.core import process
+from envpin.envs.store.store import Environment, Store
 from tests.support.adapters import copy
 from tests.support.command import answer, arguments, envpin, variables
 from tests.support.environments import store_root

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from envpin.envs.adapter import Unrecorded
-from envpin.envs.lock_request import lock_request
-from envpin.envs.portable import LockRequest
-from envpin.envs.store import Store
-from envpin.errors import AnswerIsBadError, InputError, WrongEnvironmentError
-from envpin.events import Event, Note
-from envpin.replay import unrecorded
+from envpin.core.errors import AnswerIsBadError, InputError, WrongEnvironmentError
+from envpin.core.events import Event, Note
+from envpin.envs.locks.portable import LockRequest
+from envpin.envs.locks.request import lock_request
+from envpin.envs.refs.adapter import Unrecorded
+from envpin.envs.store.store import Store
+from envpin.replay import attempts as unrecorded
+from envpin.replay.attempts import Manner, is_unrecorded, merge_unrecorded
 from envpin.replay.plan import Options
-from envpin.replay.unrecorded import Manner, is_unrecorded, merge_unrecorded
 from tests.support.adapters import copy
 from tests.support.command import answer, envpin
 from tests.support.environments import PINS, find_links, store_root

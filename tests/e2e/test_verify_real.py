@@ -5,14 +5,14 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-from envpin.envs.store import Store
+from envpin.envs.store.store import Store
 from envpin.matrix.load import load_matrix
 from envpin.matrix.support import load_support
 from envpin.sweep.breaks import found_breaks
 from envpin.sweep.plan import Pins, Plan, choose_families
 from envpin.sweep.results import Results
 from envpin.sweep.run import Options, Sweep
-from envpin.workers.tiny_recipes import RECIPES
+from envpin.workers.tiny.recipes import RECIPES
 from tests.support.environments import PINS, PYTHON, spec, store_root
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from envpin import process
-from envpin.errors import InputError
+from envpin.core import process
+from envpin.core.errors import InputError
 from tests.support.terminal import Terminal
 
 WRAPPER = "import sys; from envpin import process; sys.exit(process.run_attached(sys.argv[1:]))"

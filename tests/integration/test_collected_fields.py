@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from envpin.errors import NetworkError
+from envpin.core.errors import NetworkError
 from envpin.evidence import collect_fields
-from envpin.index import Index
 from envpin.matrix.fields import load_fields
+from envpin.remote.index import Index
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from envpin.envs.lock_request import lock_request
-from envpin.envs.resolve import default_python, resolve, resolve_pins
-from envpin.envs.store import Store
-from envpin.errors import InputError, ResolutionError
-from envpin.events import Event, Note, Step
+from envpin.core.errors import InputError, ResolutionError
+from envpin.core.events import Event, Note, Step
+from envpin.envs.locks.request import lock_request
+from envpin.envs.refs.resolve import default_python, resolve, resolve_pins
+from envpin.envs.store.store import Store
 from tests.support.wheels import lock_of, make_wheel
 
 if TYPE_CHECKING:

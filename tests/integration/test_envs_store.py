@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from envpin import process
-from envpin.envs.artifacts import describe_interpreter
-from envpin.envs.identity import EnvironmentSpec
-from envpin.envs.integrity import Damage, site_packages
-from envpin.envs.lock import parse_lock
-from envpin.envs.resolve import default_python
-from envpin.envs.store import Environment, Store
-from envpin.errors import BuildError, EnvironmentDamagedError, InputError, NoInterpreterError
-from envpin.events import Event, Note, Progress, Step
+from envpin.core import process
+from envpin.core.errors import BuildError, EnvironmentDamagedError, InputError, NoInterpreterError
+from envpin.core.events import Event, Note, Progress, Step
+from envpin.envs.locks.artifacts import describe_interpreter
+from envpin.envs.locks.lock import parse_lock
+from envpin.envs.refs.resolve import default_python
+from envpin.envs.store.identity import EnvironmentSpec
+from envpin.envs.store.integrity import Damage, site_packages
+from envpin.envs.store.store import Environment, Store
 from tests.support.wheels import lock_of, make_wheel
 
 if TYPE_CHECKING:
@@ -284,7 +284,7 @@ def test_the_interpreter_describes_itself(store: Store, wheels: Path) -> None:
     "lines", [["Downloading torch (2.0MiB)", "Downloading six", " Downloaded torch", " Downloaded six"]]
 )
 def test_downloads_become_progress(lines: Sequence[str]) -> None:
-    from envpin.envs.uv import _downloads
+    from envpin.envs.uv.command import _downloads
 
     events: list[Event] = []
     on_line: Callable[[str], None] = _downloads(events.append)

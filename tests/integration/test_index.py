@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from envpin.errors import InputError, NetworkError
-from envpin.index import Index, index_url
+from envpin.core.errors import InputError, NetworkError
+from envpin.remote.index import Index, index_url
 from tests.support.simple_index import SimpleIndex, wheel_bytes
 
 if TYPE_CHECKING:

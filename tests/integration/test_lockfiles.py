@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from envpin import process
-from envpin.envs.family import committed_requests
-from envpin.envs.lock import lock_file_name, read_lock
+from envpin.core import process
+from envpin.envs.locks.lock import lock_file_name, read_lock
+from envpin.envs.refs.family import committed_requests
 from envpin.matrix.load import load_matrix
 
 LOCKS = Path(__file__).resolve().parents[2] / "lockfiles"

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 from packaging.version import Version
 
-from envpin import process
-from envpin.errors import NetworkError
+from envpin.core import process
+from envpin.core.errors import NetworkError
 from envpin.evidence.collect import collect
-from envpin.index import Index
 from envpin.matrix.results import write_atomically
 from envpin.matrix.support import encode_support, load_support, shipped_path
+from envpin.remote.index import Index
 from tests.support.environments import literal
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from envpin.core.resources import data_path
 from envpin.matrix.load import load_matrix
 from envpin.matrix.match import match
 from envpin.matrix.support import load_support
 from envpin.report.matrix_page import render_matrix
-from envpin.resources import data_path
 from tests.support.browser import Browser, find_browser
 from tests.unit.test_matrix_cells import HOSTILE, parse_matrix_with, run
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from envpin.checkpoint import headers, sentencepiece, strict_json, tokenizer
+from envpin.checkpoint.formats import safetensors as headers
+from envpin.checkpoint.formats import sentencepiece, tokenizer
+from envpin.core import json_input
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,9 +31,9 @@ else:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(peak, len(faults), *(f"{one.file}: {one.message}" for one in faults))
 """
-VALUES = strict_json.MAX_VALUES - 10
-# Just below the bounds that strict_json and tokenizer count.
-ENTRIES = min(tokenizer.MAX_ENTRIES - 20, strict_json.MAX_VALUES // 2)
+VALUES = json_input.MAX_VALUES - 10
+# Just below the bounds that json_input and tokenizer count.
+ENTRIES = min(tokenizer.MAX_ENTRIES - 20, json_input.MAX_VALUES // 2)
 
 
 def _pieces(count: int) -> bytes:

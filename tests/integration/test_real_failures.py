@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from envpin.diagnose.logs import diagnose_log
+from envpin.diagnose.logs.reader import diagnose_log
 from tests.support.failures import FAILURES, Failure, fail
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import pytest
 
 from envpin.checkpoint.folder import read_folder
 from envpin.diagnose.check import check
-from envpin.diagnose.logs import diagnose_log
+from envpin.diagnose.logs.reader import diagnose_log
 from tests.support.faults import CROSSED, FAULTS, FORWARD, LATEST, Fault, Made, make_faults, reaction_of
 
 if TYPE_CHECKING:

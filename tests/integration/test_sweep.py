@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from envpin import process
-from envpin.envs.local import this_platform
-from envpin.envs.resolve import default_python, resolve_pins
-from envpin.envs.store import Store
+from envpin.core import process
+from envpin.envs.refs.resolve import default_python, resolve_pins
+from envpin.envs.store.local import this_platform
+from envpin.envs.store.store import Store
 from envpin.matrix.load import load_matrix
 from envpin.matrix.results import load_results, read_document
 from envpin.sweep.unit import Job, Unit, run_unit

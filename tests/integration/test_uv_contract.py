@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from envpin import process
-from envpin.envs.artifacts import with_hashes
-from envpin.envs.lock import parse_lock
-from envpin.envs.pylock_text import normalized, write_pylock
-from envpin.envs.resolve import default_python
-from envpin.envs.uv import FLOOR, Uv, find_uv
-from envpin.errors import BuildError, EnvpinError, NetworkError, NoInterpreterError, ResolutionError
+from envpin.core import process
+from envpin.core.errors import BuildError, EnvpinError, NetworkError, NoInterpreterError, ResolutionError
+from envpin.envs.locks.artifacts import with_hashes
+from envpin.envs.locks.lock import parse_lock
+from envpin.envs.locks.pylock_text import normalized, write_pylock
+from envpin.envs.refs.resolve import default_python
+from envpin.envs.uv.command import FLOOR, Uv, find_uv
 from tests.support.wheels import lock_of, make_wheel
 
 FLOOR_TEXT = ".".join(map(str, FLOOR))

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from envpin import process
+from envpin.core import process
 from tests.support.environments import child_environment
 
 if TYPE_CHECKING:

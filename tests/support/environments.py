@@ -13,13 +13,13 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envpin import process
-from envpin.envs.resolve import resolve_pins
-from envpin.envs.store import Environment, Store
-from envpin.envs.uv import find_uv
+from envpin.core import process
+from envpin.envs.refs.resolve import resolve_pins
+from envpin.envs.store.store import Environment, Store
+from envpin.envs.uv.command import find_uv
 
 if TYPE_CHECKING:
-    from envpin.envs.identity import EnvironmentSpec
+    from envpin.envs.store.identity import EnvironmentSpec
 
 PYTHON = "3.11"
 TORCH = "torch==2.13.0"

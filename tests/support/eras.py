@@ -13,10 +13,10 @@ import shutil
 import sys
 from pathlib import Path
 
-from envpin import process
-from envpin.envs.resolve import resolve_pins
-from envpin.envs.store import Store
-from envpin.errors import EnvpinError
+from envpin.core import process
+from envpin.core.errors import EnvpinError
+from envpin.envs.refs.resolve import resolve_pins
+from envpin.envs.store.store import Store
 from tests.support.environments import PYTHON, find_links, store_root
 
 # The torch is one that imports beside all of them; its wheel may be one of this machine.

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from envpin import process
-from envpin.envs.uv import find_uv
+from envpin.core import process
+from envpin.envs.uv.command import find_uv
 from tests.support.environments import PYTHON, pinned, store_root
 
 if TYPE_CHECKING:

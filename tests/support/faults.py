@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from envpin import process
+from envpin.core import process
 from tests.support.environments import pinned
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from envpin.core.errors import InputError
 from envpin.diagnose.check import check
-from envpin.diagnose.logs import SIGNATURES, diagnose_log
-from envpin.errors import InputError
+from envpin.diagnose.logs.reader import SIGNATURES, diagnose_log
 from tests.support.checkpoints import llama_config, llama_shapes, lora_shapes, write_adapter, write_model
 from tests.support.pickles import state_dict, write_bin, write_legacy
 

@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass, field
 from typing import Literal
 
-from envpin.bisect.search import Conclusion, Observation, Outcome, Problem, decide
+from envpin.bisect.search.search import Conclusion, Observation, Outcome, Problem, decide
 
 Scenario = Literal[
     "no skips", "scattered skips", "one block of 30", "one block of 60", "two transitions", "flaky tests"

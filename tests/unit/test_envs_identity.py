@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envpin.envs.identity import EnvironmentSpec, environment_key
-from envpin.envs.lock import Lock
+from envpin.envs.locks.lock import Lock
+from envpin.envs.store.identity import EnvironmentSpec, environment_key
 
 PLATFORM = {"system": "linux", "machine": "x86_64", "libc": "glibc 2.36"}
 names = st.text(min_size=1, max_size=20)

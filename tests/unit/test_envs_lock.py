@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envpin.envs.lock import digest, lock_file_name, parse_lock, read_lock
-from envpin.envs.pylock_text import normalized, write_pylock
-from envpin.errors import InputError
+from envpin.core.errors import InputError
+from envpin.envs.locks.lock import digest, lock_file_name, parse_lock, read_lock
+from envpin.envs.locks.pylock_text import normalized, write_pylock
 
 if TYPE_CHECKING:
     from pathlib import Path

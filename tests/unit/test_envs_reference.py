@@ -9,7 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from envpin.envs.reference import (
+from envpin.core.errors import InputError
+from envpin.envs.refs.reference import (
     AdapterReference,
     FamilyReference,
     LockReference,
@@ -19,7 +20,6 @@ from envpin.envs.reference import (
     parse_reference,
     split_pins,
 )
-from envpin.errors import InputError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from envpin.envs.uv import uv_environment
-from envpin.envs.uv_errors import error_of
-from envpin.errors import (
+from envpin.core.errors import (
     BuildError,
     DiskFullError,
     EnvironmentSetupError,
@@ -17,6 +15,8 @@ from envpin.errors import (
     NoInterpreterError,
     ResolutionError,
 )
+from envpin.envs.uv.command import uv_environment
+from envpin.envs.uv.errors import error_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from envpin.errors import InputError
+from envpin.core.errors import InputError
+from envpin.core.resources import data_path
 from envpin.evidence.lint import lint
 from envpin.matrix.load import load_matrix, parse_matrix
 from envpin.matrix.results import Capability, Entry, Outcome, load_results
 from envpin.matrix.support import load_support
-from envpin.resources import data_path
 
 SUPPORT = load_support()
 TEXT = """schema = 1

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from envpin.evidence.collect_fields import _Read, assemble
 from envpin.evidence.field_facts import COMPUTED, REQUIRED, read_classes
-from envpin.index.types import Release
 from envpin.matrix.fields import Fields, encode_fields, load_fields, value_at
+from envpin.remote.index.types import Release
 
 SOURCES = {
     "peft/config.py": b"""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envpin.cli.layout import table, wrapped
+from envpin.cli.console.width import table, wrapped
 
 WORDS = st.lists(st.from_regex(r"[a-z]{1,12}", fullmatch=True), min_size=1, max_size=30)
 ROWS = [("ID", "TITLE", "VERSION"), ("llama", "a title that is a long one", "4.43.1"), ("t5", "short", "4.43.1")]

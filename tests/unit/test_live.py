@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from envpin.cli.live import Rate, amount
-from envpin.events import Progress
+from envpin.cli.console.live import Rate, amount
+from envpin.core.events import Progress
 
 
 def seen(*samples: tuple[float, int]) -> Rate:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envpin.errors import DiskFullError, InputError
+from envpin.core.errors import DiskFullError, InputError
 from envpin.manifest import schema, write
 from envpin.manifest.compare import compare, compare_environment
 from envpin.manifest.read import DEPTH_LIMIT, SIZE_LIMIT, parse_manifest, read_manifest

@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from envpin.core.resources import data_path
 from envpin.matrix.load import load_matrix, parse_matrix
 from envpin.matrix.results import Entry
 from envpin.matrix.support import load_support
 from envpin.report.matrix_cells import Cell, all_series, by_series, cells
 from envpin.report.matrix_page import MARK, render_matrix
-from envpin.resources import data_path
 
 SUPPORT = load_support()
 MATRIX = load_matrix(data_path("compat_matrix.toml"))

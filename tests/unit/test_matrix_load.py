@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from envpin.errors import InputError
+from envpin.core.errors import InputError
 from envpin.matrix.load import load_matrix, parse_matrix
 
 if TYPE_CHECKING:

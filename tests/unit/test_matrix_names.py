@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from envpin.core.resources import data_path
 from envpin.matrix.load import load_matrix
 from envpin.matrix.match import match
 from envpin.matrix.support import load_support
-from envpin.resources import data_path
 
 MATRIX, SUPPORT = load_matrix(data_path("compat_matrix.toml")), load_support()
 

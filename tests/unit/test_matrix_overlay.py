@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from envpin.errors import InputError
+from envpin.core.errors import InputError
+from envpin.core.resources import config_path
 from envpin.matrix.load import load_matrix
 from envpin.matrix.where import overlay_path
-from envpin.resources import config_path
 
 if TYPE_CHECKING:
     from pathlib import Path

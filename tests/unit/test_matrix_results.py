@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from envpin.errors import InputError
+from envpin.core.errors import InputError
+from envpin.core.resources import data_path
 from envpin.matrix.results import (
     Capability,
     Entry,
@@ -21,7 +22,6 @@ from envpin.matrix.results import (
     read_document,
     write_atomically,
 )
-from envpin.resources import data_path
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,10 +10,10 @@ from typing import Any
 import jsonschema
 import pytest
 
-from envpin.errors import InputError
+from envpin.core.errors import InputError
+from envpin.core.resources import data_path
 from envpin.matrix.load import parse_matrix
 from envpin.matrix.schema import schema_text
-from envpin.resources import data_path
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "docs" / "reference" / "matrix.schema.json"
 VALIDATOR = jsonschema.Draft202012Validator(json.loads(PUBLISHED.read_text(encoding="utf-8")))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from envpin.errors import InputError
+from envpin.core.errors import InputError
 from envpin.matrix.subject import find_subject
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pytest
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from envpin.errors import InputError
+from envpin.core.errors import InputError
 from envpin.evidence.collect import with_fitting
 from envpin.matrix.nearest import era_pins
 from envpin.matrix.support import encode_support, load_support, shipped_path

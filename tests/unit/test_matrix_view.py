@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envpin.errors import InputError
+from envpin.core.errors import InputError
+from envpin.core.resources import data_path
 from envpin.matrix import load
 from envpin.matrix.literals import required_literal
 from envpin.matrix.load import load_matrix
 from envpin.matrix.view import Record, load_view
-from envpin.resources import data_path
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,8 +9,8 @@ import pytest
 
 from envpin.checkpoint.folder import read_folder
 from envpin.checkpoint.quantization import REFUSED, made_from, of_base
+from envpin.core.errors import UsageError
 from envpin.diagnose.check import check
-from envpin.errors import UsageError
 from envpin.manifest.types import BaseModel, Manifest
 from envpin.replay.quantized import decide, settle
 from tests.support.checkpoints import llama_config, llama_shapes, lora_shapes, write_adapter, write_model

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from envpin.errors import InputError, OutputExistsError, RefusedError
+from envpin.core.errors import InputError, OutputExistsError, RefusedError
 from envpin.replay.publish import copy_companions, publish, refuse_existing, staging
 
 

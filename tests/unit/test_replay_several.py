@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from envpin.checkpoint.folder import read_folder
-from envpin.errors import AnswerIsBadError, UsageError
+from envpin.core.errors import AnswerIsBadError, UsageError
 from envpin.manifest.types import Distribution, Manifest
-from envpin.replay.several import (
+from envpin.replay.adapters import (
     Part,
     WeightedAdapter,
     embedding_of,

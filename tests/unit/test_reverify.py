@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from envpin.cli import main
-from envpin.errors import InputError
-from envpin.replay.provenance import FILE_NAME
+from envpin.cli.main import main
+from envpin.core.errors import InputError
+from envpin.replay.record import FILE_NAME
 from envpin.replay.reverify import reverify
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ SOURCE = Path(__file__).resolve().parents[2] / "src" / "envpin"
 
 # A module may import from its own layer's package and from lower layers. See ARCHITECTURE.md and docs/adr/0001.
 LAYERS: dict[str, int] = {
-    "errors": 0, "events": 0, "findings": 0, "resources": 0, "process": 0, "journal": 0,
+    "core": 0,
     "matrix": 1, "manifest": 1,
-    "envs": 2, "host": 2, "index": 2, "checkpoint": 2, "hub": 2, "infer": 2,
+    "envs": 2, "host": 2, "remote": 2, "checkpoint": 2, "infer": 2,
     "recording": 3, "diagnose": 3, "report": 3, "evidence": 3, "bisect": 4, "sweep": 4, "replay": 4,
     "scan": 4,
     "demo": 5, "cli": 6,
@@ -57,9 +57,7 @@ def test_imports_point_downwards(path: Path) -> None:
                 f"{own} (layer {LAYERS[own]}) imports {target} (layer {LAYERS[target]})"
             )
             if LAYERS[target] == LAYERS[own] and own != "errors":
-                allowed = {("envs", "index"), ("replay", "bisect"), ("events", "errors"), ("findings", "errors"),
-                           ("resources", "errors"), ("process", "errors"), ("journal", "errors"), ("host", "envs"),
-                           ("hub", "checkpoint"), ("infer", "checkpoint"), ("infer", "index"),
+                allowed = {("envs", "remote"), ("remote", "checkpoint"), ("infer", "checkpoint"), ("infer", "remote"),
                            ("envs", "infer"), ("envs", "checkpoint"), ("recording", "infer")}  # fmt: skip
                 assert (own, target) in allowed, f"{own} imports its neighbour {target}"
 
@@ -71,9 +69,9 @@ def test_one_door_for_processes_and_no_heavy_imports(path: Path) -> None:
         root = name.split(".")[0]
         assert root not in {"torch", "transformers", "peft", "numpy"}, f"{own} imports {name}"
         if root == "subprocess":
-            assert own == "process.py", f"{own} imports subprocess; use envpin.process"
+            assert own == "core/process.py", f"{own} imports subprocess; use envpin.core.process"
         if root in {"urllib3", "requests", "httpx"}:
-            assert own.startswith("index/"), f"{own} imports {name}; use envpin.index"
+            assert own.startswith("remote/"), f"{own} imports {name}; use envpin.remote.index"
 
 
 def test_workers_and_hook_stay_apart() -> None:

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envpin.errors import InputError, UsageError
+from envpin.core.errors import InputError, UsageError
 from envpin.matrix.load import load_matrix
 from envpin.matrix.support import load_support
 from envpin.sweep.plan import Plan, choose_families, plan_sweep, releases_of, wanted_steps
 from envpin.sweep.progress import Pace, duration, remaining
-from envpin.workers.tiny_recipes import RECIPES
+from envpin.workers.tiny.recipes import RECIPES
 
 MATRIX, SUPPORT = load_matrix(), load_support()
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from envpin.matrix.load import load_matrix
-from envpin.workers.tiny_recipes import RECIPES
+from envpin.workers.tiny.recipes import RECIPES
 
 FAMILIES = load_matrix().families
 

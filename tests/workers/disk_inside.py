@@ -250,7 +250,7 @@ def check_bytes_are_compared_to_the_last_one(_folder: str) -> None:
 def check_no_op_doubled_and_scaled_adapters_of_real_peft_are_told_by_the_ratio(folder: str) -> None:
     """Merged by plain peft, saved by plain transformers, judged against the adapter as it was trained."""
     import peft
-    from envpin_worker import stream_answers  # type: ignore[import-not-found]
+    from envpin_worker.probe import stream_answers
 
     case = tools.Case(folder)
     kept = {name: tensor.clone() for name, tensor in tools.tensors(case.adapter).items()}

@@ -38,10 +38,12 @@ WORKERS, GRID, SCRATCH, OUT = sys.argv[1:5]
 load("envpin_worker", os.path.join(WORKERS, "__init__.py"), package=True)
 grid = load("grid_inside", GRID)
 
-from envpin_worker import stream, stream_answers, stream_quantized  # type: ignore[import-not-found]  # noqa: E402
-from envpin_worker.protocol import KnownError  # type: ignore[import-not-found]  # noqa: E402
-from envpin_worker.stream_files import Folder  # type: ignore[import-not-found]  # noqa: E402
-from envpin_worker.stream_reader import Reader  # type: ignore[import-not-found]  # noqa: E402
+from envpin_worker.probe import stream_answers
+from envpin_worker.protocol import KnownError
+from envpin_worker.stream import engine as stream
+from envpin_worker.stream import quantized as stream_quantized
+from envpin_worker.stream.io.files import Folder
+from envpin_worker.stream.io.reader import Reader
 
 
 def whole_blocks(tied: bool) -> Any:

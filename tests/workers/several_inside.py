@@ -15,7 +15,12 @@ import stream_inside as tools  # type: ignore[import-not-found]
 
 grid = tools.grid
 
-from envpin_worker import device, loading, merge, several, stream_answers, verify  # type: ignore[import-not-found]  # noqa: E402
+from envpin_worker.peft_engine import (
+    merge,
+    verify,
+)
+from envpin_worker.probe import stream_answers
+from envpin_worker.runtime import device, loading, several
 
 # (first, second, action on the embedding): what the second brings beside the first.
 PAIRS = (

@@ -42,8 +42,11 @@ WORKERS, GRID, SCRATCH, OUT = sys.argv[1:5]
 load("envpin_worker", os.path.join(WORKERS, "__init__.py"), package=True)
 grid = load("grid_inside", GRID)
 
-from envpin_worker import stream, stream_recompute, stream_verify, stream_write  # type: ignore[import-not-found]  # noqa: E402
-from envpin_worker.protocol import KnownError  # type: ignore[import-not-found]  # noqa: E402
+from envpin_worker.protocol import KnownError
+from envpin_worker.stream import engine as stream
+from envpin_worker.stream.io import write as stream_write
+from envpin_worker.stream.prove import recompute as stream_recompute
+from envpin_worker.stream.prove import verify as stream_verify
 
 
 class Silent:
@@ -190,7 +193,7 @@ def check_threads_do_not_change_a_byte(folder: str) -> None:
 
 def check_blocks_of_any_size_give_the_bits_of_peft(folder: str) -> None:
     """Where a block of few rows takes another path through the matrix product, calibration must see it and drop it."""
-    from envpin_worker import stream_layers
+    from envpin_worker.stream import layers as stream_layers
 
     case = Case(folder)
     whole = transformers.LlamaForCausalLM.from_pretrained(case.base, **grid.dtype_auto())
@@ -210,7 +213,7 @@ def check_blocks_of_any_size_give_the_bits_of_peft(folder: str) -> None:
 
 
 def check_row_blocks_cover_all_rows_and_leave_no_sliver(_folder: str) -> None:
-    from envpin_worker import stream_layers
+    from envpin_worker.stream import layers as stream_layers
 
     for rows in (0, 1, 2, 31, 32, 33, 93, 2048, 2050, 32000, 151_936):
         for width in (1, 64, 2048, 5632, 14_336, 1 << 20):
@@ -544,7 +547,7 @@ def check_recomputation_would_see_another_scale_or_a_swapped_tensor(folder: str)
 
 
 def check_the_probe_ratio_tells_good_from_doubled_scaled_and_empty(folder: str) -> None:
-    from envpin_worker import stream_answers
+    from envpin_worker.probe import stream_answers
 
     case = Case(folder)
     ratios: dict[str, Any] = {}

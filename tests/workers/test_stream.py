@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from envpin import process
+from envpin.core import process
 from tests.support import environments
 
 ROOT = Path(__file__).resolve().parents[2]

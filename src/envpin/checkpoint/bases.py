@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from envpin.checkpoint.hub_id import is_commit, is_hub_id, is_revision, parse_hub_reference
 from envpin.checkpoint.weights import has_weights
-from envpin.errors import InputError
+from envpin.core.errors import InputError
 
 if TYPE_CHECKING:
     from envpin.checkpoint.folder import Folder
-    from envpin.checkpoint.place import OpenRemote, Place, RemotePlace
+    from envpin.core.place import OpenRemote, Place, RemotePlace
 
 # out/run-7/checkpoint-500 lies three folders below where its trainer ran.
 _LEVELS_ABOVE = 3

@@ -11,16 +11,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from envpin.checkpoint import strict_json
-from envpin.checkpoint.headers import Fault, Tensor
-from envpin.checkpoint.tokenizer import TokenizerFiles, read_tokenizer
+from envpin.checkpoint.formats.safetensors import Fault, Tensor
+from envpin.checkpoint.formats.tokenizer import TokenizerFiles, read_tokenizer
 from envpin.checkpoint.weights import Weights, adapter_weights, model_weights
-from envpin.errors import InputError
+from envpin.core import json_input
+from envpin.core.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from envpin.checkpoint.place import Place
+    from envpin.core.place import Place
 
 Kind = Literal["adapter", "model", "both", "unknown"]
 
@@ -162,8 +162,8 @@ def _config(path: Place, name: str, names: frozenset[str], faults: list[Fault]) 
     if name not in names:
         return None
     try:
-        return strict_json.read_object(path / name)
-    except strict_json.BadJsonError as error:
+        return json_input.read_object(path / name)
+    except json_input.BadJsonError as error:
         faults.append(Fault("corrupt-header", name, f"is not valid JSON: {error}"))
     except OSError as error:
         faults.append(Fault("corrupt-header", name, f"cannot be read: {error.strerror or error}"))

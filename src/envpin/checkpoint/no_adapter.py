@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from envpin.checkpoint import strict_json
-from envpin.errors import InputError
+from envpin.core import json_input
+from envpin.core.errors import InputError
 
 if TYPE_CHECKING:
     from envpin.checkpoint.folder import Folder
-    from envpin.checkpoint.place import Place
+    from envpin.core.place import Place
 
 
 def no_adapter(place: Place, folder: Folder) -> InputError:
@@ -34,6 +34,6 @@ def no_adapter(place: Place, folder: Folder) -> InputError:
 def _merged_by_autotrain(place: Place) -> bool:
     """AutoTrain's `--merge-adapter` writes the model into the project folder, and removes the adapter's files."""
     try:
-        return strict_json.read_object(place / "training_params.json").get("merge_adapter") is True
-    except (OSError, strict_json.BadJsonError):
+        return json_input.read_object(place / "training_params.json").get("merge_adapter") is True
+    except (OSError, json_input.BadJsonError):
         return False

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Policy = Literal["original", "dequantize"]
 
-# What envpin decodes to the bit of the library that wrote it (workers/stream_quantized.py).
+# What envpin decodes to the bit of the library that wrote it (workers/stream/quantized.py).
 DECODED = ("bitsandbytes", "fp8")
 # Everything else is refused, each for its reason.
 REFUSED: Mapping[str, str] = {

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from envpin.errors import InputError
+from envpin.core.errors import InputError
 from envpin.manifest.read import FILE_NAME, SIZE_LIMIT, parse_manifest
 
 if TYPE_CHECKING:
-    from envpin.checkpoint.place import Place
+    from envpin.core.place import Place
     from envpin.manifest.types import Manifest
 
 

@@ -6,13 +6,13 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from envpin.checkpoint import strict_json
-from envpin.checkpoint.headers import Fault, Header, Tensor, read_header
+from envpin.checkpoint.formats.safetensors import Fault, Header, Tensor, read_header
+from envpin.core import json_input
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from envpin.checkpoint.place import Place
+    from envpin.core.place import Place
 
 _SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<total>\d{5})\.(?:safetensors|bin)")
 # The order in which transformers looks for weights.
@@ -60,8 +60,8 @@ def has_weights(folder: Place) -> bool:
     if chosen is None or not chosen.endswith(".index.json"):
         return chosen is not None
     try:
-        wanted, _ = _weight_map(strict_json.read_object(folder / chosen, constants=False), chosen)
-    except (strict_json.BadJsonError, OSError):
+        wanted, _ = _weight_map(json_input.read_object(folder / chosen, constants=False), chosen)
+    except (json_input.BadJsonError, OSError):
         return False
     return bool(wanted) and set(wanted.values()) <= names
 
@@ -87,15 +87,15 @@ def read_files(folder: Place, files: Iterable[str], faults: Iterable[Fault], *, 
 
 
 def _torch_header(path: Place) -> Header:
-    from envpin.checkpoint.torch_file import read_torch_file  # zipfile is imported for pickles only
+    from envpin.checkpoint.formats.torch_zip import read_torch_file  # zipfile is imported for pickles only
 
     return read_torch_file(path)
 
 
 def _indexed(folder: Place, index: str, names: frozenset[str]) -> Weights:
     try:
-        document = strict_json.read_object(folder / index, constants=False)
-    except (strict_json.BadJsonError, OSError) as error:
+        document = json_input.read_object(folder / index, constants=False)
+    except (json_input.BadJsonError, OSError) as error:
         return Weights(files=(index,), faults=(Fault("corrupt-header", index, f"is not an index: {error}"),))
     wanted, faults = _weight_map(document, index)
     shards = sorted(set(wanted.values()))

@@ -6,13 +6,13 @@ import argparse
 import importlib
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
 
-from envpin.cli.layout import columns
+from envpin.cli.console.width import columns
 from envpin.cli.table import COMMANDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from envpin.cli.console import Console
+    from envpin.cli.console.console import Console
 
 
 class CommandModule(Protocol):
@@ -48,7 +48,7 @@ def load_command(name: str) -> CommandModule | None:
     """Import the module of the command called `name`; None where there is no such command."""
     for command in COMMANDS:
         if command.name == name:
-            return cast("CommandModule", importlib.import_module(f"envpin.cli.{command.module}"))
+            return cast("CommandModule", importlib.import_module(f"envpin.cli.commands.{command.module}"))
     return None
 
 
@@ -63,7 +63,7 @@ def build_parser(command: CommandModule | None, arguments: Sequence[str] = ()) -
     parser.add_argument("-V", "--version", action="store_true", help="print the version and exit")
     subparsers = parser.add_subparsers(metavar="COMMAND", title="commands", dest="command")
     for entry in COMMANDS:
-        own = command is not None and command.__name__ == f"envpin.cli.{entry.module}"  # type: ignore[attr-defined]
+        own = command is not None and command.__name__ == f"envpin.cli.commands.{entry.module}"  # type: ignore[attr-defined]
         if command is None or own:
             child = subparsers.add_parser(entry.name, help=entry.summary, description=_sentence(entry.summary))
         if command is not None and own:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envpin import host, process
-from envpin.envs.resolve import resolve
-from envpin.errors import AnswerIsBadError, InfrastructureError
-from envpin.events import ignore
+from envpin import host
+from envpin.core import process
+from envpin.core.errors import AnswerIsBadError, InfrastructureError
+from envpin.core.events import ignore
+from envpin.envs.refs.resolve import resolve
 from envpin.recording.session import Session
 from envpin.replay.merge import Merged, merge
 from envpin.replay.plan import make_plan
@@ -17,8 +18,8 @@ from envpin.replay.plan import make_plan
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from envpin.envs.store import Environment, Store
-    from envpin.events import Listener
+    from envpin.core.events import Listener
+    from envpin.envs.store.store import Environment, Store
 
 FAMILY = "llama3.1"
 _SCRIPTS = Path(__file__).resolve().parent / "scripts"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from envpin.checkpoint.headers import Tensor
+    from envpin.checkpoint.formats.safetensors import Tensor
 
 _FACTOR = re.compile(
     r"^(?P<module>.*?)\.(?P<factor>lora_A|lora_B|lora_embedding_A|lora_embedding_B|lora_magnitude_vector)"

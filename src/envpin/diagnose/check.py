@@ -8,24 +8,24 @@ from typing import TYPE_CHECKING
 from envpin.checkpoint.bases import FoundBase, find_base
 from envpin.checkpoint.folder import read_folder
 from envpin.checkpoint.recorded import read_recorded
+from envpin.core.errors import InputError, NetworkError
+from envpin.core.findings import Evidence
 from envpin.diagnose.adapter_names import read_names
-from envpin.diagnose.catalogue import finding
-from envpin.diagnose.detect_base import detect_base, detect_eras
-from envpin.diagnose.detect_files import detect_files, detect_folder
-from envpin.diagnose.detect_shapes import detect_fit, detect_names
-from envpin.diagnose.detect_versions import detect_versions
-from envpin.diagnose.detect_vocabulary import detect_vocabulary, selective_loading
+from envpin.diagnose.catalogue.catalogue import finding
+from envpin.diagnose.detectors.base import detect_base, detect_eras
+from envpin.diagnose.detectors.files import detect_files, detect_folder
+from envpin.diagnose.detectors.shapes import detect_fit, detect_names
+from envpin.diagnose.detectors.versions import detect_versions
+from envpin.diagnose.detectors.vocabulary import detect_vocabulary, selective_loading
 from envpin.diagnose.expected import expected_shapes
 from envpin.diagnose.subject import Mismatch, Report, Selective, Subject
-from envpin.errors import InputError, NetworkError
-from envpin.findings import Evidence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from envpin.checkpoint.folder import Folder
-    from envpin.checkpoint.place import OpenRemote, Place
-    from envpin.findings import Finding
+    from envpin.core.findings import Finding
+    from envpin.core.place import OpenRemote, Place
     from envpin.manifest.types import Manifest
 
 __all__ = ["Mismatch", "Report", "Selective", "check"]

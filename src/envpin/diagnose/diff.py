@@ -10,9 +10,9 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from envpin.checkpoint.folder import read_folder
+from envpin.core.errors import InputError
 from envpin.diagnose.subject import shape_text
 from envpin.diagnose.target import versions_of
-from envpin.errors import InputError
 from envpin.manifest.read import FILE_NAME, read_manifest
 
 if TYPE_CHECKING:

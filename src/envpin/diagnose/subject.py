@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
     from envpin.checkpoint.bases import FoundBase
     from envpin.checkpoint.folder import Folder
+    from envpin.core.findings import Finding
     from envpin.diagnose.adapter_names import AdapterNames
     from envpin.diagnose.expected import ExpectedShapes
-    from envpin.findings import Finding
     from envpin.manifest.types import Manifest
 
 

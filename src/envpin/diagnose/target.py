@@ -5,7 +5,8 @@ from __future__ import annotations
 import tomllib
 from typing import TYPE_CHECKING
 
-from envpin.envs.reference import (
+from envpin.core.errors import InputError
+from envpin.envs.refs.reference import (
     AdapterReference,
     FamilyReference,
     LockReference,
@@ -14,7 +15,6 @@ from envpin.envs.reference import (
     exact_pins,
     parse_reference,
 )
-from envpin.errors import InputError
 
 if TYPE_CHECKING:
     from pathlib import Path

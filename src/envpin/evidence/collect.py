@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from envpin.errors import InputError
-from envpin.events import Note, Progress, Step, ignore
+from envpin.core.errors import InputError
+from envpin.core.events import Note, Progress, Step, ignore
 from envpin.evidence import wheel_facts
 from envpin.matrix.support import PeftFacts, ReleaseFacts, Support, spans_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from envpin.events import Listener
-    from envpin.index import Index, Release, ReleaseFile
+    from envpin.core.events import Listener
+    from envpin.remote.index import Index, Release, ReleaseFile
 
 FIRST = Version("4.10.0")  # before it, the table is made of imported classes, not of names
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from packaging.version import Version
 
-from envpin.errors import InputError
-from envpin.events import Note, Progress, Step, ignore
+from envpin.core.errors import InputError
+from envpin.core.events import Note, Progress, Step, ignore
 from envpin.evidence.field_facts import Classes, class_names, read_classes
 from envpin.evidence.wheel_facts import exact_requirements
 from envpin.matrix.fields import SCHEMA, ClassFacts, FieldFacts, Fields, PackageFacts, Spans
@@ -22,8 +22,8 @@ from envpin.matrix.support import spans_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from envpin.events import Listener
-    from envpin.index import Index, Release
+    from envpin.core.events import Listener
+    from envpin.remote.index import Index, Release
 
 SOURCE = "dataclass fields of the released wheels, read as syntax by `envpin matrix collect --fields`"
 # Before it, TrainingArguments was another class in all that matters, and peft's first release needs 4.25.

@@ -8,7 +8,7 @@ import msgspec
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
-from envpin.errors import InputError
+from envpin.core.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

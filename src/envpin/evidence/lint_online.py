@@ -5,15 +5,15 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from envpin.envs.uv import find_uv
-from envpin.errors import ResolutionError
-from envpin.events import Step, ignore
+from envpin.core.errors import ResolutionError
+from envpin.core.events import Step, ignore
+from envpin.envs.uv.command import find_uv
 from envpin.evidence.lint import distinct_pins
 
 if TYPE_CHECKING:
-    from envpin.events import Listener
-    from envpin.index import Index
+    from envpin.core.events import Listener
     from envpin.matrix.types import Matrix
+    from envpin.remote.index import Index
 
 
 def lint_online(matrix: Matrix, index: Index, *, listener: Listener = ignore, jobs: int = 2) -> list[str]:

@@ -20,7 +20,7 @@ from envpin.matrix.support import load_support
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from envpin.checkpoint.place import OpenRemote, Place
+    from envpin.core.place import OpenRemote, Place
     from envpin.infer.observe import Observed
     from envpin.infer.trainers import Recognised
     from envpin.infer.versions import Known

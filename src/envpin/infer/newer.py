@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from packaging.version import Version
 
-from envpin.errors import InputError, NetworkError
-from envpin.events import Note, ignore
-from envpin.index import Index
+from envpin.core.errors import InputError, NetworkError
+from envpin.core.events import Note, ignore
 from envpin.infer.versions import parse
+from envpin.remote.index import Index
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from envpin.events import Listener
+    from envpin.core.events import Listener
     from envpin.infer.combine import Signal
     from envpin.infer.versions import Known
 

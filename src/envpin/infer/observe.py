@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from envpin.checkpoint import strict_json
 from envpin.checkpoint.bases import find_base
 from envpin.checkpoint.confined import Confined
 from envpin.checkpoint.folder import read_folder
 from envpin.checkpoint.no_adapter import no_adapter
-from envpin.errors import InputError, NetworkError
+from envpin.core import json_input
+from envpin.core.errors import InputError, NetworkError
 from envpin.infer.pickle_names import archive_names
 from envpin.infer.pickle_state import read_state
 from envpin.infer.traces import read_card, read_traces
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from envpin.checkpoint.folder import Folder
-    from envpin.checkpoint.headers import Tensor
-    from envpin.checkpoint.place import OpenRemote, Place
+    from envpin.checkpoint.formats.safetensors import Tensor
+    from envpin.core.place import OpenRemote, Place
     from envpin.infer.pickle_state import Instance
 
 _STATE_BYTES = 16_000_000
@@ -171,15 +171,15 @@ def _cards(places: Iterable[tuple[str, Place]]) -> Iterable[tuple[str, str]]:
             yield f"{prefix}README.md", text
 
 
-def _document(path: Place, notes: list[str], limit: int = strict_json.MAX_BYTES) -> dict[str, Any] | None:
+def _document(path: Place, notes: list[str], limit: int = json_input.MAX_BYTES) -> dict[str, Any] | None:
     try:
         if not path.is_file():
             return None
         if path.stat().st_size > limit:
             notes.append(f"{path.name}: larger than {limit:,} bytes, not read")
             return None
-        return strict_json.read_object(path)
-    except (OSError, strict_json.BadJsonError) as error:
+        return json_input.read_object(path)
+    except (OSError, json_input.BadJsonError) as error:
         notes.append(f"{path.name}: {getattr(error, 'strerror', None) or error}")
         return None
 
@@ -229,8 +229,8 @@ def _base(
 
 def _base_config(place: Place, name: str) -> tuple[tuple[str, Mapping[str, Any]] | None, str | None]:
     try:
-        return (name, strict_json.read_object(place / "config.json")), None
-    except (OSError, strict_json.BadJsonError) as error:
+        return (name, json_input.read_object(place / "config.json")), None
+    except (OSError, json_input.BadJsonError) as error:
         return None, f"the base's config.json: {getattr(error, 'strerror', None) or error}"
 
 

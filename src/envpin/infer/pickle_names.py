@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from envpin.checkpoint.place import Place
+    from envpin.core.place import Place
 
 # The real ones have 4 to 8 kB.
 MAX_BYTES = 4_000_000

@@ -1,15 +1,15 @@
-"""The attributes of the object in a pickle. Nothing is unpickled: see `envpin.checkpoint.pickle_machine`."""
+"""The attributes of the object in a pickle. Nothing is unpickled: see `envpin.checkpoint.formats.pickle`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from envpin.checkpoint.pickle_machine import BadPickleError, Machine
+from envpin.checkpoint.formats.pickle import BadPickleError, Machine
 from envpin.infer.pickle_names import MAX_PATH, opcodes, pickle_of
 
 if TYPE_CHECKING:
-    from envpin.checkpoint.place import Place
+    from envpin.core.place import Place
 
 # One dictionary can be the state of as many objects as there are opcodes; real ones copy some hundred entries.
 _MAX_COPIED = 500_000

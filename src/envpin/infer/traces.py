@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from envpin.checkpoint import strict_json
+from envpin.core import json_input
 from envpin.infer.pickle_names import class_paths
 from envpin.infer.trainers import Traces
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from envpin.checkpoint.place import Place
+    from envpin.core.place import Place
 
 # Cards with an embedded training log reach some hundred kB; the front matter and the versions stand within this.
 CARD_BYTES = 400_000
@@ -56,6 +56,6 @@ def _document(path: Place) -> dict[str, Any] | None:
     try:
         if not path.is_file() or path.stat().st_size > _DOCUMENT_BYTES:
             return None
-        return strict_json.read_object(path)
-    except (OSError, strict_json.BadJsonError):
+        return json_input.read_object(path)
+    except (OSError, json_input.BadJsonError):
         return None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import msgspec
 from msgspec import inspect
 
-from envpin.errors import InputError
+from envpin.core.errors import InputError
 from envpin.manifest.types import SCHEMA, Manifest
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from envpin.errors import DiskFullError, InputError
+from envpin.core.errors import DiskFullError, InputError
 
 if TYPE_CHECKING:
     from pathlib import Path

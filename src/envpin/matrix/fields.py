@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from envpin.errors import InputError
+from envpin.core.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

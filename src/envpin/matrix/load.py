@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from envpin import __version__
-from envpin.errors import InputError
+from envpin.core.errors import InputError
+from envpin.core.resources import cache_path, data_path
 from envpin.matrix.convert import FILLED, join, problems_of
 from envpin.matrix.types import SCHEMA, Break, Family, KnownGood, Matrix, Sign
 from envpin.matrix.where import overlay_path
-from envpin.resources import cache_path, data_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

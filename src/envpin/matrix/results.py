@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from envpin.errors import InputError
+from envpin.core.errors import InputError
 from envpin.matrix.convert import problems_of
 from envpin.matrix.types import GRADES, Break, Grade
 
@@ -89,7 +89,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
 
 def evidence_path(matrix: Path | None = None) -> Path:
     """Where the evidence of a matrix is kept; of the one that travels with envpin where `matrix` is None."""
-    from envpin.resources import data_path
+    from envpin.core.resources import data_path
 
     if matrix is None or matrix.resolve() == data_path("compat_matrix.toml").resolve():
         return _SHIPPED

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from envpin.errors import InputError
+from envpin.core.errors import InputError
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _LIMIT = 16 * 1024 * 1024  # bytes; the largest config.json in the wild is under 1 MB

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from envpin.errors import InputError
+from envpin.core.errors import InputError
 from envpin.matrix.where import own_support_path
 
 if TYPE_CHECKING:

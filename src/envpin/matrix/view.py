@@ -12,8 +12,8 @@ import os
 from typing import TYPE_CHECKING, Any, cast
 
 from envpin import __version__
+from envpin.core.resources import cache_path, data_path
 from envpin.matrix.where import overlay_path
-from envpin.resources import cache_path, data_path
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from envpin.resources import config_path
+from envpin.core.resources import config_path
 
 
 def overlay_path() -> Path | None:

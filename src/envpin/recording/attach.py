@@ -19,8 +19,9 @@ import msgspec
 from envpin import __version__
 from envpin.checkpoint.bases import find_base
 from envpin.checkpoint.folder import Folder, read_folder
-from envpin.checkpoint.place import sha256_of
-from envpin.errors import AnswerIsBadError, InputError, RefusedError, UsageError
+from envpin.core.errors import AnswerIsBadError, InputError, RefusedError, UsageError
+from envpin.core.place import sha256_of
+from envpin.core.process import run
 from envpin.infer.traces import read_card, read_traces
 from envpin.infer.trainers import recognise
 from envpin.manifest.closure import REQUIRED
@@ -39,7 +40,6 @@ from envpin.manifest.types import (
     TrainerInfo,
 )
 from envpin.manifest.write import write_manifest
-from envpin.process import run
 from envpin.recording.injected import HOOK, hook
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from envpin.errors import EnvpinError
+from envpin.core.errors import EnvpinError
 from envpin.manifest.read import FILE_NAME, read_manifest
 from envpin.manifest.types import GitState, RunInfo, SavedInfo
 from envpin.manifest.write import write_manifest

@@ -7,8 +7,8 @@ import re
 import time
 from pathlib import Path
 
-from envpin import process
-from envpin.errors import InputError
+from envpin.core import process
+from envpin.core.errors import InputError
 
 _COMMIT = re.compile(r"^[0-9a-f]{40}(?:[0-9a-f]{24})?$")
 _LINK_LIMIT = 5

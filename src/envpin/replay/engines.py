@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from envpin import host
-from envpin.errors import (
+from envpin.core.errors import (
     AnswerIsBadError,
     DiskFullError,
     InfrastructureError,
@@ -20,17 +20,17 @@ from envpin.errors import (
     UsageError,
     WrongEnvironmentError,
 )
-from envpin.events import Note
+from envpin.core.events import Note
 from envpin.replay import publish
-from envpin.replay.provenance import inputs_digest
+from envpin.replay.record import inputs_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from envpin.checkpoint.quantization import Policy
-    from envpin.envs.store import Environment
-    from envpin.events import Listener
+    from envpin.core.events import Listener
+    from envpin.envs.store.store import Environment
     from envpin.replay.plan import Plan
 
 Engine = Literal["auto", "stream", "peft"]

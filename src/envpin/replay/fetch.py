@@ -5,18 +5,18 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from envpin.errors import InfrastructureError
-from envpin.events import ignore
-from envpin.hub.download import download
-from envpin.hub.place import HubPlace
+from envpin.core.errors import InfrastructureError
+from envpin.core.events import ignore
+from envpin.remote.hub.download import download
+from envpin.remote.hub.place import HubPlace
 from envpin.replay.publish import PROCESSOR_FILES, TOKENIZER_FILES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from envpin.checkpoint.place import RemotePlace
-    from envpin.events import Listener
+    from envpin.core.events import Listener
+    from envpin.core.place import RemotePlace
     from envpin.replay.plan import Plan
 
 # Beside the weights: what a merged model is published with, and what the engines read.

@@ -13,12 +13,12 @@ import msgspec
 
 from envpin import __version__
 from envpin.checkpoint.bases import cached_identity
-from envpin.errors import RefusedError
-from envpin.events import Note, Step, ignore
+from envpin.core.errors import RefusedError
+from envpin.core.events import Note, Step, ignore
 from envpin.replay import digests, engines, publish
 from envpin.replay.fetch import fetch, refuse_other_bytes
 from envpin.replay.plan import refuse_environments
-from envpin.replay.provenance import (
+from envpin.replay.record import (
     FILE_NAME,
     SCHEMA,
     EnvironmentUsed,
@@ -29,10 +29,10 @@ from envpin.replay.provenance import (
 from envpin.replay.verdict import Rebuilt, Verdict, judge
 
 if TYPE_CHECKING:
-    from envpin.envs.store import Environment, Store
-    from envpin.events import Listener
+    from envpin.core.events import Listener
+    from envpin.envs.store.store import Environment, Store
+    from envpin.replay.adapters import Part
     from envpin.replay.plan import Plan
-    from envpin.replay.several import Part
 
 _DAMAGED_SHOWN = 5
 

@@ -10,18 +10,16 @@ import msgspec
 from envpin.checkpoint.bases import find_base
 from envpin.checkpoint.folder import read_folder
 from envpin.checkpoint.no_adapter import no_adapter
-from envpin.checkpoint.place import local_path, sha256_of
 from envpin.checkpoint.recorded import read_recorded
+from envpin.core.errors import AnswerIsBadError, InputError, RefusedError
+from envpin.core.events import Note, ignore
+from envpin.core.place import local_path, sha256_of
 from envpin.diagnose.check import check
-from envpin.envs.adapter import unrecorded
-from envpin.envs.recorded import find_ready, resolve_recorded
-from envpin.envs.resolve import resolve, resolve_pins
-from envpin.errors import AnswerIsBadError, InputError, RefusedError
-from envpin.events import Note, ignore
+from envpin.envs.refs.adapter import unrecorded
+from envpin.envs.refs.recorded import find_ready, resolve_recorded
+from envpin.envs.refs.resolve import resolve, resolve_pins
 from envpin.manifest.closure import closure_of
-from envpin.replay.engines import EngineOptions
-from envpin.replay.quantized import Decision, decide, quantized_run, settle
-from envpin.replay.several import (
+from envpin.replay.adapters import (
     Part,
     WeightedAdapter,
     embedding_of,
@@ -30,6 +28,8 @@ from envpin.replay.several import (
     refuse_conflicts,
     tokenizer_source,
 )
+from envpin.replay.engines import EngineOptions
+from envpin.replay.quantized import Decision, decide, quantized_run, settle
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
     from envpin.checkpoint.bases import FoundBase
     from envpin.checkpoint.embedding import EmbeddingPlan
     from envpin.checkpoint.folder import Folder
-    from envpin.checkpoint.place import OpenRemote, Place, RemotePlace
-    from envpin.envs.adapter import Unrecorded
-    from envpin.envs.identity import EnvironmentSpec
-    from envpin.envs.store import Store
-    from envpin.events import Listener
-    from envpin.findings import Finding
+    from envpin.core.events import Listener
+    from envpin.core.findings import Finding
+    from envpin.core.place import OpenRemote, Place, RemotePlace
+    from envpin.envs.refs.adapter import Unrecorded
+    from envpin.envs.store.identity import EnvironmentSpec
+    from envpin.envs.store.store import Store
     from envpin.manifest.types import Manifest
 
 # Where the environment comes from: the manifest, the adapter's own files, the model's family, or a reference that the

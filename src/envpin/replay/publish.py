@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from envpin.errors import InputError, OutputExistsError, RefusedError
-from envpin.events import Note, ignore
+from envpin.core.errors import InputError, OutputExistsError, RefusedError
+from envpin.core.events import Note, ignore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from envpin.events import Listener
+    from envpin.core.events import Listener
 
 # A tokenizer is these files together: mixing an adapter's tokenizer.json with a base's added_tokens.json makes a third.
 TOKENIZER_FILES = (
@@ -39,7 +39,7 @@ TOKENIZER_FILES = (
     "chat_template.json",
 )
 _TOKENIZER_CORE = frozenset(TOKENIZER_FILES) - {"chat_template.jinja", "chat_template.json", "special_tokens_map.json"}
-_JOURNAL = ".envpin-stream-journal"  # workers/stream_write.py
+_JOURNAL = ".envpin-stream-journal"  # workers/stream/io/write.py
 PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json")
 
 

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from envpin.checkpoint.quantization import Policy, Quantization, of_base, of_training
-from envpin.errors import UsageError
+from envpin.core.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from envpin.checkpoint.folder import Folder
-    from envpin.findings import Finding
+    from envpin.core.findings import Finding
     from envpin.manifest.types import Manifest
 
 FLAG = "--quantized-base"

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from envpin.errors import InputError
+from envpin.core.errors import InputError
 from envpin.replay.digests import file_digest
-from envpin.replay.provenance import FILE_NAME, SCHEMA, MergeRecord, decode
+from envpin.replay.record import FILE_NAME, SCHEMA, MergeRecord, decode
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from envpin.findings import SEVERITY_ORDER, Finding, Severity
+from envpin.core.findings import SEVERITY_ORDER, Finding, Severity
 
 # `merge` is a model with the record of the merge that made it; `damaged` an envpin.json that cannot be read.
 RecordState = Literal["recorded", "merge", "inferred", "damaged", "none"]

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from envpin.checkpoint.folder import Folder, read_folder
+from envpin.core.errors import EnvpinError
 from envpin.diagnose.check import check
-from envpin.envs.recorded import is_recorded_in
-from envpin.errors import EnvpinError
+from envpin.envs.refs.recorded import is_recorded_in
 from envpin.infer.inference import ranges_of, tells
 from envpin.infer.observe import observe
 from envpin.infer.traces import read_traces
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from envpin.checkpoint.place import Place
+    from envpin.core.findings import Finding
+    from envpin.core.place import Place
     from envpin.diagnose.subject import Report
-    from envpin.envs.receipt import Receipt
-    from envpin.findings import Finding
+    from envpin.envs.store.receipt import Receipt
     from envpin.infer.trainers import Recognised, Traces
     from envpin.infer.versions import Known
     from envpin.manifest.types import Manifest

@@ -12,7 +12,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING
 
-from envpin.events import Progress, Step, ignore
+from envpin.core.events import Progress, Step, ignore
 from envpin.scan.entry import Entry, Scanned, counted
 from envpin.scan.examine import Examiner
 from envpin.scan.walk import walk
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from envpin.envs.receipt import Receipt
-    from envpin.envs.store import Store
-    from envpin.events import Listener
+    from envpin.core.events import Listener
+    from envpin.envs.store.receipt import Receipt
+    from envpin.envs.store.store import Store
     from envpin.scan.walk import Spot
 
 # Below this, starting processes takes longer than the work.

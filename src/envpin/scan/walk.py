@@ -7,15 +7,15 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from envpin.checkpoint import strict_json
-from envpin.errors import InputError
-from envpin.events import Progress, ignore
+from envpin.core import json_input
+from envpin.core.errors import InputError
+from envpin.core.events import Progress, ignore
 from envpin.infer.trainers import checkpoint_step
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from envpin.events import Listener
+    from envpin.core.events import Listener
 
 # Never entered: they hold no checkpoint of the user's, and often very many files.
 SKIPPED = frozenset({".git", ".hg", ".svn", "__pycache__", "node_modules"})
@@ -120,7 +120,7 @@ def _is_model_config(path: Path) -> bool:
     try:
         if not path.is_file() or path.stat().st_size > _CONFIG_LIMIT:
             return False
-        config = strict_json.read_object(path)
-    except (OSError, strict_json.BadJsonError):
+        config = json_input.read_object(path)
+    except (OSError, json_input.BadJsonError):
         return False
     return isinstance(config.get("model_type"), str) and isinstance(config.get("architectures"), list)

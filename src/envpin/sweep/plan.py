@@ -13,7 +13,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from envpin.errors import InputError, UsageError
+from envpin.core.errors import InputError, UsageError
 from envpin.manifest.closure import MERGE_CLOSURE
 from envpin.matrix.nearest import era_pins
 

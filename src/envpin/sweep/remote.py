@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
-from envpin.errors import NetworkError, UsageError
+from envpin.core.errors import NetworkError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from envpin import __version__
-from envpin.errors import InputError, RefusedError
-from envpin.journal import Journal
+from envpin.core.errors import InputError, RefusedError
+from envpin.core.journal import Journal
 from envpin.matrix.results import Entry
 
 if TYPE_CHECKING:

@@ -10,15 +10,15 @@ from functools import partial
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from envpin import process
-from envpin.envs.family import as_time
-from envpin.envs.identity import EnvironmentSpec
-from envpin.envs.local import this_platform
-from envpin.envs.lock import lock_file_name, read_lock
-from envpin.envs.resolve import resolve_pins
-from envpin.errors import ChildKilledError, EnvironmentSetupError, InfrastructureError, NetworkError, TimedOutError
-from envpin.events import ignore
-from envpin.resources import data_path
+from envpin.core import process
+from envpin.core.errors import ChildKilledError, EnvironmentSetupError, InfrastructureError, NetworkError, TimedOutError
+from envpin.core.events import ignore
+from envpin.core.resources import data_path
+from envpin.envs.locks.lock import lock_file_name, read_lock
+from envpin.envs.refs.family import as_time
+from envpin.envs.refs.resolve import resolve_pins
+from envpin.envs.store.identity import EnvironmentSpec
+from envpin.envs.store.local import this_platform
 from envpin.sweep.plan import CROSS, STEPS, recipe_digest
 from envpin.sweep.unit import Job, Told, Unit, packed, run_unit, unpack
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Future
 
-    from envpin.envs.store import Store
-    from envpin.events import Listener
+    from envpin.core.events import Listener
+    from envpin.envs.store.store import Store
     from envpin.matrix.results import Entry
     from envpin.sweep.plan import Pins, Plan
     from envpin.sweep.results import Results

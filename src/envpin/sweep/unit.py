@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envpin import host
-from envpin.envs.identity import EnvironmentSpec
-from envpin.envs.local import platform_name, this_platform
-from envpin.envs.lock import Lock
-from envpin.envs.store import Environment, Store
-from envpin.errors import ChildKilledError, EnvironmentDamagedError, InfrastructureError, TimedOutError
+from envpin.core.errors import ChildKilledError, EnvironmentDamagedError, InfrastructureError, TimedOutError
+from envpin.envs.locks.lock import Lock
+from envpin.envs.store.identity import EnvironmentSpec
+from envpin.envs.store.local import platform_name, this_platform
+from envpin.envs.store.store import Environment, Store
 from envpin.manifest.closure import MERGE_CLOSURE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from envpin.process import Child
+    from envpin.core.process import Child
 
 # A tiny model gains nothing from threads, and many of them beside one another lose much. Nothing here uses a GPU.
 _VARIABLES = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}

@@ -16,14 +16,14 @@ PROTOCOL = 1
 
 # verb -> module of this folder whose run(request, events) answers it
 VERBS = {
-    "describe": "describe",
-    "ladder": "ladder",
-    "merge": "merge",
-    "probe": "probe",
-    "tiny-model": "tiny",
-    "verify": "verify",
-    "stream-answers": "stream_answers",
-    "stream-merge": "stream",
+    "describe": "runtime.describe",
+    "ladder": "probe.ladder",
+    "merge": "peft_engine.merge",
+    "probe": "probe.probe",
+    "tiny-model": "tiny.make",
+    "verify": "peft_engine.verify",
+    "stream-answers": "probe.stream_answers",
+    "stream-merge": "stream.engine",
 }
 
 
@@ -51,7 +51,7 @@ def main(argv: List[str]) -> int:
     verb, request_path, result_path, events_fd, lifeline_fd = argv
     threading.Thread(target=_end_with_the_controller, args=(int(lifeline_fd),), daemon=True).start()
     _load_package()
-    from envpin_worker import protocol  # type: ignore[import-not-found]
+    from envpin_worker import protocol
 
     events = protocol.Events(int(events_fd))
     with open(request_path, encoding="utf-8") as stream:

@@ -15,8 +15,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envpin import process
-from envpin.envs.uv import find_uv
+from envpin.core import process
+from envpin.envs.uv.command import find_uv
 from tests.support.environments import find_links
 from tests.support.wild.trainers import TORCH, TRAINERS, Trainer
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.version import Version
 
-from envpin.bisect.axis import make_axis
-from envpin.errors import InputError, UsageError
+from envpin.bisect.search.axis import make_axis
+from envpin.core.errors import InputError, UsageError
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envpin.bisect.belief import NOISE, Belief, Tally, believe, information
+from envpin.bisect.search.belief import NOISE, Belief, Tally, believe, information
 
 
 def by_hand(prior: list[float], tallies: dict[int, Tally], noisy_share: float) -> list[float]:

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envpin.bisect.changed import Change, Minimal, Subset, Tested, Trial, closure, dependents, next_step, plan, without
+from envpin.bisect.environments.changed import (
+    Change,
+    Minimal,
+    Subset,
+    Tested,
+    Trial,
+    closure,
+    dependents,
+    next_step,
+    plan,
+    without,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envpin.bisect.history import Log, VerdictCache, read_records
-from envpin.bisect.outcome import ProbeOutcome
-from envpin.errors import DiskFullError, InfrastructureError, InputError
+from envpin.bisect.session.history import Log, VerdictCache, read_records
+from envpin.bisect.session.outcome import ProbeOutcome
+from envpin.core.errors import DiskFullError, InfrastructureError, InputError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from envpin.bisect.mixing import Ends, declared_requirements
-from envpin.envs.lock import parse_lock
+from envpin.bisect.environments.mixing import Ends, declared_requirements
+from envpin.envs.locks.lock import parse_lock
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from envpin.bisect.outcome import ProbeOutcome, as_seen, from_command, from_worker, judge, same_failure
+from envpin.bisect.session.outcome import ProbeOutcome, as_seen, from_command, from_worker, judge, same_failure
 
 FAILED = ProbeOutcome(status="failed", error_type="KeyError", message="'qwen2'", text="Traceback …\nKeyError: 'qwen2'")
 

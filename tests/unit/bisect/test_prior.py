@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envpin.bisect.prior import Reading, Subject, exported, guess, imported, read
+from envpin.bisect.search.prior import Reading, Subject, exported, guess, imported, read
 
 MODEL = "transformers/models/qwen2/modeling_qwen2.py"
 AUTO = "transformers/models/auto/configuration_auto.py"

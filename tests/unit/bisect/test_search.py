@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envpin.bisect.search import Conclusion, Observation, Problem, Run, decide, plan
+from envpin.bisect.search.search import Conclusion, Observation, Problem, Run, decide, plan
 from tests.support.histories import SCENARIOS, History, Scenario, make, plain, search, wrong
 
 QUICK = settings(max_examples=80, deadline=None)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from envpin.bisect.start import _model_facts
+from envpin.bisect.session.start import _model_facts
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,12 +8,12 @@ from typing import Any
 
 import msgspec
 
-from envpin.bisect import wording
-from envpin.bisect.axis import Axis, Candidate
-from envpin.bisect.evidence import evidence
-from envpin.bisect.question import ProbeQuestion, Question
-from envpin.bisect.report import Report, make_report
-from envpin.cli.bisect_view import document, exit_status
+from envpin.bisect.report import wording
+from envpin.bisect.report.evidence import evidence
+from envpin.bisect.report.report import Report, make_report
+from envpin.bisect.search.axis import Axis, Candidate
+from envpin.bisect.session.question import ProbeQuestion, Question
+from envpin.cli.render.bisect import document, exit_status
 from envpin.matrix.results import parse_document
 from envpin.report.bisect_page import render
 
@@ -103,7 +103,7 @@ def test_an_issue_says_how_to_see_it_and_shows_nothing_of_this_machine() -> None
     assert "last bad: `pkg==1.2`" in wording.issue(report(find="fixed"))
     there = """Traceback (most recent call last):
   File "/home/me/secret/environments/ab/lib/python3.11/site-packages/pkg/load.py", line 3, in load
-  File "/home/me/src/envpin/workers/probe.py", line 27, in run
+  File "/home/me/src/envpin/workers/probe/probe.py", line 27, in run
 ValueError: no"""
     told = wording.issue(msgspec.structs.replace(made, traceback=there))
     assert "/home/me" not in told

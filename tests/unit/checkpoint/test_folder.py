@@ -9,7 +9,7 @@ import pytest
 
 from envpin.checkpoint.bases import find_base
 from envpin.checkpoint.folder import read_folder
-from envpin.errors import InputError
+from envpin.core.errors import InputError
 from tests.support.checkpoints import (
     header_bytes,
     llama_config,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from envpin.checkpoint.folder import read_folder
-from envpin.checkpoint.torch_file import read_torch_file
+from envpin.checkpoint.formats.torch_zip import read_torch_file
 from envpin.diagnose.check import check
 from tests.support.checkpoints import llama_config, llama_shapes, lora_shapes, write_adapter, write_model
 from tests.support.pickles import number, state_dict, stored, tensor, text, write_bin, write_legacy, write_zip

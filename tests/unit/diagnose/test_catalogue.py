@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from envpin.diagnose.catalogue import CATALOGUE, GROUPS, finding, findings_page
+from envpin.diagnose.catalogue.catalogue import CATALOGUE, GROUPS, finding, findings_page
 
 ROOT = Path(__file__).resolve().parents[3]
 

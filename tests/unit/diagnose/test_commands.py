@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from envpin.cli import main
+from envpin.cli.main import main
 from tests.support.checkpoints import llama_shapes, lora_shapes, write_adapter, write_model
 
 if TYPE_CHECKING:

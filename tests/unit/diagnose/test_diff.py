@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from envpin.core.errors import InputError
 from envpin.diagnose.diff import diff
-from envpin.errors import InputError
 from tests.support.checkpoints import llama_config, llama_shapes, lora_shapes, write_adapter, write_model
 
 if TYPE_CHECKING:

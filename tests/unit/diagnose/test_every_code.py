@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from envpin.diagnose.catalogue import CATALOGUE
-from envpin.diagnose.logs import SIGNATURES
+from envpin.diagnose.catalogue.catalogue import CATALOGUE
+from envpin.diagnose.logs.reader import SIGNATURES
 from tests.support.failures import FAILURES
 from tests.support.faults import CROSSED, FAULTS, FORWARD
 

@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from envpin.checkpoint.folder import read_folder
+from envpin.core.errors import InputError
 from envpin.diagnose.check import check
-from envpin.diagnose.logs import SIGNATURES, diagnose_log
-from envpin.errors import InputError
+from envpin.diagnose.logs.reader import SIGNATURES, diagnose_log
 from tests.support.checkpoints import llama_config, llama_shapes, lora_shapes, write_adapter, write_model
 
 scalars: st.SearchStrategy[Any] = (

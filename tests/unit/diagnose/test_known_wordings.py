@@ -7,7 +7,7 @@ import itertools
 
 import pytest
 
-from envpin.diagnose.logs import diagnose_log
+from envpin.diagnose.logs.reader import diagnose_log
 
 FOUND_MISSING = "UserWarning: Found missing adapter keys while loading the checkpoint: "
 SIZE = (

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from envpin.diagnose.catalogue import CATALOGUE
-from envpin.diagnose.logs import SIGNATURES, Diagnosis, diagnose_log
+from envpin.diagnose.catalogue.catalogue import CATALOGUE
+from envpin.diagnose.logs.reader import SIGNATURES, Diagnosis, diagnose_log
 
 if TYPE_CHECKING:
-    from envpin.diagnose.signature import Signature
+    from envpin.diagnose.logs.signature import Signature
 
 CASES = [pytest.param(one, id=f"{one.code}:{one.anchor[:20]}") for one in SIGNATURES]
 

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from envpin.cli.findings import render_findings, render_table, wrapped
-from envpin.findings import Evidence, Finding
+from envpin.cli.console.findings import render_findings, render_table, wrapped
+from envpin.core.findings import Evidence, Finding
 
 NAME = "base_model.model.model.language_model.layers.10.self_attn.q_proj.lora_A.default.weight"
 COMMAND = "envpin replay merge runs/2026-11-27/checkpoint-1200 -o MERGED --base /models/org/llama-3.1-8b"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from envpin.diagnose.logs import diagnose_log
+from envpin.diagnose.logs.reader import diagnose_log
 
 DATA = Path(__file__).resolve().parents[2] / "data"
 ERRORS = [

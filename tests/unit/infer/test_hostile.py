@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envpin.errors import InputError
+from envpin.core.errors import InputError
 from envpin.infer.inference import infer
 from envpin.infer.pickle_state import Instance, state_of
 from tests.support.eras import DATA

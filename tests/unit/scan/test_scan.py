@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from envpin.cli.scan import document_of
-from envpin.envs.store import Store
+from envpin.cli.commands.scan import document_of
+from envpin.envs.store.store import Store
 from envpin.report.scan_page import render
 from envpin.scan.entry import Entry, Scanned, count_findings
 from envpin.scan.run import scan

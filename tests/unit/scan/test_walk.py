@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from envpin.errors import InputError
+from envpin.core.errors import InputError
 from envpin.scan.walk import walk
 from tests.support.checkpoints import llama_shapes, lora_shapes, write_adapter, write_model
 

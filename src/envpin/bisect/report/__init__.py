@@ -1,0 +1,1 @@
+"""A finished search: as data, in words, as evidence for the matrix."""

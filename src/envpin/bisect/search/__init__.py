@@ -1,0 +1,1 @@
+"""Which release to probe next: the axis, the prior, the belief. Pure."""

@@ -1,0 +1,182 @@
+"""Runs one probe in one environment: a worker for the built-in actions, or the user's own command."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from envpin import host
+from envpin.bisect.session.history import digest
+from envpin.bisect.session.outcome import ProbeOutcome, from_command, from_worker
+from envpin.bisect.session.question import PROBE_VERSION
+from envpin.core import process
+from envpin.core.errors import (
+    ChildKilledError,
+    DiskFullError,
+    InfrastructureError,
+    InputError,
+    TimedOutError,
+    UsageError,
+)
+from envpin.core.events import Note, ignore
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from envpin.bisect.session.question import ProbeQuestion
+    from envpin.core.events import Listener
+    from envpin.envs.store.store import Environment
+
+# Signals that say something about the release; others (KILL, TERM, INT) come from outside.
+_OWN_FAULT = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE}
+_NEEDS_WEIGHTS = {"load-adapter", "merge"}
+
+
+class Prober:
+    """One per search. `folder` keeps what probes share: the tiny model, its adapter, the reference answers."""
+
+    def __init__(self, question: ProbeQuestion, folder: Path, *, timeout: float | None = None) -> None:
+        self._question = question
+        self._folder = folder
+        self._timeout = timeout
+
+    @property
+    def lacks_reference(self) -> bool:
+        """Whether the good end must be run, whatever is known about it, so that its answers are written down."""
+        return self._question.action == "merge" and not self._reference.exists()
+
+    @property
+    def _reference(self) -> Path:
+        return self._folder / "reference.json"
+
+    def prepare(self, good: Environment, *, listener: Listener = ignore) -> None:
+        """Make in the good end's environment what every probe needs. Nothing is made twice.
+
+        Raises:
+            UsageError: there is no tiny model of the family.
+            InfrastructureError: the machine could not do it.
+        """
+        question = self._question
+        self._folder.mkdir(parents=True, exist_ok=True)
+        if question.command or question.family is None or (self._folder / "ready").exists():
+            return
+        body: dict[str, Any] = {"family": question.family, "folder": str(self._folder / "model"), "weights": False}
+        if question.action in _NEEDS_WEIGHTS:
+            body |= {"weights": True, "adapter": str(self._folder / "adapter")}
+        try:
+            host.call(good.python, "tiny-model", body, listener=listener)
+        except host.WorkerError as error:
+            raise _explained(error) from error
+        (self._folder / "ready").touch()
+
+    def probe_digest(self, good: Environment) -> str:
+        """What the outcome depends on besides the environment it runs in."""
+        question = self._question
+        # A tiny model and the reference answers come from the good end; a user's own files do not.
+        made_in = good.receipt.lock_sha256 if question.family or question.action == "merge" else None
+        return digest([PROBE_VERSION, msgspec.to_builtins(question), made_in])
+
+    def run(
+        self, environment: Environment, *, is_good_end: bool, variables: Mapping[str, str], listener: Listener = ignore
+    ) -> ProbeOutcome:
+        """Run the probe once. At the good end a merge probe writes down the answers that later ones are held against.
+
+        Raises:
+            InfrastructureError: the machine could not do it, which says nothing about the release.
+            InputError: the user's command does not exist.
+        """
+        begun = time.monotonic()
+        try:
+            if self._question.command:
+                return self._command(environment, variables, listener, is_good_end=is_good_end)
+            return self._action(environment, is_good_end=is_good_end, listener=listener)
+        except TimedOutError:
+            return ProbeOutcome(
+                status="timed-out", seconds=time.monotonic() - begun, message=f"no answer in {self._timeout:.0f} s"
+            )
+        except ChildKilledError as killed:
+            if killed.signal not in _OWN_FAULT:
+                raise
+            name = signal.Signals(killed.signal).name
+            return ProbeOutcome(status="crashed", seconds=time.monotonic() - begun, error_type=name, text=name)
+
+    def _action(self, environment: Environment, *, is_good_end: bool, listener: Listener) -> ProbeOutcome:
+        question = self._question
+        tiny = question.family is not None
+        model = str(self._folder / "model") if tiny else question.base
+        adapter = str(self._folder / "adapter") if tiny else question.adapter
+        for place in (question.base, question.adapter):
+            if place is not None and not Path(place).is_dir():
+                raise InfrastructureError(f"`{place}` is not there any more")
+        body: dict[str, Any] = {"action": question.action, "model": model, "adapter": adapter, "float32": tiny,
+                                "family": question.family}  # fmt: skip
+        if question.action == "merge":
+            if is_good_end and not self._reference.exists():
+                body["write_reference"] = str(self._reference)
+            elif self._reference.exists():
+                body["reference"] = str(self._reference)
+        try:
+            answer = host.call(environment.python, "probe", body, listener=_only_warnings(listener),
+                               timeout=self._timeout, env={"OMP_NUM_THREADS": _threads()})  # fmt: skip
+        except host.WorkerError as error:
+            raise _explained(error) from error
+        return from_worker(answer)
+
+    def _command(
+        self, environment: Environment, variables: Mapping[str, str], listener: Listener, *, is_good_end: bool
+    ) -> ProbeOutcome:
+        scripts = str(environment.scripts)
+        path = os.pathsep.join([scripts, os.environ.get("PATH", os.defpath)])
+        values = {"PATH": path, "VIRTUAL_ENV": str(environment.path), **variables}
+
+        def on_line(line: str) -> None:
+            listener(Note(message=line, level="debug"))
+
+        begun = time.monotonic()
+        try:
+            completed = process.run(
+                self._question.command,
+                env=process.scrubbed_environment(set_values=values),
+                cwd=Path.cwd(),
+                timeout=self._timeout,
+                on_stdout=on_line,
+                on_stderr=on_line,
+            )
+        except InputError as missing:
+            if is_good_end:
+                raise
+            # The good end brings the program, this release does not.
+            return ProbeOutcome(status="failed", error_type="CommandNotFound", message=missing.message,
+                                text=missing.message)  # fmt: skip
+        if completed.status < 0 and -completed.status not in _OWN_FAULT:
+            process.raise_if_killed(completed, what="the command")
+        seconds = round(time.monotonic() - begun, 3)
+        folder = str(environment.path)
+        return from_command(completed.status, completed.stdout, completed.stderr, seconds=seconds, folder=folder)
+
+
+def _threads() -> str:
+    return os.environ.get("OMP_NUM_THREADS", "2")
+
+
+def _only_warnings(listener: Listener) -> Listener:
+    def forward(event: object) -> None:
+        if isinstance(event, Note) and event.level == "warning":
+            listener(event)
+
+    return forward
+
+
+def _explained(error: host.WorkerError) -> Exception:
+    match error.worker_kind:
+        case "unknown-family":
+            return UsageError(error.message, hint="use one of them, or `--adapter A --base B`, or `-- CMD…`")
+        case "disk-full":
+            return DiskFullError(error.message, hint="free some space and run the same command again")
+        case _:
+            return InfrastructureError(error.message)

@@ -1,0 +1,178 @@
+"""The header of a safetensors file: names, shapes, dtypes and byte ranges of its tensors, without reading them.
+
+Format: https://huggingface.co/docs/safetensors/index#format. The checks are those of the reference reader, so that a
+file passes here exactly if it passes there; what is not safetensors at all is told apart by its first bytes.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import prod
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from envpin.core import json_input
+
+if TYPE_CHECKING:
+    from envpin.core.place import Place
+
+# The reference reader's own limit; `json_input` has a lower one, which only hostile files meet.
+HEADER_LIMIT = 100_000_000
+# 125,000 tensors of two axes; the largest single file known to us has 91,000.
+MAX_VALUES = 1_000_000
+
+BITS: dict[str, int] = {
+    "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
+    "BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8,
+    "I16": 16, "U16": 16, "F16": 16, "BF16": 16,
+    "I32": 32, "U32": 32, "F32": 32,
+    "I64": 64, "U64": 64, "F64": 64, "C64": 64,
+}  # fmt: skip
+
+# Adapters of one base and one set of layers have equal headers, byte for byte; the largest real ones have some 150 kB.
+_KEPT, _KEPT_BYTES = 8, 256_000
+
+_LFS = b"version https://git-lfs.github.com/spec/"
+_HTML = (b"<!doctype html", b"<html", b"<head", b"<?xml")
+
+
+class Tensor(NamedTuple):
+    """One tensor of a file. `dtype` is safetensors' name (`BF16`); its bytes are `[start, end)` of `file`."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    file: str
+    start: int
+    end: int
+
+
+class Fault(NamedTuple):
+    """Something wrong with one file: `code` is a code of the findings catalogue."""
+
+    code: str
+    file: str
+    message: str
+    found: str | None = None
+    expected: str | None = None
+
+
+class Header(NamedTuple):
+    tensors: tuple[Tensor, ...] = ()
+    metadata: dict[str, str] = {}  # noqa: RUF012  a NamedTuple's default is shared, and never written to
+    fault: Fault | None = None
+
+
+def read_header(path: Place) -> Header:
+    """What one safetensors file holds. A broken file gives a header with a fault; nothing is raised for it."""
+    name = path.name
+    try:
+        if not path.is_file():
+            return Header(fault=Fault("corrupt-header", name, "is not a regular file"))
+        size = path.stat().st_size
+        with path.open("rb") as stream:
+            start = stream.read(520)
+            fault = _start_fault(start, name, size)
+            if fault is not None:
+                return Header(fault=fault)
+            length = int.from_bytes(start[:8], "little")
+            return parse_header(start[8 : 8 + length] + stream.read(max(0, length - 512)), name, size)
+    except OSError as error:
+        return _fault("corrupt-header", name, f"cannot be read: {error.strerror or error}")
+
+
+def _start_fault(start: bytes, name: str, size: int) -> Fault | None:
+    """What the first bytes of a file already tell."""
+    foreign = recognise_foreign(start, name, size)
+    if foreign is not None:
+        return foreign
+    if size < 8:
+        text = "too short for a safetensors header" if size else "the file is empty"
+        return Fault("truncated-file", name, text, f"{size} bytes")
+    length = int.from_bytes(start[:8], "little")
+    if length > HEADER_LIMIT:
+        text = f"its first 8 bytes claim a header of {length:,} bytes (not a safetensors file?)"
+        return Fault("corrupt-header", name, text, f"{length:,}", f"at most {HEADER_LIMIT:,}")
+    if length + 8 > size:
+        text = "the file ends inside its header"
+        return Fault("truncated-file", name, text, f"{size:,} bytes", f"more than {length + 8:,} bytes")
+    if length > json_input.MAX_BYTES:
+        text = f"a header of {length:,} bytes is more than envpin reads"
+        return Fault("corrupt-header", name, text, f"{length:,}", f"at most {json_input.MAX_BYTES:,}")
+    return None
+
+
+def parse_header(data: bytes, name: str, size: int) -> Header:
+    """The header `data` of the file `name`, which is `size` bytes long."""
+    return _parse_once(data, name, size) if len(data) <= _KEPT_BYTES else _parse(data, name, size)
+
+
+def _parse(data: bytes, name: str, size: int) -> Header:
+    if not data.startswith(b"{"):
+        return _fault("corrupt-header", name, "its header does not start with `{`")
+    try:
+        document = json_input.parse(data, max_depth=4, max_values=MAX_VALUES)
+    except json_input.BadJsonError as error:
+        return _fault("corrupt-header", name, f"its header is not valid JSON: {error}")
+    metadata = document.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        return _fault("corrupt-header", name, "its `__metadata__` is not a map of texts")
+    tensors: list[Tensor] = []
+    begin = len(data) + 8
+    for key in list(document):
+        entry = document.pop(key)  # a header may be large: each entry once
+        problem = _entry_problem(entry)
+        if problem is not None:
+            return _fault("corrupt-header", name, f"tensor `{key[:200]}`: {problem}")
+        first, last = entry["data_offsets"]
+        tensors.append(Tensor(key, tuple(entry["shape"]), entry["dtype"], name, begin + first, begin + last))
+    return Header(tuple(tensors), metadata, _layout_fault(tensors, name, begin, size))
+
+
+_parse_once = lru_cache(maxsize=_KEPT)(_parse)
+
+
+def _entry_problem(entry: Any) -> str | None:
+    if not isinstance(entry, dict):
+        return "its entry is not an object"
+    dtype, shape, offsets = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
+    if not isinstance(dtype, str) or dtype not in BITS:
+        return f"unknown dtype `{str(dtype)[:40]}`"
+    if not isinstance(shape, list) or not all(type(size) is int and 0 <= size < 2**63 for size in shape):
+        return "its shape is not a list of sizes"
+    if not isinstance(offsets, list) or len(offsets) != 2 or not all(type(at) is int and at >= 0 for at in offsets):
+        return "its data_offsets are not two positions"
+    expected = prod(shape) * BITS[dtype]
+    if expected % 8 or offsets[1] - offsets[0] != expected // 8:
+        return f"{offsets[1] - offsets[0]} bytes for shape {shape} of {dtype}"
+    return None
+
+
+def _layout_fault(tensors: list[Tensor], name: str, begin: int, size: int) -> Fault | None:
+    at = begin
+    for tensor in sorted(tensors, key=lambda tensor: (tensor.start, tensor.end)):
+        if tensor.start != at:
+            kind = "overlaps its neighbour" if tensor.start < at else "leaves a gap before it"
+            return Fault("corrupt-header", name, f"tensor `{tensor.name[:200]}` {kind}")
+        at = tensor.end
+    if at > size:
+        text = "the file is shorter than its header says"
+        return Fault("truncated-file", name, text, f"{size:,} bytes", f"{at:,} bytes")
+    if at < size:
+        text = f"{size - at:,} bytes follow its last tensor (two downloads written into one file?)"
+        return Fault("truncated-file", name, text, f"{size:,} bytes", f"{at:,} bytes")
+    return None
+
+
+def recognise_foreign(start: bytes, name: str, size: int) -> Fault | None:
+    """A pointer or a web page that stands where weights should be; None where the first bytes are neither."""
+    if start.startswith(_LFS):
+        real = next((line[5:].decode("ascii", "replace") for line in start.split(b"\n") if line[:5] == b"size "), None)
+        return Fault("lfs-pointer", name, "a git-lfs pointer, not the weights", f"{size:,} bytes",
+                     f"{real[:20]} bytes" if real else None)  # fmt: skip
+    if start.lstrip().lower().startswith(_HTML):
+        return Fault("html-instead-of-weights", name, "a web page, not weights", f"{size:,} bytes")
+    return None
+
+
+def _fault(code: str, file: str, message: str, found: str | None = None, expected: str | None = None) -> Header:
+    return Header(fault=Fault(code, file, message, found, expected))

@@ -1,0 +1,167 @@
+"""How many tokens a folder's tokenizer has, and which were added, from its files alone.
+
+`length` is what `len(tokenizer)` says in transformers: the ids of the vocabulary and of the added tokens together.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from envpin.checkpoint.formats.safetensors import Fault
+from envpin.checkpoint.formats.sentencepiece import NotSentencePieceError, read_pieces
+from envpin.core import json_input
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from envpin.core.place import Place
+
+FILES = (
+    "tokenizer.json", "tokenizer_config.json", "added_tokens.json", "special_tokens_map.json", "tokenizer.model",
+    "sentencepiece.bpe.model", "spiece.model", "vocab.json", "merges.txt", "vocab.txt",
+)  # fmt: skip
+
+# Gemma 3's file, the largest in common use, has 33 MB; the number of colons bounds the entries of its vocabulary.
+MAX_BYTES = 48_000_000
+MAX_ENTRIES = 600_000
+_PAIRS = re.compile(rb"\s*\[\s*\[")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TokenizerFiles:
+    """`length` is None where no file tells it; `added` maps an added token to its id; `files` are names.
+
+    `merges_are_pairs` is the form that tokenizers 0.20 and newer write, and older ones cannot read.
+    """
+
+    length: int | None
+    added: dict[str, int]
+    files: tuple[str, ...]
+    config: dict[str, Any] | None = None
+    model_type: str | None = None
+    merges_are_pairs: bool = False
+    faults: tuple[Fault, ...] = ()
+
+
+def read_tokenizer(folder: Place) -> TokenizerFiles | None:
+    """The tokenizer in a folder, or None where there is no file of one. Broken files become faults."""
+    files = tuple(name for name in FILES if (folder / name).is_file())
+    if not files or files == ("special_tokens_map.json",):
+        return None
+    faults: list[Fault] = []
+    config = _object(folder / "tokenizer_config.json", faults) if "tokenizer_config.json" in files else None
+    vocabulary: _Vocabulary | None = None
+    if "tokenizer.json" in files:
+        vocabulary = _fast(folder / "tokenizer.json", faults)
+    else:
+        vocabulary = _slow(folder, files, faults)
+        if vocabulary is not None and "added_tokens.json" in files:
+            vocabulary.add(_object(folder / "added_tokens.json", faults) or {})
+    if vocabulary is not None:
+        vocabulary.add(_added_in_config(config))
+    return TokenizerFiles(
+        length=None if vocabulary is None else vocabulary.length,
+        added={} if vocabulary is None else vocabulary.added,
+        files=files,
+        config=config,
+        model_type=None if vocabulary is None else vocabulary.model_type,
+        merges_are_pairs=vocabulary is not None and vocabulary.merges_are_pairs,
+        faults=tuple(faults),
+    )
+
+
+class _Vocabulary:
+    """The tokens of the model and those added to it. A token that is in both counts once."""
+
+    def __init__(self, tokens: Collection[str], model_type: str) -> None:
+        self.tokens = tokens
+        self.model_type = model_type
+        self.added: dict[str, int] = {}
+        self.merges_are_pairs = False
+        self._fresh = 0
+
+    def add(self, added: dict[str, Any]) -> None:
+        for token, at in added.items():
+            if type(at) is int and at >= 0 and token not in self.added:
+                self.added[token] = at
+                self._fresh += token not in self.tokens
+
+    @property
+    def length(self) -> int:
+        return len(self.tokens) + self._fresh
+
+
+def _object(path: Place, faults: list[Fault]) -> dict[str, Any] | None:
+    try:
+        return json_input.read_object(path)
+    except json_input.BadJsonError as error:
+        faults.append(Fault("corrupt-header", path.name, f"is not valid JSON: {error}"))
+    except OSError as error:
+        faults.append(Fault("corrupt-header", path.name, f"cannot be read: {error.strerror or error}"))
+    return None
+
+
+def _added_in_config(config: dict[str, Any] | None) -> dict[str, int]:
+    decoder = (config or {}).get("added_tokens_decoder")
+    if not isinstance(decoder, dict):
+        return {}
+    found: dict[str, int] = {}
+    for key, entry in decoder.items():
+        content = entry.get("content") if isinstance(entry, dict) else None
+        if isinstance(content, str) and key.isdecimal() and len(key) < 10:
+            found[content] = int(key)
+    return found
+
+
+def _fast(path: Place, faults: list[Fault]) -> _Vocabulary | None:
+    """The vocabulary of a `tokenizer.json`; decoded by msgspec, which skips merges and rules without building them."""
+    import msgspec
+
+    from envpin.checkpoint.formats.tokenizer_json import Document
+
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise json_input.BadJsonError(f"more than {MAX_BYTES:,} bytes")
+        data = path.read_bytes()
+        if data.count(b":") > MAX_ENTRIES or data.count(b"[") > 4 * MAX_ENTRIES:
+            raise json_input.BadJsonError("more entries than any tokenizer has")
+        document = msgspec.json.decode(data, type=Document)
+        raw = bytes(document.model.vocab)
+        found = _Vocabulary((), document.model.type or "BPE")
+        found.merges_are_pairs = bool(_PAIRS.match(document.model.merges))
+        added = {token.content: token.id for token in document.added_tokens}
+        del data, document  # a vocabulary may be large: one copy of it at a time
+        if raw.lstrip()[:1] == b"[":  # Unigram: pairs of a token and its score
+            found.tokens = {pair[0] for pair in msgspec.json.decode(raw, type=list[tuple[str, float]])}
+        else:
+            found.tokens = msgspec.json.decode(raw, type=dict[str, int])
+    except (msgspec.DecodeError, json_input.BadJsonError, RecursionError, UnicodeDecodeError) as error:
+        faults.append(Fault("corrupt-header", path.name, f"is not a tokenizer: {error}"))
+        return None
+    except OSError as error:
+        faults.append(Fault("corrupt-header", path.name, f"cannot be read: {error.strerror or error}"))
+        return None
+    found.add(added)
+    return found
+
+
+def _slow(folder: Place, files: tuple[str, ...], faults: list[Fault]) -> _Vocabulary | None:
+    for name in ("tokenizer.model", "sentencepiece.bpe.model", "spiece.model"):
+        if name in files:
+            try:
+                return _Vocabulary(set(read_pieces(folder / name)), "sentencepiece")
+            except NotSentencePieceError as error:
+                faults.append(Fault("corrupt-header", name, f"is not a sentencepiece model: {error}"))
+                return None
+    if "vocab.json" in files:
+        vocabulary = _object(folder / "vocab.json", faults)
+        return None if vocabulary is None else _Vocabulary(set(vocabulary), "BPE")
+    if "vocab.txt" in files:
+        path = folder / "vocab.txt"
+        if path.stat().st_size > json_input.MAX_BYTES:
+            return None
+        lines = path.read_bytes().decode("utf-8", "replace").splitlines()
+        return _Vocabulary(set(lines), "WordPiece")
+    return None

@@ -1,0 +1,1 @@
+"""One module per command: its arguments, and one call to the part that does it."""

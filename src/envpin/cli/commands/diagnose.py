@@ -1,0 +1,110 @@
+"""`envpin diagnose LOG|-`: the causes that a log shows; with the files at hand, the cause that the files prove."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from envpin.core.errors import InputError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from envpin.cli.console.console import Console
+    from envpin.diagnose.logs.reader import Diagnosis
+    from envpin.diagnose.subject import Report
+
+takes_child = False
+_ROWS = 8
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("log", help="a traceback, training log or CI output; - reads stdin")
+    parser.add_argument("--adapter", type=Path, help="prove the cause on this adapter (or model) folder")
+    parser.add_argument("--base", help="the base model: a folder, or an id that is in the Hub cache")
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Exit status 0: at least one cause was recognised. 1: none was."""
+    from envpin.diagnose.check import check
+
+    diagnosis = _read(args.log)
+    proof = check(args.adapter, base=args.base) if args.adapter is not None else None
+    if console.json_mode:
+        console.document(1, _document(diagnosis, proof))
+    else:
+        _render(diagnosis, proof, console)
+    return 0 if diagnosis.findings or (proof is not None and proof.blockers) else 1
+
+
+def _read(name: str) -> Diagnosis:
+    from envpin.diagnose.logs.reader import diagnose_log
+
+    if name == "-":
+        return diagnose_log(sys.stdin.buffer)
+    path = Path(name)
+    try:
+        with path.open("rb") as stream:
+            return diagnose_log(stream)
+    except OSError as error:
+        hint = "envpin diagnose LOG, or … 2>&1 | envpin diagnose -"
+        raise InputError(f"`{name}` cannot be read: {error.strerror}", path=path, hint=hint) from error
+
+
+def _render(diagnosis: Diagnosis, proof: Report | None, console: Console) -> None:
+    from envpin.cli.console.findings import render_findings, render_table, wrapped
+
+    proven = {one.code for one in proof.findings} if proof is not None else set()
+    if diagnosis.findings:
+        console.data(f"{len(diagnosis.findings)} cause{'s' if len(diagnosis.findings) > 1 else ''} "
+                     f"in {diagnosis.lines:,} lines")  # fmt: skip
+        if diagnosis.mismatches:
+            rows = [
+                (one.parameter, str(list(one.found)), str(list(one.expected))) for one in diagnosis.mismatches[:_ROWS]
+            ]
+            console.data("")
+            console.data(render_table(("parameter", "in the checkpoint", "in the model"), rows))
+            if len(diagnosis.mismatches) > _ROWS:
+                console.data(f"… and {len(diagnosis.mismatches) - _ROWS} more")
+        console.data("")
+        console.data(render_findings(diagnosis.findings))
+        for one in diagnosis.findings:
+            if one.code in proven:
+                console.data(f"\nproven on the files: {one.code}")
+    else:
+        console.data(wrapped(_nothing(diagnosis.lines)))
+    if proof is not None and proof.findings:
+        console.data(f"\non the files of the adapter{_against(proof)}:\n")
+        console.data(render_findings(proof.findings))
+
+
+def _against(proof: Report) -> str:
+    return f", against {proof.base.path}" if proof.base is not None else ""
+
+
+def _nothing(lines: int) -> str:
+    return (
+        f"nothing in these {lines:,} lines is recognised\n\n"
+        "For a report, attach: the whole traceback (from `Traceback` to the last line), `pip freeze`, and what "
+        "`envpin check ADAPTER --json` prints for the folders that the command loads."
+    )
+
+
+def _document(diagnosis: Diagnosis, proof: Report | None) -> dict[str, object]:
+    import msgspec
+
+    body: dict[str, object] = {
+        "recognised": bool(diagnosis.findings),
+        "lines": diagnosis.lines,
+        "findings": msgspec.to_builtins(diagnosis.findings),
+        "mismatches": msgspec.to_builtins(diagnosis.mismatches),
+    }
+    if proof is not None:
+        body["files"] = {
+            "findings": msgspec.to_builtins(proof.findings),
+            "mismatches": msgspec.to_builtins(proof.mismatches),
+        }
+        codes = {one.code for one in proof.findings}
+        body["proven"] = [one.code for one in diagnosis.findings if one.code in codes]
+    return body

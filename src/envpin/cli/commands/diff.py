@@ -1,0 +1,54 @@
+"""`envpin diff A B`: what differs between two adapters, models, manifests or locks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+    from envpin.cli.console.console import Console
+
+takes_child = False
+_ROWS = 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("before", type=Path, help="a folder, an envpin.json or a pylock*.toml")
+    parser.add_argument("after", type=Path, help="the other one")
+    parser.add_argument("--all", action="store_true", help="list every difference of a section")
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Exit status 0: no difference. 1: at least one."""
+    from envpin.cli.console.findings import render_table
+    from envpin.diagnose.diff import SECTIONS, diff
+
+    changes = diff(args.before, args.after)
+    if console.json_mode:
+        console.document(1, {"changes": [one._asdict() for one in changes]})
+        return 1 if changes else 0
+    if not changes:
+        console.data("no difference")
+    for section in SECTIONS:
+        own = [one for one in changes if one.section == section]
+        if not own:
+            continue
+        shown = own if args.all else own[:_ROWS]
+        rows: list[tuple[str, ...]] = [(one.what, _cell(one.before), _cell(one.after), one.note) for one in shown]
+        console.data(f"{section} ({len(own)})")
+        head: tuple[str, ...] = ("what", str(args.before), str(args.after), "")
+        if not any(one.note for one in shown):
+            head, rows = head[:3], [row[:3] for row in rows]
+        console.data(render_table(head, rows))
+        if len(shown) < len(own):
+            console.data(f"… and {len(own) - len(shown)} more (--all shows them)")
+        console.data("")
+    return 1 if changes else 0
+
+
+def _cell(value: str | None) -> str:
+    if value is None:
+        return "–"
+    return value if len(value) <= 60 else f"{value[:57]}…"

@@ -1,0 +1,290 @@
+"""`envpin env create|list|show|verify|prune|path`: the store of pinned environments."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from envpin.cli.console.console import Console
+    from envpin.core.events import Event
+    from envpin.envs.store.store import Environment, Store
+
+takes_child = False
+
+SCHEMA = 1
+REF_HELP = "a family (llama3.1), a pylock*.toml, an adapter folder, an envpin.json, or pins (peft==0.12.0,torch==2.4.0)"
+_KEY_HELP = "a REF, or the start of a key that `envpin env list` shows"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(metavar="ACTION", title="actions", dest="action", required=True)
+
+    create = _verb(verbs, "create", "build the environment of REF, or say that it is ready", _create)
+    create.add_argument("ref", metavar="REF", help=REF_HELP)
+    add_build_arguments(create)
+    create.add_argument("--rebuild", action="store_true", help="build it again, fetching damaged packages anew")
+
+    _verb(verbs, "list", "every finished environment, most recently used first", _list)
+
+    show = _verb(verbs, "show", "what is installed in an environment, from which artifacts", _show)
+    show.add_argument("ref", metavar="REF", help=_KEY_HELP)
+    _add_python(show)
+
+    verify = _verb(
+        verbs, "verify", "compare every installed byte with what was installed; exit 1 where one differs", _verify
+    )
+    verify.add_argument("refs", metavar="REF", nargs="*", help=f"{_KEY_HELP}; every environment where left out")
+    _add_python(verify)
+
+    prune = _verb(verbs, "prune", "remove environments that are not used, and what killed builds left", _prune)
+    prune.add_argument(
+        "--unused-for", metavar="DAYS", type=float, default=30.0, help="remove what was not used for DAYS (default 30)"
+    )
+    prune.add_argument("--all", action="store_true", help="remove every environment")
+    prune.add_argument("--dry-run", action="store_true", help="only say what would be removed")
+
+    path = _verb(verbs, "path", "print the folder of an environment", _path)
+    path.add_argument("ref", metavar="REF", help=_KEY_HELP)
+    _add_python(path)
+    path.add_argument("--interpreter", action="store_true", help="print its interpreter instead")
+
+
+def add_build_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of every command that may build an environment."""
+    _add_python(parser)
+    parser.add_argument("--offline", action="store_true", help="use only what uv's cache holds; never the network")
+    parser.add_argument("--refresh", action="store_true", help="resolve literal pins anew, past the remembered answer")
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    handler: Callable[[argparse.Namespace, Console], int] = args.handler
+    return handler(args, console)
+
+
+def describe(environment: Environment) -> dict[str, object]:
+    """An environment as `--json` shows it in a list."""
+    receipt = environment.receipt
+    return {
+        "key": environment.key,
+        "name": receipt.name,
+        "path": str(environment.path),
+        "interpreter": str(environment.python),
+        "python": receipt.interpreter.version,
+        "packages": len(receipt.artifacts),
+        "created": receipt.created,
+        "last_used": _iso(environment.last_used),
+    }
+
+
+def _verb(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    summary: str,
+    handler: Callable[[argparse.Namespace, Console], int],
+) -> argparse.ArgumentParser:
+    verb = verbs.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+    verb.add_argument(
+        "--json", action="store_true", default=argparse.SUPPRESS, help="print one JSON document on stdout"
+    )
+    verb.set_defaults(handler=handler)
+    return verb
+
+
+def _add_python(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--python", metavar="X.Y", help="the Python version; where left out, REF decides")
+
+
+def _create(args: argparse.Namespace, console: Console) -> int:
+    from envpin.core.events import Step
+    from envpin.envs.refs.resolve import resolve
+    from envpin.envs.store.store import Store
+
+    show = console.listener()
+    built = False
+
+    def listener(event: Event) -> None:
+        nonlocal built
+        # Whoever waited for another process's build has not built it.
+        built = built or (isinstance(event, Step) and event.key == "environment" and event.state == "start")
+        show(event)
+
+    spec = resolve(args.ref, python=args.python, listener=listener, offline=args.offline, refresh=args.refresh)
+    environment = Store().ensure(spec, listener=listener, offline=args.offline, rebuild=args.rebuild)
+    console.close()
+    if console.json_mode:
+        console.document(SCHEMA, {"environment": describe(environment), "built": built})
+    else:
+        console.data(str(environment.path))
+    return 0
+
+
+def _list(_args: argparse.Namespace, console: Console) -> int:
+    from envpin.envs.store.store import Store
+
+    found = Store().list()
+    if console.json_mode:
+        console.document(SCHEMA, {"environments": [describe(one) for one in found]})
+        return 0
+    if not found:
+        console.talk("no environments yet; `envpin env create REF` builds one")
+        return 0
+    rows = [("KEY", "PYTHON", "PACKAGES", "LAST USED", "NAME")]
+    rows += [
+        (
+            one.key[:12],
+            one.receipt.interpreter.version,
+            str(len(one.receipt.artifacts)),
+            _iso(one.last_used)[:16].replace("T", " "),
+            one.receipt.name,
+        )
+        for one in found
+    ]
+    console.data(_table(rows))
+    return 0
+
+
+def _show(args: argparse.Namespace, console: Console) -> int:
+    import msgspec
+
+    environment = _find(args.ref, args.python)
+    receipt = environment.receipt
+    if console.json_mode:
+        body = {**describe(environment), "receipt": msgspec.to_builtins(receipt)}
+        console.document(SCHEMA, {"environment": body})
+        return 0
+    interpreter = receipt.interpreter
+    facts = [
+        ("name", receipt.name),
+        ("key", environment.key),
+        ("path", str(environment.path)),
+        ("python", f"{interpreter.implementation} {interpreter.version} of {interpreter.base}"),
+        ("created", f"{receipt.created} by uv {receipt.uv}"),
+        ("last used", _iso(environment.last_used)),
+        ("lock", f"sha256:{receipt.lock_sha256}"),
+    ]
+    rows = [("PACKAGE", "VERSION", "WHEEL", "HASH")]
+    for one in receipt.artifacts:
+        algorithm, value = next(iter(one.hashes.items()))
+        rows.append((one.name, one.version, one.wheel, f"{algorithm}:{value[:12]}"))
+    console.data("\n".join(f"{label:<10} {value}" for label, value in facts) + "\n\n" + _table(rows))
+    return 0
+
+
+def _verify(args: argparse.Namespace, console: Console) -> int:
+    from envpin.envs.store.store import Store
+
+    store = Store()
+    chosen = [_find(ref, args.python, store) for ref in args.refs] or list(store.list())
+    results = [(environment, store.verify(environment)) for environment in chosen]
+    damaged = [environment for environment, damage in results if damage]
+    if console.json_mode:
+        bodies = [
+            {
+                **describe(environment),
+                "damage": [{"path": one.path, "kind": one.kind, "package": one.package} for one in damage],
+            }
+            for environment, damage in results
+        ]
+        console.document(SCHEMA, {"good": not damaged, "environments": bodies})
+        return 1 if damaged else 0
+    for environment, damage in results:
+        label = f"{environment.key[:12]} {environment.receipt.name}"
+        console.data(f"{'✗' if damage else '✓'} {label}: {_count(damage)}")
+        for one in damage:
+            console.data(f"  {one}")
+    if not results:
+        console.talk("no environments yet; `envpin env create REF` builds one")
+    if damaged:
+        console.talk(f"\nhint: envpin env create --rebuild {_quoted(damaged[0].receipt.name)}")
+    return 1 if damaged else 0
+
+
+def _prune(args: argparse.Namespace, console: Console) -> int:
+    import time
+
+    from envpin.envs.store.store import Store
+
+    store = Store()
+    limit = time.time() - args.unused_for * 86400
+    unused = [one for one in store.list() if args.all or one.last_used < limit]
+    leftovers = store.leftovers()
+    described = [describe(one) for one in unused]
+    labels = [f"{one.key[:12]} {one.receipt.name}" for one in unused]
+    freed = 0 if args.dry_run else store.prune(unused, leftovers)
+    if console.json_mode:
+        console.document(
+            SCHEMA,
+            {
+                "dry_run": args.dry_run,
+                "environments": described,
+                "leftovers": [str(path) for path in leftovers],
+                "freed_bytes": freed,
+            },
+        )
+        return 0
+    verb = "would remove" if args.dry_run else "removed"
+    for label in labels:
+        console.data(f"{verb} {label}")
+    for path in leftovers:
+        console.data(f"{verb} leftover {path.name}")
+    if not unused and not leftovers:
+        console.talk("nothing to remove")
+    elif not args.dry_run:
+        console.talk(f"freed {freed / 1e6:.1f} MB (files shared with uv's cache free nothing: `uv cache prune`)")
+    return 0
+
+
+def _path(args: argparse.Namespace, console: Console) -> int:
+    environment = _find(args.ref, args.python)
+    chosen: Path = environment.python if args.interpreter else environment.path
+    if console.json_mode:
+        console.document(SCHEMA, {"path": str(environment.path), "interpreter": str(environment.python)})
+    else:
+        console.data(str(chosen))
+    return 0
+
+
+def _find(ref: str, python: str | None, store: Store | None = None) -> Environment:
+    """The finished environment that a key or REF names; it is never built here."""
+    import re
+
+    from envpin.core.errors import InputError
+    from envpin.envs.refs.resolve import resolve
+    from envpin.envs.store.store import Store
+
+    store = store or Store()
+    if re.fullmatch(r"[0-9a-f]{6,24}", ref):
+        return store.get(ref)
+    found = store.find(resolve(ref, python=python))
+    if found is None:
+        raise InputError(f"the environment of `{ref}` is not built", hint=f"envpin env create {_quoted(ref)}")
+    return found
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> str:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def _count(damage: Sequence[object]) -> str:
+    if not damage:
+        return "as installed"
+    return f"{len(damage)} file{'s' if len(damage) > 1 else ''} not as installed"
+
+
+def _quoted(text: str) -> str:
+    import shlex
+
+    return shlex.quote(text)
+
+
+def _iso(seconds: float) -> str:
+    import datetime as dt
+
+    return dt.datetime.fromtimestamp(seconds, tz=dt.UTC).isoformat(timespec="seconds")

@@ -1,0 +1,164 @@
+"""`envpin lock REF`: a PEP 751 lock for every platform that has the wheels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from envpin.cli.commands.env import REF_HELP
+
+if TYPE_CHECKING:
+    import argparse
+
+    from envpin.cli.console.console import Console
+    from envpin.envs.locks.lock import Lock
+
+takes_child = False
+
+SCHEMA = 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "ref", metavar="REF", nargs="?", help=f"{REF_HELP}; left out with --check: every lock of the matrix"
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help="where to write it (default: pylock.NAME.toml here); - for stdout"
+    )
+    parser.add_argument("--python", metavar="X.Y", help="the lowest Python that it is for; where left out, REF decides")
+    parser.add_argument(
+        "--exclude-newer",
+        metavar="DATE",
+        help="what is not pinned exactly comes from before DATE (2024-08-01); where left out, REF decides",
+    )
+    parser.add_argument("--offline", action="store_true", help="use only what uv's cache holds; never the network")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="write nothing; exit 1 where FILE, or without REF any lock of the matrix, is not what would be written",
+    )
+    parser.epilog = (
+        "Wheels only, every one with its hash. The lock promises only the platforms and Pythons for which a dry run "
+        "finds every wheel. Wheels of this machine (UV_FIND_LINKS) and a torch chosen for its GPU (UV_TORCH_BACKEND) "
+        "are left out of account: the lock is for others too."
+    )
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    if args.ref is None:
+        from envpin.cli.commands.lock_check import check_all
+
+        return check_all(args, console)
+    from envpin.envs.locks.portable import portable_lock
+    from envpin.envs.locks.request import lock_request
+
+    request = lock_request(args.ref, python=args.python, exclude_newer=args.exclude_newer, offline=args.offline)
+    target = target_of(args.output, request.name)
+    lock = portable_lock(request, offline=args.offline, listener=console.listener())
+    console.close()
+    if args.check:
+        return _check(lock, target, console)
+    if target is None:
+        if console.json_mode:
+            console.document(SCHEMA, {**_facts(lock), "text": lock.text})
+        else:
+            console.data(lock.text)
+        return 0
+    changed = write_lock(lock, target)
+    if console.json_mode:
+        console.document(SCHEMA, {**_facts(lock), "path": str(target), "changed": changed})
+    else:
+        console.data(str(target))
+    return 0
+
+
+def target_of(output: str | None, name: str) -> Path | None:
+    """Where the lock goes; None for stdout.
+
+    Raises:
+        InputError: the name is not one that a lock may have.
+    """
+    from envpin.envs.locks.lock import check_file_name, lock_file_name
+
+    if output == "-":
+        return None
+    target = Path(output) if output is not None else Path(lock_file_name(name))
+    check_file_name(target)
+    return target
+
+
+def _check(lock: Lock, target: Path | None, console: Console) -> int:
+    """0 where the file on disk installs what the fresh lock installs.
+
+    Raises:
+        InputError: there is no file to compare with.
+    """
+    from envpin.core.errors import UsageError
+    from envpin.envs.locks.lock import read_lock
+
+    if target is None:
+        raise UsageError("`--check` compares with a file, and stdout is none", hint="give it with `-o FILE`")
+    kept = read_lock(target)
+    same = kept == lock
+    differences = [] if same else differences_of(kept, lock)
+    if console.json_mode:
+        console.document(SCHEMA, {**_facts(lock), "path": str(target), "same": same, "differences": differences})
+    else:
+        console.data(f"{'✓' if same else '✗'} {target}: {'up to date' if same else 'not what would be written'}")
+        for line in differences:
+            console.data(f"  {line}")
+    return 0 if same else 1
+
+
+def differences_of(kept: Lock, fresh: Lock) -> list[str]:
+    """What changed, package by package; other changes (markers, hashes, platforms) in one line."""
+    before = {package.name: kept.versions_of(package.name) for package in kept.packages}
+    after = {package.name: fresh.versions_of(package.name) for package in fresh.packages}
+    lines = [
+        f"{name}: {', '.join(before.get(name, ())) or 'absent'} → {', '.join(after.get(name, ())) or 'absent'}"
+        for name in sorted({*before, *after})
+        if before.get(name) != after.get(name)
+    ]
+    return lines or ["the same versions, with other artifacts, markers or platforms"]
+
+
+def write_lock(lock: Lock, target: Path) -> bool:
+    """Write the lock by a rename; whether the file changed.
+
+    Raises:
+        OutputExistsError: something is there that is not a lock.
+        InputError: the folder cannot be written.
+    """
+    import os
+
+    from envpin.core.errors import InputError, OutputExistsError
+    from envpin.envs.locks.lock import read_lock
+
+    if target.exists():
+        try:
+            if read_lock(target).text == lock.text:
+                return False
+        except InputError as fault:
+            raise OutputExistsError(
+                f"`{target}` exists and is not a lock", hint="move it away, or write elsewhere with `-o FILE`"
+            ) from fault
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        temporary.write_text(lock.text, encoding="utf-8")
+        temporary.replace(target)
+    except OSError as fault:
+        temporary.unlink(missing_ok=True)
+        raise InputError(
+            f"`{target}` cannot be written: {(fault.strerror or str(fault)).lower()}", path=target
+        ) from fault
+    return True
+
+
+def _facts(lock: Lock) -> dict[str, object]:
+    pylock = lock.pylock
+    return {
+        "sha256": lock.digest,
+        "requires_python": str(pylock.requires_python),
+        "environments": [str(marker) for marker in pylock.environments or ()],
+        "packages": {package.name: str(package.version) for package in lock.packages},
+    }

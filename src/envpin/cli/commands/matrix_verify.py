@@ -1,0 +1,114 @@
+"""`envpin matrix verify`: run what the matrix claims, on tiny models in real environments."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from envpin.cli.commands.matrix_add import apply_evidence
+from envpin.cli.render.sweep import View
+from envpin.core.errors import InfrastructureError, InterruptedByUserError, ResolutionError, UsageError
+from envpin.envs.refs.reference import check_requirements
+from envpin.envs.store.store import Store
+from envpin.evidence.add import contradictions
+from envpin.matrix.load import load_matrix
+from envpin.matrix.results import KIND, SCHEMA, Document, encode_document, write_atomically
+from envpin.matrix.support import load_support
+from envpin.sweep.breaks import found_breaks
+from envpin.sweep.plan import choose_families, plan_sweep, releases_of
+from envpin.sweep.results import Results
+from envpin.sweep.run import Options, Sweep
+from envpin.workers.tiny.recipes import RECIPES
+
+if TYPE_CHECKING:
+    import argparse
+    from concurrent.futures import Executor
+    from contextlib import AbstractContextManager
+
+    from envpin.cli.console.console import Console
+    from envpin.matrix.types import Matrix
+
+
+def run_verify(args: argparse.Namespace, console: Console) -> int:
+    """Exit status 1 where an outcome contradicts the matrix; everything found out is kept either way.
+
+    Raises:
+        UsageError, InputError: what was asked for does not exist.
+        ResolutionError: no environment at all could be had.
+        NetworkError, InfrastructureError: it stopped; run it again to go on.
+    """
+    _check(args)
+    matrix = load_matrix(Path(args.matrix) if args.matrix else None)
+    support = load_support()
+    families = choose_families(args.families, matrix.families, RECIPES)
+    plan = plan_sweep(
+        families, support, releases=releases_of(args.transformers, support),
+        held=check_requirements(args.held) if args.held else (), python=args.python, capabilities=args.capability,
+    )  # fmt: skip
+    store = Store()
+    folder = Path(args.results) if args.results else store.root / "verify"
+    view = View(console, plan, jobs=args.jobs)
+    with _executor(args.executor) as remote, Results(folder, on_record=view.on_record) as results:
+        sweep = Sweep(plan=plan, recipes=RECIPES, store=store, results=results, on_plan=view.on_plan,
+                      options=_options(args, view, remote))  # fmt: skip
+        view.begin(sweep, results)
+        try:
+            sweep.run()
+        except KeyboardInterrupt as stop:
+            raise InterruptedByUserError(hint="run the same command again; what was found out is kept") from stop
+        finally:
+            view.close()
+        entries = sweep.entries()
+    document = Document(schema=SCHEMA, kind=KIND, entries=entries, breaks=found_breaks(entries, support))
+    if args.output:
+        _write(Path(args.output), document)
+    wrong = [] if args.update else _contradicted(matrix, document)
+    if not (args.update and args.json):  # then the one document is that of the addition
+        view.finish(document, wrong=wrong, output=args.output)
+    if plan.climbs and not any(sweep.key_of(pins) for pins in plan.climbs):
+        raise ResolutionError("no environment could be built: nothing was verified")
+    if args.update:
+        return apply_evidence(args, document, console)
+    return 1 if wrong else 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    """
+    Raises:
+        UsageError: options that mean nothing, or nothing without others.
+    """
+    if args.jobs < 1:
+        raise UsageError(f"`-j {args.jobs}` is no number of processes")
+    if not args.timeout > 0:
+        raise UsageError(f"`--timeout {args.timeout:g}` gives a step no time")
+    alone = [name for name in ("dry_run", "keep_going", "replace") if getattr(args, name) and not args.update]
+    if alone:
+        raise UsageError(f"`--{alone[0].replace('_', '-')}` says how `--update` is done", hint="add `--update`")
+
+
+def _executor(address: str | None) -> AbstractContextManager[Executor | None]:
+    if address is None:
+        return nullcontext()
+    from envpin.sweep.remote import remote_executor
+
+    return remote_executor(address)
+
+
+def _options(args: argparse.Namespace, view: View, remote: Executor | None) -> Options:
+    return Options(jobs=args.jobs, timeout=args.timeout, again=args.again, offline=args.offline, remote=remote,
+                   listener=view.listener)  # fmt: skip
+
+
+def _contradicted(matrix: Matrix, document: Document) -> list[str]:
+    """What the runs say otherwise than the matrix does; whether older runs said otherwise is for `matrix add`."""
+    return [line for _, line in contradictions(matrix, {}, document, replace=True)]
+
+
+def _write(path: Path, document: Document) -> None:
+    try:
+        write_atomically(path, encode_document(document))
+    except OSError as error:
+        raise InfrastructureError(
+            f"`{path}` cannot be written: {error.strerror}", hint="nothing is lost: choose another file with `-o`"
+        ) from error

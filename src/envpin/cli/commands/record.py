@@ -1,0 +1,132 @@
+"""`envpin record [-o FILE] -- CMD…`: run a training command unchanged; leave envpin.json beside what it saves."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from envpin.core import process
+from envpin.core.errors import EnvpinError, InputError, UsageError
+from envpin.recording.session import Session
+
+if TYPE_CHECKING:
+    import argparse
+
+    from envpin.cli.console.console import Console
+    from envpin.recording.session import Outcome
+
+takes_child = True
+_FAULTS_SHOWN = 5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="also write the last manifest to FILE")
+    attach = parser.add_argument_group("for a run that was not recorded")
+    attach.add_argument("--attach", type=Path, metavar="FOLDER", help="write a manifest for what was trained just now")
+    attach.add_argument(
+        "--python",
+        type=Path,
+        metavar="PATH",
+        help="the interpreter that trained it (default: the active environment's)",
+    )
+    attach.add_argument("--base", metavar="B", help="the base's folder, where it is not found by itself")
+    attach.add_argument("--force", action="store_true", help="overwrite a manifest that is there")
+    parser.epilog = (
+        "The command follows `--` and is run as it is: same input, output, terminal, signals and exit status. Whatever "
+        "recording runs into is told on stderr after the run and changes nothing about it."
+    )
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    if args.attach is not None:
+        return _attach(args, console)
+    if args.python is not None or args.base is not None or args.force:
+        raise UsageError(
+            "--python, --base and --force go with --attach", hint="envpin record --attach FOLDER --python PATH"
+        )
+    if not args.child:
+        raise UsageError("no command to record", hint="envpin record -- python train.py")
+    if args.output is not None:
+        _check_output(args.output)  # now, and not after hours of training
+    session = Session(args.child, os.environ)
+    try:
+        status = process.run_attached(args.child, env=session.environment)
+        outcome = session.finish()
+        copied = _copy(outcome, args.output, console)
+    finally:
+        session.close()
+    _tell(outcome, console)
+    if console.json_mode:
+        console.document(
+            1,
+            {
+                "status": status,
+                "manifests": [str(path) for path in outcome.manifests],
+                "output": copied,
+                "nothing": outcome.nothing,
+                "faults": list(outcome.faults),
+                "slowest_save_seconds": outcome.seconds,
+            },
+        )
+    return status
+
+
+def _attach(args: argparse.Namespace, console: Console) -> int:
+    from envpin.recording.attach import attach
+
+    if args.child or args.output is not None:
+        raise UsageError("--attach is for a run that is over: it takes no command and no -o")
+    done = attach(args.attach, python=args.python, base=args.base, overwrite=args.force)
+    for line in done.warnings:
+        console.warn(line)
+    if console.json_mode:
+        console.document(1, {"manifest": str(done.path), "checked": list(done.checked),
+                             "declared": list(done.declared), "warnings": list(done.warnings)})  # fmt: skip
+        return 0
+    lines = [f"wrote    {done.path}"]
+    lines += [f"checked  {line}" for line in done.checked]
+    lines += [f"declared {line}" for line in done.declared]
+    console.data("\n".join(lines))
+    return 0
+
+
+def _check_output(output: Path) -> None:
+    folder = output.absolute().parent
+    if output.is_dir():
+        raise InputError(f"`{output}` is a folder", path=output, hint="name a file: `-o run.envpin.json`")
+    if not folder.is_dir():
+        raise InputError(f"`{folder}` does not exist, so `{output}` cannot be written", path=output)
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"`{folder}` may not be written to", path=output)
+
+
+def _copy(outcome: Outcome, output: Path | None, console: Console) -> str | None:
+    if output is None or not outcome.manifests:
+        return None
+    from envpin.manifest.write import write_text
+
+    try:
+        write_text(output.absolute(), outcome.manifests[-1].read_text(encoding="utf-8"))
+    except (EnvpinError, OSError) as failed:
+        console.warn(str(failed))  # the training run has succeeded or failed by itself: its status stays
+        return None
+    return str(output)
+
+
+def _tell(outcome: Outcome, console: Console) -> None:
+    for path in outcome.manifests:
+        console.talk(f"recorded {_short(path)}")
+    for fault in outcome.faults[:_FAULTS_SHOWN]:
+        console.warn(f"while recording: {fault}")
+    if len(outcome.faults) > _FAULTS_SHOWN:
+        console.warn(f"while recording: {len(outcome.faults) - _FAULTS_SHOWN} more faults")
+    if outcome.nothing is not None:
+        console.warn(outcome.nothing)
+
+
+def _short(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return str(path)

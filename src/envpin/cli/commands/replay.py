@@ -1,0 +1,214 @@
+"""`envpin replay merge ADAPTER -o OUT`: merge an adapter in its own environment and prove the result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from envpin.core.errors import AnswerIsBadError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from envpin.cli.console.console import Console
+    from envpin.replay.merge import Merged
+    from envpin.replay.plan import Plan
+
+takes_child = False
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(metavar="VERB", dest="verb", required=True)
+    merge = verbs.add_parser(
+        "merge",
+        help="merge a LoRA adapter into its base",
+        description="Rebuild the environment that the adapter was trained in, merge in it, verify what was written and "
+        "publish it with one rename. Without envpin.json the environment is inferred from the adapter's files; where "
+        "they tell nothing, it is the known-good one of the model's family.",
+    )
+    merge.add_argument(
+        "adapter",
+        metavar="ADAPTER[:WEIGHT]",
+        help="the adapter's folder, or user/name[@revision] on the Hub, and a factor on its change (default: 1)",
+    )
+    merge.add_argument(
+        "--and",
+        dest="further",
+        action="append",
+        default=[],
+        metavar="ADAPTER[:WEIGHT]",
+        help="one more adapter to merge after the first, for example other:0.5; may be given again",
+    )
+    merge.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="the folder to make")
+    merge.add_argument(
+        "--base", metavar="B", help="the base model, where it cannot be found: a folder, or user/name[@revision]"
+    )
+    merge.add_argument("--environment", metavar="REF", help="merge in this environment instead of the recorded one")
+    merge.add_argument("--python", metavar="X.Y", help="another Python than the recorded one")
+    merge.add_argument(
+        "--tries", type=int, default=4, metavar="N",
+        help="without envpin.json: how many likely environments to try until one proves right (default: 4)",
+    )  # fmt: skip
+    _add_engine_arguments(merge)
+    merge.add_argument("--dry-run", action="store_true", help="print the plan and stop")
+    merge.add_argument("--strict", action="store_true", help="accept only the verdict `identical`")
+    merge.add_argument(
+        "--insist",
+        action="store_true",
+        help="go on with an environment that is not the recorded one, and publish a merge whose answers look wrong",
+    )
+    merge.add_argument("--offline", action="store_true", help="use what is on this machine only")
+    merge.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+
+
+def _add_engine_arguments(merge: argparse.ArgumentParser) -> None:
+    merge.add_argument(
+        "--engine",
+        choices=("auto", "stream", "peft"),
+        default="auto",
+        help="stream: from file to file, in little memory; peft: the whole model in memory (default: auto)",
+    )
+    merge.add_argument(
+        "--dtype",
+        choices=("keep", "peft", "bf16", "fp16", "fp32"),
+        default="keep",
+        help="dtype of the output: the base's (keep, the default), those that this peft's own merge leaves behind "
+        "(peft: some kinds of adapters leave float32 in a 16-bit model), or one for all tensors",
+    )
+    merge.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="cpu",
+        help="where to compute; auto takes a GPU where there is one and enough to do. A GPU may round otherwise than a "
+        "CPU, so the device is recorded (default: cpu)",
+    )
+    merge.add_argument("--threads", type=int, metavar="N", help="layers merged at once (default: one for each core)")
+    merge.add_argument("--max-shard-size", metavar="SIZE", help="split the output, for example 5GB")
+    merge.add_argument(
+        "--quantized-base",
+        choices=("original", "dequantize"),
+        help="which weights the delta is added to where training saw a quantized base: the 16-bit original's, or those "
+        "that training saw, dequantized",
+    )
+    merge.add_argument("--resume", action="store_true", help="go on with a merge that was killed")
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    from envpin.envs.store.store import Store
+    from envpin.remote.hub.client import Hub
+    from envpin.replay.adapters import parse_adapter
+    from envpin.replay.attempts import Manner, is_unrecorded, merge_unrecorded
+    from envpin.replay.engines import EngineOptions
+    from envpin.replay.merge import merge
+    from envpin.replay.plan import Options, make_plan, refuse_blockers
+    from envpin.replay.publish import refuse_existing
+
+    refuse_existing(args.output)
+    listener = console.listener()
+    hub = Hub(offline=args.offline, listener=listener)
+    adapter, *further = (
+        one.at(hub.open_checkpoint(one.named)) for one in map(parse_adapter, [args.adapter, *args.further])
+    )
+    options = Options(
+        weight=adapter.weight,
+        further=tuple(further),
+        base=args.base,
+        environment=args.environment,
+        python=args.python,
+        engine=EngineOptions(
+            engine=args.engine,
+            dtype=args.dtype,
+            device=args.device,
+            threads=args.threads,
+            max_shard_size=args.max_shard_size,
+            resume=args.resume,
+            quantized_base=args.quantized_base,
+        ),
+        offline=args.offline,
+    )
+    store = Store()
+    if not args.dry_run and is_unrecorded(adapter.place, options):
+        merged = merge_unrecorded(
+            adapter.place, out=args.output, store=store, options=options, listener=listener,
+            open_remote=hub.open_remote,
+            manner=Manner(strict=args.strict, insist=args.insist, tries=args.tries),
+            on_plan=lambda plan: _talk_plan(plan, console),
+        )  # fmt: skip
+        console.close()
+        _show_result(merged, console)
+        return 0
+    plan = make_plan(
+        adapter.place,
+        out=args.output,
+        store=store,
+        options=options,
+        listener=listener,
+        open_remote=hub.open_remote,
+    )
+    if args.dry_run:
+        console.close()
+        _show_plan(plan, console)
+        return AnswerIsBadError.exit_code if plan.blockers else 0
+    _talk_plan(plan, console)
+    refuse_blockers(plan)
+    merged = merge(plan, store, listener=listener, offline=args.offline, strict=args.strict, insist=args.insist)
+    console.close()
+    _show_result(merged, console)
+    return 0
+
+
+def _talk_plan(plan: Plan, console: Console) -> None:
+    for line in _plan_lines(plan):
+        console.talk(line)
+
+
+def _plan_lines(plan: Plan) -> list[str]:
+    lines = [f"{label:<12} {text}" for label, text in plan.describe()]
+    for finding in plan.findings:
+        lines.append(f"{finding.severity:<12} {finding.code}: {finding.message}")
+        if finding.severity == "blocker":  # a replay does what the others ask for by itself
+            lines += [f"{'':<12} fix: {step}" for step in finding.fix]
+    return lines
+
+
+def _show_plan(plan: Plan, console: Console) -> None:
+    if console.json_mode:
+        console.document(1, {"plan": plan.to_json()})
+        return
+    console.data("\n".join(_plan_lines(plan)))
+
+
+def _show_result(merged: Merged, console: Console) -> None:
+    import msgspec
+
+    record = merged.record
+    if console.json_mode:
+        console.document(1, {"out": str(merged.out), "merge": msgspec.to_builtins(record)})
+        return
+    checked = record.verification
+    rows = checked["recomputed"]
+    lines = [
+        f"merged      {merged.out}",
+        f"verdict     {record.verdict.kind}",
+        f"untouched   {checked['untouched']} tensors, equal to the base's byte for byte",
+        (
+            f"changed     {checked['changed'] + len(checked['added'])} tensors; {rows['rows']} rows "
+            f"of {rows['tensors']} recomputed in float64, worst error {rows['worst']:.2f} of what rounding allows"
+        ),
+    ]
+    if checked.get("dequantized"):
+        lines.insert(3, f"dequantized {checked['dequantized']} further tensors, checked on disk")
+    if checked["not_recomputed"]:
+        lines.append(f"            {len(checked['not_recomputed'])} tensors judged by the model's answers alone")
+    probe = checked.get("probe")
+    if probe:
+        lines.append(
+            f"answers     |merged - adapter| / |adapter - base| = {probe['noise']:.3g} / {probe['moved']:.3g} "
+            f"= {probe['ratio']:.3g}"
+            if probe["ratio"] is not None
+            else "answers     the adapter moves nothing"
+        )
+    else:
+        lines.append(f"answers     not compared: {checked.get('probe_note')}")
+    lines += [f"note        {note}" for note in record.notes]
+    console.data("\n".join(lines))

@@ -1,0 +1,197 @@
+"""`envpin scan DIR`: every model, adapter and checkpoint below a folder. Nothing is written but the page asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable
+
+    from envpin.cli.console.console import Console
+    from envpin.scan.entry import Entry, Scanned
+
+takes_child = False
+_ROWS = 40
+_CODES = 3
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, metavar="DIR", help="the folder to look through")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="also write a page of it, in one file")
+    parser.add_argument("--all", action="store_true", help=f"list every folder, not only the {_ROWS} worst")
+    parser.add_argument(
+        "--follow-links", action="store_true", help="enter linked folders too (never one twice, so loops end)"
+    )
+    parser.add_argument(
+        "--no-infer", action="store_true", help="leave versions open that were not recorded; takes half of the time"
+    )
+    parser.add_argument("-j", "--jobs", type=int, metavar="N", help="processes to use (default: one a core)")
+    parser.epilog = (
+        "The network is never asked: bases are looked for on this machine. Exit status 1: at least one cannot be read, "
+        "loaded or merged as it is."
+    )
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Exit status 0: nothing stands in the way of any of them. 1: at least one blocker, or one that cannot be read."""
+    from envpin.core.errors import UsageError
+    from envpin.envs.store.store import Store
+    from envpin.scan.run import scan
+
+    if args.jobs is not None and args.jobs < 1:
+        raise UsageError("--jobs takes a number of at least 1")
+    if args.html is not None:
+        _check_page(args.html)
+    scanned = scan(
+        args.folder,
+        store=Store(),
+        follow_links=args.follow_links,
+        jobs=args.jobs,
+        infers=not args.no_infer,
+        listener=console.listener(),
+    )
+    console.close()
+    if args.html is not None:
+        _write_page(args.html, scanned)
+        console.talk(f"wrote {args.html}")
+    if console.json_mode:
+        console.document(1, document_of(scanned))
+    else:
+        console.data(_text(scanned, every=args.all))
+    return 1 if scanned.bad else 0
+
+
+def _check_page(path: Path) -> None:
+    """Now, and not after minutes of scanning."""
+    from envpin.core.errors import InputError
+
+    if path.is_dir():
+        raise InputError(f"`{path}` is a folder", path=path, hint="name a file: `--html scan.html`")
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"`{path.absolute().parent}` does not exist, so `{path}` cannot be written", path=path)
+
+
+def _write_page(path: Path, scanned: Scanned) -> None:
+    from envpin.manifest.write import write_text
+    from envpin.report.scan_page import render
+
+    write_text(path.absolute(), render(document_of(scanned)))
+
+
+def document_of(scanned: Scanned) -> dict[str, object]:
+    """What `--json` prints."""
+    import msgspec
+
+    from envpin.scan.entry import count_findings
+
+    document: dict[str, object] = msgspec.to_builtins(scanned)
+    document["counts"] = {
+        "entries": len(scanned.entries),
+        "bad": scanned.bad,
+        "kinds": _tally(entry.kind for entry in scanned.entries),
+        "trainers": _tally(entry.trainer or "unknown" for entry in scanned.entries),
+        "records": _tally(entry.record for entry in scanned.entries),
+        "environments": _tally(entry.environment for entry in scanned.entries),
+        "findings": [
+            {"severity": severity, "code": code, "entries": count}
+            for severity, code, count in count_findings(scanned.entries)
+        ],
+    }
+    return document
+
+
+def _tally(words: Iterable[str]) -> dict[str, int]:
+    from collections import Counter
+
+    return dict(Counter(words).most_common())
+
+
+def _text(scanned: Scanned, *, every: bool) -> str:
+    from envpin.cli.console.findings import render_table
+    from envpin.scan.entry import count_findings
+
+    lines = [_headline(scanned)]
+    shown = scanned.entries if every else scanned.entries[:_ROWS]
+    if shown:
+        head = ("folder", "what", "trainer", "base", "record", "environment", "findings")
+        lines += ["", render_table(head, [_row(entry) for entry in shown])]
+    if len(shown) < len(scanned.entries):
+        lines.append(f"… and {len(scanned.entries) - len(shown):,} more (--all shows them)")
+    counts = count_findings(scanned.entries)
+    if counts:
+        rows = [(severity, code, f"{count:,}") for severity, code, count in counts]
+        lines += ["", render_table(("severity", "finding", "folders"), rows)]
+    lines += ["", *_tail(scanned)] if scanned.unreadable or scanned.links or scanned.bad else []
+    return "\n".join(lines)
+
+
+def _headline(scanned: Scanned) -> str:
+    from envpin.scan.entry import counted
+
+    count = len(scanned.entries)
+    if not count:
+        return f"{scanned.root}: no model, adapter or checkpoint in {counted(scanned.folders, 'folder')}"
+    adapters = sum(1 for entry in scanned.entries if entry.kind in {"adapter", "both"})
+    bad = f"{scanned.bad:,} cannot be read or merged as they are" if scanned.bad else "nothing stands in the way"
+    where = counted(scanned.folders, "folder")
+    return f"{scanned.root}: {count:,} found ({counted(adapters, 'adapter')}) in {where}; {bad}"
+
+
+def _row(entry: Entry) -> tuple[str, ...]:
+    return (entry.path, _what(entry), _trainer(entry), _base(entry), _record(entry), _environment(entry),
+            _findings(entry))  # fmt: skip
+
+
+def _what(entry: Entry) -> str:
+    kind = {"both": "adapter in a model", "unknown": "?"}.get(entry.kind, entry.kind)
+    return f"{kind}, step {entry.step}" if entry.step is not None else kind
+
+
+def _trainer(entry: Entry) -> str:
+    return " ".join(part for part in (entry.trainer_title, entry.trainer_version) if part) or "?"
+
+
+def _base(entry: Entry) -> str:
+    if entry.base is None:
+        return "–"
+    named = entry.base.id or entry.base.named or "not named"
+    short = named if len(named) <= 40 else f"…{named[-39:]}"
+    return short if entry.base.found is not None else f"{short} (not found)"
+
+
+def _record(entry: Entry) -> str:
+    words = {"none": "no", "damaged": "damaged", "merge": "merged by envpin"}
+    versions = " ".join(f"{name} {entry.versions[name]}" for name in ("transformers", "peft") if name in entry.versions)
+    return words.get(entry.record) or f"{entry.record}: {versions}".rstrip(": ")
+
+
+def _environment(entry: Entry) -> str:
+    return {"ready": "ready", "missing": "not built", "unknown": "?", "none": "–"}[entry.environment]
+
+
+def _findings(entry: Entry) -> str:
+    if entry.problem is not None:
+        return f"✗ {entry.problem}"
+    serious = [one for one in entry.findings if one.severity != "info"]
+    if not serious:
+        return "none"
+    counts = [f"{entry.blockers} ✗"] * bool(entry.blockers) + [f"{entry.warnings} !"] * bool(entry.warnings)
+    codes = list(dict.fromkeys(one.code for one in serious))
+    more = f" +{len(codes) - _CODES}" if len(codes) > _CODES else ""
+    return f"{' '.join(counts)} {', '.join(codes[:_CODES])}{more}"
+
+
+def _tail(scanned: Scanned) -> list[str]:
+    from envpin.scan.entry import counted
+
+    lines = [f"not readable: {path}: {reason}" for path, reason in list(scanned.unreadable.items())[:5]]
+    if len(scanned.unreadable) > 5:
+        lines.append(f"not readable: {len(scanned.unreadable) - 5:,} more folders")
+    if scanned.links:
+        lines.append(f"{counted(len(scanned.links), 'linked folder')} left alone (--follow-links enters them)")
+    worst = next((entry for entry in scanned.entries if entry.is_bad), None)
+    if worst is not None:
+        lines.append(f"more about one of them: envpin check {Path(scanned.root) / worst.path}")
+    return lines

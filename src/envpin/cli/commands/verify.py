@@ -1,0 +1,73 @@
+"""`envpin verify MERGED`: is a merged model still, byte for byte, what its merge proved?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from envpin.core.events import Progress, Step
+
+if TYPE_CHECKING:
+    import argparse
+
+    from envpin.cli.console.console import Console
+    from envpin.replay.reverify import Reverified
+
+takes_child = False
+_SHOWN = 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("merged", type=Path, help="a folder that `envpin replay merge` wrote")
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Exit status 0: nothing changed. 1: something did, and it is named."""
+    from envpin.replay.reverify import read_record, reverify
+
+    title = f"read {args.merged} back"
+    total = sum(
+        path.stat().st_size for name in read_record(args.merged).files if (path := args.merged / name).is_file()
+    )
+    listener = console.listener()
+    listener(Step(key="verify", title=title))
+    done = 0
+
+    def progress(count: int) -> None:
+        nonlocal done
+        done += count
+        listener(Progress(key="verify", done=done, total=total))
+
+    found = reverify(args.merged, progress)
+    detail = f"{found.files} files, {found.size / 1e9:.2f} GB"
+    listener(Step(key="verify", title=title, state="done" if found.intact else "failed", detail=detail))
+    _report(found, args.merged, console)
+    return 0 if found.intact else 1
+
+
+def _report(found: Reverified, folder: Path, console: Console) -> None:
+    if console.json_mode:
+        console.document(
+            1,
+            {
+                "merged": str(folder),
+                "intact": found.intact,
+                "files": found.files,
+                "bytes": found.size,
+                "inputs_digest": found.record.inputs_digest,
+                "engine": found.record.engine,
+                "differences": [
+                    {"file": one.file, "what": one.what, "detail": one.detail, "tensors": list(one.tensors)}
+                    for one in found.differences
+                ],
+            },
+        )
+        return
+    for one in found.differences:
+        console.data(f"{one.what}: {one.file}: {one.detail}")
+        for tensor in one.tensors[:_SHOWN]:
+            console.data(f"  {tensor}")
+        if len(one.tensors) > _SHOWN:
+            console.data(f"  and {len(one.tensors) - _SHOWN} more")
+    if found.intact:
+        console.data(f"intact: {found.files} files are what the merge of {found.record.created} proved")

@@ -1,0 +1,1 @@
+"""The terminal: writing, progress, tables, widths, findings."""

@@ -1,0 +1,77 @@
+"""The command line: argv to one call to a rendered result. The only code of envpin that prints or exits."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from typing import TYPE_CHECKING
+
+from envpin import __version__
+from envpin.core.errors import EnvpinError, InterruptedByUserError, UsageError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from envpin.cli.console.console import Console
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status (see "Exit codes" in docs/reference/exit-codes.md)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    # Looking for cycles at every 700th new object takes a tenth of a quick command, and there are hardly any.
+    gc.set_threshold(50_000)
+    from envpin.cli.console.console import Console
+
+    console = Console(json_mode=_wants_json(arguments))
+    try:
+        return _dispatch(arguments, console)
+    except KeyboardInterrupt:
+        console.error(InterruptedByUserError())
+        return InterruptedByUserError.exit_code
+    except EnvpinError as error:
+        console.error(error)
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader of our stdout went away (`envpin matrix list | head`): nothing is wrong with the answer.
+        console.abandon_stdout()
+        return 0
+    finally:
+        console.close()
+
+
+def _unknown(name: str) -> UsageError:
+    from envpin.cli.parser import suggest
+
+    close = suggest(name)
+    hint = f"did you mean `envpin {close}`?" if close else "envpin --help"
+    return UsageError(f"there is no command `{name}`", hint=hint)
+
+
+def _wants_json(arguments: Sequence[str]) -> bool:
+    own = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return "--json" in own
+
+
+def _dispatch(arguments: list[str], console: Console) -> int:
+    from envpin.cli.parser import build_parser, load_command
+
+    if not arguments:
+        build_parser(None).print_help()
+        return 2
+    if arguments[0] in {"-V", "--version"}:
+        console.data(f"envpin {__version__}")
+        return 0
+    command = load_command(arguments[0])
+    if command is None and not arguments[0].startswith("-"):
+        raise _unknown(arguments[0])
+    parser = build_parser(command, arguments)
+    child: list[str] = []
+    if command is not None and command.takes_child and "--" in arguments:
+        at = arguments.index("--")
+        arguments, child = arguments[:at], arguments[at + 1 :]
+    namespace: argparse.Namespace = parser.parse_args(arguments)
+    namespace.child = child
+    if command is None:
+        return parser.error("no command given")  # argparse has answered `--help`; another option alone means nothing
+    return command.run(namespace, console)

@@ -1,0 +1,1 @@
+"""The catalogue of findings: one entry per code, with its cause and its fix."""

@@ -1,0 +1,214 @@
+"""Detectors on files and configs of one folder: damage, remote code, doubled meaning, drift."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections import Counter
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from envpin.core.findings import Evidence
+from envpin.diagnose.catalogue.catalogue import finding
+from envpin.diagnose.detectors.shapes import SHOWN, places
+from envpin.diagnose.expected import shapes_of_config
+from envpin.diagnose.subject import Mismatch, Subject, shape_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from envpin.checkpoint.folder import Folder
+    from envpin.checkpoint.formats.safetensors import Tensor
+    from envpin.core.findings import Finding, Severity
+
+# What transformers' GenerationConfig.validate refuses while sampling is off: the parameter and its harmless value.
+_SAMPLING: dict[str, tuple[object, ...]] = {
+    "temperature": (None, 1.0), "top_p": (None, 1.0), "min_p": (None,), "typical_p": (None, 1.0),
+    "epsilon_cutoff": (None, 0.0), "eta_cutoff": (None, 0.0),
+}  # fmt: skip
+_DTYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16", "float64": "F64"}
+_SAMPLED, _SAMPLE = 16, 4096
+_MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def detect_files(folder: Folder, subject: Subject) -> Iterator[Finding]:
+    """What is wrong with one folder's files; `folder` is the subject's or its base."""
+    grouped: dict[str, list[Evidence]] = {}
+    messages: dict[str, str] = {}
+    for fault in folder.faults:
+        seen = Evidence(file=fault.file, found=fault.found, expected=fault.expected, note=fault.message)
+        grouped.setdefault(fault.code, []).append(seen)
+        messages.setdefault(fault.code, f"`{folder.path / fault.file}`: {fault.message}")
+    for code, evidence in grouped.items():
+        more = f" (and {len(evidence) - 1} more)" if len(evidence) > 1 else ""
+        # The only fault of a pickle as such: it would import what no weights need.
+        foreign: Severity | None = "blocker" if code == "pickle-weights" else None
+        fix = ("do not load it; ask whoever published it for safetensors",) if foreign else None
+        yield finding(code, messages[code] + more, evidence[:20], severity=foreign, fix=fix, names=places(subject))
+    pickles = [name for name in folder.weight_files if name.endswith((".bin", ".pt", ".pth"))]
+    if pickles and "pickle-weights" not in grouped:
+        text = f"`{folder.path / pickles[0]}` is a pickle; its tensors were listed without unpickling it"
+        yield finding("pickle-weights", text, [Evidence(file=name) for name in pickles[:SHOWN]], names=places(subject))
+    yield from _absent(folder, subject)
+    yield from _remote_code(folder, subject)
+
+
+def _absent(folder: Folder, subject: Subject) -> Iterator[Finding]:
+    """A folder without weights: half a download, or a save that wrote none."""
+    if folder.kind == "adapter" and folder.weight_files and not folder.adapter_tensors and not folder.faults:
+        text = f"`{folder.path / folder.weight_files[0]}` holds no tensor at all: an empty state dict was saved"
+        seen = [Evidence(file=folder.weight_files[0], found="0 tensors")]
+        yield finding("adapter-is-noop", text, seen, severity="blocker", names=places(subject))
+    if folder.weight_files:
+        return
+    if folder.kind == "adapter":
+        text = f"`{folder.path}` has an adapter_config.json, and no adapter_model.safetensors or adapter_model.bin"
+        yield finding("missing-shard", text, [Evidence(file="adapter_model.safetensors")], names=places(subject))
+    elif folder.config is not None:
+        # Shapes can be had from the config; a merge needs the weights.
+        severity: Severity = "blocker" if folder is subject.folder else "warning"
+        text = f"`{folder.path}` has a config.json, and no weights"
+        yield finding(
+            "missing-shard", text, [Evidence(file="model.safetensors")], severity=severity, names=places(subject)
+        )
+
+
+def detect_folder(subject: Subject, mismatches: list[Mismatch]) -> Iterator[Finding]:
+    """What is wrong with the folder as a whole."""
+    folder = subject.folder
+    if folder.kind == "both":
+        text = (
+            f"`{folder.path}` holds whole weights and an adapter: every version of transformers reads that differently"
+        )
+        seen = [Evidence(file=name) for name in (*folder.weight_files[:SHOWN], "adapter_config.json")]
+        yield finding("adapter-files-in-merged", text, seen, names=places(subject))
+    yield from _no_configuration(folder, subject)
+    yield from _generation(folder, subject)
+    yield from _drift(folder, subject, mismatches)
+    yield from _noop(subject)
+
+
+def _no_configuration(folder: Folder, subject: Subject) -> Iterator[Finding]:
+    """A file of that name that peft cannot take for one of its own."""
+    config = folder.adapter_config
+    if config is None or config.get("peft_type"):
+        return
+    text = f"`{folder.path / 'adapter_config.json'}` has no `peft_type`: peft did not write it"
+    if "model_type" in config:
+        text = f"`{folder.path / 'adapter_config.json'}` is a model's config.json under another name"
+    seen = [Evidence(file="adapter_config.json", expected="peft_type")]
+    fix = ("take the adapter_config.json that `save_pretrained` wrote beside these weights",)
+    yield finding("corrupt-header", text, seen, fix=fix, names=places(subject))
+
+
+def _remote_code(folder: Folder, subject: Subject) -> Iterator[Finding]:
+    entries = folder.auto_map
+    if not entries:
+        return
+    wanted: set[str] = set()
+    elsewhere = False
+    for value in entries.values():
+        for name in value if isinstance(value, list) else [value]:
+            if isinstance(name, str):
+                elsewhere |= "--" in name  # `org/repository--module.Class`: the code stays in that repository
+                module = name.split("--")[-1].partition(".")[0]
+                if "--" not in name and _MODULE.fullmatch(module):
+                    wanted.add(f"{module}.py")
+    absent = sorted(name for name in wanted if not (folder.path / name).is_file())
+    if absent:
+        text = f"`auto_map` names `{absent[0]}`, which is not in `{folder.path}`"
+        yield finding(
+            "remote-code-missing", text, [Evidence(file=name) for name in absent[:SHOWN]], names=places(subject)
+        )
+    elif wanted or elsewhere:
+        text = f"loading `{folder.path}` runs Python code that came with it"
+        seen = [Evidence(file=name) for name in sorted(wanted)[:SHOWN]] or [
+            Evidence(file="config.json", note="auto_map")
+        ]
+        yield finding("remote-code-needed", text, seen, names=places(subject))
+
+
+def _generation(folder: Folder, subject: Subject) -> Iterator[Finding]:
+    config = folder.generation_config
+    if config is None or config.get("do_sample") is True:
+        return
+    wrong = {key: config[key] for key, harmless in _SAMPLING.items() if key in config and config[key] not in harmless}
+    if wrong:
+        text = f"`do_sample` is off, and {', '.join(f'`{key}`' for key in wrong)} set: transformers will not save this"
+        seen = [Evidence(file="generation_config.json", found=f"{key}: {value}") for key, value in wrong.items()]
+        yield finding("generation-config-invalid", text, seen, names=places(subject))
+
+
+def _drift(folder: Folder, subject: Subject, mismatches: list[Mismatch]) -> Iterator[Finding]:
+    if folder.kind == "adapter" or not folder.tensors or folder.config is None or folder.quantization is not None:
+        return
+    wrong = []
+    for name, shape in shapes_of_config(folder.config):
+        tensor = folder.tensors.get(name)
+        if tensor is not None and tensor.shape not in {shape, shape[::-1]}:
+            wrong.append(Mismatch(parameter=name, found=tensor.shape, expected=shape, why="config.json says otherwise"))
+    if wrong:
+        mismatches += wrong
+        text = f"{len(wrong)} tensors have another shape than config.json describes"
+        seen = [Evidence(tensor=one.parameter, found=shape_text(one.found), expected=shape_text(one.expected))
+                for one in wrong[:SHOWN]]  # fmt: skip
+        yield finding("architecture-drift", text, seen, severity="blocker", names=places(subject))
+    yield from _dtype(folder, subject)
+
+
+def _dtype(folder: Folder, subject: Subject) -> Iterator[Finding]:
+    config: dict[str, Any] = folder.config or {}
+    said = config.get("dtype", config.get("torch_dtype"))
+    wanted = _DTYPES.get(said) if isinstance(said, str) else None
+    stored, count = Counter(tensor.dtype for tensor in folder.tensors.values()).most_common(1)[0]
+    if wanted is not None and stored in _DTYPES.values() and stored != wanted:
+        text = f"{count} of {len(folder.tensors)} tensors are stored as {stored}, config.json says {said}"
+        yield finding("dtype-drift", text, [Evidence(file="config.json", found=stored, expected=wanted)],
+                      names=places(subject))  # fmt: skip
+
+
+def _noop(subject: Subject) -> Iterator[Finding]:
+    """Every change of the adapter is a product with a factor that is still zero."""
+    names = subject.names
+    if names is None or not names.factors or names.other or names.whole:
+        return
+    if any(factor.kind == "lora_magnitude_vector" for factor in names.factors):
+        return
+    starts = [
+        one.tensor for one in names.factors if one.kind in {"lora_B", "lora_embedding_A"} and one.leaf == "weight"
+    ]
+    # Of an adapter on the Hub some kilobytes are read: B leaves zero everywhere at once, or nowhere.
+    far = not isinstance(subject.folder.path, Path)
+    looked = starts[:: max(1, len(starts) // _SAMPLED)] if far else starts
+    whole = all(tensor.end > tensor.start for tensor in starts)
+    if starts and whole and _all_zero(subject.folder, looked, limit=_SAMPLE if far else None):
+        text = f"all {len(starts)} `lora_B` tensors are zero: the adapter changes nothing"
+        if far:
+            text = (
+                f"`lora_B` is zero wherever it was read ({len(looked)} of {len(starts)} tensors): nothing was trained"
+            )
+        seen = [Evidence(file=one.file, tensor=one.name, found="0") for one in starts[:SHOWN]]
+        yield finding("adapter-is-noop", text, seen, names=places(subject))
+
+
+def _all_zero(folder: Folder, tensors: list[Tensor], *, limit: int | None) -> bool:
+    """Whether all these bytes are zero, of each tensor the first `limit`. A trained adapter answers no at once."""
+    block = 1 << 20
+    with contextlib.ExitStack() as stack:
+        streams: dict[str, IO[bytes]] = {}
+        try:
+            for tensor in tensors:
+                if tensor.file not in streams:
+                    streams[tensor.file] = stack.enter_context((folder.path / tensor.file).open("rb"))
+                stream = streams[tensor.file]
+                stream.seek(tensor.start)
+                left = tensor.end - tensor.start
+                left = left if limit is None else min(left, limit)
+                while left > 0:
+                    data = stream.read(min(block, left))
+                    if not data or data.count(0) != len(data):
+                        return False
+                    left -= len(data)
+        except OSError:
+            return False
+    return True

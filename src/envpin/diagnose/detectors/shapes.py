@@ -1,0 +1,252 @@
+"""Detectors on names and shapes: does each factor of the adapter belong to a module of the base, and fit it?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from envpin.core.findings import Evidence
+from envpin.diagnose.adapter_names import layer_of
+from envpin.diagnose.catalogue.catalogue import finding
+from envpin.diagnose.subject import Mismatch, Subject, shape_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from envpin.checkpoint.formats.safetensors import Tensor
+    from envpin.core.findings import Finding
+    from envpin.diagnose.adapter_names import AdapterNames, Factor
+    from envpin.diagnose.expected import ExpectedShapes
+
+_PAIRS = {"lora_A": "lora_B", "lora_B": "lora_A",
+          "lora_embedding_A": "lora_embedding_B", "lora_embedding_B": "lora_embedding_A"}  # fmt: skip
+_VOCABULARY = frozenset(
+    {"embed_tokens", "lm_head", "wte", "embed_in", "embed_out", "word_embeddings", "shared", "output"}
+)
+_META = frozenset("^$*+?[](){}|\\")
+SHOWN = 3
+
+
+def detect_names(subject: Subject) -> Iterator[Finding]:
+    """Faults that the adapter's own file shows, without a base."""
+    names = subject.names
+    if names is None:
+        return
+    if names.compiled:
+        yield finding("compile-prefix", f"{len(names.compiled)} tensors were saved under `_orig_mod.`",
+                      _samples(names.compiled, subject), names=places(subject))  # fmt: skip
+    if names.wrapped:
+        yield finding("fsdp-prefix", f"{len(names.wrapped)} tensors were saved with the names of a wrapper",
+                      _samples(names.wrapped, subject), names=places(subject))  # fmt: skip
+    empty = [tensor for tensor in subject.folder.adapter_tensors.values() if 0 in tensor.shape]
+    if empty:
+        count = len(subject.folder.adapter_tensors)
+        text = f"{len(empty)} of {count} tensors are empty: ZeRO-3 kept their values in its shards"
+        yield finding("empty-tensors-zero3", text, [_seen(tensor) for tensor in empty[:SHOWN]], names=places(subject))
+    present = {(factor.module, factor.kind) for factor in names.factors}
+    alone = [one for one in names.factors if one.kind in _PAIRS and (one.module, _PAIRS[one.kind]) not in present]
+    if alone:
+        text = f"{len(alone)} factors have no pair"
+        seen = [
+            Evidence(file=one.tensor.file, tensor=one.tensor.name, expected=_PAIRS[one.kind]) for one in alone[:SHOWN]
+        ]
+        yield finding("unpaired-lora", text, seen, names=places(subject))
+    yield from _ranks(names, subject)
+
+
+def _ranks(names: AdapterNames, subject: Subject) -> Iterator[Finding]:
+    allowed = [(one, _allowed_ranks(one.module, subject.adapter_config)) for one in names.factors if _is_plain(one)]
+    wrong = [(one, ranks) for one, ranks in allowed if ranks and rank_of(one) not in ranks]
+    if not wrong:
+        return
+    factor, ranks = wrong[0]
+    real = Counter(rank_of(one) for one, _ in wrong).most_common(1)[0][0]
+    expected = " or ".join(str(rank) for rank in sorted(ranks))
+    text = f"{len(wrong)} factors have rank {rank_of(factor)}, adapter_config.json says {expected}"
+    seen = [Evidence(file=one.tensor.file, tensor=one.tensor.name, found=shape_text(one.tensor.shape),
+                     expected=f"rank {expected}") for one, _ in wrong[:SHOWN]]  # fmt: skip
+    yield finding("rank-mismatch", text, seen, names=places(subject) | {"rank": str(real)})
+
+
+def rank_of(factor: Factor) -> int:
+    """The rank that a factor's shape shows."""
+    shape = factor.tensor.shape
+    return shape[0] if factor.kind in {"lora_A", "lora_embedding_A"} else shape[1]
+
+
+def _is_plain(factor: Factor) -> bool:
+    """A factor whose shape shows its rank: fused experts stack one pair for each expert along it."""
+    shape = factor.tensor.shape
+    fused = factor.module.endswith((".experts", ".experts.base_layer"))
+    return factor.kind in _PAIRS and factor.leaf == "weight" and len(shape) >= 2 and 0 not in shape and not fused
+
+
+def _allowed_ranks(module: str, config: dict[str, Any]) -> set[int]:
+    """The ranks that the config allows for a module.
+
+    The keys of `rank_pattern` are regular expressions of a stranger, which can take for ever to match: only plain names
+    are compared, and with any other key every rank of the pattern is allowed.
+    """
+    default, pattern = config.get("r"), config.get("rank_pattern") or {}
+    allowed = {default} if type(default) is int else set()
+    if not isinstance(pattern, dict):
+        return allowed
+    for key, rank in pattern.items():
+        if type(rank) is not int:
+            continue
+        if module == key or module.endswith(f".{key}"):
+            return {rank}
+        if set(key) & _META:
+            allowed.add(rank)
+    return allowed
+
+
+def detect_fit(subject: Subject, mismatches: list[Mismatch]) -> Iterator[Finding]:
+    """Compare with the base, and add every tensor that does not fit to `mismatches`."""
+    names, expected = subject.names, subject.expected
+    if names is None or expected is None or not names.factors:
+        return
+    homeless = [module for module in names.modules if expected.module_name(module) is None]
+    known = len(names.modules) - len(homeless)
+    if not known:
+        text = f"none of the {len(names.modules)} modules that the adapter changes is in the base"
+        yield finding("wrong-base-architecture", text, _module_samples(homeless, subject), names=places(subject))
+        return
+    yield from _layers(names, expected, homeless, subject)
+    last = _last_layer(expected)
+    other = [module for module in homeless if last is None or (layer_of(module) or 0) <= last]
+    if other:
+        text = f"{len(other)} of {len(names.modules)} modules are not in the base"
+        yield finding("unmatched-adapter-keys", text, _module_samples(other, subject), names=places(subject))
+    yield from _widths(names, expected, subject, mismatches)
+    for parameter, tensor in names.whole.items():
+        shape = expected.shape_of(parameter)
+        if shape is not None and shape != tensor.shape:
+            mismatches.append(
+                Mismatch(parameter=parameter, found=tensor.shape, expected=shape, why=_why(shape, tensor))
+            )
+
+
+def _layers(names: AdapterNames, expected: ExpectedShapes, homeless: list[str], subject: Subject) -> Iterator[Finding]:
+    last, trained = _last_layer(expected), max(names.layers, default=None)
+    if last is None or trained is None:
+        return
+    if trained > last:
+        text = f"the adapter has layers up to {trained}, the base up to {last}"
+        beyond = [module for module in homeless if (layer_of(module) or 0) > last]
+        yield finding("wrong-base-layers", text, _module_samples(beyond, subject), names=places(subject))
+        return
+    config = subject.adapter_config
+    targets = config.get("target_modules")
+    everywhere = targets == "all-linear" or (
+        isinstance(targets, list) and not any(isinstance(one, str) and layer_of(one) is not None for one in targets)
+    )
+    if (
+        trained < last
+        and everywhere
+        and config.get("layers_to_transform") is None
+        and not config.get("exclude_modules")
+    ):
+        text = f"the adapter was to change every layer, and has layers up to {trained}; the base has them up to {last}"
+        seen = [Evidence(file="adapter_config.json", note=f"target_modules: {str(targets)[:200]}")]
+        yield finding("wrong-base-layers", text, seen, names=places(subject))
+
+
+def _last_layer(expected: ExpectedShapes) -> int | None:
+    """The last layer of the language model: of the stack with most parameters, where there are several."""
+    stacks: dict[str, tuple[int, int]] = {}
+    for name in expected.shapes:
+        number = layer_of(name)
+        if number is not None:
+            stack = name[: name.find(f".{number}.")]
+            count, last = stacks.get(stack, (0, 0))
+            stacks[stack] = (count + 1, max(last, number))
+    return max((last for _, last in stacks.values()), default=None)
+
+
+def _widths(
+    names: AdapterNames, expected: ExpectedShapes, subject: Subject, mismatches: list[Mismatch]
+) -> Iterator[Finding]:
+    wrong: list[Mismatch] = []
+    swapped: list[Mismatch] = []
+    for factor in names.factors:
+        base = expected.shape_of(f"{factor.module}.weight")
+        wanted = None if base is None else _fitting(factor, base)
+        if base is None or wanted is None or wanted == factor.tensor.shape:
+            continue
+        turned = _fitting(factor, base[::-1]) == factor.tensor.shape and base[0] != base[1]
+        why = (
+            "in and out are swapped"
+            if turned
+            else f"{'input' if factor.kind.endswith('_A') else 'output'} of the module: {shape_text(base)}"
+        )
+        found = Mismatch(parameter=factor.tensor.name, found=factor.tensor.shape, expected=wanted, why=why)
+        (swapped if turned else wrong).append(found)
+    mismatches += wrong + swapped
+    if swapped and not wrong:
+        text = f"in and out are swapped in {len(swapped)} factors, as fused experts store them"
+        yield finding("moe-layout", text, _shapes(swapped, subject), names=places(subject))
+    elif wrong:
+        modules = {one.parameter.rpartition(".lora_")[0] for one in wrong}
+        text = f"{len(wrong)} factors of {len(modules)} modules have another width than the base's modules"
+        yield finding("wrong-base-hidden-size", text, _shapes(wrong, subject), names=places(subject))
+
+
+def _fitting(factor: Factor, base: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The shape of this factor on a module of shape `base`, at its own rank; None where that is not known."""
+    shape = factor.tensor.shape
+    if len(base) != 2 or factor.leaf == "bias" or 0 in shape or not shape:
+        return None
+    out, into = base
+    vocabulary = factor.module.rpartition(".")[2] in _VOCABULARY
+    fitting: dict[tuple[str, int], tuple[int, ...]] = {
+        ("lora_A", 2): (shape[0], into),
+        ("lora_embedding_B", 2): (into, shape[-1]),
+    }
+    if not vocabulary:
+        fitting |= {
+            ("lora_B", 2): (out, shape[-1]),
+            ("lora_magnitude_vector", 1): (out,),
+            ("lora_magnitude_vector", 2): (1, out),
+        }
+    return fitting.get((factor.kind, len(shape)))
+
+
+def _why(shape: tuple[int, ...], tensor: Tensor) -> str:
+    if 0 in tensor.shape:
+        return "empty: ZeRO-3 did not gather it"
+    if len(shape) == len(tensor.shape) == 2 and shape[1] == tensor.shape[1]:
+        return (
+            "rows of the vocabulary"
+            if tensor.name.split(".")[-2] in _VOCABULARY | {"base_layer", "default"}
+            else "rows"
+        )
+    return "another base"
+
+
+def places(subject: Subject) -> dict[str, str]:
+    """What fills the catalogue's fixes."""
+    found = {"adapter": str(subject.folder.path), "model": str(subject.folder.path)}
+    if subject.base is not None:
+        found["base"] = str(subject.base.path)
+    return found
+
+
+def _seen(tensor: Tensor) -> Evidence:
+    return Evidence(file=tensor.file, tensor=tensor.name, found=shape_text(tensor.shape))
+
+
+def _samples(names: Iterable[str], subject: Subject) -> list[Evidence]:
+    file = next(iter(subject.folder.weight_files), None)
+    return [Evidence(file=file, tensor=name) for name in list(names)[:SHOWN]]
+
+
+def _module_samples(modules: list[str], subject: Subject) -> list[Evidence]:
+    file = next(iter(subject.folder.weight_files), None)
+    return [Evidence(file=file, tensor=module, note="not in the base") for module in modules[:SHOWN]]
+
+
+def _shapes(found: list[Mismatch], subject: Subject) -> list[Evidence]:
+    file = next(iter(subject.folder.weight_files), None)
+    return [Evidence(file=file, tensor=one.parameter, found=shape_text(one.found), expected=shape_text(one.expected))
+            for one in found[:SHOWN]]  # fmt: skip

@@ -1,0 +1,256 @@
+"""Reads a log as a stream and names the causes that it shows.
+
+The log is searched block by block for the signatures' anchors, at the speed of a memory search; only lines that hold
+one are decoded and matched. So a log of 100 MB takes seconds, and memory stays that of a block, whatever the log says.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from dataclasses import dataclass, field
+from functools import cache
+from typing import IO, TYPE_CHECKING, NamedTuple
+
+from envpin.core.findings import SEVERITY_ORDER, Evidence
+from envpin.diagnose.catalogue.catalogue import CATALOGUE, finding
+from envpin.diagnose.logs.mismatch import ANCHORS, Line, common_cause, read_line
+from envpin.diagnose.logs.signatures_files import FILES
+from envpin.diagnose.logs.signatures_further import FURTHER
+from envpin.diagnose.logs.signatures_versions import VERSIONS
+from envpin.diagnose.logs.signatures_weights import WEIGHTS
+from envpin.diagnose.subject import Mismatch, shape_text
+from envpin.matrix.fields import load_fields
+from envpin.matrix.support import load_support
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from envpin.core.findings import Finding, Severity
+    from envpin.diagnose.logs.signature import Signature
+
+SIGNATURES: tuple[Signature, ...] = (*WEIGHTS, *FILES, *VERSIONS, *FURTHER)
+
+_BLOCK = 1 << 20
+_LINE = 6_000
+_NEAR = 10
+# A block may hold a million lines with one anchor: enough of them say what the others would.
+_PER_BLOCK = 2_000
+_LINES_KEPT = 5_000
+_ANSI = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,500}(?:\x07|\x1b\\)|[@-Z\\-_])")
+
+
+# A code that another one, seen in the same log, says more exactly.
+_SAID_BETTER = {
+    "transformers-api-changed": "peft-transformers-incompatible",
+    "unmatched-adapter-keys": "vlm-key-rename",
+}
+
+
+class _Compiled(NamedTuple):
+    signature: Signature
+    pattern: re.Pattern[str]
+    unless: re.Pattern[str] | None
+
+
+@dataclass
+class _Seen:
+    """What one code has shown so far."""
+
+    severity: Severity
+    lines: list[tuple[int, str]] = field(default_factory=list)
+    count: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Diagnosis:
+    """`findings` come blockers first; `lines` is how many lines the log has, `mismatches` what it says about shapes."""
+
+    findings: tuple[Finding, ...]
+    mismatches: tuple[Mismatch, ...]
+    lines: int
+
+
+@cache
+def _compiled() -> Mapping[bytes, tuple[_Compiled, ...]]:
+    """The signatures by their anchor."""
+    support = load_support()
+    removed = (
+        one for one in support.model_types if (window := support.window(one)) is not None and window[1] is not None
+    )
+    lists = {
+        "REMOVED_TYPES": "|".join(map(re.escape, sorted(removed))),
+        "MODEL_TYPES": "|".join(map(re.escape, sorted(support.model_types))),
+        "FIELDS": "|".join(sorted(load_fields().first_releases())),
+    }
+
+    def compiled(pattern: str) -> re.Pattern[str]:
+        for name, words in lists.items():
+            pattern = pattern.replace(name, words)
+        return re.compile(pattern)
+
+    by_anchor: dict[bytes, list[_Compiled]] = {}
+    for one in SIGNATURES:
+        unless = compiled(one.unless) if one.unless is not None else None
+        by_anchor.setdefault(one.anchor.encode(), []).append(_Compiled(one, compiled(one.pattern), unless))
+    return {anchor: tuple(some) for anchor, some in by_anchor.items()}
+
+
+def diagnose_log(stream: IO[bytes]) -> Diagnosis:
+    """The causes that a log shows. `stream` is read once, to its end."""
+    reader = _Reader()
+    for block in _blocks(stream):
+        reader.read(block)
+    return reader.result()
+
+
+class _Reader:
+    """Takes blocks of whole lines, and keeps what the signatures find."""
+
+    def __init__(self) -> None:
+        self.line = 1
+        self.seen: dict[str, _Seen] = {}
+        self.shapes: dict[Line, int] = {}
+        self.shape_count = 0
+        self.tail = b""
+
+    def read(self, block: bytes) -> None:
+        numbers = _Numbers(block, self.line)
+        for anchor, signatures in _compiled().items():
+            for at, text in _lines_with(block, anchor):
+                for one in signatures:
+                    if self._matches(one, text, block, at):
+                        self._keep(one.signature, numbers, at, text)
+        for literal in ANCHORS:
+            for at, text in _lines_with(block, literal.encode()):
+                line = read_line(text) or read_line(_with_next(block, at, text))
+                if line is not None:
+                    self.shape_count += 1
+                    if len(self.shapes) < _LINES_KEPT and line not in self.shapes:
+                        self.shapes[line] = numbers.of(at)
+        self.line += block.count(b"\n")
+        self.tail = block[-20_000:]
+
+    def _matches(self, one: _Compiled, text: str, block: bytes, at: int) -> bool:
+        if one.pattern.search(text) is None or (one.unless is not None and one.unless.search(text)):
+            return False
+        after, against = one.signature.after, one.signature.unless_after
+        if after is None and against is None:
+            return True
+        before = block[max(0, at - 20_000) : at]
+        if at < 20_000:
+            before = self.tail + before
+        near = b"\n".join(before.split(b"\n")[-_NEAR - 1 :])
+        return (after is None or after.encode() in near) and (against is None or against.encode() not in near)
+
+    def _keep(self, signature: Signature, numbers: _Numbers, at: int, text: str) -> None:
+        severity: Severity = signature.severity or CATALOGUE[signature.code].severity  # type: ignore[assignment]
+        seen = self.seen.setdefault(signature.code, _Seen(severity))
+        seen.count += 1
+        if SEVERITY_ORDER[severity] < SEVERITY_ORDER[seen.severity]:
+            seen.severity = severity
+        if len(seen.lines) < 3 and all(text != other for _, other in seen.lines):
+            seen.lines.append((numbers.of(at), text))
+
+    def result(self) -> Diagnosis:
+        causes = common_cause(self.shapes)
+        found = [self._shape_finding(code, lines) for code, lines in causes.items()]
+        for code, seen in self.seen.items():
+            if code in causes or _SAID_BETTER.get(code) in self.seen or (code == "architecture-drift" and causes):
+                continue
+            evidence = [Evidence(line=number, note=line) for number, line in sorted(seen.lines)]
+            more = f" ({seen.count} lines)" if seen.count > 1 else ""
+            text = CATALOGUE[code].meaning.partition(". ")[0].rstrip(".")
+            found.append(finding(code, text + more, evidence, severity=seen.severity))
+        mismatches = tuple(
+            Mismatch(parameter=line.name, found=line.found, expected=line.expected, why=code)
+            for code, lines in causes.items()
+            for line in lines
+        )
+        return Diagnosis(
+            findings=tuple(sorted(found, key=lambda one: one.sort_key)), mismatches=mismatches, lines=self.line
+        )
+
+    def _shape_finding(self, code: str, lines: list[Line]) -> Finding:
+        total = self.shape_count if self.shape_count > len(self.shapes) else len(lines)
+        evidence = [
+            Evidence(line=self.shapes[line], tensor=line.name, found=shape_text(line.found),
+                     expected=shape_text(line.expected))
+            for line in lines[:3]
+        ]  # fmt: skip
+        text = CATALOGUE[code].meaning.partition(". ")[0].rstrip(".")
+        count = f"{total} parameters do not fit" if total > 1 else "one parameter does not fit"
+        rows = str(lines[0].found[0]) if lines[0].found else "0"
+        return finding(code, f"{text} ({count})", evidence, severity="blocker", names={"rows": rows, "rank": rows})
+
+
+class _Numbers:
+    """Line numbers of positions in one block, counted on from the last one that was asked for."""
+
+    def __init__(self, block: bytes, first: int) -> None:
+        self.block, self.first = block, first
+        self.at, self.line = 0, first
+
+    def of(self, at: int) -> int:
+        if at < self.at:
+            self.at, self.line = 0, self.first
+        self.line += self.block.count(b"\n", self.at, at)
+        self.at = at
+        return self.line
+
+
+def _with_next(block: bytes, at: int, text: str) -> str:
+    """A line and the two after it, as one: terminals and loggers break long lines."""
+    end = block.find(b"\n", at)
+    following = block[end + 1 : end + 1 + _LINE].split(b"\n")[:2] if end >= 0 else []
+    return " ".join([text, *(line.decode("utf-8", "replace").strip() for line in following)])
+
+
+def _lines_with(block: bytes, anchor: bytes) -> Iterator[tuple[int, str]]:
+    """Position and text of the lines that hold an anchor, each once, up to a limit."""
+    at = 0
+    for _ in range(_PER_BLOCK):
+        at = block.find(anchor, at)
+        if at < 0:
+            return
+        start = block.rfind(b"\n", 0, at) + 1
+        end = block.find(b"\n", at)
+        end = len(block) if end < 0 else end
+        # of a line as long as a block, what stands around the anchor
+        first, last = max(start, at - _LINE // 2), min(end, at + _LINE)
+        yield at, block[first:last].decode("utf-8", "replace").strip()
+        at = end
+
+
+def _blocks(stream: IO[bytes]) -> Iterator[bytes]:
+    """Blocks of whole lines: UTF-8, without colours, with `\\n` as the only line end."""
+    first = stream.read(_BLOCK)
+    decode = _decoder(first)
+    rest = b""
+    block = first
+    while block:
+        data = rest + decode(block)
+        cut = max(data.rfind(b"\n"), data.rfind(b"\r", 0, len(data) - 1))
+        if cut < 0 and len(data) < 4 * _BLOCK:
+            rest, block = data, stream.read(_BLOCK)
+            continue
+        cut = len(data) if cut < 0 else cut + 1
+        rest, data = data[cut:], data[:cut]
+        yield _clean(data)
+        block = stream.read(_BLOCK)
+    if rest:
+        yield _clean(rest)
+
+
+def _decoder(start: bytes) -> Callable[[bytes], bytes]:
+    """PowerShell's `>` writes UTF-16; everything else is taken as it is."""
+    if start[:2] in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}:
+        utf16 = codecs.getincrementaldecoder("utf-16")("replace")
+        return lambda block: utf16.decode(block).encode("utf-8", "replace")
+    return lambda block: block
+
+
+def _clean(data: bytes) -> bytes:
+    if b"\x1b" in data:
+        data = _ANSI.sub(b"", data)
+    return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")

@@ -1,0 +1,188 @@
+"""A PEP 751 lock: read, checked, digested, named. Reading never installs and never opens the network.
+
+https://packaging.python.org/en/latest/specifications/pylock-toml/
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from envpin.core.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from packaging.pylock import Package, Pylock
+
+# The names that the specification allows; a name with a further dot is refused by installers.
+FILE_NAME = re.compile(r"^pylock(?:\.([^.]+))?\.toml$")
+# A hash weaker than these proves nothing.
+_STRONG = frozenset({"sha256", "sha384", "sha512"})
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Lock:
+    """The text of a lock and what it says. `origin` is where it came from, for messages.
+
+    Two locks are equal when they install the same things: comments and `[tool.…]` tables do not count.
+    """
+
+    text: str
+    origin: str = "the lock"
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of the body: no comments, no `[tool.…]` tables (which may not affect installation)."""
+        return digest(self.text)
+
+    @cached_property
+    def pylock(self) -> Pylock:
+        """The parsed document; reading it checks it.
+
+        Raises:
+            InputError: with every problem found.
+        """
+        return _parse(self.text, self.origin)
+
+    @property
+    def packages(self) -> tuple[Package, ...]:
+        return tuple(self.pylock.packages)
+
+    def versions_of(self, name: str) -> tuple[str, ...]:
+        """Every version of a normalized name that the lock holds: several where platforms differ, none where absent."""
+        return tuple(str(package.version) for package in self.packages if package.name == name and package.version)
+
+    @property
+    def has_local_paths(self) -> bool:
+        """Whether an artifact lies on this machine rather than at an index."""
+        return any(
+            wheel.path is not None or (wheel.url or "").startswith("file:")
+            for package in self.packages
+            for wheel in package.wheels or ()
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Lock) and other.digest == self.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+
+def read_lock(path: Path) -> Lock:
+    """Read and check a lock file.
+
+    Raises:
+        InputError: it cannot be read, its name is not that of a lock, or it holds what envpin does not install.
+    """
+    check_file_name(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as fault:
+        raise InputError(f"`{path}` cannot be read: {_why(fault)}", path=path) from fault
+    return parse_lock(text, origin=str(path))
+
+
+def check_file_name(path: Path) -> None:
+    """
+    Raises:
+        InputError: PEP 751 does not allow a lock to be called this.
+    """
+    if FILE_NAME.match(path.name) is None:
+        raise InputError(
+            f"`{path.name}` is not the name of a lock: that is `pylock.toml` or `pylock.NAME.toml`, NAME without dots",
+            path=path,
+            hint=f"call it `{lock_file_name(path.stem.removeprefix('pylock.'))}`",
+        )
+
+
+def parse_lock(text: str, *, origin: str = "the lock") -> Lock:
+    """Check the text of a lock.
+
+    Raises:
+        InputError: with every problem found.
+    """
+    lock = Lock(text=text, origin=origin)
+    _ = lock.pylock
+    return lock
+
+
+def digest(text: str) -> str:
+    """The digest of a lock's body; see `Lock.digest`."""
+    kept: list[str] = []
+    for line in text.splitlines():
+        if line.startswith(("[tool.", "[tool]")):
+            break
+        if line.strip() and not line.lstrip().startswith("#"):
+            kept.append(line.rstrip())
+    return hashlib.sha256("\n".join(kept).encode("utf-8")).hexdigest()
+
+
+def lock_file_name(name: str) -> str:
+    """`llama3.1` gives `pylock.llama3-1.toml`: what PEP 751 allows between the dots."""
+    slug = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")
+    return f"pylock.{slug}.toml" if slug else "pylock.toml"
+
+
+def _parse(text: str, origin: str) -> Pylock:
+    import tomllib
+
+    from packaging.pylock import Pylock, PylockUnsupportedVersionError, PylockValidationError
+
+    try:
+        document: dict[str, Any] = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as fault:
+        raise InputError(f"`{origin}` is not valid TOML: {fault}", path=origin) from fault
+    if not document:
+        raise InputError(f"`{origin}` is empty", path=origin)
+    try:
+        parsed = Pylock.from_dict(document)
+    except PylockUnsupportedVersionError as fault:
+        raise InputError(
+            f"`{origin}` has lock version {document.get('lock-version')!r}, which this envpin does not know",
+            path=origin,
+            hint="upgrade envpin, or write the lock again",
+        ) from fault
+    except PylockValidationError as fault:
+        raise InputError(f"`{origin}` is not a lock: {fault}", path=origin) from fault
+    problems = list(_problems(parsed))
+    if problems:
+        raise InputError(f"`{origin}` is a lock that envpin does not install from", path=origin, problems=problems)
+    return parsed
+
+
+def _problems(lock: Pylock) -> Iterator[str]:
+    """What PEP 751 allows and envpin refuses: anything that would run a build, or install bytes nobody vouches for."""
+    if not lock.packages:
+        yield "packages: there is none"
+    for at, package in enumerate(lock.packages):
+        place = f"packages[{at}] ({package.name})"
+        for kind in ("vcs", "directory", "archive"):
+            if getattr(package, kind) is not None:
+                yield f"{place}.{kind}: only wheels are installed"
+        if package.version is None:
+            yield f"{place}.version: is missing"
+        if not package.wheels:
+            yield f"{place}.wheels: there is none, and nothing is built from source"
+        for number, wheel in enumerate(package.wheels or ()):
+            if not _STRONG & set(wheel.hashes):
+                yield f"{place}.wheels[{number}].hashes: has no sha256, sha384 or sha512"
+            try:
+                name = wheel.filename
+            except Exception as fault:  # noqa: BLE001  packaging raises its own and the file name is untrusted
+                yield f"{place}.wheels[{number}]: {fault}"
+                continue
+            if "/" in name or "\\" in name or not name.endswith(".whl"):
+                yield f"{place}.wheels[{number}]: `{name}` is not the file name of a wheel"
+
+
+def _why(fault: Exception) -> str:
+    if isinstance(fault, FileNotFoundError):
+        return "there is no such file"
+    if isinstance(fault, OSError):
+        return (fault.strerror or str(fault)).lower()
+    return "it is not UTF-8 text"

@@ -1,0 +1,236 @@
+"""Locks that travel: resolved for every platform, promising only the platforms and Pythons that a dry run proves."""
+
+from __future__ import annotations
+
+import tempfile
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from envpin.core.errors import BuildError, EnvironmentSetupError, RefusedError, ResolutionError
+from envpin.core.events import Note, Step, ignore
+from envpin.envs.locks.artifacts import file_tags, with_hashes
+from envpin.envs.locks.lock import Lock, parse_lock
+from envpin.envs.locks.pylock_text import normalized, write_pylock
+from envpin.envs.refs.reference import check_requirements, exact_pins
+from envpin.envs.uv.command import find_uv
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from envpin.core.events import Listener
+    from envpin.envs.uv.command import Uv
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Platform:
+    """A platform that a lock may promise: uv's name of it, its marker, and what its wheels' platform tags look like."""
+
+    name: str
+    uv: str
+    marker: str
+    prefixes: tuple[str, ...]
+    suffixes: tuple[str, ...]
+
+
+PLATFORMS = (
+    Platform(
+        name="linux-x86_64",
+        uv="x86_64-manylinux_2_28",
+        marker="sys_platform == 'linux' and platform_machine == 'x86_64'",
+        prefixes=("manylinux", "linux"),
+        suffixes=("_x86_64",),
+    ),
+    Platform(
+        name="linux-aarch64",
+        uv="aarch64-manylinux_2_28",
+        marker="sys_platform == 'linux' and platform_machine == 'aarch64'",
+        prefixes=("manylinux", "linux"),
+        suffixes=("_aarch64",),
+    ),
+    Platform(
+        name="macos-arm64",
+        uv="aarch64-apple-darwin",
+        marker="sys_platform == 'darwin' and platform_machine == 'arm64'",
+        prefixes=("macosx",),
+        suffixes=("_arm64", "_universal2"),
+    ),
+    Platform(
+        name="windows-x86_64",
+        uv="x86_64-pc-windows-msvc",
+        marker="sys_platform == 'win32' and platform_machine == 'AMD64'",
+        prefixes=("win_amd64",),
+        suffixes=("",),
+    ),
+)
+_NEWEST_MINOR = 15
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LockRequest:
+    """What a portable lock is made from; kept in its `[tool.envpin]` table, so that it can be made again.
+
+    `python` is the lowest Python that it is for; `exclude_newer` an RFC 3339 time or None.
+    """
+
+    name: str
+    requirements: tuple[str, ...]
+    python: str
+    exclude_newer: str | None = None
+    constraints: tuple[str, ...] = ()
+    command: str | None = None
+
+
+def portable_lock(request: LockRequest, *, offline: bool = False, listener: Listener = ignore) -> Lock:
+    """Resolve `request` into a lock for every platform that has the wheels.
+
+    What only this machine has (UV_FIND_LINKS, a torch backend chosen for its GPU) is ignored.
+
+    Raises:
+        InputError, ResolutionError, NoInterpreterError, NetworkError, DiskFullError
+        BuildError: no platform has all the wheels.
+        RefusedError: the configured index serves files of this machine, which a lock must not name.
+    """
+    title = f"lock {request.name}"
+    listener(Step(key="lock", title=title))
+    try:
+        lock = _lock(request, offline=offline, listener=listener)
+    except BaseException:
+        listener(Step(key="lock", title=title, state="failed"))
+        raise
+    listener(Step(key="lock", title=title, state="done", detail=f"{len(lock.packages)} packages"))
+    return lock
+
+
+def _lock(request: LockRequest, *, offline: bool, listener: Listener) -> Lock:
+    requirements = check_requirements(request.requirements)
+    uv = find_uv()
+
+    def compiled(constraints: Sequence[str]) -> str:
+        return uv.compile(
+            requirements,
+            python=request.python,
+            portable=True,
+            exclude_newer=request.exclude_newer,
+            always_allow=exact_pins(requirements),
+            constraints=constraints,
+            offline=offline,
+        )
+
+    try:
+        text = compiled(request.constraints)
+    except ResolutionError:
+        if not request.constraints:
+            raise
+        # A recorded companion that no index has must not stop the lock; the main pins hold all the same.
+        listener(
+            Note(message="not every recorded dependency can be had from the index; the rest follows the main pins")
+        )
+        text = compiled(())
+    document = normalized(with_hashes(tomllib.loads(text)))
+    local = sorted({package["name"] for package in document["packages"] if _is_local(package)})
+    if local:
+        raise RefusedError(
+            f"the index gives files of this machine for {', '.join(f'`{name}`' for name in local)}, and a lock that "
+            "travels must not name them",
+            hint="use an index that serves over https (UV_DEFAULT_INDEX)",
+        )
+    listener(Step(key="prove", title="prove platforms and Pythons"))
+    proven = _prove(document, request, uv)
+    listener(Step(key="prove", title="prove platforms and Pythons", state="done", detail=_summary(proven)))
+    _narrow(document, proven)
+    tool: dict[str, Any] = {"schema": 1, "name": request.name, "python": request.python, "requirements": requirements}
+    if request.constraints:
+        tool["constraints"] = request.constraints
+    if request.command:
+        tool["command"] = request.command
+    if request.exclude_newer:
+        tool["exclude-newer"] = request.exclude_newer
+    tool["proven"] = {platform.name: pythons for platform, pythons in proven.items()}
+    header = f"Made by `{request.command}`. Do not edit; run it again." if request.command else ""
+    return parse_lock(write_pylock(document, header=header, tool=tool), origin=f"the lock of {request.name}")
+
+
+def _is_local(package: dict[str, Any]) -> bool:
+    return any("path" in wheel or not wheel.get("url", "").startswith("http") for wheel in package["wheels"])
+
+
+def _prove(document: dict[str, Any], request: LockRequest, uv: Uv) -> dict[Platform, list[str]]:
+    """Per platform the Pythons that have every wheel, from the asked one upwards without a gap.
+
+    Raises:
+        BuildError: the first platform's lowest Python already lacks one, and so do all others.
+    """
+    lowest = int(request.python.split(".")[1])
+    proven: dict[Platform, list[str]] = {}
+    reason: EnvironmentSetupError | None = None
+    with tempfile.TemporaryDirectory(prefix="envpin-prove-") as folder:
+        lock = Path(folder, "pylock.toml")
+        lock.write_text(write_pylock(document), encoding="utf-8")
+        python = uv.create(Path(folder, "venv"), python=None)
+        for platform in PLATFORMS:
+            for minor in range(lowest, _NEWEST_MINOR + 1):
+                try:
+                    uv.dry_run(lock, python=python, platform=platform.uv, python_version=f"3.{minor}")
+                except (BuildError, ResolutionError) as fault:
+                    reason = reason or fault
+                    break
+                proven.setdefault(platform, []).append(f"3.{minor}")
+    if not proven:
+        raise BuildError(
+            f"no platform has wheels of everything for Python {request.python}: {reason.message if reason else ''}",
+            hint="choose another Python with `--python`",
+        )
+    return proven
+
+
+def _narrow(document: dict[str, Any], proven: dict[Platform, list[str]]) -> None:
+    """Promise what was proven: `requires-python`, `environments`, and only the wheels that one of them can use."""
+    minors = sorted({int(python.split(".")[1]) for pythons in proven.values() for python in pythons})
+    document["requires-python"] = f">=3.{minors[0]},<3.{minors[-1] + 1}"
+    document["environments"] = [
+        platform.marker
+        + (f" and python_full_version < '3.{_minor(pythons[-1]) + 1}'" if _minor(pythons[-1]) < minors[-1] else "")
+        for platform, pythons in proven.items()
+    ]
+    kept: list[dict[str, Any]] = []
+    for package in document["packages"]:
+        wheels = [wheel for wheel in package["wheels"] if _usable(wheel, tuple(proven), minors)]
+        if wheels:
+            kept.append({**package, "wheels": wheels})
+    document["packages"] = kept
+
+
+def _usable(wheel: dict[str, Any], platforms: Sequence[Platform], minors: Sequence[int]) -> bool:
+    for tag in file_tags(wheel.get("name") or wheel["url"]):
+        interpreter, abi, system = tag.split("-")
+        if _fits_python(interpreter, abi, minors) and _fits_platform(system, platforms):
+            return True
+    return False
+
+
+def _fits_python(interpreter: str, abi: str, minors: Sequence[int]) -> bool:
+    if interpreter == "py3":
+        return True
+    kind, digits = interpreter[:2], interpreter[2:]
+    if kind not in {"py", "cp"} or not digits.startswith("3") or not digits[1:].isdigit():
+        return False
+    minor = int(digits[1:])
+    if kind == "py" or abi in {"abi3", "none"}:
+        return minor <= minors[-1]
+    return minor in minors and abi == interpreter
+
+
+def _fits_platform(system: str, platforms: Iterable[Platform]) -> bool:
+    return system == "any" or any(
+        system.startswith(platform.prefixes) and system.endswith(platform.suffixes) for platform in platforms
+    )
+
+
+def _minor(python: str) -> int:
+    return int(python.split(".")[1])
+
+
+def _summary(proven: dict[Platform, list[str]]) -> str:
+    return ", ".join(f"{platform.name} {pythons[0]}–{pythons[-1]}" for platform, pythons in proven.items())

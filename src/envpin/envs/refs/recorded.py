@@ -1,0 +1,125 @@
+"""The environment that a manifest recorded, narrowed to what a merge needs."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING
+
+from packaging.utils import canonicalize_name
+
+from envpin.core.errors import InputError, ResolutionError
+from envpin.core.events import Note, ignore
+from envpin.envs.locks.lock import read_lock
+from envpin.envs.refs.resolve import resolve_pins
+from envpin.envs.store.identity import EnvironmentSpec
+from envpin.manifest.closure import closure_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from envpin.core.events import Listener
+    from envpin.envs.store.receipt import Receipt
+    from envpin.envs.store.store import Store
+    from envpin.manifest.types import Manifest
+
+
+def resolve_recorded(
+    manifest: Manifest,
+    *,
+    name: str,
+    also: tuple[str, ...] = (),
+    python: str | None = None,
+    listener: Listener = ignore,
+    offline: bool = False,
+    root: Path | None = None,
+) -> EnvironmentSpec:
+    """Resolve the merge closure of `manifest`: recorded versions first, and everything that they pull in held at its
+    recorded version too, where the index still has it. `also` names recorded distributions that are needed beyond it.
+
+    Raises:
+        InputError: the manifest lists no torch, transformers or peft.
+        ResolutionError, NoInterpreterError, NetworkError, DiskFullError
+    """
+    closure = closure_of(manifest, also=also)
+    if closure.missing:
+        listed = ", ".join(f"`{one}`" for one in closure.missing)
+        raise InputError(f"the manifest of `{name}` does not list {listed}", hint="name an environment yourself")
+    python = python or recorded_python(manifest)
+    latest = day_after(manifest.run.saved if manifest.run else None)
+
+    def resolve(constraints: tuple[str, ...]) -> EnvironmentSpec:
+        return resolve_pins(
+            closure.requirements,
+            python=python,
+            exclude_newer=latest,
+            constraints=constraints,
+            name=name,
+            listener=listener,
+            offline=offline,
+            root=root,
+        )
+
+    try:
+        return resolve(closure.constraints)
+    except ResolutionError:
+        if not closure.constraints:
+            raise
+    # A companion that only the training machine had (a patched build, a yanked release) must not stop the merge; the
+    # verdict names whatever differs because of it.
+    listener(Note(message="not every recorded dependency can be had from the index; the rest follows the main pins"))
+    return resolve(())
+
+
+def find_ready(
+    manifest: Manifest, store: Store, *, python: str | None = None, also: tuple[str, ...] = ()
+) -> EnvironmentSpec | None:
+    """An environment of the store whose every distribution is at its recorded version, on the recorded Python.
+
+    The run may have used one itself (`envpin run`), or an earlier replay built it; either way nothing needs resolving,
+    and nothing needs the network.
+    """
+    for environment in store.list():
+        if is_recorded_in(environment.receipt, manifest, python=python, also=also):
+            lock = read_lock(environment.path / "pylock.toml")
+            spec = EnvironmentSpec(name=environment.receipt.name, lock=lock, python=environment.receipt.python)
+            if store.key(spec) == environment.key:
+                return spec
+    return None
+
+
+def is_recorded_in(
+    receipt: Receipt, manifest: Manifest, *, python: str | None = None, also: tuple[str, ...] = ()
+) -> bool:
+    """Whether the environment of `receipt` is the recorded one: every distribution, and the Python, or `python`."""
+    recorded = {str(canonicalize_name(one.name)): one.version for one in manifest.distributions}
+    wanted = {one.partition("==")[0] for one in closure_of(manifest, also=also).requirements if "==" in one}
+    version = python or (manifest.python.version if manifest.python else None)
+    installed = {one.name: one.version for one in receipt.artifacts}
+    actual = receipt.interpreter.version
+    return (
+        (version is None or actual == version or actual.startswith(f"{version}."))
+        and wanted <= installed.keys()
+        and all(_same_version(recorded.get(name), held) for name, held in installed.items())
+    )
+
+
+def _same_version(recorded: str | None, held: str) -> bool:
+    """Local labels aside, because the index does not carry them."""
+    return recorded is not None and recorded.partition("+")[0] == held.partition("+")[0]
+
+
+def recorded_python(manifest: Manifest) -> str | None:
+    """The recorded Python without its patch level, which any interpreter of that minor release stands in for."""
+    version = manifest.python.version if manifest.python else None
+    return ".".join(version.split(".")[:2]) if version else None
+
+
+def day_after(saved: str | None) -> str | None:
+    """Nothing newer than the day after the run can have been installed in it. None where the date is unreadable."""
+    try:
+        moment = dt.datetime.fromisoformat(saved) if saved else None
+    except ValueError:
+        return None
+    if moment is None:
+        return None
+    return (moment + dt.timedelta(days=1)).strftime("%Y-%m-%dT00:00:00Z")

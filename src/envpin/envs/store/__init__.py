@@ -1,0 +1,1 @@
+"""The store of environments on disk: identity, building, receipts, damage."""

@@ -1,0 +1,235 @@
+"""Build one environment: in a temporary sibling, checked, with its receipt written last, then renamed into place."""
+
+from __future__ import annotations
+
+import datetime as dt
+import errno
+import os
+import secrets
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from envpin.core.errors import BuildError, DiskFullError, EnvironmentDamagedError, InputError, NetworkError
+from envpin.core.events import Note
+from envpin.envs.locks.artifacts import describe_interpreter, installed_artifacts
+from envpin.envs.store.integrity import (
+    dist_infos,
+    file_sha256,
+    find_damage,
+    matches_record,
+    recorded_files,
+    suspicious_packages,
+    unrecorded_files,
+)
+from envpin.envs.store.local import RECEIPT, this_platform
+from envpin.envs.store.receipt import SCHEMA, Receipt, encode_receipt
+from envpin.envs.uv.command import find_uv, interpreter_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from envpin.core.events import Listener
+    from envpin.envs.store.identity import EnvironmentSpec
+    from envpin.envs.store.store import Environment
+    from envpin.envs.uv.command import Uv
+
+LOCK_NAME = "pylock.toml"
+
+
+def build(
+    spec: EnvironmentSpec,
+    key: str,
+    target: Path,
+    *,
+    building: Path,
+    previous: Environment | None,
+    listener: Listener,
+    offline: bool,
+) -> None:
+    """Build `spec` and put it at `target`, in place of `previous`. The caller holds the lock of `key`.
+
+    Raises:
+        EnvironmentSetupError, InfrastructureError: as `Store.ensure` says; `target` is then as it was.
+    """
+    uv = find_uv()
+    _ = spec.lock.pylock  # refuses a bad lock before anything is created
+    damaged = _damaged_packages(previous)
+    building.mkdir(parents=True, exist_ok=True)
+    for stale in building.glob(f"{key}-*"):
+        shutil.rmtree(stale, ignore_errors=True)
+    folder = building / f"{key}-{os.getpid()}-{secrets.token_hex(4)}"
+    try:
+        folder.mkdir()
+        _install(spec, folder, uv=uv, listener=listener, offline=offline)
+        suspects = damaged | suspicious_packages(folder)
+        wrong = _heal(folder, suspects, uv=uv, building=building, listener=listener, offline=offline)
+        receipt = _receipt(spec, key, folder, uv, wrong)
+        _write_durably(folder / RECEIPT, encode_receipt(receipt))
+        if target.exists():
+            discard(target, building)
+        folder.rename(target)
+        _sync_folder(target.parent)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def discard(folder: Path, building: Path) -> None:
+    """Take a folder out of the store with one rename, then delete it."""
+    building.mkdir(parents=True, exist_ok=True)
+    grave = building / f"{folder.name}-{os.getpid()}-{secrets.token_hex(4)}"
+    folder.rename(grave)
+    shutil.rmtree(grave, ignore_errors=True)
+
+
+def size_of(folder: Path) -> int:
+    """The bytes that removing `folder` frees: those of files that nothing else links to."""
+    total = 0
+    for parent, _, files in os.walk(folder):
+        for name in files:
+            status = os.lstat(os.path.join(parent, name))  # noqa: PTH118  15,000 of them
+            total += status.st_size if status.st_nlink == 1 else 0
+    return total
+
+
+def remove_leftover(folder: Path) -> None:
+    """Remove what a killed build left. Its uv may have outlived it for a moment, and still be writing."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def leftovers(building: Path) -> tuple[Path, ...]:
+    """What killed builds left in `building`."""
+    return tuple(sorted(building.iterdir())) if building.is_dir() else ()
+
+
+@contextmanager
+def describing_faults(root: Path) -> Iterator[None]:
+    """Turn what the operating system refuses below `root` into errors that say so.
+
+    Raises:
+        DiskFullError, EnvironmentDamagedError, InputError
+    """
+    try:
+        yield
+    except OSError as fault:
+        if fault.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise DiskFullError(
+                f"the disk that holds `{root}` is full",
+                hint="free some space (`envpin env prune`, `uv cache prune`), or set ENVPIN_HOME to another disk",
+            ) from fault
+        if fault.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}:
+            raise InputError(
+                f"the environment store `{root}` cannot be written: {(fault.strerror or str(fault)).lower()}",
+                path=root,
+                hint="set ENVPIN_HOME to a folder that you may write",
+            ) from fault
+        raise
+
+
+def _install(spec: EnvironmentSpec, folder: Path, *, uv: Uv, listener: Listener, offline: bool) -> None:
+    python = uv.create(folder, python=spec.python, offline=offline)
+    lock = folder / LOCK_NAME
+    lock.write_text(spec.lock.text, encoding="utf-8")
+    try:
+        # What the cache holds needs no network; only a miss does.
+        uv.sync(lock, python=python, offline=True, listener=listener)
+    except NetworkError:
+        if offline:
+            raise
+        uv.sync(lock, python=python, listener=listener)
+
+
+def _damaged_packages(previous: Environment | None) -> set[str]:
+    """Packages whose installed bytes are damaged: uv's cache may share those bytes by hard links."""
+    if previous is None:
+        return set()
+    try:
+        damage = find_damage(previous.path, previous.receipt)
+    except EnvironmentDamagedError:
+        return set()  # without its receipt nothing says what is damaged; what the cache gives is judged by itself
+    return {one.package for one in damage if one.package is not None}
+
+
+def _heal(
+    folder: Path, suspects: set[str], *, uv: Uv, building: Path, listener: Listener, offline: bool
+) -> dict[str, str]:
+    """Replace what came damaged out of uv's cache; the digests of files whose wheel records them wrongly.
+
+    First past the cache, which heals the cache as well; uv does not do that for wheels that lie in a local folder, so
+    what is still not as recorded is installed once more through an empty cache. Those bytes are the locked artifact's
+    own, so where they still differ from RECORD, it is the RECORD that is wrong (some published wheels are like that, or
+    another wheel wrote over the file), and the receipt vouches for the file instead.
+
+    Raises:
+        BuildError: it cannot be healed offline.
+    """
+    damaged = _not_as_recorded(folder, suspects)
+    if not damaged:
+        return {}
+    names = sorted(damaged)
+    if offline:
+        raise BuildError(
+            f"uv's cache holds files of {', '.join(names)} that are not what their wheel recorded, and nothing may be "
+            "downloaded",
+            hint="run it again without `--offline`",
+        )
+    listener(Note(message=f"uv's cache may be damaged: fetching {', '.join(names)} again", level="warning"))
+    lock, python = folder / LOCK_NAME, interpreter_of(folder)
+    uv.sync(lock, python=python, refresh=names, reinstall=names, listener=listener)
+    damaged = _not_as_recorded(folder, suspects)
+    if damaged:
+        private = building / f"{folder.name}-cache"
+        try:
+            uv.sync(lock, python=python, reinstall=sorted(damaged), cache=private, listener=listener)
+        finally:
+            shutil.rmtree(private, ignore_errors=True)
+    wrong = _not_as_recorded(folder, suspects)
+    return {file: file_sha256(folder / file) for files in wrong.values() for file in files}
+
+
+def _not_as_recorded(folder: Path, packages: set[str]) -> dict[str, list[str]]:
+    """Per package, the files that exist and are not what RECORD says, relative to the environment."""
+    found: dict[str, list[str]] = {}
+    for package, info in dist_infos(folder).items():
+        if package not in packages:
+            continue
+        for one in recorded_files(folder, package, info):
+            path = Path(one.path)
+            if path.is_file() and not matches_record(one):
+                found.setdefault(package, []).append(path.relative_to(folder.absolute()).as_posix())
+    return found
+
+
+def _receipt(spec: EnvironmentSpec, key: str, folder: Path, uv: Uv, wrong: dict[str, str]) -> Receipt:
+    return Receipt(
+        schema=SCHEMA,
+        key=key,
+        name=spec.name,
+        created=dt.datetime.now(tz=dt.UTC).isoformat(timespec="seconds"),
+        python=spec.python,
+        interpreter=describe_interpreter(interpreter_of(folder)),
+        platform=this_platform(),
+        lock_sha256=spec.lock.digest,
+        uv=uv.version,
+        artifacts=installed_artifacts(folder, spec.lock),
+        unrecorded={**unrecorded_files(folder), **wrong},
+    )
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    with path.open("xb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,85 @@
+"""`envpin-receipt.json`: what was installed into an environment, and from which artifact. Its presence is the mark that
+the environment is complete: it is written last, inside a folder that is only then renamed into place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from envpin.core.errors import EnvironmentDamagedError
+from envpin.envs.store.local import RECEIPT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SCHEMA = 1
+
+
+class Artifact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One installed distribution and the wheel that it came from.
+
+    `record_sha256` is the digest of its RECORD as installed, which in turn names the digest of every file.
+    """
+
+    name: str
+    version: str
+    wheel: str
+    hashes: dict[str, str]
+    record_sha256: str
+    url: str | None = None
+    size: int | None = None
+
+
+class Interpreter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The interpreter that the environment was built on, as it describes itself."""
+
+    version: str
+    implementation: str
+    base: str
+    build: str | None = None
+    platform: str | None = None
+    machine: str | None = None
+    libc: str | None = None
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`unrecorded` maps every importable file that no RECORD lists to its sha256 (uv's own `_virtualenv.py`)."""
+
+    schema: int
+    key: str
+    name: str
+    created: str
+    python: str
+    interpreter: Interpreter
+    platform: dict[str, str]
+    lock_sha256: str
+    uv: str
+    artifacts: tuple[Artifact, ...]
+    unrecorded: dict[str, str] = {}
+
+    def artifact(self, name: str) -> Artifact | None:
+        """The artifact of the distribution whose normalized name is `name`."""
+        return next((one for one in self.artifacts if one.name == name), None)
+
+
+def read_receipt(folder: Path) -> Receipt:
+    """The receipt of a finished environment.
+
+    Raises:
+        EnvironmentDamagedError: it cannot be read; the environment does not count.
+    """
+    path = folder / RECEIPT
+    try:
+        receipt = msgspec.json.decode(path.read_bytes(), type=Receipt)
+    except (OSError, msgspec.DecodeError) as fault:
+        raise EnvironmentDamagedError(
+            f"the receipt `{path}` cannot be read: {fault}", hint="envpin env create REF --rebuild"
+        ) from fault
+    if receipt.schema != SCHEMA:
+        raise EnvironmentDamagedError(f"the receipt `{path}` has schema {receipt.schema}; this envpin knows {SCHEMA}")
+    return receipt
+
+
+def encode_receipt(receipt: Receipt) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(receipt), indent=2) + b"\n"

@@ -1,0 +1,254 @@
+"""The store of pinned environments: built once under a lock, complete or not there at all, checked on request.
+
+ROOT/environments/KEY/            a finished environment: a relocatable venv, its pylock.toml and its receipt
+ROOT/environments/.building/…     unfinished ones; nothing in there counts, and `prune` removes it
+ROOT/environments/.locks/KEY      held while KEY is built or removed
+ROOT/resolutions/                 locks that literal pins resolved to (see `envs.resolve`)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from envpin.core.errors import EnvironmentDamagedError, InputError
+from envpin.core.events import Note, Step, ignore
+from envpin.envs.store.identity import environment_key
+from envpin.envs.store.local import RECEIPT, default_root, this_platform
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from envpin.core.events import Listener
+    from envpin.envs.store.identity import EnvironmentSpec
+    from envpin.envs.store.integrity import Damage
+    from envpin.envs.store.receipt import Receipt
+
+_USED = ".envpin-used"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """A finished environment. `python` is its interpreter, `path` its folder."""
+
+    path: Path
+    python: Path
+    key: str
+
+    @cached_property
+    def receipt(self) -> Receipt:
+        """What was installed; read when it is first asked for.
+
+        Raises:
+            EnvironmentDamagedError: it cannot be read.
+        """
+        from envpin.envs.store.receipt import read_receipt
+
+        return read_receipt(self.path)
+
+    @property
+    def scripts(self) -> Path:
+        """The folder of its console scripts."""
+        return self.python.parent
+
+    @property
+    def last_used(self) -> float:
+        """When it was last asked for, in seconds since the epoch."""
+        marker = self.path / _USED
+        return (marker if marker.exists() else self.path / RECEIPT).stat().st_mtime
+
+
+class Store:
+    """The environments below one root. Safe to use from several processes at once."""
+
+    def __init__(self, root: Path | None = None) -> None:
+        self.root = default_root() if root is None else root.absolute()
+        self._environments = self.root / "environments"
+        self._building = self._environments / ".building"
+
+    def key(self, spec: EnvironmentSpec) -> str:
+        return environment_key(spec, platform=this_platform())
+
+    def find(self, spec: EnvironmentSpec) -> Environment | None:
+        """The finished environment of `spec`, or None. Starts no process; a few milliseconds."""
+        return self._open(self.key(spec))
+
+    def get(self, key: str) -> Environment:
+        """The finished environment whose key starts with `key`.
+
+        Raises:
+            InputError: there is none, or more than one.
+        """
+        found = [one for one in self.list() if one.key.startswith(key)] if key else []
+        if len(found) != 1:
+            reason = "is the start of several keys" if found else "is not the key of an environment in the store"
+            raise InputError(f"`{key}` {reason}", hint="envpin env list")
+        return found[0]
+
+    def ensure(
+        self,
+        spec: EnvironmentSpec,
+        *,
+        listener: Listener = ignore,
+        offline: bool = False,
+        rebuild: bool = False,
+    ) -> Environment:
+        """Return the environment of `spec`, building it where it does not exist yet.
+
+        With `rebuild` it is built again even so, past uv's cache for packages whose installed bytes are damaged.
+
+        Raises:
+            NoInterpreterError, BuildError: it cannot be built from this lock on this machine.
+            NetworkError, DiskFullError: it cannot be built right now.
+            InputError: the store's folder cannot be written.
+        """
+        key = self.key(spec)
+        title = f"environment {spec.name}"
+        if not rebuild and (ready := self._open(key)) is not None:
+            self.use(ready)
+            listener(Step(key="environment", title=title, state="skipped", detail=f"ready at {ready.path}"))
+            return ready
+        return self._build(spec, key, listener=listener, offline=offline, rebuild=rebuild)
+
+    def use(self, environment: Environment) -> Environment:
+        """Note that `environment` is in use now, so that `prune` keeps it."""
+        with contextlib.suppress(OSError):  # a read-only store serves as well; it only cannot tell what is unused
+            (environment.path / _USED).touch()
+        return environment
+
+    def verify(self, environment: Environment) -> tuple[Damage, ...]:
+        """Every file of `environment` that is not as it was installed; reads all of them."""
+        from envpin.envs.store.integrity import find_damage
+
+        return find_damage(environment.path, environment.receipt)
+
+    def list(self) -> tuple[Environment, ...]:
+        """Every finished environment, most recently used first."""
+        found = [one for key in self._keys() if (one := self._open(key)) is not None and _is_readable(one)]
+        return tuple(sorted(found, key=lambda one: -one.last_used))
+
+    def remove(self, environment: Environment) -> None:
+        """Remove one environment: it stops counting at once, its files follow."""
+        from envpin.envs.store.build import discard
+
+        with self._locked(environment.key, ignore):
+            if environment.path.exists():
+                discard(environment.path, self._building)
+
+    def leftovers(self) -> tuple[Path, ...]:
+        """Folders that killed builds left, and environments without a readable receipt or a working interpreter."""
+        from envpin.envs.store.build import leftovers
+
+        sound = {one.key for one in self.list()}
+        broken = (self._environments / key for key in self._keys() if key not in sound)
+        return (*leftovers(self._building), *broken)
+
+    def prune(self, environments: Iterable[Environment], leftovers: Iterable[Path]) -> int:
+        """Remove these; the bytes that this frees, not counting files that uv's cache or another environment shares.
+
+        A leftover of a build that is still running is spared.
+        """
+        from envpin.envs.store.build import remove_leftover, size_of
+
+        freed = 0
+        for environment in environments:
+            freed += size_of(environment.path)
+            self.remove(environment)
+        for path in leftovers:
+            lock = self._locked(path.name.partition("-")[0], ignore, wait=False)
+            try:
+                with lock:
+                    freed += size_of(path)
+                    remove_leftover(path)
+            except _BusyError:
+                continue
+        return freed
+
+    def _keys(self) -> Iterator[str]:
+        try:
+            names = sorted(os.listdir(self._environments))  # noqa: PTH208  names only
+        except OSError:
+            return
+        yield from (name for name in names if not name.startswith("."))
+
+    def _open(self, key: str) -> Environment | None:
+        path = self._environments / key
+        python = path / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+        # The interpreter is a link to the base Python, which may have been uninstalled since.
+        if not (path / RECEIPT).is_file() or not python.exists():
+            return None
+        return Environment(path=path, python=python, key=key)
+
+    def _build(
+        self, spec: EnvironmentSpec, key: str, *, listener: Listener, offline: bool, rebuild: bool
+    ) -> Environment:
+        from envpin.envs.store.build import build, describing_faults
+
+        title = f"environment {spec.name}"
+        began = time.time()
+        with describing_faults(self.root), self._locked(key, listener):
+            ready = self._open(key)
+            if ready is not None and (not rebuild or (ready.path / RECEIPT).stat().st_mtime > began):
+                # Somebody else built it while we waited.
+                listener(Step(key="environment", title=title, state="done", detail=f"ready at {ready.path}"))
+                return ready
+            listener(Step(key="environment", title=title))
+            try:
+                build(spec, key, self._environments / key, building=self._building, previous=ready,
+                      listener=listener, offline=offline)  # fmt: skip
+            except BaseException:
+                listener(Step(key="environment", title=title, state="failed"))
+                raise
+        finished = self._open(key)
+        if finished is None:
+            raise EnvironmentDamagedError(f"`{self._environments / key}` vanished while it was built")
+        seconds = time.time() - began
+        count = len(finished.receipt.artifacts)
+        detail = f"{count} package{'s' if count != 1 else ''} in {seconds:.1f} s"
+        listener(Step(key="environment", title=title, state="done", detail=detail))
+        return finished
+
+    def _locked(self, key: str, listener: Listener, *, wait: bool = True) -> _Lock:
+        return _Lock(self._environments / ".locks" / key, listener, wait=wait)
+
+
+def _is_readable(environment: Environment) -> bool:
+    try:
+        return environment.receipt.key == environment.key
+    except EnvironmentDamagedError:
+        return False
+
+
+class _BusyError(Exception):
+    """Another process holds the lock, and nobody wanted to wait."""
+
+
+class _Lock:
+    """Exclusive, between processes; released by the system when its holder dies, however it dies."""
+
+    def __init__(self, path: Path, listener: Listener, *, wait: bool) -> None:
+        from filelock import FileLock
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(path)
+        self._listener = listener
+        self._wait = wait
+
+    def __enter__(self) -> None:
+        from filelock import Timeout
+
+        try:
+            self._lock.acquire(timeout=0.2)
+        except Timeout:
+            if not self._wait:
+                raise _BusyError from None
+            self._listener(Note(message="another process is building this environment; waiting for it"))
+            self._lock.acquire()
+
+    def __exit__(self, *_exception: object) -> None:
+        self._lock.release()

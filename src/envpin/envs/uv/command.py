@@ -1,0 +1,298 @@
+"""The only writer of a uv command line: finds uv, checks its floor, chooses its environment, maps its exits."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from envpin.core import process
+from envpin.core.errors import EnvironmentSetupError, NetworkError, NoInterpreterError
+from envpin.core.events import Progress, ignore
+from envpin.envs.uv.errors import error_of, missing_interpreter
+from envpin.envs.uv.interpreters import managed_interpreter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from envpin.core.events import Listener
+
+# `--require-hashes` is honoured for a pylock from this release on.
+FLOOR = (0, 11, 13)
+
+# UV_* variables that say where things come from or lie, and how patiently; every other one says what to install
+# (constraints, overrides, resolution, exclude-newer, …) and is dropped, because the pins say that.
+_WHERE = frozenset(
+    {"UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS",
+     "UV_INDEX_STRATEGY", "UV_KEYRING_PROVIDER", "UV_CREDENTIALS_DIR", "UV_CONFIG_FILE", "UV_NO_CONFIG",
+     "UV_CACHE_DIR", "UV_LINK_MODE", "UV_PYTHON_INSTALL_DIR", "UV_PYTHON_INSTALL_MIRROR", "UV_PYTHON_CACHE_DIR",
+     "UV_PYTHON_DOWNLOADS", "UV_PYTHON_DOWNLOADS_JSON_URL", "UV_PYTHON_PREFERENCE", "UV_MANAGED_PYTHON",
+     "UV_NO_MANAGED_PYTHON", "UV_PYTHON_SEARCH_PATH", "UV_NATIVE_TLS", "UV_SYSTEM_CERTS", "UV_INSECURE_HOST",
+     "UV_HTTP_TIMEOUT", "UV_HTTP_CONNECT_TIMEOUT", "UV_REQUEST_TIMEOUT", "UV_HTTP_RETRIES", "UV_OFFLINE",
+     "UV_LOCK_TIMEOUT", "UV_TORCH_BACKEND", "UV_CUDA_DRIVER_VERSION", "UV_AMD_GPU_ARCHITECTURE"}
+)  # fmt: skip
+_WHERE_PREFIXES = ("UV_INDEX_", "UV_CONCURRENT_")  # credentials of named indexes; how many downloads at once
+# A path of this machine, and a torch build chosen for its GPU: neither may shape a lock that is meant for everybody.
+_LOCAL_ONLY = frozenset({"UV_FIND_LINKS", "UV_TORCH_BACKEND", "UV_CUDA_DRIVER_VERSION", "UV_AMD_GPU_ARCHITECTURE"})
+_INDEXES = frozenset({"UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_CONFIG_FILE"})
+_PATHS = ("UV_FIND_LINKS", "UV_CACHE_DIR", "UV_CONFIG_FILE", "UV_PYTHON_INSTALL_DIR", "SSL_CERT_FILE")
+
+_DOWNLOADING = re.compile(r"^\s*Downloading (\S+)(?: \(([\d.]+)([KMG]?i?B)\))?")
+_DOWNLOADED = re.compile(r"^\s*Downloaded (\S+)")
+_UNITS = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "KB": 1000, "MB": 1000**2, "GB": 1000**3}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Uv:
+    """One uv program. `source` says where it was found."""
+
+    path: Path
+    version: str
+    source: Literal["bundled", "PATH"]
+
+    def compile(
+        self,
+        requirements: Sequence[str],
+        *,
+        python: str,
+        portable: bool = False,
+        exclude_newer: str | None = None,
+        always_allow: Iterable[str] = (),
+        constraints: Sequence[str] = (),
+        prefer: str | None = None,
+        find_links: Sequence[str] = (),
+        offline: bool = False,
+    ) -> str:
+        """Resolve to the text of a PEP 751 lock, wheels only.
+
+        `portable` resolves for every platform and ignores what only this machine has (find-links, its GPU);
+        otherwise the lock is for this platform and `python` alone. `constraints` bound versions without asking for
+        them. `exclude_newer` is an RFC 3339 time; packages in `always_allow` are exempt from it. `prefer` is the text
+        of a lock whose versions are kept wherever the requirements let them.
+
+        Raises:
+            ResolutionError, NoInterpreterError, NetworkError, DiskFullError
+        """
+        arguments = ["pip", "compile", "-", "--format", "pylock.toml", "--python-version", python,
+                     "--no-build", "--no-header", "--no-annotate", "--no-python-downloads", "--quiet"]  # fmt: skip
+        if portable:
+            arguments.append("--universal")
+        if exclude_newer is not None:
+            arguments += ["--exclude-newer", exclude_newer]
+            for name in sorted(always_allow):
+                arguments += ["--exclude-newer-package", f"{name}=false"]
+        with tempfile.TemporaryDirectory(prefix="envpin-lock-") as folder:
+            target = Path(folder, "pylock.toml")
+            if prefer is not None:
+                target.write_text(prefer, encoding="utf-8")  # uv prefers what the file it is to overwrite holds
+            if constraints:
+                bounds = Path(folder, "constraints.txt")
+                bounds.write_text("\n".join(constraints) + "\n", encoding="utf-8")
+                arguments += ["--constraints", str(bounds)]
+            self._run(
+                [*arguments, "--output-file", str(target), *_offline(offline)],
+                what=f"resolving `{', '.join(requirements)}`",
+                stdin="\n".join(requirements) + "\n",
+                find_links=find_links,
+                portable=portable,
+            )
+            return target.read_text(encoding="utf-8")
+
+    def create(self, folder: Path, *, python: str | None, offline: bool = False) -> Path:
+        """Create a relocatable virtual environment and return its interpreter.
+
+        Its scripts find that interpreter after the folder was renamed. `python` is a version; None means whichever
+        Python uv finds first.
+
+        Raises:
+            NoInterpreterError, NetworkError, DiskFullError
+        """
+        arguments = ["venv", str(folder), "--relocatable", "--no-project", "--quiet", *_offline(offline)]
+        what = f"creating an environment with Python {python or 'of any version'}"
+        if python is None:
+            self._run(arguments, what=what)
+            return interpreter_of(folder)
+        try:
+            self._run([*arguments, "--python", python, "--no-python-downloads"], what=what)
+        except NoInterpreterError as missing:
+            managed = managed_interpreter(python)
+            if managed is None and offline:
+                raise missing_interpreter(python, missing) from missing
+            try:
+                self._run([*arguments, "--python", str(managed or python)], what=what)
+            except (NetworkError, NoInterpreterError) as fault:
+                raise missing_interpreter(python, fault) from fault
+        return interpreter_of(folder)
+
+    def sync(
+        self,
+        lock: Path,
+        *,
+        python: Path,
+        offline: bool = False,
+        refresh: Sequence[str] = (),
+        reinstall: Sequence[str] = (),
+        cache: Path | None = None,
+        listener: Listener = ignore,
+    ) -> None:
+        """Install exactly what the lock names, hashes enforced, wheels only.
+
+        `refresh` packages are downloaded again, past the cache; `reinstall` packages are installed even where they are
+        installed already. `cache` is a folder to use in place of the user's cache.
+
+        Raises:
+            BuildError, NetworkError, DiskFullError
+        """
+        arguments = ["pip", "sync", "--preview-features", "pylock", "--require-hashes", "--no-build", "--strict",
+                     str(lock), "--python", str(python), *_offline(offline)]  # fmt: skip
+        for name in refresh:
+            arguments += ["--refresh-package", name]
+        for name in reinstall:
+            arguments += ["--reinstall-package", name]
+        if cache is not None:
+            arguments += ["--cache-dir", str(cache)]
+        self._run(arguments, what=f"installing `{lock.name}`", on_stderr=_downloads(listener))
+
+    def dry_run(self, lock: Path, *, python: Path, platform: str, python_version: str) -> None:
+        """Prove without installing that the lock has an artifact of every package for another platform.
+
+        Raises:
+            BuildError: it has not.
+        """
+        self._run(
+            ["pip", "sync", "--preview-features", "pylock", "--require-hashes", "--no-build", "--dry-run", "--quiet",
+             str(lock), "--python", str(python), "--python-platform", platform, "--python-version", python_version],
+            what=f"planning `{lock.name}` for {platform} and Python {python_version}",
+        )  # fmt: skip
+
+    def _run(
+        self,
+        arguments: Sequence[str],
+        *,
+        what: str,
+        stdin: str | None = None,
+        find_links: Sequence[str] = (),
+        portable: bool = False,
+        on_stderr: Callable[[str], None] | None = None,
+    ) -> process.Completed:
+        completed = process.run(
+            [self.path, *arguments, "--color", "never", "--no-progress"],
+            env=uv_environment(os.environ, find_links=find_links, portable=portable),
+            # Below the root there is no project whose uv.toml or pyproject.toml uv would pick up.
+            cwd=Path(Path.cwd().anchor),
+            stdin=None if stdin is None else stdin.encode("utf-8"),
+            on_stderr=on_stderr,
+        )
+        process.raise_if_killed(completed, what="`uv`")
+        if completed.status != 0:
+            raise error_of(completed.stderr, what=what)
+        return completed
+
+
+def interpreter_of(environment: Path) -> Path:
+    """The interpreter of a virtual environment."""
+    return environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+@cache
+def find_uv() -> Uv:
+    """The uv that travels with this interpreter, else the first on PATH.
+
+    Raises:
+        EnvironmentSetupError: there is none, or only one below the floor.
+    """
+    found: list[tuple[Path, Literal["bundled", "PATH"]]] = []
+    bundled = _bundled()
+    if bundled is not None:
+        found.append((bundled, "bundled"))
+    on_path = shutil.which("uv")
+    if on_path is not None:
+        found.append((Path(on_path), "PATH"))
+    floor = ".".join(map(str, FLOOR))
+    if not found:
+        raise EnvironmentSetupError(
+            "`uv` was found neither beside this Python nor on PATH", hint=f"pip install 'uv>={floor}'"
+        )
+    refused: list[str] = []
+    for path, source in found:
+        version = _version_of(path)
+        if version is not None and tuple(int(part) for part in version.split(".")[:3]) >= FLOOR:
+            return Uv(path=path, version=version, source=source)
+        refused.append(f"{version or 'an unknown version'} at `{path}`")
+    raise EnvironmentSetupError(
+        f"`uv` is older than {floor}: {', '.join(refused)}", hint=f"pip install --upgrade 'uv>={floor}'"
+    )
+
+
+def uv_environment(
+    source: Mapping[str, str], *, find_links: Sequence[str] = (), portable: bool = False
+) -> dict[str, str]:
+    """The environment that uv runs in: the variables that say where, and none of those that say what."""
+    kept = {name: value for name, value in source.items() if not name.startswith("UV_") or _says_where(name)}
+    if portable:
+        kept = {name: value for name, value in kept.items() if name not in _LOCAL_ONLY}
+    if find_links and not portable:
+        kept["UV_FIND_LINKS"] = " ".join([*filter(None, [kept.get("UV_FIND_LINKS")]), *find_links])
+    if kept.get("PIP_INDEX_URL") and not _INDEXES & kept.keys():
+        kept["UV_DEFAULT_INDEX"] = kept["PIP_INDEX_URL"]  # as `envpin.remote.index` reads it
+    for name in _PATHS:
+        if name in kept:
+            kept[name] = " ".join(_absolute(piece) for piece in kept[name].split(" "))
+    return process.scrubbed_environment(kept)
+
+
+def _says_where(name: str) -> bool:
+    return name in _WHERE or name.startswith(_WHERE_PREFIXES)
+
+
+def _absolute(piece: str) -> str:
+    # uv runs in another folder than its user does.
+    return str(Path(piece).absolute()) if piece and "://" not in piece and Path(piece).exists() else piece
+
+
+def _offline(offline: bool) -> list[str]:
+    return ["--offline"] if offline else []
+
+
+def _bundled() -> Path | None:
+    beside = Path(sys.executable).with_name("uv.exe" if sys.platform == "win32" else "uv")
+    if beside.is_file():
+        return beside
+    try:
+        from uv import find_uv_bin
+
+        return Path(find_uv_bin())
+    except (ImportError, FileNotFoundError):
+        return None
+
+
+def _version_of(path: Path) -> str | None:
+    completed = process.run([path, "--version"], env=process.scrubbed_environment())
+    match = re.match(r"uv (\d+\.\d+\.\d+)", completed.stdout)
+    return match[1] if match and completed.status == 0 else None
+
+
+def _downloads(listener: Listener) -> Callable[[str], None]:
+    """Turn the lines of uv about downloads into progress events: bytes of the files that have arrived, of all."""
+    sizes: dict[str, int] = {}
+    arrived: set[str] = set()
+
+    def on_line(line: str) -> None:
+        if (match := _DOWNLOADING.match(line)) is not None:
+            sizes[match[1]] = int(float(match[2]) * _UNITS.get(match[3], 1)) if match[2] else 0
+        elif (match := _DOWNLOADED.match(line)) is not None:
+            arrived.add(match[1])
+        else:
+            return
+        done = sum(sizes.get(name, 0) for name in arrived)
+        waiting = [name for name in sizes if name not in arrived]
+        label = ", ".join(waiting[:3]) + (f" and {len(waiting) - 3} more" if len(waiting) > 3 else "")
+        listener(Progress(key="download", done=done, total=sum(sizes.values()), unit="B", label=label))
+
+    return on_line

@@ -1,0 +1,275 @@
+"""Verb `merge`: the engine `peft`. Loads the whole base, applies the adapter, merges with this environment's own peft,
+and saves into a staging folder, proving each step before the next.
+
+Request::
+
+    {"base": folder, "adapter": folder, "weight": its weight (1.0), "further": [{"adapter", "weight"}] | null,
+     "staging": existing empty folder, "device": "auto" | "cpu" | "cuda",
+     "embedding": {"action": "keep" | "grow" | "overlay", "rows": N} | null,
+     "architecture": class name the base was loaded as | null, "extra_tokens": [ids that training added],
+     "answers": file to leave the adapter's answers in, "max_shard_size": "5GB" | null,
+     "stamp": digest to write into each shard's metadata | null, "cuda_stamp": the same, for bits made on a GPU}
+
+Result::
+
+    {"base_rows", "rows", "accounting": {"matched": n, "renamed": [...]}, "probe": {"moved", "noise", "ratio"} | null,
+     "probe_note": why there is no probe | null, "untied": bool, "architecture": class name, "versions": {...},
+     "device": {"kind", "label", "reason"}}
+"""
+
+import os
+from typing import Any, Dict, List, NamedTuple, Optional
+
+from ..protocol import Events, KnownError
+from ..runtime import accounting, answers, device, loading
+from ..runtime.several import Source, sources
+from ..runtime.stamp import stamp
+
+
+class Adapter(NamedTuple):
+    """An adapter of a merge with all its tensors, by the names that its file gives them."""
+
+    source: Source
+    tensors: Dict[str, Any]
+
+    @property
+    def shapes(self) -> Dict[str, Any]:
+        return {name: tuple(tensor.shape) for name, tensor in self.tensors.items()}
+
+
+def run(request: Dict[str, Any], events: Events) -> Dict[str, Any]:
+    import torch
+
+    loading.quiet()
+    torch.manual_seed(0)
+    with torch.no_grad():
+        return _Merge(request, events).run()
+
+
+class _Merge:
+    """One merge, step by step. The state between the steps is what the next one needs."""
+
+    def __init__(self, request: Dict[str, Any], events: Events) -> None:
+        self.request = request
+        self.events = events
+        self.adapters = read_adapters(request)
+        self.adapter_config = loading.read_json(os.path.join(str(request["adapter"]), "adapter_config.json"))
+        self.probe_note: Optional[str] = None
+
+    def run(self) -> Dict[str, Any]:
+        self.device = self._choose_device()
+        base = self._load_base()
+        rows = base.get_input_embeddings().weight.shape[0]
+        batch = answers.inputs(rows)
+        base_answers = self._ask(base, batch)
+        wanted = self._fit_embedding(base, rows)
+        title = "load the adapter" if len(self.adapters) == 1 else "load %d adapters" % len(self.adapters)
+        self.events.step("load-adapter", title, "start")
+        scratch = os.path.dirname(str(self.request["answers"]))
+        given = to_load(base, self.adapters, self.request, scratch=scratch, rows=wanted)
+        model = loading.load_adapters(base, given)
+        counted = self._account(model)
+        held = sum(len(one.tensors) for one in self.adapters)
+        self.events.step("load-adapter", title, "done", "%d tensors, all in place" % held)
+        adapter_answers = self._ask(model, batch)
+        extended = self._extended_batch(rows, wanted)
+        extended_answers = self._ask(model, extended) if extended else None
+        self.events.step("merge", "merge with peft's own code", "start")
+        merged = model.merge_and_unload()
+        untied = untie_if_trained(merged)
+        merged_answers = self._ask(merged, batch)
+        probe = self._judge(base_answers, adapter_answers, merged_answers)
+        self.events.step("merge", "merge with peft's own code", "done")
+        self.events.step("save", "save to the staging folder", "start")
+        loading.save(merged, str(self.request["staging"]), self.request.get("max_shard_size"))
+        self._stamp()
+        self.events.step("save", "save to the staging folder", "done")
+        self._keep_answers(batch, base_answers, adapter_answers, extended, extended_answers)
+        return {
+            "base_rows": rows,
+            "rows": merged.get_input_embeddings().weight.shape[0],
+            "accounting": {"matched": len(counted["matched"]), "renamed": counted["renamed"]},
+            "probe": probe,
+            "probe_note": self.probe_note,
+            "untied": untied,
+            "architecture": type(merged).__name__,
+            "versions": versions(),
+            "device": dict(self.device._asdict()),
+        }
+
+    def _choose_device(self) -> device.Device:
+        """The device; a model that is merged there has to fit, with the float32 delta of its largest tensor."""
+        sizes = [os.path.getsize(path) for path in loading.tensor_files(str(self.request["base"]))]
+        found = device.choose(self.request.get("device"), sum(sizes), int(1.2 * sum(sizes)))
+        if found.is_cuda or self.request.get("device") == "auto":
+            self.events.note("computing on %s: %s" % (found.label, found.reason))
+        return found
+
+    def _load_base(self) -> Any:
+        self.events.step("load-base", "load the base", "start")
+        base = loading.load_base(
+            str(self.request["base"]),
+            self.adapter_config,
+            self.request.get("architecture"),
+            labels=loading.labels_of([(one.source.folder, one.shapes) for one in self.adapters]),
+            quantized=self.request.get("quantized"),
+        )
+        if self.device.is_cuda:
+            base = base.to("cuda")
+        parameters = sum(parameter.numel() for parameter in base.parameters())
+        detail = "%s, %.2f M parameters" % (type(base).__name__, parameters / 1e6)
+        self.events.step("load-base", "load the base", "done", detail)
+        return base
+
+    def _fit_embedding(self, base: Any, rows: int) -> int:
+        decision = self.request.get("embedding") or {"action": "keep"}
+        if decision["action"] != "grow":
+            return rows
+        wanted = int(decision["rows"])
+        # The new rows come from the adapter a moment later, so how they start does not matter.
+        base.resize_token_embeddings(wanted)
+        self.events.note("embedding grown from %d to %d rows, as the adapter has them" % (rows, wanted))
+        return wanted
+
+    def _account(self, model: Any) -> Dict[str, List[str]]:
+        found: Dict[str, List[str]] = {"matched": [], "renamed": []}
+        for one in self.adapters:
+            counted = accounting.account(model, one.tensors, one.source.name)
+            if counted["lost"]:
+                raise KnownError(
+                    "adapter-not-applied",
+                    "peft loaded the adapter `%s` but dropped %d of its %d tensors without an error"
+                    % (os.path.basename(one.source.folder), len(counted["lost"]), len(one.tensors)),
+                    tensors=counted["lost"][:200],
+                )
+            for key in found:
+                found[key] += [one.source.prefix + name for name in counted[key]]
+        return found
+
+    def _ask(self, model: Any, batch: List[List[int]]) -> Any:
+        if self.probe_note is not None:
+            return None
+        try:
+            return answers.logits(model, batch)
+        except Exception as error:  # models that want images or audio refuse text in ways of their own
+            self.probe_note = "no text-only answers from %s: %s" % (
+                type(model).__name__,
+                loading.one_paragraph(error, 200),
+            )
+            return None
+
+    def _extended_batch(self, rows: int, wanted: int) -> Optional[List[List[int]]]:
+        extra = [token for token in self.request.get("extra_tokens") or [] if 0 <= token < wanted]
+        extra += [token for token in range(rows, wanted) if token not in extra]
+        return answers.inputs(rows, extra[:8]) if extra else None
+
+    def _judge(self, base: Any, adapter: Any, merged: Any) -> Optional[Dict[str, Optional[float]]]:
+        if base is None or adapter is None or merged is None:
+            return None
+        return answers.ratio(base, adapter, merged)
+
+    def _stamp(self) -> None:
+        value = self.request.get("cuda_stamp" if self.device.is_cuda else "stamp")
+        if value:
+            for path in loading.tensor_files(str(self.request["staging"])):
+                stamp(path, "envpin", str(value))
+
+    def _keep_answers(self, batch: Any, base: Any, adapter: Any, extended: Any, extended_answers: Any) -> None:
+        """Leave the answers for the verb `verify`, which asks the merged model again after reading it from disk."""
+        import torch
+        from safetensors.torch import save_file
+
+        kept = {}
+        if self.probe_note is None:
+            kept = {"batch": torch.tensor(batch), "base": base.contiguous(), "adapter": adapter.contiguous()}
+            if extended and extended_answers is not None:
+                kept["extended_batch"] = torch.tensor(extended)
+                kept["extended_adapter"] = extended_answers.contiguous()
+        save_file(kept, str(self.request["answers"]))
+
+
+def read_adapters(request: Dict[str, Any]) -> List[Adapter]:
+    return [Adapter(one, adapter_tensors(one.folder)) for one in sources(request)]
+
+
+def to_load(base: Any, adapters: List[Adapter], request: Dict[str, Any], *, scratch: str, rows: int) -> List[Source]:
+    """The adapters' folders; where the embedding is laid over, copies whose shorter tables are as long as the base's.
+    The tensors of `adapters` are lengthened too."""
+    if (request.get("embedding") or {"action": "keep"})["action"] != "overlay":
+        return [one.source for one in adapters]
+    found = []
+    for one in adapters:
+        overlay_rows(base, one.tensors, rows)
+        folder = os.path.join(scratch, "overlaid-" + one.source.name)
+        write_adapter(one.source.folder, folder, one.tensors)
+        found.append(one.source._replace(folder=folder))
+    return found
+
+
+def adapter_tensors(folder: str) -> Dict[str, Any]:
+    """Every tensor of an adapter folder, by the name that its file gives it.
+
+    Raises:
+        KnownError: `pickle-weights` where only a pickle is there; it is never opened.
+    """
+    from safetensors import safe_open
+
+    path = os.path.join(folder, "adapter_model.safetensors")
+    if not os.path.exists(path):
+        raise KnownError("pickle-weights", "`%s` has no adapter_model.safetensors" % folder, path=folder)
+    with safe_open(path, framework="pt", device="cpu") as reader:
+        return {name: reader.get_tensor(name) for name in reader.keys()}
+
+
+def untie_if_trained(model: Any) -> bool:
+    """Declare the head untied where training made it differ from the embedding; True where that was needed.
+
+    `save_pretrained` drops a head that the config calls tied, so a head trained over tied embeddings would be lost.
+    """
+    import torch
+
+    head, table = model.get_output_embeddings(), model.get_input_embeddings()
+    if head is None or table is None or not getattr(model.config, "tie_word_embeddings", False):
+        return False
+    one, other = head.weight, table.weight
+    if one.data_ptr() == other.data_ptr() or (one.shape == other.shape and torch.equal(one, other)):
+        return False
+    for config in (model.config, getattr(model.config, "text_config", None)):
+        if config is not None:
+            config.tie_word_embeddings = False
+    return True
+
+
+def overlay_rows(base: Any, tensors: Dict[str, Any], rows: int) -> List[str]:
+    """Lengthen every embedding or head table of the adapter to `rows` with the base's own last rows, in place."""
+    import torch
+
+    tables = {"embed_tokens": base.get_input_embeddings(), "lm_head": base.get_output_embeddings()}
+    changed = []
+    for name in sorted(tensors):
+        module = next((tables[key] for key in tables if name.endswith(key + ".weight")), None)
+        if module is None or tensors[name].shape[0] >= rows or tensors[name].dim() != 2:
+            continue
+        tail = module.weight[tensors[name].shape[0] :].to(tensors[name].dtype)
+        tensors[name] = torch.cat([tensors[name], tail]).contiguous()
+        changed.append(name)
+    return changed
+
+
+def write_adapter(source: str, folder: str, tensors: Dict[str, Any]) -> None:
+    from safetensors.torch import save_file
+
+    os.makedirs(folder)
+    with open(os.path.join(source, "adapter_config.json"), "rb") as stream:
+        config = stream.read()
+    with open(os.path.join(folder, "adapter_config.json"), "wb") as stream:
+        stream.write(config)
+    save_file(tensors, os.path.join(folder, "adapter_model.safetensors"), metadata={"format": "pt"})
+
+
+def versions() -> Dict[str, str]:
+    import peft
+    import torch
+    import transformers
+
+    return {"torch": torch.__version__, "transformers": transformers.__version__, "peft": peft.__version__}

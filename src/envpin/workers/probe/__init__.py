@@ -1,0 +1,1 @@
+"""Asking models: probes of a bisect, the ladder of `matrix verify`, answers after a merge."""

@@ -1,0 +1,248 @@
+"""What each action of a probe does. An action raises what the libraries raise, or one of the errors named here."""
+
+import errno
+import json
+import os
+from typing import Any, Callable, Dict, List
+
+from ..protocol import KnownError, write_json
+from ..runtime import answers
+from ..tiny import make as tiny
+from ..tiny.recipes import RECIPES
+
+# How far answers may lie from the reference, as a share of what the adapter moves, before it is another adapter.
+# Releases differ by rounding (about 1e-4 in float32, a few hundredths in bfloat16); a lost or altered part of it
+# shows far above that.
+_SAME_EFFECT = 0.2
+_SAME_MERGE = 0.1
+_COLUMNS = 1024
+
+
+class AdapterDoesNothingError(Exception):
+    """The model with the adapter answers exactly as the model without it."""
+
+
+class AdapterEffectDiffersError(Exception):
+    """The adapter moves the answers, but not as it did where it was made."""
+
+
+class MergeDiffersError(Exception):
+    """The merged model does not answer as the adapter on its base does."""
+
+
+class BaseDiffersError(Exception):
+    """The base itself answers differently from before, so the adapter sits on another model."""
+
+
+class NotFiniteError(Exception):
+    """An output or a loss is not a number."""
+
+
+def read_config(request: Dict[str, Any], details: Dict[str, Any]) -> None:
+    """Read the config only: what every later step begins with."""
+    import transformers
+
+    details["transformers"] = transformers.__version__
+    config = transformers.AutoConfig.from_pretrained(request["model"], trust_remote_code=False)
+    details["class"] = type(config).__name__
+
+
+def load(request: Dict[str, Any], details: Dict[str, Any]) -> Any:
+    """Read the config; load the weights where the folder has some, else make the model with random ones."""
+    import transformers
+
+    details["transformers"] = transformers.__version__
+    folder = request["model"]
+    if not any(name.endswith((".safetensors", ".bin")) for name in os.listdir(folder)):
+        model = tiny.build(folder, seed=request.get("seed", 0))
+    else:
+        config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        model = tiny.architecture(config).from_pretrained(folder, **_own_dtype(request)).eval()
+        if request.get("float32"):
+            model = model.float()
+    details["class"] = type(model).__name__
+    return model
+
+
+def forward(request: Dict[str, Any], details: Dict[str, Any]) -> Any:
+    import torch
+
+    model = load(request, details)
+    with torch.no_grad():
+        finite(answers.logits(model, token_ids(model)))
+    return model
+
+
+def generate(request: Dict[str, Any], details: Dict[str, Any]) -> None:
+    import torch
+
+    model = load(request, details)
+    arguments = answers.arguments_of(model, torch.tensor(token_ids(model)[:1]))
+    seen = arguments.pop("decoder_input_ids", arguments.get("input_ids"))
+    with torch.no_grad():
+        made = model.generate(**arguments, max_new_tokens=6, do_sample=False, pad_token_id=0)
+    details["new_tokens"] = int(made.shape[1] - (1 if model.config.is_encoder_decoder else seen.shape[1]))
+
+
+def train(request: Dict[str, Any], details: Dict[str, Any]) -> Any:
+    """A few LoRA steps on one batch: the loss must be finite and fall. A `family` brings what people train of it."""
+    import peft
+    import torch
+
+    model = load(request, details)
+    recipe = RECIPES.get(request.get("family") or "", {"targets": ["q_proj", "v_proj"], "task": "CAUSAL_LM"})
+    torch.manual_seed(request.get("seed", 0) + 1)
+    settings = peft.LoraConfig(r=8, lora_alpha=16, target_modules=recipe["targets"], task_type=recipe["task"])
+    wrapped = peft.get_peft_model(model, settings).train()
+    arguments = answers.arguments_of(model, torch.tensor(token_ids(model)[:2]))
+    labels = arguments.pop("decoder_input_ids", arguments.get("input_ids"))
+    optimizer = torch.optim.AdamW([p for p in wrapped.parameters() if p.requires_grad], lr=2e-2)
+    losses = []
+    for _ in range(5):
+        loss = wrapped(**arguments, labels=labels.contiguous()).loss
+        finite(loss)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss))
+    details["losses"] = losses
+    if losses[-1] >= losses[0]:
+        raise NotFiniteError("the loss did not fall in 5 steps: %s" % ", ".join("%.4f" % loss for loss in losses))
+    return wrapped
+
+
+def load_adapter(request: Dict[str, Any], details: Dict[str, Any]) -> Any:
+    import peft
+    import torch
+
+    details["peft"] = peft.__version__
+    model = load(request, details)
+    with torch.no_grad():
+        wrapped = peft.PeftModel.from_pretrained(model, request["adapter"], is_trainable=False).eval()
+        finite(answers.logits(wrapped, token_ids(model)))
+    return wrapped
+
+
+def merge(request: Dict[str, Any], details: Dict[str, Any]) -> Any:
+    """Load base and adapter, merge, and judge by what the three models answer. Gives the merged model.
+
+    With `write_reference` the answers are written down; with `reference` they are compared with those written where the
+    adapter is known to work. That is how an adapter that silently became nothing, or half of itself, is found.
+    """
+    import peft
+    import torch
+
+    details["peft"] = peft.__version__
+    model = load(request, details)
+    ids = token_ids(model)
+    with torch.no_grad():
+        base = finite(answers.logits(model, ids))
+        wrapped = peft.PeftModel.from_pretrained(model, request["adapter"], is_trainable=False).eval()
+        adapted = finite(answers.logits(wrapped, ids))
+        result = wrapped.merge_and_unload()
+        merged = finite(answers.logits(result, ids))
+    figures = answers.ratio(base, adapted, merged)
+    details.update(figures)
+    if request.get("write_reference"):
+        write_reference(request["write_reference"], base, adapted)
+    moved = figures["moved"] or 0.0
+    if moved <= 1e-6 * float(base.abs().max()):
+        raise AdapterDoesNothingError(
+            "the adapter was loaded without an error and changes nothing: the model answers as its base"
+        )
+    if request.get("reference"):
+        compare(request["reference"], base, adapted, details)
+    if (figures["ratio"] or 0.0) > _SAME_MERGE:
+        raise MergeDiffersError("|merged - adapter| / |adapter - base| is %.3g" % (figures["ratio"] or 0.0))
+    return result
+
+
+def write_reference(path: str, base: Any, adapted: Any) -> None:
+    """Keep the answers of an adapter where it works, for `compare`. A file that cannot be written or read is the
+    machine's fault (`KnownError`), never the release's."""
+    try:
+        write_json(path, {"base": _sample(base), "adapted": _sample(adapted)})
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise KnownError(
+            "disk-full" if full else "reference", "`%s` cannot be written: %s" % (path, error.strerror)
+        ) from error
+
+
+def compare(path: str, base: Any, adapted: Any, details: Dict[str, Any]) -> None:
+    """Raise where base or adapter answer otherwise than where `path` was written."""
+    import torch
+
+    try:
+        with open(path, encoding="utf-8") as stream:
+            written = json.load(stream)
+        then_base, then_adapted = torch.tensor(written["base"]), torch.tensor(written["adapted"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise KnownError("reference", "the reference answers in `%s` cannot be read: %s" % (path, error)) from error
+    now_base, now_adapted = torch.tensor(_sample(base)), torch.tensor(_sample(adapted))
+    if now_base.shape != then_base.shape:
+        raise BaseDiffersError(
+            "the base has answers of shape %s, not %s" % (list(now_base.shape), list(then_base.shape))
+        )
+    effect = then_adapted - then_base
+    drift = answers.distance(now_base, then_base) / max(answers.distance(then_adapted, then_base), 1e-30)
+    change = answers.distance(now_adapted - now_base, effect) / max(float(effect.double().pow(2).mean().sqrt()), 1e-30)
+    details.update({"base_drift": drift, "effect_change": change})
+    if drift > _SAME_EFFECT:
+        raise BaseDiffersError(
+            "the base answers differently from the reference, by %.3g of what the adapter moves" % drift
+        )
+    if change > _SAME_EFFECT:
+        raise AdapterEffectDiffersError(
+            "what the adapter changes differs from the reference by %.3g of itself: a part of it is lost" % change
+        )
+
+
+def import_module(request: Dict[str, Any], details: Dict[str, Any]) -> None:
+    import importlib
+
+    module = importlib.import_module(request["module"])
+    details["version"] = str(getattr(module, "__version__", ""))
+
+
+def token_ids(model: Any) -> List[List[int]]:
+    """The same ids for every release: the lower half of the vocabulary, below special tokens such as images."""
+    config = model.config
+    rows = getattr(config, "vocab_size", None)
+    if rows is None and hasattr(config, "get_text_config"):
+        rows = getattr(config.get_text_config(), "vocab_size", None)
+    if rows is None:
+        rows = model.get_input_embeddings().weight.shape[0]
+    return answers.inputs(max(2, int(rows) // 2))
+
+
+def finite(values: Any) -> Any:
+    import torch
+
+    if not bool(torch.isfinite(values).all()):
+        raise NotFiniteError("the output holds values that are not finite")
+    return values
+
+
+def _sample(logits: Any) -> List[List[List[float]]]:
+    """Up to `_COLUMNS` evenly spaced columns of the last two positions: enough to compare, small enough for JSON."""
+    step = max(1, logits.shape[-1] // _COLUMNS)
+    picked = logits[:, -2:, ::step][..., :_COLUMNS]
+    return [[[float(value) for value in row] for row in rows] for rows in picked]
+
+
+def _own_dtype(request: Dict[str, Any]) -> Dict[str, Any]:
+    """The dtype of the files, in the spelling that every release from 4.0 to 5.x accepts."""
+    return {} if request.get("float32") else {"torch_dtype": "auto"}
+
+
+ACTIONS: Dict[str, Callable[[Dict[str, Any], Dict[str, Any]], Any]] = {
+    "config": read_config,
+    "load": load,
+    "forward": forward,
+    "generate": generate,
+    "train": train,
+    "load-adapter": load_adapter,
+    "merge": merge,
+    "import": import_module,
+}

@@ -1,0 +1,73 @@
+"""One probe: does this environment do what the action asks? What happened comes back as data, never as a crash.
+
+Request: {"action": config|load|forward|generate|train|load-adapter|merge|import, "model"?: folder, "adapter"?: folder,
+"reference"?: file, "write_reference"?: file, "float32"?: bool, "module"?: name, "seed"?: int}.
+Result: {"status": "passed"|"failed", "error"?: {"type", "message", "traceback", "modules"}, "details": {…}, "seconds"}.
+"""
+
+import os
+import sys
+import time
+import traceback
+from typing import Any, Dict, List, Optional
+
+from ..protocol import KnownError
+from . import actions
+
+
+def run(request: Dict[str, Any], events: Any) -> Dict[str, Any]:
+    action = actions.ACTIONS.get(request["action"])
+    if action is None:
+        raise KnownError("unknown-action", "there is no action `%s`" % request["action"])
+    begun = time.time()
+    details: Dict[str, Any] = {}
+    answer: Dict[str, Any] = {"status": "passed", "details": details}
+    events.step("probe", request["action"])
+    try:
+        action(request, details)
+    except KnownError:
+        raise
+    except MemoryError:
+        raise  # the machine's trouble, not the release's
+    except OSError as error:
+        if error.errno is not None and machine_trouble(error):
+            raise
+        answer.update(status="failed", error=described(error))
+    except (Exception, SystemExit) as error:
+        answer.update(status="failed", error=described(error))
+    answer["seconds"] = round(time.time() - begun, 3)
+    return answer
+
+
+def machine_trouble(error: OSError) -> bool:
+    """A full or failing disk says nothing about a release."""
+    import errno
+
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENOMEM)
+
+
+def described(error: BaseException) -> Dict[str, Any]:
+    """An exception as data. `modules` are the files of site-packages that its traceback passes through, outermost
+    first, relative to that folder."""
+    lines = traceback.format_exception(type(error), error, error.__traceback__)
+    frames: List[str] = []
+    cause: Any = error
+    while cause is not None:
+        frames = [frame.filename for frame in traceback.extract_tb(cause.__traceback__)] + frames
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    modules: List[str] = []
+    for path in frames:
+        relative = _inside_site_packages(path)
+        if relative is not None and relative not in modules:
+            modules.append(relative)
+    kind = type(error)
+    name = kind.__name__ if kind.__module__ in ("builtins", actions.__name__) else kind.__qualname__
+    text = "".join(lines)
+    return {"type": name, "message": str(error)[:4000], "traceback": text[-12000:], "modules": modules[-40:]}
+
+
+def _inside_site_packages(path: str) -> Optional[str]:
+    for entry in sys.path:
+        if os.path.basename(entry) == "site-packages" and path.startswith(entry + os.sep):
+            return os.path.relpath(path, entry).replace(os.sep, "/")
+    return None

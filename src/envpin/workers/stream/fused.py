@@ -1,0 +1,76 @@
+"""Parameters that transformers 5 fuses from several stored tensors on loading (the experts of a mixture, stored one by
+one). They are fused and taken apart again by transformers' own converters, so that the files keep their names.
+"""
+
+import copy
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+from .io.files import Folder, Tensor
+
+
+class Fused:
+    """One fused parameter: its state key, its sources in the order that the converter wants them, and the converter."""
+
+    def __init__(self, key: str, converter: Any, model: Any) -> None:
+        self.key = key
+        self.sources: List[Tuple[str, Tensor]] = []
+        self._converter = converter
+        self._model = model
+
+    def join(self, tensors: Dict[str, Any]) -> Any:
+        """The parameter, from its sources by name."""
+        converter = copy.deepcopy(self._converter)
+        for pattern, source in self.sources:
+            converter.add_tensor(self.key, source.name, pattern, tensors[source.name])
+        made = converter.convert(self.key, model=self._model, config=self._model.config)
+        if set(made) != {self.key}:
+            raise ValueError("`%s` is not the only parameter made from its tensors" % self.key)
+        value = made[self.key]
+        return value[0] if isinstance(value, list) else value
+
+    def split(self, parameter: Any) -> Dict[str, Any]:
+        """The sources by name, from the parameter."""
+        from transformers.core_model_loading import revert_weight_conversion
+
+        found: Dict[str, Any] = revert_weight_conversion(self._model, {self.key: parameter})
+        return found
+
+    def is_reversible(self, shape: Tuple[int, ...], empty: Callable[[Tensor], Any]) -> bool:
+        """Whether joining and splitting is a round trip, tried on tensors without data."""
+        try:
+            joined = self.join({source.name: empty(source) for _, source in self.sources})
+            parts = self.split(joined)
+        except Exception:  # a converter that needs real values, or one that another release shaped differently
+            return False
+        wanted = {source.name: source.shape for _, source in self.sources}
+        return tuple(joined.shape) == shape and {name: tuple(part.shape) for name, part in parts.items()} == wanted
+
+
+def new_names(model: Any, base: Folder, wanted: Any) -> Optional[Tuple[Dict[str, Tensor], Dict[str, Fused]]]:
+    """transformers 5: which stored tensor fills which parameter, and which parameters are fused; None before 5."""
+    try:
+        from transformers.conversion_mapping import get_model_conversion_mapping
+        from transformers.core_model_loading import WeightConverter, dot_natural_key, rename_source_key
+    except ImportError:
+        return None
+    transforms = get_model_conversion_mapping(model)
+    converters = [one for one in transforms if isinstance(one, WeightConverter)]
+    renamings = [one for one in transforms if not isinstance(one, WeightConverter)]
+    by_pattern = {pattern: one for one in converters for pattern in one.source_patterns}
+    # Any value but None says "there"; the function asks no more of it.
+    there = dict.fromkeys(wanted, True)
+    prefix = getattr(model, "base_model_prefix", "")
+    names: Dict[str, Tensor] = {}
+    fused: Dict[str, Fused] = {}
+    for name in sorted(base.tensors, key=dot_natural_key):
+        key, pattern = rename_source_key(name, renamings, converters, prefix, there)
+        if key not in there and name in there:
+            key, pattern = name, None
+        if key not in there:
+            continue
+        if pattern is None:
+            names.setdefault(key, base.tensors[name])
+        else:
+            fused.setdefault(key, Fused(key, by_pattern[pattern], model)).sources.append((pattern, base.tensors[name]))
+    model._weight_conversions = [one for one in transforms if one.was_used()]  # noqa: SLF001 (what a save reverts)
+    return names, fused

@@ -1,0 +1,92 @@
+"""Reading stored tensors, whole or by rows, straight into memory of torch."""
+
+import ctypes
+import os
+import threading
+from typing import Any, Callable, Dict, Optional, Tuple
+
+from ...protocol import KnownError
+from .files import Tensor, torch_dtype
+
+
+def memory_of(tensor: Any) -> Any:
+    """The bytes of a contiguous CPU tensor as a writable buffer, without numpy (which old environments may lack)."""
+    size = tensor.numel() * tensor.element_size()
+    return (ctypes.c_char * size).from_address(tensor.data_ptr())
+
+
+class Reader:
+    """Reads stored tensors, or runs of their rows, by position. Threads share the descriptors. `pinned` memory is what
+    a GPU copies from by itself."""
+
+    def __init__(self, *, pinned: bool = False) -> None:
+        self._pinned = pinned
+        self._descriptors: Dict[str, int] = {}
+        self._lock = threading.Lock()
+        self._remembering = threading.Lock()
+        self._last: Optional[Tuple[str, Any]] = None
+
+    def descriptor(self, path: str) -> int:
+        with self._lock:
+            if path not in self._descriptors:
+                self._descriptors[path] = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+            return self._descriptors[path]
+
+    def rows(self, tensor: Tensor, first: int, last: int) -> Any:
+        """Rows [first, last) of a stored tensor in its own dtype."""
+        import torch
+
+        if tensor.decoder is not None:
+            return tensor.decoder.rows(self, first, last)
+        shape = (last - first, *tensor.shape[1:])
+        empty = torch.empty(shape, dtype=torch_dtype(tensor.dtype), pin_memory=self._pinned)
+        width = tensor.size // tensor.shape[0] if tensor.shape[0] else 0
+        read_into(self.descriptor(tensor.path), memory_of(empty), tensor.offset + first * width, tensor.path)
+        return empty
+
+    def whole(self, tensor: Tensor) -> Any:
+        import torch
+
+        if tensor.shape and tensor.size:
+            return self.rows(tensor, 0, tensor.shape[0])
+        empty = torch.empty(tensor.shape, dtype=torch_dtype(tensor.dtype))
+        if tensor.size:
+            read_into(self.descriptor(tensor.path), memory_of(empty), tensor.offset, tensor.path)
+        return empty
+
+    def bytes_of(self, tensor: Tensor, first: int, last: int) -> Any:
+        """Bytes [first, last) of a stored tensor, whatever its dtype."""
+        import torch
+
+        empty = torch.empty(last - first, dtype=torch.uint8)
+        read_into(self.descriptor(tensor.path), memory_of(empty), tensor.offset + first, tensor.path)
+        return empty
+
+    def remembered(self, name: str, make: Callable[[], Any]) -> Any:
+        """What `make` gives, kept until another name is asked for: a weight that can only be decoded whole."""
+        with self._remembering:
+            if self._last is None or self._last[0] != name:
+                self._last = None  # before the next is made, so that two are never held
+                self._last = (name, make())
+            return self._last[1]
+
+    def close(self) -> None:
+        self._last = None
+        for descriptor in self._descriptors.values():
+            os.close(descriptor)
+        self._descriptors = {}
+
+
+def read_into(descriptor: int, buffer: Any, offset: int, path: str) -> None:
+    view = memoryview(buffer).cast("B")
+    while len(view):
+        if hasattr(os, "preadv"):
+            count = os.preadv(descriptor, [view], offset)
+        else:
+            piece = os.pread(descriptor, len(view), offset)
+            count = len(piece)
+            view[:count] = piece
+        if count == 0:
+            raise KnownError("truncated", "`%s` ended while it was read" % path, path=path)
+        view = view[count:]
+        offset += count

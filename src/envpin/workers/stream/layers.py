@@ -1,0 +1,326 @@
+"""Running one operation: real tensors into peft's own layer, its own merge, the result out.
+
+A linear layer's delta is a product whose rows do not depend on each other, so it is merged in blocks of rows that fit a
+cache. That peft's code gives the same bits on a block as on the whole weight is not taken for granted: the first
+operation of every class of shape, rank and dtype is run both ways and compared (`Calibration`).
+"""
+
+import concurrent.futures
+import contextlib
+import ctypes
+import os
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, TypeVar
+
+from ..runtime.device import own_stream, place
+from ..runtime.several import plain_name
+from .adapters import THROUGH
+from .io.files import Tensor, torch_dtype
+from .io.reader import Reader
+from .layout import wanted_dtype
+from .operations import Operation, Slot, active_adapter, final_module
+from .skeleton import Skeleton
+
+BLOCK_ELEMENTS = 1 << 19
+CUDA_BLOCK_ELEMENTS = 1 << 23  # on a GPU few large products beat many small ones
+_ROW_MULTIPLE = 32
+_M_MMAP_THRESHOLD = -3  # malloc.h of glibc
+_HEAP_LIMIT = 1 << 23
+_CALIBRATION_ELEMENTS = 1 << 24  # larger weights are compared on their first rows
+
+T = TypeVar("T")
+Sink = Callable[[str, int, Any], None]  # output name, element offset, contiguous tensor
+
+
+class Merger:
+    """Runs operations for one merge. Threads may run different operations at once; those that need a whole weight in
+    memory take turns (`alone`), so that memory is bounded by one of them."""
+
+    def __init__(self, skeleton: Skeleton, reader: Reader, request: Dict[str, Any], *, device: str = "cpu") -> None:
+        self._skeleton = skeleton
+        self._reader = reader
+        self._request = request
+        self.device = device
+        self._alone = concurrent.futures.ThreadPoolExecutor(max_workers=1)
+        self.calibration = Calibration(self)
+
+    def run(self, one: Operation, sink: Sink) -> None:
+        if one.mode == "replace":
+            self.alone(lambda: sink(one.outputs[0].name, 0, self.fill(one.slots[0])))
+        elif one.mode in ("rows", "columns") and not self._only_whole(one) and self.calibration.blockwise(one):
+            self._run_blocks(one, sink)
+        else:
+            self.alone(lambda: self._write_whole(one, sink))
+
+    def _write_whole(self, one: Operation, sink: Sink) -> None:
+        for name, tensor in self.run_whole(one).items():
+            sink(name, 0, tensor)
+
+    def alone(self, work: Callable[[], T]) -> T:
+        """Do what holds whole weights: one such piece of work at a time, in a thread that computes with as many threads
+        as peft's own merge would. Not to be called from within."""
+
+        def guarded() -> T:
+            import torch
+
+            with torch.no_grad(), own_stream(self.device):
+                return work()
+
+        return self._alone.submit(guarded).result()
+
+    def use_threads(self, count: int) -> None:
+        """How many threads `alone` computes with; the others compute with one."""
+        import torch
+
+        def take() -> int:
+            torch.set_num_threads(count)
+            return int(torch.get_num_threads())  # a thread keeps the number that it has once asked for
+
+        self._alone.submit(take).result()
+        torch.set_num_threads(1)
+
+    def close(self) -> None:
+        self._alone.shutdown()
+
+    def _only_whole(self, one: Operation) -> bool:
+        decoder = self._skeleton.find(one.sides[0].name).decoder
+        return decoder is not None and bool(decoder.whole_only)
+
+    def fill(self, slot: Slot) -> Any:
+        """The real tensor of a slot, in the dtype that peft's parameter has."""
+        if slot.source == "adapter":
+            return self._adapter_tensor(slot)
+        fused = self._skeleton.fused.get(slot.name)
+        if fused is not None:
+            parts = {one.name: self._reader.whole(one).to(self.base_dtype(one, slot)) for _, one in fused.sources}
+            return fused.join(parts)
+        stored = self._skeleton.find(slot.name)
+        return self._reader.whole(stored).to(self.base_dtype(stored, slot))
+
+    def base_dtype(self, stored: Tensor, slot: Slot) -> Any:
+        if str(self._request.get("dtype") or "keep") not in ("keep", "peft"):
+            return torch_dtype(wanted_dtype(stored.dtype, self._request))
+        return slot.parameter.dtype
+
+    def _adapter_tensor(self, slot: Slot) -> Any:
+        stored = self._skeleton.adapter[slot.name]
+        dtype = slot.parameter.dtype
+        if ".base_layer." in slot.name:  # the base's own table, which a saved embedding brings along
+            dtype = self.base_dtype(stored, slot)
+        tensor = self._reader.whole(stored)
+        tensor = tensor.to(getattr(slot.parameter, THROUGH, tensor.dtype)).to(dtype)
+        if tuple(tensor.shape) == tuple(slot.parameter.shape):
+            return tensor
+        return self._overlaid(slot, tensor)
+
+    def _overlaid(self, slot: Slot, tensor: Any) -> Any:
+        """A shorter table laid over a longer one: the rest is the base's where the tensor is a table, and no change
+        where it is one side of a delta."""
+        import torch
+
+        full = torch.zeros(tuple(slot.parameter.shape), dtype=tensor.dtype)
+        axis = next(axis for axis in range(tensor.dim()) if tensor.shape[axis] != full.shape[axis])
+        stored = self._table_of(slot)
+        if stored is not None:
+            full.copy_(self._reader.whole(stored))
+        full.narrow(axis, 0, tensor.shape[axis]).copy_(tensor)
+        return full
+
+    def _table_of(self, slot: Slot) -> Optional[Tensor]:
+        """The base table that an adapter's whole table stands for, by its name in the adapter file."""
+        name = plain_name(slot.name)
+        key = name[len("base_model.model.") :] if name.startswith("base_model.model.") else name
+        return self._skeleton.stored(key.replace(".base_layer.", ".").replace(".modules_to_save.", "."))
+
+    def run_whole(self, one: Operation, weight: Any = None, only: Optional[List[str]] = None) -> Dict[str, Any]:
+        """Merge a unit on whole tensors (or, to calibrate, into `weight` in place of the first rows of its own, and
+        `only` some of its adapters)."""
+        placed = []
+        try:
+            for slot in one.slots:
+                tensor = self.fill(slot) if weight is None else self._first_rows(one, slot, weight)
+                placed.append((slot.owner, slot.attribute, getattr(slot.owner, slot.attribute)))
+                setattr(slot.owner, slot.attribute, frozen(place(tensor, self.device)))
+                del tensor
+            return self.collect(one, merge_unit(one.unit, only))
+        finally:
+            for owner, attribute, parameter in placed:
+                setattr(owner, attribute, parameter)
+            forget_merge(one.unit)
+
+    def collect(self, one: Operation, final: Any) -> Dict[str, Any]:
+        """The tensors that an operation writes, by name, from the merged module."""
+        parameters = dict(final.named_parameters())
+        found: Dict[str, Any] = {}
+        for output in one.outputs:
+            if output.name in found:
+                continue
+            fused = self._skeleton.fused.get(output.key)
+            value = parameters[output.path].data
+            found.update({output.name: value} if fused is None else fused.split(value))
+        return found
+
+    def _first_rows(self, one: Operation, slot: Slot, weight: Any) -> Any:
+        if slot is one.sides[0]:
+            return weight
+        tensor, rows = self.fill(slot), weight.shape[0]
+        for first, second in one.pairs:
+            if slot is second and one.mode == "rows":
+                return tensor[:rows].clone()
+            if slot is first and one.mode == "columns":
+                return tensor[:, :rows].clone()
+        return tensor
+
+    def _run_blocks(self, one: Operation, sink: Sink) -> None:
+        name = one.outputs[0].name
+        for first, block in self.blocks(one):
+            sink(name, first, block)
+
+    def blocks(
+        self, one: Operation, weights: Any = None, only: Optional[List[str]] = None
+    ) -> Iterator[Tuple[int, Any]]:
+        """Merged row blocks of a linear or embedding weight as (element offset, tensor); of `weights`, if given, in
+        place of the stored weight's first rows, and with `only` some of its adapters."""
+        weight = one.sides[0]
+        stored = self._skeleton.find(weight.name)
+        dtype = self.base_dtype(stored, weight)
+        by_rows = one.mode == "rows"
+        fixed = [first if by_rows else second for first, second in one.pairs]
+        cut = [second if by_rows else first for first, second in one.pairs]
+        kept = [(slot, getattr(slot.owner, slot.attribute)) for slot in one.sides]
+        try:
+            for slot in fixed:
+                setattr(slot.owner, slot.attribute, frozen(place(self.fill(slot), self.device)))
+            sides = [(slot, place(self.fill(slot), self.device)) for slot in cut]
+            rows = stored.shape[0] if weights is None else weights.shape[0]
+            for first, last in row_blocks(rows, stored.shape[1], self.device):
+                for slot, side in sides:
+                    setattr(slot.owner, slot.attribute, frozen(side[first:last] if by_rows else side[:, first:last]))
+                block = weights[first:last] if weights is not None else self._reader.rows(stored, first, last)
+                block = place(block, self.device).to(dtype if weights is None else block.dtype)
+                setattr(weight.owner, weight.attribute, frozen(block))
+                merge_layer(one.unit, only)
+                forget_merge(one.unit)
+                yield first * stored.shape[1], getattr(weight.owner, weight.attribute).data
+        finally:
+            for slot, parameter in kept:
+                setattr(slot.owner, slot.attribute, parameter)
+            forget_merge(one.unit)
+
+
+def bound_heaps() -> None:
+    """Have glibc give whole weights back to the system as soon as they are freed. By itself it soon takes up to 32 MB
+    from the heaps that it has for each thread, and those break into pieces: a DoRA merge grew with the model, by four
+    MB a layer. Blocks of rows stay below the threshold."""
+    if hasattr(os, "confstr") and "CS_GNU_LIBC_VERSION" in os.confstr_names:
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _HEAP_LIMIT)
+
+
+def row_blocks(rows: int, width: int, device: str = "cpu") -> List[Tuple[int, int]]:
+    """Runs of rows of about BLOCK_ELEMENTS elements. The last run takes the rest with it: a product with very few rows
+    goes another way through the BLAS, and rounds differently."""
+    step = (BLOCK_ELEMENTS if device == "cpu" else CUDA_BLOCK_ELEMENTS) // max(1, width)
+    step = max(_ROW_MULTIPLE, step // _ROW_MULTIPLE * _ROW_MULTIPLE)
+    starts = list(range(0, max(1, rows - step + 1), step))
+    return list(zip(starts, [*starts[1:], rows]))  # noqa: B905 (Python 3.8 has no strict=)
+
+
+def frozen(tensor: Any) -> Any:
+    import torch
+
+    return torch.nn.Parameter(tensor, requires_grad=False)
+
+
+def merge_layer(unit: Any, only: Optional[List[str]] = None) -> None:
+    if only is None:
+        unit.merge(safe_merge=False)
+    else:
+        unit.merge(safe_merge=False, adapter_names=only)
+
+
+def merge_unit(unit: Any, only: Optional[List[str]] = None) -> Any:
+    """What `merge_and_unload()` does to one wrapped module; returns the module that takes its place."""
+    if hasattr(unit, "unload_and_optionally_merge_module"):
+        return unit.unload_and_optionally_merge_module(merge=True, safe_merge=False, adapter_names=None)
+    if hasattr(unit, "modules_to_save"):
+        module = unit.modules_to_save[active_adapter(unit)]
+        if hasattr(module, "base_layer"):
+            module.merge(safe_merge=False)
+        return final_module(unit)
+    if hasattr(unit, "original_module"):
+        unit.token_adapter.merge(safe_merge=False)
+        return unit.token_adapter.get_base_layer()
+    merge_layer(unit, only)
+    return unit.get_base_layer()
+
+
+def forget_merge(unit: Any) -> None:
+    for module in unit.modules():
+        if getattr(module, "merged_adapters", None):
+            module.merged_adapters = []
+
+
+class Calibration:
+    """Which classes of operations may run in row blocks: those where peft's layer gave the same bits both ways.
+
+    Compared is the delta itself, in the precision it is made in, by merging into a float32 weight of zeros: the
+    rounding of a half-precision weight would hide all but the largest differences. The whole runs with as many threads
+    as peft's own merge would use, the blocks with one.
+    """
+
+    def __init__(self, merger: Merger) -> None:
+        self._merger = merger
+        self._known: Dict[Tuple[Any, ...], bool] = {}
+
+    def run(self, operations: List[Operation], threads: int) -> None:
+        """Compare the first operation of each class. Not to be called while operations run."""
+        import torch
+
+        for one in operations:
+            if one.sides and one.outputs and self._key(one) not in self._known:
+                # Adapter by adapter: in a sum, a difference in the smaller delta could hide behind the larger.
+                names: List[Optional[List[str]]] = [[name] for name in one.adapters] if one.pairs[1:] else [None]
+                self._known[self._key(one)] = all(self._agrees(one, only, threads) for only in names)
+        torch.set_num_threads(1)
+
+    def _agrees(self, one: Operation, only: Optional[List[str]], threads: int) -> bool:
+        import torch
+
+        torch.set_num_threads(threads)
+        whole, blocks = self._deltas(one, only)
+        return all(self._equal(whole, first, block) for first, block in blocks)
+
+    def blockwise(self, one: Operation) -> bool:
+        return self._known[self._key(one)]
+
+    def counts(self) -> Dict[str, int]:
+        return {"classes": len(self._known), "blockwise": sum(self._known.values())}
+
+    @staticmethod
+    def _key(one: Operation) -> Tuple[Any, ...]:
+        shapes = tuple((tuple(slot.parameter.shape), str(slot.parameter.dtype)) for slot in one.slots)
+        return (type(one.unit).__name__, one.mode, shapes)
+
+    def _deltas(self, one: Operation, only: Optional[List[str]]) -> Tuple[Any, Iterator[Tuple[int, Any]]]:
+        import torch
+
+        rows, width = one.sides[0].parameter.shape
+        limit = _CALIBRATION_ELEMENTS if self._merger.device == "cpu" else 2 * CUDA_BLOCK_ELEMENTS
+        some = min(rows, max(1, limit // max(1, width)))
+        zeros = torch.zeros((some, width))
+        whole = self._merger.run_whole(one, zeros, only)[one.outputs[0].name].reshape(-1)
+        torch.set_num_threads(1)
+        return whole, self._merger.blocks(one, torch.zeros((some, width)), only)
+
+    @staticmethod
+    def _equal(whole: Any, first: int, block: Any) -> bool:
+        import torch
+
+        part, other = whole[first : first + block.numel()], block.reshape(-1)
+        return part.dtype == other.dtype and bool(torch.equal(_bits(part), _bits(other)))
+
+
+def _bits(tensor: Any) -> Any:
+    import torch
+
+    return tensor.contiguous().view(torch.uint8)

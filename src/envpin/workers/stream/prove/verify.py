@@ -1,0 +1,178 @@
+"""What was written, read back from disk and proved: header, untouched bytes, finite values, recomputed rows,
+digests."""
+
+import concurrent.futures
+import hashlib
+import os
+import threading
+import zlib
+from typing import Any, Dict, List, Optional
+
+from ...protocol import KnownError, write_json
+from ..io.files import OutputFile, Segment, read_header, torch_dtype
+from ..io.reader import Reader, memory_of, read_into
+from ..plan import Plan
+
+_PIECE = 1 << 22
+
+
+class ShardVerifier:
+    """Verifies shards, `at_once` of them at a time: buffers belong to a thread. Each is hashed by a second thread while
+    the first compares."""
+
+    def __init__(self, plan: Plan, reader: Reader, *, at_once: int) -> None:
+        self._plan = plan
+        self._reader = reader
+        self._local = threading.local()
+        self._hashing = concurrent.futures.ThreadPoolExecutor(max_workers=at_once)
+
+    def close(self) -> None:
+        self._hashing.shutdown()
+
+    def verify(self, file: OutputFile, path: str) -> Dict[str, Any]:
+        """Make a written file durable and read it: every byte once for its digest and its equality with the base, then,
+        after the page cache has let go of it where the system allows asking, the header from the disk itself. The rows
+        that are recomputed afterwards come from the disk too.
+
+        Raises:
+            KnownError: `verification-failed`, naming the tensor and what is wrong with it.
+        """
+        # Windows flushes only what was opened for writing.
+        descriptor = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
+        try:
+            os.fsync(descriptor)
+            if os.fstat(descriptor).st_size != file.size:
+                raise _failed("`%s` does not have the planned size" % path, path=path)
+            digest = hashlib.sha256(file.header)
+            tensors, untouched, dequantized = {}, 0, 0
+            for segment in file.segments:
+                checksum = self._read_segment(segment, descriptor, path, digest)
+                tensors[segment.name] = [file.name, checksum, segment.offset, segment.size]
+                decoded = segment.operation is None and segment.origin.decoder is not None
+                untouched += segment.operation is None and not decoded
+                dequantized += decoded
+            if hasattr(os, "posix_fadvise"):
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(descriptor)
+        self._check_header(file, path)
+        return {
+            "file": file.name,
+            "sha256": digest.hexdigest(),
+            "size": file.size,
+            "tensors": tensors,
+            "untouched": untouched,
+            "dequantized": dequantized,
+        }
+
+    def _check_header(self, file: OutputFile, path: str) -> None:
+        with open(path, "rb") as stream:
+            if stream.read(len(file.header)) != file.header:
+                raise _failed("the header of `%s` is not what was written" % path, path=path)
+        found = [(one.name, one.dtype, one.shape, one.offset, one.size) for one in read_header(path).tensors]
+        wanted = [(one.name, one.dtype, one.shape, one.offset, one.size) for one in file.segments]
+        if sorted(found) != sorted(wanted):
+            raise _failed("the header of `%s` does not list the planned tensors" % path, path=path)
+
+    def _read_segment(self, segment: Segment, descriptor: int, path: str, digest: Any) -> int:
+        ours, theirs = self._buffers()
+        checksum, at = 0, 0
+        source = segment.source
+        while at < segment.size:
+            count = min(_PIECE, segment.size - at)
+            piece = memoryview(ours)[:count]
+            read_into(descriptor, piece, segment.offset + at, path)
+            hashing = self._hashing.submit(digest.update, piece)
+            try:
+                checksum = zlib.crc32(piece, checksum)
+                if source == "base":
+                    self._compare(segment, at, piece, memoryview(theirs)[:count], path)
+                elif source == "operation" and not _all_finite(piece, segment.dtype):
+                    message = "`%s` holds values that are not finite" % segment.name
+                    raise _failed(message, path=path, tensor=segment.name)
+            finally:
+                hashing.result()  # before the buffer is used again
+            at += count
+        if source == "cast":
+            self._check_cast(segment, descriptor, path)
+        return checksum
+
+    def _compare(self, segment: Segment, at: int, piece: Any, other: Any, path: str) -> None:
+        origin = segment.origin
+        read_into(self._reader.descriptor(origin.path), other, origin.offset + at, origin.path)
+        if not _same(piece, other):
+            message = "`%s` should be untouched, and differs from the base" % segment.name
+            raise _failed(message, path=path, tensor=segment.name)
+
+    def _check_cast(self, segment: Segment, descriptor: int, path: str) -> None:
+        import torch
+
+        from ..io.write import pieces
+
+        dtype = torch_dtype(segment.dtype)
+        for first, piece in pieces(self._reader, segment.origin):
+            wanted = piece.to(dtype)
+            found = torch.empty_like(wanted)
+            read_into(descriptor, memory_of(found), segment.offset + first * wanted.element_size(), path)
+            if not torch.equal(found.view(torch.uint8), wanted.view(torch.uint8)):
+                raise _failed(
+                    "`%s` is not the base's tensor in %s" % (segment.name, segment.dtype),
+                    path=path,
+                    tensor=segment.name,
+                )
+
+    def _buffers(self) -> Any:
+        if not hasattr(self._local, "buffers"):
+            self._local.buffers = (bytearray(_PIECE), bytearray(_PIECE))
+        return self._local.buffers
+
+
+def _all_finite(piece: Any, dtype: str) -> bool:
+    import torch
+
+    wanted = torch_dtype(dtype)
+    if not wanted.is_floating_point or "float8" in str(wanted):
+        return True
+    # The largest size is finite exactly if all are (NaN is the largest of all), and is found many times quicker.
+    return bool(torch.isfinite(torch.frombuffer(piece, dtype=wanted).abs().max()))
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two buffers hold the same bytes. Comparing memoryviews goes byte by byte and lets no other thread run."""
+    import torch
+
+    whole = len(one) // 8
+    words = [torch.frombuffer(buffer, dtype=torch.int64, count=whole) for buffer in (one, other)] if whole else []
+    return bytes(one[8 * whole :]) == bytes(other[8 * whole :]) and (not words or bool(torch.equal(*words)))
+
+
+def write_index(plan: Plan, folder: str, document: Dict[str, Any]) -> Optional[str]:
+    """Write the index, read it back and hold it against the files; returns its digest, or None where there is none."""
+    if plan.index_name is None:
+        return None
+    path = os.path.join(folder, plan.index_name)
+    write_json(path, document)
+    import json
+
+    with open(path, "rb") as stream:
+        data = stream.read()
+    found = json.loads(data.decode("utf-8"))
+    headers = [(file.name, read_header(os.path.join(folder, file.name))) for file in plan.files]
+    there = {one.name: name for name, header in headers for one in header.tensors}
+    size = sum(one.size for _, header in headers for one in header.tensors)
+    if found["weight_map"] != there or found["metadata"]["total_size"] != size:
+        raise _failed("the index of `%s` does not list what its files hold" % folder, path=path)
+    return hashlib.sha256(data).hexdigest()
+
+
+def _failed(message: str, **data: Any) -> KnownError:
+    return KnownError("verification-failed", message, **data)
+
+
+def tally(results: List[Dict[str, Any]]) -> Dict[str, Any]:
+    """The figures of all shards and recomputed operations as one document."""
+    worst = max([result["worst"] for result in results] or [0.0])
+    return {
+        "recomputed": {"tensors": len(results), "rows": sum(result["rows"] for result in results), "worst": worst},
+        "equal": sorted(result["tensor"] for result in results if result["exact"]),
+    }

@@ -1,0 +1,243 @@
+"""The model of this environment without its weights, and the adapter put onto it by peft's own loader.
+
+Nothing is read but headers. The base is built on the meta device from its config, and the adapters are put onto it
+(adapters.py). Afterwards each parameter of the wrapped model is known to be one of three things: a base tensor,
+an adapter tensor, or something that has no source.
+So every rule of the pinned release (target patterns, ranks, scalings, renamed modules, dtypes) is applied by its own
+code.
+"""
+
+import inspect
+import os
+import re
+from typing import Any, Dict, List, Optional, Tuple
+
+from ..runtime import loading
+from ..runtime.several import Source
+from .adapters import TAG, apply_adapters, unfilled
+from .fused import Fused, new_names
+from .io.files import Folder, Header, Tensor, refuse, torch_dtype
+
+
+class Skeleton:
+    """What `build` made. `inner` is the transformers model with peft's layers in it; `names` maps the state key of
+    a parameter to the checkpoint tensor that fills it, `fused` to the several; `tied` lists groups of state keys that
+    share one parameter; `adapter` holds the tensors of all adapters by their names in plans (`Source.prefix`)."""
+
+    def __init__(
+        self,
+        inner: Any,
+        *,
+        names: Dict[str, Tensor],
+        fused: Dict[str, Fused],
+        tied: List[List[str]],
+        adapter: Dict[str, Tensor],
+    ) -> None:
+        self.inner = inner
+        self.names = names
+        self.fused = fused
+        self.tied = tied
+        self.config_updates: Dict[str, Any] = {}
+        # The dtype of outputs by name, where it is not the base's or the requested one.
+        self.output_dtypes: Dict[str, str] = {}
+        self.base_rows: Optional[int] = None
+        # quantized.Decoded, where the base is quantized.
+        self.decoded: Any = None
+        self.adapter = adapter
+        self.partners = {key: group for group in tied for key in group}
+
+    def find(self, key: str) -> Tensor:
+        """Like `stored`, for a key that the plan has checked."""
+        found = self.stored(key)
+        if found is None:
+            raise refuse("`%s` is not in the base's files" % key)
+        return found
+
+    def stored(self, key: str) -> Optional[Tensor]:
+        """The checkpoint tensor of a state key, or of a key that is tied to it."""
+        for one in [key, *self.partners.get(key, [])]:
+            if one in self.names:
+                return self.names[one]
+        return None
+
+
+def build(base: Folder, adapters: List[Tuple[Source, Header]], request: Dict[str, Any]) -> Skeleton:
+    adapter_config = loading.read_json(os.path.join(adapters[0][0].folder, "adapter_config.json"))
+    labels = loading.labels_of(
+        [(one.folder, {tensor.name: tensor.shape for tensor in header.tensors}) for one, header in adapters]
+    )
+    inner, names, fused, decoded, updates = base_without_weights(base, adapter_config, labels, request)
+    rows = _embedding_rows(inner)
+    decision = request.get("embedding") or {"action": "keep"}
+    if decision["action"] == "grow":
+        _grow(inner, int(decision["rows"]))
+    tied = tied_groups(inner)
+    for name, parameter in inner.named_parameters(remove_duplicate=False):
+        parameter.requires_grad_(False)
+        setattr(parameter, TAG, ("base", name))
+    overlay = int(decision["rows"]) if decision["action"] == "overlay" else None
+    _check_shapes(inner, names)
+    apply_adapters(inner, adapters, overlay)
+    held = {one.prefix + tensor.name: tensor for one, header in adapters for tensor in header.tensors}
+    skeleton = Skeleton(inner, names=names, fused=fused, tied=tied, adapter=held)
+    skeleton.config_updates, skeleton.base_rows, skeleton.decoded = updates, rows, decoded
+    return skeleton
+
+
+def base_without_weights(
+    base: Folder, adapter_config: Dict[str, Any], labels: Optional[int], request: Dict[str, Any]
+) -> Tuple[Any, Dict[str, Tensor], Dict[str, Fused], Any, Dict[str, Any]]:
+    """The base on the meta device, what fills its parameters (`name_map`), what is quantized of that, and what its
+    config.json lacks. A quantized base is listed, from here on, as the plain tensors that it stands for."""
+    import transformers
+
+    # It builds models itself, so it cannot be imported above.
+    from . import quantized
+
+    loading.quiet()
+    try:
+        config = transformers.AutoConfig.from_pretrained(base.path, trust_remote_code=False)
+    except (ValueError, KeyError, OSError, ImportError) as error:
+        raise refuse("transformers %s cannot read the base's config: %s" % (transformers.__version__, error)) from error
+    config, decoded = quantized.settle(config, base, request.get("quantized"))
+    if labels is not None:
+        config.num_labels = labels
+    wanted = _concrete_class(config, adapter_config, request.get("architecture"))
+    updates = _new_config(config, wanted.__name__, labels)
+    inner = empty_model(wanted, config)
+    names, fused = name_map(inner, base)
+    if decoded is not None and not decoded.stored:
+        decoded.quantize_on_loading(base, names, wanted, config)
+    _take_dtypes(inner, names, fused)
+    return inner, names, fused, decoded, updates
+
+
+def _embedding_rows(model: Any) -> Optional[int]:
+    try:
+        return int(model.get_input_embeddings().weight.shape[0])
+    except (AttributeError, NotImplementedError):
+        return None  # a model without a table of tokens
+
+
+def _new_config(config: Any, architecture: str, labels: Optional[int]) -> Dict[str, Any]:
+    """What the base's config.json lacks to describe a model with a head that was made in training."""
+    if labels is None:
+        return {}
+    names = {str(number): str(name) for number, name in config.id2label.items()}
+    return {
+        "architectures": [architecture],
+        "id2label": names,
+        "label2id": {name: int(key) for key, name in names.items()},
+    }
+
+
+def _concrete_class(config: Any, adapter_config: Dict[str, Any], recorded: Optional[str]) -> Any:
+    """The class behind an auto class, since only a concrete one can be built from a config without weights."""
+    wanted = loading.model_class(config, adapter_config, recorded)
+    mapping = getattr(wanted, "_model_mapping", None)
+    if mapping is None:
+        return wanted
+    try:
+        found = mapping[type(config)]
+    except KeyError as error:
+        raise refuse("%s knows no model for %s" % (wanted.__name__, type(config).__name__)) from error
+    if not isinstance(found, (list, tuple)):
+        return found
+    named = [one for one in found if one.__name__ in (getattr(config, "architectures", None) or [])]
+    return (named or list(found))[0]
+
+
+def empty_model(wanted: Any, config: Any) -> Any:
+    from accelerate import init_empty_weights
+
+    try:
+        with unfilled(), init_empty_weights(include_buffers=False):
+            model = wanted(config)
+    except Exception as error:  # whatever a model's constructor cannot do without weights, the other engine can
+        raise refuse(
+            "%s cannot be built without weights: %s" % (wanted.__name__, loading.one_paragraph(error, 300))
+        ) from error
+    model.tie_weights()
+    return model.eval()
+
+
+def name_map(model: Any, base: Folder) -> Tuple[Dict[str, Tensor], Dict[str, Fused]]:
+    """Which checkpoint tensor fills which parameter, by this transformers' own renaming rules, and which parameters are
+    made from several. What would be split on loading is left out: whoever needs that cannot be streamed."""
+    wanted = set(model.state_dict().keys())
+    found = new_names(model, base, wanted)
+    if found is not None:
+        return found
+    prefix = getattr(model, "base_model_prefix", "")
+    mapping = getattr(model, "_checkpoint_conversion_mapping", None) or {}
+    rules = [(re.compile(old), new) for old, new in mapping.items()]
+    names: Dict[str, Tensor] = {}
+    for name, tensor in base.tensors.items():
+        key = _old_style(name, rules, prefix, wanted)
+        if key is not None:
+            names.setdefault(key, tensor)
+    return names, {}
+
+
+def _old_style(name: str, rules: List[Tuple[Any, str]], prefix: str, wanted: Any) -> Optional[str]:
+    """transformers 4: the class's own regular expressions (4.52 on), then the base model's prefix added or taken
+    away."""
+    key = name
+    for old, new in rules:
+        key, count = old.subn(new, key)
+        if count:
+            break
+    for old, new in (("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias")):
+        if key.endswith(old) and key not in wanted:
+            key = key[: -len(old)] + new
+    for candidate in (key, prefix + "." + key, key[len(prefix) + 1 :] if key.startswith(prefix + ".") else key):
+        if candidate in wanted:
+            return candidate
+    return None
+
+
+def _take_dtypes(model: Any, names: Dict[str, Tensor], fused: Dict[str, Fused]) -> None:
+    """Give each parameter the dtype its tensor has on disk: older peft makes its own parameters in the base's dtype."""
+    import torch
+
+    stored = [torch_dtype(tensor.dtype) for tensor in names.values()]
+    floating = [dtype for dtype in stored if dtype.is_floating_point]
+    usual = max(set(floating), key=floating.count) if floating else torch.float32
+    sources = {**{key: one.sources[0][1] for key, one in fused.items()}, **names}
+    # transformers loads these in float32 from a float16 checkpoint, so peft merges them in float32.
+    precise = set(getattr(model, "_keep_in_fp32_modules", None) or [])
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        dtype = torch_dtype(sources[name].dtype) if name in sources else usual
+        if dtype == torch.float16 and precise & set(name.split(".")):
+            dtype = torch.float32
+        # A tied key that the checkpoint does not store must not undo the dtype of the one that it does.
+        known = name in sources or parameter.dtype == torch.float32
+        if known and parameter.is_floating_point() and dtype.is_floating_point:
+            parameter.data = parameter.data.to(dtype)
+
+
+def _check_shapes(model: Any, names: Dict[str, Tensor]) -> None:
+    """Remember on each parameter how many of its rows the checkpoint has; only whole tables may be grown."""
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        tensor = names.get(name)
+        if tensor is None or tuple(parameter.shape) == tensor.shape:
+            continue
+        if tuple(parameter.shape[1:]) != tensor.shape[1:] or parameter.shape[0] < tensor.shape[0]:
+            raise refuse(
+                "`%s` is %s in the files and %s in the model" % (name, list(tensor.shape), list(parameter.shape))
+            )
+
+
+def _grow(model: Any, rows: int) -> None:
+    arguments: Dict[str, Any] = {}
+    if "mean_resizing" in inspect.signature(model.resize_token_embeddings).parameters:
+        arguments["mean_resizing"] = False  # the new rows come from the adapter, and the mean would need the weights
+    model.resize_token_embeddings(rows, **arguments)
+    model.tie_weights()
+
+
+def tied_groups(model: Any) -> List[List[str]]:
+    groups: Dict[int, List[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        groups.setdefault(id(parameter), []).append(name)
+    return [sorted(names) for names in groups.values() if len(names) > 1]
