@@ -109,7 +109,7 @@ def test_an_adapter_that_changes_nothing_is_refused(tmp_path: Path) -> None:
     assert completed.status == 1, completed.stderr
     assert "changes nothing" in completed.stderr or "adapter-is-noop" in completed.stderr
     assert not (pair / "merged").exists()
-    forced = replayed(pair, "--insist")
+    forced = replayed(pair, "--force")
     assert forced["verification"]["probe"]["moved"] == 0
 
 
@@ -140,7 +140,7 @@ def test_an_environment_that_cannot_be_had_again_is_a_mismatch(tmp_path: Path) -
     assert "mismatch" in completed.stderr
     assert "peft" in completed.stderr
     assert not (pair / "merged").exists()
-    assert replayed(pair, "--insist")["verdict"]["kind"] == "mismatch"
+    assert replayed(pair, "--force")["verdict"]["kind"] == "mismatch"
 
 
 def test_the_base_is_found_where_the_training_machine_had_another_path(tmp_path: Path) -> None:

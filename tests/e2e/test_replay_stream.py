@@ -93,7 +93,7 @@ def test_a_killed_merge_goes_on_with_resume_and_verify_names_a_changed_byte(tmp_
 def test_two_adapters_are_one_merge_after_the_other_and_both_weights_are_recorded(tmp_path: Path) -> None:
     """The second one grew the vocabulary; recipes of one model class have the same base."""
     pair, other = copy("plain", tmp_path), copy("grown", tmp_path)
-    both = ("replay", "merge", pair / "adapter", "--and", f"{other / 'adapter'}:0.5", "--base", pair / "base")
+    both = ("replay", "merge", pair / "adapter", "--add-adapter", f"{other / 'adapter'}:0.5", "--base", pair / "base")
     planned = envpin(*both, "-o", tmp_path / "both", "--dry-run")
     assert planned.status == 0, planned.stderr
     for words in (f"adapter      {pair / 'adapter'}, weight 1", f"and          {other / 'adapter'}, weight 0.5",
@@ -121,7 +121,7 @@ def test_two_adapters_are_one_merge_after_the_other_and_both_weights_are_recorde
 @pytest.mark.xdist_group("replay-stream")
 def test_adapters_of_different_environments_or_bases_are_explained(tmp_path: Path) -> None:
     pair, other = copy("plain", tmp_path), copy("grown", tmp_path)
-    words = ("replay", "merge", pair / "adapter", "--and", other / "adapter", "-o", tmp_path / "out")
+    words = ("replay", "merge", pair / "adapter", "--add-adapter", other / "adapter", "-o", tmp_path / "out")
     refused = envpin(*words)
     assert refused.status == 1, refused.stderr
     assert "was trained on" in refused.stderr

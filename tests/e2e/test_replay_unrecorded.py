@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from envpin.core.errors import AnswerIsBadError, InputError, WrongEnvironmentError
+from envpin.core.errors import CheckFailedError, InputError, WrongEnvironmentError
 from envpin.core.events import Event, Note
 from envpin.envs.locks.portable import LockRequest
 from envpin.envs.locks.request import lock_request
@@ -15,7 +15,7 @@ from envpin.envs.refs.adapter import Unrecorded
 from envpin.envs.store.store import Store
 from envpin.replay import attempts as unrecorded
 from envpin.replay.attempts import Manner, is_unrecorded, merge_unrecorded
-from envpin.replay.plan import Options
+from envpin.replay.plan import MergeOptions
 from tests.support.adapters import copy
 from tests.support.command import answer, envpin
 from tests.support.environments import PINS, find_links, store_root
@@ -40,14 +40,14 @@ def choice(pins: str) -> Unrecorded:
     return Unrecorded(basis="inferred", title=pins, family=None, request=request, evidence=(), confidence="low")
 
 
-def merged_in(pair: Path, monkeypatch: pytest.MonkeyPatch, *order: str, tries: int = 4) -> tuple[Merged, list[str]]:
+def merged_in(pair: Path, monkeypatch: pytest.MonkeyPatch, *order: str, attempts: int = 4) -> tuple[Merged, list[str]]:
     """Merge with these environments as what inference says, in this order; the notes that the user saw."""
     monkeypatch.setenv("UV_FIND_LINKS", " ".join(find_links()))
     monkeypatch.setattr(unrecorded, "unrecorded_choices", lambda *_args, **_options: tuple(map(choice, order)))
     seen: list[Event] = []
     merged = merge_unrecorded(
-        pair / "adapter", out=pair / "merged", store=Store(store_root()), options=Options(), listener=seen.append,
-        manner=Manner(tries=tries),
+        pair / "adapter", out=pair / "merged", store=Store(store_root()), options=MergeOptions(), listener=seen.append,
+        manner=Manner(max_attempts=attempts),
     )  # fmt: skip
     return merged, [event.message for event in seen if isinstance(event, Note)]
 
@@ -85,9 +85,9 @@ def test_an_environment_that_drops_the_adapter_gives_way_to_the_next(
 def test_the_tries_are_bounded_and_leave_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pair = forgotten("qwen2-vl", tmp_path)
     with pytest.raises(WrongEnvironmentError):
-        merged_in(pair, monkeypatch, "latest", "vlm", tries=1)
-    with pytest.raises(AnswerIsBadError, match="in any of 2 environments"):
-        merged_in(pair, monkeypatch, "latest", "latest", "vlm", tries=2)
+        merged_in(pair, monkeypatch, "latest", "vlm", attempts=1)
+    with pytest.raises(CheckFailedError, match="in any of 2 environments"):
+        merged_in(pair, monkeypatch, "latest", "latest", "vlm", attempts=2)
     assert {path.name for path in pair.iterdir()} == {"adapter", "base", "done"}
 
 
@@ -95,17 +95,21 @@ def test_what_no_environment_can_mend_is_not_tried_again(tmp_path: Path, monkeyp
     pair = forgotten("plain", tmp_path)
     config = pair / "adapter" / "adapter_config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "target_modules": ["q_proj"], "r": 8}))
-    with pytest.raises(AnswerIsBadError) as caught:
+    with pytest.raises(CheckFailedError) as caught:
         merged_in(pair, monkeypatch, "peft012", "latest")
     assert not isinstance(caught.value, WrongEnvironmentError)
     with pytest.raises(InputError):
         merge_unrecorded(
-            tmp_path / "nowhere", out=tmp_path / "out", store=Store(store_root()), options=Options(), manner=Manner()
+            tmp_path / "nowhere",
+            out=tmp_path / "out",
+            store=Store(store_root()),
+            options=MergeOptions(),
+            manner=Manner(),
         )
 
 
 def test_a_reference_of_the_user_wins(tmp_path: Path) -> None:
     pair = forgotten("plain", tmp_path)
-    assert is_unrecorded(pair / "adapter", Options())
-    assert not is_unrecorded(pair / "adapter", Options(environment="llama3.1"))
-    assert not is_unrecorded(copy("grown", tmp_path) / "adapter", Options())
+    assert is_unrecorded(pair / "adapter", MergeOptions())
+    assert not is_unrecorded(pair / "adapter", MergeOptions(environment="llama3.1"))
+    assert not is_unrecorded(copy("grown", tmp_path) / "adapter", MergeOptions())

@@ -9,16 +9,16 @@ from envpin.envs.store.store import Store
 from envpin.matrix.load import load_matrix
 from envpin.matrix.support import load_support
 from envpin.sweep.breaks import found_breaks
-from envpin.sweep.plan import Pins, Plan, choose_families
+from envpin.sweep.plan import Pins, SweepPlan, choose_families
 from envpin.sweep.results import Results
-from envpin.sweep.run import Options, Sweep
+from envpin.sweep.run import Sweep, SweepOptions
 from envpin.workers.tiny.recipes import RECIPES
 from tests.support.environments import PINS, PYTHON, spec, store_root
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from envpin.matrix.results import Entry
+    from envpin.matrix.results import EvidenceRun
 
 
 def pins(name: str) -> Pins:
@@ -29,18 +29,18 @@ def pins(name: str) -> Pins:
 def test_an_adapter_from_before_the_rename_does_nothing_after_it(tmp_path: Path) -> None:
     names = tuple(one.id for one in choose_families(["llama3.1", "qwen2-vl"], load_matrix().families, RECIPES))
     old, new = pins("vlm"), pins("latest")
-    plan = Plan(climbs={old: names, new: names}, crossings={(old, new): names, (new, old): names})
+    plan = SweepPlan(climbs={old: names, new: names}, crossings={(old, new): names, (new, old): names})
     specs = {old: spec(*PINS["vlm"]), new: spec(*PINS["latest"])}
     said: list[str] = []
     with Results(tmp_path / "results") as results:
-        first = Sweep(plan=Plan(climbs=plan.climbs), recipes=RECIPES, store=Store(store_root()), results=results,
-                      options=Options(timeout=240.0), spec_of=lambda one: specs[one])  # fmt: skip
+        first = Sweep(plan=SweepPlan(climbs=plan.climbs), recipes=RECIPES, store=Store(store_root()), results=results,
+                      options=SweepOptions(timeout=240.0), spec_of=lambda one: specs[one])  # fmt: skip
         first.run()
     # Adapters that are gone are trained again for the crossings, and what is known of them is not said again.
     shutil.rmtree(tmp_path / "results" / "made")
     with Results(tmp_path / "results", on_record=lambda record: said.append(record["event"])) as results:
         sweep = Sweep(plan=plan, recipes=RECIPES, store=Store(store_root()), results=results,
-                      options=Options(timeout=240.0), spec_of=lambda one: specs[one])  # fmt: skip
+                      options=SweepOptions(timeout=240.0), spec_of=lambda one: specs[one])  # fmt: skip
         sweep.run()
         found = sweep.entries()
     own = [one for one in found if one.capability != "cross-merge"]
@@ -48,7 +48,7 @@ def test_an_adapter_from_before_the_rename_does_nothing_after_it(tmp_path: Path)
     assert len(own) == 2 * 2 * 6
     assert said.count("outcome") == len(found) - len(own)
 
-    def crossed(family: str, release: str) -> Entry:
+    def crossed(family: str, release: str) -> EvidenceRun:
         return next(one for one in found if (one.family, one.capability, one.packages["transformers"])
                     == (family, "cross-merge", release))  # fmt: skip
 

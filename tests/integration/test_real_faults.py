@@ -18,7 +18,7 @@ from tests.support.faults import CROSSED, FAULTS, FORWARD, LATEST, Fault, Made, 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from envpin.diagnose.subject import Report
+    from envpin.diagnose.subject import CheckReport
 
 pytestmark = pytest.mark.xdist_group("real-faults")
 ERAS = ("old", "new")
@@ -29,7 +29,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return make_faults(tmp_path_factory.mktemp("faults"))
 
 
-def checked(root: Path, fault: Fault) -> Report:
+def checked(root: Path, fault: Fault) -> CheckReport:
     base = None if fault.base is None else root / fault.base
     if fault.adapter is None:
         assert base is not None

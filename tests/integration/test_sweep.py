@@ -19,7 +19,7 @@ from envpin.envs.store.local import this_platform
 from envpin.envs.store.store import Store
 from envpin.matrix.load import load_matrix
 from envpin.matrix.results import load_results, read_document
-from envpin.sweep.unit import Job, Unit, run_unit
+from envpin.sweep.unit import FamilyJob, Unit, run_unit
 from tests.support.command import arguments, envpin, variables
 from tests.support.fake_libraries import make_fake_libraries
 from tests.support.simple_index import SimpleIndex
@@ -108,7 +108,7 @@ def test_without_forks_each_family_has_a_process_of_its_own(place: Place, monkey
                         root=place.folder / "store")  # fmt: skip
     store = Store(place.folder / "store")
     jobs = tuple(
-        Job(family=name, steps=("load", "forward"), folder=str(place.folder / name))
+        FamilyJob(family=name, steps=("load", "forward"), folder=str(place.folder / name))
         for name in ("bert", "whisper", "gpt2")
     )
     unit = Unit(key=store.key(spec), name="x", lock=spec.lock.text, python=spec.python, platform=this_platform(),

@@ -10,7 +10,7 @@ import tomlkit
 from envpin.evidence.add import Additions, contradictions, plan_additions, without
 from envpin.evidence.edit import edited
 from envpin.matrix.load import parse_matrix
-from envpin.matrix.results import KIND, SCHEMA, Capability, Document, Entry, Outcome
+from envpin.matrix.results import KIND, SCHEMA, Capability, EvidenceFile, EvidenceRun, Outcome
 from envpin.matrix.support import load_support
 from envpin.matrix.types import Break
 
@@ -62,9 +62,9 @@ PINS = "transformers 4.43.1, peft 0.12.0, torch 2.4.0"
 OLD = PINS.replace("4.43.1", "4.41.0")
 
 
-def run(capability: Capability, outcome: Outcome, transformers: str = "4.43.1", **fields: Any) -> Entry:
+def run(capability: Capability, outcome: Outcome, transformers: str = "4.43.1", **fields: Any) -> EvidenceRun:
     packages = {"transformers": transformers, "peft": "0.12.0", "torch": "2.4.0", **fields.pop("packages", {})}
-    return Entry(
+    return EvidenceRun(
         **{
             "family": "one", "capability": capability, "outcome": outcome, "packages": packages, "python": "3.11",
             "date": "2026-11-24", "platform": "linux-x86_64", "tool": "a test", **fields,
@@ -72,11 +72,11 @@ def run(capability: Capability, outcome: Outcome, transformers: str = "4.43.1", 
     )  # fmt: skip
 
 
-def document(*entries: Entry, **breaks: Break) -> Document:
-    return Document(schema=SCHEMA, kind=KIND, entries=entries, breaks=breaks)
+def document(*entries: EvidenceRun, **breaks: Break) -> EvidenceFile:
+    return EvidenceFile(schema=SCHEMA, kind=KIND, entries=entries, breaks=breaks)
 
 
-def added(*entries: Entry, **breaks: Break) -> Additions:
+def added(*entries: EvidenceRun, **breaks: Break) -> Additions:
     evidence = document(*entries, **breaks)
     assert contradictions(MATRIX, {}, evidence) == []
     return plan_additions(MATRIX, {}, evidence)
@@ -89,7 +89,7 @@ def broken(versions: str = ">=0.99", **fields: Any) -> Break:
     )  # fmt: skip
 
 
-def lines(*entries: Entry, **breaks: Break) -> list[str]:
+def lines(*entries: EvidenceRun, **breaks: Break) -> list[str]:
     return [line for _, line in contradictions(MATRIX, {}, document(*entries, **breaks))]
 
 
@@ -174,7 +174,7 @@ def test_what_was_run_beside_another_torch_becomes_the_recommended_tuple() -> No
         [run("merge", "ok", packages={"torch": "2.13.0"}), run("load", "ok")],  # its own versions were run as well
     ],
 )
-def test_nothing_less_makes_a_tuple(runs: list[Entry]) -> None:
+def test_nothing_less_makes_a_tuple(runs: list[EvidenceRun]) -> None:
     assert not plan_additions(MATRIX, {}, document(*runs), support=load_support()).tuples
 
 
@@ -226,7 +226,7 @@ def test_an_import_that_another_package_breaks_is_not_held_against_transformers(
         (run("load", "ok", family="three"), "entries[0].family: `three` is not a family of the matrix"),
     ],
 )  # fmt: skip
-def test_contradictions_are_named(entry: Entry, line: str) -> None:
+def test_contradictions_are_named(entry: EvidenceRun, line: str) -> None:
     (found,) = lines(entry)
     assert found.startswith(line)
 

@@ -13,7 +13,7 @@ from envpin.core.errors import InputError
 from envpin.core.resources import data_path
 from envpin.evidence.lint import lint
 from envpin.matrix.load import load_matrix, parse_matrix
-from envpin.matrix.results import Capability, Entry, Outcome, load_results
+from envpin.matrix.results import Capability, EvidenceRun, Outcome, load_results
 from envpin.matrix.support import load_support
 
 SUPPORT = load_support()
@@ -59,9 +59,9 @@ reason = "r"
 """
 
 
-def run(capability: Capability = "load", outcome: Outcome = "ok", **fields: Any) -> Entry:
+def run(capability: Capability = "load", outcome: Outcome = "ok", **fields: Any) -> EvidenceRun:
     packages = {"transformers": "4.43.1", "peft": "0.12.0", "torch": "2.4.0+cpu", **fields.pop("packages", {})}
-    return Entry(
+    return EvidenceRun(
         **{
             "family": "gpt2", "capability": capability, "outcome": outcome, "packages": packages, "python": "3.11",
             "date": "2026-11-01", "platform": "linux-x86_64", "tool": "a test", **fields,
@@ -69,17 +69,17 @@ def run(capability: Capability = "load", outcome: Outcome = "ok", **fields: Any)
     )  # fmt: skip
 
 
-def faults(text: str, *runs: Entry, locks: dict[str, bytes] | None = None) -> list[str]:
+def faults(text: str, *runs: EvidenceRun, locks: dict[str, bytes] | None = None) -> list[str]:
     evidence = {one.id: one for one in runs}
     return lint(parse_matrix(text), SUPPORT, locks=locks or {}, evidence=evidence, today="2026-11-24")
 
 
-def proved(grade: str, *runs: Entry) -> str:
+def proved(grade: str, *runs: EvidenceRun) -> str:
     names = ", ".join(f'"{one.id}"' for one in runs)
     return TEXT.replace('source = "a source"', f'source = "a source"\ngrade = "{grade}"\nevidence = [{names}]')
 
 
-def stated(versions: str, *runs: Entry, capability: str = "load") -> str:
+def stated(versions: str, *runs: EvidenceRun, capability: str = "load") -> str:
     names = ", ".join(f'"{one.id}"' for one in runs)
     return TEXT.replace(
         "[breaks.refused]",

@@ -11,7 +11,7 @@ import pytest
 
 from envpin.core.resources import data_path
 from envpin.matrix.load import load_matrix, parse_matrix
-from envpin.matrix.results import Entry
+from envpin.matrix.results import EvidenceRun
 from envpin.matrix.support import load_support
 from envpin.report.matrix_cells import Cell, all_series, by_series, cells
 from envpin.report.matrix_page import MARK, render_matrix
@@ -22,18 +22,20 @@ LLAMA_31 = MATRIX.families["llama3.1"]
 STEPS = ("load", "forward", "generate", "train", "reload", "merge")
 
 
-def run(version: str, *outcomes: str, family: str = "llama3.1", peft: str = "0.12.0", error: str = "") -> list[Entry]:
+def run(
+    version: str, *outcomes: str, family: str = "llama3.1", peft: str = "0.12.0", error: str = ""
+) -> list[EvidenceRun]:
     common = {"family": family, "packages": {"transformers": version, "peft": peft, "torch": "2.4.0"}, "python": "3.11",
               "date": "2026-11-27", "platform": "linux-x86_64", "tool": "a test"}  # fmt: skip
     return [
         msgspec.convert(
-            {**common, "capability": step, "outcome": outcome, "error": error if outcome == "fail" else ""}, Entry
+            {**common, "capability": step, "outcome": outcome, "error": error if outcome == "fail" else ""}, EvidenceRun
         )
         for step, outcome in zip(STEPS, outcomes, strict=False)
     ]
 
 
-def cell(version: str, entries: list[Entry]) -> Cell:
+def cell(version: str, entries: list[EvidenceRun]) -> Cell:
     return cells(LLAMA_31, entries, MATRIX.breaks, SUPPORT)[version]
 
 

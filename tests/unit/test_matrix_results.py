@@ -12,7 +12,7 @@ from envpin.core.errors import InputError
 from envpin.core.resources import data_path
 from envpin.matrix.results import (
     Capability,
-    Entry,
+    EvidenceRun,
     Outcome,
     encode_results,
     evidence_path,
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def entry(capability: Capability = "load", outcome: Outcome = "ok", **fields: Any) -> Entry:
-    return Entry(
+def entry(capability: Capability = "load", outcome: Outcome = "ok", **fields: Any) -> EvidenceRun:
+    return EvidenceRun(
         **{
             "family": "llama3.1", "capability": capability, "outcome": outcome, "python": "3.11", "date": "2026-11-24",
             "packages": {"transformers": "4.43.1", "torch": "2.4.0"}, "platform": "linux-x86_64", "tool": "a test",

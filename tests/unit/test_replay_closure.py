@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from envpin.manifest.closure import MERGE_CLOSURE, REQUIRED, closure_of
 from envpin.manifest.types import Distribution, Manifest, PythonInfo, TorchInfo
-from envpin.replay.verdict import Rebuilt, judge
+from envpin.replay.verdict import RebuiltEnvironment, judge
 
 RECORDED = {
     "torch": "2.4.0+cu121", "transformers": "4.43.1", "peft": "0.12.0", "safetensors": "0.4.3", "tokenizers": "0.19.1",
@@ -27,11 +27,11 @@ def manifest(**changes: Distribution) -> Manifest:
     )
 
 
-def rebuilt(**changes: str) -> Rebuilt:
+def rebuilt(**changes: str) -> RebuiltEnvironment:
     packages = {name: version for name, version in RECORDED.items() if name != "deepspeed"}
     packages["torch"] = "2.4.0"
     packages.update(changes)
-    return Rebuilt(packages=packages, python="3.11.7", platform="linux-x86_64", torch="2.4.0+cu121")
+    return RebuiltEnvironment(packages=packages, python="3.11.7", platform="linux-x86_64", torch="2.4.0+cu121")
 
 
 def test_the_closure_is_pinned_and_the_training_stack_only_constrains() -> None:
@@ -80,7 +80,7 @@ def test_identical() -> None:
 
 
 def test_drift_is_named_and_classed() -> None:
-    other = Rebuilt(
+    other = RebuiltEnvironment(
         packages={**rebuilt().packages, "regex": "2025.1.1"}, python="3.11.9", platform="linux-aarch64", torch="2.4.0"
     )
     verdict = judge(manifest(), closure_of(manifest()), other)
@@ -100,7 +100,9 @@ def test_a_package_that_is_gone_is_a_mismatch() -> None:
     packages = dict(rebuilt().packages)
     del packages["accelerate"]
     verdict = judge(
-        manifest(), closure_of(manifest()), Rebuilt(packages=packages, python="3.11.7", platform="linux-x86_64")
+        manifest(),
+        closure_of(manifest()),
+        RebuiltEnvironment(packages=packages, python="3.11.7", platform="linux-x86_64"),
     )
     assert verdict.kind == "mismatch"
 

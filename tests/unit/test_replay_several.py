@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from envpin.checkpoint.folder import read_folder
-from envpin.core.errors import AnswerIsBadError, UsageError
+from envpin.core.errors import CheckFailedError, UsageError
 from envpin.manifest.types import Distribution, Manifest
 from envpin.replay.adapters import (
     Part,
@@ -98,17 +98,17 @@ def test_changes_that_do_not_add_up_are_refused_in_company_and_at_a_weight(
     tmp_path: Path, config: dict[str, Any], word: str
 ) -> None:
     odd = adapter(tmp_path, "odd", **config)
-    with pytest.raises(AnswerIsBadError, match=word) as company:
+    with pytest.raises(CheckFailedError, match=word) as company:
         refuse_conflicts([adapter(tmp_path, "a"), odd])
     assert "--base" in (company.value.hint or "")
-    with pytest.raises(AnswerIsBadError, match=word):
+    with pytest.raises(CheckFailedError, match=word):
         refuse_conflicts([(WeightedAdapter(path=odd[0].path, weight=0.5), odd[1])])
 
 
 def test_every_conflict_is_listed_at_once(tmp_path: Path) -> None:
     one = adapter(tmp_path, "one", whole={HEAD: (8, 4)}, bias="all", tokens={"<x>": 8})
     two = adapter(tmp_path, "two", whole={HEAD: (8, 4)}, fill=1, bias="lora_only", tokens={"<y>": 8})
-    with pytest.raises(AnswerIsBadError) as refused:
+    with pytest.raises(CheckFailedError) as refused:
         refuse_conflicts([one, two, one])
     for words in ("both replace `lm_head.weight`", "trained biases", "token 8 is `<x>` in `one`", "is given twice"):
         assert words in refused.value.message
@@ -125,9 +125,9 @@ def test_one_grown_vocabulary_is_taken_and_two_different_ones_are_not(tmp_path: 
     for order in ([plain, grown], [grown, plain]):
         found = embedding_of(order, 8)
         assert (found.action, found.rows) == ("grow", 9)
-    with pytest.raises(AnswerIsBadError, match=r"`grown` wants an embedding of 9 rows, and `other`"):
+    with pytest.raises(CheckFailedError, match=r"`grown` wants an embedding of 9 rows, and `other`"):
         embedding_of([grown, adapter(tmp_path, "other", whole={TABLE: (12, 4)})], 8)
-    with pytest.raises(AnswerIsBadError, match="`kept`"):
+    with pytest.raises(CheckFailedError, match="`kept`"):
         embedding_of([grown, adapter(tmp_path, "kept", whole={TABLE: (8, 4)})], 8)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,16 @@ def test_files_keep_their_size() -> None:
     for path in SOURCE.rglob("*.py"):
         lines = path.read_text(encoding="utf-8").count("\n") + 1
         assert lines <= 450, f"{path.relative_to(SOURCE)} has {lines} lines: split it by meaning"
+
+
+def test_public_class_names_are_unique() -> None:
+    """A name that is met in a traceback, a review or a search means one thing, in workers and the hook too."""
+    places: defaultdict[str, list[str]] = defaultdict(list)
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].append(f"{path.relative_to(SOURCE)}:{node.lineno}")
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
 
 
 def test_no_catch_all_module_names() -> None:

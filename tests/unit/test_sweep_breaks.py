@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from envpin.matrix.results import Capability, Entry, Outcome
+from envpin.matrix.results import Capability, EvidenceRun, Outcome
 from envpin.matrix.support import load_support
 from envpin.sweep.breaks import found_breaks
 
@@ -17,11 +17,11 @@ LOST = "AdapterDoesNothingError: the adapter was loaded without an error and cha
 
 def run(
     release: str, capability: Capability = "merge", outcome: Outcome = "ok", *, trained: str | None = None, **more: Any
-) -> Entry:
+) -> EvidenceRun:
     def packages(version: str) -> dict[str, str]:
         return {"transformers": version, "peft": "0.15.2", "torch": "2.13.0+cpu", **more.get("packages", {})}
 
-    return Entry(
+    return EvidenceRun(
         family=more.get("family", "qwen2-vl"), capability=capability, outcome=outcome, packages=packages(release),
         trained_with=packages(trained) if trained else {}, python=more.get("python", "3.11"), date="2026-11-27",
         platform="linux-x86_64", tool="a test", error=more.get("error", LOST if outcome == "fail" else ""),
@@ -78,7 +78,7 @@ def test_families_of_one_boundary_are_one_break() -> None:
         [
             run(LAST, packages={"peft": "0.14.0"}),
             FOUND[1],
-            Entry(
+            EvidenceRun(
                 **{
                     **{name: getattr(FOUND[2], name) for name in FOUND[2].__struct_fields__},
                     "trained_with": {"transformers": LAST, "peft": "0.14.0", "torch": "2.13.0+cpu"},
@@ -89,5 +89,5 @@ def test_families_of_one_boundary_are_one_break() -> None:
         [run(FIRST), run(LAST), run(LAST, "cross-merge", "fail", trained=FIRST)],  # backwards is no break
     ],
 )
-def test_anything_less_is_none(runs: list[Entry]) -> None:
+def test_anything_less_is_none(runs: list[EvidenceRun]) -> None:
     assert found_breaks(runs, SUPPORT) == {}

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from envpin.core.errors import InputError, UsageError
 from envpin.matrix.load import load_matrix
 from envpin.matrix.support import load_support
-from envpin.sweep.plan import Plan, choose_families, plan_sweep, releases_of, wanted_steps
+from envpin.sweep.plan import SweepPlan, choose_families, plan_sweep, releases_of, wanted_steps
 from envpin.sweep.progress import Pace, duration, remaining
 from envpin.workers.tiny.recipes import RECIPES
 
 MATRIX, SUPPORT = load_matrix(), load_support()
 
 
-def plan(*names: str, releases: str = "", **how: object) -> Plan:
+def plan(*names: str, releases: str = "", **how: object) -> SweepPlan:
     families = choose_families(names, MATRIX.families, RECIPES)
     wanted = releases_of([releases], SUPPORT) if releases else ()
     return plan_sweep(families, SUPPORT, releases=wanted, **how)  # type: ignore[arg-type]

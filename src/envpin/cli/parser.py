@@ -57,8 +57,8 @@ def build_parser(command: CommandModule | None, arguments: Sequence[str] = ()) -
     parser = _Parser(
         prog="envpin",
         description="Pin, rebuild and prove the environment that an adapter was trained in.",
-        epilog="`envpin COMMAND --help` explains a command. Exit codes: 0 good, 1 the answer is bad, 2 usage or "
-        "unreadable input, 3 environment, 4 network, disk or a killed child, 5 refused, 130 interrupted.",
+        epilog="`envpin COMMAND --help` explains a command. Exit codes: 0 good, 1 check failed or nothing found, "
+        "2 usage or unreadable input, 3 environment, 4 network, disk or a killed child, 5 refused, 130 interrupted.",
     )
     parser.add_argument("-V", "--version", action="store_true", help="print the version and exit")
     subparsers = parser.add_subparsers(metavar="COMMAND", title="commands", dest="command")

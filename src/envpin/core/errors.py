@@ -3,7 +3,7 @@
 The tree::
 
     EnvpinError
-    ├── AnswerIsBadError            1   the question was answered, and the answer is no
+    ├── CheckFailedError       1   a check failed, or nothing was found
     │   └── WrongEnvironmentError      in this environment; another may do better
     ├── UsageError             2   the command line makes no sense
     ├── InputError             2   a file or value cannot be read; carries a path and every problem found
@@ -19,8 +19,7 @@ The tree::
     │   ├── TimedOutError          a process that envpin started took longer than it may
     │   └── WorkerBrokenError           a worker broke the protocol
     ├── RefusedError           5   refused for safety
-    │   ├── OutputExistsError
-    │   └── UntrustedCodeError
+    │   └── OutputExistsError
     └── InterruptedByUserError          130   the user pressed Ctrl-C
 
 The command line catches `EnvpinError` once, in `envpin.cli.main`; any other exception keeps its traceback,
@@ -59,12 +58,12 @@ class EnvpinError(Exception):
         return document
 
 
-class AnswerIsBadError(EnvpinError):
+class CheckFailedError(EnvpinError):
     exit_code = 1
-    kind = "answer-is-bad"
+    kind = "check-failed"
 
 
-class WrongEnvironmentError(AnswerIsBadError):
+class WrongEnvironmentError(CheckFailedError):
     """A check failed that versions decide: the base or the adapter does not load, or the merge does not follow it."""
 
 
@@ -151,10 +150,6 @@ class RefusedError(EnvpinError):
 
 class OutputExistsError(RefusedError):
     kind = "output-exists"
-
-
-class UntrustedCodeError(RefusedError):
-    kind = "untrusted-code"
 
 
 class InterruptedByUserError(EnvpinError):

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from envpin import host
 from envpin.core import process
-from envpin.core.errors import AnswerIsBadError, InfrastructureError
+from envpin.core.errors import CheckFailedError, InfrastructureError
 from envpin.core.events import ignore
 from envpin.envs.refs.resolve import resolve
-from envpin.recording.session import Session
+from envpin.recording.session import RecordSession
 from envpin.replay.merge import Merged, merge
 from envpin.replay.plan import make_plan
 
@@ -26,7 +26,7 @@ _SCRIPTS = Path(__file__).resolve().parent / "scripts"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Told:
+class DemoResult:
     """What the demo found: the error of the plain merge, the merge itself, and the comparison with one by hand."""
 
     plain_error: str
@@ -34,7 +34,7 @@ class Told:
     comparison: str
 
 
-def tell(folder: Path, store: Store, *, say: Callable[[str], None], listener: Listener = ignore) -> Told:
+def tell(folder: Path, store: Store, *, say: Callable[[str], None], listener: Listener = ignore) -> DemoResult:
     """Run the demo in `folder`, which is made where it is missing. `say` gets each line of the narration.
 
     Raises:
@@ -58,7 +58,7 @@ def tell(folder: Path, store: Store, *, say: Callable[[str], None], listener: Li
     say("5. the same merge by hand, by somebody who knows that the vocabulary grew, compared bit for bit")
     rows = merged.record.merge["rows"]
     comparison = _script(environment, "by_hand.py", base, adapter, rows, out).strip().splitlines()[-1]
-    return Told(plain_error=plain_error, merged=merged, comparison=comparison)
+    return DemoResult(plain_error=plain_error, merged=merged, comparison=comparison)
 
 
 def _environment(store: Store, listener: Listener) -> Environment:
@@ -81,7 +81,7 @@ def _script(environment: Environment, name: str, *arguments: object) -> str:
 
 def _train(environment: Environment, base: Path, adapter: Path) -> None:
     command = [str(environment.python), str(_SCRIPTS / "train.py"), str(base), str(adapter)]
-    session = Session(command, _variables())
+    session = RecordSession(command, _variables())
     try:
         completed = process.run(command, env=session.environment)
         outcome = session.finish()
@@ -96,8 +96,8 @@ def _train(environment: Environment, base: Path, adapter: Path) -> None:
 def _plain_merge(environment: Environment, base: Path, adapter: Path) -> str:
     completed = process.run([environment.python, _SCRIPTS / "plain_merge.py", base, adapter], env=_variables())
     if completed.status == 0:
-        raise AnswerIsBadError("the plain merge was expected to fail, and did not")
+        raise CheckFailedError("the plain merge was expected to fail, and did not")
     lines = [line for line in completed.stderr.splitlines() if "size mismatch" in line]
     if not lines:
-        raise AnswerIsBadError(f"the plain merge failed otherwise than expected\n{host.tail(completed.stderr)}")
+        raise CheckFailedError(f"the plain merge failed otherwise than expected\n{host.tail(completed.stderr)}")
     return "\n".join(lines)

@@ -18,7 +18,7 @@ from envpin.diagnose.detectors.shapes import detect_fit, detect_names
 from envpin.diagnose.detectors.versions import detect_versions
 from envpin.diagnose.detectors.vocabulary import detect_vocabulary, selective_loading
 from envpin.diagnose.expected import expected_shapes
-from envpin.diagnose.subject import Mismatch, Report, Selective, Subject
+from envpin.diagnose.subject import CheckReport, CheckSubject, Mismatch, Selective
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from envpin.core.place import OpenRemote, Place
     from envpin.manifest.types import Manifest
 
-__all__ = ["Mismatch", "Report", "Selective", "check"]
+__all__ = ["CheckReport", "Mismatch", "Selective", "check"]
 
 
 def check(
@@ -38,7 +38,7 @@ def check(
     target: Mapping[str, str] | None = None,
     open_remote: OpenRemote | None = None,
     read_base: Callable[[Place], Folder] = read_folder,
-) -> Report:
+) -> CheckReport:
     """Every finding that applies to the folder at `path`, blockers first.
 
     `base` is the base's folder or its id in the Hub cache, or one that was found already; without it the base is looked
@@ -51,7 +51,7 @@ def check(
         NetworkError: the Hub was asked for the adapter or an explicit `base`, and does not answer.
     """
     folder = read_folder(path)
-    subject = Subject(folder=folder, manifest=_manifest(path), target=dict(target or {}))
+    subject = CheckSubject(folder=folder, manifest=_manifest(path), target=dict(target or {}))
     findings: list[Finding] = []
     mismatches: list[Mismatch] = []
     if folder.kind == "adapter":
@@ -70,7 +70,7 @@ def check(
         findings += detect_eras(subject)
     findings = _without_echoes(findings)
     codes = {one.code for one in findings if one.severity != "info"}
-    return Report(
+    return CheckReport(
         findings=tuple(sorted(dict.fromkeys(findings), key=lambda one: one.sort_key)),
         mismatches=tuple(mismatches),
         selective=selective_loading(subject, codes) if folder.kind == "adapter" else None,
@@ -81,11 +81,11 @@ def check(
 
 
 def _with_base(
-    subject: Subject,
+    subject: CheckSubject,
     explicit: Path | str | FoundBase | None,
     open_remote: OpenRemote | None,
     read_base: Callable[[Place], Folder],
-) -> tuple[Subject, list[Finding]]:
+) -> tuple[CheckSubject, list[Finding]]:
     recorded = subject.manifest.base if subject.manifest is not None else None
     folder = subject.folder
     found = base = missing = None
@@ -107,7 +107,7 @@ def _with_base(
         if explicit is not None or (isinstance(error, NetworkError) and not isinstance(folder.path, Path)):
             raise
         missing, found = error, None
-    known = Subject(
+    known = CheckSubject(
         folder=folder,
         base=base,
         found_base=found,

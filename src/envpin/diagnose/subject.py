@@ -40,11 +40,11 @@ class Selective:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Report:
+class CheckReport:
     """`findings` come blockers first. `base` is the folder that the adapter was compared with, if any; `subject` is
     everything that was read."""
 
-    subject: Subject
+    subject: CheckSubject
     findings: tuple[Finding, ...]
     mismatches: tuple[Mismatch, ...] = ()
     selective: Selective | None = None
@@ -57,7 +57,7 @@ class Report:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subject:
+class CheckSubject:
     """`folder` is the adapter or the model asked about; `base` the adapter's base, where it was found."""
 
     folder: Folder

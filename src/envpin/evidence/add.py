@@ -13,13 +13,13 @@ from packaging.version import Version
 from envpin.evidence.proof import RUN_GRADES
 from envpin.evidence.tuples import proved_tuple
 from envpin.matrix.convert import join
-from envpin.matrix.results import PROVES, Entry, reached
+from envpin.matrix.results import PROVES, EvidenceRun, reached
 from envpin.matrix.types import GRADES, Break, Family, Grade, KnownGood, Matrix, Statement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from envpin.matrix.results import Document
+    from envpin.matrix.results import EvidenceFile
     from envpin.matrix.support import Support
 
 _READING = frozenset({"import", "config", "load", "forward"})
@@ -36,7 +36,7 @@ class Raised:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Attached:
+class ConfirmedBreak:
     """The break `name` of the matrix was found again: its grade and all of its evidence."""
 
     name: str
@@ -49,13 +49,13 @@ class Additions:
     """What follows from new evidence. `entries` is everything that will be kept, old and new. `tuples` are known-good
     versions that were run where those of the matrix were not."""
 
-    entries: dict[str, Entry]
+    entries: dict[str, EvidenceRun]
     fresh: tuple[str, ...] = ()
     raised: tuple[Raised, ...] = ()
     tuples: dict[str, KnownGood] = field(default_factory=dict)
     statements: dict[str, tuple[Statement, ...]] = field(default_factory=dict)
     breaks: dict[str, Break] = field(default_factory=dict)
-    attached: tuple[Attached, ...] = ()
+    attached: tuple[ConfirmedBreak, ...] = ()
     links: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -65,7 +65,7 @@ class Additions:
 
 
 def plan_additions(
-    matrix: Matrix, kept: Mapping[str, Entry], document: Document, *, support: Support | None = None
+    matrix: Matrix, kept: Mapping[str, EvidenceRun], document: EvidenceFile, *, support: Support | None = None
 ) -> Additions:
     """What the evidence adds, given that nothing in it contradicts the matrix (see `contradictions`).
 
@@ -78,7 +78,7 @@ def plan_additions(
     tuples: dict[str, KnownGood] = {}
     statements: dict[str, tuple[Statement, ...]] = {}
     notes: list[str] = []
-    by_family: dict[str, list[Entry]] = {}
+    by_family: dict[str, list[EvidenceRun]] = {}
     for entry in entries.values():
         by_family.setdefault(entry.family, []).append(entry)
     for name in touched:
@@ -106,7 +106,7 @@ def plan_additions(
     )  # fmt: skip
 
 
-def _statements(family: Family, own: Sequence[Entry], matrix: Matrix) -> tuple[tuple[Statement, ...], list[str]]:
+def _statements(family: Family, own: Sequence[EvidenceRun], matrix: Matrix) -> tuple[tuple[Statement, ...], list[str]]:
     """The family's statements with those that its runs make, and why others make none."""
     plain = [one for one in own if one.outcome == "ok" or not _explained(one, matrix)]
     inferred, notes = {}, []
@@ -124,7 +124,7 @@ def _statements(family: Family, own: Sequence[Entry], matrix: Matrix) -> tuple[t
     return tuple({**kept, **_telling(inferred)}.values()), notes
 
 
-def _denied(statement: Statement, failed: Sequence[Entry]) -> bool:
+def _denied(statement: Statement, failed: Sequence[EvidenceRun]) -> bool:
     """Whether a run failed inside what an older statement says to work."""
     versions = SpecifierSet(statement.versions)
     return any(
@@ -145,7 +145,7 @@ def _telling(inferred: Mapping[tuple[str, str], Statement]) -> dict[tuple[str, s
     return dict(reversed(kept.items()))
 
 
-def _attach(breaks: Mapping[str, Break], known: Mapping[str, str | None], matrix: Matrix) -> Iterator[Attached]:
+def _attach(breaks: Mapping[str, Break], known: Mapping[str, str | None], matrix: Matrix) -> Iterator[ConfirmedBreak]:
     for key, new in breaks.items():
         name = known[key]
         if name is None or not new.evidence:
@@ -154,24 +154,24 @@ def _attach(breaks: Mapping[str, Break], known: Mapping[str, str | None], matrix
         evidence = tuple(dict.fromkeys((*old.evidence, *new.evidence)))
         grade = max(old.grade, new.grade, key=GRADES.index)
         if (grade, evidence) != (old.grade, old.evidence):
-            yield Attached(name=name, grade=grade, evidence=evidence)
+            yield ConfirmedBreak(name=name, grade=grade, evidence=evidence)
 
 
-def _stopped(entry: Break, entries: Mapping[str, Entry]) -> list[str]:
+def _stopped(entry: Break, entries: Mapping[str, EvidenceRun]) -> list[str]:
     """The families whose runs failed, among the evidence of a break."""
     runs = [entries[one] for one in entry.evidence if one in entries]
     return list(dict.fromkeys(one.family for one in runs if one.outcome == "fail"))
 
 
 def contradictions(
-    matrix: Matrix, kept: Mapping[str, Entry], document: Document, *, replace: bool = False
+    matrix: Matrix, kept: Mapping[str, EvidenceRun], document: EvidenceFile, *, replace: bool = False
 ) -> list[tuple[str, str]]:
     """(family or break, one line) for everything in the document that the matrix or older evidence says otherwise.
 
     With `replace`, an outcome may differ from the one that is kept of the same run.
     """
     found: list[tuple[str, str]] = []
-    seen: dict[str, Entry] = {} if replace else dict(kept)
+    seen: dict[str, EvidenceRun] = {} if replace else dict(kept)
     for at, entry in enumerate(document.entries):
         family = matrix.families.get(entry.family)
         if family is None:
@@ -193,7 +193,7 @@ def contradictions(
     return found
 
 
-def _fails(family: Family, entry: Entry, matrix: Matrix) -> Iterator[str]:
+def _fails(family: Family, entry: EvidenceRun, matrix: Matrix) -> Iterator[str]:
     at = join("families", family.id)
     for index, good in enumerate(family.known_good):
         if not entry.trained_with and _is_of(entry, good):
@@ -207,7 +207,7 @@ def _fails(family: Family, entry: Entry, matrix: Matrix) -> Iterator[str]:
         yield f"{at}.requires.transformers: '{requirement.versions}' allows {version}, but {_failure(entry)}"
 
 
-def _works(family: Family, entry: Entry, matrix: Matrix) -> Iterator[str]:
+def _works(family: Family, entry: EvidenceRun, matrix: Matrix) -> Iterator[str]:
     """Breaks of this family that forbid what was seen to work, as far as no other package is a way out."""
     for name in family.breaks:
         known = matrix.breaks[name]
@@ -221,7 +221,7 @@ def _works(family: Family, entry: Entry, matrix: Matrix) -> Iterator[str]:
             )
 
 
-def _explained(entry: Entry, matrix: Matrix) -> bool:
+def _explained(entry: EvidenceRun, matrix: Matrix) -> bool:
     """Whether a relation, or an import that breaks in another package, already says that this cannot work."""
     for relation in matrix.relations:
         one, other = entry.packages.get(relation.package), entry.packages.get(relation.other)
@@ -267,7 +267,7 @@ def _same_break(new: Break, matrix: Matrix) -> str | None:
     return None
 
 
-def _raise(family: Family, own: Sequence[Entry]) -> Iterator[Raised]:
+def _raise(family: Family, own: Sequence[EvidenceRun]) -> Iterator[Raised]:
     for index, good in enumerate(family.known_good):
         runs = [one for one in own if _is_of(one, good) and not one.trained_with]
         grade = reached(runs)
@@ -278,9 +278,9 @@ def _raise(family: Family, own: Sequence[Entry]) -> Iterator[Raised]:
             yield Raised(family=family.id, index=index, grade=grade, evidence=evidence)
 
 
-def _statement(family: Family, capability: str, own: Iterable[Entry]) -> tuple[Statement | None, str | None]:
+def _statement(family: Family, capability: str, own: Iterable[EvidenceRun]) -> tuple[Statement | None, str | None]:
     """What the runs of one capability say over the releases of transformers, or why they say nothing simple."""
-    by_version: dict[str, list[Entry]] = {}
+    by_version: dict[str, list[EvidenceRun]] = {}
     for one in own:
         if one.capability == capability and one.outcome in {"ok", "fail"} and "transformers" in one.packages:
             by_version.setdefault(one.packages["transformers"], []).append(one)
@@ -308,7 +308,7 @@ def _statement(family: Family, capability: str, own: Iterable[Entry]) -> tuple[S
     ), None
 
 
-def _is_of(entry: Entry, good: KnownGood) -> bool:
+def _is_of(entry: EvidenceRun, good: KnownGood) -> bool:
     return entry.python == good.python and all(
         _public(entry.packages.get(package, "")) == version for package, version in good.packages.items()
     )
@@ -323,16 +323,16 @@ def _pins(packages: Mapping[str, str]) -> str:
     return ", ".join(f"{package} {version}" for package, version in packages.items())
 
 
-def _failure(entry: Entry) -> str:
+def _failure(entry: EvidenceRun) -> str:
     return f"{entry.capability} fails with {_pins(entry.packages)}{_said(entry)}"
 
 
-def _said(entry: Entry) -> str:
+def _said(entry: EvidenceRun) -> str:
     line = entry.error.strip().splitlines()[0][:160] if entry.error.strip() else ""
     return f" ({line})" if line else ""
 
 
-def without(document: Document, names: Iterable[str]) -> Document:
+def without(document: EvidenceFile, names: Iterable[str]) -> EvidenceFile:
     """The document without the entries of these families and without these breaks."""
     left_out = set(names)
     return msgspec.structs.replace(

@@ -17,7 +17,7 @@ from envpin.matrix.convert import join
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from envpin.matrix.results import Entry
+    from envpin.matrix.results import EvidenceRun
     from envpin.matrix.support import Support
     from envpin.matrix.types import Family, KnownGood, Matrix, Relation
 
@@ -27,7 +27,7 @@ def lint(
     support: Support,
     *,
     locks: Mapping[str, bytes],
-    evidence: Mapping[str, Entry],
+    evidence: Mapping[str, EvidenceRun],
     today: str | None = None,
 ) -> list[str]:
     """Every contradiction. `locks` are the committed locks by stem, `evidence` the committed results by id."""

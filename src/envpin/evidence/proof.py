@@ -14,14 +14,14 @@ from envpin.matrix.types import GRADES
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from envpin.matrix.results import Entry
+    from envpin.matrix.results import EvidenceRun
     from envpin.matrix.types import Break, Family, KnownGood, Statement
 
 RUN_GRADES = frozenset({"import", "load", "train", "merge-verified"})
 
 
 def family_proof(
-    family: Family, *, locks: Mapping[str, bytes], evidence: Mapping[str, Entry], today: str | None
+    family: Family, *, locks: Mapping[str, bytes], evidence: Mapping[str, EvidenceRun], today: str | None
 ) -> Iterator[str]:
     """Grades without evidence, evidence that is gone or says something else, locks that are other files."""
     at = join("families", family.id)
@@ -36,7 +36,7 @@ def family_proof(
         yield from _dates(statement.evidence, evidence, place, today)
 
 
-def break_proof(entry: Break, *, evidence: Mapping[str, Entry]) -> Iterator[str]:
+def break_proof(entry: Break, *, evidence: Mapping[str, EvidenceRun]) -> Iterator[str]:
     """A break that is graded as run has runs on both sides of its boundary."""
     at = join("breaks", entry.id)
     missing = [name for name in entry.evidence if name not in evidence]
@@ -51,10 +51,10 @@ def break_proof(entry: Break, *, evidence: Mapping[str, Entry]) -> Iterator[str]
         yield f"{at}.evidence: none of its runs failed"
 
 
-def _known_good(good: KnownGood, evidence: Mapping[str, Entry], at: str) -> Iterator[str]:
+def _known_good(good: KnownGood, evidence: Mapping[str, EvidenceRun], at: str) -> Iterator[str]:
     if good.grade in RUN_GRADES and not good.evidence:
         yield f"{at}.grade: is {good.grade} without evidence"
-    runs: list[Entry] = []
+    runs: list[EvidenceRun] = []
     for name in good.evidence:
         run = evidence.get(name)
         if run is None:
@@ -75,7 +75,7 @@ def _known_good(good: KnownGood, evidence: Mapping[str, Entry], at: str) -> Iter
             yield f"{at}.grade: is {good.grade}, and its runs prove {proved or 'nothing'}"
 
 
-def _statement(statement: Statement, evidence: Mapping[str, Entry], at: str) -> Iterator[str]:
+def _statement(statement: Statement, evidence: Mapping[str, EvidenceRun], at: str) -> Iterator[str]:
     if statement.grade in RUN_GRADES and not statement.evidence:
         yield f"{at}.grade: is {statement.grade} without evidence"
     versions = SpecifierSet(statement.versions)
@@ -89,7 +89,7 @@ def _statement(statement: Statement, evidence: Mapping[str, Entry], at: str) -> 
                 yield f"{at}.versions: '{statement.versions}', but `{name}` is {run.outcome}"
 
 
-def _dates(names: tuple[str, ...], evidence: Mapping[str, Entry], at: str, today: str | None) -> Iterator[str]:
+def _dates(names: tuple[str, ...], evidence: Mapping[str, EvidenceRun], at: str, today: str | None) -> Iterator[str]:
     """A run that is dated in the future was not run. Age is no fault: pinned versions do not change."""
     for name in names:
         if today is not None and name in evidence and evidence[name].date > today:

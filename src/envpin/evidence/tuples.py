@@ -10,17 +10,17 @@ from envpin.matrix.types import KnownGood
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from envpin.matrix.results import Entry
+    from envpin.matrix.results import EvidenceRun
     from envpin.matrix.support import Support
     from envpin.matrix.types import Family
 
 _PINNED = ("transformers", "peft", "torch")
 
 
-def proved_tuple(family: Family, runs: Iterable[Entry], support: Support) -> KnownGood | None:
+def proved_tuple(family: Family, runs: Iterable[EvidenceRun], support: Support) -> KnownGood | None:
     """The transformers and peft of one of the family's tuples, beside the torch that they were run with to a verified
     merge; None where nobody did. The tuple that comes first in the family decides."""
-    by_environment: dict[tuple[tuple[str, ...], str], list[Entry]] = {}
+    by_environment: dict[tuple[tuple[str, ...], str], list[EvidenceRun]] = {}
     for run in runs:
         versions = tuple(run.packages.get(name, "").partition("+")[0] for name in _PINNED)
         if all(versions) and not run.trained_with:

@@ -29,7 +29,7 @@ _NEVER_RELEASED = ">=0.18.2"  # what transformers 5.6 to 5.12 ask of peft
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Candidate:
+class CandidatePins:
     """Pins that exist and, as far as their imports and requirements tell, work together.
 
     `exclude_newer` is the day until which what is not pinned may come from; `why` says what put it where it stands.
@@ -55,7 +55,7 @@ class Preferences:
 
 def candidates(
     ranges: Mapping[str, Range], known: Mapping[str, Known], support: Support, preferences: Preferences
-) -> tuple[Candidate, ...]:
+) -> tuple[CandidatePins, ...]:
     """Every sensible pair of peft and transformers within the ranges, likeliest first, with a torch of their time.
 
     Of each minor series its last release stands for all; a version that a file states stands for itself. After the
@@ -184,7 +184,7 @@ def _candidate(
     known: Mapping[str, Known],
     requirements: Mapping[str, str],
     preferences: Preferences,
-) -> Candidate | None:
+) -> CandidatePins | None:
     pins, transformers = dict(pair), pair["transformers"]
     dates = [date for date in (known[name].dates.get(version) for name, version in pins.items()) if date]
     if not dates:
@@ -204,7 +204,7 @@ def _candidate(
     wanted = requirements.get("python")
     if wanted and not allows(wanted, f"{python}.0"):
         python = "3.12"
-    return Candidate(pins=pins, python=python, exclude_newer=str(newer), why=tuple(why))
+    return CandidatePins(pins=pins, python=python, exclude_newer=str(newer), why=tuple(why))
 
 
 def _torch(found: Range, releases: Known, day: str, wanted: str | None) -> str | None:

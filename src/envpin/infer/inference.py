@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from envpin.infer.choose import Candidate, Preferences, candidates
+from envpin.infer.choose import CandidatePins, Preferences, candidates
 from envpin.infer.combine import Range, Signal, combine
 from envpin.infer.observe import observe
 from envpin.infer.rules_peft import missing_keys, peft_signals, unknown_keys
@@ -46,7 +46,7 @@ class Inferred:
     trainer: Recognised | None
     ranges: Mapping[str, Range]
     confidences: Mapping[str, Confidence]
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[CandidatePins, ...]
     family: Match
     known: Mapping[str, Known]
     notes: tuple[str, ...]

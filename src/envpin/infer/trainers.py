@@ -50,7 +50,7 @@ class Traces:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Sign:
+class TrainerSign:
     """One trace of a trainer: in which file, what it is, and the trainer's version where it says so."""
 
     trainer: str
@@ -67,7 +67,7 @@ class Recognised:
     trainer: str
     version: str | None
     strength: Strength
-    signs: tuple[Sign, ...]
+    signs: tuple[TrainerSign, ...]
     through: tuple[str, ...] = ()
 
     @property
@@ -129,7 +129,7 @@ def card_tags(card: str) -> frozenset[str]:
     return frozenset(found - {""})
 
 
-def _signs(traces: Traces) -> Iterator[Sign]:
+def _signs(traces: Traces) -> Iterator[TrainerSign]:
     yield from _of_documents(traces)
     yield from _of_names(traces)
     if traces.card is not None:
@@ -137,50 +137,52 @@ def _signs(traces: Traces) -> Iterator[Sign]:
     yield from _of_classes(traces.classes)
 
 
-def _of_documents(traces: Traces) -> Iterator[Sign]:
+def _of_documents(traces: Traces) -> Iterator[TrainerSign]:
     documents = traces.documents
     parameters = documents.get("training_params.json")
     if parameters is not None and {"project_name", "model"} <= set(parameters):
-        yield Sign(trainer="autotrain", strength="certain", file="training_params.json", note="AutoTrain's parameters")
+        yield TrainerSign(
+            trainer="autotrain", strength="certain", file="training_params.json", note="AutoTrain's parameters"
+        )
     for name in ("args.json", "sft_args.json"):
         arguments = documents.get(name, {})
         version = arguments.get("swift_version")
         if isinstance(version, str) and version:
-            yield Sign(
+            yield TrainerSign(
                 trainer="ms-swift", strength="certain", file=name, note=f"swift_version {version}", version=version
             )
         elif {"sft_type"} & set(arguments) or {"tuner_type", "model_type", "template"} <= set(arguments):
-            yield Sign(trainer="ms-swift", strength="strong", file=name, note="ms-swift's arguments")
+            yield TrainerSign(trainer="ms-swift", strength="strong", file=name, note="ms-swift's arguments")
     for name in ("config.json", "adapter_config.json"):
         version = documents.get(name, {}).get("unsloth_version")
         if isinstance(version, str):
-            yield Sign(
+            yield TrainerSign(
                 trainer="unsloth", strength="strong", file=name, note=f"unsloth_version {version}", version=version
             )
     yield from _of_adapter_config(documents.get("adapter_config.json"), traces.names)
 
 
-def _of_adapter_config(config: Mapping[str, Any] | None, names: frozenset[str]) -> Iterator[Sign]:
+def _of_adapter_config(config: Mapping[str, Any] | None, names: frozenset[str]) -> Iterator[TrainerSign]:
     if config is None:
         return
     file = "adapter_config.json"
     mapping = config.get("auto_mapping")
     if isinstance(mapping, dict) and mapping.get("unsloth_fixed"):
-        yield Sign(trainer="unsloth", strength="strong", file=file, note="auto_mapping says unsloth_fixed")
+        yield TrainerSign(trainer="unsloth", strength="strong", file=file, note="auto_mapping says unsloth_fixed")
     base = config.get("base_model_name_or_path")
     if isinstance(base, str) and base.lower().startswith("unsloth/"):
-        yield Sign(trainer="unsloth", strength="weak", file=file, note="the base is one that Unsloth publishes")
+        yield TrainerSign(trainer="unsloth", strength="weak", file=file, note="the base is one that Unsloth publishes")
     if "fine_tune_type" in config or "lora_parameters" in config:
-        yield Sign(trainer="mlx-lm", strength="certain", file=file, note="MLX's own adapter format")
+        yield TrainerSign(trainer="mlx-lm", strength="certain", file=file, note="MLX's own adapter format")
     elif {"r", "lora_alpha", "target_modules"} <= set(config):
         # peft writes every field of its dataclass; torchtune four or five of them, beside its own .pt of the weights.
         if len(config) <= 6 and "adapter_model.pt" in names:
             note = "only the fields that torchtune writes, and adapter_model.pt"
-            yield Sign(trainer="torchtune", strength="strong", file=file, note=note)
+            yield TrainerSign(trainer="torchtune", strength="strong", file=file, note=note)
         elif "inference_mode" in config:
-            yield Sign(trainer="peft", strength="weak", file=file, note="a peft config")
+            yield TrainerSign(trainer="peft", strength="weak", file=file, note="a peft config")
     elif isinstance(config.get("peft_type"), str):
-        yield Sign(trainer="peft", strength="weak", file=file, note="a peft config")
+        yield TrainerSign(trainer="peft", strength="weak", file=file, note="a peft config")
 
 
 # File names that one trainer alone writes, and how sure that makes us.
@@ -198,14 +200,14 @@ _FILES: dict[str, tuple[str, Strength]] = {
 }
 
 
-def _of_names(traces: Traces) -> Iterator[Sign]:
+def _of_names(traces: Traces) -> Iterator[TrainerSign]:
     for name, (trainer, strength) in _FILES.items():
         if name in traces.names:
-            yield Sign(trainer=trainer, strength=strength, file=name, note="a file that this trainer writes")
+            yield TrainerSign(trainer=trainer, strength=strength, file=name, note="a file that this trainer writes")
     if "recipe_state" in traces.names and any(name.startswith("epoch_") for name in traces.names):
-        yield Sign(trainer="torchtune", strength="strong", file="recipe_state", note="torchtune's recipe state")
+        yield TrainerSign(trainer="torchtune", strength="strong", file="recipe_state", note="torchtune's recipe state")
     if _SWIFT_RUN.fullmatch(traces.folder):
-        yield Sign(
+        yield TrainerSign(
             trainer="ms-swift", strength="weak", file=traces.folder, note="a folder named as ms-swift names its runs"
         )
 
@@ -233,16 +235,16 @@ _PHRASES: tuple[tuple[re.Pattern[str], str, Strength], ...] = (
 )
 
 
-def _of_card(card: str) -> Iterator[Sign]:
+def _of_card(card: str) -> Iterator[TrainerSign]:
     for tag in sorted(card_tags(card)):
         if tag in _TAGS:
             trainer, strength = _TAGS[tag]
-            yield Sign(trainer=trainer, strength=strength, file="README.md", note=f"tag `{tag}`")
+            yield TrainerSign(trainer=trainer, strength=strength, file="README.md", note=f"tag `{tag}`")
     for pattern, trainer, strength in _PHRASES:
         found = pattern.search(card)
         if found is not None:
             version = found.group(1) if pattern.groups else None
-            yield Sign(
+            yield TrainerSign(
                 trainer=trainer, strength=strength, file="README.md", note=found.group(0)[:80].strip(), version=version
             )
 
@@ -260,7 +262,7 @@ _MODULES: dict[str, str] = {
 }
 
 
-def _of_classes(classes: tuple[str, ...]) -> Iterator[Sign]:
+def _of_classes(classes: tuple[str, ...]) -> Iterator[TrainerSign]:
     """The class of the saved arguments; enumerations of transformers stand in every one of these files."""
     for path in classes:
         last = path.rpartition(".")[2]
@@ -269,4 +271,4 @@ def _of_classes(classes: tuple[str, ...]) -> Iterator[Sign]:
         root = path.partition(".")[0]
         trainer = _MODULES.get(root) or ("unsloth" if root.startswith("Unsloth") else None)
         if trainer is not None:
-            yield Sign(trainer=trainer, strength="strong", file="training_args.bin", note=path[:120])
+            yield TrainerSign(trainer=trainer, strength="strong", file="training_args.bin", note=path[:120])

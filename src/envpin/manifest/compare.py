@@ -25,7 +25,7 @@ DECISIVE = frozenset(
 _ABSENT = "absent"
 
 
-class Difference(msgspec.Struct, frozen=True, kw_only=True):
+class ManifestDifference(msgspec.Struct, frozen=True, kw_only=True):
     """One difference: the path of what differs, its value on either side as a person would write it, its class."""
 
     what: str
@@ -34,7 +34,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     cls: Class = msgspec.field(name="class")
 
 
-def compare(before: Manifest, after: Manifest) -> tuple[Difference, ...]:
+def compare(before: Manifest, after: Manifest) -> tuple[ManifestDifference, ...]:
     """Every difference of environment, base, tokenizer, resizes, adapter and trainer; none between equal manifests.
 
     What belongs to one run alone (its times, argv, digests of trained weights) is not compared.
@@ -53,7 +53,7 @@ def compare(before: Manifest, after: Manifest) -> tuple[Difference, ...]:
 
 def compare_environment(
     recorded: Manifest, installed: Mapping[str, str], *, python: str | None = None
-) -> tuple[Difference, ...]:
+) -> tuple[ManifestDifference, ...]:
     """What differs between the recorded environment and one with `installed` (normalized name to version).
 
     `after` is the environment's side.
@@ -65,9 +65,9 @@ def compare_environment(
     return tuple(found)
 
 
-def _differ(what: str, before: object, after: object, cls: Class) -> Iterator[Difference]:
+def _differ(what: str, before: object, after: object, cls: Class) -> Iterator[ManifestDifference]:
     if before != after:
-        yield Difference(what=what, before=_text(before), after=_text(after), cls=cls)
+        yield ManifestDifference(what=what, before=_text(before), after=_text(after), cls=cls)
 
 
 def _text(value: object) -> str:
@@ -76,18 +76,18 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-def _python(before: PythonInfo, after: PythonInfo) -> Iterator[Difference]:
+def _python(before: PythonInfo, after: PythonInfo) -> Iterator[ManifestDifference]:
     yield from _python_version(before.version, after.version)
     for field in ("implementation", "platform", "machine", "libc"):
         yield from _differ(f"python.{field}", getattr(before, field), getattr(after, field), "platform")
 
 
-def _python_version(before: str | None, after: str | None) -> Iterator[Difference]:
+def _python_version(before: str | None, after: str | None) -> Iterator[ManifestDifference]:
     minor = (before or "").split(".")[:2] != (after or "").split(".")[:2]
     yield from _differ("python.version", before, after, "python-minor" if minor else "python-patch")
 
 
-def _torch(before: TorchInfo, after: TorchInfo) -> Iterator[Difference]:
+def _torch(before: TorchInfo, after: TorchInfo) -> Iterator[ManifestDifference]:
     # Another torch altogether is said by the distributions.
     if _public(before.version) == _public(after.version):
         yield from _differ("torch.version", before.version, after.version, "torch-build")
@@ -98,7 +98,7 @@ def _torch(before: TorchInfo, after: TorchInfo) -> Iterator[Difference]:
     yield from _differ("torch.gpus", gpus, others, "platform")
 
 
-def _distributions(before: Manifest, after: Manifest) -> Iterator[Difference]:
+def _distributions(before: Manifest, after: Manifest) -> Iterator[ManifestDifference]:
     yield from _versions(
         {one.name: one.version for one in before.distributions}, {one.name: one.version for one in after.distributions}
     )
@@ -115,7 +115,7 @@ def _source(url: str | None, editable: bool) -> str:
     return ("editable " if editable else "") + (url or "an index")
 
 
-def _versions(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[Difference]:
+def _versions(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[ManifestDifference]:
     for name in sorted(before.keys() | after.keys()):
         old, new = before.get(name), after.get(name)
         if old is not None and new is not None and _public(old) == _public(new):
@@ -129,13 +129,13 @@ def _public(version: str | None) -> str | None:
     return None if version is None else re.sub(r"\+.*$", "", version)
 
 
-def _base(before: BaseModel, after: BaseModel) -> Iterator[Difference]:
+def _base(before: BaseModel, after: BaseModel) -> Iterator[ManifestDifference]:
     for field in ("id", "commit", "config_sha256", "model_type", "architecture", "embedding_rows",
                   "tie_word_embeddings", "dtype", "quantization"):  # fmt: skip
         yield from _differ(f"base.{field}", getattr(before, field), getattr(after, field), "base")
 
 
-def _tokenizer(before: TokenizerInfo, after: TokenizerInfo) -> Iterator[Difference]:
+def _tokenizer(before: TokenizerInfo, after: TokenizerInfo) -> Iterator[ManifestDifference]:
     for field in ("length", "chat_template_sha256"):
         yield from _differ(f"tokenizer.{field}", getattr(before, field), getattr(after, field), "tokenizer")
     for token in sorted(before.added.keys() | after.added.keys()):
@@ -146,11 +146,11 @@ def _tokenizer(before: TokenizerInfo, after: TokenizerInfo) -> Iterator[Differen
             yield from _differ(f"tokenizer.samples[{one.text!r}]", ids[one.text], list(one.ids), "tokenizer")
 
 
-def _resizes(before: Manifest, after: Manifest) -> Iterator[Difference]:
+def _resizes(before: Manifest, after: Manifest) -> Iterator[ManifestDifference]:
     yield from _differ("resizes", before.resizes, after.resizes, "resize")
 
 
-def _saved(before: Manifest, after: Manifest) -> Iterator[Difference]:
+def _saved(before: Manifest, after: Manifest) -> Iterator[ManifestDifference]:
     old: Mapping[str, Any] = (before.saved.config if before.saved else None) or {}
     new: Mapping[str, Any] = (after.saved.config if after.saved else None) or {}
     for key in sorted(old.keys() | new.keys()):
@@ -167,7 +167,7 @@ def _ordered(value: Any) -> Any:
     return sorted(value) if isinstance(value, list) and all(isinstance(one, str) for one in value) else value
 
 
-def _trainer(before: Manifest, after: Manifest) -> Iterator[Difference]:
+def _trainer(before: Manifest, after: Manifest) -> Iterator[ManifestDifference]:
     for field in ("class_name", "package_version", "seed", "data_seed"):
         old = getattr(before.trainer, field) if before.trainer else None
         new = getattr(after.trainer, field) if after.trainer else None

@@ -37,7 +37,7 @@ PROVES: Mapping[str, Grade] = {
 }  # fmt: skip
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class EvidenceRun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """One run. `packages` maps names to the versions that were installed, at least those that matter.
 
     `trained_with` holds the versions that an adapter was trained with, where it was merged elsewhere. `lock_digest` is
@@ -67,7 +67,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
         return f"{self.family}:{self.capability}:{self.packages.get('transformers', '-')}:{short}"
 
 
-class Environment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class RunEnvironment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """What many runs of a file have in common, written once; `date` and `tool` hold for those that name no other."""
 
     packages: dict[str, str]
@@ -78,12 +78,12 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     lock_digest: str | None = None
 
 
-class Document(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class EvidenceFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """A file of evidence. `breaks` are boundaries that a search found, by a proposed id."""
 
     schema: int
     kind: str
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[EvidenceRun, ...] = ()
     breaks: dict[str, Break] = {}
 
 
@@ -96,7 +96,7 @@ def evidence_path(matrix: Path | None = None) -> Path:
     return matrix.with_name(f"{matrix.stem}.evidence.json")
 
 
-def load_results(path: Path | None = None) -> dict[str, Entry]:
+def load_results(path: Path | None = None) -> dict[str, EvidenceRun]:
     """What is kept at `path` (`evidence_path()` where it is None), by entry id; nothing where there is no file.
 
     Raises:
@@ -108,7 +108,7 @@ def load_results(path: Path | None = None) -> dict[str, Entry]:
     return {entry.id: entry for entry in read_document(source).entries}
 
 
-def read_document(path: Path) -> Document:
+def read_document(path: Path) -> EvidenceFile:
     """Read a file of evidence.
 
     Raises:
@@ -125,7 +125,7 @@ def read_document(path: Path) -> Document:
     return parse_document(document, source=str(path))
 
 
-def parse_document(document: Any, *, source: str) -> Document:
+def parse_document(document: Any, *, source: str) -> EvidenceFile:
     """The typed form of a parsed file.
 
     Raises:
@@ -138,18 +138,18 @@ def parse_document(document: Any, *, source: str) -> Document:
             hint="take the file that `envpin matrix verify -o` or `envpin bisect` wrote",
         )  # fmt: skip
     document, problems = _with_environments(document)
-    problems = problems or problems_of(document, Document)
+    problems = problems or problems_of(document, EvidenceFile)
     if not problems and document.get("schema", SCHEMA) != SCHEMA:
         problems = [f"schema: this envpin reads {SCHEMA}, not {document['schema']}"]
     if problems:
         raise InputError(f"`{source}` is not evidence that can be read", path=source, problems=problems)
-    return msgspec.convert(document, Document)
+    return msgspec.convert(document, EvidenceFile)
 
 
 def _with_environments(document: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """The document with each entry's `in` and `trained_in` replaced by what those environments hold."""
     environments, entries = document.get("environments", {}), document.get("entries", [])
-    problems = problems_of(environments, dict[str, Environment], "environments")
+    problems = problems_of(environments, dict[str, RunEnvironment], "environments")
     if problems or not isinstance(entries, list):
         return document, problems
     expanded = []
@@ -168,15 +168,15 @@ def _with_environments(document: dict[str, Any]) -> tuple[dict[str, Any], list[s
     return {**rest, "entries": expanded}, problems
 
 
-def encode_results(entries: Iterable[Entry]) -> bytes:
+def encode_results(entries: Iterable[EvidenceRun]) -> bytes:
     """The file: sorted by id and one entry a line, so that a change reads well in a diff."""
-    return encode_document(Document(schema=SCHEMA, kind=KIND, entries=tuple(entries)))
+    return encode_document(EvidenceFile(schema=SCHEMA, kind=KIND, entries=tuple(entries)))
 
 
-def encode_document(document: Document) -> bytes:
+def encode_document(document: EvidenceFile) -> bytes:
     """The file of a document; environments are written once and entries name them."""
     entries = [entry for _, entry in sorted({one.id: one for one in document.entries}.items())]
-    environments: dict[str, Environment] = {}
+    environments: dict[str, RunEnvironment] = {}
     for entry in entries:
         environments.setdefault(_environment_id(entry), _environment(entry))
     by_packages = {json.dumps(one.packages, sort_keys=True): name for name, one in environments.items()}
@@ -191,14 +191,16 @@ def encode_document(document: Document) -> bytes:
     )
 
 
-def _environment(entry: Entry) -> Environment:
-    return Environment(
+def _environment(entry: EvidenceRun) -> RunEnvironment:
+    return RunEnvironment(
         packages=entry.packages, python=entry.python, platform=entry.platform, date=entry.date, tool=entry.tool,
         lock_digest=entry.lock_digest,
     )  # fmt: skip
 
 
-def _short(entry: Entry, environments: Mapping[str, Environment], by_packages: Mapping[str, str]) -> dict[str, Any]:
+def _short(
+    entry: EvidenceRun, environments: Mapping[str, RunEnvironment], by_packages: Mapping[str, str]
+) -> dict[str, Any]:
     """The entry without what its environment, and that of its training, say."""
     name = _environment_id(entry)
     fields = msgspec.to_builtins(entry)
@@ -214,7 +216,7 @@ def _short(entry: Entry, environments: Mapping[str, Environment], by_packages: M
     return {"in": name, **fields}
 
 
-def _environment_id(entry: Entry) -> str:
+def _environment_id(entry: EvidenceRun) -> str:
     what = json.dumps([entry.packages, entry.python, entry.platform, entry.lock_digest], sort_keys=True)
     return f"{entry.packages.get('transformers', '-')}-{hashlib.sha256(what.encode()).hexdigest()[:8]}"
 
@@ -238,7 +240,7 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise
 
 
-def reached(entries: Iterable[Entry]) -> Grade | None:
+def reached(entries: Iterable[EvidenceRun]) -> Grade | None:
     """The best grade that these runs of one environment prove. What comes after a failure proves nothing."""
     order = [*PROVES]
     runs = list(entries)

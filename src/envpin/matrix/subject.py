@@ -14,7 +14,7 @@ _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _LIMIT = 16 * 1024 * 1024  # bytes; the largest config.json in the wild is under 1 MB
 
 
-class Subject(NamedTuple):
+class ModelSubject(NamedTuple):
     """`config` is None where there is none to read; `origin` says where what was read came from."""
 
     config: dict[str, Any] | None
@@ -22,7 +22,7 @@ class Subject(NamedTuple):
     origin: tuple[str, ...] = ()
 
 
-def find_subject(text: str, *, base: Path | None = None) -> Subject:
+def find_subject(text: str, *, base: Path | None = None) -> ModelSubject:
     """The model that a path or a Hub name means. An adapter stands for its base; `base` says where that is.
 
     Raises:
@@ -40,10 +40,10 @@ def find_subject(text: str, *, base: Path | None = None) -> Subject:
         for place in _cached(text):
             if (place / "config.json").is_file():
                 found = _of_file(place / "config.json", base)
-                return Subject(
+                return ModelSubject(
                     config=found.config, name=text, origin=("a model of the Hub's cache here", *found.origin)
                 )
-        return Subject(config=None, name=text, origin=("no such folder here, so it is a name",))
+        return ModelSubject(config=None, name=text, origin=("no such folder here, so it is a name",))
     if path.is_dir():
         for name in ("config.json", "adapter_config.json", "envpin.json"):
             if (path / name).is_file():
@@ -76,7 +76,7 @@ def read_object(path: Path) -> dict[str, Any]:
     return document
 
 
-def _of_file(path: Path, base: Path | None) -> Subject:
+def _of_file(path: Path, base: Path | None) -> ModelSubject:
     document = read_object(path)
     if "peft_type" in document or path.name == "adapter_config.json":
         return _of_adapter(document, path.parent, base)
@@ -84,25 +84,25 @@ def _of_file(path: Path, base: Path | None) -> Subject:
         return _of_manifest(document, path)
     name = document.get("_name_or_path")
     own = name if isinstance(name, str) and name.strip() and not name.startswith((".", "/")) else None
-    return Subject(config=document, name=own or _folder_name(path), origin=(f"read from {path}",))
+    return ModelSubject(config=document, name=own or _folder_name(path), origin=(f"read from {path}",))
 
 
-def _of_adapter(document: dict[str, Any], folder: Path, base: Path | None) -> Subject:
+def _of_adapter(document: dict[str, Any], folder: Path, base: Path | None) -> ModelSubject:
     name = document.get("base_model_name_or_path")
     name = name if isinstance(name, str) and name.strip() else None
     origin = [f"an adapter; its base is `{name}`" if name else "an adapter that does not name its base"]
     for place in [base] if base else _places(name, folder):
         if _exists(place / "config.json"):
             config = read_object(place / "config.json")
-            return Subject(
+            return ModelSubject(
                 config=config, name=name or place.name, origin=(*origin, f"read from {place / 'config.json'}")
             )
     if base is not None:
         raise InputError(f"`{base}` holds no config.json", path=base)
     if _exists(folder / "envpin.json"):
         found = _of_manifest(read_object(folder / "envpin.json"), folder / "envpin.json")
-        return Subject(config=found.config, name=name or found.name, origin=(*origin, *found.origin))
-    return Subject(config=None, name=name, origin=(*origin, "its config is not here"))
+        return ModelSubject(config=found.config, name=name or found.name, origin=(*origin, *found.origin))
+    return ModelSubject(config=None, name=name, origin=(*origin, "its config is not here"))
 
 
 def _places(name: str | None, folder: Path) -> list[Path]:
@@ -141,7 +141,7 @@ def _folder_name(path: Path) -> str | None:
     return folder.name or None
 
 
-def _of_manifest(document: dict[str, Any], path: Path) -> Subject:
+def _of_manifest(document: dict[str, Any], path: Path) -> ModelSubject:
     recorded = document.get("base")
     facts = recorded if isinstance(recorded, dict) else {}
     kind, architecture, name = (facts.get(key) for key in ("model_type", "architecture", "id"))
@@ -151,7 +151,7 @@ def _of_manifest(document: dict[str, Any], path: Path) -> Subject:
     if isinstance(architecture, str):
         config["architectures"] = [architecture]
     shown = name if isinstance(name, str) and name.strip() else None
-    return Subject(config=config or None, name=shown, origin=(f"the base that {path.name} recorded",))
+    return ModelSubject(config=config or None, name=shown, origin=(f"the base that {path.name} recorded",))
 
 
 def _exists(path: Path) -> bool:

@@ -19,7 +19,7 @@ import msgspec
 from envpin import __version__
 from envpin.checkpoint.bases import find_base
 from envpin.checkpoint.folder import Folder, read_folder
-from envpin.core.errors import AnswerIsBadError, InputError, RefusedError, UsageError
+from envpin.core.errors import CheckFailedError, InputError, RefusedError, UsageError
 from envpin.core.place import sha256_of
 from envpin.core.process import run
 from envpin.infer.traces import read_card, read_traces
@@ -55,7 +55,7 @@ _PACKAGES = {"autotrain": "autotrain-advanced", "ms-swift": "ms-swift", "mlx-lm"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
+class AttachOutcome:
     """`path` is the manifest; `checked` what bytes confirm, `declared` what is assumed, `warnings` what looks odd."""
 
     path: Path
@@ -64,14 +64,16 @@ class Outcome:
     warnings: tuple[str, ...]
 
 
-def attach(folder: Path, *, python: Path | None = None, base: str | None = None, overwrite: bool = False) -> Outcome:
+def attach(
+    folder: Path, *, python: Path | None = None, base: str | None = None, overwrite: bool = False
+) -> AttachOutcome:
     """Write `envpin.json` into `folder`, for the environment of the interpreter `python`, else the active one.
 
     Raises:
         RefusedError: there is one already, and `overwrite` was not asked for.
         InputError: `folder` or `base` cannot be read, or `python` is no interpreter with what training needs.
         UsageError: no environment is active.
-        AnswerIsBadError: the folder was not written in this environment.
+        CheckFailedError: the folder was not written in this environment.
     """
     path = folder / FILE_NAME
     read = read_folder(folder)
@@ -114,7 +116,7 @@ def attach(folder: Path, *, python: Path | None = None, base: str | None = None,
     write_manifest(path, manifest)
     declared = manifest.attached.declared if manifest.attached is not None else ()
     warnings = _warnings(saved, described["installed"], checked)
-    return Outcome(path=path, checked=checked, declared=declared, warnings=warnings)
+    return AttachOutcome(path=path, checked=checked, declared=declared, warnings=warnings)
 
 
 def _active() -> Path:
@@ -165,7 +167,7 @@ def _claims(read: Folder) -> list[tuple[str, str, str]]:
 def _compare(claims: list[tuple[str, str, str]], versions: dict[str, str], python: Path) -> tuple[str, ...]:
     """
     Raises:
-        AnswerIsBadError: a file names another version than the environment has.
+        CheckFailedError: a file names another version than the environment has.
     """
     others = [
         f"{file} says {package} {claimed}, the environment has {versions.get(package, 'none')}"
@@ -174,7 +176,7 @@ def _compare(claims: list[tuple[str, str, str]], versions: dict[str, str], pytho
     ]
     if others:
         listed = "\n".join(f"  {line}" for line in others)
-        raise AnswerIsBadError(
+        raise CheckFailedError(
             f"`{python}` is not what wrote this folder\n{listed}",
             hint="name the interpreter of the training environment: --python PATH",
         )

@@ -25,7 +25,7 @@ RUN_VARIABLE = "ENVPIN_RECORD"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
+class RecordOutcome:
     """What a run left. `manifests` in the order of their saves; `nothing` says why there are none; `faults` is what
     went wrong while recording; `seconds` is how long the slowest save was held up by recording."""
 
@@ -35,7 +35,7 @@ class Outcome:
     seconds: float = 0.0
 
 
-class Session:
+class RecordSession:
     """Prepare a run (`environment`), then, when it is over, `finish` it. `close` removes what was only for the run."""
 
     def __init__(self, argv: Sequence[str], env: Mapping[str, str]) -> None:
@@ -70,18 +70,18 @@ class Session:
         self.environment[RUN_VARIABLE] = str(folder)
         self._folder = folder
 
-    def finish(self) -> Outcome:
+    def finish(self) -> RecordOutcome:
         """Complete the manifests of the run: digests too large for it, the tokenizer's files, git's answer."""
         if self._folder is None:
-            return Outcome(nothing=self._unprepared)
+            return RecordOutcome(nothing=self._unprepared)
         if not self._folder.is_dir():
-            return Outcome(nothing=f"nothing is recorded: the run removed `{self._folder}`, where its parts meet")
+            return RecordOutcome(nothing=f"nothing is recorded: the run removed `{self._folder}`, where its parts meet")
         try:
             return self._finish(self._folder)
         except Exception as failed:  # noqa: BLE001  the status of a run of days must not turn into our traceback
-            return Outcome(faults=(f"finishing: {type(failed).__name__}: {failed}",), nothing="nothing is listed")
+            return RecordOutcome(faults=(f"finishing: {type(failed).__name__}: {failed}",), nothing="nothing is listed")
 
-    def _finish(self, folder: Path) -> Outcome:
+    def _finish(self, folder: Path) -> RecordOutcome:
         from envpin.recording.finish import complete, locate
 
         faults = _lines(folder, "faults")
@@ -101,7 +101,7 @@ class Session:
                 faults += complete(path, save["kind"], dirty=dirty)
         unique = tuple(dict.fromkeys(faults))
         nothing = None if manifests else self._why_nothing(folder, tried=bool(saves), faults=unique)
-        return Outcome(manifests=tuple(manifests), faults=unique, nothing=nothing, seconds=slowest)
+        return RecordOutcome(manifests=tuple(manifests), faults=unique, nothing=nothing, seconds=slowest)
 
     def _why_nothing(self, folder: Path, *, tried: bool, faults: tuple[str, ...]) -> str:
         if tried:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from envpin.checkpoint.embedding import EmbeddingPlan, plan_embedding
-from envpin.core.errors import AnswerIsBadError, UsageError
+from envpin.core.errors import CheckFailedError, UsageError
 from envpin.core.place import local_path
 from envpin.manifest.closure import closure_of
 
@@ -106,7 +106,7 @@ def refuse_conflicts(adapters: Sequence[tuple[WeightedAdapter, Folder]]) -> tupl
     """Notes on what is merged otherwise than its weight says.
 
     Raises:
-        AnswerIsBadError: these adapters, or one at this weight, cannot be merged; every reason is listed.
+        CheckFailedError: these adapters, or one at this weight, cannot be merged; every reason is listed.
     """
     weighted = len(adapters) > 1 or adapters[0][0].weight != 1
     if not weighted:
@@ -118,10 +118,10 @@ def refuse_conflicts(adapters: Sequence[tuple[WeightedAdapter, Folder]]) -> tupl
         first, last = adapters[0][0], adapters[-1][0]
         if len(adapters) == 1:
             message = f"`{first.path}` cannot be merged at weight {first.weight:g}\n{listed}"
-            raise AnswerIsBadError(message, hint="leave out the weight")
+            raise CheckFailedError(message, hint="leave out the weight")
         after = f"merge `{first.path.name}` first, then `{last.path.name}` with the result as its --base"
         message = f"these adapters cannot be merged together\n{listed}"
-        raise AnswerIsBadError(message, hint=after if kinds else None)
+        raise CheckFailedError(message, hint=after if kinds else None)
     return tuple(
         f"`{one.path.name}` brings {len(whole)} whole tensors (`{whole[0]}`, …), which are taken as they are: "
         f"its weight {one.weight:g} applies to its low-rank changes only"
@@ -214,7 +214,7 @@ def embedding_of(adapters: Sequence[tuple[WeightedAdapter, Folder]], base_rows: 
     """What becomes of the embedding: where one adapter grew it, it grows, and the others have to fit into that.
 
     Raises:
-        AnswerIsBadError: two adapters want different tables.
+        CheckFailedError: two adapters want different tables.
     """
     if base_rows is None:
         return EmbeddingPlan(action="keep", rows=0, code=None, reason="no embedding table found in the base")
@@ -238,7 +238,7 @@ def embedding_of(adapters: Sequence[tuple[WeightedAdapter, Folder]], base_rows: 
     other = next((name for name, plan in changing if (plan.action, plan.rows) != (wanted.action, wanted.rows)), None)
     other = other or next(iter(fixed if wanted.action == "grow" else ()), None)
     if other is not None:
-        raise AnswerIsBadError(
+        raise CheckFailedError(
             f"these adapters cannot be merged together\n  `{changing[0][0]}` wants an embedding of {wanted.rows} rows, "
             f"and `{other}` was trained on another",
             hint="train both on the same vocabulary",

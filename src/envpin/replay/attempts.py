@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from envpin.checkpoint.recorded import read_recorded
 from envpin.core.errors import (
-    AnswerIsBadError,
     BuildError,
+    CheckFailedError,
     ResolutionError,
     WorkerBrokenError,
     WrongEnvironmentError,
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from envpin.envs.refs.adapter import Unrecorded
     from envpin.envs.store.store import Store
     from envpin.replay.merge import Merged
-    from envpin.replay.plan import Options, Plan
+    from envpin.replay.plan import MergeOptions, MergePlan
 
 # Each may be a download of gigabytes.
-TRIES = 4
+MAX_ATTEMPTS = 4
 # What may be another environment's fault only: the next one may do better.
 _NEXT = (WrongEnvironmentError, ResolutionError, BuildError, WorkerBrokenError)
 
@@ -47,11 +47,11 @@ class Manner:
     """How to merge, as `replay.merge.merge` takes it, and how many environments to try."""
 
     strict: bool = False
-    insist: bool = False
-    tries: int = TRIES
+    force: bool = False
+    max_attempts: int = MAX_ATTEMPTS
 
 
-def is_unrecorded(adapter: Place, options: Options) -> bool:
+def is_unrecorded(adapter: Place, options: MergeOptions) -> bool:
     """Whether neither a manifest nor the user says which environment to merge the adapter in."""
     if options.environment is not None or options.further:
         return False
@@ -64,24 +64,24 @@ def merge_unrecorded(
     *,
     out: Path,
     store: Store,
-    options: Options,
+    options: MergeOptions,
     manner: Manner,
     listener: Listener = ignore,
     open_remote: OpenRemote | None = None,
-    on_plan: Callable[[Plan], None] = lambda _: None,
+    on_plan: Callable[[MergePlan], None] = lambda _: None,
 ) -> Merged:
-    """Plan and merge in one environment after the other, at most `manner.tries` of them. `on_plan` sees each plan.
+    """Plan and merge in at most `manner.max_attempts` environments, one after the other. `on_plan` sees each plan.
 
     What stops the merge in any environment (a damaged file, another base, a full disk) is raised at once. The record
     of the merge notes which environments were tried before.
 
     Raises:
-        AnswerIsBadError: the adapter cannot be merged in any environment, or in none of those that were tried.
+        CheckFailedError: the adapter cannot be merged in any environment, or in none of those that were tried.
         EnvpinError: as `make_plan` and `merge`.
     """
     choices = unrecorded_choices(adapter, base=options.base, open_remote=open_remote)
     tried: list[tuple[str, EnvpinError]] = []
-    for choice in choices[: max(1, manner.tries)]:
+    for choice in choices[: max(1, manner.max_attempts)]:
         if tried:
             listener(Note(message=f"trying the next likeliest environment: {choice.title}", level="warning"))
         try:
@@ -90,7 +90,7 @@ def merge_unrecorded(
             on_plan(plan)
             _refuse(plan)
             return merge(
-                plan, store, listener=listener, offline=options.offline, strict=manner.strict, insist=manner.insist
+                plan, store, listener=listener, offline=options.offline, strict=manner.strict, force=manner.force
             )
         except _NEXT as error:
             tried.append((choice.title, error))
@@ -100,11 +100,11 @@ def merge_unrecorded(
     raise _none_of(adapter, tried, left=len(choices) - len(tried))
 
 
-def _refuse(plan: Plan) -> None:
+def _refuse(plan: MergePlan) -> None:
     """
     Raises:
         WrongEnvironmentError: all that stands in the way is this environment.
-        AnswerIsBadError: something stands in the way of any.
+        CheckFailedError: something stands in the way of any.
     """
     if not plan.blockers:
         return
@@ -125,10 +125,10 @@ def _notes(choice: Unrecorded, tried: list[tuple[str, EnvpinError]]) -> list[str
     return [f"environment of an adapter without a manifest: {choice.title}{sure}", *before]
 
 
-def _none_of(adapter: Place, tried: list[tuple[str, EnvpinError]], *, left: int) -> AnswerIsBadError:
+def _none_of(adapter: Place, tried: list[tuple[str, EnvpinError]], *, left: int) -> CheckFailedError:
     listed = "\n".join(f"  {title}: {_first_line(error)}" for title, error in tried)
-    more = f"; {left} more would fit (--tries)" if left else ""
-    return AnswerIsBadError(
+    more = f"; {left} more would fit (--max-attempts)" if left else ""
+    return CheckFailedError(
         f"`{adapter}` could not be merged in any of {len(tried)} environments that it may come from{more}\n{listed}",
         hint=f"envpin infer {adapter} shows what is known; name the environment with --environment REF",
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from envpin import host
 from envpin.core.errors import (
-    AnswerIsBadError,
+    CheckFailedError,
     DiskFullError,
     InfrastructureError,
     InputError,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from envpin.checkpoint.quantization import Policy
     from envpin.core.events import Listener
     from envpin.envs.store.store import Environment
-    from envpin.replay.plan import Plan
+    from envpin.replay.plan import MergePlan
 
 Engine = Literal["auto", "stream", "peft"]
 # |merged - adapter| above half of |adapter - base|: the merged model is nearer to doing nothing than to the adapter.
@@ -89,7 +89,7 @@ class EngineOptions:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
+class EngineOutcome:
     """What an engine did: `merge` and `verification` of the record, and the digest in the shards' metadata."""
 
     engine: str
@@ -100,18 +100,18 @@ class Outcome:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Job:
+class MergeJob:
     """One merge into a staging folder. `adapter_files` (of each adapter) and `base_files` are the digests of the
     inputs."""
 
-    plan: Plan
+    plan: MergePlan
     environment: Environment
     adapter_files: tuple[dict[str, str], ...]
     base_files: dict[str, str]
     staged: Path
     scratch: Path
     listener: Listener
-    insist: bool
+    force: bool
 
     def stamp(self, engine: str, device: str = "cpu") -> str:
         """The digest of everything that decides the merged bytes."""
@@ -146,7 +146,7 @@ class Job:
             raise explained(error) from error
 
 
-def run(job: Job) -> Outcome:
+def run(job: MergeJob) -> EngineOutcome:
     """Merge with the engine that the plan asks for, verify, and copy the tokenizer and its like beside the weights."""
     options = job.plan.engine
     if options.engine == "peft":
@@ -167,7 +167,7 @@ def run(job: Job) -> Outcome:
         note = f"merged in memory, because {error.message}"
         job.listener(Note(message=note))
         outcome = _peft(job)
-        return Outcome(
+        return EngineOutcome(
             engine=outcome.engine,
             stamp=outcome.stamp,
             merge=outcome.merge,
@@ -176,7 +176,7 @@ def run(job: Job) -> Outcome:
         )
 
 
-def _stream(job: Job) -> Outcome:
+def _stream(job: MergeJob) -> EngineOutcome:
     plan, options = job.plan, job.plan.engine
     common = {
         "base": str(plan.base.path),
@@ -210,13 +210,13 @@ def _stream(job: Job) -> Outcome:
             "misread": (merged.get("quantized") or {}).get("misread_by_library", False),
         },
     )
-    refuse_probe(asked.get("probe"), insist=job.insist)
+    refuse_probe(asked.get("probe"), force=job.force)
     verification = {**merged.pop("verification"), **asked}
     stamp = job.stamp("stream", merged["device"]["kind"])
     notes = tuple(_said(merged, asked))
     for note in notes:
         job.listener(Note(message=note))
-    return Outcome(
+    return EngineOutcome(
         engine="stream",
         stamp=stamp,
         merge={**merged, "companions": companions},
@@ -255,7 +255,7 @@ def write_config(base: Path, staged: Path, updates: dict[str, Any]) -> None:
         (staged / "generation_config.json").write_bytes(generation.read_bytes())
 
 
-def _peft(job: Job) -> Outcome:
+def _peft(job: MergeJob) -> EngineOutcome:
     plan = job.plan
     answers = job.scratch / "answers.safetensors"
     merged = job.call(
@@ -276,7 +276,7 @@ def _peft(job: Job) -> Outcome:
         },
     )
     stamp = job.stamp("peft", merged["device"]["kind"])
-    refuse_probe(merged.get("probe"), insist=job.insist)
+    refuse_probe(merged.get("probe"), force=job.force)
     companions = publish.copy_companions(adapter=plan.tokenizer, base=plan.base.path, staged=job.staged)
     verification = job.call(
         "verify",
@@ -288,27 +288,29 @@ def _peft(job: Job) -> Outcome:
             "architecture": merged["architecture"],
         },
     )
-    refuse_probe(verification.get("probe"), insist=job.insist)
-    return Outcome(engine="peft", stamp=stamp, merge={**merged, "companions": companions}, verification=verification)
+    refuse_probe(verification.get("probe"), force=job.force)
+    return EngineOutcome(
+        engine="peft", stamp=stamp, merge={**merged, "companions": companions}, verification=verification
+    )
 
 
-def refuse_probe(probe: dict[str, Any] | None, *, insist: bool) -> None:
+def refuse_probe(probe: dict[str, Any] | None, *, force: bool) -> None:
     """
     Raises:
         WrongEnvironmentError: the adapter moves nothing, or the merged model does not follow it.
     """
-    if probe is None or insist:
+    if probe is None or force:
         return
     if not probe["moved"]:
         raise WrongEnvironmentError(
             "the adapter changes nothing: with it, the base answers exactly as without it",
-            hint="was it saved before training? `envpin check` looks at its tensors; --insist merges it anyway",
+            hint="was it saved before training? `envpin check` looks at its tensors; --force merges it anyway",
         )
     if probe["ratio"] is None or probe["ratio"] > WORST_RATIO:
         raise WrongEnvironmentError(
             f"the merged model does not answer as the adapter does: it is off by {probe['noise']:.3g}, "
             f"where the adapter moves the base by {probe['moved']:.3g}",
-            hint="the adapter's effect may be lost in rounding to the base's dtype; --insist publishes it anyway",
+            hint="the adapter's effect may be lost in rounding to the base's dtype; --force publishes it anyway",
         )
 
 
@@ -327,7 +329,7 @@ def explained(error: host.WorkerError) -> Exception:
         return InfrastructureError(message, hint="leave out --device cuda, or name an environment with a CUDA torch")
     if error.worker_kind in {"output-busy", "output-exists"}:
         return RefusedError(message, hint="wait for it, or choose another -o")
-    cause = WrongEnvironmentError if error.worker_kind in _OF_THE_ENVIRONMENT else AnswerIsBadError
+    cause = WrongEnvironmentError if error.worker_kind in _OF_THE_ENVIRONMENT else CheckFailedError
     return cause(message, hint=_HINTS.get(error.worker_kind))
 
 

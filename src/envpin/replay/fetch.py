@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from envpin.core.events import Listener
     from envpin.core.place import RemotePlace
-    from envpin.replay.plan import Plan
+    from envpin.replay.plan import MergePlan
 
 # Beside the weights: what a merged model is published with, and what the engines read.
 _COMPANIONS = (*TOKENIZER_FILES, *PROCESSOR_FILES, "generation_config.json")
@@ -25,7 +25,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 
 
-def fetch(plan: Plan, *, listener: Listener = ignore) -> None:
+def fetch(plan: MergePlan, *, listener: Listener = ignore) -> None:
     """Download what the merge of `plan` reads, and no other file: no second copy of the weights in another format.
 
     Raises:

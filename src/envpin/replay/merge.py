@@ -26,13 +26,13 @@ from envpin.replay.record import (
     MergeRecord,
     encode,
 )
-from envpin.replay.verdict import Rebuilt, Verdict, judge
+from envpin.replay.verdict import RebuiltEnvironment, Verdict, judge
 
 if TYPE_CHECKING:
     from envpin.core.events import Listener
     from envpin.envs.store.store import Environment, Store
     from envpin.replay.adapters import Part
-    from envpin.replay.plan import Plan
+    from envpin.replay.plan import MergePlan
 
 _DAMAGED_SHOWN = 5
 
@@ -46,30 +46,30 @@ class Merged:
 
 
 def merge(
-    plan: Plan,
+    plan: MergePlan,
     store: Store,
     *,
     listener: Listener = ignore,
     offline: bool = False,
     strict: bool = False,
-    insist: bool = False,
+    force: bool = False,
 ) -> Merged:
     """Carry out `plan`. Nothing is left at `plan.out` unless every check passed.
 
-    `strict` accepts only a verdict of `identical`; `insist` goes on past a `mismatch`, an adapter that changes nothing
+    `strict` accepts only a verdict of `identical`; `force` goes on past a `mismatch`, an adapter that changes nothing
     and a merged model that answers otherwise than its adapter.
 
     Raises:
         OutputExistsError, RefusedError: nothing may be written there, or the verdict was refused.
         EnvironmentSetupError: the environment cannot be built.
-        AnswerIsBadError: the base, the adapter or the merge failed a check.
+        CheckFailedError: the base, the adapter or the merge failed a check.
         InfrastructureError: disk, memory, network or a killed worker.
     """
     publish.refuse_existing(plan.out)
-    refuse_environments(plan, insist=insist)
+    refuse_environments(plan, force=force)
     environment = provision(plan, store, listener=listener, offline=offline)
     verdict = _verdict(plan, environment, listener)
-    _refuse_verdict(verdict, strict=strict, insist=insist)
+    _refuse_verdict(verdict, strict=strict, force=force)
     fetch(plan, listener=listener)
     locks, resume = store.root / "locks", plan.engine.resume
     with publish.staging(plan.out, locks=locks, resume=resume, listener=listener) as staged, _scratch() as scratch_name:
@@ -80,7 +80,7 @@ def merge(
             staged=staged,
             scratch=Path(scratch_name),
             listener=listener,
-            insist=insist,
+            force=force,
         )
         listener(Step(key="publish", title="publish"))
         (staged / FILE_NAME).write_bytes(encode(record))
@@ -89,7 +89,7 @@ def merge(
     return Merged(out=plan.out, record=record)
 
 
-def provision(plan: Plan, store: Store, *, listener: Listener, offline: bool) -> Environment:
+def provision(plan: MergePlan, store: Store, *, listener: Listener, offline: bool) -> Environment:
     """The environment of `plan`, built where it is missing and rebuilt where its bytes changed."""
     environment = store.ensure(plan.spec, listener=listener, offline=offline)
     listener(Step(key="environment-verify", title="check its installed bytes"))
@@ -111,10 +111,10 @@ def packages_of(environment: Environment) -> dict[str, str]:
     return {one.name: one.version for one in environment.receipt.artifacts}
 
 
-def rebuilt_state(environment: Environment) -> Rebuilt:
+def rebuilt_state(environment: Environment) -> RebuiltEnvironment:
     """What the environment is, read from its receipt and from torch's own version file."""
     receipt = environment.receipt
-    return Rebuilt(
+    return RebuiltEnvironment(
         packages=packages_of(environment),
         python=receipt.interpreter.version,
         platform=receipt.platform.get("system", ""),
@@ -131,7 +131,7 @@ def _torch_label(environment: Environment) -> str | None:
     return None
 
 
-def _verdict(plan: Plan, environment: Environment, listener: Listener) -> Verdict:
+def _verdict(plan: MergePlan, environment: Environment, listener: Listener) -> Verdict:
     verdict = verdict_of(plan, environment)
     words = {
         "identical": "identical to the recorded one",
@@ -146,7 +146,7 @@ def _verdict(plan: Plan, environment: Environment, listener: Listener) -> Verdic
     return verdict
 
 
-def verdict_of(plan: Plan, environment: Environment) -> Verdict:
+def verdict_of(plan: MergePlan, environment: Environment) -> Verdict:
     """How near the environment is to that of each adapter's training; of several, the worst."""
     rebuilt = rebuilt_state(environment)
     recorded = plan.basis == "manifest"
@@ -162,16 +162,16 @@ def verdict_of(plan: Plan, environment: Environment) -> Verdict:
     return Verdict(kind=worst.kind, differences=differences)
 
 
-def _chosen(plan: Plan) -> str:
+def _chosen(plan: MergePlan) -> str:
     if plan.basis == "inferred":
         return "inferred from the adapter's files"
     return f"chosen for {plan.family or 'this model'}"
 
 
-def _refuse_verdict(verdict: Verdict, *, strict: bool, insist: bool) -> None:
-    if verdict.kind == "mismatch" and not insist:
+def _refuse_verdict(verdict: Verdict, *, strict: bool, force: bool) -> None:
+    if verdict.kind == "mismatch" and not force:
         listed = "; ".join(f"{one.what} was {one.recorded}, would be {one.rebuilt}" for one in verdict.differences)
-        raise RefusedError(f"the recorded environment cannot be rebuilt: {listed}", hint="add --insist to merge anyway")
+        raise RefusedError(f"the recorded environment cannot be rebuilt: {listed}", hint="add --force to merge anyway")
     if strict and verdict.kind != "identical":
         raise RefusedError(
             f"the verdict is `{verdict.kind}`, and --strict accepts only `identical`", hint="leave out --strict"
@@ -179,14 +179,14 @@ def _refuse_verdict(verdict: Verdict, *, strict: bool, insist: bool) -> None:
 
 
 def _merge_into(
-    plan: Plan,
+    plan: MergePlan,
     environment: Environment,
     verdict: Verdict,
     *,
     staged: Path,
     scratch: Path,
     listener: Listener,
-    insist: bool,
+    force: bool,
 ) -> MergeRecord:
     listener(Step(key="digests", title="digest the inputs"))
     adapter_files = tuple(digests.folder_digests(part.path, part.files) for part in plan.parts)
@@ -197,7 +197,7 @@ def _merge_into(
     count = f"{sum(map(len, adapter_files)) + len(base_files)} files"
     listener(Step(key="digests", title="digest the inputs", state="done", detail=count))
     outcome = engines.run(
-        engines.Job(
+        engines.MergeJob(
             plan=plan,
             environment=environment,
             adapter_files=adapter_files,
@@ -205,7 +205,7 @@ def _merge_into(
             staged=staged,
             scratch=scratch,
             listener=listener,
-            insist=insist,
+            force=force,
         )
     )
     several = len(plan.parts) > 1

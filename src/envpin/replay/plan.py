@@ -11,7 +11,7 @@ from envpin.checkpoint.bases import find_base
 from envpin.checkpoint.folder import read_folder
 from envpin.checkpoint.no_adapter import no_adapter
 from envpin.checkpoint.recorded import read_recorded
-from envpin.core.errors import AnswerIsBadError, InputError, RefusedError
+from envpin.core.errors import CheckFailedError, InputError, RefusedError
 from envpin.core.events import Note, ignore
 from envpin.core.place import local_path, sha256_of
 from envpin.diagnose.check import check
@@ -51,7 +51,7 @@ Basis = Literal["manifest", "inferred", "family", "reference"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Options:
+class MergeOptions:
     """What the user asked for, beyond the adapter and the output. `further` adapters are merged after the first, in
     their order. `choice` is the environment to take for an adapter without a manifest; without it, the likeliest."""
 
@@ -66,7 +66,7 @@ class Options:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
+class MergePlan:
     """Everything that a merge needs to know. `parts` are the adapters in merging order, `tokenizer` the folder of
     the one whose tokenizer goes beside the model, `findings` are those of the preflight, blockers first."""
 
@@ -118,7 +118,7 @@ class Plan:
         }[self.basis]
         shown = [part.describe(alone=len(self.parts) == 1) for part in self.parts]
         lines = [
-            *(("adapter" if number == 0 else "and", text) for number, text in enumerate(shown)),
+            *(("adapter" if number == 0 else "add-adapter", text) for number, text in enumerate(shown)),
             ("base", f"{named(self.base.path, self.base.remote)} ({self.base.found})"),
             ("environment", f"{versions}, Python {self.spec.python} ({how})"),
             ("embedding", self.embedding.reason),
@@ -165,10 +165,10 @@ def make_plan(
     *,
     out: Path,
     store: Store,
-    options: Options | None = None,
+    options: MergeOptions | None = None,
     listener: Listener = ignore,
     open_remote: OpenRemote | None = None,
-) -> Plan:
+) -> MergePlan:
     """Read the adapter, its manifest and its base, and decide everything that can be decided before building anything.
 
     Of an adapter or a base on the Hub only headers and small files are read; `open_remote` opens a base there.
@@ -177,7 +177,7 @@ def make_plan(
         InputError: something cannot be read, or the base cannot be found.
         ResolutionError, NoInterpreterError, NetworkError: the environment's versions cannot be resolved.
     """
-    options = options or Options()
+    options = options or MergeOptions()
     options.engine.check()
     first = WeightedAdapter(path=local_path(adapter), weight=options.weight).at(adapter)
     given = [first, *options.further]
@@ -198,7 +198,7 @@ def make_plan(
     )
     notes += environment_conflicts(parts)
     target = {str(one.name): str(one.version) for one in spec.lock.packages}
-    return Plan(
+    return MergePlan(
         parts=parts,
         tokenizer=tokenizer_source(adapters).absolute(),
         out=out.absolute(),
@@ -240,7 +240,7 @@ def _base(
 
     Raises:
         InputError: it was not found.
-        AnswerIsBadError: another adapter was trained on another base.
+        CheckFailedError: another adapter was trained on another base.
     """
     found: FoundBase | None = None
     for part, (_, folder) in zip(parts, adapters, strict=True):
@@ -261,7 +261,7 @@ def _base(
         if found is None:
             found = own
         elif own.path.resolve() != found.path.resolve():
-            raise AnswerIsBadError(
+            raise CheckFailedError(
                 f"these adapters cannot be merged together\n  `{parts[0].path.name}` was trained on `{found.path}`, "
                 f"and `{part.path.name}` on `{own.path}`",
                 hint="if both are the same model, name it with --base",
@@ -280,32 +280,32 @@ def _findings(given: list[WeightedAdapter], base: FoundBase, target: dict[str, s
     return tuple(sorted(found, key=lambda finding: finding.sort_key))
 
 
-def refuse_environments(plan: Plan, *, insist: bool) -> None:
+def refuse_environments(plan: MergePlan, *, force: bool) -> None:
     """
     Raises:
         RefusedError: the adapters were recorded with different versions, and none was chosen for all of them.
     """
     conflicts = environment_conflicts(plan.parts)
-    if conflicts and plan.basis != "reference" and not insist:
+    if conflicts and plan.basis != "reference" and not force:
         listed = "\n".join(f"  {line}" for line in conflicts)
         raise RefusedError(
             f"these adapters were trained in different environments\n{listed}",
             hint="choose one with --environment REF, for example the folder of one of the adapters; "
-            "or add --insist to take that of the first",
+            "or add --force to take that of the first",
         )
 
 
-def refuse_blockers(plan: Plan) -> None:
+def refuse_blockers(plan: MergePlan) -> None:
     """
     Raises:
-        AnswerIsBadError: the preflight found something that makes this merge impossible or wrong.
+        CheckFailedError: the preflight found something that makes this merge impossible or wrong.
     """
     if plan.blockers:
         listed = "\n".join(f"  {one.code}: {one.message}" for one in plan.blockers)
         remote = plan.parts[0].remote
         name = remote.id if remote is not None else plan.adapter
         first = next((step for one in plan.blockers for step in one.fix), None)
-        raise AnswerIsBadError(f"`{name}` cannot be merged as it is\n{listed}", hint=first)
+        raise CheckFailedError(f"`{name}` cannot be merged as it is\n{listed}", hint=first)
 
 
 def _adapter(path: Place) -> Folder:
@@ -328,7 +328,7 @@ def _environment(
     adapter: Folder,
     base: Folder,
     *,
-    options: Options,
+    options: MergeOptions,
     store: Store,
     also: tuple[str, ...],
     listener: Listener,

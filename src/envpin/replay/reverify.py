@@ -26,7 +26,7 @@ _BLOCK = 1 << 22
 _FOREIGN = (".md", ".gitattributes", ".lock")
 
 
-class Difference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class FileDifference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One file that is not as recorded. `what` is `missing`, `changed` or `added`; `tensors` names those that changed,
     or is empty where the header itself did, or where the merge recorded no checksums."""
 
@@ -40,7 +40,7 @@ class Reverified(msgspec.Struct, frozen=True, kw_only=True):
     record: MergeRecord
     files: int
     size: int
-    differences: tuple[Difference, ...]
+    differences: tuple[FileDifference, ...]
 
     @property
     def intact(self) -> bool:
@@ -80,12 +80,12 @@ def reverify(folder: Path, progress: Callable[[int], None] | None = None) -> Rev
         InputError: see `read_record`; or a recorded name leads out of the folder, or a file cannot be read.
     """
     record = read_record(folder)
-    differences: list[Difference] = []
+    differences: list[FileDifference] = []
     size = 0
     for name, wanted in sorted(record.files.items()):
         path = _inside(folder, name)
         if not path.is_file():
-            differences.append(Difference(file=name, what="missing", detail="the file is not there"))
+            differences.append(FileDifference(file=name, what="missing", detail="the file is not there"))
             continue
         size += path.stat().st_size
         try:
@@ -95,7 +95,7 @@ def reverify(folder: Path, progress: Callable[[int], None] | None = None) -> Rev
         if found != wanted:
             differences.append(_explain(path, name, record))
     differences += [
-        Difference(file=path.name, what="added", detail="the merge did not write it")
+        FileDifference(file=path.name, what="added", detail="the merge did not write it")
         for path in sorted(folder.iterdir())
         if path.name not in record.files and path.name != FILE_NAME and path.suffix not in _FOREIGN
     ]
@@ -109,10 +109,10 @@ def _inside(folder: Path, name: str) -> Path:
     return folder / name
 
 
-def _explain(path: Path, name: str, record: MergeRecord) -> Difference:
+def _explain(path: Path, name: str, record: MergeRecord) -> FileDifference:
     checksums: dict[str, Any] = record.merge.get("tensors") or {}
     if not name.endswith(".safetensors") or not checksums:
-        return Difference(file=name, what="changed", detail="its digest is not the recorded one")
+        return FileDifference(file=name, what="changed", detail="its digest is not the recorded one")
     own = {tensor: value for tensor, value in checksums.items() if value[0] == name}
     size = path.stat().st_size
     planned = max((offset + length for _, _, offset, length in own.values()), default=0)
@@ -127,7 +127,7 @@ def _explain(path: Path, name: str, record: MergeRecord) -> Difference:
         detail = f"{len(changed)} of its {len(own)} tensors changed"
     else:
         detail = f"its header changed ({_header_length(path)} bytes), its tensors did not"
-    return Difference(file=name, what="changed", detail=detail, tensors=changed)
+    return FileDifference(file=name, what="changed", detail=detail, tensors=changed)
 
 
 def _checksum(path: Path, offset: int, length: int) -> int:

@@ -22,7 +22,7 @@ Class = Literal["torch-build", "python-patch", "python-minor", "platform", "depe
 _REFUSED: frozenset[Class] = frozenset({"version", "source", "missing"})
 
 
-class Difference(msgspec.Struct, frozen=True, kw_only=True):
+class EnvironmentDifference(msgspec.Struct, frozen=True, kw_only=True):
     """One difference: of what, what was recorded, what was rebuilt, and its class."""
 
     what: str
@@ -38,10 +38,10 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     kind: Kind
-    differences: tuple[Difference, ...] = ()
+    differences: tuple[EnvironmentDifference, ...] = ()
 
 
-class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
+class RebuiltEnvironment(msgspec.Struct, frozen=True, kw_only=True):
     """What the rebuilt environment is: versions by normalized name, `torch.__version__`, Python, platform."""
 
     packages: dict[str, str]
@@ -51,7 +51,7 @@ class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
     torch: str | None = None
 
 
-def judge(manifest: Manifest | None, closure: Closure | None, rebuilt: Rebuilt) -> Verdict:
+def judge(manifest: Manifest | None, closure: Closure | None, rebuilt: RebuiltEnvironment) -> Verdict:
     """Compare what the manifest recorded with what was rebuilt, over the packages that are in the rebuilt one."""
     if manifest is None or closure is None:
         return Verdict(kind="unrecorded")
@@ -60,7 +60,7 @@ def judge(manifest: Manifest | None, closure: Closure | None, rebuilt: Rebuilt) 
         *_torch(manifest, rebuilt),
         *_packages(manifest, rebuilt.packages),
         *(
-            Difference(
+            EnvironmentDifference(
                 what=one.name, recorded=f"{one.version}, {one.reason}", rebuilt="a release of the index", cls="source"
             )
             for one in closure.unpinnable
@@ -71,47 +71,49 @@ def judge(manifest: Manifest | None, closure: Closure | None, rebuilt: Rebuilt) 
     return Verdict(kind="explained-drift" if differences else "identical", differences=tuple(differences))
 
 
-def _python(manifest: Manifest, rebuilt: Rebuilt) -> list[Difference]:
-    found: list[Difference] = []
+def _python(manifest: Manifest, rebuilt: RebuiltEnvironment) -> list[EnvironmentDifference]:
+    found: list[EnvironmentDifference] = []
     recorded = manifest.python
     if recorded is None:
         return found
     if recorded.version and recorded.version != rebuilt.python:
         minor = recorded.version.split(".")[:2] != rebuilt.python.split(".")[:2]
         cls: Class = "python-minor" if minor else "python-patch"
-        found.append(Difference(what="python", recorded=recorded.version, rebuilt=rebuilt.python, cls=cls))
+        found.append(EnvironmentDifference(what="python", recorded=recorded.version, rebuilt=rebuilt.python, cls=cls))
     for what, one, other in (
         ("platform", recorded.platform, rebuilt.platform),
         ("machine", recorded.machine, rebuilt.machine),
     ):
         if one and other and one.lower() != other.lower():
-            found.append(Difference(what=what, recorded=one, rebuilt=other, cls="platform"))
+            found.append(EnvironmentDifference(what=what, recorded=one, rebuilt=other, cls="platform"))
     return found
 
 
-def _torch(manifest: Manifest, rebuilt: Rebuilt) -> list[Difference]:
+def _torch(manifest: Manifest, rebuilt: RebuiltEnvironment) -> list[EnvironmentDifference]:
     recorded = manifest.torch.version if manifest.torch else None
     if not recorded or not rebuilt.torch or recorded == rebuilt.torch:
         return []
     if _public(recorded) != _public(rebuilt.torch):
         return []  # another version altogether: the package comparison says so
-    return [Difference(what="torch", recorded=recorded, rebuilt=rebuilt.torch, cls="torch-build")]
+    return [EnvironmentDifference(what="torch", recorded=recorded, rebuilt=rebuilt.torch, cls="torch-build")]
 
 
-def _packages(manifest: Manifest, packages: Mapping[str, str]) -> list[Difference]:
+def _packages(manifest: Manifest, packages: Mapping[str, str]) -> list[EnvironmentDifference]:
     recorded = {str(canonicalize_name(one.name)): one.version for one in manifest.distributions}
-    found: list[Difference] = []
+    found: list[EnvironmentDifference] = []
     for name in sorted(packages):
         important = name in MERGE_CLOSURE or name in IF_RECORDED
         if name not in recorded:
             # A CUDA build brings its nvidia packages along; the torch build difference already says so.
             if not name.startswith(("nvidia-", "triton", "cuda-")):
-                found.append(Difference(what=name, recorded="absent", rebuilt=packages[name], cls="dependency"))
+                found.append(
+                    EnvironmentDifference(what=name, recorded="absent", rebuilt=packages[name], cls="dependency")
+                )
         elif _public(recorded[name]) != _public(packages[name]):
             cls: Class = "version" if important else "dependency"
-            found.append(Difference(what=name, recorded=recorded[name], rebuilt=packages[name], cls=cls))
+            found.append(EnvironmentDifference(what=name, recorded=recorded[name], rebuilt=packages[name], cls=cls))
     found += [
-        Difference(what=name, recorded=recorded[name], rebuilt="absent", cls="missing")
+        EnvironmentDifference(what=name, recorded=recorded[name], rebuilt="absent", cls="missing")
         for name in MERGE_CLOSURE
         if name in recorded and name not in packages
     ]

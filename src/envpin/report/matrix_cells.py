@@ -12,7 +12,7 @@ from envpin.matrix.types import GRADES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from envpin.matrix.results import Entry
+    from envpin.matrix.results import EvidenceRun
     from envpin.matrix.support import Support
     from envpin.matrix.types import Break, Family, Grade
 
@@ -64,10 +64,10 @@ def releases_inside(entry: Break, support: Support) -> list[bool]:
 
 
 def cells(
-    family: Family, entries: Iterable[Entry], breaks: Mapping[str, Break], support: Support
+    family: Family, entries: Iterable[EvidenceRun], breaks: Mapping[str, Break], support: Support
 ) -> dict[str, Cell]:  # fmt: skip
     """One cell for each release, by version."""
-    runs: dict[str, list[Entry]] = {}
+    runs: dict[str, list[EvidenceRun]] = {}
     for entry in entries:
         runs.setdefault(entry.packages.get("transformers", ""), []).append(entry)
     applies = [releases_inside(breaks[name], support) for name in family.breaks if name in breaks]
@@ -105,9 +105,9 @@ def _together(members: Sequence[Cell]) -> Cell:
     )
 
 
-def _of_runs(entries: Iterable[Entry]) -> tuple[Grade | None, str | None]:
+def _of_runs(entries: Iterable[EvidenceRun]) -> tuple[Grade | None, str | None]:
     """The best grade that the environments of one release proved, and the first capability that failed in one."""
-    environments: dict[str, list[Entry]] = {}
+    environments: dict[str, list[EvidenceRun]] = {}
     failed = []
     for entry in entries:
         environments.setdefault(str((sorted(entry.packages.items()), entry.python)), []).append(entry)

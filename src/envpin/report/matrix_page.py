@@ -15,7 +15,7 @@ from envpin.report.template import page
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from envpin.matrix.results import Entry
+    from envpin.matrix.results import EvidenceRun
     from envpin.matrix.support import Support
     from envpin.matrix.types import Break, Family, Matrix
     from envpin.report.matrix_cells import Cell
@@ -25,9 +25,9 @@ _STEPS = [*PROVES]
 _GLYPHS = {"none": "", "static": "·", "import": "i", "load": "L", "train": "T", "merge-verified": "M", "fails": "×"}
 
 
-def render_matrix(matrix: Matrix, support: Support, evidence: Mapping[str, Entry], *, day: str) -> str:
+def render_matrix(matrix: Matrix, support: Support, evidence: Mapping[str, EvidenceRun], *, day: str) -> str:
     """The page as text. `evidence` holds the committed results by id, `day` is the date that the page names."""
-    by_family: dict[str, list[Entry]] = {}
+    by_family: dict[str, list[EvidenceRun]] = {}
     for entry in evidence.values():
         by_family.setdefault(entry.family, []).append(entry)
     series = all_series(support)
@@ -78,7 +78,7 @@ def _release(version: str, support: Support) -> dict[str, Any]:
             "newer": newer}  # fmt: skip
 
 
-def _family(family: Family, entries: Iterable[Entry], support: Support, matrix: Matrix) -> dict[str, Any]:
+def _family(family: Family, entries: Iterable[EvidenceRun], support: Support, matrix: Matrix) -> dict[str, Any]:
     body: dict[str, Any] = msgspec.to_builtins(family)
     windows = {kind: support.window(kind) for kind in family.match.model_type}
     return {
@@ -88,10 +88,10 @@ def _family(family: Family, entries: Iterable[Entry], support: Support, matrix: 
     }  # fmt: skip
 
 
-def _runs(entries: Iterable[Entry], support: Support) -> list[dict[str, Any]]:
+def _runs(entries: Iterable[EvidenceRun], support: Support) -> list[dict[str, Any]]:
     """One for each environment, and pair of environments, that a family was run in: its steps in their order, and
     what the ones said that failed."""
-    grouped: dict[tuple[Any, ...], list[Entry]] = {}
+    grouped: dict[tuple[Any, ...], list[EvidenceRun]] = {}
     for entry in entries:
         versions, trained = _shown(entry.packages), _shown(entry.trained_with)
         key = (support.positions.get(versions.get("transformers", ""), -1), tuple(versions.items()), entry.python,
@@ -100,7 +100,7 @@ def _runs(entries: Iterable[Entry], support: Support) -> list[dict[str, Any]]:
     return [_run(members) for _, members in sorted(grouped.items())]
 
 
-def _run(members: list[Entry]) -> dict[str, Any]:
+def _run(members: list[EvidenceRun]) -> dict[str, Any]:
     one = members[0]
     steps = sorted(members, key=lambda entry: _STEPS.index(entry.capability))
     said = {entry.capability: entry.error for entry in steps if entry.error and not _follows(entry)}
@@ -112,7 +112,7 @@ def _run(members: list[Entry]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _follows(entry: Entry) -> bool:
+def _follows(entry: EvidenceRun) -> bool:
     """Whether it was only not run because a step before it failed, which says nothing new."""
     return entry.outcome == "untestable" and entry.error.startswith("needs ")
 

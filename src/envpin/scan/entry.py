@@ -25,7 +25,7 @@ class BaseSeen(msgspec.Struct, frozen=True, kw_only=True):
     found: str | None = None
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class ScanEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One folder. `path` is relative to the scanned folder; `step` that of a checkpoint.
 
     `trainer` is a key of `infer.trainers.TITLES`, `through` the trainers that it drove. `versions` are those of the
@@ -71,7 +71,7 @@ class Scanned(msgspec.Struct, frozen=True, kw_only=True):
     """`entries` are the worst first; `unreadable` maps folders that could not be entered to the reason."""
 
     root: str
-    entries: tuple[Entry, ...]
+    entries: tuple[ScanEntry, ...]
     folders: int
     unreadable: dict[str, str]
     links: tuple[str, ...]
@@ -87,7 +87,7 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def count_findings(entries: tuple[Entry, ...]) -> list[tuple[Severity, str, int]]:
+def count_findings(entries: tuple[ScanEntry, ...]) -> list[tuple[Severity, str, int]]:
     """Severity, code and the number of folders that have it, the worst and most frequent first."""
     counts: dict[tuple[Severity, str], int] = {}
     for entry in entries:

@@ -18,7 +18,7 @@ from envpin.infer.trainers import checkpoint_step, recognise
 from envpin.infer.versions import known_releases
 from envpin.manifest.closure import REQUIRED
 from envpin.manifest.read import FILE_NAME
-from envpin.scan.entry import BaseSeen, Entry, RecordState
+from envpin.scan.entry import BaseSeen, RecordState, ScanEntry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from envpin.core.findings import Finding
     from envpin.core.place import Place
-    from envpin.diagnose.subject import Report
+    from envpin.diagnose.subject import CheckReport
     from envpin.envs.store.receipt import Receipt
     from envpin.infer.trainers import Recognised, Traces
     from envpin.infer.versions import Known
@@ -54,21 +54,21 @@ class Examiner:
         self._bases: dict[str, Folder] = {}
         self._run_traces = lru_cache(maxsize=_KEPT)(read_traces)
 
-    def examine(self, spot: Spot) -> Entry:
+    def examine(self, spot: Spot) -> ScanEntry:
         """What is in one folder; a fault of any kind becomes the `problem` of its entry."""
         path = str(spot.path.relative_to(self._root)) or "."
         step = checkpoint_step(spot.path.name) if spot.run is not None else None
         if "adapters.safetensors" in spot.names and not spot.names & _PEFT_WEIGHTS:
             found = self._trainer(spot, None)
-            return _with_trainer(Entry(path=path, kind="adapter", step=step, problem=_MLX), found)
+            return _with_trainer(ScanEntry(path=path, kind="adapter", step=step, problem=_MLX), found)
         try:
             report = check(spot.path, read_base=self._read_base)
         except EnvpinError as error:
             found = self._trainer(spot, None)
-            return _with_trainer(Entry(path=path, kind="unknown", step=step, problem=_reason(spot, error)), found)
+            return _with_trainer(ScanEntry(path=path, kind="unknown", step=step, problem=_reason(spot, error)), found)
         except Exception as error:  # noqa: BLE001  one folder must not end the scan of ten thousand
             text = f"envpin failed on it: {type(error).__name__}: {str(error)[:200]}"
-            return Entry(path=path, kind="unknown", step=step, problem=text)
+            return ScanEntry(path=path, kind="unknown", step=step, problem=text)
         folder = report.subject.folder
         trainer = self._trainer(spot, folder)
         record, versions = _record(spot, report.subject.manifest)
@@ -76,7 +76,7 @@ class Examiner:
         if self._infers and record == "none" and folder.adapter_config is not None:
             versions, key = self._infer(spot, trainer)
             record = "inferred" if versions else "none"
-        entry = Entry(
+        entry = ScanEntry(
             path=path,
             kind=folder.kind,
             step=step,
@@ -155,7 +155,7 @@ def _record(spot: Spot, manifest: Manifest | None) -> tuple[RecordState, dict[st
     return "none", {}
 
 
-def _base(folder: Folder, report: Report) -> BaseSeen | None:
+def _base(folder: Folder, report: CheckReport) -> BaseSeen | None:
     if folder.adapter_config is None and report.base is None:
         return None
     named = (folder.adapter_config or {}).get("base_model_name_or_path")
@@ -170,7 +170,7 @@ def _short(finding: Finding) -> Finding:
     return msgspec.structs.replace(finding, evidence=finding.evidence[:_EVIDENCE])
 
 
-def _with_trainer(entry: Entry, found: Recognised | None) -> Entry:
+def _with_trainer(entry: ScanEntry, found: Recognised | None) -> ScanEntry:
     if found is None:
         return entry
     return msgspec.structs.replace(

@@ -13,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING
 
 from envpin.core.events import Progress, Step, ignore
-from envpin.scan.entry import Entry, Scanned, counted
+from envpin.scan.entry import ScanEntry, Scanned, counted
 from envpin.scan.examine import Examiner
 from envpin.scan.walk import walk
 
@@ -59,7 +59,7 @@ def scan(
     listener(Step(key="walk", title=title, state="done", detail=detail))
     receipts = {environment.key: environment.receipt for environment in store.list()}
     listener(Step(key="examine", title="examine them"))
-    entries: list[Entry] = []
+    entries: list[ScanEntry] = []
     told = 0.0
     for entry in _examined(root, spots, receipts, jobs, infers):
         entries.append(entry)
@@ -79,7 +79,7 @@ def scan(
 
 def _examined(
     root: Path, spots: list[Spot], receipts: dict[str, Receipt], jobs: int | None, infers: bool
-) -> Iterator[Entry]:
+) -> Iterator[ScanEntry]:
     workers = min(jobs or os.cpu_count() or 1, -(-len(spots) // _CHUNK))
     alone = Examiner(root, receipts, infers=infers)
     if workers < 2 or (jobs is None and len(spots) <= _ALONE):
@@ -126,7 +126,7 @@ def _begin(root: Path, receipts: dict[str, Receipt], infers: bool) -> None:
     _examiner = Examiner(root, receipts, infers=infers)
 
 
-def _examine_chunk(spots: list[Spot]) -> list[Entry]:
+def _examine_chunk(spots: list[Spot]) -> list[ScanEntry]:
     if _examiner is None:
         raise RuntimeError("this process of the pool was not prepared")
     return [_examiner.examine(spot) for spot in spots]

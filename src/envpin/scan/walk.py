@@ -40,7 +40,7 @@ class Spot(NamedTuple):
 
 
 @dataclass(kw_only=True)
-class Walked:
+class WalkedTree:
     """`spots` in the order of their paths; `unreadable` are folders and why; `links` are linked folders left alone."""
 
     spots: list[Spot] = field(default_factory=list)
@@ -49,7 +49,7 @@ class Walked:
     links: list[Path] = field(default_factory=list)
 
 
-def walk(root: Path, *, follow_links: bool = False, listener: Listener = ignore) -> Walked:
+def walk(root: Path, *, follow_links: bool = False, listener: Listener = ignore) -> WalkedTree:
     """Every folder below `root`, itself included, that holds a model, an adapter or a checkpoint.
 
     A linked folder is entered with `follow_links` only, and no folder twice, so that a loop of links ends.
@@ -57,7 +57,7 @@ def walk(root: Path, *, follow_links: bool = False, listener: Listener = ignore)
     Raises:
         InputError: `root` is no folder, or cannot be read.
     """
-    found = Walked()
+    found = WalkedTree()
     seen: set[tuple[int, int]] = set()
     waiting: list[tuple[Path, tuple[Path, frozenset[str]] | None]] = [(root, None)]
     while waiting:

@@ -11,18 +11,18 @@ from envpin.sweep.plan import CROSS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from envpin.matrix.results import Entry
+    from envpin.matrix.results import EvidenceRun
     from envpin.matrix.support import Support
 
 
-def found_breaks(entries: Iterable[Entry], support: Support) -> dict[str, Break]:
+def found_breaks(entries: Iterable[EvidenceRun], support: Support) -> dict[str, Break]:
     """A break for every release of transformers at which a family's adapters stop merging as they did.
 
     Three runs are needed: the adapter merges where it was trained, in the release just before the boundary; the same
     adapter does not merge in the release after it; and that release merges an adapter of its own. peft, torch and
     Python are the same on both sides, so it is transformers that changed.
     """
-    by_kind: dict[tuple[str, str], list[tuple[Entry, Entry, Entry]]] = {}
+    by_kind: dict[tuple[str, str], list[tuple[EvidenceRun, EvidenceRun, EvidenceRun]]] = {}
     for boundary in _boundaries(tuple(entries), support):
         failed = boundary[1]
         by_kind.setdefault((failed.packages["transformers"], _kind(failed)), []).append(boundary)
@@ -32,7 +32,7 @@ def found_breaks(entries: Iterable[Entry], support: Support) -> dict[str, Break]
     }
 
 
-def _kind(failed: Entry) -> str:
+def _kind(failed: EvidenceRun) -> str:
     """What happened to the adapter: `adapter-lost`, `base-differs`, or an error that is said aloud."""
     if failed.error.startswith(("AdapterDoesNothingError", "AdapterEffectDiffersError", "MergeDiffersError")):
         return "adapter-lost"
@@ -47,7 +47,9 @@ _TITLES = {
 }
 
 
-def _boundaries(entries: Sequence[Entry], support: Support) -> Iterator[tuple[Entry, Entry, Entry]]:
+def _boundaries(
+    entries: Sequence[EvidenceRun], support: Support
+) -> Iterator[tuple[EvidenceRun, EvidenceRun, EvidenceRun]]:
     """(merged where it was trained, failed after the boundary, merged after the boundary when trained there)."""
     merged = [one for one in entries if one.capability == "merge" and one.outcome == "ok"]
     for crossed in entries:
@@ -62,18 +64,18 @@ def _boundaries(entries: Sequence[Entry], support: Support) -> Iterator[tuple[En
                 yield before, crossed, after
 
 
-def _only_transformers_differs(one: Entry, other: Entry) -> bool:
+def _only_transformers_differs(one: EvidenceRun, other: EvidenceRun) -> bool:
     same = all(one.packages.get(name) == other.packages.get(name) for name in ("peft", "torch"))
     return same and one.python == other.python and one.platform == other.platform
 
 
-def _adjacent(before: Entry, after: Entry, support: Support) -> bool:
+def _adjacent(before: EvidenceRun, after: EvidenceRun, support: Support) -> bool:
     """Whether no other release of transformers lies between the two."""
     places = [support.positions.get(one.packages["transformers"]) for one in (before, after)]
     return None not in places and places[1] == places[0] + 1  # type: ignore[operator]  # neither is None
 
 
-def _break(release: str, kind: str, boundaries: Sequence[tuple[Entry, Entry, Entry]]) -> Break:
+def _break(release: str, kind: str, boundaries: Sequence[tuple[EvidenceRun, EvidenceRun, EvidenceRun]]) -> Break:
     families = list(dict.fromkeys(failed.family for _, failed, _ in boundaries))
     before, failed = boundaries[0][0].packages["transformers"], boundaries[0][1]
     silent = kind != CROSS

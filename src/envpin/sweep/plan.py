@@ -59,7 +59,7 @@ class Pins:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
+class SweepPlan:
     """`climbs` says which families climb in which environment, `crossings` which adapters, trained in the first
     environment, are merged in the second."""
 
@@ -134,7 +134,7 @@ def plan_sweep(
     held: Sequence[str] = (),
     python: str | None = None,
     capabilities: Sequence[str] = (),
-) -> Plan:
+) -> SweepPlan:
     """With `releases`, every family in every one of them: in the known-good environment that has the release, where
     there is one, else with the peft and torch of its time. Without, each family in its own known-good environments.
 
@@ -157,7 +157,7 @@ def plan_sweep(
                 chosen += [family.id] if family.id not in chosen else []
     order = sorted(climbs, key=_order)
     settled = {pins: tuple(climbs[pins]) for pins in order}
-    return Plan(climbs=settled, crossings=_crossings(settled) if crossing else {}, steps=steps)
+    return SweepPlan(climbs=settled, crossings=_crossings(settled) if crossing else {}, steps=steps)
 
 
 def _of_release(release: str, families: Iterable[Family], support: Support) -> list[Pins]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from envpin import __version__
 from envpin.core.errors import InputError, RefusedError
 from envpin.core.journal import Journal
-from envpin.matrix.results import Entry
+from envpin.matrix.results import EvidenceRun
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -92,7 +92,7 @@ class Results:
     def add_unbuildable(self, name: str, kind: str, message: str) -> None:
         self._add({"event": "unbuildable", "name": name, "kind": kind, "message": message})
 
-    def entries(self, wanted: Iterable[tuple[str, str | None, str, str]]) -> tuple[Entry, ...]:
+    def entries(self, wanted: Iterable[tuple[str, str | None, str, str]]) -> tuple[EvidenceRun, ...]:
         """Evidence of (key, trained in, family, recipe): every outcome that says something about the versions."""
         found = []
         for key, trained_in, family, recipe in wanted:
@@ -101,9 +101,11 @@ class Results:
                     found.append(self._entry(key, trained_in, family, capability, record))
         return tuple(found)
 
-    def _entry(self, key: str, trained_in: str | None, family: str, capability: str, record: dict[str, Any]) -> Entry:
+    def _entry(
+        self, key: str, trained_in: str | None, family: str, capability: str, record: dict[str, Any]
+    ) -> EvidenceRun:
         where = self._environments[key]
-        return Entry(
+        return EvidenceRun(
             family=family,
             capability=capability,  # type: ignore[arg-type]  # the ladder's steps are capabilities
             packages=where["packages"],

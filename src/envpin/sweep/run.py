@@ -20,7 +20,7 @@ from envpin.envs.refs.resolve import resolve_pins
 from envpin.envs.store.identity import EnvironmentSpec
 from envpin.envs.store.local import this_platform
 from envpin.sweep.plan import CROSS, STEPS, recipe_digest
-from envpin.sweep.unit import Job, Told, Unit, packed, run_unit, unpack
+from envpin.sweep.unit import FamilyJob, Unit, UnitResult, packed, run_unit, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from envpin.core.events import Listener
     from envpin.envs.store.store import Store
-    from envpin.matrix.results import Entry
-    from envpin.sweep.plan import Pins, Plan
+    from envpin.matrix.results import EvidenceRun
+    from envpin.sweep.plan import Pins, SweepPlan
     from envpin.sweep.results import Results
 
 # Importing the libraries costs about as much as climbing with this many families does.
@@ -37,7 +37,7 @@ _FAMILIES = 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Options:
+class SweepOptions:
     """`timeout` is in seconds, for one step. `again` runs what is known already. `remote` is an executor whose workers
     share nothing with this process but the network; without it, `jobs` units run at a time on this machine."""
 
@@ -55,11 +55,11 @@ class Sweep:
     """`run` goes on where the results end. `on_plan` hears how many steps there are and how many are known. `spec_of`
     stands in for resolving pins from the index."""
 
-    plan: Plan
+    plan: SweepPlan
     recipes: Mapping[str, Any]
     store: Store
     results: Results
-    options: Options = field(default_factory=Options)
+    options: SweepOptions = field(default_factory=SweepOptions)
     on_plan: Callable[[int, int], None] = lambda _all, _known: None
     spec_of: Callable[[Pins], EnvironmentSpec] | None = None
 
@@ -106,7 +106,7 @@ class Sweep:
                 for family in families:
                     yield self._key(pins), self._key(trained), family, self._recipe(family)
 
-    def entries(self) -> tuple[Entry, ...]:
+    def entries(self) -> tuple[EvidenceRun, ...]:
         return self.results.entries(self.wanted())
 
     def key_of(self, pins: Pins) -> str | None:
@@ -179,7 +179,7 @@ class Sweep:
                         found.add((source, job.family))
         return found
 
-    def _climb(self, key: str, family: str, *, again: bool) -> Job | None:
+    def _climb(self, key: str, family: str, *, again: bool) -> FamilyJob | None:
         steps = self._open(key, family)
         if not steps and again:
             self._redo.add((key, None, family))
@@ -194,21 +194,23 @@ class Sweep:
             steps = tuple(step for step in STEPS if step in {"load", "train", *steps})
             known = {}
         failed = tuple(step for step, record in known.items() if record["outcome"] != "ok" and step not in steps)
-        return Job(family=family, steps=steps, failed=failed, folder=self._held(folder))
+        return FamilyJob(family=family, steps=steps, failed=failed, folder=self._held(folder))
 
     def _is_made(self, key: str, family: str) -> bool:
         return (self.results.made(key, family) / "model" / "config.json").exists()
 
     def _crossings(self, *, hopeful: bool = False) -> list[Unit]:
         """`hopeful` counts a crossing whose two ends are not known yet as one that will be made."""
-        by_environment: dict[Pins, list[Job]] = {}
+        by_environment: dict[Pins, list[FamilyJob]] = {}
         for (trained, pins), families in self.plan.crossings.items():
             if trained not in self._specs or pins not in self._specs:
                 continue
             by_environment.setdefault(pins, []).extend(self._crossing_jobs(trained, pins, families, hopeful=hopeful))
         return [unit for pins, jobs in by_environment.items() for unit in self._units(pins, jobs)]
 
-    def _crossing_jobs(self, trained: Pins, pins: Pins, families: Sequence[str], *, hopeful: bool) -> Iterator[Job]:
+    def _crossing_jobs(
+        self, trained: Pins, pins: Pins, families: Sequence[str], *, hopeful: bool
+    ) -> Iterator[FamilyJob]:
         source, target = self._key(trained), self._key(pins)
         for family in families:
             recipe = self._recipe(family)
@@ -223,7 +225,9 @@ class Sweep:
             made = self.results.made(source, family)
             if not hopeful and not (made / "reference.json").exists():
                 continue  # it could not be trained again; the next run tries once more
-            yield Job(family=family, steps=(CROSS,), trained_in=source, made=None if hopeful else self._held(made))
+            yield FamilyJob(
+                family=family, steps=(CROSS,), trained_in=source, made=None if hopeful else self._held(made)
+            )
 
     def _held(self, folder: Any) -> str | bytes | None:
         """A folder as a unit takes it: its path here, its contents for another machine."""
@@ -231,7 +235,7 @@ class Sweep:
             return str(folder)
         return packed(folder) if folder.exists() else None
 
-    def _units(self, pins: Pins, jobs: Sequence[Job]) -> list[Unit]:
+    def _units(self, pins: Pins, jobs: Sequence[FamilyJob]) -> list[Unit]:
         spec = self._specs[pins]
         # Here one import serves as many families as one of the processes gets; elsewhere small pieces spread better.
         size = _FAMILIES if self.options.remote else max(_FAMILIES, -(-len(jobs) // self.options.jobs))
@@ -248,7 +252,7 @@ class Sweep:
     # -- doing it
 
     def _run_all(self, pool: Executor, units: Iterable[Unit]) -> None:
-        waiting: dict[Future[Told], Unit] = {pool.submit(self._call(unit), unit): unit for unit in units}
+        waiting: dict[Future[UnitResult], Unit] = {pool.submit(self._call(unit), unit): unit for unit in units}
         try:
             while waiting:
                 # A short wait, so that Ctrl-C is heard in between on every platform.
@@ -259,12 +263,12 @@ class Sweep:
             for future in waiting:
                 future.cancel()
 
-    def _call(self, unit: Unit) -> Callable[[Unit], Told]:
+    def _call(self, unit: Unit) -> Callable[[Unit], UnitResult]:
         if self.options.remote is not None:
             return run_unit
         return partial(run_unit, tell=partial(self._tell, unit), on_start=self._started)
 
-    def _finish(self, unit: Unit, future: Future[Told]) -> None:
+    def _finish(self, unit: Unit, future: Future[UnitResult]) -> None:
         try:
             told = future.result()
         except (NetworkError, TimedOutError, ChildKilledError):

@@ -33,7 +33,7 @@ _OWN_FAULT = {signal.SIGSEGV, signal.SIGABRT, signal.SIGILL, signal.SIGFPE}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Job:
+class FamilyJob:
     """The steps of one family. `failed` are steps that are known to fail. `trained_in` is the key of the environment
     that the adapter comes from. What was made before, `folder` here and `made` there, is a path, or an archive where
     the unit runs on another machine; None: nothing yet."""
@@ -57,7 +57,7 @@ class Unit:
     lock: str
     python: str
     platform: dict[str, str]
-    jobs: tuple[Job, ...]
+    jobs: tuple[FamilyJob, ...]
     timeout: float
     root: str | None = None
     fork: bool = sys.platform == "linux"
@@ -69,7 +69,7 @@ class Unit:
 
 
 @dataclass(kw_only=True, slots=True)
-class Told:
+class UnitResult:
     """What a unit found out: facts of the environment, outcomes in order, and (from another machine) what was made."""
 
     facts: dict[str, Any] = field(default_factory=dict)
@@ -82,7 +82,7 @@ def run_unit(
     *,
     tell: Callable[[str, Mapping[str, Any]], None] | None = None,
     on_start: Callable[[Child], None] | None = None,
-) -> Told:
+) -> UnitResult:
     """Build the environment, climb, and say what happened. `tell` hears `facts` first and each `outcome` at once.
 
     Raises:
@@ -98,7 +98,7 @@ def run_unit(
         EnvironmentSpec(name=unit.name, lock=Lock(text=unit.lock, origin=unit.name), python=unit.python),
         offline=unit.offline,
     )
-    told = Told(facts=_facts(environment, unit))
+    told = UnitResult(facts=_facts(environment, unit))
     if tell is not None:
         tell("facts", told.facts)
 

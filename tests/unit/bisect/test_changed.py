@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envpin.bisect.environments.changed import (
-    Change,
     Minimal,
+    PackageChange,
     Subset,
     Tested,
     Trial,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 NAMES = [f"p{number:02}" for number in range(25)]
-CHANGES = [Change(package=name, good="1.0", bad="2.0") for name in NAMES]
+CHANGES = [PackageChange(package=name, good="1.0", bad="2.0") for name in NAMES]
 
 
 def free(moved: Subset) -> Subset:
@@ -111,10 +111,10 @@ def test_a_plan_begins_with_the_next_set_and_holds_what_comes_after_it(cause: se
 
 def test_moves_that_force_each_other_go_together() -> None:
     changes = [
-        Change(package="app", good="1.0", bad="2.0"),
-        Change(package="core", good="1.0", bad="2.0"),
-        Change(package="extra", good=None, bad="1.0"),
-        Change(package="lone", good="1.0", bad="2.0"),
+        PackageChange(package="app", good="1.0", bad="2.0"),
+        PackageChange(package="core", good="1.0", bad="2.0"),
+        PackageChange(package="extra", good=None, bad="1.0"),
+        PackageChange(package="lone", good="1.0", bad="2.0"),
     ]
     declared = {
         ("app", "1.0"): ["core<2"],
@@ -147,7 +147,7 @@ def test_moves_that_force_each_other_go_together() -> None:
 def test_whatever_forces_what_no_smaller_set_breaks_it(
     edges: list[tuple[int, int]], cause: set[int], suspects: list[int]
 ) -> None:
-    changes = [Change(package=f"q{number:02}", good="1", bad="2") for number in range(12)]
+    changes = [PackageChange(package=f"q{number:02}", good="1", bad="2") for number in range(12)]
     declared: dict[tuple[str, str], list[str]] = {}
     for one, other in edges:
         declared.setdefault((f"q{one:02}", "2"), []).append(f"q{other:02}>=2")
@@ -173,14 +173,14 @@ def test_whatever_forces_what_no_smaller_set_breaks_it(
 def test_a_package_that_went_is_not_blamed_for_what_it_forces() -> None:
     """The shape of transformers 4 → 5: the new hub does without requests, whose own needs go with it."""
     changes = [
-        Change(package="charset-normalizer", good="3.4", bad=None),
-        Change(package="httpx", good=None, bad="0.28"),
-        Change(package="huggingface-hub", good="0.36", bad="1.23"),
-        Change(package="numpy", good="1.26", bad="2.4"),
-        Change(package="peft", good="0.12", bad="0.18"),
-        Change(package="requests", good="2.34", bad=None),
-        Change(package="tokenizers", good="0.19", bad="0.22"),
-        Change(package="transformers", good="4.42", bad="5.0"),
+        PackageChange(package="charset-normalizer", good="3.4", bad=None),
+        PackageChange(package="httpx", good=None, bad="0.28"),
+        PackageChange(package="huggingface-hub", good="0.36", bad="1.23"),
+        PackageChange(package="numpy", good="1.26", bad="2.4"),
+        PackageChange(package="peft", good="0.12", bad="0.18"),
+        PackageChange(package="requests", good="2.34", bad=None),
+        PackageChange(package="tokenizers", good="0.19", bad="0.22"),
+        PackageChange(package="transformers", good="4.42", bad="5.0"),
     ]
     declared = {
         ("transformers", "4.42"): ["huggingface-hub<1", "requests", "tokenizers<0.20", "numpy<2"],
@@ -207,7 +207,7 @@ def test_a_package_that_went_is_not_blamed_for_what_it_forces() -> None:
 
 
 def test_what_an_end_refuses_as_it_stands_forces_nothing() -> None:
-    changes = [Change(package=name, good="1", bad="2") for name in ("app", "core", "lone")]
+    changes = [PackageChange(package=name, good="1", bad="2") for name in ("app", "core", "lone")]
     close = closure(changes, {("app", "1"): ["core>=9"], ("app", "2"): ["core>=9"]})
     assert close(frozenset({"lone"})) == {"lone"}
     assert close(frozenset({"app"})) == {"app"}
@@ -215,7 +215,7 @@ def test_what_an_end_refuses_as_it_stands_forces_nothing() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=12), st.sets(st.integers(0, 7)))
 def test_closure_is_a_closure(edges: list[tuple[int, int]], start: set[int]) -> None:
-    changes = [Change(package=f"q{number}", good="1", bad="2") for number in range(8)]
+    changes = [PackageChange(package=f"q{number}", good="1", bad="2") for number in range(8)]
     declared: dict[tuple[str, str], list[str]] = {}
     for one, other in edges:
         declared.setdefault((f"q{one}", "2"), []).append(f"q{other}>=2")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envpin.bisect.search.prior import Reading, Subject, exported, guess, imported, read
+from envpin.bisect.search.prior import ProbeSubject, Reading, exported, guess, imported, read
 
 MODEL = "transformers/models/qwen2/modeling_qwen2.py"
 AUTO = "transformers/models/auto/configuration_auto.py"
@@ -14,7 +14,7 @@ INIT = "transformers/__init__.py"
 
 
 def test_a_model_type_that_appears_outweighs_everything() -> None:
-    subject = Subject(package="transformers", model_type="qwen2")
+    subject = ProbeSubject(package="transformers", model_type="qwen2")
     assert {AUTO, MODEL} <= set(subject.members("4.37.0"))
     old = read(subject, {AUTO: b'    ("llama", "LlamaConfig"),\n'})
     new = read(
@@ -26,13 +26,13 @@ def test_a_model_type_that_appears_outweighs_everything() -> None:
 
 
 def test_mappings_of_new_releases_are_read_as_well() -> None:
-    subject = Subject(package="transformers", model_type="qwen2")
+    subject = ProbeSubject(package="transformers", model_type="qwen2")
     text = b'CONFIG_MAPPING_NAMES = OrderedDict[str, str]([\n        ("qwen2", "Qwen2Config"),\n    ])'
     assert read(subject, {"transformers/models/auto/auto_mappings.py": text}).marks == {"model type `qwen2`"}
 
 
 def test_rope_types_fused_experts_and_renamed_keys_are_marks() -> None:
-    subject = Subject(package="transformers", model_type="qwen2", rope_type="llama3")
+    subject = ProbeSubject(package="transformers", model_type="qwen2", rope_type="llama3")
     marks = read(subject, {ROPE: b'ROPE = {"llama3": f}', MODEL: b"_checkpoint_conversion_mapping = {}"}).marks
     assert marks == {"rope type `llama3`", "a renaming of checkpoint keys"}
     fused = b"self.gate_up_proj = nn.Parameter(torch.empty(self.num_experts, 2))"
@@ -41,18 +41,18 @@ def test_rope_types_fused_experts_and_renamed_keys_are_marks() -> None:
 
 def test_a_name_that_one_imports_and_the_other_lacks_is_a_mark() -> None:
     peft = {"peft/peft_model.py": b"from transformers import (\n    Cache,\n    EncoderDecoderCache,  # noqa\n)\n"}
-    subject = Subject(package="peft", exports=exported('"Cache", "DynamicCache"'))
+    subject = ProbeSubject(package="peft", exports=exported('"Cache", "DynamicCache"'))
     assert read(subject, peft).marks == {"import of `EncoderDecoderCache`, which the held transformers lacks"}
     assert imported(["from transformers import Aa, Bb as Cc\nfrom transformers.x import Dd\n"]) == {"Aa", "Bb", "Cc"}
-    held = Subject(package="transformers", imports=frozenset({"HybridCache"}))
+    held = ProbeSubject(package="transformers", imports=frozenset({"HybridCache"}))
     assert read(held, {INIT: b'"HybridCache"'}).marks == frozenset()
     assert read(held, {INIT: b'"Cache"'}).marks == {"lack of `HybridCache`, which the held peft imports"}
-    many = Subject(package="transformers", imports=frozenset("abcdefgh"))
+    many = ProbeSubject(package="transformers", imports=frozenset("abcdefgh"))
     assert read(many, {INIT: b"import structure"}).marks == frozenset(), "the file lists folders, not names"
 
 
 def test_a_torch_floor_above_the_held_torch_is_a_mark() -> None:
-    subject = Subject(package="transformers", torch="2.4.0+cpu")
+    subject = ProbeSubject(package="transformers", torch="2.4.0+cpu")
     (name,) = [member for member in subject.members("5.0.0") if member.endswith("METADATA")]
     assert name == "transformers-5.0.0.dist-info/METADATA"
     low = b'Requires-Dist: torch>=2.4 ; extra == "torch"\nRequires-Dist: torch; extra == "all"\n'
@@ -69,7 +69,7 @@ def test_harm_that_comes_breaks_and_harm_that_goes_mends() -> None:
 
 
 def test_other_packages_have_nothing_to_read() -> None:
-    assert Subject(package="numpy").members("1.0") == ()
+    assert ProbeSubject(package="numpy").members("1.0") == ()
     made = guess(["1.0", "1.1", "1.1.1", "2.0"], [None] * 4)
     assert made.weights[3] > made.weights[1] > made.weights[2] > 0
     assert not made.reasons
@@ -96,4 +96,4 @@ def test_no_release_is_ever_excluded(found: list[Reading | None]) -> None:
 @given(st.dictionaries(st.sampled_from([AUTO, MODEL, ROPE, INIT]), st.binary(max_size=200)))
 def test_whatever_a_wheel_holds_can_be_read(members: dict[str, bytes]) -> None:
     for package in ("transformers", "peft"):
-        read(Subject(package=package, model_type="qwen2", rope_type="x", imports=frozenset({"A"})), members)
+        read(ProbeSubject(package=package, model_type="qwen2", rope_type="x", imports=frozenset({"A"})), members)

@@ -10,7 +10,7 @@ import msgspec
 
 from envpin.bisect.report import wording
 from envpin.bisect.report.evidence import evidence
-from envpin.bisect.report.report import Report, make_report
+from envpin.bisect.report.report import BisectReport, make_report
 from envpin.bisect.search.axis import Axis, Candidate
 from envpin.bisect.session.question import ProbeQuestion, Question
 from envpin.cli.render.bisect import document, exit_status
@@ -31,7 +31,9 @@ def probe(minor: int, verdict: str, purpose: str = "narrow", **outcome: Any) -> 
     }  # fmt: skip
 
 
-def report(kind: str = "named", low: int = 2, high: int = 3, *, find: str = "broke", certain: bool = True) -> Report:
+def report(
+    kind: str = "named", low: int = 2, high: int = 3, *, find: str = "broke", certain: bool = True
+) -> BisectReport:
     bad = {"error_type": "ValueError", "message": HOSTILE, "text": f"Traceback\nValueError: {HOSTILE}"}
     question = Question(
         package="pkg", old="1.0", new="1.5", find="broke" if find == "broke" else "fixed", python="3.11",

@@ -16,7 +16,7 @@ from tests.support.wild.mixed import make_forty
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from envpin.scan.entry import Entry
+    from envpin.scan.entry import ScanEntry
 
 
 class Said(NamedTuple):
@@ -100,13 +100,13 @@ TRUTH = {
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Entry]:
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ScanEntry]:
     root = tmp_path_factory.mktemp("forty")
     make_forty(root)
     return {entry.path: entry for entry in scan(root, store=Store(root / "no-store")).entries}
 
 
-def test_forty_are_found_and_the_bases_beside_them(found: dict[str, Entry]) -> None:
+def test_forty_are_found_and_the_bases_beside_them(found: dict[str, ScanEntry]) -> None:
     assert len(TABLE) == 40
     models = {"real/base", "made/base", "damaged/base", "damaged/wide", "real/autotrain-merged"}
     assert set(found) == set(TABLE) | models
@@ -114,7 +114,7 @@ def test_forty_are_found_and_the_bases_beside_them(found: dict[str, Entry]) -> N
 
 
 @pytest.mark.parametrize("path", TABLE)
-def test_each_is_told_right(found: dict[str, Entry], path: str) -> None:
+def test_each_is_told_right(found: dict[str, ScanEntry], path: str) -> None:
     entry, said = found[path], TABLE[path]
     blockers = tuple(sorted({one.code for one in entry.findings if one.severity == "blocker"}))
     assert blockers == said.blockers
@@ -126,7 +126,7 @@ def test_each_is_told_right(found: dict[str, Entry], path: str) -> None:
     assert entry.is_bad == bool(said.blockers or said.problem)
 
 
-def test_a_model_that_autotrain_merged_is_its_own(found: dict[str, Entry]) -> None:
+def test_a_model_that_autotrain_merged_is_its_own(found: dict[str, ScanEntry]) -> None:
     merged = found["real/autotrain-merged"]
     assert (merged.trainer, merged.through) == ("autotrain", ("trl", "transformers"))
     assert not merged.is_bad

@@ -12,7 +12,7 @@ import pytest
 from envpin.cli.commands.scan import document_of
 from envpin.envs.store.store import Store
 from envpin.report.scan_page import render
-from envpin.scan.entry import Entry, Scanned, count_findings
+from envpin.scan.entry import ScanEntry, Scanned, count_findings
 from envpin.scan.run import scan
 from tests.support.checkpoints import llama_config, llama_shapes, lora_shapes, write_adapter, write_model
 
@@ -26,7 +26,7 @@ def scanned(root: Path, **options: Any) -> Scanned:
     return scan(root, store=Store(root.parent / "no-store"), **options)
 
 
-def entries(root: Path) -> dict[str, Entry]:
+def entries(root: Path) -> dict[str, ScanEntry]:
     return {entry.path: entry for entry in scanned(root).entries}
 
 

@@ -22,7 +22,7 @@ Declared: TypeAlias = Mapping[tuple[str, str], Sequence[str]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Change:
+class PackageChange:
     """A package whose version differs between the two ends; None stands for absent."""
 
     package: str
@@ -62,7 +62,7 @@ class _Wanted(Exception):  # noqa: N818  a signal, not an error
 
 
 def next_step(
-    changes: Sequence[Change],
+    changes: Sequence[PackageChange],
     known: Mapping[Subset, Tested],
     *,
     close: Callable[[Subset], Subset],
@@ -214,7 +214,7 @@ def _without_sources(
     return moved
 
 
-def closure(changes: Sequence[Change], declared: Declared) -> Callable[[Subset], Subset]:
+def closure(changes: Sequence[PackageChange], declared: Declared) -> Callable[[Subset], Subset]:
     """What a set of moves forces, by what the versions on both sides declare about each other."""
     by_name = {change.package: change for change in changes}
     # A move forces another where one without the other is refused, and both together or neither is not. What an end
@@ -240,7 +240,7 @@ def closure(changes: Sequence[Change], declared: Declared) -> Callable[[Subset],
     return close
 
 
-def dependents(changes: Sequence[Change], declared: Declared) -> dict[str, Subset]:
+def dependents(changes: Sequence[PackageChange], declared: Declared) -> dict[str, Subset]:
     """Which of the other changed packages require each one, on either side."""
     names = {change.package: change for change in changes}
     found: dict[str, set[str]] = {name: set() for name in names}
@@ -251,7 +251,7 @@ def dependents(changes: Sequence[Change], declared: Declared) -> dict[str, Subse
     return {name: frozenset(others - {name}) for name, others in found.items()}
 
 
-def _about(texts: Sequence[str], names: Mapping[str, Change]) -> list[tuple[str, Requirement]]:
+def _about(texts: Sequence[str], names: Mapping[str, PackageChange]) -> list[tuple[str, Requirement]]:
     found = []
     for text in texts:
         try:

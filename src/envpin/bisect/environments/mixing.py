@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from packaging.markers import Marker
 from packaging.utils import canonicalize_name
 
-from envpin.bisect.environments.changed import Change
+from envpin.bisect.environments.changed import PackageChange
 from envpin.envs.locks.lock import parse_lock
 from envpin.envs.store.identity import EnvironmentSpec
 
@@ -29,7 +29,7 @@ class Ends:
         self._frame = tomllib.loads(good.text)
         self._good, self._bad = _tables(good, python), _tables(bad, python)
         self.changes = tuple(
-            Change(package=name, good=_version(self._good.get(name)), bad=_version(self._bad.get(name)))
+            PackageChange(package=name, good=_version(self._good.get(name)), bad=_version(self._bad.get(name)))
             for name in sorted({*self._good, *self._bad})
             if _version(self._good.get(name)) != _version(self._bad.get(name))
         )

@@ -18,7 +18,7 @@ from envpin.bisect.session.prefetch import Prefetch, finished
 from envpin.bisect.session.prober import Prober
 from envpin.bisect.session.question import ProbeQuestion, Question
 from envpin.bisect.session.start import folder_of
-from envpin.core.errors import AnswerIsBadError, BuildError, InputError, UsageError
+from envpin.core.errors import BuildError, CheckFailedError, InputError, UsageError
 from envpin.core.events import Step
 from envpin.envs.locks.lock import parse_lock
 from envpin.envs.store.local import this_platform
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-    from envpin.bisect.environments.changed import Change, Subset
-    from envpin.bisect.session.start import Options
+    from envpin.bisect.environments.changed import PackageChange, Subset
+    from envpin.bisect.session.start import SearchOptions
     from envpin.envs.locks.lock import Lock
     from envpin.envs.store.store import Environment
 
@@ -58,7 +58,7 @@ class ChangedSession:
         self,
         question: ChangedQuestion,
         ends: Ends,
-        options: Options,
+        options: SearchOptions,
         on_record: Callable[[Mapping[str, Any]], None],
     ) -> None:
         if not ends.changes:
@@ -78,7 +78,7 @@ class ChangedSession:
         """Find the minimal set.
 
         Raises:
-            AnswerIsBadError: an end is not what it was said to be.
+            CheckFailedError: an end is not what it was said to be.
             InfrastructureError: the machine could not go on; run it again.
             RefusedError: another process runs this very search.
         """
@@ -169,7 +169,7 @@ class ChangedSession:
                 said = next(record for record in self.log.all("set") if frozenset(record["moved"]) == moved)
                 outcome = msgspec.convert(said["outcome"], ProbeOutcome)
                 detail = f": {outcome.first_lines}" if outcome.first_lines else ""
-                raise AnswerIsBadError(f"`{what}` was to be {wanted}, but it is {said['verdict']}{detail}")
+                raise CheckFailedError(f"`{what}` was to be {wanted}, but it is {said['verdict']}{detail}")
 
     def _to_confirm(self, answer: Minimal, close: Callable[[Subset], Subset]) -> Iterable[Subset]:
         """The minimal set, and that set without each needed move, where they were tested once only."""
@@ -257,7 +257,7 @@ def ends_of(log: Log, question: ChangedQuestion) -> Ends:
 
 
 def inner_question(
-    session: ChangedSession, change: Change, needed: Mapping[str, Change], base: Lock
+    session: ChangedSession, change: PackageChange, needed: Mapping[str, PackageChange], base: Lock
 ) -> Question | None:
     """Which release of one needed package did it, with the other needed moves made; None where it came or went.
 

@@ -7,25 +7,25 @@ from typing import TYPE_CHECKING
 
 from envpin import __version__
 from envpin.envs.refs.reference import exact_pins
-from envpin.matrix.results import KIND, PROVES, SCHEMA, Document, Entry, Outcome
+from envpin.matrix.results import KIND, PROVES, SCHEMA, EvidenceFile, EvidenceRun, Outcome
 from envpin.matrix.types import Break
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from envpin.bisect.report.report import ProbeRow, Report
+    from envpin.bisect.report.report import BisectReport, ProbeRow
 
 _OUTCOMES: Mapping[str, Outcome] = {"passed": "ok", "failed": "fail", "crashed": "fail", "timed-out": "timeout"}
 
 
-def evidence(report: Report, *, platform: str, today: str) -> Document:
+def evidence(report: BisectReport, *, platform: str, today: str) -> EvidenceFile:
     """What `envpin matrix add --from FILE` takes.
 
     The probes of a family's tiny model become entries, one for each environment; those of a user's own files or command
     are nothing that others could repeat. `today` is the date of a row that has none.
     """
     question = report.question
-    entries: dict[str, Entry] = {}
+    entries: dict[str, EvidenceRun] = {}
     edge: list[str] = []
     for row in report.rows:
         entry = _entry(report, row, platform=platform, today=today)
@@ -39,15 +39,15 @@ def evidence(report: Report, *, platform: str, today: str) -> Document:
         subject = question.probe.family or "own-files"
         name = f"{question.package}-{report.after}-{question.probe.action or 'command'}-{subject}"
         breaks[name.replace(".", "-")] = _break(report, tuple(edge))
-    return Document(schema=SCHEMA, kind=KIND, entries=tuple(entries.values()), breaks=breaks)
+    return EvidenceFile(schema=SCHEMA, kind=KIND, entries=tuple(entries.values()), breaks=breaks)
 
 
-def _entry(report: Report, row: ProbeRow, *, platform: str, today: str) -> Entry | None:
+def _entry(report: BisectReport, row: ProbeRow, *, platform: str, today: str) -> EvidenceRun | None:
     question = report.question
     action, family = question.probe.action, question.probe.family
     if family is None or action not in PROVES:
         return None
-    return Entry(
+    return EvidenceRun(
         family=family,
         capability=action,  # type: ignore[arg-type]  # looked up in PROVES above
         packages={**exact_pins(question.held), question.package: row.version},
@@ -62,7 +62,7 @@ def _entry(report: Report, row: ProbeRow, *, platform: str, today: str) -> Entry
     )
 
 
-def _break(report: Report, edge: tuple[str, ...]) -> Break:
+def _break(report: BisectReport, edge: tuple[str, ...]) -> Break:
     question = report.question
     broke = question.find == "broke"
     first = report.error.splitlines()[0] if report.error else ""

@@ -45,7 +45,7 @@ class ProbeRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     day: str | None = None
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class BisectReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`before` and `after` are the releases at the edge: the last one in the old state, the first one in the new.
 
     `answer` is `named`, `range`, `end-wrong`, `end-untestable` or `undecided` (see `search.Conclusion`).
@@ -79,7 +79,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     pin: str | None = None
 
 
-def make_report(records: Sequence[Mapping[str, Any]], axis: Axis) -> Report | None:
+def make_report(records: Sequence[Mapping[str, Any]], axis: Axis) -> BisectReport | None:
     """The report of a log; None where it has no conclusion yet."""
     conclusion = next((record for record in reversed(records) if record["event"] == "conclusion"), None)
     if conclusion is None:
@@ -96,7 +96,7 @@ def make_report(records: Sequence[Mapping[str, Any]], axis: Axis) -> Report | No
     failing = _failure_at(probes, bad if found else before if ends else question.bad)
     last = _failure_at(probes, question.bad)
     rows = tuple(_row(record, axis) for record in probes)
-    return Report(
+    return BisectReport(
         question=question,
         answer=conclusion["kind"],
         certain=conclusion["certain"],

@@ -7,7 +7,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from envpin.bisect.report.report import Report
+    from envpin.bisect.report.report import BisectReport
 
 _FILES_SHOWN = 8
 _DEEDS = {
@@ -21,7 +21,7 @@ _DEEDS = {
 }
 
 
-def headline(report: Report) -> str:
+def headline(report: BisectReport) -> str:
     """The answer in one line."""
     package, find = report.question.package, report.question.find
     dates = {row.version: row.uploaded for row in report.rows if row.uploaded}
@@ -48,7 +48,7 @@ def headline(report: Report) -> str:
             return f"undecided: the probe answers too differently from run to run ({between})"
 
 
-def text(report: Report) -> str:
+def text(report: BisectReport) -> str:
     """The whole answer, as lines for a terminal."""
     lines = [headline(report), ""]
     if report.last_good:
@@ -70,12 +70,12 @@ def text(report: Report) -> str:
     return "\n".join(lines)
 
 
-def _end_names(report: Report) -> tuple[str, str]:
+def _end_names(report: BisectReport) -> tuple[str, str]:
     """What the good and the bad release at the edge are called."""
     return ("last good", "first bad") if report.question.find == "broke" else ("first good", "last bad")
 
 
-def warnings(report: Report) -> list[str]:
+def warnings(report: BisectReport) -> list[str]:
     """What a careful reader should know before trusting the answer."""
     found = []
     if not report.same_failure and report.first_bad:
@@ -93,7 +93,7 @@ def warnings(report: Report) -> list[str]:
     return found
 
 
-def _facts(report: Report) -> list[tuple[str, str]]:
+def _facts(report: BisectReport) -> list[tuple[str, str]]:
     if report.answer in {"end-wrong", "end-untestable"}:
         return [("probes", f"{report.probes} in {report.seconds:.0f} s; no search was made")]
     facts = [("sureness", "certain" if report.certain else f"{report.probability:.0%} likely")]
@@ -106,7 +106,7 @@ def _facts(report: Report) -> list[tuple[str, str]]:
     return facts
 
 
-def _files(report: Report) -> list[str]:
+def _files(report: BisectReport) -> list[str]:
     touched = [change for change in report.changed_files if change.touches]
     others = len(report.changed_files) - len(touched)
     lines = [
@@ -118,7 +118,7 @@ def _files(report: Report) -> list[str]:
     return [*lines, f"  and {others} other files"] if others else lines
 
 
-def issue(report: Report) -> str:
+def issue(report: BisectReport) -> str:
     """Markdown for the package's issue tracker."""
     question = report.question
     verb = "breaks" if question.find == "broke" else "fixes"
@@ -162,7 +162,7 @@ def issue(report: Report) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _deed(report: Report) -> str:
+def _deed(report: BisectReport) -> str:
     """What the probe does, for somebody who does not have envpin."""
     probe = report.question.probe
     if probe.command:

@@ -110,7 +110,7 @@ _PEFT_FILES = (
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Subject:
+class ProbeSubject:
     """What the probe is about, as far as wheels can speak of it.
 
     `exports` are the words of the held transformers' `__init__.py` (when peft is searched), `imports` the names that
@@ -160,7 +160,7 @@ def imported(texts: Iterable[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def read(subject: Subject, members: Mapping[str, bytes]) -> Reading:
+def read(subject: ProbeSubject, members: Mapping[str, bytes]) -> Reading:
     """Make a reading of the members that a wheel has."""
     texts = {name: data.decode("utf-8", errors="replace") for name, data in members.items()}
     if subject.package == "peft":
@@ -172,7 +172,7 @@ def read(subject: Subject, members: Mapping[str, bytes]) -> Reading:
     return _read_transformers(subject, texts)
 
 
-def _read_transformers(subject: Subject, texts: Mapping[str, str]) -> Reading:
+def _read_transformers(subject: ProbeSubject, texts: Mapping[str, str]) -> Reading:
     model_type, marks = subject.model_type, _torch_floor(subject, texts)
     if any(model_type in _TYPE.findall(texts.get(name, "")) for name in _MAPPING_FILES):
         marks.add(f"model type `{model_type}`")
@@ -194,7 +194,7 @@ def _read_transformers(subject: Subject, texts: Mapping[str, str]) -> Reading:
     return Reading(marks=frozenset(marks), names=frozenset(names), code=_code(texts, own))
 
 
-def _torch_floor(subject: Subject, texts: Mapping[str, str]) -> set[str]:
+def _torch_floor(subject: ProbeSubject, texts: Mapping[str, str]) -> set[str]:
     """Whether a release declares that the held torch is too old: since 4.x an extra, so no resolver says so."""
     if subject.torch is None:
         return set()

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 _MUST_RUN = {"repeat", "edge", "noise"}
 
 
-class Session:
+class SearchSession:
     """A search in its folder. Everything that it knows is in the log; a new session on the same folder goes on."""
 
     def __init__(
@@ -56,7 +56,7 @@ class Session:
         prefetch: bool = True,
         offline: bool = False,
         listener: Listener = ignore,
-        on_record: Callable[[Mapping[str, Any], Session], None] | None = None,
+        on_record: Callable[[Mapping[str, Any], SearchSession], None] | None = None,
         setup: Mapping[str, Any] | None = None,
     ) -> None:
         """`setup` is what the search was set up with; it goes into the log, from where a later session takes it."""

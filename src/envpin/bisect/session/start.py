@@ -14,11 +14,11 @@ import msgspec
 
 from envpin.bisect.environments.holding import Holder
 from envpin.bisect.search.axis import Axis, make_axis, upload_time
-from envpin.bisect.search.prior import Find, Guess, Reading, Subject, exported, guess, imported, read
+from envpin.bisect.search.prior import Find, Guess, ProbeSubject, Reading, exported, guess, imported, read
 from envpin.bisect.search.search import Problem, repeatable
 from envpin.bisect.session.history import Log, VerdictCache
 from envpin.bisect.session.prober import Prober
-from envpin.bisect.session.session import Session
+from envpin.bisect.session.session import SearchSession
 from envpin.core.errors import EnvpinError, InputError
 from envpin.core.events import Note, Progress, ignore
 from envpin.envs.refs.reference import exact_pins
@@ -37,7 +37,7 @@ _TO_BUILD = 1.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class SearchOptions:
     """How a search is run; none of it changes what is asked."""
 
     jobs: int = 1
@@ -46,11 +46,13 @@ class Options:
     use_cache: bool = True
     use_prior: bool = True
     listener: Listener = ignore
-    on_record: Callable[[Mapping[str, Any], Session], None] | None = None
+    on_record: Callable[[Mapping[str, Any], SearchSession], None] | None = None
     root: Path | None = field(default=None)
 
 
-def open_session(question: Question, options: Options, *, base: Lock | None = None) -> tuple[Session, Problem]:
+def open_session(
+    question: Question, options: SearchOptions, *, base: Lock | None = None
+) -> tuple[SearchSession, Problem]:
     """The session of `question`, new or continued, and the problem that it searches.
 
     `base` is a lock that everything but the package under test is held at.
@@ -66,7 +68,7 @@ def open_session(question: Question, options: Options, *, base: Lock | None = No
     if setup is None:
         setup = _set_up(question, store, options)
     axis = msgspec.convert(setup["axis"], Axis)
-    session = Session(
+    session = SearchSession(
         question,
         folder=folder,
         axis=axis,
@@ -94,7 +96,7 @@ def folder_of(root: Path, identity: str) -> Path:
     return root / "bisect" / "searches" / identity
 
 
-def _set_up(question: Question, store: Store, options: Options) -> dict[str, Any]:
+def _set_up(question: Question, store: Store, options: SearchOptions) -> dict[str, Any]:
     from envpin.remote.index import Index
 
     index = Index(offline=options.offline)
@@ -154,7 +156,7 @@ def _costs(question: Question, axis: Axis, store: Store) -> list[float]:
 
 
 def _guess(
-    subject: Subject, axis: Axis, known: Mapping[str, Release], index: Index, options: Options, *, find: Find
+    subject: ProbeSubject, axis: Axis, known: Mapping[str, Release], index: Index, options: SearchOptions, *, find: Find
 ) -> Guess:
     """Read the wheels of every candidate. What cannot be read has no weight; no network has its say later."""
     if not subject.members(axis.versions[0]):
@@ -181,7 +183,7 @@ def _guess(
     return made
 
 
-def _subject(question: Question, index: Index) -> Subject:
+def _subject(question: Question, index: Index) -> ProbeSubject:
     probe = question.probe
     model_type, rope_type = _model_facts(probe.family, probe.base)
     held = exact_pins(question.held)
@@ -190,10 +192,10 @@ def _subject(question: Question, index: Index) -> Subject:
         texts = _held_members(index, "transformers", held["transformers"], ("transformers/__init__.py",))
         exports = exported(next(iter(texts.values()))) if texts else None
     if question.package == "transformers" and "peft" in held:
-        files = Subject(package="peft").members(held["peft"])
+        files = ProbeSubject(package="peft").members(held["peft"])
         texts = _held_members(index, "peft", held["peft"], files)
         imports = imported(texts.values()) if texts else None
-    return Subject(
+    return ProbeSubject(
         package=question.package,
         model_type=model_type,
         rope_type=rope_type,

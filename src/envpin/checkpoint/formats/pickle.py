@@ -56,7 +56,7 @@ class Storage(NamedTuple):
     length: int
 
 
-class Rebuilt(NamedTuple):
+class RebuiltTensor(NamedTuple):
     """A tensor as torch would rebuild it: a view of a storage. Offset and strides count elements."""
 
     shape: tuple[int, ...]
@@ -66,7 +66,7 @@ class Rebuilt(NamedTuple):
     stride: tuple[int, ...] = ()
 
 
-class Walked(NamedTuple):
+class PickleContents(NamedTuple):
     """`value` is what the pickle builds; `names` is what it would import and torch's safe unpickler would not."""
 
     value: Any
@@ -81,7 +81,7 @@ class _Nothing:
 NOTHING = _Nothing()
 
 
-def walk(stream: IO[bytes]) -> Walked:
+def walk(stream: IO[bytes]) -> PickleContents:
     """Walk through the pickle that begins at the stream's position, and leave the stream behind it.
 
     Raises:
@@ -109,7 +109,7 @@ def walk(stream: IO[bytes]) -> Walked:
             machine.step(opcode.name, argument)
     if not done:
         raise EndsInsideError("it has no end")
-    return Walked(machine.pop(), tuple(dict.fromkeys(machine.foreign)), tuple(machine.storages.values()))
+    return PickleContents(machine.pop(), tuple(dict.fromkeys(machine.foreign)), tuple(machine.storages.values()))
 
 
 @dataclass
@@ -251,17 +251,17 @@ def _called(path: str, arguments: tuple[Any, ...]) -> Any:
 
 
 def _rebuilt(function: str, arguments: tuple[Any, ...]) -> Any:
-    if function.startswith("_rebuild_parameter") and arguments and isinstance(arguments[0], Rebuilt):
+    if function.startswith("_rebuild_parameter") and arguments and isinstance(arguments[0], RebuiltTensor):
         return arguments[0]
     if function in {"_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3"} and len(arguments) >= 4:
         storage, offset, shape, stride = arguments[:4]
         if isinstance(storage, Storage) and type(offset) is int and _sizes(shape) and _sizes(stride):
             typed = function == "_rebuild_tensor_v3" and len(arguments) >= 7
-            return Rebuilt(
+            return RebuiltTensor(
                 tuple(shape), _dtype(arguments[6]) if typed else storage.dtype, storage, offset, tuple(stride)
             )
     if function == "_rebuild_meta_tensor_no_storage" and len(arguments) >= 2 and _sizes(arguments[1]):
-        return Rebuilt(tuple(arguments[1]), _dtype(arguments[0]), None)
+        return RebuiltTensor(tuple(arguments[1]), _dtype(arguments[0]), None)
     return NOTHING
 
 

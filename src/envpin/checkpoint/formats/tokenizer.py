@@ -119,7 +119,7 @@ def _fast(path: Place, faults: list[Fault]) -> _Vocabulary | None:
     """The vocabulary of a `tokenizer.json`; decoded by msgspec, which skips merges and rules without building them."""
     import msgspec
 
-    from envpin.checkpoint.formats.tokenizer_json import Document
+    from envpin.checkpoint.formats.tokenizer_json import TokenizerDocument
 
     try:
         if path.stat().st_size > MAX_BYTES:
@@ -127,7 +127,7 @@ def _fast(path: Place, faults: list[Fault]) -> _Vocabulary | None:
         data = path.read_bytes()
         if data.count(b":") > MAX_ENTRIES or data.count(b"[") > 4 * MAX_ENTRIES:
             raise json_input.BadJsonError("more entries than any tokenizer has")
-        document = msgspec.json.decode(data, type=Document)
+        document = msgspec.json.decode(data, type=TokenizerDocument)
         raw = bytes(document.model.vocab)
         found = _Vocabulary((), document.model.type or "BPE")
         found.merges_are_pairs = bool(_PAIRS.match(document.model.merges))

@@ -18,6 +18,6 @@ class Model(msgspec.Struct):
     merges: msgspec.Raw = msgspec.Raw(b"[]")
 
 
-class Document(msgspec.Struct):
+class TokenizerDocument(msgspec.Struct):
     model: Model
     added_tokens: list[Added] = []

@@ -13,13 +13,13 @@ import zipfile
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
-from envpin.checkpoint.formats.pickle import BadPickleError, EndsInsideError, Rebuilt, Storage, walk
+from envpin.checkpoint.formats.pickle import BadPickleError, EndsInsideError, RebuiltTensor, Storage, walk
 from envpin.checkpoint.formats.safetensors import BITS, Fault, Header, Tensor, recognise_foreign
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from envpin.checkpoint.formats.pickle import Walked
+    from envpin.checkpoint.formats.pickle import PickleContents
     from envpin.core.place import Place
 
 # The pickle of 15,000 tensors, as many as are read, has some 5 MB, and their zip directory 1 MB.
@@ -123,7 +123,7 @@ def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
 
 
 def _member_starts(
-    stream: IO[bytes], members: Mapping[str, zipfile.ZipInfo], prefix: str, walked: Walked
+    stream: IO[bytes], members: Mapping[str, zipfile.ZipInfo], prefix: str, walked: PickleContents
 ) -> dict[str, int]:
     """Where the bytes of each storage begin: behind the member's local header, which torch pads to align them."""
     found: dict[str, int] = {}
@@ -179,7 +179,7 @@ def _legacy_head(path: Place, head: IO[bytes], size: int) -> Header:
     return _header(path, walked, begins)
 
 
-def _header(path: Place, walked: Walked, begins: Mapping[str, int]) -> Header:
+def _header(path: Place, walked: PickleContents, begins: Mapping[str, int]) -> Header:
     """The tensors of a walked pickle; a name that torch's safe unpickler refuses is a fault."""
     name = path.name
     if walked.names:
@@ -190,7 +190,7 @@ def _header(path: Place, walked: Walked, begins: Mapping[str, int]) -> Header:
         raise _BadFileError("corrupt-header", "holds no dictionary of tensors")
     tensors: list[Tensor] = []
     for key, value in walked.value.items():
-        if isinstance(value, Rebuilt):
+        if isinstance(value, RebuiltTensor):
             problem = _outside(value)
             if problem is not None:
                 raise _BadFileError("corrupt-header", f"tensor `{key[:200]}` {problem}")
@@ -202,7 +202,7 @@ def _header(path: Place, walked: Walked, begins: Mapping[str, int]) -> Header:
     return Header(tuple(tensors))
 
 
-def _outside(tensor: Rebuilt) -> str | None:
+def _outside(tensor: RebuiltTensor) -> str | None:
     """What is wrong with a view that leaves its storage."""
     if tensor.storage is None or 0 in tensor.shape or tensor.dtype is None or tensor.storage.dtype != tensor.dtype:
         return None
@@ -214,7 +214,7 @@ def _outside(tensor: Rebuilt) -> str | None:
     return None
 
 
-def _span(tensor: Rebuilt, begins: Mapping[str, int]) -> tuple[int, int]:
+def _span(tensor: RebuiltTensor, begins: Mapping[str, int]) -> tuple[int, int]:
     storage = tensor.storage
     bits = BITS.get(tensor.dtype or "")
     if storage is None or bits is None or storage.key not in begins or tensor.storage is None:

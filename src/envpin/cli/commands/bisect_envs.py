@@ -13,7 +13,7 @@ from envpin.bisect.report.report import make_report
 from envpin.bisect.session.outcome import ProbeOutcome
 from envpin.bisect.session.start import open_session
 from envpin.cli.commands.bisect_run import options_of, page_of, probe_of, python_of
-from envpin.cli.render.bisect import View, clipped, document, write_files
+from envpin.cli.render.bisect import BisectView, clipped, document, write_files
 from envpin.core.errors import InputError, UsageError
 from envpin.core.events import Note
 from envpin.envs.refs.resolve import resolve
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
-    from envpin.bisect.environments.changed import Change, Minimal
+    from envpin.bisect.environments.changed import Minimal, PackageChange
     from envpin.cli.console.console import Console
     from envpin.core.events import Event
     from envpin.envs.locks.lock import Lock
@@ -83,7 +83,7 @@ def search(question: ChangedQuestion, ends: Ends, args: argparse.Namespace, cons
 
 
 def _body(
-    session: ChangedSession, answer: Minimal, changes: Mapping[str, Change], inner: Mapping[str, Any]
+    session: ChangedSession, answer: Minimal, changes: Mapping[str, PackageChange], inner: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The `--json` document, without its schema number."""
     question = session.question
@@ -147,8 +147,8 @@ class Table:
 
 def _inside(
     session: ChangedSession,
-    change: Change,
-    needed: Mapping[str, Change],
+    change: PackageChange,
+    needed: Mapping[str, PackageChange],
     base: Lock,
     *,
     console: Console,
@@ -160,7 +160,7 @@ def _inside(
         console.talk(f"\n{change}: it came or went, so there is no release to search for")
         return None
     console.talk(f"\ninside {change}:")
-    view = View(console, question)
+    view = BisectView(console, question)
     try:
         inner, problem = open_session(question, options_of(args, view.listener, view.on_record), base=base)
     except InputError as unknown:
@@ -188,7 +188,7 @@ def _say(console: Console, lines: Sequence[str], inner: Mapping[str, Any], body:
         console.talk(f"{name:9} {path}")
 
 
-def words(answer: Minimal, changes: Mapping[str, Change], left_out: AbstractSet[str]) -> list[str]:
+def words(answer: Minimal, changes: Mapping[str, PackageChange], left_out: AbstractSet[str]) -> list[str]:
     """The answer, one line for the claim and one for each package."""
     made = sorted(left_out & set(changes))
     if not answer.needed:
@@ -213,5 +213,5 @@ def _headline(answer: Minimal) -> str:
     return f"moving {', '.join(others)} and {last} together breaks it" if others else f"moving {last} breaks it"
 
 
-def _as_dict(change: Change) -> dict[str, str | None]:
+def _as_dict(change: PackageChange) -> dict[str, str | None]:
     return {"package": change.package, "good": change.good, "bad": change.bad}

@@ -105,7 +105,7 @@ def _replay(args: argparse.Namespace, console: Console) -> int:
         RefusedError: the log's probe is a command that was not given.
     """
     from envpin.cli.commands.bisect_run import options_of, page_of
-    from envpin.cli.render.bisect import View
+    from envpin.cli.render.bisect import BisectView
 
     if len(args.rest) != 1:
         raise UsageError("`bisect replay` needs one log file", hint="envpin bisect replay log.jsonl")
@@ -118,7 +118,7 @@ def _replay(args: argparse.Namespace, console: Console) -> int:
     question = _question(records[0], source)
     _allow(question.probe, source, args, console)
     _take_over(source, question.identity, len(records))
-    view = View(console, question)
+    view = BisectView(console, question)
     session, problem = open_session(question, options_of(args, view.listener, view.on_record))
     view.begin(session, problem)
     session.run(problem)

@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from envpin.bisect.session.question import ProbeQuestion, Question, contents_digest
-from envpin.bisect.session.start import Options, open_session, tiny_families
+from envpin.bisect.session.start import SearchOptions, open_session, tiny_families
 from envpin.core.errors import InputError, UsageError
 from envpin.envs.refs.reference import check_requirements
 from envpin.envs.refs.resolve import default_python
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Mapping
 
-    from envpin.bisect.session.session import Session
+    from envpin.bisect.session.session import SearchSession
     from envpin.cli.console.console import Console
     from envpin.core.events import Listener
 
 
 def package(args: argparse.Namespace, console: Console) -> int:
     """`envpin bisect PACKAGE --good V --bad V …`"""
-    from envpin.cli.render.bisect import View
+    from envpin.cli.render.bisect import BisectView
 
     question = question_of(args)
-    view = View(console, question)
+    view = BisectView(console, question)
     session, problem = open_session(question, options_of(args, view.listener, view.on_record))
     view.begin(session, problem)
     session.run(problem)
@@ -42,8 +42,8 @@ def package(args: argparse.Namespace, console: Console) -> int:
 def options_of(
     args: argparse.Namespace,
     listener: Listener,
-    on_record: Callable[[Mapping[str, Any], Session], None] | None = None,
-) -> Options:
+    on_record: Callable[[Mapping[str, Any], SearchSession], None] | None = None,
+) -> SearchOptions:
     """How the search is to run.
 
     Raises:
@@ -52,7 +52,7 @@ def options_of(
     if args.jobs < 1:
         raise UsageError(f"`-j {args.jobs}` is not a number of probes: 1 or more")
     page_of(args)
-    return Options(
+    return SearchOptions(
         jobs=args.jobs,
         prefetch=not args.no_prefetch,
         offline=args.offline,

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from envpin.cli.console.console import Console
     from envpin.core.place import Place
-    from envpin.diagnose.subject import Report
+    from envpin.diagnose.subject import CheckReport
 
 takes_child = False
 _ROWS = 20
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     return 1 if report.blockers else 0
 
 
-def _headline(place: Place, report: Report) -> str:
+def _headline(place: Place, report: CheckReport) -> str:
     against = ""
     if report.base is not None:
         source = "its config" if report.expected_from == "config" else "its headers"
@@ -79,7 +79,7 @@ def _at(commit: str | None) -> str:
     return f" at {commit[:12]}" if commit is not None else ""
 
 
-def _selective(report: Report) -> str:
+def _selective(report: CheckReport) -> str:
     found = report.selective
     if found is None:
         return ""
@@ -94,7 +94,7 @@ def _shape(shape: tuple[int, ...]) -> str:
     return str(list(shape))
 
 
-def _document(place: Place, report: Report, target: dict[str, str] | None) -> dict[str, object]:
+def _document(place: Place, report: CheckReport, target: dict[str, str] | None) -> dict[str, object]:
     import msgspec
 
     return {

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from envpin.cli.console.console import Console
     from envpin.diagnose.logs.reader import Diagnosis
-    from envpin.diagnose.subject import Report
+    from envpin.diagnose.subject import CheckReport
 
 takes_child = False
 _ROWS = 8
@@ -52,7 +52,7 @@ def _read(name: str) -> Diagnosis:
         raise InputError(f"`{name}` cannot be read: {error.strerror}", path=path, hint=hint) from error
 
 
-def _render(diagnosis: Diagnosis, proof: Report | None, console: Console) -> None:
+def _render(diagnosis: Diagnosis, proof: CheckReport | None, console: Console) -> None:
     from envpin.cli.console.findings import render_findings, render_table, wrapped
 
     proven = {one.code for one in proof.findings} if proof is not None else set()
@@ -79,7 +79,7 @@ def _render(diagnosis: Diagnosis, proof: Report | None, console: Console) -> Non
         console.data(render_findings(proof.findings))
 
 
-def _against(proof: Report) -> str:
+def _against(proof: CheckReport) -> str:
     return f", against {proof.base.path}" if proof.base is not None else ""
 
 
@@ -91,7 +91,7 @@ def _nothing(lines: int) -> str:
     )
 
 
-def _document(diagnosis: Diagnosis, proof: Report | None) -> dict[str, object]:
+def _document(diagnosis: Diagnosis, proof: CheckReport | None) -> dict[str, object]:
     import msgspec
 
     body: dict[str, object] = {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from envpin.core.errors import AnswerIsBadError, InfrastructureError
+from envpin.core.errors import CheckFailedError, InfrastructureError
 from envpin.core.resources import data_path
 from envpin.evidence.add import Additions, contradictions, plan_additions, without
 from envpin.evidence.edit import edited
@@ -17,7 +17,7 @@ from envpin.matrix.load import load_matrix, parse_matrix
 from envpin.matrix.results import (
     KIND,
     SCHEMA,
-    Document,
+    EvidenceFile,
     encode_results,
     evidence_path,
     load_results,
@@ -58,7 +58,7 @@ def run_add(args: argparse.Namespace, console: Console) -> int:
     return apply_evidence(args, _joined([read_document(Path(one)) for one in args.source]), console)
 
 
-def apply_evidence(args: argparse.Namespace, document: Document, console: Console) -> int:
+def apply_evidence(args: argparse.Namespace, document: EvidenceFile, console: Console) -> int:
     """What `matrix add` does with a document; `args` are those of `add_options`. Raises as `run_add`."""
     target = _target(args.matrix)
     matrix = target.parse(target.text)
@@ -66,7 +66,7 @@ def apply_evidence(args: argparse.Namespace, document: Document, console: Consol
     refused = contradictions(matrix, kept, document, replace=args.replace)
     if refused and not args.keep_going:
         lines = "\n".join(f"  {line}" for _, line in refused)
-        raise AnswerIsBadError(
+        raise CheckFailedError(
             f"the evidence contradicts `{target.path}`; nothing was written\n{lines}",
             hint="correct the matrix or the evidence; `--keep-going` adds what does not contradict it",
         )
@@ -89,10 +89,10 @@ def _target(option: str | None) -> _Target:
     return _Target(path=path, text=text, below=shipped, evidence=evidence_path(path))
 
 
-def _joined(documents: Sequence[Document]) -> Document:
+def _joined(documents: Sequence[EvidenceFile]) -> EvidenceFile:
     entries = tuple(entry for document in documents for entry in document.entries)
     breaks = {key: entry for document in documents for key, entry in document.breaks.items()}
-    return Document(schema=SCHEMA, kind=KIND, entries=entries, breaks=breaks)
+    return EvidenceFile(schema=SCHEMA, kind=KIND, entries=entries, breaks=breaks)
 
 
 def _new_text(target: _Target, additions: Additions) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from envpin.cli.console.console import Console
     from envpin.matrix.match import Match
-    from envpin.matrix.subject import Subject
+    from envpin.matrix.subject import ModelSubject
 
 _CERTAINTY = {
     "exact": "",
@@ -38,7 +38,7 @@ def run_resolve(args: argparse.Namespace, console: Console) -> int:
     return 1 if found.certainty == "unknown" else 0
 
 
-def _document(found: Match, subject: Subject) -> dict[str, object]:
+def _document(found: Match, subject: ModelSubject) -> dict[str, object]:
     family = found.family
     return {
         "family": family.id if family else None,
@@ -76,7 +76,7 @@ def _grade(found: Match) -> str | None:
     return "declared" if found.family and found.family.kind == "remote-code" else "static"
 
 
-def _lines(found: Match, subject: Subject) -> list[str]:
+def _lines(found: Match, subject: ModelSubject) -> list[str]:
     family = found.family
     if family:
         lines = [f"{family.title}  [{family.id}]{_CERTAINTY[found.certainty]}"]

@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpin.cli.commands.matrix_add import apply_evidence
-from envpin.cli.render.sweep import View
+from envpin.cli.render.sweep import SweepView
 from envpin.core.errors import InfrastructureError, InterruptedByUserError, ResolutionError, UsageError
 from envpin.envs.refs.reference import check_requirements
 from envpin.envs.store.store import Store
 from envpin.evidence.add import contradictions
 from envpin.matrix.load import load_matrix
-from envpin.matrix.results import KIND, SCHEMA, Document, encode_document, write_atomically
+from envpin.matrix.results import KIND, SCHEMA, EvidenceFile, encode_document, write_atomically
 from envpin.matrix.support import load_support
 from envpin.sweep.breaks import found_breaks
 from envpin.sweep.plan import choose_families, plan_sweep, releases_of
 from envpin.sweep.results import Results
-from envpin.sweep.run import Options, Sweep
+from envpin.sweep.run import Sweep, SweepOptions
 from envpin.workers.tiny.recipes import RECIPES
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def run_verify(args: argparse.Namespace, console: Console) -> int:
     )  # fmt: skip
     store = Store()
     folder = Path(args.results) if args.results else store.root / "verify"
-    view = View(console, plan, jobs=args.jobs)
+    view = SweepView(console, plan, jobs=args.jobs)
     with _executor(args.executor) as remote, Results(folder, on_record=view.on_record) as results:
         sweep = Sweep(plan=plan, recipes=RECIPES, store=store, results=results, on_plan=view.on_plan,
                       options=_options(args, view, remote))  # fmt: skip
@@ -60,7 +60,7 @@ def run_verify(args: argparse.Namespace, console: Console) -> int:
         finally:
             view.close()
         entries = sweep.entries()
-    document = Document(schema=SCHEMA, kind=KIND, entries=entries, breaks=found_breaks(entries, support))
+    document = EvidenceFile(schema=SCHEMA, kind=KIND, entries=entries, breaks=found_breaks(entries, support))
     if args.output:
         _write(Path(args.output), document)
     wrong = [] if args.update else _contradicted(matrix, document)
@@ -95,17 +95,17 @@ def _executor(address: str | None) -> AbstractContextManager[Executor | None]:
     return remote_executor(address)
 
 
-def _options(args: argparse.Namespace, view: View, remote: Executor | None) -> Options:
-    return Options(jobs=args.jobs, timeout=args.timeout, again=args.again, offline=args.offline, remote=remote,
+def _options(args: argparse.Namespace, view: SweepView, remote: Executor | None) -> SweepOptions:
+    return SweepOptions(jobs=args.jobs, timeout=args.timeout, again=args.again, offline=args.offline, remote=remote,
                    listener=view.listener)  # fmt: skip
 
 
-def _contradicted(matrix: Matrix, document: Document) -> list[str]:
+def _contradicted(matrix: Matrix, document: EvidenceFile) -> list[str]:
     """What the runs say otherwise than the matrix does; whether older runs said otherwise is for `matrix add`."""
     return [line for _, line in contradictions(matrix, {}, document, replace=True)]
 
 
-def _write(path: Path, document: Document) -> None:
+def _write(path: Path, document: EvidenceFile) -> None:
     try:
         write_atomically(path, encode_document(document))
     except OSError as error:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from envpin.core import process
 from envpin.core.errors import EnvpinError, InputError, UsageError
-from envpin.recording.session import Session
+from envpin.recording.session import RecordSession
 
 if TYPE_CHECKING:
     import argparse
 
     from envpin.cli.console.console import Console
-    from envpin.recording.session import Outcome
+    from envpin.recording.session import RecordOutcome
 
 takes_child = True
 _FAULTS_SHOWN = 5
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         raise UsageError("no command to record", hint="envpin record -- python train.py")
     if args.output is not None:
         _check_output(args.output)  # now, and not after hours of training
-    session = Session(args.child, os.environ)
+    session = RecordSession(args.child, os.environ)
     try:
         status = process.run_attached(args.child, env=session.environment)
         outcome = session.finish()
@@ -101,7 +101,7 @@ def _check_output(output: Path) -> None:
         raise InputError(f"`{folder}` may not be written to", path=output)
 
 
-def _copy(outcome: Outcome, output: Path | None, console: Console) -> str | None:
+def _copy(outcome: RecordOutcome, output: Path | None, console: Console) -> str | None:
     if output is None or not outcome.manifests:
         return None
     from envpin.manifest.write import write_text
@@ -114,7 +114,7 @@ def _copy(outcome: Outcome, output: Path | None, console: Console) -> str | None
     return str(output)
 
 
-def _tell(outcome: Outcome, console: Console) -> None:
+def _tell(outcome: RecordOutcome, console: Console) -> None:
     for path in outcome.manifests:
         console.talk(f"recorded {_short(path)}")
     for fault in outcome.faults[:_FAULTS_SHOWN]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envpin.core.errors import AnswerIsBadError
+from envpin.core.errors import CheckFailedError
 
 if TYPE_CHECKING:
     import argparse
 
     from envpin.cli.console.console import Console
     from envpin.replay.merge import Merged
-    from envpin.replay.plan import Plan
+    from envpin.replay.plan import MergePlan
 
 takes_child = False
 
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the adapter's folder, or user/name[@revision] on the Hub, and a factor on its change (default: 1)",
     )
     merge.add_argument(
-        "--and",
+        "--add-adapter",
         dest="further",
         action="append",
         default=[],
@@ -46,16 +46,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     merge.add_argument("--environment", metavar="REF", help="merge in this environment instead of the recorded one")
     merge.add_argument("--python", metavar="X.Y", help="another Python than the recorded one")
     merge.add_argument(
-        "--tries", type=int, default=4, metavar="N",
-        help="without envpin.json: how many likely environments to try until one proves right (default: 4)",
+        "--max-attempts", type=int, default=4, metavar="N",
+        help="without envpin.json: how many of the most likely environments to try until one proves right (default: 4)",
     )  # fmt: skip
     _add_engine_arguments(merge)
     merge.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     merge.add_argument("--strict", action="store_true", help="accept only the verdict `identical`")
     merge.add_argument(
-        "--insist",
+        "--force",
         action="store_true",
-        help="go on with an environment that is not the recorded one, and publish a merge whose answers look wrong",
+        help="go on with an environment that is not the recorded one, and publish a merge whose outputs look wrong",
     )
     merge.add_argument("--offline", action="store_true", help="use what is on this machine only")
     merge.add_argument("--json", action="store_true", help="print one JSON document on stdout")
@@ -100,7 +100,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from envpin.replay.attempts import Manner, is_unrecorded, merge_unrecorded
     from envpin.replay.engines import EngineOptions
     from envpin.replay.merge import merge
-    from envpin.replay.plan import Options, make_plan, refuse_blockers
+    from envpin.replay.plan import MergeOptions, make_plan, refuse_blockers
     from envpin.replay.publish import refuse_existing
 
     refuse_existing(args.output)
@@ -109,7 +109,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     adapter, *further = (
         one.at(hub.open_checkpoint(one.named)) for one in map(parse_adapter, [args.adapter, *args.further])
     )
-    options = Options(
+    options = MergeOptions(
         weight=adapter.weight,
         further=tuple(further),
         base=args.base,
@@ -131,7 +131,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         merged = merge_unrecorded(
             adapter.place, out=args.output, store=store, options=options, listener=listener,
             open_remote=hub.open_remote,
-            manner=Manner(strict=args.strict, insist=args.insist, tries=args.tries),
+            manner=Manner(strict=args.strict, force=args.force, max_attempts=args.max_attempts),
             on_plan=lambda plan: _talk_plan(plan, console),
         )  # fmt: skip
         console.close()
@@ -148,21 +148,21 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if args.dry_run:
         console.close()
         _show_plan(plan, console)
-        return AnswerIsBadError.exit_code if plan.blockers else 0
+        return CheckFailedError.exit_code if plan.blockers else 0
     _talk_plan(plan, console)
     refuse_blockers(plan)
-    merged = merge(plan, store, listener=listener, offline=args.offline, strict=args.strict, insist=args.insist)
+    merged = merge(plan, store, listener=listener, offline=args.offline, strict=args.strict, force=args.force)
     console.close()
     _show_result(merged, console)
     return 0
 
 
-def _talk_plan(plan: Plan, console: Console) -> None:
+def _talk_plan(plan: MergePlan, console: Console) -> None:
     for line in _plan_lines(plan):
         console.talk(line)
 
 
-def _plan_lines(plan: Plan) -> list[str]:
+def _plan_lines(plan: MergePlan) -> list[str]:
     lines = [f"{label:<12} {text}" for label, text in plan.describe()]
     for finding in plan.findings:
         lines.append(f"{finding.severity:<12} {finding.code}: {finding.message}")
@@ -171,7 +171,7 @@ def _plan_lines(plan: Plan) -> list[str]:
     return lines
 
 
-def _show_plan(plan: Plan, console: Console) -> None:
+def _show_plan(plan: MergePlan, console: Console) -> None:
     if console.json_mode:
         console.document(1, {"plan": plan.to_json()})
         return

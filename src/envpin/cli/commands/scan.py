@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from envpin.cli.console.console import Console
-    from envpin.scan.entry import Entry, Scanned
+    from envpin.scan.entry import ScanEntry, Scanned
 
 takes_child = False
 _ROWS = 40
@@ -139,21 +139,21 @@ def _headline(scanned: Scanned) -> str:
     return f"{scanned.root}: {count:,} found ({counted(adapters, 'adapter')}) in {where}; {bad}"
 
 
-def _row(entry: Entry) -> tuple[str, ...]:
+def _row(entry: ScanEntry) -> tuple[str, ...]:
     return (entry.path, _what(entry), _trainer(entry), _base(entry), _record(entry), _environment(entry),
             _findings(entry))  # fmt: skip
 
 
-def _what(entry: Entry) -> str:
+def _what(entry: ScanEntry) -> str:
     kind = {"both": "adapter in a model", "unknown": "?"}.get(entry.kind, entry.kind)
     return f"{kind}, step {entry.step}" if entry.step is not None else kind
 
 
-def _trainer(entry: Entry) -> str:
+def _trainer(entry: ScanEntry) -> str:
     return " ".join(part for part in (entry.trainer_title, entry.trainer_version) if part) or "?"
 
 
-def _base(entry: Entry) -> str:
+def _base(entry: ScanEntry) -> str:
     if entry.base is None:
         return "–"
     named = entry.base.id or entry.base.named or "not named"
@@ -161,17 +161,17 @@ def _base(entry: Entry) -> str:
     return short if entry.base.found is not None else f"{short} (not found)"
 
 
-def _record(entry: Entry) -> str:
+def _record(entry: ScanEntry) -> str:
     words = {"none": "no", "damaged": "damaged", "merge": "merged by envpin"}
     versions = " ".join(f"{name} {entry.versions[name]}" for name in ("transformers", "peft") if name in entry.versions)
     return words.get(entry.record) or f"{entry.record}: {versions}".rstrip(": ")
 
 
-def _environment(entry: Entry) -> str:
+def _environment(entry: ScanEntry) -> str:
     return {"ready": "ready", "missing": "not built", "unknown": "?", "none": "–"}[entry.environment]
 
 
-def _findings(entry: Entry) -> str:
+def _findings(entry: ScanEntry) -> str:
     if entry.problem is not None:
         return f"✗ {entry.problem}"
     serious = [one for one in entry.findings if one.severity != "info"]

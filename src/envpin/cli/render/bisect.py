@@ -9,7 +9,7 @@ import msgspec
 
 from envpin.bisect.report import wording
 from envpin.bisect.report.evidence import evidence
-from envpin.bisect.report.report import SCHEMA, Report, make_report
+from envpin.bisect.report.report import SCHEMA, BisectReport, make_report
 from envpin.bisect.session.history import now
 from envpin.core.events import Note
 from envpin.envs.store.local import platform_name
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from envpin.bisect.search.search import Problem
     from envpin.bisect.session.question import Question
-    from envpin.bisect.session.session import Session
+    from envpin.bisect.session.session import SearchSession
     from envpin.cli.console.console import Console
     from envpin.core.events import Event
 
@@ -29,7 +29,7 @@ _HEAD = f"{'':>3}  {'release':14}  {'date':10}  {'verdict':10}  {'seconds':>7}  
 _PURPOSES = {"end": "an end", "edge": "again", "repeat": "again", "sample": "a sample", "noise": "noisy"}
 
 
-class View:
+class BisectView:
     """Draws one search. Finished probes are plain lines on stderr, so that they stay; the running one is live."""
 
     def __init__(self, console: Console, question: Question) -> None:
@@ -45,7 +45,7 @@ class View:
         if isinstance(event, Note) or self._console.interactive:
             self._draw(event)
 
-    def begin(self, session: Session, problem: Problem) -> None:
+    def begin(self, session: SearchSession, problem: Problem) -> None:
         """Print the heading, and the probes that an earlier run had finished."""
         self._problem = problem
         talk, question, axis = self._console.talk, self._question, session.axis
@@ -66,11 +66,11 @@ class View:
         for record in done:
             self._row(record, session)
 
-    def on_record(self, record: Mapping[str, Any], session: Session) -> None:
+    def on_record(self, record: Mapping[str, Any], session: SearchSession) -> None:
         if record["event"] in {"probe", "skip"}:
             self._row(record, session)
 
-    def _row(self, record: Mapping[str, Any], session: Session) -> None:
+    def _row(self, record: Mapping[str, Any], session: SearchSession) -> None:
         self._rows += 1
         version = record["version"]
         date = next((one.uploaded for one in session.axis.candidates if one.version == version), None)
@@ -91,7 +91,7 @@ class View:
         )
         self._console.talk(clipped(line, self._console))
 
-    def _left(self, session: Session) -> str:
+    def _left(self, session: SearchSession) -> str:
         """How many releases may still be the one, after all that is known now."""
         if self._problem is None:
             return ""
@@ -101,7 +101,7 @@ class View:
                     default=self._problem.size - 1)  # fmt: skip
         return str(after - before)
 
-    def finish(self, session: Session, *, html: Path | None = None) -> int:
+    def finish(self, session: SearchSession, *, html: Path | None = None) -> int:
         """Print the answer; write the issue text, the evidence and the page beside the log."""
         report = make_report(session.log.records, session.axis)
         if report is None:
@@ -125,17 +125,17 @@ def clipped(line: str, console: Console) -> str:
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
-def exit_status(report: Report) -> int:
+def exit_status(report: BisectReport) -> int:
     return 0 if report.answer in {"named", "range"} else 1
 
 
-def document(report: Report) -> dict[str, Any]:
+def document(report: BisectReport) -> dict[str, Any]:
     """The body of the `--json` document."""
     body: dict[str, Any] = msgspec.to_builtins(report)
     return {"headline": wording.headline(report), **body, "warnings": wording.warnings(report)}
 
 
-def write_files(report: Report, folder: Path, html: Path | None) -> dict[str, str]:
+def write_files(report: BisectReport, folder: Path, html: Path | None) -> dict[str, str]:
     """Write what can be taken elsewhere; an issue text only where there is something to report. Kind to path.
 
     Raises:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from envpin.cli.console.console import Console
     from envpin.core.events import Event
-    from envpin.matrix.results import Document
-    from envpin.sweep.plan import Pins, Plan
+    from envpin.matrix.results import EvidenceFile
+    from envpin.sweep.plan import Pins, SweepPlan
     from envpin.sweep.results import Results
     from envpin.sweep.run import Sweep
 
@@ -23,10 +23,10 @@ SCHEMA = 1
 _MARKS = {"ok": "✓", "fail": "✗", "timeout": "⏱", "untestable": "–"}
 
 
-class View:
+class SweepView:
     """Hears of every record; draws at most a few times a second."""
 
-    def __init__(self, console: Console, plan: Plan, *, jobs: int) -> None:
+    def __init__(self, console: Console, plan: SweepPlan, *, jobs: int) -> None:
         self._console = console
         self._plan = plan
         self._pace = Pace(jobs=jobs)
@@ -97,7 +97,7 @@ class View:
             self._live = None
         self._console.close()
 
-    def finish(self, document: Document, *, wrong: Sequence[str], output: str | None) -> None:
+    def finish(self, document: EvidenceFile, *, wrong: Sequence[str], output: str | None) -> None:
         """The table of what was found, on stdout."""
         if self._console.json_mode:
             self._console.document(SCHEMA, self._document(document, wrong))
@@ -110,7 +110,7 @@ class View:
         if output:
             self._console.talk(f"{len(document.entries)} entries are in {output}")
 
-    def _document(self, document: Document, wrong: Sequence[str]) -> dict[str, object]:
+    def _document(self, document: EvidenceFile, wrong: Sequence[str]) -> dict[str, object]:
         import msgspec
 
         environments = [
@@ -125,7 +125,7 @@ class View:
             "contradictions": list(wrong),
         }
 
-    def _table(self, document: Document) -> list[str]:
+    def _table(self, document: EvidenceFile) -> list[str]:
         """Families × environments, each cell the furthest that was reached."""
         rows: dict[str, dict[int, str]] = {}
         columns = [pins for pins in self._plan.climbs if self._sweep.key_of(pins) is not None]

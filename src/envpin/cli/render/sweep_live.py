@@ -12,13 +12,13 @@ from rich.text import Text
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from envpin.cli.render.sweep import View
+    from envpin.cli.render.sweep import SweepView
 
 
 class LiveTable:
     """A row per environment: how many steps worked, failed, ran out of time or could not be tried."""
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: SweepView) -> None:
         self._view = view
         self._console = Console(stderr=True, highlight=False)
         self._live = Live(console=self._console, get_renderable=self._render, refresh_per_second=4, transient=True)

@@ -10,7 +10,7 @@ from envpin.core.json_input import BadJsonError, read_object
 from envpin.core.place import sha256_of
 from envpin.diagnose.catalogue.catalogue import finding
 from envpin.diagnose.detectors.shapes import SHOWN, places
-from envpin.diagnose.subject import Subject, shape_text
+from envpin.diagnose.subject import CheckSubject, shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ MOVED = frozenset(
 )  # fmt: skip
 
 
-def detect_base(subject: Subject) -> Iterator[Finding]:
+def detect_base(subject: CheckSubject) -> Iterator[Finding]:
     if subject.base is None:
         return
     yield from _quantized(subject.base, subject)
@@ -35,7 +35,7 @@ def detect_base(subject: Subject) -> Iterator[Finding]:
     yield from _already_merged(subject.base, subject)
 
 
-def _quantized(base: Folder, subject: Subject) -> Iterator[Finding]:
+def _quantized(base: Folder, subject: CheckSubject) -> Iterator[Finding]:
     found = of_base(base)
     if found is None or not found.stored:
         yield from _other_precision(subject, found)
@@ -55,7 +55,7 @@ def _quantized(base: Folder, subject: Subject) -> Iterator[Finding]:
     yield finding("quantized-base-unmergeable", text, [named, *seen], names=names)
 
 
-def _other_precision(subject: Subject, base: Quantization | None) -> Iterator[Finding]:
+def _other_precision(subject: CheckSubject, base: Quantization | None) -> Iterator[Finding]:
     trained = of_training(subject.manifest) or base
     named = str(subject.adapter_config.get("base_model_name_or_path") or "")
     if trained is not None:
@@ -74,7 +74,7 @@ def _other_precision(subject: Subject, base: Quantization | None) -> Iterator[Fi
     yield finding("quantization-differs", text, [note], fix=fix, names=places(subject))
 
 
-def _changed(base: Folder, subject: Subject) -> Iterator[Finding]:
+def _changed(base: Folder, subject: CheckSubject) -> Iterator[Finding]:
     recorded = subject.manifest.base if subject.manifest is not None else None
     if recorded is None:
         return
@@ -108,7 +108,7 @@ def _digest(folder: Folder) -> str | None:
         return None
 
 
-def _already_merged(base: Folder, subject: Subject) -> Iterator[Finding]:
+def _already_merged(base: Folder, subject: CheckSubject) -> Iterator[Finding]:
     path = base.path / "envpin-merge.json"
     if not path.is_file():
         return
@@ -129,7 +129,7 @@ def _already_merged(base: Folder, subject: Subject) -> Iterator[Finding]:
                       names=places(subject))  # fmt: skip
 
 
-def detect_eras(subject: Subject) -> Iterator[Finding]:
+def detect_eras(subject: CheckSubject) -> Iterator[Finding]:
     """Names that only some versions match: vision-language models around 4.52, experts around 5.0."""
     names = subject.names
     if names is None or not names.factors:
@@ -142,7 +142,7 @@ def detect_eras(subject: Subject) -> Iterator[Finding]:
         yield finding("moe-layout", text, _first(subject, ".experts"), names=places(subject))
 
 
-def _single_experts(names: AdapterNames, subject: Subject) -> Iterator[Finding]:
+def _single_experts(names: AdapterNames, subject: CheckSubject) -> Iterator[Finding]:
     """Experts named one by one, as transformers 4 holds them, on a target that fuses them."""
     fuses = subject.from_on("transformers", "5.0")
     if not fuses and subject.target:
@@ -157,7 +157,7 @@ def _single_experts(names: AdapterNames, subject: Subject) -> Iterator[Finding]:
     yield finding("moe-layout", text, _first(subject, ".experts."), severity=severity, names=places(subject))
 
 
-def _not_converted(names: AdapterNames, subject: Subject) -> str | None:
+def _not_converted(names: AdapterNames, subject: CheckSubject) -> str | None:
     """What peft 0.19 and newer do not convert. Tried with 0.21.2 on transformers 5.23.0: see tests/integration."""
     if subject.base_config.get("model_type") == "qwen2_moe":
         return "peft drops the experts of qwen2_moe without a word"
@@ -173,7 +173,7 @@ def _not_converted(names: AdapterNames, subject: Subject) -> str | None:
     return None
 
 
-def _vision_language(subject: Subject) -> Iterator[Finding]:
+def _vision_language(subject: CheckSubject) -> Iterator[Finding]:
     family = str(subject.base_config.get("model_type"))
     modules = subject.names.modules if subject.names is not None else []
     looks = any(module.startswith("language_model.model.") for module in modules)
@@ -204,6 +204,6 @@ def _vision_language(subject: Subject) -> Iterator[Finding]:
     yield finding("vlm-key-rename", text, _first(subject, "layers"), severity=severity, names=places(subject))
 
 
-def _first(subject: Subject, part: str) -> list[Evidence]:
+def _first(subject: CheckSubject, part: str) -> list[Evidence]:
     name = next((name for name in subject.folder.adapter_tensors if part in name), None)
     return [Evidence(file=next(iter(subject.folder.weight_files), None), tensor=name)]

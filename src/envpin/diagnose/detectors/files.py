@@ -12,7 +12,7 @@ from envpin.core.findings import Evidence
 from envpin.diagnose.catalogue.catalogue import finding
 from envpin.diagnose.detectors.shapes import SHOWN, places
 from envpin.diagnose.expected import shapes_of_config
-from envpin.diagnose.subject import Mismatch, Subject, shape_text
+from envpin.diagnose.subject import CheckSubject, Mismatch, shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,7 @@ _SAMPLED, _SAMPLE = 16, 4096
 _MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-def detect_files(folder: Folder, subject: Subject) -> Iterator[Finding]:
+def detect_files(folder: Folder, subject: CheckSubject) -> Iterator[Finding]:
     """What is wrong with one folder's files; `folder` is the subject's or its base."""
     grouped: dict[str, list[Evidence]] = {}
     messages: dict[str, str] = {}
@@ -53,7 +53,7 @@ def detect_files(folder: Folder, subject: Subject) -> Iterator[Finding]:
     yield from _remote_code(folder, subject)
 
 
-def _absent(folder: Folder, subject: Subject) -> Iterator[Finding]:
+def _absent(folder: Folder, subject: CheckSubject) -> Iterator[Finding]:
     """A folder without weights: half a download, or a save that wrote none."""
     if folder.kind == "adapter" and folder.weight_files and not folder.adapter_tensors and not folder.faults:
         text = f"`{folder.path / folder.weight_files[0]}` holds no tensor at all: an empty state dict was saved"
@@ -73,7 +73,7 @@ def _absent(folder: Folder, subject: Subject) -> Iterator[Finding]:
         )
 
 
-def detect_folder(subject: Subject, mismatches: list[Mismatch]) -> Iterator[Finding]:
+def detect_folder(subject: CheckSubject, mismatches: list[Mismatch]) -> Iterator[Finding]:
     """What is wrong with the folder as a whole."""
     folder = subject.folder
     if folder.kind == "both":
@@ -88,7 +88,7 @@ def detect_folder(subject: Subject, mismatches: list[Mismatch]) -> Iterator[Find
     yield from _noop(subject)
 
 
-def _no_configuration(folder: Folder, subject: Subject) -> Iterator[Finding]:
+def _no_configuration(folder: Folder, subject: CheckSubject) -> Iterator[Finding]:
     """A file of that name that peft cannot take for one of its own."""
     config = folder.adapter_config
     if config is None or config.get("peft_type"):
@@ -101,7 +101,7 @@ def _no_configuration(folder: Folder, subject: Subject) -> Iterator[Finding]:
     yield finding("corrupt-header", text, seen, fix=fix, names=places(subject))
 
 
-def _remote_code(folder: Folder, subject: Subject) -> Iterator[Finding]:
+def _remote_code(folder: Folder, subject: CheckSubject) -> Iterator[Finding]:
     entries = folder.auto_map
     if not entries:
         return
@@ -128,7 +128,7 @@ def _remote_code(folder: Folder, subject: Subject) -> Iterator[Finding]:
         yield finding("remote-code-needed", text, seen, names=places(subject))
 
 
-def _generation(folder: Folder, subject: Subject) -> Iterator[Finding]:
+def _generation(folder: Folder, subject: CheckSubject) -> Iterator[Finding]:
     config = folder.generation_config
     if config is None or config.get("do_sample") is True:
         return
@@ -139,7 +139,7 @@ def _generation(folder: Folder, subject: Subject) -> Iterator[Finding]:
         yield finding("generation-config-invalid", text, seen, names=places(subject))
 
 
-def _drift(folder: Folder, subject: Subject, mismatches: list[Mismatch]) -> Iterator[Finding]:
+def _drift(folder: Folder, subject: CheckSubject, mismatches: list[Mismatch]) -> Iterator[Finding]:
     if folder.kind == "adapter" or not folder.tensors or folder.config is None or folder.quantization is not None:
         return
     wrong = []
@@ -156,7 +156,7 @@ def _drift(folder: Folder, subject: Subject, mismatches: list[Mismatch]) -> Iter
     yield from _dtype(folder, subject)
 
 
-def _dtype(folder: Folder, subject: Subject) -> Iterator[Finding]:
+def _dtype(folder: Folder, subject: CheckSubject) -> Iterator[Finding]:
     config: dict[str, Any] = folder.config or {}
     said = config.get("dtype", config.get("torch_dtype"))
     wanted = _DTYPES.get(said) if isinstance(said, str) else None
@@ -167,7 +167,7 @@ def _dtype(folder: Folder, subject: Subject) -> Iterator[Finding]:
                       names=places(subject))  # fmt: skip
 
 
-def _noop(subject: Subject) -> Iterator[Finding]:
+def _noop(subject: CheckSubject) -> Iterator[Finding]:
     """Every change of the adapter is a product with a factor that is still zero."""
     names = subject.names
     if names is None or not names.factors or names.other or names.whole:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from envpin.core.findings import Evidence
 from envpin.diagnose.adapter_names import layer_of
 from envpin.diagnose.catalogue.catalogue import finding
-from envpin.diagnose.subject import Mismatch, Subject, shape_text
+from envpin.diagnose.subject import CheckSubject, Mismatch, shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -27,7 +27,7 @@ _META = frozenset("^$*+?[](){}|\\")
 SHOWN = 3
 
 
-def detect_names(subject: Subject) -> Iterator[Finding]:
+def detect_names(subject: CheckSubject) -> Iterator[Finding]:
     """Faults that the adapter's own file shows, without a base."""
     names = subject.names
     if names is None:
@@ -54,7 +54,7 @@ def detect_names(subject: Subject) -> Iterator[Finding]:
     yield from _ranks(names, subject)
 
 
-def _ranks(names: AdapterNames, subject: Subject) -> Iterator[Finding]:
+def _ranks(names: AdapterNames, subject: CheckSubject) -> Iterator[Finding]:
     allowed = [(one, _allowed_ranks(one.module, subject.adapter_config)) for one in names.factors if _is_plain(one)]
     wrong = [(one, ranks) for one, ranks in allowed if ranks and rank_of(one) not in ranks]
     if not wrong:
@@ -101,7 +101,7 @@ def _allowed_ranks(module: str, config: dict[str, Any]) -> set[int]:
     return allowed
 
 
-def detect_fit(subject: Subject, mismatches: list[Mismatch]) -> Iterator[Finding]:
+def detect_fit(subject: CheckSubject, mismatches: list[Mismatch]) -> Iterator[Finding]:
     """Compare with the base, and add every tensor that does not fit to `mismatches`."""
     names, expected = subject.names, subject.expected
     if names is None or expected is None or not names.factors:
@@ -127,7 +127,9 @@ def detect_fit(subject: Subject, mismatches: list[Mismatch]) -> Iterator[Finding
             )
 
 
-def _layers(names: AdapterNames, expected: ExpectedShapes, homeless: list[str], subject: Subject) -> Iterator[Finding]:
+def _layers(
+    names: AdapterNames, expected: ExpectedShapes, homeless: list[str], subject: CheckSubject
+) -> Iterator[Finding]:
     last, trained = _last_layer(expected), max(names.layers, default=None)
     if last is None or trained is None:
         return
@@ -165,7 +167,7 @@ def _last_layer(expected: ExpectedShapes) -> int | None:
 
 
 def _widths(
-    names: AdapterNames, expected: ExpectedShapes, subject: Subject, mismatches: list[Mismatch]
+    names: AdapterNames, expected: ExpectedShapes, subject: CheckSubject, mismatches: list[Mismatch]
 ) -> Iterator[Finding]:
     wrong: list[Mismatch] = []
     swapped: list[Mismatch] = []
@@ -224,7 +226,7 @@ def _why(shape: tuple[int, ...], tensor: Tensor) -> str:
     return "another base"
 
 
-def places(subject: Subject) -> dict[str, str]:
+def places(subject: CheckSubject) -> dict[str, str]:
     """What fills the catalogue's fixes."""
     found = {"adapter": str(subject.folder.path), "model": str(subject.folder.path)}
     if subject.base is not None:
@@ -236,17 +238,17 @@ def _seen(tensor: Tensor) -> Evidence:
     return Evidence(file=tensor.file, tensor=tensor.name, found=shape_text(tensor.shape))
 
 
-def _samples(names: Iterable[str], subject: Subject) -> list[Evidence]:
+def _samples(names: Iterable[str], subject: CheckSubject) -> list[Evidence]:
     file = next(iter(subject.folder.weight_files), None)
     return [Evidence(file=file, tensor=name) for name in list(names)[:SHOWN]]
 
 
-def _module_samples(modules: list[str], subject: Subject) -> list[Evidence]:
+def _module_samples(modules: list[str], subject: CheckSubject) -> list[Evidence]:
     file = next(iter(subject.folder.weight_files), None)
     return [Evidence(file=file, tensor=module, note="not in the base") for module in modules[:SHOWN]]
 
 
-def _shapes(found: list[Mismatch], subject: Subject) -> list[Evidence]:
+def _shapes(found: list[Mismatch], subject: CheckSubject) -> list[Evidence]:
     file = next(iter(subject.folder.weight_files), None)
     return [Evidence(file=file, tensor=one.parameter, found=shape_text(one.found), expected=shape_text(one.expected))
             for one in found[:SHOWN]]  # fmt: skip

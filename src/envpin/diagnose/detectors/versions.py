@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from envpin.checkpoint.folder import Folder
     from envpin.core.findings import Finding, Severity
-    from envpin.diagnose.subject import Subject
+    from envpin.diagnose.subject import CheckSubject
 
 
 class _Pair(NamedTuple):
@@ -41,7 +41,7 @@ _GONE = (("LlamaFlashAttention2", "4.48.0"), ("get_max_length", "4.49.0"), ("Hyb
          ("is_torch_fx_available", "5.0.0"))  # fmt: skip
 
 
-def detect_versions(subject: Subject) -> Iterator[Finding]:
+def detect_versions(subject: CheckSubject) -> Iterator[Finding]:
     """Everything that the target decides; without a target, what any reader should know."""
     model = subject.base if subject.is_adapter else subject.folder
     if model is not None:
@@ -60,7 +60,7 @@ def detect_versions(subject: Subject) -> Iterator[Finding]:
     yield from _companions(subject)
 
 
-def _rope(model: Folder, subject: Subject) -> Iterator[Finding]:
+def _rope(model: Folder, subject: CheckSubject) -> Iterator[Finding]:
     config = model.config or {}
     scaling = config.get("rope_scaling")
     old = "transformers" in subject.target and subject.below("transformers", "4.43.0")
@@ -83,7 +83,7 @@ def _rope(model: Folder, subject: Subject) -> Iterator[Finding]:
     yield finding("rope-theta-lost", text, seen, severity=severity, names=places(subject))
 
 
-def _model_type(model: Folder, subject: Subject) -> Iterator[Finding]:
+def _model_type(model: Folder, subject: CheckSubject) -> Iterator[Finding]:
     family = (model.config or {}).get("model_type")
     release = subject.version("transformers")
     if not isinstance(family, str) or release is None or model.auto_map:
@@ -108,7 +108,7 @@ def _window(family: str) -> tuple[str, str | None] | None:
     return load_support().window(family)
 
 
-def _api(model: Folder, subject: Subject) -> Iterator[Finding]:
+def _api(model: Folder, subject: CheckSubject) -> Iterator[Finding]:
     """Remote code that imports a name which the target no longer has. The code is read as text, never run."""
     if subject.version("transformers") is None or not model.auto_map:
         return
@@ -125,7 +125,7 @@ def _api(model: Folder, subject: Subject) -> Iterator[Finding]:
                 yield finding("transformers-api-changed", message, seen, names=places(subject))
 
 
-def _bin(folder: Folder, subject: Subject) -> Iterator[Finding]:
+def _bin(folder: Folder, subject: CheckSubject) -> Iterator[Finding]:
     if subject.below("torch", "2.6") and subject.from_on("transformers", "4.52"):
         name = next(name for name in folder.weight_files if name.endswith(".bin"))
         text = (
@@ -134,7 +134,7 @@ def _bin(folder: Folder, subject: Subject) -> Iterator[Finding]:
         yield finding("torch-too-old-for-bin", text, [Evidence(file=name)], names=places(subject))
 
 
-def _tokenizer(subject: Subject) -> Iterator[Finding]:
+def _tokenizer(subject: CheckSubject) -> Iterator[Finding]:
     folder = subject.folder if subject.folder.tokenizer is not None else subject.base
     tokenizer = folder.tokenizer if folder is not None else None
     if tokenizer is None:
@@ -153,7 +153,7 @@ def _tokenizer(subject: Subject) -> Iterator[Finding]:
         yield finding("tokenizer-needs-newer", text, seen, names=places(subject))
 
 
-def _adapter_fields(subject: Subject) -> Iterator[Finding]:
+def _adapter_fields(subject: CheckSubject) -> Iterator[Finding]:
     config = subject.adapter_config
     release = subject.version("peft")
     if release is None or str(config.get("peft_type", "")).upper() != "LORA":
@@ -183,7 +183,7 @@ def _adapter_fields(subject: Subject) -> Iterator[Finding]:
     yield finding("adapter-needs-newer-peft", text, seen, severity=severity, fix=fix)
 
 
-def _pair(subject: Subject) -> Iterator[Finding]:
+def _pair(subject: CheckSubject) -> Iterator[Finding]:
     peft, transformers = subject.version("peft"), subject.version("transformers")
     if peft is None or transformers is None:
         return
@@ -196,7 +196,7 @@ def _pair(subject: Subject) -> Iterator[Finding]:
             yield finding("peft-transformers-incompatible", text, seen, names=places(subject))
 
 
-def _companions(subject: Subject) -> Iterator[Finding]:
+def _companions(subject: CheckSubject) -> Iterator[Finding]:
     torch = subject.version("torch")
     if torch is None:
         return

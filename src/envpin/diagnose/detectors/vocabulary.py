@@ -9,7 +9,7 @@ from envpin.checkpoint.folder import EMBEDDINGS, HEADS
 from envpin.core.findings import Evidence
 from envpin.diagnose.catalogue.catalogue import finding
 from envpin.diagnose.detectors.shapes import SHOWN, places
-from envpin.diagnose.subject import Selective, Subject, shape_text, text_flag
+from envpin.diagnose.subject import CheckSubject, Selective, shape_text, text_flag
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _LAST = frozenset({*EMBEDDINGS, *HEADS})
 
 
-def embedding_plan(subject: Subject) -> EmbeddingPlan | None:
+def embedding_plan(subject: CheckSubject) -> EmbeddingPlan | None:
     """What becomes of the embedding; None where there is no adapter, or no base to compare with."""
     if not subject.is_adapter or subject.base_rows is None or subject.folder.kind == "both":
         return None
@@ -32,7 +32,7 @@ def embedding_plan(subject: Subject) -> EmbeddingPlan | None:
     return plan_embedding(base_rows=subject.base_rows, adapter_rows=rows, tokenizer_length=length)
 
 
-def detect_vocabulary(subject: Subject) -> Iterator[Finding]:
+def detect_vocabulary(subject: CheckSubject) -> Iterator[Finding]:
     plan = embedding_plan(subject)
     if plan is not None and plan.code is not None:
         seen = [
@@ -55,7 +55,7 @@ def detect_vocabulary(subject: Subject) -> Iterator[Finding]:
     yield from _extra_tensors(subject)
 
 
-def _tied_head(subject: Subject) -> Iterator[Finding]:
+def _tied_head(subject: CheckSubject) -> Iterator[Finding]:
     if subject.names is None or subject.base is None:
         return
     tied = text_flag(subject.base_config, "tie_word_embeddings")
@@ -73,7 +73,7 @@ def _tied_head(subject: Subject) -> Iterator[Finding]:
         yield finding("tied-head", text, seen, names=places(subject))
 
 
-def _extra_tensors(subject: Subject) -> Iterator[Finding]:
+def _extra_tensors(subject: CheckSubject) -> Iterator[Finding]:
     names, config = subject.names, subject.adapter_config
     if names is None or str(config.get("peft_type", "LORA")).upper() != "LORA" or not names.factors:
         return
@@ -98,7 +98,7 @@ def _extra_tensors(subject: Subject) -> Iterator[Finding]:
         yield finding("extra-adapter-tensors", text, seen, names=places(subject))
 
 
-def selective_loading(subject: Subject, codes: set[str]) -> Selective | None:
+def selective_loading(subject: CheckSubject, codes: set[str]) -> Selective | None:
     """Whether loading only part of the adapter is sound, given the codes that were found; None where nothing asks."""
     refusals = {
         "wrong-base-architecture": "no module matches",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from envpin.core.place import OpenRemote, Place
-    from envpin.infer.choose import Candidate
+    from envpin.infer.choose import CandidatePins
     from envpin.infer.inference import Inferred
     from envpin.manifest.types import Manifest
     from envpin.matrix.types import Family
@@ -89,7 +89,7 @@ def unrecorded_choices(
     return (_of_family(found, path),)
 
 
-def candidate_request(found: Inferred, candidate: Candidate, *, name: str | None = None) -> LockRequest:
+def candidate_request(found: Inferred, candidate: CandidatePins, *, name: str | None = None) -> LockRequest:
     """What the lock of a candidate is made from: its pins, and the rest of the merge closure of their time."""
     pins = candidate.pins
     return LockRequest(
@@ -103,7 +103,7 @@ def candidate_request(found: Inferred, candidate: Candidate, *, name: str | None
     )
 
 
-def _inferred(found: Inferred, candidate: Candidate, path: Place) -> Unrecorded:
+def _inferred(found: Inferred, candidate: CandidatePins, path: Place) -> Unrecorded:
     family = found.family.family if found.family.certainty == "exact" else None
     confidence = found.confidence
     evidence = tuple(
@@ -127,7 +127,7 @@ def _inferred(found: Inferred, candidate: Candidate, path: Place) -> Unrecorded:
     )
 
 
-def _is_family(found: Inferred, candidate: Candidate, family: Family) -> bool:
+def _is_family(found: Inferred, candidate: CandidatePins, family: Family) -> bool:
     """Whether the candidate is the family's own pins: then the family's lock, which was tried, is the better one."""
     torch = family.pins.get("torch")
     return all(family.pins.get(name) == candidate.pins[name] for name in _PACKAGES) and (

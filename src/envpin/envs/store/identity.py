@@ -35,7 +35,7 @@ class EnvironmentSpec:
 
 
 def environment_key(spec: EnvironmentSpec, *, platform: Mapping[str, str]) -> str:
-    """The key of `spec` on `platform` (see `envs.platform`): 24 hex digits, stable across runs and machines."""
+    """The key of `spec` on `platform`: 24 hex digits, stable across runs and machines."""
     identity = {
         "layout": LAYOUT,
         "lock": spec.lock.digest,

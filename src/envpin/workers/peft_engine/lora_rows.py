@@ -12,7 +12,7 @@ _PREFIX = "base_model.model."
 _PLAIN = ("lora_A.weight", "lora_B.weight", "lora_embedding_A", "lora_embedding_B")
 
 
-class Adapter(NamedTuple):
+class AdapterTensors(NamedTuple):
     """What a recomputation needs of an adapter: adapter_config.json, the tensors of its file by name, its weight."""
 
     config: Dict[str, Any]
@@ -43,14 +43,14 @@ def _suffix(one: str, other: str) -> bool:
     return one == other or one.endswith("." + other) or other.endswith("." + one)
 
 
-class Recomputer:
+class RowRecomputer:
     """Checks sampled rows of one tensor after another and keeps the tally.
 
     `worst` is the largest error seen in units of what is allowed: half a unit in the last place of the stored dtype
     plus the bound of an fp32 sum of r products (Higham, Accuracy and Stability, section 3.1).
     """
 
-    def __init__(self, adapters: List[Adapter], rows: int) -> None:
+    def __init__(self, adapters: List[AdapterTensors], rows: int) -> None:
         self._adapters = adapters
         self._wanted = rows
         self.tensors = 0
@@ -130,7 +130,7 @@ class Recomputer:
         if not (same and rest):
             self.failed.append(name)
 
-    def _pair(self, adapter: Adapter, module: str) -> Optional[Dict[str, Any]]:
+    def _pair(self, adapter: AdapterTensors, module: str) -> Optional[Dict[str, Any]]:
         config, tensors = adapter.config, adapter.tensors
         plain = config.get("peft_type") == "LORA" and not config.get("use_dora") and not config.get("fan_in_fan_out")
         for name, tensor in tensors.items():

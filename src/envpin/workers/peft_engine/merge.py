@@ -26,7 +26,7 @@ from ..runtime.several import Source, sources
 from ..runtime.stamp import stamp
 
 
-class Adapter(NamedTuple):
+class LoadedAdapter(NamedTuple):
     """An adapter of a merge with all its tensors, by the names that its file gives them."""
 
     source: Source
@@ -188,11 +188,13 @@ class _Merge:
         save_file(kept, str(self.request["answers"]))
 
 
-def read_adapters(request: Dict[str, Any]) -> List[Adapter]:
-    return [Adapter(one, adapter_tensors(one.folder)) for one in sources(request)]
+def read_adapters(request: Dict[str, Any]) -> List[LoadedAdapter]:
+    return [LoadedAdapter(one, adapter_tensors(one.folder)) for one in sources(request)]
 
 
-def to_load(base: Any, adapters: List[Adapter], request: Dict[str, Any], *, scratch: str, rows: int) -> List[Source]:
+def to_load(
+    base: Any, adapters: List[LoadedAdapter], request: Dict[str, Any], *, scratch: str, rows: int
+) -> List[Source]:
     """The adapters' folders; where the embedding is laid over, copies whose shorter tables are as long as the base's.
     The tensors of `adapters` are lengthened too."""
     if (request.get("embedding") or {"action": "keep"})["action"] != "overlay":

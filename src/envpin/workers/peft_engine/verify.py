@@ -38,7 +38,7 @@ def run(request: Dict[str, Any], events: Events) -> Dict[str, Any]:
     return result
 
 
-class Folder:
+class FolderTensors:
     """The tensors of a folder's safetensors files, read one at a time."""
 
     def __init__(self, path: str) -> None:
@@ -54,13 +54,13 @@ class Folder:
 
 
 def _compare(request: Dict[str, Any], events: Events) -> Dict[str, Any]:
-    base, merged = Folder(str(request["base"])), Folder(str(request["merged"]))
+    base, merged = FolderTensors(str(request["base"])), FolderTensors(str(request["merged"]))
     adapters = [
-        lora_rows.Adapter(read_json(os.path.join(source.folder, "adapter_config.json")), tensors, source.weight)
+        lora_rows.AdapterTensors(read_json(os.path.join(source.folder, "adapter_config.json")), tensors, source.weight)
         for source, tensors in read_adapters(request)
     ]
     touched = {module for one in adapters for module in lora_rows.touched_tensors(one.tensors)}
-    recompute = lora_rows.Recomputer(adapters, int(request.get("rows_per_tensor", 16)))
+    recompute = lora_rows.RowRecomputer(adapters, int(request.get("rows_per_tensor", 16)))
     untouched = changed = 0
     wrong: List[str] = []
     added: List[str] = []
@@ -101,7 +101,7 @@ def _compare(request: Dict[str, Any], events: Events) -> Dict[str, Any]:
     }
 
 
-def _shared(merged: Folder) -> Iterator[Tuple[str, Any]]:
+def _shared(merged: FolderTensors) -> Iterator[Tuple[str, Any]]:
     for name in sorted(merged.where):
         tensor = merged.get(name)
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):

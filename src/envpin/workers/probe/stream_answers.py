@@ -25,7 +25,7 @@ from ..peft_engine import merge
 from ..protocol import Events
 from ..runtime import answers, loading
 from ..stream import decoded
-from ..stream.io.files import Folder
+from ..stream.io.files import WeightFolder
 
 # Weights are not all: activations, the adapter in float32, the libraries.
 _HEADROOM = 1.3
@@ -55,7 +55,7 @@ def _skipped(note: str) -> Dict[str, Any]:
 
 def _too_large(folder: str) -> Optional[str]:
     """Why the model is not loaded, if it does not fit into the memory that is free now."""
-    needed = int(_HEADROOM * sum(tensor.size for tensor in Folder(folder).tensors.values())) + _LIBRARIES
+    needed = int(_HEADROOM * sum(tensor.size for tensor in WeightFolder(folder).tensors.values())) + _LIBRARIES
     free = free_memory()
     if free is None or needed <= free:
         return None

@@ -13,14 +13,14 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 from ..protocol import KnownError
 from ..runtime import loading
 from ..runtime.several import Source, activate, load_further, sources
-from .io.files import Header, read_header, refuse, torch_dtype
+from .io.files import FileHeader, read_header, refuse, torch_dtype
 
 TAG = "_envpin_source"
 # The dtype that a loaded tensor had on its way, where peft reads into a parameter of one dtype and then casts it.
 THROUGH = "_envpin_through"
 
 
-def read_adapters(request: Dict[str, Any]) -> List[Tuple[Source, Header]]:
+def read_adapters(request: Dict[str, Any]) -> List[Tuple[Source, FileHeader]]:
     """The headers of the adapters of a request, in the order of merging."""
     found = []
     for one in sources(request):
@@ -58,7 +58,7 @@ def unfilled() -> Iterator[None]:
 class _Watch:
     """The two watched doors: peft's reader of adapter files, and `load_state_dict`."""
 
-    def __init__(self, adapter: Header, prefix: str, overlay: Optional[int]) -> None:
+    def __init__(self, adapter: FileHeader, prefix: str, overlay: Optional[int]) -> None:
         self.adapter = adapter
         self.prefix = prefix
         self.overlay = overlay
@@ -128,7 +128,7 @@ def _watched(watch: _Watch) -> Iterator[None]:
         torch.nn.Module.load_state_dict = fill
 
 
-def apply_adapters(inner: Any, adapters: List[Tuple[Source, Header]], overlay: Optional[int]) -> Any:
+def apply_adapters(inner: Any, adapters: List[Tuple[Source, FileHeader]], overlay: Optional[int]) -> Any:
     """Every adapter loaded by peft's own loader, one after the other, at its weight, and all of them active."""
     import torch
 

@@ -2,7 +2,7 @@
 
 from typing import Any, Dict, Optional
 
-from .io.files import Folder, refuse
+from .io.files import WeightFolder, refuse
 from .io.reader import Reader
 from .skeleton import base_without_weights
 
@@ -12,7 +12,9 @@ def load(request: Dict[str, Any], adapter_config: Dict[str, Any], labels: Option
     Raises:
         KnownError: `not-streamable` where a parameter has no tensor in the files.
     """
-    inner, names, fused, _, _ = base_without_weights(Folder(str(request["base"])), adapter_config, labels, request)
+    inner, names, fused, _, _ = base_without_weights(
+        WeightFolder(str(request["base"])), adapter_config, labels, request
+    )
     reader = Reader()
     try:
         state = {key: reader.whole(tensor) for key, tensor in names.items()}

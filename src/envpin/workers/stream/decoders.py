@@ -14,7 +14,7 @@ A 16-bit base that training quantized on loading is quantized and dequantized by
 from typing import Any, Dict, Optional, Tuple
 
 from ..protocol import KnownError
-from .io.files import Tensor, torch_dtype
+from .io.files import StoredTensor, torch_dtype
 
 # 1/127 as bitsandbytes writes it (functional.int8_vectorwise_dequant).
 _INT8_UNIT = 7.874015718698502e-3
@@ -26,7 +26,7 @@ class FourBit:
 
     whole_only = False
 
-    def __init__(self, packed: Tensor, parts: Dict[str, Tensor], state: Dict[str, Any]) -> None:
+    def __init__(self, packed: StoredTensor, parts: Dict[str, StoredTensor], state: Dict[str, Any]) -> None:
         self.packed, self.parts, self.state = packed, parts, state
         self.kind = "bitsandbytes-" + str(state["quant_type"])
         self.shape = tuple(int(extent) for extent in state["shape"])
@@ -95,7 +95,7 @@ class EightBit:
     whole_only = False
     kind = "bitsandbytes-int8"
 
-    def __init__(self, stored: Tensor, scales: Tensor, dtype: str) -> None:
+    def __init__(self, stored: StoredTensor, scales: StoredTensor, dtype: str) -> None:
         self.stored, self.scales, self.dtype = stored, scales, dtype
         self.shape = stored.shape
 
@@ -119,7 +119,9 @@ class BlockFloat8:
     whole_only = False
     kind = "fp8"
 
-    def __init__(self, stored: Tensor, scales: Tensor, block: Optional[Tuple[int, int]], dtype: str) -> None:
+    def __init__(
+        self, stored: StoredTensor, scales: StoredTensor, block: Optional[Tuple[int, int]], dtype: str
+    ) -> None:
         self.stored, self.scales, self.block, self.dtype = stored, scales, block, dtype
         self.shape = stored.shape
 
@@ -144,7 +146,7 @@ class RoundTrip:
 
     whole_only = True
 
-    def __init__(self, stored: Tensor, quantization: Dict[str, Any], loaded: Optional[str]) -> None:
+    def __init__(self, stored: StoredTensor, quantization: Dict[str, Any], loaded: Optional[str]) -> None:
         self.stored, self.quantization = stored, quantization
         self.loaded = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}.get(str(loaded), stored.dtype)
         self.shape, self.dtype = stored.shape, stored.dtype

@@ -37,11 +37,11 @@ from ..protocol import Events, KnownError
 from ..runtime.device import choose
 from ..runtime.several import sources
 from .adapters import read_adapters
-from .io.files import Folder, OutputFile, index_document
+from .io.files import OutputFile, WeightFolder, index_document
 from .io.reader import Reader
-from .io.write import JOURNAL, Journal, Progress, Writer, check_space, digest_of, sync_folder
+from .io.write import JOURNAL, ShardJournal, WriteProgress, Writer, check_space, digest_of, sync_folder
 from .layers import Merger, bound_heaps
-from .plan import Plan, make
+from .plan import StreamPlan, make
 from .prove.recompute import Recomputer, locate
 from .prove.verify import ShardVerifier, tally, write_index
 from .skeleton import Skeleton, build
@@ -96,7 +96,7 @@ class _Merge:
             raise KnownError("output-exists", "`%s` is not an empty folder" % self.folder, path=self.folder)
 
     def _plan(self) -> Any:
-        base = Folder(str(self.request["base"]))
+        base = WeightFolder(str(self.request["base"]))
         skeleton = build(base, read_adapters(self.request), self.request)
         plan = make(skeleton, base, self.request)
         self.device = choose(self.request.get("device"), changed_bytes(plan))
@@ -112,15 +112,15 @@ class _Merge:
         self.threads = int(self.request.get("threads") or usual)
         torch.set_num_threads(1)
 
-    def _execute(self, base: Folder, skeleton: Skeleton, plan: Plan, total: int) -> Any:
-        journal = Journal(self.folder, self._plan_digest(base, plan), bool(self.request.get("resume")))
+    def _execute(self, base: WeightFolder, skeleton: Skeleton, plan: StreamPlan, total: int) -> Any:
+        journal = ShardJournal(self.folder, self._plan_digest(base, plan), bool(self.request.get("resume")))
         whole = False
         self.base_reader = Reader(pinned=self.device.is_cuda)
         try:
             finished = self._still_whole(journal.finished)
             sample = next(iter(base.tensors.values())).path if base.tensors else None
             check_space(plan, self.folder, finished, sample)
-            progress = Progress(self.events, total, sum(len(file.segments) for file in plan.files))
+            progress = WriteProgress(self.events, total, sum(len(file.segments) for file in plan.files))
             kept = [file for file in plan.files if file.name in finished]
             if kept:
                 there = sum(file.size for file in kept)
@@ -155,7 +155,7 @@ class _Merge:
                 found[name] = entry
         return found
 
-    def _plan_digest(self, base: Folder, plan: Plan) -> str:
+    def _plan_digest(self, base: WeightFolder, plan: StreamPlan) -> str:
         """What the output's bytes depend on: inputs by size, time and header, the operations, versions, dtypes,
         layout."""
         import peft
@@ -174,7 +174,7 @@ class _Merge:
         return digest.hexdigest()
 
     @staticmethod
-    def _describe(plan: Plan) -> Dict[str, Any]:
+    def _describe(plan: StreamPlan) -> Dict[str, Any]:
         return {
             "engine": "stream",
             "operations": [one.describe() for one in plan.operations],
@@ -184,7 +184,7 @@ class _Merge:
         }
 
     def _result(
-        self, base: Folder, plan: Plan, entries: Dict[str, Any], merger: Merger, resumed: List[str]
+        self, base: WeightFolder, plan: StreamPlan, entries: Dict[str, Any], merger: Merger, resumed: List[str]
     ) -> Dict[str, Any]:
         files = {name: entry["sha256"] for name, entry in sorted(entries.items())}
         if self.index is not None and plan.index_name is not None:
@@ -228,7 +228,7 @@ class _Merge:
         }
 
 
-def model_facts(skeleton: Skeleton, plan: Plan) -> Dict[str, Any]:
+def model_facts(skeleton: Skeleton, plan: StreamPlan) -> Dict[str, Any]:
     """What the record of a merge says about the model, whichever engine made it."""
     return {
         "architecture": type(skeleton.inner).__name__,
@@ -240,7 +240,7 @@ def model_facts(skeleton: Skeleton, plan: Plan) -> Dict[str, Any]:
     }
 
 
-def changed_bytes(plan: Plan) -> int:
+def changed_bytes(plan: StreamPlan) -> int:
     """Bytes of the output that operations write."""
     return sum(one.size for file in plan.files for one in file.segments if one.operation is not None)
 
@@ -249,7 +249,14 @@ class _Shards:
     """Writes shards in order while other threads verify those before."""
 
     def __init__(
-        self, merge: _Merge, skeleton: Skeleton, plan: Plan, *, merger: Merger, writer: Writer, journal: Journal
+        self,
+        merge: _Merge,
+        skeleton: Skeleton,
+        plan: StreamPlan,
+        *,
+        merger: Merger,
+        writer: Writer,
+        journal: ShardJournal,
     ) -> None:
         self._folder = merge.folder
         self._skeleton = skeleton

@@ -5,7 +5,7 @@ one). They are fused and taken apart again by transformers' own converters, so t
 import copy
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from .io.files import Folder, Tensor
+from .io.files import StoredTensor, WeightFolder
 
 
 class Fused:
@@ -13,7 +13,7 @@ class Fused:
 
     def __init__(self, key: str, converter: Any, model: Any) -> None:
         self.key = key
-        self.sources: List[Tuple[str, Tensor]] = []
+        self.sources: List[Tuple[str, StoredTensor]] = []
         self._converter = converter
         self._model = model
 
@@ -35,7 +35,7 @@ class Fused:
         found: Dict[str, Any] = revert_weight_conversion(self._model, {self.key: parameter})
         return found
 
-    def is_reversible(self, shape: Tuple[int, ...], empty: Callable[[Tensor], Any]) -> bool:
+    def is_reversible(self, shape: Tuple[int, ...], empty: Callable[[StoredTensor], Any]) -> bool:
         """Whether joining and splitting is a round trip, tried on tensors without data."""
         try:
             joined = self.join({source.name: empty(source) for _, source in self.sources})
@@ -46,7 +46,9 @@ class Fused:
         return tuple(joined.shape) == shape and {name: tuple(part.shape) for name, part in parts.items()} == wanted
 
 
-def new_names(model: Any, base: Folder, wanted: Any) -> Optional[Tuple[Dict[str, Tensor], Dict[str, Fused]]]:
+def new_names(
+    model: Any, base: WeightFolder, wanted: Any
+) -> Optional[Tuple[Dict[str, StoredTensor], Dict[str, Fused]]]:
     """transformers 5: which stored tensor fills which parameter, and which parameters are fused; None before 5."""
     try:
         from transformers.conversion_mapping import get_model_conversion_mapping
@@ -60,7 +62,7 @@ def new_names(model: Any, base: Folder, wanted: Any) -> Optional[Tuple[Dict[str,
     # Any value but None says "there"; the function asks no more of it.
     there = dict.fromkeys(wanted, True)
     prefix = getattr(model, "base_model_prefix", "")
-    names: Dict[str, Tensor] = {}
+    names: Dict[str, StoredTensor] = {}
     fused: Dict[str, Fused] = {}
     for name in sorted(base.tensors, key=dot_natural_key):
         key, pattern = rename_source_key(name, renamings, converters, prefix, there)

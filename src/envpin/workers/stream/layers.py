@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, TypeVar
 from ..runtime.device import own_stream, place
 from ..runtime.several import plain_name
 from .adapters import THROUGH
-from .io.files import Tensor, torch_dtype
+from .io.files import StoredTensor, torch_dtype
 from .io.reader import Reader
 from .layout import wanted_dtype
 from .operations import Operation, Slot, active_adapter, final_module
@@ -96,7 +96,7 @@ class Merger:
         stored = self._skeleton.find(slot.name)
         return self._reader.whole(stored).to(self.base_dtype(stored, slot))
 
-    def base_dtype(self, stored: Tensor, slot: Slot) -> Any:
+    def base_dtype(self, stored: StoredTensor, slot: Slot) -> Any:
         if str(self._request.get("dtype") or "keep") not in ("keep", "peft"):
             return torch_dtype(wanted_dtype(stored.dtype, self._request))
         return slot.parameter.dtype
@@ -125,7 +125,7 @@ class Merger:
         full.narrow(axis, 0, tensor.shape[axis]).copy_(tensor)
         return full
 
-    def _table_of(self, slot: Slot) -> Optional[Tensor]:
+    def _table_of(self, slot: Slot) -> Optional[StoredTensor]:
         """The base table that an adapter's whole table stands for, by its name in the adapter file."""
         name = plain_name(slot.name)
         key = name[len("base_model.model.") :] if name.startswith("base_model.model.") else name

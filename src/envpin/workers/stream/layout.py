@@ -3,13 +3,13 @@ partners."""
 
 from typing import Any, Dict, List, Optional, Tuple
 
-from .io.files import Folder, OutputFile, Segment, Tensor, group_by_size, torch_dtype
+from .io.files import OutputFile, Segment, StoredTensor, WeightFolder, group_by_size, torch_dtype
 from .operations import Operation, final_module
 from .skeleton import Skeleton
 
 
 def lay_out(
-    operations: List[Operation], extra: Dict[str, str], skeleton: Skeleton, base: Folder, request: Dict[str, Any]
+    operations: List[Operation], extra: Dict[str, str], skeleton: Skeleton, base: WeightFolder, request: Dict[str, Any]
 ) -> Tuple[List[OutputFile], Optional[str]]:
     """The files to write and the name of their index, if they need one. `extra`: see `stream_ties.settle_ties`."""
     groups = _Groups(operations, skeleton, base, request)
@@ -35,7 +35,9 @@ def lay_out(
 class _Groups:
     """The output's segments by the base's file that they belong to."""
 
-    def __init__(self, operations: List[Operation], skeleton: Skeleton, base: Folder, request: Dict[str, Any]) -> None:
+    def __init__(
+        self, operations: List[Operation], skeleton: Skeleton, base: WeightFolder, request: Dict[str, Any]
+    ) -> None:
         self._writers = {
             output.name: (number, output) for number, one in enumerate(operations) for output in one.outputs
         }
@@ -47,7 +49,7 @@ class _Groups:
             name: [self._segment(tensor) for tensor in header.tensors] for name, header in base.files.items()
         }
 
-    def _segment(self, tensor: Tensor) -> Segment:
+    def _segment(self, tensor: StoredTensor) -> Segment:
         number = self._writers[tensor.name][0] if tensor.name in self._writers else None
         shape = self._shapes.get(tensor.name, tensor.shape)
         return Segment(tensor.name, self._dtype(tensor.name, tensor.dtype), shape, base=tensor, operation=number)
@@ -70,7 +72,7 @@ class _Groups:
             dtype = self._dtype(name, partner.dtype)
             self._home(partner).append(Segment(name, dtype, partner.shape, base=partner, operation=None))
 
-    def _home(self, partner: Optional[Tensor]) -> List[Segment]:
+    def _home(self, partner: Optional[StoredTensor]) -> List[Segment]:
         """The segments of the file where `partner` lies, or of the last file."""
         for name, header in self._base.files.items():
             if partner is not None and any(one.name == partner.name for one in header.tensors):
@@ -98,6 +100,6 @@ def wanted_dtype(dtype: str, request: Dict[str, Any]) -> str:
     return wanted if wanted and dtype in {"F64", "F32", "F16", "BF16"} else dtype
 
 
-def _usual_dtype(base: Folder) -> str:
+def _usual_dtype(base: WeightFolder) -> str:
     dtypes = [tensor.dtype for tensor in base.tensors.values() if torch_dtype(tensor.dtype).is_floating_point]
     return max(set(dtypes), key=dtypes.count) if dtypes else "F32"

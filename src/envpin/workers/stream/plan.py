@@ -8,14 +8,14 @@ from typing import Any, Dict, List, NamedTuple, Optional, Set
 from .adapters import TAG
 from .dtypes import pefts_dtypes
 from .fused import Fused
-from .io.files import Folder, OutputFile, Tensor, refuse
+from .io.files import OutputFile, StoredTensor, WeightFolder, refuse
 from .layout import lay_out
 from .operations import Operation, Slot, operations_of
 from .skeleton import Skeleton
 from .ties import digest, settle_ties
 
 
-class Plan(NamedTuple):
+class StreamPlan(NamedTuple):
     operations: List[Operation]
     files: List[OutputFile]
     index_name: Optional[str]
@@ -23,7 +23,7 @@ class Plan(NamedTuple):
     repeated: List[str]
 
 
-def make(skeleton: Skeleton, base: Folder, request: Dict[str, Any]) -> Plan:
+def make(skeleton: Skeleton, base: WeightFolder, request: Dict[str, Any]) -> StreamPlan:
     operations, untied, extra = settle_ties(skeleton, operations_of(skeleton))
     repeated = _account(skeleton, operations)
     _check_sources(skeleton, operations, extra)
@@ -38,7 +38,7 @@ def make(skeleton: Skeleton, base: Folder, request: Dict[str, Any]) -> Plan:
     if request.get("dtype") == "peft":
         skeleton.output_dtypes = pefts_dtypes(skeleton, operations)
     files, index_name = lay_out(operations, extra, skeleton, base, request)
-    return Plan(operations, files, index_name, updates, repeated)
+    return StreamPlan(operations, files, index_name, updates, repeated)
 
 
 def _account(skeleton: Skeleton, operations: List[Operation]) -> List[str]:
@@ -99,7 +99,7 @@ def _check_sources(skeleton: Skeleton, operations: List[Operation], extra: Dict[
 
 
 def _check_fused(fused: Fused, slot: Slot) -> None:
-    def empty(tensor: Tensor) -> Any:
+    def empty(tensor: StoredTensor) -> Any:
         return slot.parameter.new_empty(tensor.shape)
 
     if not fused.is_reversible(tuple(slot.parameter.shape), empty):

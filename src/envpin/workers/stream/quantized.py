@@ -5,7 +5,7 @@ from typing import Any, Dict, List, Optional, Set, Tuple
 
 from ..protocol import KnownError
 from .decoders import BlockFloat8, EightBit, FourBit, RoundTrip, count
-from .io.files import Folder, Tensor, byte_count, refuse
+from .io.files import StoredTensor, WeightFolder, byte_count, refuse
 from .skeleton import empty_model
 
 _STATE = ".quant_state.bitsandbytes__"
@@ -21,7 +21,7 @@ class Decoded:
         self._loaded: Optional[str] = quantized.get("dtype")
         self.decoders: Dict[str, Any] = {}
 
-    def quantize_on_loading(self, base: Folder, names: Dict[str, Tensor], wanted: Any, config: Any) -> None:
+    def quantize_on_loading(self, base: WeightFolder, names: Dict[str, StoredTensor], wanted: Any, config: Any) -> None:
         """Let `base` and `names` list, in place of each weight that this transformers would quantize on loading, what
         is left of it after quantizing and dequantizing."""
         for module in quantized_modules(wanted, config, self.config):
@@ -80,7 +80,7 @@ class Decoded:
         return {"tensors": len(self.decoders), "kinds": kinds}
 
 
-def settle(config: Any, base: Folder, quantized: Optional[Dict[str, Any]]) -> Tuple[Any, Optional[Decoded]]:
+def settle(config: Any, base: WeightFolder, quantized: Optional[Dict[str, Any]]) -> Tuple[Any, Optional[Decoded]]:
     """`config` as that of a plain model, and what is to be decoded. `quantized` is the request's decision.
 
     Raises:
@@ -113,7 +113,7 @@ def _is_near(one: Any, other: Any) -> bool:
     return bool((difference <= 2.0**-7 * one.float().abs()).all())
 
 
-def unpack(base: Folder, quantization: Dict[str, Any]) -> Dict[str, Any]:
+def unpack(base: WeightFolder, quantization: Dict[str, Any]) -> Dict[str, Any]:
     """Let `base` list the tensors that its packed ones stand for; returns their decoders by name.
 
     Raises:
@@ -146,7 +146,7 @@ def unpack(base: Folder, quantization: Dict[str, Any]) -> Dict[str, Any]:
     return decoders
 
 
-def _float8(stored: Tensor, scales: Tensor, block: Optional[Tuple[int, int]], dtype: str) -> BlockFloat8:
+def _float8(stored: StoredTensor, scales: StoredTensor, block: Optional[Tuple[int, int]], dtype: str) -> BlockFloat8:
     one = count(scales.shape) == 1
     if not one and (block is None or len(stored.shape) != 2 or scales.shape != _blocks(stored.shape, block)):
         raise refuse("the scales of `%s` do not fit its shape" % stored.name)
@@ -186,19 +186,19 @@ def quantized_modules(wanted: Any, config: Any, quantization: Dict[str, Any]) ->
     return [name for name, module in model.named_modules() if type(module).__name__ in classes]
 
 
-def _plain(stored: Tensor, decoder: Any) -> Tensor:
+def _plain(stored: StoredTensor, decoder: Any) -> StoredTensor:
     size = byte_count(decoder.dtype, decoder.shape)
-    return Tensor(stored.name, decoder.dtype, decoder.shape, stored.path, -1, size, decoder)
+    return StoredTensor(stored.name, decoder.dtype, decoder.shape, stored.path, -1, size, decoder)
 
 
-def _usual(base: Folder) -> str:
+def _usual(base: WeightFolder) -> str:
     """The dtype of most tensors that are not quantized: norms, embeddings, the head."""
     small = (".SCB", "_scale_inv", "absmax", "quant_map", "activation_scale")
     found = [one.dtype for name, one in base.tensors.items() if one.dtype in _FLOATS and not name.endswith(small)]
     return max(sorted(set(found)), key=found.count) if found else "BF16"
 
 
-def _text(tensor: Tensor) -> str:
+def _text(tensor: StoredTensor) -> str:
     with open(tensor.path, "rb") as stream:
         stream.seek(tensor.offset)
         return stream.read(tensor.size).decode("utf-8")

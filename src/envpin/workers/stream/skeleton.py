@@ -16,7 +16,7 @@ from ..runtime import loading
 from ..runtime.several import Source
 from .adapters import TAG, apply_adapters, unfilled
 from .fused import Fused, new_names
-from .io.files import Folder, Header, Tensor, refuse, torch_dtype
+from .io.files import FileHeader, StoredTensor, WeightFolder, refuse, torch_dtype
 
 
 class Skeleton:
@@ -28,10 +28,10 @@ class Skeleton:
         self,
         inner: Any,
         *,
-        names: Dict[str, Tensor],
+        names: Dict[str, StoredTensor],
         fused: Dict[str, Fused],
         tied: List[List[str]],
-        adapter: Dict[str, Tensor],
+        adapter: Dict[str, StoredTensor],
     ) -> None:
         self.inner = inner
         self.names = names
@@ -46,14 +46,14 @@ class Skeleton:
         self.adapter = adapter
         self.partners = {key: group for group in tied for key in group}
 
-    def find(self, key: str) -> Tensor:
+    def find(self, key: str) -> StoredTensor:
         """Like `stored`, for a key that the plan has checked."""
         found = self.stored(key)
         if found is None:
             raise refuse("`%s` is not in the base's files" % key)
         return found
 
-    def stored(self, key: str) -> Optional[Tensor]:
+    def stored(self, key: str) -> Optional[StoredTensor]:
         """The checkpoint tensor of a state key, or of a key that is tied to it."""
         for one in [key, *self.partners.get(key, [])]:
             if one in self.names:
@@ -61,7 +61,7 @@ class Skeleton:
         return None
 
 
-def build(base: Folder, adapters: List[Tuple[Source, Header]], request: Dict[str, Any]) -> Skeleton:
+def build(base: WeightFolder, adapters: List[Tuple[Source, FileHeader]], request: Dict[str, Any]) -> Skeleton:
     adapter_config = loading.read_json(os.path.join(adapters[0][0].folder, "adapter_config.json"))
     labels = loading.labels_of(
         [(one.folder, {tensor.name: tensor.shape for tensor in header.tensors}) for one, header in adapters]
@@ -85,8 +85,8 @@ def build(base: Folder, adapters: List[Tuple[Source, Header]], request: Dict[str
 
 
 def base_without_weights(
-    base: Folder, adapter_config: Dict[str, Any], labels: Optional[int], request: Dict[str, Any]
-) -> Tuple[Any, Dict[str, Tensor], Dict[str, Fused], Any, Dict[str, Any]]:
+    base: WeightFolder, adapter_config: Dict[str, Any], labels: Optional[int], request: Dict[str, Any]
+) -> Tuple[Any, Dict[str, StoredTensor], Dict[str, Fused], Any, Dict[str, Any]]:
     """The base on the meta device, what fills its parameters (`name_map`), what is quantized of that, and what its
     config.json lacks. A quantized base is listed, from here on, as the plain tensors that it stands for."""
     import transformers
@@ -161,7 +161,7 @@ def empty_model(wanted: Any, config: Any) -> Any:
     return model.eval()
 
 
-def name_map(model: Any, base: Folder) -> Tuple[Dict[str, Tensor], Dict[str, Fused]]:
+def name_map(model: Any, base: WeightFolder) -> Tuple[Dict[str, StoredTensor], Dict[str, Fused]]:
     """Which checkpoint tensor fills which parameter, by this transformers' own renaming rules, and which parameters are
     made from several. What would be split on loading is left out: whoever needs that cannot be streamed."""
     wanted = set(model.state_dict().keys())
@@ -171,7 +171,7 @@ def name_map(model: Any, base: Folder) -> Tuple[Dict[str, Tensor], Dict[str, Fus
     prefix = getattr(model, "base_model_prefix", "")
     mapping = getattr(model, "_checkpoint_conversion_mapping", None) or {}
     rules = [(re.compile(old), new) for old, new in mapping.items()]
-    names: Dict[str, Tensor] = {}
+    names: Dict[str, StoredTensor] = {}
     for name, tensor in base.tensors.items():
         key = _old_style(name, rules, prefix, wanted)
         if key is not None:
@@ -196,7 +196,7 @@ def _old_style(name: str, rules: List[Tuple[Any, str]], prefix: str, wanted: Any
     return None
 
 
-def _take_dtypes(model: Any, names: Dict[str, Tensor], fused: Dict[str, Fused]) -> None:
+def _take_dtypes(model: Any, names: Dict[str, StoredTensor], fused: Dict[str, Fused]) -> None:
     """Give each parameter the dtype its tensor has on disk: older peft makes its own parameters in the base's dtype."""
     import torch
 
@@ -216,7 +216,7 @@ def _take_dtypes(model: Any, names: Dict[str, Tensor], fused: Dict[str, Fused]) 
             parameter.data = parameter.data.to(dtype)
 
 
-def _check_shapes(model: Any, names: Dict[str, Tensor]) -> None:
+def _check_shapes(model: Any, names: Dict[str, StoredTensor]) -> None:
     """Remember on each parameter how many of its rows the checkpoint has; only whole tables may be grown."""
     for name, parameter in model.named_parameters(remove_duplicate=False):
         tensor = names.get(name)

@@ -7,7 +7,7 @@ the model that was trained. Here the partner keeps the base's values (docs/adr/0
 import hashlib
 from typing import Dict, List, Set, Tuple
 
-from .io.files import Tensor, refuse
+from .io.files import StoredTensor, refuse
 from .operations import Operation
 from .skeleton import Skeleton
 
@@ -96,7 +96,7 @@ def _content(one: Operation, skeleton: Skeleton) -> Tuple[str, ...]:
     return tuple(digest(skeleton.adapter[name]) for name in one.adapter_tensors)
 
 
-def digest(tensor: Tensor) -> str:
+def digest(tensor: StoredTensor) -> str:
     found = hashlib.sha256()
     with open(tensor.path, "rb") as stream:
         stream.seek(tensor.offset)

@@ -41,7 +41,7 @@ def torch_dtype(name: str) -> Any:
     return found
 
 
-class Tensor(NamedTuple):
+class StoredTensor(NamedTuple):
     """Where one stored tensor lies. `offset` counts from the start of the file. With a `decoder` it stands for
     quantized data: no run of bytes has this dtype and shape, and the decoder makes its rows (stream/quantized.py)."""
 
@@ -54,13 +54,13 @@ class Tensor(NamedTuple):
     decoder: Any = None
 
 
-class Header(NamedTuple):
+class FileHeader(NamedTuple):
     metadata: Dict[str, str]
-    tensors: List[Tensor]
+    tensors: List[StoredTensor]
     data_start: int
 
 
-def read_header(path: str) -> Header:
+def read_header(path: str) -> FileHeader:
     """The header of one file, checked against the file's size.
 
     Raises:
@@ -88,15 +88,15 @@ def read_header(path: str) -> Header:
         end += tensor.size
     if end != size:
         raise KnownError("bad-header", "`%s` has %d bytes, its header needs %d" % (path, size, end), path=path)
-    return Header(metadata, tensors, 8 + length)
+    return FileHeader(metadata, tensors, 8 + length)
 
 
-def _entry(path: str, name: str, entry: Dict[str, Any], data_start: int) -> Tensor:
+def _entry(path: str, name: str, entry: Dict[str, Any], data_start: int) -> StoredTensor:
     first, last = entry["data_offsets"]
     shape = tuple(int(extent) for extent in entry["shape"])
     if last - first != byte_count(entry["dtype"], shape):
         raise ValueError("the size of `%s` does not fit its shape" % name)
-    return Tensor(name, entry["dtype"], shape, path, data_start + first, last - first)
+    return StoredTensor(name, entry["dtype"], shape, path, data_start + first, last - first)
 
 
 def byte_count(dtype: str, shape: Tuple[int, ...]) -> int:
@@ -106,21 +106,21 @@ def byte_count(dtype: str, shape: Tuple[int, ...]) -> int:
     return count * ITEM_BITS[dtype] // 8
 
 
-class Folder:
+class WeightFolder:
     """The weights of a model folder: `files` by name in the order of their names, `tensors` by name."""
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.index_name, names = weight_files(path)
-        self.files: Dict[str, Header] = {name: read_header(os.path.join(path, name)) for name in names}
-        self.tensors: Dict[str, Tensor] = {}
+        self.files: Dict[str, FileHeader] = {name: read_header(os.path.join(path, name)) for name in names}
+        self.tensors: Dict[str, StoredTensor] = {}
         for header in self.files.values():
             for tensor in header.tensors:
                 if tensor.name in self.tensors:
                     raise KnownError("bad-index", "two files of `%s` hold `%s`" % (path, tensor.name), path=path)
                 self.tensors[tensor.name] = tensor
 
-    def replace(self, tensors: Dict[str, Tensor], hidden: Set[str]) -> None:
+    def replace(self, tensors: Dict[str, StoredTensor], hidden: Set[str]) -> None:
         """List `tensors` in place of those of the same names, and none of the `hidden`."""
         for header in self.files.values():
             header.tensors[:] = [tensors.get(one.name, one) for one in header.tensors if one.name not in hidden]
@@ -155,7 +155,7 @@ class Segment:
     or decoded) or `operation` (the operation of that number writes it)."""
 
     def __init__(
-        self, name: str, dtype: str, shape: Tuple[int, ...], *, base: Optional[Tensor], operation: Optional[int]
+        self, name: str, dtype: str, shape: Tuple[int, ...], *, base: Optional[StoredTensor], operation: Optional[int]
     ) -> None:
         self.name = name
         self.dtype = dtype
@@ -166,7 +166,7 @@ class Segment:
         self.offset = -1
 
     @property
-    def origin(self) -> Tensor:
+    def origin(self) -> StoredTensor:
         """The base tensor that this one is copied or cast from."""
         if self.base is None:
             raise ValueError("`%s` does not come from the base" % self.name)

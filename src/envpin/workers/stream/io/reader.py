@@ -6,7 +6,7 @@ import threading
 from typing import Any, Callable, Dict, Optional, Tuple
 
 from ...protocol import KnownError
-from .files import Tensor, torch_dtype
+from .files import StoredTensor, torch_dtype
 
 
 def memory_of(tensor: Any) -> Any:
@@ -32,7 +32,7 @@ class Reader:
                 self._descriptors[path] = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
             return self._descriptors[path]
 
-    def rows(self, tensor: Tensor, first: int, last: int) -> Any:
+    def rows(self, tensor: StoredTensor, first: int, last: int) -> Any:
         """Rows [first, last) of a stored tensor in its own dtype."""
         import torch
 
@@ -44,7 +44,7 @@ class Reader:
         read_into(self.descriptor(tensor.path), memory_of(empty), tensor.offset + first * width, tensor.path)
         return empty
 
-    def whole(self, tensor: Tensor) -> Any:
+    def whole(self, tensor: StoredTensor) -> Any:
         import torch
 
         if tensor.shape and tensor.size:
@@ -54,7 +54,7 @@ class Reader:
             read_into(self.descriptor(tensor.path), memory_of(empty), tensor.offset, tensor.path)
         return empty
 
-    def bytes_of(self, tensor: Tensor, first: int, last: int) -> Any:
+    def bytes_of(self, tensor: StoredTensor, first: int, last: int) -> Any:
         """Bytes [first, last) of a stored tensor, whatever its dtype."""
         import torch
 

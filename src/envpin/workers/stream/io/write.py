@@ -19,7 +19,7 @@ from ...protocol import Events, KnownError
 from ...runtime.device import fetch, own_stream
 from ..layers import Merger
 from ..operations import Operation
-from ..plan import Plan
+from ..plan import StreamPlan
 from .files import OutputFile, Segment, torch_dtype
 from .reader import Reader, memory_of, read_into
 
@@ -29,7 +29,7 @@ _BUFFER = 1 << 22
 _FICLONE = 0x40049409  # linux/fs.h
 
 
-class Progress:
+class WriteProgress:
     """Bytes and tensors of the output that are done, told to the events from any thread."""
 
     def __init__(self, events: Events, total: int, tensors: int) -> None:
@@ -48,7 +48,7 @@ class Progress:
             self._events.progress("stream", self._done, self._total, "B", label)
 
 
-class Journal:
+class ShardJournal:
     """The finished shards of one plan, a JSON line each. The file is locked while a merge writes into the folder."""
 
     def __init__(self, folder: str, plan_digest: str, resume: bool) -> None:
@@ -101,7 +101,7 @@ def _lock(stream: Any, folder: str) -> None:
         raise KnownError("output-busy", "another merge is writing into `%s`" % folder, path=folder) from error
 
 
-def check_space(plan: Plan, folder: str, finished: Dict[str, Any], sample: Optional[str]) -> None:
+def check_space(plan: StreamPlan, folder: str, finished: Dict[str, Any], sample: Optional[str]) -> None:
     """Refuse before the first byte where the output cannot fit.
 
     Raises:
@@ -188,7 +188,7 @@ class Writer:
     """Writes the shards of a plan. `threads` operations run at once."""
 
     def __init__(
-        self, plan: Plan, merger: Merger, reader: Reader, *, folder: str, progress: Progress, threads: int
+        self, plan: StreamPlan, merger: Merger, reader: Reader, *, folder: str, progress: WriteProgress, threads: int
     ) -> None:
         self._plan = plan
         self._merger = merger

@@ -9,7 +9,7 @@ import math
 from typing import Any, Dict, List, Tuple
 
 from ...protocol import KnownError
-from ..io.files import Segment, Tensor
+from ..io.files import Segment, StoredTensor
 from ..io.reader import Reader
 from ..layers import Merger, forget_merge, frozen, merge_unit
 from ..operations import Operation, Output, active_adapter, final_module
@@ -21,7 +21,7 @@ _ROWS = 16
 class Recomputer:
     """Checks operations against written files. `located` maps an output's name to where it was written."""
 
-    def __init__(self, skeleton: Skeleton, merger: Merger, located: Dict[str, Tensor]) -> None:
+    def __init__(self, skeleton: Skeleton, merger: Merger, located: Dict[str, StoredTensor]) -> None:
         self._skeleton = skeleton
         self._merger = merger
         self._located = located
@@ -85,7 +85,7 @@ class Recomputer:
                 allowed = allowed + 0.5 * ulp(delta, found.dtype)
         return self._judge(output, found, exact, allowed, len(rows))
 
-    def _stored(self, slot: Any) -> Tensor:
+    def _stored(self, slot: Any) -> StoredTensor:
         return self._skeleton.find(slot.name)
 
     @staticmethod
@@ -211,5 +211,5 @@ def _failed(tensor: str, what: str) -> KnownError:
     return KnownError("verification-failed", "`%s` %s" % (tensor, what), tensor=tensor)
 
 
-def locate(segment: Segment, path: str) -> Tensor:
-    return Tensor(segment.name, segment.dtype, segment.shape, path, segment.offset, segment.size)
+def locate(segment: Segment, path: str) -> StoredTensor:
+    return StoredTensor(segment.name, segment.dtype, segment.shape, path, segment.offset, segment.size)

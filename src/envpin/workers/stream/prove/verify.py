@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Optional
 from ...protocol import KnownError, write_json
 from ..io.files import OutputFile, Segment, read_header, torch_dtype
 from ..io.reader import Reader, memory_of, read_into
-from ..plan import Plan
+from ..plan import StreamPlan
 
 _PIECE = 1 << 22
 
@@ -20,7 +20,7 @@ class ShardVerifier:
     """Verifies shards, `at_once` of them at a time: buffers belong to a thread. Each is hashed by a second thread while
     the first compares."""
 
-    def __init__(self, plan: Plan, reader: Reader, *, at_once: int) -> None:
+    def __init__(self, plan: StreamPlan, reader: Reader, *, at_once: int) -> None:
         self._plan = plan
         self._reader = reader
         self._local = threading.local()
@@ -146,7 +146,7 @@ def _same(one: Any, other: Any) -> bool:
     return bytes(one[8 * whole :]) == bytes(other[8 * whole :]) and (not words or bool(torch.equal(*words)))
 
 
-def write_index(plan: Plan, folder: str, document: Dict[str, Any]) -> Optional[str]:
+def write_index(plan: StreamPlan, folder: str, document: Dict[str, Any]) -> Optional[str]:
     """Write the index, read it back and hold it against the files; returns its digest, or None where there is none."""
     if plan.index_name is None:
         return None
