@@ -1,4 +1,4 @@
-"""Fixtures of every tier. The unit tier may neither open sockets nor start processes."""
+"""Fixtures of every tier. The unit and property tiers may neither open sockets nor start processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-UNIT = Path(__file__).parent / "unit"
+CLOSED = {Path(__file__).parent / "unit", Path(__file__).parent / "property"}
 
 # A shell starts a background job with these ignored, children inherit that, and envpin rightly keeps it so. Tests of
 # signals must not depend on how the test run itself was started.
@@ -25,12 +25,12 @@ os.environ["ENVPIN_MATRIX"] = ""
 
 
 @pytest.fixture(autouse=True)
-def _unit_tier_is_closed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if UNIT not in Path(str(request.path)).parents:
+def _closed_tiers_stay_closed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if CLOSED.isdisjoint(Path(str(request.path)).parents):
         return
 
     def refuse(*_args: Any, **_kwargs: Any) -> None:
-        pytest.fail("a unit test opened a socket or started a process")
+        pytest.fail("a test of a closed tier opened a socket or started a process")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(subprocess, "Popen", refuse)

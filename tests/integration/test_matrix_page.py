@@ -15,7 +15,7 @@ from envpin.matrix.match import match
 from envpin.matrix.support import load_support
 from envpin.report.matrix_page import render_matrix
 from tests.support.browser import Browser, find_browser
-from tests.unit.test_matrix_cells import HOSTILE, parse_matrix_with, run
+from tests.unit.report.test_matrix_cells import HOSTILE, parse_matrix_with, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

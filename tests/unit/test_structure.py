@@ -5,11 +5,14 @@ from __future__ import annotations
 import ast
 import sys
 from collections import defaultdict
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-SOURCE = Path(__file__).resolve().parents[2] / "src" / "envpin"
+from tests.support.places import SOURCE
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # A module may import from its own layer's package and from lower layers. See ARCHITECTURE.md and docs/adr/0001.
 LAYERS: dict[str, int] = {

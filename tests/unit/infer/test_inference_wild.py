@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,8 +12,12 @@ from envpin.infer.observe import observe
 from envpin.infer.versions import known_releases
 from envpin.matrix.load import load_matrix
 from envpin.matrix.support import load_support
+from tests.support.places import DATA
 
-WILD = Path(__file__).resolve().parents[2] / "data" / "wild"
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WILD = DATA / "wild"
 KNOWN, SUPPORT, MATRIX = known_releases(), load_support(), load_matrix()
 # peft and transformers of the environment that each was run in, and the trainer.
 TRUTH = {

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.fuzzing import TARGETS, Files, seeds
+from tests.support.places import DATA
 
-FOUND = Path(__file__).resolve().parents[2] / "data" / "fuzz"
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FOUND = DATA / "fuzz"
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-from pathlib import Path
 
 from envpin.diagnose.catalogue.catalogue import CATALOGUE
 from envpin.diagnose.logs.reader import SIGNATURES
 from tests.support.failures import FAILURES
 from tests.support.faults import CROSSED, FAULTS, FORWARD
+from tests.support.places import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 # Codes whose test needs more than a table can say.
 ELSEWHERE = {
     "vlm-key-rename": "tests/integration/test_real_pairs.py::test_vision_language_names_across_4_52",

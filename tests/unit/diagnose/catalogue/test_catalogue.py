@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from envpin.diagnose.catalogue.catalogue import CATALOGUE, GROUPS, finding, findings_page
-
-ROOT = Path(__file__).resolve().parents[3]
+from tests.support.places import ROOT
 
 # The names are a contract: tools script against them.
 PROMISED = set(

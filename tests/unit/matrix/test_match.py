@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +13,9 @@ from hypothesis import strategies as st
 from envpin.matrix.load import load_matrix
 from envpin.matrix.match import Match, match
 from envpin.matrix.support import load_support
+from tests.support.places import DATA
 
-CONFIGS = Path(__file__).parent / "data" / "configs"
+CONFIGS = DATA / "configs"
 
 # The fields of published config.json files that matter; the file name is the Hub name with `--` for the slash.
 FAMILIES = {

@@ -5,13 +5,12 @@ from __future__ import annotations
 import io
 import tomllib
 import traceback
-from pathlib import Path
 
 import pytest
 
 from envpin.diagnose.logs.reader import diagnose_log
+from tests.support.places import DATA
 
-DATA = Path(__file__).resolve().parents[2] / "data"
 ERRORS = [
     error
     for file in ("errors.toml", "errors_held_out.toml")

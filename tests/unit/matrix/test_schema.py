@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tomllib
-from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -14,8 +13,9 @@ from envpin.core.errors import InputError
 from envpin.core.resources import data_path
 from envpin.matrix.load import parse_matrix
 from envpin.matrix.schema import schema_text
+from tests.support.places import ROOT
 
-PUBLISHED = Path(__file__).resolve().parents[2] / "docs" / "reference" / "matrix.schema.json"
+PUBLISHED = ROOT / "docs" / "reference" / "matrix.schema.json"
 VALIDATOR = jsonschema.Draft202012Validator(json.loads(PUBLISHED.read_text(encoding="utf-8")))
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -32,6 +31,10 @@ from envpin.manifest.types import (
     TrainerInfo,
 )
 from envpin.recording.injected import hook
+from tests.support.places import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DIGEST = "ab" * 32
 H100 = Gpu(name="H100", capability="9.0", memory=80)
@@ -213,14 +216,14 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytes
 
 
 def test_the_published_schema_is_fresh() -> None:
-    published = Path(__file__).resolve().parents[2] / "docs" / "reference" / "envpin.schema.json"
+    published = ROOT / "docs" / "reference" / "envpin.schema.json"
     assert published.read_text(encoding="utf-8") == schema.schema_text(), (
         "run: .venv/bin/python -m envpin.manifest.schema docs/reference/envpin.schema.json"
     )
 
 
 def test_every_field_is_explained() -> None:
-    page = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "manifest.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "reference" / "manifest.md").read_text(encoding="utf-8")
     for name, value in schema.manifest_schema()["$defs"].items():
         for field in value["properties"]:
             assert f"`{field}`" in page, f"docs/reference/manifest.md does not explain {name}.{field}"
