@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from envpin.checkpoint.folder import read_folder
 from envpin.core.errors import InputError
 from envpin.diagnose.check import check
-from envpin.diagnose.logs.reader import SIGNATURES, diagnose_log
+from envpin.diagnose.logs.reader import diagnose_log
+from envpin.diagnose.logs.signature import load_signatures
 from tests.support.checkpoints import llama_config, llama_shapes, lora_shapes, write_adapter, write_model
 
 scalars: st.SearchStrategy[Any] = (
@@ -85,7 +86,7 @@ def test_any_bytes_as_weights_and_tokenizer(data: bytes) -> None:
 @often
 @given(
     st.lists(
-        st.sampled_from([one.sample for one in SIGNATURES] + [one.anchor for one in SIGNATURES])
+        st.sampled_from([one.sample for one in load_signatures()] + [one.anchor for one in load_signatures()])
         | st.text(max_size=40)
         | st.sampled_from(["\x1b[31m", "\x1b]8;;", "\r", "\r\n", "\x00", "torch.Size([", "size mismatch for "]),
         max_size=30,

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from envpin.core.errors import InputError
 from envpin.diagnose.check import check
-from envpin.diagnose.logs.reader import SIGNATURES, diagnose_log
+from envpin.diagnose.logs.reader import diagnose_log
+from envpin.diagnose.logs.signature import load_signatures
 from tests.support.checkpoints import llama_config, llama_shapes, lora_shapes, write_adapter, write_model
 from tests.support.pickles import state_dict, write_bin, write_legacy
 
@@ -139,6 +140,6 @@ def seeds(target: str) -> list[bytes]:
             "sentencepiece": [b"\x0a\x05\x0a\x03abc\x0a\x0c\x0a\x03xyz\x15\x00\x00\x80\xbf"],
             "pickle": [state_dict(small, more=b"N"), legacy[-200:]],
             "archive": [archive, legacy],
-            "log": [f"{one.sample}\n".encode() for one in SIGNATURES[::3]] + [b"\x1b[31msize mismatch for a: \r\n"],
+            "log": [b"\x1b[31msize mismatch for a: \r\n", *(one.sample.encode() for one in load_signatures()[::3])],
         }  # fmt: skip
         return found[target]

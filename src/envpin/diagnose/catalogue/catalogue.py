@@ -1,35 +1,66 @@
 """The causes that envpin can name: one entry per code, in the words of the docs page that is made from them.
 
-`docs/reference/findings.md` is written by `scripts/findings_page.py`; a test compares the two.
+The entries are in the TOML files of this folder. `docs/reference/findings.md` is written by `scripts/findings_page.py`;
+a test compares the two.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from envpin.core.findings import Evidence, Finding
-from envpin.diagnose.catalogue.files import FILES
-from envpin.diagnose.catalogue.versions import VERSIONS
-from envpin.diagnose.catalogue.weights import WEIGHTS
+import msgspec
+
+from envpin.core.errors import InputError
+from envpin.core.findings import Evidence, Finding, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from envpin.core.findings import Severity
-    from envpin.diagnose.catalogue.cause import Cause
+FOLDER = Path(__file__).parent
+# The order of the page: what is asked about most comes first.
+_FILES = ("weights", "files", "versions")
 
 
-class Group(NamedTuple):
+class Cause(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`fix` are steps in order; `{adapter}`, `{base}` and `{model}` in them are filled where they are known."""
+
+    severity: Severity
+    meaning: str
+    detected: str
+    fix: tuple[str, ...]
+
+
+class CauseGroup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One file: `causes` by their code."""
+
     title: str
-    causes: tuple[Cause, ...]
+    causes: dict[str, Cause]
 
 
-GROUPS: tuple[Group, ...] = (
-    Group("Weights: shapes, names, vocabulary, quantization", WEIGHTS),
-    Group("Files and folders", FILES),
-    Group("Versions and environment", VERSIONS),
-)
-CATALOGUE: Mapping[str, Cause] = {cause.code: cause for group in GROUPS for cause in group.causes}
+@cache
+def load_groups() -> tuple[CauseGroup, ...]:
+    """The groups in the order of the page."""
+    return tuple(read_group(FOLDER / f"{name}.toml") for name in _FILES)
+
+
+def read_group(path: Path) -> CauseGroup:
+    """One file of the catalogue.
+
+    Raises:
+        InputError: it is not TOML, or breaks the schema.
+    """
+    try:
+        return msgspec.toml.decode(path.read_bytes(), type=CauseGroup)
+    except msgspec.DecodeError as error:
+        raise InputError(f"`{path.name}` is not a file of the catalogue: {error}", path=path) from error
+
+
+@cache
+def load_catalogue() -> Mapping[str, Cause]:
+    """Every cause by its code."""
+    return {code: cause for group in load_groups() for code, cause in group.causes.items()}
 
 
 def finding(
@@ -45,7 +76,7 @@ def finding(
 
     `names` fill the catalogue's fix (`{adapter}`, `{base}`).
     """
-    cause = CATALOGUE[code]
+    cause = load_catalogue()[code]
     values = _Names({"adapter": "ADAPTER", "base": "BASE", "model": "MODEL"} | dict(names or {}))
     steps = tuple(fix) if fix is not None else tuple(step.format_map(values) for step in cause.fix)
     return Finding(code=code, severity=severity or cause.severity, message=message, evidence=tuple(evidence), fix=steps)
@@ -66,14 +97,14 @@ def findings_page() -> str:
         "`check`, `diagnose`, `replay` and `scan` name causes by these codes. A **blocker** stops a merge or a load; a",
         "**warning** does not, but the result may not be what was meant; an **info** is worth knowing.",
         "",
-        "This page is made from `src/envpin/diagnose/catalogue/catalogue.py` by `scripts/findings_page.py`.",
+        "This page is made from `src/envpin/diagnose/catalogue/*.toml` by `scripts/findings_page.py`.",
     ]
-    for group in GROUPS:
+    for group in load_groups():
         lines += ["", f"## {group.title}"]
-        for cause in group.causes:
+        for code, cause in group.causes.items():
             lines += [
                 "",
-                f"### `{cause.code}`",
+                f"### `{code}`",
                 "",
                 f"*{cause.severity}.* {cause.meaning}",
                 "",

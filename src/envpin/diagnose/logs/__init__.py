@@ -1,1 +1,1 @@
-"""Error logs: reading them, and the signatures that tell their causes. A new wording belongs here."""
+"""Error logs: reading them, and the signatures that tell their causes (`signatures/*.toml`)."""

@@ -9,27 +9,19 @@ from __future__ import annotations
 import codecs
 import re
 from dataclasses import dataclass, field
-from functools import cache
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING
 
 from envpin.core.findings import SEVERITY_ORDER, Evidence
-from envpin.diagnose.catalogue.catalogue import CATALOGUE, finding
+from envpin.diagnose.catalogue.catalogue import finding, load_catalogue
 from envpin.diagnose.logs.mismatch import ANCHORS, Line, common_cause, read_line
-from envpin.diagnose.logs.signatures_files import FILES
-from envpin.diagnose.logs.signatures_further import FURTHER
-from envpin.diagnose.logs.signatures_versions import VERSIONS
-from envpin.diagnose.logs.signatures_weights import WEIGHTS
+from envpin.diagnose.logs.signature import matchers
 from envpin.diagnose.subject import Mismatch, shape_text
-from envpin.matrix.fields import load_fields
-from envpin.matrix.support import load_support
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from envpin.core.findings import Finding, Severity
-    from envpin.diagnose.logs.signature import Signature
-
-SIGNATURES: tuple[Signature, ...] = (*WEIGHTS, *FILES, *VERSIONS, *FURTHER)
+    from envpin.diagnose.logs.signature import Matcher, Signature
 
 _BLOCK = 1 << 20
 _LINE = 6_000
@@ -45,12 +37,6 @@ _SAID_BETTER = {
     "transformers-api-changed": "peft-transformers-incompatible",
     "unmatched-adapter-keys": "vlm-key-rename",
 }
-
-
-class _Compiled(NamedTuple):
-    signature: Signature
-    pattern: re.Pattern[str]
-    unless: re.Pattern[str] | None
 
 
 @dataclass
@@ -71,34 +57,9 @@ class Diagnosis:
     lines: int
 
 
-@cache
-def _compiled() -> Mapping[bytes, tuple[_Compiled, ...]]:
-    """The signatures by their anchor."""
-    support = load_support()
-    removed = (
-        one for one in support.model_types if (window := support.window(one)) is not None and window[1] is not None
-    )
-    lists = {
-        "REMOVED_TYPES": "|".join(map(re.escape, sorted(removed))),
-        "MODEL_TYPES": "|".join(map(re.escape, sorted(support.model_types))),
-        "FIELDS": "|".join(sorted(load_fields().first_releases())),
-    }
-
-    def compiled(pattern: str) -> re.Pattern[str]:
-        for name, words in lists.items():
-            pattern = pattern.replace(name, words)
-        return re.compile(pattern)
-
-    by_anchor: dict[bytes, list[_Compiled]] = {}
-    for one in SIGNATURES:
-        unless = compiled(one.unless) if one.unless is not None else None
-        by_anchor.setdefault(one.anchor.encode(), []).append(_Compiled(one, compiled(one.pattern), unless))
-    return {anchor: tuple(some) for anchor, some in by_anchor.items()}
-
-
-def diagnose_log(stream: IO[bytes]) -> Diagnosis:
-    """The causes that a log shows. `stream` is read once, to its end."""
-    reader = _Reader()
+def diagnose_log(stream: IO[bytes], signatures: tuple[Signature, ...] | None = None) -> Diagnosis:
+    """The causes that a log shows, by all signatures or those given. `stream` is read once, to its end."""
+    reader = _Reader(matchers(signatures))
     for block in _blocks(stream):
         reader.read(block)
     return reader.result()
@@ -107,7 +68,8 @@ def diagnose_log(stream: IO[bytes]) -> Diagnosis:
 class _Reader:
     """Takes blocks of whole lines, and keeps what the signatures find."""
 
-    def __init__(self) -> None:
+    def __init__(self, matchers: Mapping[bytes, tuple[Matcher, ...]]) -> None:
+        self.matchers = matchers
         self.line = 1
         self.seen: dict[str, _Seen] = {}
         self.shapes: dict[Line, int] = {}
@@ -116,7 +78,7 @@ class _Reader:
 
     def read(self, block: bytes) -> None:
         numbers = _Numbers(block, self.line)
-        for anchor, signatures in _compiled().items():
+        for anchor, signatures in self.matchers.items():
             for at, text in _lines_with(block, anchor):
                 for one in signatures:
                     if self._matches(one, text, block, at):
@@ -131,7 +93,7 @@ class _Reader:
         self.line += block.count(b"\n")
         self.tail = block[-20_000:]
 
-    def _matches(self, one: _Compiled, text: str, block: bytes, at: int) -> bool:
+    def _matches(self, one: Matcher, text: str, block: bytes, at: int) -> bool:
         if one.pattern.search(text) is None or (one.unless is not None and one.unless.search(text)):
             return False
         after, against = one.signature.after, one.signature.unless_after
@@ -144,7 +106,7 @@ class _Reader:
         return (after is None or after.encode() in near) and (against is None or against.encode() not in near)
 
     def _keep(self, signature: Signature, numbers: _Numbers, at: int, text: str) -> None:
-        severity: Severity = signature.severity or CATALOGUE[signature.code].severity  # type: ignore[assignment]
+        severity = signature.severity or load_catalogue()[signature.code].severity
         seen = self.seen.setdefault(signature.code, _Seen(severity))
         seen.count += 1
         if SEVERITY_ORDER[severity] < SEVERITY_ORDER[seen.severity]:
@@ -160,7 +122,7 @@ class _Reader:
                 continue
             evidence = [Evidence(line=number, note=line) for number, line in sorted(seen.lines)]
             more = f" ({seen.count} lines)" if seen.count > 1 else ""
-            text = CATALOGUE[code].meaning.partition(". ")[0].rstrip(".")
+            text = load_catalogue()[code].meaning.partition(". ")[0].rstrip(".")
             found.append(finding(code, text + more, evidence, severity=seen.severity))
         mismatches = tuple(
             Mismatch(parameter=line.name, found=line.found, expected=line.expected, why=code)
@@ -178,7 +140,7 @@ class _Reader:
                      expected=shape_text(line.expected))
             for line in lines[:3]
         ]  # fmt: skip
-        text = CATALOGUE[code].meaning.partition(". ")[0].rstrip(".")
+        text = load_catalogue()[code].meaning.partition(". ")[0].rstrip(".")
         count = f"{total} parameters do not fit" if total > 1 else "one parameter does not fit"
         rows = str(lines[0].found[0]) if lines[0].found else "0"
         return finding(code, f"{text} ({count})", evidence, severity="blocker", names={"rows": rows, "rank": rows})

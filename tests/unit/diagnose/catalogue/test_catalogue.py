@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
-from envpin.diagnose.catalogue.catalogue import CATALOGUE, GROUPS, finding, findings_page
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from envpin.core.errors import InputError
+from envpin.diagnose.catalogue.catalogue import (
+    FOLDER,
+    finding,
+    findings_page,
+    load_catalogue,
+    load_groups,
+    read_group,
+)
 from tests.support.places import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # The names are a contract: tools script against them.
 PROMISED = set(
@@ -23,16 +39,38 @@ generation-config-invalid torch-companion-mismatch numpy-abi meta-tensor-offload
 
 
 def test_every_promised_code_has_one_entry() -> None:
-    assert sorted(cause.code for group in GROUPS for cause in group.causes) == sorted(PROMISED)
-    assert len(CATALOGUE) == len(PROMISED)
+    assert sorted(code for group in load_groups() for code in group.causes) == sorted(PROMISED)
+
+
+def test_every_file_of_the_folder_is_a_group() -> None:
+    assert len(load_groups()) == len(list(FOLDER.glob("*.toml")))
+
+
+@pytest.mark.parametrize(
+    ("entry", "complaint"),
+    [
+        (
+            '[causes.x]\nmeaning = "m"\ndetected = "d"\nfix = []',
+            "missing required field `severity` - at `$.causes[...]`",
+        ),
+        ('[causes.x]\nseverity = "bad"\nmeaning = "m"\ndetected = "d"\nfix = []', "'bad'"),
+        ('[causes.x]\nseverity = "info"\nmeaning = "m"\ndetected = "d"\nfix = []\nfixes = []', "fixes"),
+        ("[causes.x]\n[causes.x]", "Cannot declare"),
+    ],
+)
+def test_an_entry_that_breaks_the_schema_is_refused(tmp_path: Path, entry: str, complaint: str) -> None:
+    file = tmp_path / "files.toml"
+    file.write_text(f'title = "t"\n{entry}\n')
+    with pytest.raises(InputError, match=re.escape(complaint)):
+        read_group(file)
 
 
 def test_every_entry_says_what_to_do() -> None:
-    for cause in CATALOGUE.values():
-        assert cause.meaning.endswith("."), cause.code
-        assert cause.detected, cause.code
-        assert cause.fix, cause.code
-        assert all(finding(cause.code, "x", names={"adapter": "a", "base": "b"}).fix), cause.code
+    for code, cause in load_catalogue().items():
+        assert cause.meaning.endswith("."), code
+        assert cause.detected, code
+        assert cause.fix, code
+        assert all(finding(code, "x", names={"adapter": "a", "base": "b"}).fix), code
 
 
 def test_the_page_is_fresh() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 
-from envpin.diagnose.catalogue.catalogue import CATALOGUE
-from envpin.diagnose.logs.reader import SIGNATURES
+from envpin.diagnose.catalogue.catalogue import load_catalogue
+from envpin.diagnose.logs.signature import load_signatures
 from tests.support.failures import FAILURES
 from tests.support.faults import CROSSED, FAULTS, FORWARD
 from tests.support.places import ROOT
@@ -21,7 +21,7 @@ ELSEWHERE = {
 
 def test_every_code_is_provoked_for_real() -> None:
     tables = {one.code for one in (*FAULTS, *CROSSED, *FORWARD)} | {one.code for one in FAILURES}
-    assert tables | ELSEWHERE.keys() == CATALOGUE.keys()
+    assert tables | ELSEWHERE.keys() == load_catalogue().keys()
     for test in ELSEWHERE.values():
         file, _, name = test.partition("::")
         assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8")
@@ -29,9 +29,9 @@ def test_every_code_is_provoked_for_real() -> None:
 
 def test_what_only_logs_show_has_a_signature_and_a_run() -> None:
     by_files = {one.code for one in (*FAULTS, *CROSSED, *FORWARD)} | ELSEWHERE.keys()
-    for code in CATALOGUE.keys() - by_files:
+    for code in load_catalogue().keys() - by_files:
         assert code in {one.code for one in FAILURES}
-        assert code in {one.code for one in SIGNATURES}
+        assert code in {one.code for one in load_signatures()}
 
 
 def test_the_page_of_reactions_is_fresh() -> None:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from envpin.diagnose.catalogue.catalogue import CATALOGUE
-from envpin.diagnose.logs.reader import SIGNATURES, Diagnosis, diagnose_log
+from envpin.diagnose.catalogue.catalogue import load_catalogue
+from envpin.diagnose.logs.reader import Diagnosis, diagnose_log
+from envpin.diagnose.logs.signature import load_signatures
 
 if TYPE_CHECKING:
     from envpin.diagnose.logs.signature import Signature
 
-CASES = [pytest.param(one, id=f"{one.code}:{one.anchor[:20]}") for one in SIGNATURES]
+CASES = [pytest.param(one, id=f"{one.code}:{one.anchor[:20]}") for one in load_signatures()]
 
 
 def diagnose(text: str | bytes) -> Diagnosis:
@@ -26,7 +27,7 @@ def codes(text: str | bytes) -> list[str]:
 
 @pytest.mark.parametrize("signature", CASES)
 def test_its_sample_is_recognised(signature: Signature) -> None:
-    assert signature.code in CATALOGUE
+    assert signature.code in load_catalogue()
     context = f'  File "site-packages/{signature.after}/x.py", line 1\n' if signature.after else ""
     plain = f"{context}{signature.sample}\n"
     assert codes(plain) == [signature.code]
@@ -36,6 +37,8 @@ def test_its_sample_is_recognised(signature: Signature) -> None:
         signature.code
     ]
     assert codes(b"\xff\xfe" + plain.encode("utf-16-le")) == [signature.code]
+    alone = diagnose_log(io.BytesIO(plain.encode()), (signature,))
+    assert [one.code for one in alone.findings] == [signature.code], "another signature recognised its sample"
 
 
 SIZE = (
@@ -95,7 +98,7 @@ def test_four_hundred_lines_have_one_cause() -> None:
 
 
 def test_several_errors_of_one_log_are_all_named() -> None:
-    some = [one for one in SIGNATURES if one.after is None][::4]
+    some = [one for one in load_signatures() if one.after is None][::4]
     text = "\nnoise\n".join(one.sample for one in some)
     assert set(codes(text)) >= {one.code for one in some} - {"transformers-api-changed", "unmatched-adapter-keys"}
 
