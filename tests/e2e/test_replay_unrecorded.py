@@ -15,7 +15,7 @@ from envpin.envs.refs.adapter import Unrecorded
 from envpin.envs.store.store import Store
 from envpin.replay import attempts as unrecorded
 from envpin.replay.attempts import Manner, is_unrecorded, merge_unrecorded
-from envpin.replay.plan import MergeOptions
+from envpin.replay.options import MergeOptions
 from tests.support.adapters import copy
 from tests.support.command import answer, envpin
 from tests.support.environments import PINS, find_links, store_root

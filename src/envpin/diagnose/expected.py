@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from envpin.checkpoint.config import text_flag, text_value
 from envpin.diagnose.adapter_names import placeless
-from envpin.diagnose.subject import text_flag, text_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

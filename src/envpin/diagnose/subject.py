@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.version import InvalidVersion, Version
 
+from envpin.checkpoint.config import text_value
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -106,24 +108,6 @@ class CheckSubject:
         """Whether the target has `package` at `version` or newer."""
         own = self.version(package)
         return own is not None and own >= Version(version)
-
-
-def text_value(config: Mapping[str, Any], key: str) -> int | None:
-    """A size in a config, or in the `text_config` of a model that also sees or hears."""
-    for part in (config, config.get("text_config"), config.get("llm_config")):
-        value = part.get(key) if isinstance(part, dict) else None
-        if type(value) is int:
-            return value
-    return None
-
-
-def text_flag(config: Mapping[str, Any], key: str) -> bool | None:
-    """A truth value in a config; the outer one counts, as it does in transformers."""
-    for part in (config, config.get("text_config")):
-        value = part.get(key) if isinstance(part, dict) else None
-        if isinstance(value, bool):
-            return value
-    return None
 
 
 def shape_text(shape: tuple[int, ...]) -> str:

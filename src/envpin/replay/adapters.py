@@ -65,11 +65,6 @@ class Part:
     manifest_sha256: str | None
     closure: Closure | None
 
-    def describe(self, *, alone: bool) -> str:
-        """What it is; with its weight where that says something."""
-        text = named(self.path, self.remote)
-        return text if alone and self.weight == 1 else f"{text}, weight {self.weight:g}"
-
     def with_packages(self, also: tuple[str, ...]) -> Part:
         """The same with distributions in its closure that this merge needs beyond the usual ones."""
         if self.manifest is None or not also:

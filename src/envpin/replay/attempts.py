@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from envpin.envs.refs.adapter import Unrecorded
     from envpin.envs.store.store import Store
     from envpin.replay.merge import Merged
-    from envpin.replay.plan import MergeOptions, MergePlan
+    from envpin.replay.options import MergeOptions
+    from envpin.replay.plan import MergePlan
 
 # Each may be a download of gigabytes.
 MAX_ATTEMPTS = 4

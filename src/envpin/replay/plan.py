@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -24,11 +24,10 @@ from envpin.replay.adapters import (
     WeightedAdapter,
     embedding_of,
     environment_conflicts,
-    named,
     refuse_conflicts,
     tokenizer_source,
 )
-from envpin.replay.engines import EngineOptions
+from envpin.replay.options import EngineOptions, MergeOptions
 from envpin.replay.quantized import Decision, decide, quantized_run, settle
 
 if TYPE_CHECKING:
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
     from envpin.core.events import Listener
     from envpin.core.findings import Finding
     from envpin.core.place import OpenRemote, Place, RemotePlace
-    from envpin.envs.refs.adapter import Unrecorded
     from envpin.envs.store.identity import EnvironmentSpec
     from envpin.envs.store.store import Store
     from envpin.manifest.types import Manifest
@@ -48,21 +46,6 @@ if TYPE_CHECKING:
 # Where the environment comes from: the manifest, the adapter's own files, the model's family, or a reference that the
 # user gave.
 Basis = Literal["manifest", "inferred", "family", "reference"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MergeOptions:
-    """What the user asked for, beyond the adapter and the output. `further` adapters are merged after the first, in
-    their order. `choice` is the environment to take for an adapter without a manifest; without it, the likeliest."""
-
-    weight: float = 1.0
-    further: tuple[WeightedAdapter, ...] = ()
-    base: str | None = None
-    environment: str | None = None
-    python: str | None = None
-    engine: EngineOptions = field(default_factory=EngineOptions)
-    offline: bool = False
-    choice: Unrecorded | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,31 +86,6 @@ class MergePlan:
         """The adapters and their weights in the words of the worker protocol."""
         first, *further = ({"adapter": str(part.path), "weight": part.weight} for part in self.parts)
         return {**first, "further": further}
-
-    def describe(self) -> list[tuple[str, str]]:
-        """Label and text of each line that a person reads before the merge."""
-        packages = {str(one.name): str(one.version) for one in self.spec.lock.packages}
-        versions = ", ".join(
-            f"{name} {packages[name]}" for name in ("transformers", "peft", "torch") if name in packages
-        )
-        how = {
-            "manifest": "as recorded in envpin.json",
-            "inferred": "no envpin.json: inferred from the adapter's files",
-            "family": f"no envpin.json: {self.family or 'the nearest known'}",
-            "reference": "as you asked",
-        }[self.basis]
-        shown = [part.describe(alone=len(self.parts) == 1) for part in self.parts]
-        lines = [
-            *(("adapter" if number == 0 else "add-adapter", text) for number, text in enumerate(shown)),
-            ("base", f"{named(self.base.path, self.base.remote)} ({self.base.found})"),
-            ("environment", f"{versions}, Python {self.spec.python} ({how})"),
-            ("embedding", self.embedding.reason),
-            ("engine", self.engine.engine + (f" on {self.engine.device}" if self.engine.device != "cpu" else "")),
-            ("output", str(self.out)),
-        ]
-        if quantized := self.quantized.describe():
-            lines.insert(2, ("quantized", quantized))
-        return lines + [("note", note) for note in self.notes]
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -98,9 +98,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from envpin.remote.hub.client import Hub
     from envpin.replay.adapters import parse_adapter
     from envpin.replay.attempts import Manner, is_unrecorded, merge_unrecorded
-    from envpin.replay.engines import EngineOptions
     from envpin.replay.merge import merge
-    from envpin.replay.plan import MergeOptions, make_plan, refuse_blockers
+    from envpin.replay.options import EngineOptions, MergeOptions
+    from envpin.replay.plan import make_plan, refuse_blockers
     from envpin.replay.publish import refuse_existing
 
     refuse_existing(args.output)
@@ -158,57 +158,27 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 
 def _talk_plan(plan: MergePlan, console: Console) -> None:
-    for line in _plan_lines(plan):
+    from envpin.cli.render.plan import plan_lines
+
+    for line in plan_lines(plan):
         console.talk(line)
 
 
-def _plan_lines(plan: MergePlan) -> list[str]:
-    lines = [f"{label:<12} {text}" for label, text in plan.describe()]
-    for finding in plan.findings:
-        lines.append(f"{finding.severity:<12} {finding.code}: {finding.message}")
-        if finding.severity == "blocker":  # a replay does what the others ask for by itself
-            lines += [f"{'':<12} fix: {step}" for step in finding.fix]
-    return lines
-
-
 def _show_plan(plan: MergePlan, console: Console) -> None:
+    from envpin.cli.render.plan import plan_lines
+
     if console.json_mode:
         console.document(1, {"plan": plan.to_json()})
         return
-    console.data("\n".join(_plan_lines(plan)))
+    console.data("\n".join(plan_lines(plan)))
 
 
 def _show_result(merged: Merged, console: Console) -> None:
     import msgspec
 
-    record = merged.record
+    from envpin.cli.render.verdict import result_lines
+
     if console.json_mode:
-        console.document(1, {"out": str(merged.out), "merge": msgspec.to_builtins(record)})
+        console.document(1, {"out": str(merged.out), "merge": msgspec.to_builtins(merged.record)})
         return
-    checked = record.verification
-    rows = checked["recomputed"]
-    lines = [
-        f"merged      {merged.out}",
-        f"verdict     {record.verdict.kind}",
-        f"untouched   {checked['untouched']} tensors, equal to the base's byte for byte",
-        (
-            f"changed     {checked['changed'] + len(checked['added'])} tensors; {rows['rows']} rows "
-            f"of {rows['tensors']} recomputed in float64, worst error {rows['worst']:.2f} of what rounding allows"
-        ),
-    ]
-    if checked.get("dequantized"):
-        lines.insert(3, f"dequantized {checked['dequantized']} further tensors, checked on disk")
-    if checked["not_recomputed"]:
-        lines.append(f"            {len(checked['not_recomputed'])} tensors judged by the model's answers alone")
-    probe = checked.get("probe")
-    if probe:
-        lines.append(
-            f"answers     |merged - adapter| / |adapter - base| = {probe['noise']:.3g} / {probe['moved']:.3g} "
-            f"= {probe['ratio']:.3g}"
-            if probe["ratio"] is not None
-            else "answers     the adapter moves nothing"
-        )
-    else:
-        lines.append(f"answers     not compared: {checked.get('probe_note')}")
-    lines += [f"note        {note}" for note in record.notes]
-    console.data("\n".join(lines))
+    console.data("\n".join(result_lines(merged)))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from envpin.checkpoint.config import text_flag
 from envpin.checkpoint.embedding import plan_embedding
 from envpin.checkpoint.folder import EMBEDDINGS, HEADS
 from envpin.core.findings import Evidence
 from envpin.diagnose.catalogue.catalogue import finding
 from envpin.diagnose.detectors.shapes import SHOWN, places
-from envpin.diagnose.subject import CheckSubject, Selective, shape_text, text_flag
+from envpin.diagnose.subject import CheckSubject, Selective, shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

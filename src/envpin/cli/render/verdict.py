@@ -1,0 +1,40 @@
+"""What a finished merge says on a terminal: where it is, its verdict, and how it was proved."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from envpin.replay.merge import Merged
+
+
+def result_lines(merged: Merged) -> list[str]:
+    """The lines that a person reads after the merge."""
+    record = merged.record
+    checked = record.verification
+    rows = checked["recomputed"]
+    lines = [
+        f"merged      {merged.out}",
+        f"verdict     {record.verdict.kind}",
+        f"untouched   {checked['untouched']} tensors, equal to the base's byte for byte",
+        (
+            f"changed     {checked['changed'] + len(checked['added'])} tensors; {rows['rows']} rows "
+            f"of {rows['tensors']} recomputed in float64, worst error {rows['worst']:.2f} of what rounding allows"
+        ),
+    ]
+    if checked.get("dequantized"):
+        lines.insert(3, f"dequantized {checked['dequantized']} further tensors, checked on disk")
+    if checked["not_recomputed"]:
+        lines.append(f"            {len(checked['not_recomputed'])} tensors judged by the model's answers alone")
+    probe = checked.get("probe")
+    if probe:
+        lines.append(
+            f"answers     |merged - adapter| / |adapter - base| = {probe['noise']:.3g} / {probe['moved']:.3g} "
+            f"= {probe['ratio']:.3g}"
+            if probe["ratio"] is not None
+            else "answers     the adapter moves nothing"
+        )
+    else:
+        lines.append(f"answers     not compared: {checked.get('probe_note')}")
+    lines += [f"note        {note}" for note in record.notes]
+    return lines
