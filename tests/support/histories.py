@@ -6,6 +6,8 @@ import random
 from dataclasses import dataclass, field
 from typing import Literal
 
+from hypothesis import strategies as st
+
 from envpin.bisect.search.search import Conclusion, Observation, Outcome, Problem, decide
 
 Scenario = Literal[
@@ -90,3 +92,19 @@ def wrong(conclusion: Conclusion, history: History) -> bool:
     if conclusion.kind not in {"named", "range"}:
         return False
     return not any(conclusion.low < point <= conclusion.high for point in history.breaks())
+
+
+@st.composite
+def monotone(draw: st.DrawFn) -> History:
+    size = draw(st.integers(2, 60))
+    first = draw(st.integers(1, size - 1))
+    skips = draw(st.sets(st.integers(1, size - 2))) if size > 2 else set()
+    return History(new=tuple(index >= first for index in range(size)), skips=frozenset(skips))
+
+
+@st.composite
+def problems(draw: st.DrawFn, size: int) -> Problem:
+    positive = st.floats(0.01, 100)
+    numbers = st.lists(positive, min_size=size, max_size=size)
+    share = draw(st.sampled_from([0.001, 0.2]))
+    return Problem(prior=tuple(draw(numbers)), cost=tuple(draw(numbers)), noisy_share=share)

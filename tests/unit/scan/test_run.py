@@ -1,4 +1,4 @@
-"""What a scan says of folders, that nothing in one of them ends it, and that two processes say what one says."""
+"""What a scan says of folders, and that nothing in one of them ends it."""
 
 from __future__ import annotations
 
@@ -105,18 +105,6 @@ def test_hostile_files_neither_hang_nor_lead_outside(tmp_path: Path) -> None:
     assert {one.code for one in found["deep"].findings} >= {"corrupt-header"}
     assert {one.code for one in found["outside"].findings} >= {"corrupt-header"}
     assert found[control.name].base is not None
-
-
-def test_several_processes_say_what_one_says(tmp_path: Path) -> None:
-    write_model(tmp_path / "base", llama_shapes())
-    for at in range(150):
-        adapter = write_adapter(tmp_path / f"a{at:03}", LORA)
-        if at % 10 == 0:
-            (adapter / "adapter_model.safetensors").write_bytes(b"")
-    alone, together = scanned(tmp_path, jobs=1), scanned(tmp_path, jobs=2)
-    assert alone.entries == together.entries
-    assert len(alone.entries) == 151
-    assert alone.bad == 15
 
 
 def test_the_config_alone_is_a_model_without_weights(tmp_path: Path) -> None:
