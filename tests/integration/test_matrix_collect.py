@@ -11,8 +11,8 @@ from packaging.version import Version
 
 from envpin.core import process
 from envpin.core.errors import NetworkError
+from envpin.core.files import write_atomically
 from envpin.evidence.collect import collect
-from envpin.matrix.results import write_atomically
 from envpin.matrix.support import encode_support, load_support, shipped_path
 from envpin.remote.index import Index
 from tests.support.environments import literal
@@ -71,7 +71,7 @@ def test_a_second_reading_asks_the_wheels_nothing(tmp_path: Path, monkeypatch: p
     again = collect(Index(cache=tmp_path, offline=True))
     assert encode_support(first) == encode_support(again)
     own = tmp_path / "support.json"
-    write_atomically(own, encode_support(first))
+    write_atomically(own, encode_support(first), parents=True)
     assert encode_support(load_support(own)) == encode_support(first)
     assert load_support(own).knows("5.20.0", "llama")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections import defaultdict
+from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
@@ -33,14 +34,20 @@ def modules() -> list[Path]:
     ]
 
 
-def imports(path: Path) -> set[str]:
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def imports(path: Path) -> frozenset[str]:
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return found
+    return frozenset(found)
 
 
 def part(module: str) -> str | None:
@@ -76,6 +83,37 @@ def test_one_door_for_processes_and_no_heavy_imports(path: Path) -> None:
             assert own == "core/process.py", f"{own} imports subprocess; use envpin.core.process"
         if root in {"urllib3", "requests", "httpx"}:
             assert own.startswith("remote/"), f"{own} imports {name}; use envpin.remote.index"
+
+
+# What only one module may do. A second way to do it is how two commands come to disagree (issue: one house).
+DOORS: dict[str, tuple[str, ...]] = {
+    "import hashlib": ("core/files.py",),
+    "call os.replace": ("core/files.py",),
+    "call os.fsync": ("core/files.py",),
+    "call tempfile.mkstemp": (),
+    "call tempfile.NamedTemporaryFile": (),
+    "call Path.replace": ("core/files.py",),
+}
+
+
+def doings(path: Path) -> set[str]:
+    """What a module does that has one door, in the words of `DOORS`."""
+    found = {f"import {name}" for name in imports(path)}
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            of = node.func.value
+            if isinstance(of, ast.Name):
+                found.add(f"call {of.id}.{node.func.attr}")
+            if node.func.attr == "replace" and len(node.args) == 1 and not node.keywords:
+                found.add("call Path.replace")  # that of a string takes two, those of dates and structs keywords
+    return found
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_each_outside_fact_has_one_door(path: Path) -> None:
+    own = path.relative_to(SOURCE).as_posix()
+    for doing in doings(path) & set(DOORS):
+        assert own in DOORS[doing], f"{own} does `{doing}`: go through {' or '.join(DOORS[doing]) or 'envpin.core'}"
 
 
 def test_workers_and_hook_stay_apart() -> None:

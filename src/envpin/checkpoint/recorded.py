@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from envpin.core.errors import InputError
+from envpin.core.files import digest
 from envpin.manifest.read import FILE_NAME, SIZE_LIMIT, parse_manifest
 
 if TYPE_CHECKING:
@@ -36,6 +37,4 @@ def read_recorded(place: Place) -> Recorded | None:
         data = file.read_bytes()
     except OSError as failed:
         raise InputError(f"`{file}` cannot be read: {failed.strerror}", path=str(file)) from failed
-    import hashlib  # loads OpenSSL, which takes longer than reading an adapter
-
-    return Recorded(parse_manifest(data, path=str(file)), hashlib.sha256(data).hexdigest())
+    return Recorded(parse_manifest(data, path=str(file)), digest(data))

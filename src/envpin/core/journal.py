@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 from typing import TYPE_CHECKING, Any
 
 from envpin.core.errors import DiskFullError, InfrastructureError, InputError
+from envpin.core.files import flush
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,8 +41,7 @@ class Journal:
                 stream.truncate(self._good_bytes)
                 stream.seek(self._good_bytes)
                 stream.write(line)
-                stream.flush()
-                os.fsync(stream.fileno())
+                flush(stream)
         except OSError as fault:
             raise _trouble(fault, self.path) from fault
         self._good_bytes += len(line)

@@ -72,21 +72,3 @@ class OpenRemote(Protocol):
 def local_path(place: Place) -> Path:
     """The folder itself; of a remote place the folder that a download of it makes."""
     return place if isinstance(place, Path) else place.local  # type: ignore[attr-defined]
-
-
-def sha256_of(file: Place) -> str:
-    """The sha256 of a file, in hex; of a remote one as its repository tells it, without reading it.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    known = getattr(file, "sha256", None)
-    if isinstance(known, str):
-        return known
-    import hashlib  # loads OpenSSL, which takes longer than reading an adapter
-
-    with file.open("rb") as stream:
-        digest = hashlib.sha256()
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -5,7 +5,6 @@ A few members of each wheel are read by range request; nothing is downloaded who
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from packaging.version import Version
 
 from envpin.core.errors import InputError
 from envpin.core.events import Note, Progress, Step, ignore
+from envpin.core.files import digest
 from envpin.evidence import wheel_facts
 from envpin.matrix.support import PeftFacts, ReleaseFacts, Support, spans_of
 
@@ -32,7 +32,7 @@ FIRST = Version("4.10.0")  # before it, the table is made of imported classes, n
 _FIRST_TORCH = Version("1.8")
 _SETTLING = timedelta(days=21)
 # What was made of a wheel is made again when the code that made it is another.
-_REVISION = hashlib.sha256(Path(wheel_facts.__file__).read_bytes() + Path(__file__).read_bytes()).hexdigest()
+_REVISION = digest(Path(wheel_facts.__file__).read_bytes() + Path(__file__).read_bytes())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 from packaging.specifiers import SpecifierSet
 
+from envpin.core.files import digest
 from envpin.matrix.convert import join
 from envpin.matrix.results import reached
 from envpin.matrix.types import GRADES
@@ -104,5 +104,5 @@ def _lock(good: KnownGood, locks: Mapping[str, bytes], at: str) -> Iterator[str]
     text = locks.get(good.lock)
     if text is None:
         yield f"{at}.lock: there is no lockfiles/pylock.{good.lock}.toml"
-    elif good.lock_sha256 is not None and hashlib.sha256(text).hexdigest() != good.lock_sha256:
+    elif good.lock_sha256 is not None and digest(text) != good.lock_sha256:
         yield f"{at}.lock_sha256: is stale: pylock.{good.lock}.toml is another file than the one that was verified"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from envpin.core.errors import DiskFullError, InputError
+from envpin.core.files import write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,16 +36,8 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """As `write_manifest`, for any text."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        try:
-            with temporary.open("w", encoding="utf-8", newline="\n") as stream:
-                stream.write(text)
-                stream.flush()
-                os.fsync(stream.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_atomically(path, text)
     except OSError as failed:
         if failed.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise DiskFullError(f"`{path}` cannot be written: no space left", hint="free some space") from failed

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +9,7 @@ import msgspec
 
 from envpin import __version__
 from envpin.core.errors import InputError
+from envpin.core.files import digest, write_cache
 from envpin.core.resources import cache_path, data_path
 from envpin.matrix.convert import FILLED, join, problems_of
 from envpin.matrix.types import SCHEMA, Break, Family, KnownGood, Matrix, Sign
@@ -41,7 +40,7 @@ def load_matrix(path: Path | None = None) -> Matrix:
     data = _read(source)
     extra = None if overlay is None else _read(overlay)
     of_overlay = b"" if extra is None else f"\0{overlay}\0".encode() + extra
-    kept = cache_path() / "matrix" / f"{hashlib.sha256(_CACHE_KEY + data + of_overlay).hexdigest()}.msgpack"
+    kept = cache_path() / "matrix" / f"{digest(_CACHE_KEY + data + of_overlay)}.msgpack"
     try:
         return msgspec.msgpack.decode(kept.read_bytes(), type=Matrix)
     except (OSError, msgspec.DecodeError):
@@ -69,13 +68,7 @@ def _text(data: bytes, source: Path | None) -> str:
 
 def _keep(path: Path, matrix: Matrix) -> None:
     """Remember a matrix that was read and found right: parsing TOML costs more than everything else `resolve` does."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f"{path.name}.{os.getpid()}")
-        temporary.write_bytes(msgspec.msgpack.encode(matrix))
-        temporary.replace(path)
-    except OSError:
-        return
+    write_cache(path, msgspec.msgpack.encode(matrix))
 
 
 def parse_matrix(text: str, *, source: str = "compat_matrix.toml", on_top_of: Matrix | None = None) -> Matrix:

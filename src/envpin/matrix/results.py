@@ -6,15 +6,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from envpin.core.errors import InputError
+from envpin.core.files import digest
 from envpin.matrix.convert import problems_of
 from envpin.matrix.types import GRADES, Break, Grade
 
@@ -63,7 +62,7 @@ class EvidenceRun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     def id(self) -> str:
         """A name that stays the same when the same thing is run again: `llama3.1:merge:4.43.1:0a1b2c3d`."""
         what = json.dumps([self.packages, self.python, self.platform, self.trained_with], sort_keys=True)
-        short = hashlib.sha256(what.encode()).hexdigest()[:8]
+        short = digest(what)[:8]
         return f"{self.family}:{self.capability}:{self.packages.get('transformers', '-')}:{short}"
 
 
@@ -218,26 +217,7 @@ def _short(
 
 def _environment_id(entry: EvidenceRun) -> str:
     what = json.dumps([entry.packages, entry.python, entry.platform, entry.lock_digest], sort_keys=True)
-    return f"{entry.packages.get('transformers', '-')}-{hashlib.sha256(what.encode()).hexdigest()[:8]}"
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write beside `path`, flush to the disk, rename: a reader sees the old file or the new one.
-
-    Raises:
-        OSError
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    return f"{entry.packages.get('transformers', '-')}-{digest(what)[:8]}"
 
 
 def reached(entries: Iterable[EvidenceRun]) -> Grade | None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
+from envpin.core.files import write_atomically
 from envpin.matrix.convert import FILLED
-from envpin.matrix.results import write_atomically
 from envpin.matrix.types import SCHEMA, Matrix
 
 
@@ -35,4 +35,4 @@ def schema_text() -> str:
 
 
 if __name__ == "__main__":
-    write_atomically(Path(sys.argv[1]), schema_text().encode())
+    write_atomically(Path(sys.argv[1]), schema_text().encode(), parents=True)

@@ -12,6 +12,7 @@ import os
 from typing import TYPE_CHECKING, Any, cast
 
 from envpin import __version__
+from envpin.core.files import write_cache
 from envpin.core.resources import cache_path, data_path
 from envpin.matrix.where import overlay_path
 
@@ -87,13 +88,7 @@ def _kept(path: Path, origin: bytes) -> Any:
 
 def _keep(path: Path, origin: bytes, plain: bytes) -> None:
     """A cache that cannot be written is no reason to fail."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f"{path.name}.{os.getpid()}")
-        temporary.write_bytes(origin + plain)
-        temporary.replace(path)
-    except OSError:
-        return
+    write_cache(path, origin + plain)
 
 
 def _records(plain: bytes) -> Any:

@@ -20,7 +20,7 @@ from envpin import __version__
 from envpin.checkpoint.bases import find_base
 from envpin.checkpoint.folder import Folder, read_folder
 from envpin.core.errors import CheckFailedError, InputError, RefusedError, UsageError
-from envpin.core.place import sha256_of
+from envpin.core.files import digest_of_file
 from envpin.core.process import run
 from envpin.infer.traces import read_card, read_traces
 from envpin.infer.trainers import recognise
@@ -213,7 +213,7 @@ def _base(read: Folder, explicit: str | None) -> tuple[BaseModel | None, tuple[s
         id=found.id or (named if isinstance(named, str) and not Path(named).is_absolute() else None),
         path=str(found.path.absolute()),
         commit=found.commit,
-        config_sha256=sha256_of(found.path / "config.json") if (found.path / "config.json").is_file() else None,
+        config_sha256=digest_of_file(found.path / "config.json") if (found.path / "config.json").is_file() else None,
         model_type=config.get("model_type") if isinstance(config.get("model_type"), str) else None,
         architecture=architectures[0] if isinstance(architectures, list) and architectures else None,
         embedding_rows=base.embedding_rows,

@@ -13,7 +13,8 @@ from envpin.checkpoint.no_adapter import no_adapter
 from envpin.checkpoint.recorded import read_recorded
 from envpin.core.errors import CheckFailedError, InputError, RefusedError
 from envpin.core.events import Note, ignore
-from envpin.core.place import local_path, sha256_of
+from envpin.core.files import digest_of_file
+from envpin.core.place import local_path
 from envpin.diagnose.check import check
 from envpin.envs.refs.adapter import unrecorded
 from envpin.envs.refs.recorded import find_ready, resolve_recorded
@@ -348,6 +349,6 @@ def _notes(manifest: Manifest | None, base: Folder) -> tuple[str, ...]:
     config = base.path / "config.json"  # a place: of a base on the Hub it is read from there
     if recorded is None or recorded.config_sha256 is None or not config.is_file():
         return ()
-    if sha256_of(config) != recorded.config_sha256:
+    if digest_of_file(config) != recorded.config_sha256:
         return ("the base's config.json is not the one that training read",)
     return ()

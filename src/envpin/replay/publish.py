@@ -6,7 +6,6 @@ Nothing that looks finished exists before the rename, and nothing is ever writte
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shutil
 import tempfile
@@ -17,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from envpin.core.errors import InputError, OutputExistsError, RefusedError
 from envpin.core.events import Note, ignore
+from envpin.core.files import digest, sync_folder, sync_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,7 +70,7 @@ def staging(out: Path, *, locks: Path, resume: bool = False, listener: Listener 
     out = out.absolute()
     locks.mkdir(parents=True, exist_ok=True)
     # Not beside the output: a lock file may not be removed without a race, and nobody wants one next to their model.
-    lock = FileLock(locks / (hashlib.sha256(os.fsencode(out)).hexdigest()[:32] + ".lock"))
+    lock = FileLock(locks / (digest(os.fsencode(out))[:32] + ".lock"))
     try:
         lock.acquire(timeout=0)
     except Timeout as busy:
@@ -157,15 +157,6 @@ def _refuse_escape(source: Path, folder: Path) -> None:
         )
 
 
-def sync_tree(folder: Path) -> None:
-    """fsync every file of `folder` and the folder itself."""
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            with path.open("rb") as stream:
-                os.fsync(stream.fileno())
-    _sync_folder(folder)
-
-
 def publish(staged: Path, out: Path) -> None:
     """The one rename.
 
@@ -177,14 +168,4 @@ def publish(staged: Path, out: Path) -> None:
         staged.rename(out)
     except OSError as error:
         raise OutputExistsError(f"`{out}` appeared while the merge ran", hint="choose another -o") from error
-    _sync_folder(out.absolute().parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":
-        return  # Windows has no descriptors of folders
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(out.absolute().parent)

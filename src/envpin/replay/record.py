@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import msgspec
 
+from envpin.core.files import digest
 from envpin.replay.verdict import Verdict  # noqa: TC001  # msgspec resolves the annotation at run time
 
 SCHEMA = 1
@@ -73,7 +73,7 @@ def inputs_digest(
     """The first 32 hex digits of the sha256 of everything that decides the merged bytes, in canonical JSON. `choices`
     are those that differ from the defaults (device, weights, further adapters)."""
     document = {"adapter": adapter, "base": base, "lock": lock, "engine": engine, "embedding": embedding, **choices}
-    return hashlib.sha256(msgspec.json.encode(document, order="sorted")).hexdigest()[:32]
+    return digest(msgspec.json.encode(document, order="sorted"))[:32]
 
 
 def encode(record: MergeRecord) -> bytes:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from envpin.core.errors import InputError
-from envpin.replay.digests import file_digest
+from envpin.core.files import digest_of_file
 from envpin.replay.record import FILE_NAME, SCHEMA, MergeRecord, decode
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def reverify(folder: Path, progress: Callable[[int], None] | None = None) -> Rev
             continue
         size += path.stat().st_size
         try:
-            found = file_digest(path, progress)
+            found = digest_of_file(path, progress)
         except OSError as error:
             raise InputError(f"`{path}` cannot be read: {error.strerror}", path=path) from error
         if found != wanted:

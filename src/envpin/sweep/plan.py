@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -14,6 +13,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from envpin.core.errors import InputError, UsageError
+from envpin.core.files import digest
 from envpin.manifest.closure import MERGE_CLOSURE
 from envpin.matrix.nearest import era_pins
 
@@ -243,4 +243,4 @@ def choose_families(named: Sequence[str], known: dict[str, Family], recipes: Ite
 
 def recipe_digest(recipe: object) -> str:
     """What a tiny model is made from, in 12 hex digits: another recipe is another thing to verify."""
-    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:12]
+    return digest(json.dumps(recipe, sort_keys=True))[:12]

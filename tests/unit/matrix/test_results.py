@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from envpin.core.errors import InputError
+from envpin.core.files import write_atomically
 from envpin.core.resources import data_path
 from envpin.matrix.results import (
     Capability,
@@ -20,7 +21,6 @@ from envpin.matrix.results import (
     parse_document,
     reached,
     read_document,
-    write_atomically,
 )
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def entry(capability: Capability = "load", outcome: Outcome = "ok", **fields: An
 def test_what_is_written_is_read_again_sorted_and_once(tmp_path: Path) -> None:
     runs = [entry("merge"), entry("load", "fail", error="ValueError: x"), entry("load", seconds=1.5)]
     path = tmp_path / "some.evidence.json"
-    write_atomically(path, encode_results(runs))
+    write_atomically(path, encode_results(runs), parents=True)
     kept = load_results(path)
     assert list(kept) == sorted(kept)
     assert {one.capability for one in kept.values()} == {"load", "merge"}

@@ -6,12 +6,13 @@ two and never the answer.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from packaging.version import Version
+
+from envpin.core.files import digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -206,4 +207,4 @@ def _torch_floor(subject: ProbeSubject, texts: Mapping[str, str]) -> set[str]:
 
 
 def _code(texts: Mapping[str, str], names: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    return tuple((name, hashlib.sha256(texts[name].encode()).hexdigest()[:16]) for name in names)
+    return tuple((name, digest(texts[name])[:16]) for name in names)

@@ -6,13 +6,9 @@ moment a search is killed at, what had finished is there.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import tempfile
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,11 +16,14 @@ from filelock import FileLock, Timeout
 
 from envpin.bisect.session.outcome import ProbeOutcome
 from envpin.bisect.session.records import check, check_together
+from envpin.core import files
 from envpin.core.errors import EnvpinError, InputError, RefusedError
+from envpin.core.files import write_cache
 from envpin.core.journal import Journal, read_journal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 SCHEMA = 1
 _LOCK = ".lock"
@@ -146,15 +145,7 @@ class VerdictCache:
 
     def put(self, key: str, outcome: ProbeOutcome) -> None:
         """Store an outcome. A disk that refuses it is not an error here: the log has it too."""
-        path = self._path(key)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".verdict-")
-            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-                json.dump({"outcome": msgspec.to_builtins(outcome), "at": now()}, stream)
-            Path(name).replace(path)
-        except OSError:
-            return
+        write_cache(self._path(key), json.dumps({"outcome": msgspec.to_builtins(outcome), "at": now()}))
 
     def _path(self, key: str) -> Path:
         return self._folder / key[:2] / f"{key}.json"
@@ -163,7 +154,7 @@ class VerdictCache:
 def digest(document: object) -> str:
     """A stable digest of a JSON document."""
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+    return files.digest(text)
 
 
 def now() -> str:

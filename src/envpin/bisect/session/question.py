@@ -3,7 +3,6 @@ finds its log again."""
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +10,7 @@ import msgspec
 
 from envpin.bisect.session.history import digest
 from envpin.core.errors import InputError
+from envpin.core.files import digest_of_file
 
 # Raised when probes of the same question may come out differently from before.
 PROBE_VERSION = 2
@@ -114,4 +114,4 @@ def _contents(path: Path) -> str:
     stat = path.stat()
     if stat.st_size > _HASHED_WHOLE:
         return f"{stat.st_size} {stat.st_mtime_ns}"
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return digest_of_file(path)

@@ -129,9 +129,8 @@ def write_lock(lock: Lock, target: Path) -> bool:
         OutputExistsError: something is there that is not a lock.
         InputError: the folder cannot be written.
     """
-    import os
-
     from envpin.core.errors import InputError, OutputExistsError
+    from envpin.core.files import write_atomically
     from envpin.envs.locks.lock import read_lock
 
     if target.exists():
@@ -142,12 +141,9 @@ def write_lock(lock: Lock, target: Path) -> bool:
             raise OutputExistsError(
                 f"`{target}` exists and is not a lock", hint="move it away, or write elsewhere with `-o FILE`"
             ) from fault
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        temporary.write_text(lock.text, encoding="utf-8")
-        temporary.replace(target)
+        write_atomically(target, lock.text)
     except OSError as fault:
-        temporary.unlink(missing_ok=True)
         raise InputError(
             f"`{target}` cannot be written: {(fault.strerror or str(fault)).lower()}", path=target
         ) from fault

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from envpin.core.errors import CheckFailedError, InfrastructureError
+from envpin.core.files import write_atomically
 from envpin.core.resources import data_path
 from envpin.evidence.add import Additions, contradictions, plan_additions, without
 from envpin.evidence.edit import edited
@@ -22,7 +23,6 @@ from envpin.matrix.results import (
     evidence_path,
     load_results,
     read_document,
-    write_atomically,
 )
 from envpin.matrix.support import load_support
 from envpin.matrix.where import overlay_path, usual_overlay
@@ -110,9 +110,9 @@ def _write(target: _Target, text: str, additions: Additions) -> None:
     shipped = load_results() if target.below is not None else {}
     own = [entry for key, entry in additions.entries.items() if shipped.get(key) != entry]
     try:
-        write_atomically(target.evidence, encode_results(own))
+        write_atomically(target.evidence, encode_results(own), parents=True)
         if text != target.text or not target.path.exists():
-            write_atomically(target.path, text.encode())
+            write_atomically(target.path, text.encode(), parents=True)
     except OSError as error:
         raise InfrastructureError(
             f"`{error.filename or target.path}` cannot be written: {error.strerror}", hint="choose another `--matrix`"

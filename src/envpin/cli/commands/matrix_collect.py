@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpin.core.errors import InfrastructureError, UsageError
+from envpin.core.files import write_atomically
 from envpin.evidence.collect import collect
-from envpin.matrix.results import write_atomically
 from envpin.matrix.support import encode_support, shipped_path
 from envpin.matrix.where import own_support_path
 from envpin.remote.index import Index
@@ -59,6 +59,6 @@ def _collect_fields(args: argparse.Namespace, console: Console) -> int:
 
 def _write(target: Path, data: bytes) -> None:
     try:
-        write_atomically(target, data)
+        write_atomically(target, data, parents=True)
     except OSError as error:
         raise InfrastructureError(f"`{target}` cannot be written: {error.strerror}", hint="use -o FILE") from error

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpin.core.errors import InfrastructureError, OutputExistsError
+from envpin.core.files import write_atomically
 from envpin.matrix.load import load_matrix
-from envpin.matrix.results import evidence_path, load_results, write_atomically
+from envpin.matrix.results import evidence_path, load_results
 from envpin.matrix.support import load_support
 from envpin.report.matrix_page import MARK, render_matrix
 
@@ -34,7 +35,7 @@ def run_html(args: argparse.Namespace, console: Console) -> int:
         return 0
     data = text.encode()
     try:
-        write_atomically(target, data)
+        write_atomically(target, data, parents=True)
     except OSError as error:
         raise InfrastructureError(
             f"`{target}` cannot be written: {error.strerror}", hint="name another file with -o"

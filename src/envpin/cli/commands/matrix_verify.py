@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from envpin.cli.commands.matrix_add import apply_evidence
 from envpin.cli.render.sweep import SweepView
 from envpin.core.errors import InfrastructureError, InterruptedByUserError, ResolutionError, UsageError
+from envpin.core.files import write_atomically
 from envpin.envs.refs.reference import check_requirements
 from envpin.envs.store.store import Store
 from envpin.evidence.add import contradictions
 from envpin.matrix.load import load_matrix
-from envpin.matrix.results import KIND, SCHEMA, EvidenceFile, encode_document, write_atomically
+from envpin.matrix.results import KIND, SCHEMA, EvidenceFile, encode_document
 from envpin.matrix.support import load_support
 from envpin.sweep.breaks import found_breaks
 from envpin.sweep.plan import choose_families, plan_sweep, releases_of
@@ -107,7 +108,7 @@ def _contradicted(matrix: Matrix, document: EvidenceFile) -> list[str]:
 
 def _write(path: Path, document: EvidenceFile) -> None:
     try:
-        write_atomically(path, encode_document(document))
+        write_atomically(path, encode_document(document), parents=True)
     except OSError as error:
         raise InfrastructureError(
             f"`{path}` cannot be written: {error.strerror}", hint="nothing is lost: choose another file with `-o`"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from envpin.checkpoint.quantization import DECODED, REFUSED, made_from, of_base, of_training
+from envpin.core.files import digest_of_file
 from envpin.core.findings import Evidence
 from envpin.core.json_input import BadJsonError, read_object
-from envpin.core.place import sha256_of
 from envpin.diagnose.catalogue.catalogue import finding
 from envpin.diagnose.detectors.shapes import SHOWN, places
 from envpin.diagnose.subject import CheckSubject, shape_text
@@ -100,10 +100,8 @@ def _changed(base: Folder, subject: CheckSubject) -> Iterator[Finding]:
 
 
 def _digest(folder: Folder) -> str | None:
-    import hashlib
-
     try:
-        return hashlib.sha256((folder.path / "config.json").read_bytes()).hexdigest()
+        return digest_of_file(folder.path / "config.json")
     except OSError:
         return None
 
@@ -122,7 +120,7 @@ def _already_merged(base: Folder, subject: CheckSubject) -> Iterator[Finding]:
     recorded = files.get("adapter_model.safetensors") if isinstance(files, dict) else None
     if recorded is None or not weights.is_file():
         return
-    own = sha256_of(weights)
+    own = digest_of_file(weights)
     if own == str(recorded).removeprefix("sha256:"):
         text = f"`{base.path}` is a merge of this adapter already"
         yield finding("adapter-already-merged", text, [Evidence(file="envpin-merge.json", found=own[:16])],

@@ -10,7 +10,8 @@ from urllib.request import url2pathname
 
 from envpin.core import process
 from envpin.core.errors import BuildError, EnvironmentSetupError
-from envpin.envs.store.integrity import dist_infos, file_sha256
+from envpin.core.files import digest_of_file
+from envpin.envs.store.integrity import dist_infos
 from envpin.envs.store.receipt import Artifact, Interpreter
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def installed_artifacts(environment: Path, lock: Lock) -> tuple[Artifact, ...]:
                 version=version,
                 wheel=wheel.filename,
                 hashes=dict(wheel.hashes),
-                record_sha256=file_sha256(info / "RECORD"),
+                record_sha256=digest_of_file(info / "RECORD"),
                 url=wheel.url,
                 size=wheel.size,
             )
@@ -91,7 +92,7 @@ def with_hashes(document: dict[str, Any]) -> dict[str, Any]:
         wheels = package.get("wheels", [])
         for wheel in wheels:
             if not wheel.get("hashes") and str(wheel.get("url", "")).startswith("file:"):
-                wheel["hashes"] = {"sha256": file_sha256(Path(url2pathname(urlsplit(wheel["url"]).path)))}
+                wheel["hashes"] = {"sha256": digest_of_file(Path(url2pathname(urlsplit(wheel["url"]).path)))}
         package["wheels"] = [wheel for wheel in wheels if wheel.get("hashes")]
         if not package["wheels"]:
             raise BuildError(

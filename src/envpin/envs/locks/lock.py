@@ -5,12 +5,12 @@ https://packaging.python.org/en/latest/specifications/pylock-toml/
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from envpin.core import files
 from envpin.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def digest(text: str) -> str:
             break
         if line.strip() and not line.lstrip().startswith("#"):
             kept.append(line.rstrip())
-    return hashlib.sha256("\n".join(kept).encode("utf-8")).hexdigest()
+    return files.digest("\n".join(kept))
 
 
 def lock_file_name(name: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import sys
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from envpin.core.errors import NetworkError, ResolutionError
 from envpin.core.events import Note, Step, ignore
+from envpin.core.files import digest, write_atomically
 from envpin.envs.locks.lock import Lock, parse_lock, read_lock
 from envpin.envs.refs.reference import (
     AdapterReference,
@@ -138,7 +138,7 @@ def resolve_pins(
     count = len(lock.packages)
     listener(Step(key="resolve", title=title, state="done", detail=f"{count} package{'s' if count != 1 else ''}"))
     if not offline:  # what the cache happened to hold is no answer to keep
-        _remember(remembered, lock.text)
+        write_atomically(remembered, lock.text, durable=False, parents=True)
     return EnvironmentSpec(name=name, lock=lock, python=python)
 
 
@@ -300,11 +300,4 @@ def _question(
         "where": where_settings(os.environ),
         "platform": this_platform(),
     }
-    return hashlib.sha256(json.dumps(question, sort_keys=True).encode("utf-8")).hexdigest()[:32]
-
-
-def _remember(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    return digest(json.dumps(question, sort_keys=True))[:32]

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from envpin.core.errors import BuildError, DiskFullError, EnvironmentDamagedError, InputError, NetworkError
 from envpin.core.events import Note
+from envpin.core.files import digest_of_file, sync_folder, write_atomically
 from envpin.envs.locks.artifacts import describe_interpreter, installed_artifacts
 from envpin.envs.store.integrity import (
     dist_infos,
-    file_sha256,
     find_damage,
     matches_record,
     recorded_files,
@@ -66,11 +66,11 @@ def build(
         suspects = damaged | suspicious_packages(folder)
         wrong = _heal(folder, suspects, uv=uv, building=building, listener=listener, offline=offline)
         receipt = _receipt(spec, key, folder, uv, wrong)
-        _write_durably(folder / RECEIPT, encode_receipt(receipt))
+        write_atomically(folder / RECEIPT, encode_receipt(receipt))
         if target.exists():
             discard(target, building)
         folder.rename(target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -186,7 +186,7 @@ def _heal(
         finally:
             shutil.rmtree(private, ignore_errors=True)
     wrong = _not_as_recorded(folder, suspects)
-    return {file: file_sha256(folder / file) for files in wrong.values() for file in files}
+    return {file: digest_of_file(folder / file) for files in wrong.values() for file in files}
 
 
 def _not_as_recorded(folder: Path, packages: set[str]) -> dict[str, list[str]]:
@@ -216,20 +216,3 @@ def _receipt(spec: EnvironmentSpec, key: str, folder: Path, uv: Uv, wrong: dict[
         artifacts=installed_artifacts(folder, spec.lock),
         unrecorded={**unrecorded_files(folder), **wrong},
     )
-
-
-def _write_durably(path: Path, data: bytes) -> None:
-    with path.open("xb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -6,11 +6,11 @@ Where things come from (mirrors, caches, proxies) is not part of it: hashes make
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from envpin.core.files import digest
 from envpin.envs.locks.lock import Lock  # noqa: TC001  dataclass field
 
 if TYPE_CHECKING:
@@ -44,4 +44,4 @@ def environment_key(spec: EnvironmentSpec, *, platform: Mapping[str, str]) -> st
         "settings": sorted(spec.settings),
     }
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:24]
+    return digest(text)[:24]

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import base64
 import csv
-import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from envpin.core.files import digest_by, digest_of_file, knows_algorithm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -109,7 +110,7 @@ def find_damage(environment: Path, receipt: Receipt, *, workers: int | None = No
                 Damage(path=f"{artifact.name}-{artifact.version}.dist-info", kind="missing", package=artifact.name)
             )
             continue
-        if file_sha256(record) != artifact.record_sha256:
+        if digest_of_file(record) != artifact.record_sha256:
             damage.append(Damage(path=_relative(record, environment), kind="changed", package=artifact.name))
             continue
         expected += recorded_files(environment, artifact.name, info)
@@ -158,18 +159,15 @@ def unrecorded_files(environment: Path) -> dict[str, str]:
         for package, info in dist_infos(environment).items()
         for one in recorded_files(environment, package, info)
     }
-    return {_relative(path, environment): file_sha256(path) for path in _importable(environment) if path not in listed}
-
-
-def file_sha256(path: str | Path) -> str:
-    with open(path, "rb") as stream:  # noqa: PTH123  mostly a string
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return {
+        _relative(path, environment): digest_of_file(path) for path in _importable(environment) if path not in listed
+    }
 
 
 def _judge(one: RecordedFile, environment: Path, overrides: Mapping[str, str]) -> Damage | None:
     relative = _relative(one.path, environment)
     try:
-        good = file_sha256(one.path) == overrides[relative] if relative in overrides else matches_record(one)
+        good = digest_of_file(one.path) == overrides[relative] if relative in overrides else matches_record(one)
     except OSError:
         return Damage(path=relative, kind="missing", package=one.package)
     return None if good else Damage(path=relative, kind="changed", package=one.package)
@@ -182,8 +180,7 @@ def matches_record(one: RecordedFile) -> bool:
         # A .pyc that pip compiled is rewritten at will by the interpreter.
         return one.path.endswith(".pyc") or os.path.exists(one.path)  # noqa: PTH110
     algorithm, expected = digest
-    with open(one.path, "rb") as stream:  # noqa: PTH123
-        return hashlib.file_digest(stream, algorithm).hexdigest() == expected
+    return digest_by(algorithm, one.path) == expected
 
 
 def _extras(environment: Path, listed: set[str], known: Mapping[str, str]) -> Iterator[Damage]:
@@ -193,7 +190,7 @@ def _extras(environment: Path, listed: set[str], known: Mapping[str, str]) -> It
         relative = _relative(path, environment)
         if relative not in known:
             yield Damage(path=relative, kind="extra")
-        elif file_sha256(path) != known[relative]:
+        elif digest_of_file(path) != known[relative]:
             yield Damage(path=relative, kind="changed")
     for relative in known:
         place = environment.absolute() / relative
@@ -215,6 +212,6 @@ def _relative(path: str | Path, environment: Path) -> str:
 
 def _digest(field: str) -> tuple[str, str] | None:
     algorithm, _, value = field.partition("=")
-    if not value or algorithm not in hashlib.algorithms_guaranteed:
+    if not value or not knows_algorithm(algorithm):
         return None
     return algorithm, base64.urlsafe_b64decode(value + "=" * (-len(value) % 4)).hex()

@@ -9,14 +9,13 @@ fetches itself.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import os
 import shutil
 from typing import TYPE_CHECKING
 
 from envpin.checkpoint.hub_id import is_commit
 from envpin.core.errors import DiskFullError, InfrastructureError, NetworkError
 from envpin.core.events import Progress, Step, ignore
+from envpin.core.files import Digest, flush, move_over, new_digest, write_atomically
 from envpin.remote.hub.faults import library
 from envpin.remote.hub.transport import file_url, open_from, retried
 
@@ -71,9 +70,7 @@ def _note_revision(repository: Repository) -> None:
         return
     path = repository.storage / "refs" / revision
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.envpin-tmp")
-    temporary.write_text(repository.commit, encoding="ascii")
-    temporary.replace(path)
+    write_atomically(path, repository.commit)
 
 
 def _partial(repository: Repository, name: str) -> Path:
@@ -118,15 +115,14 @@ def _fetch_blob(repository: Repository, name: str) -> Iterator[int]:
             return
         with partial.open("r+b" if partial.exists() else "w+b") as stream:
             yield from _fill(repository, name, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(blob)
+            flush(stream)
+        move_over(partial, blob)
 
 
 def _fill(repository: Repository, name: str, stream: IO[bytes]) -> Iterator[int]:
     """Go on where the partial file ends, until it is whole; a connection that drops is taken up again."""
     size, what = repository.size(name), f"{repository.id}:{name}"
-    digest = hashlib.sha256()
+    digest = new_digest()
     while block := stream.read(_BLOCK):
         digest.update(block)
     if stream.tell() > size:
@@ -159,10 +155,10 @@ def _fill(repository: Repository, name: str, stream: IO[bytes]) -> Iterator[int]
         raise NetworkError(f"`{what}`: what arrived is not what the repository lists (sha256)", hint="try again")
 
 
-def _restarted(stream: IO[bytes]) -> hashlib._Hash:
+def _restarted(stream: IO[bytes]) -> Digest:
     stream.seek(0)
     stream.truncate()
-    return hashlib.sha256()
+    return new_digest()
 
 
 def _disk_error(error: OSError) -> InfrastructureError:

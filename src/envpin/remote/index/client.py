@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import time
@@ -16,6 +15,7 @@ import urllib3
 from packaging.utils import canonicalize_name
 
 from envpin.core.errors import InputError, NetworkError
+from envpin.core.files import digest, write_cache
 from envpin.core.resources import cache_path
 from envpin.remote.index.ranges import OpenWheel
 from envpin.remote.index.types import Release, ReleaseFile, parse_releases
@@ -81,11 +81,11 @@ class Index:
             NetworkError: as `releases`.
         """
         wanted = list(names)
-        folder = self._cache / "members" / (file.sha256 or _digest(file.url))
+        folder = self._cache / "members" / (file.sha256 or digest(file.url))
         found: dict[str, bytes] = {}
         missing = []
         for name in wanted:
-            kept = folder / _digest(name)
+            kept = folder / digest(name)
             if kept.exists():
                 data = kept.read_bytes()
                 if data[:1] == b"+":
@@ -95,7 +95,7 @@ class Index:
         if missing:
             fresh = self._fetch_members(file, missing)
             for name in missing:
-                _write(folder / _digest(name), b"+" + fresh[name] if name in fresh else b"-")
+                write_cache(folder / digest(name), b"+" + fresh[name] if name in fresh else b"-")
             found.update(fresh)
         return found
 
@@ -105,12 +105,12 @@ class Index:
         Raises:
             InputError, NetworkError: as `members`.
         """
-        kept = self._cache / "members" / (file.sha256 or _digest(file.url)) / "names"
+        kept = self._cache / "members" / (file.sha256 or digest(file.url)) / "names"
         if kept.exists():
             return kept.read_text(encoding="utf-8").splitlines()
         with self._open_wheel(file) as (wheel, _reader):
             names = wheel.namelist()
-        _write(kept, "\n".join(names).encode())
+        write_cache(kept, "\n".join(names).encode())
         return names
 
     def remembered(self, file: ReleaseFile, question: str, answer: Callable[[], Any]) -> Any:
@@ -120,12 +120,12 @@ class Index:
         """
         if file.sha256 is None:
             return answer()
-        kept = self._cache / "answers" / file.sha256 / f"{_digest(question)}.json"
+        kept = self._cache / "answers" / file.sha256 / f"{digest(question)}.json"
         try:
             return json.loads(kept.read_bytes())
         except (OSError, ValueError):
             made = answer()
-        _write(kept, json.dumps(made).encode())
+        write_cache(kept, json.dumps(made).encode())
         return made
 
     def _fetch_members(self, file: ReleaseFile, names: list[str]) -> dict[str, bytes]:
@@ -153,7 +153,7 @@ class Index:
         return OpenWheel(self, file)
 
     def _page(self, url: str, name: str) -> dict[str, Any]:
-        path = self._cache / "pages" / f"{_digest(url)}.json"
+        path = self._cache / "pages" / f"{digest(url)}.json"
         kept = _read_page(path)
         if kept is not None and (self._offline or time.time() - kept["fetched"] < self._fresh):
             page: dict[str, Any] = kept["page"]
@@ -255,27 +255,12 @@ def _read_page(path: Path) -> dict[str, Any] | None:
 
 
 def _write_page(path: Path, document: Mapping[str, Any]) -> None:
-    _write(path, json.dumps(document).encode())
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write and rename. A cache that cannot be written is no reason to fail."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    except OSError:
-        return
+    write_cache(path, json.dumps(document).encode())
 
 
 def _extent(info: zipfile.ZipInfo) -> int:
     """How far a member may reach: its header, name and extra field come first, and the last is known only there."""
     return info.compress_size + 30 + len(info.filename.encode()) + 512
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _basic(username: str | None, password: str | None) -> str | None:

@@ -1,0 +1,223 @@
+"""Files: read only where they are regular ones, written whole or not at all, digested in one way.
+
+Nothing else in the controller syncs, renames over a file, or digests (tests/unit/test_structure.py). A folder that a
+stranger filled may hold a pipe that never answers, a link to a device that never ends, or a file without end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import stat
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from envpin.core.place import Place
+
+_BLOCK = 1 << 20
+# Opening a pipe waits for its writer, and a terminal may become the process's own. Windows has neither flag.
+_READ_FLAGS = (
+    os.O_RDONLY
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_NOCTTY", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+_KINDS = (
+    (stat.S_ISFIFO, "is a pipe, not a file"),
+    (stat.S_ISSOCK, "is a socket, not a file"),
+    (stat.S_ISCHR, "is a device, not a file"),
+    (stat.S_ISBLK, "is a device, not a file"),
+)
+
+
+class Digest(Protocol):
+    """The part of hashlib's objects that is used here."""
+
+    def update(self, data: bytes, /) -> None: ...
+
+    def hexdigest(self) -> str: ...
+
+
+class NotRegularError(OSError):
+    """There is something under this name, and it is no regular file. `strerror` says what."""
+
+
+class TooLargeError(OSError):
+    """The file holds more than the caller reads. `strerror` says how much that is."""
+
+
+def open_regular(file: Path | str) -> io.BufferedReader:
+    """Open a regular file of this machine for reading; never waits for a pipe or a device.
+
+    Raises:
+        OSError: it cannot be opened. A name that no file system takes counts as that, too.
+        NotRegularError: it is a folder, a pipe, a socket or a device, or a link to one.
+    """
+    try:
+        _refuse_others(os.stat(file).st_mode, file)  # noqa: PTH116  mostly a string; opening a device may already do something
+        descriptor = os.open(file, _READ_FLAGS)
+    except ValueError as error:  # a null character, or a lone surrogate
+        raise OSError(errno.EINVAL, f"is a name that no file can have ({error})", str(file)) from error
+    try:
+        _refuse_others(os.fstat(descriptor).st_mode, file)  # it may be another one by now
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_bounded(file: Place, limit: int) -> bytes:
+    """All bytes of a regular file, or of a remote one.
+
+    Raises:
+        OSError: as `open_regular`.
+        TooLargeError: it holds more than `limit` bytes, whatever its size is said to be.
+    """
+    with open_regular(file) if isinstance(file, Path) else file.open("rb") as stream:
+        remote = not isinstance(stream, io.BufferedReader)
+        if (file.stat() if remote else os.fstat(stream.fileno())).st_size > limit:
+            raise _too_large(file, limit)
+        # One request for a whole remote file. A local one may grow, and those of /proc say that they are empty.
+        data = file.read_bytes() if remote else stream.read(limit + 1)
+    if len(data) > limit:
+        raise _too_large(file, limit)
+    return data
+
+
+def write_atomically(path: Path, data: bytes | str, *, durable: bool = True, parents: bool = False) -> None:
+    """Write a temporary sibling and rename it: a reader sees the old file or the new one, whole.
+
+    `durable` puts it on the disk, name included, before this returns; `parents` makes the folders above it. Text is
+    written as UTF-8, newlines as they are.
+
+    Raises:
+        OSError: it could not be written; the old file is as it was.
+    """
+    if parents:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".envpin-{os.getpid()}-{os.urandom(6).hex()}.tmp")  # never longer than a name may be
+    try:
+        with temporary.open("xb") as stream:
+            stream.write(data.encode("utf-8") if isinstance(data, str) else data)
+            if durable:
+                flush(stream)
+        move_over(temporary, path, durable=durable)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_cache(path: Path, data: bytes | str) -> None:
+    """As `write_atomically`, making the folder; a cache that cannot be written is no reason to fail."""
+    with contextlib.suppress(OSError):
+        write_atomically(path, data, durable=False, parents=True)
+
+
+def move_over(temporary: Path, path: Path, *, durable: bool = True) -> None:
+    """Rename a finished file to its name, over what was there.
+
+    Raises:
+        OSError
+    """
+    temporary.replace(path)
+    if durable:
+        sync_folder(path.absolute().parent)
+
+
+def flush(stream: IO[Any]) -> None:
+    """Everything that was written to `stream` is on the disk when this returns."""
+    stream.flush()
+    os.fsync(stream.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """The names in `folder` are on the disk when this returns."""
+    if os.name == "nt":
+        return  # Windows has no descriptors of folders
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """Every regular file below `folder`, and every folder with its names, is on the disk when this returns."""
+    for place, _, names in os.walk(folder, topdown=False):
+        for name in sorted(names):
+            with contextlib.suppress(NotRegularError), open_regular(os.path.join(place, name)) as stream:  # noqa: PTH118
+                os.fsync(stream.fileno())
+        sync_folder(Path(place))
+
+
+def new_digest() -> Digest:
+    """A sha256 to feed piece by piece."""
+    import hashlib  # loads OpenSSL, which takes longer than reading an adapter
+
+    return hashlib.sha256()
+
+
+def digest(data: bytes | str) -> str:
+    """The sha256 in hex; of a text as UTF-8."""
+    found = new_digest()
+    found.update(data.encode("utf-8") if isinstance(data, str) else data)
+    return found.hexdigest()
+
+
+def digest_of_file(file: Place | str, progress: Callable[[int], None] | None = None) -> str:
+    """The sha256 of a regular file, in hex; of a remote one as its repository tells it, without reading it.
+
+    `progress` gets the number of bytes of each block.
+
+    Raises:
+        OSError: as `open_regular`.
+    """
+    known = getattr(file, "sha256", None)
+    if isinstance(known, str):
+        return known
+    found = new_digest()
+    with open_regular(file) if isinstance(file, str | Path) else file.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            found.update(block)
+            if progress is not None:
+                progress(len(block))
+    return found.hexdigest()
+
+
+def knows_algorithm(name: str) -> bool:
+    """Whether every Python can make this digest; those of variable length are none that files are compared by."""
+    import hashlib
+
+    return name in hashlib.algorithms_guaranteed and not name.startswith("shake")
+
+
+def digest_by(algorithm: str, file: Path | str) -> str:
+    """The digest of a regular file, in hex, under an algorithm that somebody else chose (see `knows_algorithm`).
+
+    Raises:
+        OSError: as `open_regular`.
+    """
+    import hashlib
+
+    with open_regular(file) as stream:
+        return hashlib.file_digest(stream, algorithm).hexdigest()
+
+
+def _refuse_others(mode: int, file: Path | str) -> None:
+    if stat.S_ISREG(mode):
+        return
+    if stat.S_ISDIR(mode):
+        raise NotRegularError(errno.EISDIR, "is a folder, not a file", str(file))
+    words = next((words for is_kind, words in _KINDS if is_kind(mode)), "is not a regular file")
+    raise NotRegularError(errno.EINVAL, words, str(file))
+
+
+def _too_large(file: Place, limit: int) -> TooLargeError:
+    return TooLargeError(errno.EFBIG, f"has more than the {limit:,} bytes that envpin reads", str(file))
