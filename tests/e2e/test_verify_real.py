@@ -7,18 +7,21 @@ from typing import TYPE_CHECKING
 
 from envpin.envs.store.store import Store
 from envpin.matrix.load import load_matrix
+from envpin.matrix.recipes import load_recipes
 from envpin.matrix.support import load_support
 from envpin.sweep.breaks import found_breaks
 from envpin.sweep.plan import Pins, SweepPlan, choose_families
 from envpin.sweep.results import Results
 from envpin.sweep.run import Sweep, SweepOptions
-from envpin.workers.tiny.recipes import RECIPES
 from tests.support.environments import PINS, PYTHON, spec, store_root
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from envpin.matrix.results import EvidenceRun
+
+
+RECIPES = load_recipes()
 
 
 def pins(name: str) -> Pins:

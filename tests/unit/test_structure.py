@@ -116,6 +116,12 @@ def test_each_outside_fact_has_one_door(path: Path) -> None:
         assert own in DOORS[doing], f"{own} does `{doing}`: go through {' or '.join(DOORS[doing]) or 'envpin.core'}"
 
 
+def test_the_controller_imports_nothing_of_the_workers() -> None:
+    for path in modules():
+        for name in imports(path):
+            assert name.split(".")[:2] != ["envpin", "workers"], f"{path.relative_to(SOURCE)} imports {name}"
+
+
 def test_workers_and_hook_stay_apart() -> None:
     for folder in (SOURCE / "workers", SOURCE / "recording" / "hook", SOURCE / "demo" / "scripts"):
         for path in folder.rglob("*.py"):

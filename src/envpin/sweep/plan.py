@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import msgspec
 from packaging.requirements import Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
@@ -20,6 +21,7 @@ from envpin.matrix.nearest import era_pins
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from envpin.matrix.recipes import Recipe
     from envpin.matrix.support import Support
     from envpin.matrix.types import Family, KnownGood
 
@@ -241,6 +243,6 @@ def choose_families(named: Sequence[str], known: dict[str, Family], recipes: Ite
     return tuple(known[name] for name in (named or sorted(made & set(known))))
 
 
-def recipe_digest(recipe: object) -> str:
+def recipe_digest(recipe: Recipe) -> str:
     """What a tiny model is made from, in 12 hex digits: another recipe is another thing to verify."""
-    return digest(json.dumps(recipe, sort_keys=True))[:12]
+    return digest(json.dumps(msgspec.to_builtins(recipe), sort_keys=True))[:12]

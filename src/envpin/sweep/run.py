@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from envpin.core.events import Listener
     from envpin.envs.store.store import Store
+    from envpin.matrix.recipes import Recipe
     from envpin.matrix.results import EvidenceRun
     from envpin.sweep.plan import Pins, SweepPlan
     from envpin.sweep.results import Results
@@ -56,7 +57,7 @@ class Sweep:
     stands in for resolving pins from the index."""
 
     plan: SweepPlan
-    recipes: Mapping[str, Any]
+    recipes: Mapping[str, Recipe]
     store: Store
     results: Results
     options: SweepOptions = field(default_factory=SweepOptions)

@@ -10,12 +10,15 @@ from hypothesis import strategies as st
 
 from envpin.core.errors import InputError, UsageError
 from envpin.matrix.load import load_matrix
+from envpin.matrix.recipes import load_recipes
 from envpin.matrix.support import load_support
 from envpin.sweep.plan import SweepPlan, choose_families, plan_sweep, releases_of, wanted_steps
 from envpin.sweep.progress import Pace, duration, remaining
-from envpin.workers.tiny.recipes import RECIPES
 
 MATRIX, SUPPORT = load_matrix(), load_support()
+
+
+RECIPES = load_recipes()
 
 
 def plan(*names: str, releases: str = "", **how: object) -> SweepPlan:

@@ -23,6 +23,7 @@ from envpin.core.errors import EnvpinError, InputError
 from envpin.core.events import Note, Progress, ignore
 from envpin.envs.refs.reference import exact_pins
 from envpin.envs.store.store import Store
+from envpin.matrix.recipes import load_recipes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -220,8 +221,8 @@ def _model_facts(family: str | None, base: str | None) -> tuple[str | None, str 
     if base is not None:
         with contextlib.suppress(OSError, ValueError):
             config = json.loads((Path(base) / "config.json").read_text(encoding="utf-8"))
-    elif family is not None:
-        config = tiny_families().get(family, {}).get("config")
+    elif family is not None and family in load_recipes():
+        config = load_recipes()[family].config
     if not isinstance(config, dict):
         return None, None
     scaling = config.get("rope_scaling") or config.get("rope_parameters")
@@ -229,10 +230,3 @@ def _model_facts(family: str | None, base: str | None) -> tuple[str | None, str 
     model_type = config.get("model_type")
     safe = isinstance(model_type, str) and model_type.replace("_", "").replace("-", "").isalnum()
     return (model_type if safe else None), (rope if isinstance(rope, str) else None)
-
-
-def tiny_families() -> Mapping[str, Mapping[str, Any]]:
-    """The families that there is a tiny model of, with their recipes: a table of literals, no worker is imported."""
-    from envpin.workers.tiny.recipes import RECIPES
-
-    return RECIPES

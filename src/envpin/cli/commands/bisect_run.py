@@ -13,10 +13,11 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from envpin.bisect.session.question import ProbeQuestion, Question, contents_digest
-from envpin.bisect.session.start import SearchOptions, open_session, tiny_families
+from envpin.bisect.session.start import SearchOptions, open_session
 from envpin.core.errors import InputError, UsageError
 from envpin.envs.refs.reference import check_requirements
 from envpin.envs.refs.resolve import default_python
+from envpin.matrix.recipes import load_recipes
 
 if TYPE_CHECKING:
     import argparse
@@ -180,7 +181,7 @@ def _check_judgement(args: argparse.Namespace) -> None:
 
 def _check_family(family: str) -> None:
     """Whether there is a tiny model of it, said before anything is installed."""
-    known = sorted(tiny_families())
+    known = sorted(load_recipes())
     if family not in known:
         close = difflib.get_close_matches(family, known, n=3, cutoff=0.4) or known
         raise UsageError(

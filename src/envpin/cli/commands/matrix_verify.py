@@ -14,13 +14,13 @@ from envpin.envs.refs.reference import check_requirements
 from envpin.envs.store.store import Store
 from envpin.evidence.add import contradictions
 from envpin.matrix.load import load_matrix
+from envpin.matrix.recipes import load_recipes
 from envpin.matrix.results import KIND, SCHEMA, EvidenceFile, encode_document
 from envpin.matrix.support import load_support
 from envpin.sweep.breaks import found_breaks
 from envpin.sweep.plan import choose_families, plan_sweep, releases_of
 from envpin.sweep.results import Results
 from envpin.sweep.run import Sweep, SweepOptions
-from envpin.workers.tiny.recipes import RECIPES
 
 if TYPE_CHECKING:
     import argparse
@@ -42,7 +42,8 @@ def run_verify(args: argparse.Namespace, console: Console) -> int:
     _check(args)
     matrix = load_matrix(Path(args.matrix) if args.matrix else None)
     support = load_support()
-    families = choose_families(args.families, matrix.families, RECIPES)
+    recipes = load_recipes()
+    families = choose_families(args.families, matrix.families, recipes)
     plan = plan_sweep(
         families, support, releases=releases_of(args.transformers, support),
         held=check_requirements(args.held) if args.held else (), python=args.python, capabilities=args.capability,
@@ -51,7 +52,7 @@ def run_verify(args: argparse.Namespace, console: Console) -> int:
     folder = Path(args.results) if args.results else store.root / "verify"
     view = SweepView(console, plan, jobs=args.jobs)
     with _executor(args.executor) as remote, Results(folder, on_record=view.on_record) as results:
-        sweep = Sweep(plan=plan, recipes=RECIPES, store=store, results=results, on_plan=view.on_plan,
+        sweep = Sweep(plan=plan, recipes=recipes, store=store, results=results, on_plan=view.on_plan,
                       options=_options(args, view, remote))  # fmt: skip
         view.begin(sweep, results)
         try:

@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, List
 from ..protocol import KnownError, write_json
 from ..runtime import answers
 from ..tiny import make as tiny
-from ..tiny.recipes import RECIPES
+from ..tiny.recipe import TinyRecipe, load_recipes
 
 # How far answers may lie from the reference, as a share of what the adapter moves, before it is another adapter.
 # Releases differ by rounding (about 1e-4 in float32, a few hundredths in bfloat16); a lost or altered part of it
@@ -16,6 +16,8 @@ from ..tiny.recipes import RECIPES
 _SAME_EFFECT = 0.2
 _SAME_MERGE = 0.1
 _COLUMNS = 1024
+# What is trained of a model of no family.
+_USUAL = TinyRecipe(task="CAUSAL_LM", targets=["q_proj", "v_proj"], config={})
 
 
 class AdapterDoesNothingError(Exception):
@@ -90,9 +92,9 @@ def train(request: Dict[str, Any], details: Dict[str, Any]) -> Any:
     import torch
 
     model = load(request, details)
-    recipe = RECIPES.get(request.get("family") or "", {"targets": ["q_proj", "v_proj"], "task": "CAUSAL_LM"})
+    recipe = load_recipes().get(request.get("family") or "", _USUAL)
     torch.manual_seed(request.get("seed", 0) + 1)
-    settings = peft.LoraConfig(r=8, lora_alpha=16, target_modules=recipe["targets"], task_type=recipe["task"])
+    settings = peft.LoraConfig(r=8, lora_alpha=16, target_modules=recipe.targets, task_type=recipe.task)
     wrapped = peft.get_peft_model(model, settings).train()
     arguments = answers.arguments_of(model, torch.tensor(token_ids(model)[:2]))
     labels = arguments.pop("decoder_input_ids", arguments.get("input_ids"))

@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, List
 from ..protocol import write_json
 from ..runtime import answers
 from ..tiny import make as tiny
-from ..tiny.recipes import RECIPES
+from ..tiny.recipe import load_recipes
 from . import actions
 
 
@@ -33,11 +33,12 @@ def load(job: Dict[str, Any], details: Dict[str, Any]) -> None:
     import torch
 
     folder = _fresh(job, "model")
-    write_json(os.path.join(folder, "config.json"), RECIPES[job["family"]]["config"])
+    config = load_recipes()[job["family"]].config
+    write_json(os.path.join(folder, "config.json"), config)
     built = tiny.build(folder, seed=job.get("seed", 0))
     built.save_pretrained(folder, safe_serialization=True)
     # The library writes config.json in its own style; what is tested is the style of the family's own file.
-    write_json(os.path.join(folder, "config.json"), RECIPES[job["family"]]["config"])
+    write_json(os.path.join(folder, "config.json"), config)
     loaded = actions.load(_probe(job), details)
     ours = dict(built.named_parameters())
     differing = [

@@ -5,12 +5,11 @@ Request of `tiny-model`: {"family"? or "config"?, "folder", "seed"?, "weights"?:
 written, which needs neither torch nor transformers.
 """
 
-import json
 import os
 from typing import Any, Dict, List, Optional, Tuple
 
 from ..protocol import KnownError, write_json
-from .recipes import RECIPES
+from .recipe import load_recipes
 
 # No initialisation of any architecture comes near.
 _LARGEST = 1e3
@@ -38,15 +37,15 @@ def run(request: Dict[str, Any], events: Any) -> Dict[str, Any]:
 def _recipe(request: Dict[str, Any]) -> Tuple[Dict[str, Any], Any, Optional[str]]:
     if request.get("config") is not None:
         return request["config"], request.get("targets") or "all-linear", "CAUSAL_LM"
-    family = request.get("family")
-    if family not in RECIPES:
+    family, recipes = request.get("family"), load_recipes()
+    if family not in recipes:
         raise KnownError(
             "unknown-family",
-            "there is no tiny model of `%s`; there is one of: %s" % (family, ", ".join(sorted(RECIPES))),
-            families=sorted(RECIPES),
+            "there is no tiny model of `%s`; there is one of: %s" % (family, ", ".join(sorted(recipes))),
+            families=sorted(recipes),
         )
-    recipe = RECIPES[family]
-    return json.loads(json.dumps(recipe["config"])), request.get("targets") or recipe["targets"], recipe["task"]
+    recipe = recipes[family]
+    return recipe.config, request.get("targets") or recipe.targets, recipe.task
 
 
 def build(folder: str, seed: int = 0) -> Any:

@@ -7,19 +7,31 @@ import json
 import pytest
 
 from envpin.matrix.load import load_matrix
-from envpin.workers.tiny.recipes import RECIPES
+from envpin.matrix.recipes import load_recipes
+from envpin.workers.tiny import recipe
 
+RECIPES = load_recipes()
 FAMILIES = load_matrix().families
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
 def test_a_recipe_is_of_its_family(name: str) -> None:
-    config, targets = RECIPES[name]["config"], RECIPES[name]["targets"]
+    config, targets = RECIPES[name].config, RECIPES[name].targets
     assert config["model_type"] in FAMILIES[name].match.model_type
-    assert len(config["architectures"]) == 1
+    architectures = config["architectures"]
+    assert isinstance(architectures, list)
+    assert len(architectures) == 1
     assert json.loads(json.dumps(config)) == config
     assert targets
     assert len(set(targets)) == len(targets)
+
+
+def test_worker_and_controller_read_the_same_recipes() -> None:
+    made = recipe.load_recipes()
+    assert set(made) == set(RECIPES)
+    for name, one in RECIPES.items():
+        assert (made[name].task, tuple(made[name].targets)) == (one.task, one.targets)
+        assert json.dumps(made[name].config) == json.dumps(one.config)
 
 
 def test_most_native_families_have_a_recipe() -> None:
@@ -29,7 +41,7 @@ def test_most_native_families_have_a_recipe() -> None:
 
 def test_features_that_tell_families_apart_are_kept() -> None:
     def config(name: str, key: str) -> object:
-        return RECIPES[name]["config"][key]
+        return RECIPES[name].config[key]
 
     assert config("llama3.1", "rope_scaling")["rope_type"] == "llama3"  # type: ignore[index]
     assert config("llama3.2", "tie_word_embeddings") is True
@@ -37,5 +49,5 @@ def test_features_that_tell_families_apart_are_kept() -> None:
     assert config("deepseek-v3", "q_lora_rank") == 32
     assert config("deepseek-v2", "q_lora_rank") is None
     assert config("gemma2", "attn_logit_softcapping") == 50.0
-    assert "qkv_proj" in RECIPES["phi-3"]["targets"]
-    assert {"w1", "w2", "w3"} <= set(RECIPES["mixtral"]["targets"])
+    assert "qkv_proj" in RECIPES["phi-3"].targets
+    assert {"w1", "w2", "w3"} <= set(RECIPES["mixtral"].targets)
