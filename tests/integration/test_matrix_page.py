@@ -15,7 +15,7 @@ from envpin.matrix.match import match
 from envpin.matrix.support import load_support
 from envpin.report.matrix_page import render_matrix
 from tests.support.browser import Browser, find_browser
-from tests.unit.report.test_matrix_cells import HOSTILE, parse_matrix_with, run
+from tests.support.heat_map import HOSTILE, hostile_page, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -225,7 +225,7 @@ def test_it_prints(page: Browser, tmp_path: Path) -> None:
 
 def test_hostile_words_stay_words(browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "hostile.html"
-    path.write_text(parse_matrix_with(HOSTILE), encoding="utf-8")
+    path.write_text(hostile_page(HOSTILE), encoding="utf-8")
     browser.faults.clear()
     browser.window(1400, 900)
     browser.open(path.as_uri() + "#odd")

@@ -74,43 +74,6 @@ def test_missing_packages_are_reported() -> None:
     assert closure_of(Manifest(schema=1)).missing == REQUIRED
 
 
-def test_identical() -> None:
-    verdict = judge(manifest(), closure_of(manifest()), rebuilt())
-    assert verdict.kind == "identical", verdict.differences
-
-
-def test_drift_is_named_and_classed() -> None:
-    other = RebuiltEnvironment(
-        packages={**rebuilt().packages, "regex": "2025.1.1"}, python="3.11.9", platform="linux-aarch64", torch="2.4.0"
-    )
-    verdict = judge(manifest(), closure_of(manifest()), other)
-    assert verdict.kind == "explained-drift"
-    assert {(one.what, one.cls) for one in verdict.differences} == {
-        ("python", "python-patch"), ("platform", "platform"), ("torch", "torch-build"), ("regex", "dependency"),
-    }  # fmt: skip
-
-
-def test_another_version_is_a_mismatch() -> None:
-    verdict = judge(manifest(), closure_of(manifest()), rebuilt(peft="0.13.0"))
-    assert verdict.kind == "mismatch"
-    assert [(one.what, one.recorded, one.rebuilt) for one in verdict.differences] == [("peft", "0.12.0", "0.13.0")]
-
-
-def test_a_package_that_is_gone_is_a_mismatch() -> None:
-    packages = dict(rebuilt().packages)
-    del packages["accelerate"]
-    verdict = judge(
-        manifest(),
-        closure_of(manifest()),
-        RebuiltEnvironment(packages=packages, python="3.11.7", platform="linux-x86_64"),
-    )
-    assert verdict.kind == "mismatch"
-
-
-def test_without_a_manifest_there_is_nothing_to_compare() -> None:
-    assert judge(None, None, rebuilt()).kind == "unrecorded"
-
-
 NAMES = st.sampled_from([*MERGE_CLOSURE, "evil-package", "deepspeed", "sentencepiece"])
 VERSIONS = st.one_of(st.text(max_size=12), st.sampled_from(["1.0", "2.4.0+cu121", "1.0.dev1", "1!2", "0"]))
 

@@ -11,12 +11,10 @@ from packaging.version import Version
 
 from envpin.core.errors import InputError
 from envpin.evidence.collect import with_fitting
-from envpin.matrix.nearest import era_pins
 from envpin.matrix.support import encode_support, load_support, shipped_path
 
 if TYPE_CHECKING:
     from pathlib import Path
-
 SUPPORT = load_support(shipped_path())
 USABLE = [one.version for one in SUPPORT.transformers if not one.yanked and Version(one.version) >= Version("4.36")]
 # peft, and the transformers that it can be imported beside: read from issues and tried by hand, before and apart from
@@ -55,21 +53,6 @@ def test_windows(release: str, package: str, declared: str) -> None:
 def test_yanked_releases() -> None:
     yanked = {one.version for one in SUPPORT.transformers if one.yanked}
     assert {"4.46.0", "4.52.0", "4.57.0", "5.10.0"} <= yanked
-
-
-def test_what_fits_a_release_is_what_it_declares() -> None:
-    never_released = set()
-    for release in SUPPORT.transformers:
-        pins, python, _ = era_pins(release.version, SUPPORT) or ({}, "", "")
-        declared = SUPPORT.requirements(release.version)
-        assert SpecifierSet(declared["python"]).contains(f"{python}.9"), release.version
-        assert SpecifierSet(declared.get("torch", "")).contains(pins["torch"]), release.version
-        peft = next((one for one in SUPPORT.peft if one.version == pins.get("peft")), None)
-        if peft is not None:
-            assert not SUPPORT.missing_names(peft, release.version)
-            if not SpecifierSet(declared.get("peft", "")).contains(peft.version):
-                never_released.add(declared["peft"])
-    assert never_released <= {">=0.18.2", ">=0.22.0"}
 
 
 def test_the_file_is_what_is_read() -> None:

@@ -13,7 +13,6 @@ from envpin.matrix.load import load_matrix
 from envpin.matrix.recipes import load_recipes
 from envpin.matrix.support import load_support
 from envpin.sweep.plan import SweepPlan, choose_families, plan_sweep, releases_of, wanted_steps
-from envpin.sweep.progress import Pace, duration, remaining
 
 MATRIX, SUPPORT = load_matrix(), load_support()
 
@@ -93,13 +92,3 @@ def test_families_without_a_tiny_model_and_strangers_are_named_together() -> Non
         f"{without}: there is no tiny model of it", "gpt3: is not a family of the matrix"
     )  # fmt: skip
     assert {one.id for one in choose_families([], MATRIX.families, RECIPES)} == {*RECIPES} & {*MATRIX.families}
-
-
-def test_the_time_left_follows_the_recent_pace() -> None:
-    pace = Pace()
-    pace.start(110, 10, now=100.0)
-    assert remaining(pace, now=100.0) == "10 of 110 steps"
-    for step in range(20):
-        pace.add(now=101.0 + step)
-    assert remaining(pace, now=120.0) == "30 of 110 steps, about 80 s left"
-    assert [duration(one) for one in (0.4, 89, 90, 3599, 7800)] == ["0 s", "89 s", "2 min", "1 h 0 min", "2 h 10 min"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,11 +10,10 @@ from hypothesis import strategies as st
 
 from envpin.core.errors import InputError
 from envpin.envs.locks.lock import digest, lock_file_name, parse_lock, read_lock
-from envpin.envs.locks.pylock_text import normalized, write_pylock
+from envpin.envs.locks.pylock_text import write_pylock
 
 if TYPE_CHECKING:
     from pathlib import Path
-
 HASH = "a" * 64
 
 
@@ -139,21 +137,3 @@ def test_every_name_gives_a_file_name_that_is_allowed(name: str) -> None:
     assert stem == "pylock.toml" or stem.count(".") == 2
     assert "/" not in stem
     assert "\\" not in stem
-
-
-def test_normalizing_drops_sdists_and_names_pypi() -> None:
-    whole = document(sdist={"url": "https://x/six-1.0.tar.gz", "hashes": {"sha256": HASH}})
-    package = normalized(whole)["packages"][0]
-    assert "sdist" not in package
-    assert package["index"] == "https://pypi.org/simple"
-    elsewhere = document(wheels=[{"url": "https://mirror/six-1.0-py3-none-any.whl", "hashes": {"sha256": HASH}}])
-    assert "index" not in normalized(elsewhere)["packages"][0]
-
-
-@given(st.text(alphabet=st.characters(exclude_categories=["Cs"])), st.integers(0, 2**40))
-def test_what_is_written_is_read_back(marker: str, size: int) -> None:
-    whole = document(marker=marker)
-    whole["packages"][0]["wheels"][0]["size"] = size
-    read = tomllib.loads(write_pylock(whole, tool={"schema": 1, "name": marker}))
-    assert read["packages"][0] == whole["packages"][0]
-    assert read["tool"]["envpin"]["name"] == marker

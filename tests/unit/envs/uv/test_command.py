@@ -4,23 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
-from envpin.core.errors import (
-    BuildError,
-    DiskFullError,
-    EnvironmentSetupError,
-    EnvpinError,
-    NetworkError,
-    NoInterpreterError,
-    ResolutionError,
-)
 from envpin.envs.uv.command import uv_environment
-from envpin.envs.uv.errors import error_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pytest
 WHERE = {
     "UV_DEFAULT_INDEX": "https://mirror/simple",
     "UV_INDEX_MIRROR_PASSWORD": "secret",
@@ -72,37 +61,3 @@ def test_pip_s_index_is_used_where_uv_has_none() -> None:
     assert uv_environment({"PIP_INDEX_URL": "https://a/simple"})["UV_DEFAULT_INDEX"] == "https://a/simple"
     both = {"PIP_INDEX_URL": "https://a/simple", "UV_INDEX_URL": "https://b/simple"}
     assert "UV_DEFAULT_INDEX" not in uv_environment(both)
-
-
-@pytest.mark.parametrize(
-    ("said", "expected"),
-    [
-        ("error: No solution found when resolving dependencies\n  cause: Because …", ResolutionError),
-        ("  × No solution found when resolving dependencies:\n  ╰─▶ Because …", ResolutionError),
-        ("error: Failed to fetch: `https://x/`\n  Caused by: dns error", NetworkError),
-        ("× No solution found\n\nhint: Packages were unavailable because the network was disabled.", NetworkError),
-        ("error: No interpreter found for Python 3.7 in managed installations", NoInterpreterError),
-        ("error: Failed to download `x==1`\n  cause: Hash mismatch for `x==1`", BuildError),
-        ("error: Failed to extract archive: x.whl\n  cause: No space left on device (os error 28)", DiskFullError),
-        ("error: Package `x` can't be installed because it is marked as `--no-build`", BuildError),
-        ("error: something nobody has seen before", EnvironmentSetupError),
-        ("", EnvironmentSetupError),
-    ],
-)
-def test_words_become_errors(said: str, expected: type[EnvpinError]) -> None:
-    error = error_of(said, what="resolving `x`")
-    assert type(error) is expected
-    assert error.message.startswith("resolving `x` failed: ")
-
-
-def test_the_gist_is_short_and_without_uv_s_own_hints() -> None:
-    said = (
-        "Using Python 3.11\nerror: No solution found when resolving dependencies\n"
-        + "  because\n" * 40
-        + "hint: try pip"
-    )
-    message = error_of(said, what="resolving").message
-    assert len(message.splitlines()) == 12
-    assert "hint" not in message
-    assert "Using Python" not in message
-    assert message.endswith("more lines")

@@ -1,0 +1,50 @@
+"""What uv's words mean."""
+
+from __future__ import annotations
+
+import pytest
+
+from envpin.core.errors import (
+    BuildError,
+    DiskFullError,
+    EnvironmentSetupError,
+    EnvpinError,
+    NetworkError,
+    NoInterpreterError,
+    ResolutionError,
+)
+from envpin.envs.uv.errors import error_of
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("error: No solution found when resolving dependencies\n  cause: Because …", ResolutionError),
+        ("  × No solution found when resolving dependencies:\n  ╰─▶ Because …", ResolutionError),
+        ("error: Failed to fetch: `https://x/`\n  Caused by: dns error", NetworkError),
+        ("× No solution found\n\nhint: Packages were unavailable because the network was disabled.", NetworkError),
+        ("error: No interpreter found for Python 3.7 in managed installations", NoInterpreterError),
+        ("error: Failed to download `x==1`\n  cause: Hash mismatch for `x==1`", BuildError),
+        ("error: Failed to extract archive: x.whl\n  cause: No space left on device (os error 28)", DiskFullError),
+        ("error: Package `x` can't be installed because it is marked as `--no-build`", BuildError),
+        ("error: something nobody has seen before", EnvironmentSetupError),
+        ("", EnvironmentSetupError),
+    ],
+)
+def test_words_become_errors(said: str, expected: type[EnvpinError]) -> None:
+    error = error_of(said, what="resolving `x`")
+    assert type(error) is expected
+    assert error.message.startswith("resolving `x` failed: ")
+
+
+def test_the_gist_is_short_and_without_uv_s_own_hints() -> None:
+    said = (
+        "Using Python 3.11\nerror: No solution found when resolving dependencies\n"
+        + "  because\n" * 40
+        + "hint: try pip"
+    )
+    message = error_of(said, what="resolving").message
+    assert len(message.splitlines()) == 12
+    assert "hint" not in message
+    assert "Using Python" not in message
+    assert message.endswith("more lines")

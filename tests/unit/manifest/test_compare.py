@@ -1,0 +1,75 @@
+"""What differs between two manifests, each with its class."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from envpin.manifest.compare import compare, compare_environment
+from envpin.manifest.types import (
+    Distribution,
+    Manifest,
+    PythonInfo,
+    TorchInfo,
+    TrainerInfo,
+)
+from tests.support.manifests import BASE, FULL, H100, SAVED, TOKENIZER
+
+
+def test_equal_manifests_do_not_differ() -> None:
+    assert compare(FULL, FULL) == ()
+    assert compare(Manifest(schema=1), Manifest(schema=1)) == ()
+
+
+def changed(**parts: Any) -> Manifest:
+    return msgspec.structs.replace(FULL, **parts)
+
+
+def python(version: str, libc: str = "glibc 2.36") -> PythonInfo:
+    return PythonInfo(version=version, platform="linux", libc=libc)
+
+
+@pytest.mark.parametrize(
+    ("other", "what", "cls"),
+    [
+        (changed(python=python("3.11.9")), "python.version", "python-patch"),
+        (changed(python=python("3.12.7")), "python.version", "python-minor"),
+        (changed(python=python("3.11.7", libc="musl")), "python.libc", "platform"),
+        (changed(torch=TorchInfo(version="2.4.0+cpu", cuda="12.1", gpus=(H100,))), "torch.version", "torch-build"),
+        (changed(base=msgspec.structs.replace(BASE, embedding_rows=321)), "base.embedding_rows", "base"),
+        (changed(tokenizer=msgspec.structs.replace(TOKENIZER, length=322)), "tokenizer.length", "tokenizer"),
+        (changed(resizes=()), "resizes", "resize"),
+        (changed(trainer=TrainerInfo(class_name="trl.SFTTrainer", seed=2)), "trainer.seed", "trainer"),
+        (changed(saved=msgspec.structs.replace(SAVED, tensors=())), "saved.tensors.a.weight", "tensors"),
+    ],
+)
+def test_each_difference_has_its_class(other: Manifest, what: str, cls: str) -> None:
+    (found,) = compare(FULL, other)
+    assert (found.what, found.cls) == (what, cls)
+    (back,) = compare(other, FULL)
+    assert (back.before, back.after) == (found.after, found.before)
+
+
+def test_distributions_differ_by_version_label_and_source() -> None:
+    other = changed(
+        distributions=(Distribution(name="peft", version="0.13.0"), Distribution(name="torch", version="2.4.0"),
+                       Distribution(name="mine", version="0.1"), Distribution(name="more", version="1"))
+    )  # fmt: skip
+    found = {one.what: (one.before, one.after, one.cls) for one in compare(FULL, other)}
+    assert found == {
+        "distributions.peft": ("0.12.0", "0.13.0", "version"),
+        "distributions.torch": ("2.4.0+cu121", "2.4.0", "torch-build"),
+        "distributions.mine.source": ("editable file:///src", "an index", "source"),
+        "distributions.more": ("absent", "1", "dependency"),
+    }
+    same = {one.name: one.version for one in FULL.distributions}
+    assert compare_environment(FULL, same, python="3.11.7") == ()
+    (only,) = compare_environment(FULL, {**same, "peft": "0.13.0"}, python="3.11.7")
+    assert only.cls == "version"
+
+
+def test_the_order_of_target_modules_is_no_difference() -> None:
+    config = {**(SAVED.config or {}), "target_modules": ["a", "b"]}
+    assert compare(FULL, changed(saved=msgspec.structs.replace(SAVED, config=config))) == ()

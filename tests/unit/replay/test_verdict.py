@@ -1,0 +1,68 @@
+"""How a rebuilt environment is judged against the manifest."""
+
+from __future__ import annotations
+
+from envpin.manifest.closure import closure_of
+from envpin.manifest.types import Distribution, Manifest, PythonInfo, TorchInfo
+from envpin.replay.verdict import RebuiltEnvironment, judge
+
+RECORDED = {
+    "torch": "2.4.0+cu121", "transformers": "4.43.1", "peft": "0.12.0", "safetensors": "0.4.3", "tokenizers": "0.19.1",
+    "accelerate": "0.33.0", "huggingface-hub": "0.24.3", "numpy": "1.26.4", "regex": "2024.7.24",
+    "deepspeed": "0.14.4",
+}  # fmt: skip
+
+
+def manifest(**changes: Distribution) -> Manifest:
+    distributions = {name: Distribution(name=name, version=version) for name, version in RECORDED.items()}
+    distributions.update(changes)
+    return Manifest(
+        schema=1,
+        distributions=tuple(distributions.values()),
+        python=PythonInfo(version="3.11.7", platform="linux-x86_64"),
+        torch=TorchInfo(version="2.4.0+cu121", cuda="12.1"),
+    )
+
+
+def rebuilt(**changes: str) -> RebuiltEnvironment:
+    packages = {name: version for name, version in RECORDED.items() if name != "deepspeed"}
+    packages["torch"] = "2.4.0"
+    packages.update(changes)
+    return RebuiltEnvironment(packages=packages, python="3.11.7", platform="linux-x86_64", torch="2.4.0+cu121")
+
+
+def test_identical() -> None:
+    verdict = judge(manifest(), closure_of(manifest()), rebuilt())
+    assert verdict.kind == "identical", verdict.differences
+
+
+def test_drift_is_named_and_classed() -> None:
+    other = RebuiltEnvironment(
+        packages={**rebuilt().packages, "regex": "2025.1.1"}, python="3.11.9", platform="linux-aarch64", torch="2.4.0"
+    )
+    verdict = judge(manifest(), closure_of(manifest()), other)
+    assert verdict.kind == "explained-drift"
+    assert {(one.what, one.cls) for one in verdict.differences} == {
+        ("python", "python-patch"), ("platform", "platform"), ("torch", "torch-build"), ("regex", "dependency"),
+    }  # fmt: skip
+
+
+def test_another_version_is_a_mismatch() -> None:
+    verdict = judge(manifest(), closure_of(manifest()), rebuilt(peft="0.13.0"))
+    assert verdict.kind == "mismatch"
+    assert [(one.what, one.recorded, one.rebuilt) for one in verdict.differences] == [("peft", "0.12.0", "0.13.0")]
+
+
+def test_a_package_that_is_gone_is_a_mismatch() -> None:
+    packages = dict(rebuilt().packages)
+    del packages["accelerate"]
+    verdict = judge(
+        manifest(),
+        closure_of(manifest()),
+        RebuiltEnvironment(packages=packages, python="3.11.7", platform="linux-x86_64"),
+    )
+    assert verdict.kind == "mismatch"
+
+
+def test_without_a_manifest_there_is_nothing_to_compare() -> None:
+    assert judge(None, None, rebuilt()).kind == "unrecorded"
