@@ -1,4 +1,8 @@
-"""The commit of the working directory, and whether it had changes. No git process delays the run."""
+"""The commit of the working directory, and whether it had changes, as git says.
+
+Git is asked without running anything that a repository's own configuration names: hooks, `core.fsmonitor`, filters,
+pagers, external diffs, transports of a partial clone. A repository that was unpacked from somewhere is a stranger's.
+"""
 
 from __future__ import annotations
 
@@ -8,70 +12,51 @@ import time
 from pathlib import Path
 
 from envpin.core import process
-from envpin.core.errors import InputError
+from envpin.core.errors import InputError, TimedOutError
 
-_COMMIT = re.compile(r"^[0-9a-f]{40}(?:[0-9a-f]{24})?$")
-_LINK_LIMIT = 5
+_COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+# The run waits for these questions; they take about 3 ms each, and on a disk that hangs the run is worth more.
+_PATIENCE = 1.0
+_OFF = (
+    "core.fsmonitor=false",
+    f"core.hooksPath={os.devnull}",
+    f"core.attributesFile={os.devnull}",
+    "diff.external=",
+    # A container's root often looks at another user's checkout. With everything above off, reading it is safe.
+    "safe.directory=*",
+)
+# No lock that a git command of the user's would meet; no fetch for a partial clone (before git 2.45: by no protocol).
+_VARIABLES = {"GIT_OPTIONAL_LOCKS": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none"}
 
 
 def commit_of(folder: Path) -> tuple[Path, str] | None:
-    """The root of the repository that holds `folder` and the commit checked out there, read from its files.
+    """The root of the working tree that holds `folder` and the commit checked out there.
 
-    None where there is no repository, no commit yet, or a layout that this does not know.
+    None where there is no git, no repository, no commit yet, or no answer in time.
     """
-    for root in (folder, *folder.parents):
-        git = root / ".git"
-        if git.exists():
-            try:
-                commit = _head(_git_folder(git))
-            except (OSError, UnicodeDecodeError):
-                return None
-            return None if commit is None else (root, commit)
-    return None
-
-
-def _git_folder(git: Path) -> Path:
-    if git.is_dir():
-        return git
-    # A worktree or submodule: the file says where its folder is.
-    return (git.parent / git.read_text(encoding="utf-8").removeprefix("gitdir:").strip()).resolve()
-
-
-def _head(folder: Path) -> str | None:
-    link = folder / "commondir"
-    shared = (folder / link.read_text(encoding="utf-8").strip()).resolve() if link.is_file() else folder
-    text = (folder / "HEAD").read_text(encoding="utf-8").strip()
-    for _ in range(_LINK_LIMIT):
-        if not text.startswith("ref:"):
-            break
-        name = text.removeprefix("ref:").strip()
-        loose = next((one / name for one in (folder, shared) if (one / name).is_file()), None)
-        text = loose.read_text(encoding="utf-8").strip() if loose else _packed(shared / "packed-refs", name)
-    return text if _COMMIT.match(text) else None
-
-
-def _packed(file: Path, name: str) -> str:
-    if file.is_file():
-        for line in file.read_text(encoding="utf-8").splitlines():
-            commit, _, reference = line.partition(" ")
-            if reference == name:
-                return commit
-    return ""
+    answer = _ask(folder, "rev-parse", "--show-toplevel", "--verify", "HEAD^{commit}")
+    root, _, commit = (answer or "").rstrip("\n").rpartition("\n")
+    return (Path(root), commit) if root and _COMMIT.fullmatch(commit) else None
 
 
 class Status:
-    """`git status`, running beside the run from its start; asked for its answer when the run is over."""
+    """`git status`, running alongside the run from its start; asked for its answer when the run is over.
+
+    Changes inside submodules are not looked at: git would look with what their own configuration names.
+    """
 
     def __init__(self, root: Path, output: Path) -> None:
         self._output = output
         self._child: process.Child | None = None
-        # No optional locks: it must not make a git command of the user's wait or fail.
-        argv = ["git", "--no-optional-locks", "-C", str(root), "status", "--porcelain", "--untracked-files=no"]
-        variables = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+        filters = _filters_off(root)
+        if filters is None:
+            return
+        question = ("status", "--porcelain", "--untracked-files=no", "--ignore-submodules=dirty")
+        argv = _command(root, *question, settings=filters)
         try:
             with output.open("wb") as sink, Path(os.devnull).open("r+b") as nothing:
                 silent = nothing.fileno()
-                self._child = process.start(argv, env=variables, stdin=silent, stdout=sink.fileno(), stderr=silent)
+                self._child = process.start(argv, env=_environment(), stdin=silent, stdout=sink.fileno(), stderr=silent)
         except (InputError, OSError):
             self._child = None
 
@@ -86,3 +71,34 @@ class Status:
             process.end(self._child)
             return None
         return self._output.stat().st_size > 0
+
+
+def _filters_off(root: Path) -> tuple[str, ...] | None:
+    """Settings that leave every filter without a command; there is no switch for all, so git names them.
+
+    None where a name cannot be set on a command line: then git is not asked.
+    """
+    names = _ask(root, "config", "--null", "--name-only", "--get-regexp", r"^filter\..*\.(clean|process|smudge)$") or ""
+    keys = {name for name in names.split("\0") if name}
+    if any("=" in key for key in keys):
+        return None
+    required = {f"{key.rpartition('.')[0]}.required=false" for key in keys}
+    return (*sorted(f"{key}=" for key in keys), *sorted(required))
+
+
+def _ask(folder: Path, *arguments: str) -> str | None:
+    """What git prints; None where it fails or there is none."""
+    try:
+        completed = process.run(_command(folder, *arguments), env=_environment(), timeout=_PATIENCE)
+    except (InputError, TimedOutError, OSError):
+        return None
+    return completed.stdout if completed.status == 0 else None
+
+
+def _command(folder: Path, *arguments: str, settings: tuple[str, ...] = ()) -> list[str]:
+    configured = [word for setting in (*_OFF, *settings) for word in ("-c", setting)]
+    return ["git", "--no-pager", "--no-optional-locks", "-C", str(folder), *configured, *arguments]
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, **_VARIABLES}
