@@ -54,6 +54,28 @@ def load_command(name: str) -> CommandModule | None:
 
 def build_parser(command: CommandModule | None, arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
     """The parser: every command's name where `command` is None, else that command alone, which `arguments` names."""
+    parser, subparsers = _top()
+    for entry in COMMANDS:
+        own = command is not None and command.__name__ == f"envpin.cli.commands.{entry.module}"  # type: ignore[attr-defined]
+        if command is None or own:
+            child = subparsers.add_parser(entry.name, help=entry.summary, description=_sentence(entry.summary))
+        if command is not None and own:
+            child.words = arguments[1:]
+            _fill(child, command)
+    return parser
+
+
+def build_whole_parser() -> argparse.ArgumentParser:
+    """The parser with the arguments of every command, which imports them all: for completion scripts."""
+    parser, subparsers = _top()
+    for entry in COMMANDS:
+        command = load_command(entry.name)
+        assert command is not None  # noqa: S101  the table names modules that exist
+        _fill(subparsers.add_parser(entry.name, help=entry.summary), command)
+    return parser
+
+
+def _top() -> tuple[argparse.ArgumentParser, argparse._SubParsersAction[_Parser]]:
     parser = _Parser(
         prog="envpin",
         description="Pin, rebuild and prove the environment that an adapter was trained in.",
@@ -61,16 +83,12 @@ def build_parser(command: CommandModule | None, arguments: Sequence[str] = ()) -
         "2 usage or unreadable input, 3 environment, 4 network, disk or a killed child, 5 refused, 130 interrupted.",
     )
     parser.add_argument("-V", "--version", action="store_true", help="print the version and exit")
-    subparsers = parser.add_subparsers(metavar="COMMAND", title="commands", dest="command")
-    for entry in COMMANDS:
-        own = command is not None and command.__name__ == f"envpin.cli.commands.{entry.module}"  # type: ignore[attr-defined]
-        if command is None or own:
-            child = subparsers.add_parser(entry.name, help=entry.summary, description=_sentence(entry.summary))
-        if command is not None and own:
-            child.words = arguments[1:]
-            child.add_argument("--json", action="store_true", help="print one JSON document on stdout")
-            command.add_arguments(child)
-    return parser
+    return parser, parser.add_subparsers(metavar="COMMAND", title="commands", dest="command")
+
+
+def _fill(child: argparse.ArgumentParser, command: CommandModule) -> None:
+    child.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+    command.add_arguments(child)
 
 
 def verbs_to_add(parser: argparse.ArgumentParser, verbs: Iterable[str]) -> list[str]:

@@ -1,91 +1,88 @@
-"""`envpin completion bash|zsh|fish`: a script made from the command table and each command's parser."""
+"""`envpin completion bash|zsh|fish`: the shell's own completion of commands, verbs, options, choices and families.
+
+shtab writes the scripts from the parsers; what an argument without choices takes is told by its metavar.
+"""
 
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from envpin.cli.parser import build_parser, load_command
-from envpin.cli.table import COMMANDS
+from envpin.cli.parser import build_whole_parser
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from envpin.cli.console.console import Console
 
 takes_child = False
 
+_FAMILIES = "envpin completion families 2>/dev/null"
+# A family of the matrix, or a lock, folder or manifest.
+_REFERENCE = {
+    "bash": "_envpin_references",
+    "zsh": "_envpin_references",
+    "fish": f"({_FAMILIES}; __fish_complete_path (commandline -ct))",
+    "preamble": {
+        "bash": f'_envpin_references() {{\n  compgen -W "$({_FAMILIES})" -- "$1"\n  compgen -f -- "$1"\n}}',
+        "zsh": f"_envpin_references() {{\n  compadd -- $({_FAMILIES})\n  _files\n}}",
+    },
+}
+_FOLDERS = frozenset({"ADAPTER", "ADAPTER[:WEIGHT]", "B", "DIR", "FOLDER", "MERGED", "OUT"})
+_FILES = frozenset({"FILE", "ID|FILE|WHAT…", "LOG", "PATH", "PATH_OR_NAME"})
+_REFERENCES = frozenset({"REF", "V|REF"})
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="the shell to complete in")
+    parser.epilog = (
+        'In the shell\'s start file: eval "$(envpin completion bash)", the same with zsh, and in fish '
+        "envpin completion fish | source."
+    )
+    parser.add_argument("what", choices=("bash", "zsh", "fish", "families"),
+                        help="the shell to write a script for; families: the names that it completes")  # fmt: skip
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
-    words = {entry.name: _words(entry.name) for entry in COMMANDS}
-    render = {"bash": _bash, "zsh": _zsh, "fish": _fish}[args.shell]
-    console.data(render(words))
+    if args.what == "families":
+        from envpin.matrix.load import load_matrix
+
+        console.data("\n".join(sorted(load_matrix().families)))
+        return 0
+    import shtab
+
+    parser = build_whole_parser()
+    for action in _actions(parser):
+        complete = _completer(action)
+        if complete is not None:
+            vars(action)["complete"] = complete  # the attribute that shtab reads
+    console.data(shtab.complete(parser, args.what))
     return 0
 
 
-def _words(name: str) -> list[str]:
-    """The options and subcommands of one command, in the order its help shows them."""
-    command = load_command(name)
-    top = build_parser(command)
-    subparsers = next(action for action in top._actions if isinstance(action, argparse._SubParsersAction))  # noqa: SLF001
-    found: list[str] = []
-    for action in subparsers.choices[name]._actions:  # noqa: SLF001
-        found += action.option_strings
+def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    for action in parser._actions:  # noqa: SLF001  argparse has no public way to its arguments
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
-            found += list(action.choices)
-        elif action.choices and not action.option_strings:
-            found += [str(choice) for choice in action.choices]
-    return found
+            for child in action.choices.values():
+                yield from _actions(child)
+        else:
+            yield action
 
 
-def _bash(words: dict[str, list[str]]) -> str:
-    cases = "\n".join(f'    {name}) words="{" ".join(options)}" ;;' for name, options in words.items())
-    return f"""_envpin() {{
-  local current="${{COMP_WORDS[COMP_CWORD]}}" words=""
-  if [ "$COMP_CWORD" -eq 1 ]; then
-    COMPREPLY=($(compgen -W "{" ".join(words)}" -- "$current"))
-    return
-  fi
-  case "${{COMP_WORDS[1]}}" in
-{cases}
-  esac
-  COMPREPLY=($(compgen -W "$words" -- "$current") $(compgen -f -- "$current"))
-}}
-complete -o filenames -F _envpin envpin
-"""
+def _completer(action: argparse.Action) -> dict[str, Any] | None:
+    """How a shell completes a value of this argument, where argparse does not know; None where nothing can."""
+    import shtab
 
-
-def _zsh(words: dict[str, list[str]]) -> str:
-    summaries = " ".join(f"'{entry.name}:{entry.summary.replace(':', ' ').replace(chr(39), '')}'" for entry in COMMANDS)
-    cases = "\n".join(f"    {name}) compadd -- {' '.join(options)}; _files ;;" for name, options in words.items())
-    return f"""#compdef envpin
-_envpin() {{
-  if (( CURRENT == 2 )); then
-    local -a commands
-    commands=({summaries})
-    _describe 'command' commands
-    return
-  fi
-  case "$words[2]" in
-{cases}
-  esac
-}}
-compdef _envpin envpin
-"""
-
-
-def _fish(words: dict[str, list[str]]) -> str:
-    lines = ["complete -c envpin -f -n __fish_use_subcommand"]
-    for entry in COMMANDS:
-        summary = entry.summary.replace("'", "")
-        lines.append(f"complete -c envpin -f -n __fish_use_subcommand -a {entry.name} -d '{summary}'")
-    for name, options in words.items():
-        seen = f"-n '__fish_seen_subcommand_from {name}'"
-        for option in options:
-            if option.startswith("--"):
-                lines.append(f"complete -c envpin {seen} -l {option[2:]}")
-            elif not option.startswith("-"):
-                lines.append(f"complete -c envpin {seen} -a {option}")
-    return "\n".join(lines)
+    metavar = action.metavar if isinstance(action.metavar, str) else action.dest.upper()
+    if action.choices or action.nargs == 0:
+        return None
+    if metavar in _REFERENCES:
+        return _REFERENCE
+    if metavar == "FAMILY":
+        return shtab.cmd(_FAMILIES)
+    if metavar in _FOLDERS:
+        return shtab.DIRECTORY
+    if metavar in _FILES or action.type is Path:
+        return shtab.FILE
+    words = " ".join(word for word in metavar.split("|") if word.islower())
+    return {**shtab.cmd(f"echo {words}"), "zsh": f"({words})", "fish": words} if words else None
