@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-CONFIGS = ROOT / "tests" / "unit" / "data" / "configs"
+CONFIGS = ROOT / "tests" / "data" / "configs"
 ENVPIN = [sys.executable, "-m", "envpin"]
 
 

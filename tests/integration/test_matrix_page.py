@@ -28,7 +28,7 @@ pytestmark = [
     ),
     pytest.mark.xdist_group("chromium"),
 ]
-CONFIGS = Path(__file__).resolve().parents[1] / "unit" / "data" / "configs"
+CONFIGS = Path(__file__).resolve().parents[1] / "data" / "configs"
 MATRIX, SUPPORT = load_matrix(data_path("compat_matrix.toml")), load_support()
 LLAMA_31 = (CONFIGS / "meta-llama--Meta-Llama-3.1-8B-Instruct.json").read_text()
 TRAPS: dict[str, Any] = {

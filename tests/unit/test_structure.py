@@ -88,6 +88,20 @@ def test_one_door_for_processes_and_no_heavy_imports(path: Path) -> None:
 # What only one module may do. A second way to do it is how two commands come to disagree (issue: one house).
 DOORS: dict[str, tuple[str, ...]] = {
     "import hashlib": ("core/files.py",),
+    # Beside the door: what envpin itself wrote, or its own worker says.
+    "call json.loads": (
+        "core/json_input.py",
+        "core/journal.py",
+        "host.py",
+        "bisect/session/history.py",
+        "envs/locks/artifacts.py",
+        "infer/rules_run.py",
+        "matrix/support.py",
+        "matrix/view.py",
+        "recording/session.py",
+        "remote/index/client.py",
+    ),
+    "call json.load": (),
     "call os.replace": ("core/files.py",),
     "call os.fsync": ("core/files.py",),
     "call tempfile.mkstemp": (),
@@ -107,6 +121,44 @@ def doings(path: Path) -> set[str]:
             if node.func.attr == "replace" and len(node.args) == 1 and not node.keywords:
                 found.add("call Path.replace")  # that of a string takes two, those of dates and structs keywords
     return found
+
+
+# Rooms whose files are a stranger's: each is opened through `core.files`, `core.json_input` or `core.text_input`.
+STRANGERS = ("checkpoint", "infer", "diagnose", "scan", "manifest", "matrix/subject.py")
+OPENERS = {"open", "read_bytes", "read_text"}
+# A resource of envpin's own; a file that is opened inside a zip; a door into the folder of a stranger.
+OPENING = {
+    "infer/rules_run.py", "infer/pickle_names.py", "checkpoint/confined.py", "checkpoint/formats/torch_zip.py",
+    "diagnose/catalogue/catalogue.py", "diagnose/logs/signature.py",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_files_of_strangers_are_opened_through_a_door(path: Path) -> None:
+    own = path.relative_to(SOURCE).as_posix()
+    if not own.startswith(STRANGERS) or own in OPENING:
+        return
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            assert node.func.attr not in OPENERS, f"{own}:{node.lineno} opens a file by itself: use envpin.core.files"
+
+
+# Words of the outside world that one module may know.
+WORDS: dict[str, str] = {
+    "HUGGINGFACE_HUB_CACHE": "core/hub_cache.py", "HF_HOME": "core/hub_cache.py", "models--": "core/hub_cache.py",
+    "snapshots": "core/hub_cache.py", "refs": "core/hub_cache.py", "blobs": "core/hub_cache.py",
+}  # fmt: skip
+# `replay/fetch.py` asks of a link whether it leads to a blob; refs are an argument of `env`.
+KNOWING = {("replay/fetch.py", "blobs"), ("cli/commands/env.py", "refs")}
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_each_word_of_the_outside_is_known_once(path: Path) -> None:
+    own = path.relative_to(SOURCE).as_posix()
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in WORDS:
+            allowed = WORDS[node.value] == own or (own, node.value) in KNOWING
+            assert allowed, f"{own}:{node.lineno} knows `{node.value}`: ask {WORDS[node.value]}"
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envpin.checkpoint.hub_id import is_commit, is_hub_id, is_revision, parse_hub_reference
 from envpin.checkpoint.weights import has_weights
+from envpin.core.base_places import base_places
 from envpin.core.errors import InputError
+from envpin.core.hub_cache import cached_identity, commit_of, snapshot_of, snapshots_of, storage_of
+from envpin.core.hub_id import is_hub_id, is_revision, parse_hub_reference
 
 if TYPE_CHECKING:
     from envpin.checkpoint.folder import Folder
     from envpin.core.place import OpenRemote, Place, RemotePlace
-
-# out/run-7/checkpoint-500 lies three folders below where its trainer ran.
-_LEVELS_ABOVE = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,17 +106,6 @@ def find_base(
     )
 
 
-def hub_cache() -> Path:
-    """The folder of the Hub cache, by the variables that huggingface_hub honours."""
-    for variable in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
-        if os.environ.get(variable):
-            return Path(os.environ[variable]).expanduser()
-    if os.environ.get("HF_HOME"):
-        return Path(os.environ["HF_HOME"]).expanduser() / "hub"
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser() / "huggingface" / "hub"
-
-
 def _explicit(
     search: _Search, given: str, recorded: tuple[str | None, str | None], revision: str | None
 ) -> FoundBase | None:
@@ -146,18 +134,7 @@ def _by_path(
             return _named_by_cache(path, "recorded by the manifest", hub_id, commit)
     if named is None:
         return None
-    tries = [(Path(named), "named by the adapter")]
-    last = PureWindowsPath(named).name if "\\" in named else Path(named).name
-    if search.adapter is not None:
-        here = Path(os.path.abspath(search.adapter))  # noqa: PTH100
-        above = [parent for parent in here.parents if parent != parent.parent][:_LEVELS_ABOVE]
-        if not Path(named).is_absolute():
-            # A trainer writes what was typed: a path relative to where it ran, some folders above what it saved.
-            tries.append((here / named, "named by the adapter, relative to it"))
-            tries += [(parent / named, f"named by the adapter, relative to `{parent}`") for parent in above]
-        if last not in {"", ".", ".."}:
-            tries += [(parent / last, f"of that name in `{parent}`") for parent in above]
-    for candidate, where in tries:
+    for candidate, where in base_places(named, search.adapter):
         path = search.folder(candidate, where)
         if path is not None:
             return _named_by_cache(path, where, hub_id)
@@ -188,31 +165,21 @@ def _opened(remote: RemotePlace) -> FoundBase:
 
 def _in_cache(search: _Search, hub_id: str, commit: str | None, revision: str | None) -> FoundBase | None:
     """A snapshot of the Hub cache. With a recorded commit no other one will do: its weights may differ."""
-    root = hub_cache() / f"models--{hub_id.replace('/', '--')}"
+    root = storage_of(hub_id)
     if not root.is_dir():
         search.looked.append(f"the Hub cache: `{root}` is not there")
         return None
-    wanted = commit
-    if wanted is None:
-        wanted = revision if revision and is_commit(revision) else _read_ref(root, revision or "main")
+    wanted = commit_of(root, revision) if commit is None else commit
     if wanted is None or not is_revision(wanted):
         search.looked.append(f"the Hub cache: `{root}` has no revision `{revision or 'main'}`")
         return None
-    path = search.folder(root / "snapshots" / wanted, "the Hub cache")
+    path = search.folder(snapshot_of(root, wanted), "the Hub cache")
     if path is None:
-        others = sorted(entry.name for entry in (root / "snapshots").glob("*"))[:5]
+        others = [entry.name for entry in snapshots_of(hub_id)][:5]
         if others:
             search.looked.append(f"the Hub cache holds other revisions of `{hub_id}`: {', '.join(others)}")
         return None
     return FoundBase(path=path, id=hub_id, commit=wanted, found="in the Hub cache")
-
-
-def _read_ref(root: Path, name: str) -> str | None:
-    try:
-        with (root / "refs" / name).open(encoding="ascii") as stream:
-            return stream.read(200).strip()
-    except (OSError, ValueError):
-        return None
 
 
 def _named_by_cache(path: Path, found: str, hub_id: str | None = None, commit: str | None = None) -> FoundBase:
@@ -221,10 +188,3 @@ def _named_by_cache(path: Path, found: str, hub_id: str | None = None, commit: s
     if known is not None:
         return FoundBase(path=path, id=known[0], commit=known[1], found=found)
     return FoundBase(path=path, id=hub_id, commit=commit, found=found)
-
-
-def cached_identity(path: Path) -> tuple[str, str] | None:
-    """The repository and the commit of a snapshot in a Hub cache; None for any other folder."""
-    if path.parent.name == "snapshots" and path.parent.parent.name.startswith("models--"):
-        return path.parent.parent.name.removeprefix("models--").replace("--", "/", 1), path.name
-    return None

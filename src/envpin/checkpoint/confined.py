@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import IO, TYPE_CHECKING, Literal
 
+from envpin.core.files import open_regular
+from envpin.core.hub_cache import blobs_beside
+
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
@@ -23,7 +26,7 @@ class Confined:
         self, path: Path, *, _inside: tuple[Path, tuple[Path, ...]] | None = None, _refused: list[str] | None = None
     ) -> None:
         self.path = path
-        self._folder, self._roots = _inside or (path, _roots_of(path))
+        self._folder, self._roots = _inside or (path, roots_of(path))
         self.refused: list[str] = [] if _refused is None else _refused
 
     def __str__(self) -> str:
@@ -60,11 +63,9 @@ class Confined:
         self._check()
         return self.path.stat()
 
-    def open(self, mode: Literal["rb"], /) -> IO[bytes]:
+    def open(self, _mode: Literal["rb"], /) -> IO[bytes]:
         self._check()
-        if self.path.exists() and not self.path.is_file():
-            raise OSError(f"`{self.path}` is not a regular file")
-        return self.path.open(mode)
+        return open_regular(self.path)
 
     def read_bytes(self) -> bytes:
         with self.open("rb") as stream:
@@ -77,20 +78,24 @@ class Confined:
     def _inside(self) -> bool:
         if self.path.parent == self._folder and not self.path.is_symlink():
             return True  # most files, without following every part of a path
-        try:
-            real = self.path.resolve()
-        except (OSError, RuntimeError, ValueError):  # a loop of links; a name that no file system takes
-            real = None
-        if real is not None and any(real == root or root in real.parents for root in self._roots):
+        if not leads_out(self.path, self._roots):
             return True
         if self.path.name not in self.refused:
             self.refused.append(self.path.name)
         return False
 
 
-def _roots_of(path: Path) -> tuple[Path, ...]:
+def leads_out(path: Path, roots: tuple[Path, ...]) -> bool:
+    """Whether a path ends, once every link in it is followed, in none of `roots`; so does one that ends nowhere."""
+    try:
+        real = path.resolve()
+    except (OSError, RuntimeError, ValueError):  # a loop of links; a name that no file system takes
+        return True
+    return not any(real == root or root in real.parents for root in roots)
+
+
+def roots_of(path: Path) -> tuple[Path, ...]:
+    """Where links in a folder may lead: into it; from a snapshot of the Hub cache to the blobs of the same model."""
     root = path.resolve()
-    model = root.parent.parent
-    if root.parent.name == "snapshots" and model.name.startswith("models--"):
-        return (root, model / "blobs")
-    return (root,)
+    blobs = blobs_beside(root)
+    return (root,) if blobs is None else (root, blobs)

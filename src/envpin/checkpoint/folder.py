@@ -161,12 +161,15 @@ def _names(path: Place) -> frozenset[str]:
 def _config(path: Place, name: str, names: frozenset[str], faults: list[Fault]) -> dict[str, Any] | None:
     if name not in names:
         return None
+    remarks: list[str] = []
     try:
-        return json_input.read_object(path / name)
+        return json_input.read_object(path / name, remarks=remarks)
     except json_input.BadJsonError as error:
         faults.append(Fault("corrupt-header", name, f"is not valid JSON: {error}"))
     except OSError as error:
         faults.append(Fault("corrupt-header", name, f"cannot be read: {error.strerror or error}"))
+    finally:
+        faults += [Fault("duplicate-json-key", name, text) for text in remarks]
     return None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from envpin.core.errors import InputError
-from envpin.core.files import digest
+from envpin.core.files import digest, read_bounded
 from envpin.manifest.read import FILE_NAME, SIZE_LIMIT, parse_manifest
 
 if TYPE_CHECKING:
@@ -30,11 +30,7 @@ def read_recorded(place: Place) -> Recorded | None:
     if not file.exists():
         return None
     try:
-        if not file.is_file():
-            raise InputError(f"`{file}` is not a file", path=str(file))
-        if (size := file.stat().st_size) > SIZE_LIMIT:
-            raise InputError(f"`{file}` has {size} bytes; a manifest has at most {SIZE_LIMIT}", path=str(file))
-        data = file.read_bytes()
+        data = read_bounded(file, SIZE_LIMIT)
     except OSError as failed:
         raise InputError(f"`{file}` cannot be read: {failed.strerror}", path=str(file)) from failed
     return Recorded(parse_manifest(data, path=str(file)), digest(data))

@@ -93,11 +93,13 @@ def _torch_header(path: Place) -> Header:
 
 
 def _indexed(folder: Place, index: str, names: frozenset[str]) -> Weights:
+    remarks: list[str] = []
     try:
-        document = json_input.read_object(folder / index, constants=False)
+        document = json_input.read_object(folder / index, constants=False, remarks=remarks)
     except (json_input.BadJsonError, OSError) as error:
         return Weights(files=(index,), faults=(Fault("corrupt-header", index, f"is not an index: {error}"),))
     wanted, faults = _weight_map(document, index)
+    faults += [Fault("duplicate-json-key", index, text) for text in remarks]
     shards = sorted(set(wanted.values()))
     absent = [shard for shard in shards if shard not in names]
     for shard in absent:

@@ -29,10 +29,10 @@ _READ_FLAGS = (
     | getattr(os, "O_BINARY", 0)
 )
 _KINDS = (
-    (stat.S_ISFIFO, "is a pipe, not a file"),
-    (stat.S_ISSOCK, "is a socket, not a file"),
-    (stat.S_ISCHR, "is a device, not a file"),
-    (stat.S_ISBLK, "is a device, not a file"),
+    (stat.S_ISFIFO, "a pipe, not a regular file"),
+    (stat.S_ISSOCK, "a socket, not a regular file"),
+    (stat.S_ISCHR, "a device, not a regular file"),
+    (stat.S_ISBLK, "a device, not a regular file"),
 )
 
 
@@ -63,13 +63,18 @@ def open_regular(file: Path | str) -> io.BufferedReader:
         _refuse_others(os.stat(file).st_mode, file)  # noqa: PTH116  mostly a string; opening a device may already do something
         descriptor = os.open(file, _READ_FLAGS)
     except ValueError as error:  # a null character, or a lone surrogate
-        raise OSError(errno.EINVAL, f"is a name that no file can have ({error})", str(file)) from error
+        raise OSError(errno.EINVAL, f"a name that no file can have ({error})", str(file)) from error
     try:
         _refuse_others(os.fstat(descriptor).st_mode, file)  # it may be another one by now
         return os.fdopen(descriptor, "rb")
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def open_file(file: Place | str) -> IO[bytes]:
+    """As `open_regular`; a remote file opens as its repository opens it."""
+    return open_regular(file) if isinstance(file, str | Path) else file.open("rb")
 
 
 def read_bounded(file: Place, limit: int) -> bytes:
@@ -79,7 +84,7 @@ def read_bounded(file: Place, limit: int) -> bytes:
         OSError: as `open_regular`.
         TooLargeError: it holds more than `limit` bytes, whatever its size is said to be.
     """
-    with open_regular(file) if isinstance(file, Path) else file.open("rb") as stream:
+    with open_file(file) as stream:
         remote = not isinstance(stream, io.BufferedReader)
         if (file.stat() if remote else os.fstat(stream.fileno())).st_size > limit:
             raise _too_large(file, limit)
@@ -88,6 +93,16 @@ def read_bounded(file: Place, limit: int) -> bytes:
     if len(data) > limit:
         raise _too_large(file, limit)
     return data
+
+
+def read_head(file: Place, limit: int) -> bytes:
+    """The first bytes of a regular file, or of a remote one: `limit` of them, or fewer where it has no more.
+
+    Raises:
+        OSError: as `open_regular`.
+    """
+    with open_file(file) as stream:
+        return stream.read(limit)
 
 
 def write_atomically(path: Path, data: bytes | str, *, durable: bool = True, parents: bool = False) -> None:
@@ -183,7 +198,7 @@ def digest_of_file(file: Place | str, progress: Callable[[int], None] | None = N
     if isinstance(known, str):
         return known
     found = new_digest()
-    with open_regular(file) if isinstance(file, str | Path) else file.open("rb") as stream:
+    with open_file(file) as stream:
         while block := stream.read(_BLOCK):
             found.update(block)
             if progress is not None:
@@ -214,10 +229,10 @@ def _refuse_others(mode: int, file: Path | str) -> None:
     if stat.S_ISREG(mode):
         return
     if stat.S_ISDIR(mode):
-        raise NotRegularError(errno.EISDIR, "is a folder, not a file", str(file))
-    words = next((words for is_kind, words in _KINDS if is_kind(mode)), "is not a regular file")
+        raise NotRegularError(errno.EISDIR, "a folder, not a regular file", str(file))
+    words = next((words for is_kind, words in _KINDS if is_kind(mode)), "not a regular file")
     raise NotRegularError(errno.EINVAL, words, str(file))
 
 
 def _too_large(file: Place, limit: int) -> TooLargeError:
-    return TooLargeError(errno.EFBIG, f"has more than the {limit:,} bytes that envpin reads", str(file))
+    return TooLargeError(errno.EFBIG, f"more than the {limit:,} bytes that envpin reads", str(file))

@@ -1,4 +1,8 @@
-"""JSON from strangers: bounded in size, in number of values and in depth, so that no file can fill the memory.
+"""JSON that others wrote: regular files only, bounded in size, number of values and depth, one policy for oddities.
+
+A key that stands twice in one object counts as `json.loads` counts it, in transformers and peft as well: the last one
+wins. Readers of other make may take the first, so that every such key is remarked on. Only where the format itself
+forbids it (the header of a safetensors file, envpin's own files) is it refused.
 
 The bounds hold for real files with room to spare: the header of a single file with 91,000 tensors is about 13 MB and a
 million values; `config.json` files are some kilobytes.
@@ -7,9 +11,16 @@ million values; `config.json` files are some kilobytes.
 from __future__ import annotations
 
 import json
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from envpin.core.errors import InputError
+from envpin.core.files import read_bounded
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from envpin.core.place import Place
 
 MAX_BYTES = 32_000_000
@@ -17,23 +28,34 @@ MAX_BYTES = 32_000_000
 MAX_BYTES_NOT_ASCII = 8_000_000
 MAX_VALUES = 1_500_000
 MAX_DEPTH = 64
+# So many duplicate keys show what happened to the file; more would only fill the terminal.
+_REMARKS = 5
 
 
 class BadJsonError(ValueError):
     """The text is not JSON that envpin accepts; the message says what is wrong with it."""
 
 
-def parse(data: bytes, *, constants: bool = False, max_depth: int = MAX_DEPTH, max_values: int = MAX_VALUES) -> Any:
+def parse(
+    data: bytes,
+    *,
+    constants: bool = False,
+    remarks: list[str] | None = None,
+    max_bytes: int = MAX_BYTES,
+    max_depth: int = MAX_DEPTH,
+    max_values: int = MAX_VALUES,
+) -> Any:
     """The value of a JSON text.
 
     `constants` lets `NaN` and `Infinity` through: transformers 4 writes `Infinity` into the configs of some
-    state-space models. Twice the same key is always refused: readers disagree which of the two counts.
+    state-space models. `remarks` takes a sentence for each duplicate key, of which the last counts; without it a
+    duplicate key is an error.
 
     Raises:
         BadJsonError: not UTF-8, not JSON, or beyond a bound.
     """
-    if len(data) > MAX_BYTES:
-        raise BadJsonError(f"{len(data):,} bytes, more than the {MAX_BYTES:,} that envpin reads")
+    if len(data) > max_bytes:
+        raise BadJsonError(f"{len(data):,} bytes, more than the {max_bytes:,} that envpin reads")
     if len(data) > MAX_BYTES_NOT_ASCII and not data.isascii():
         raise BadJsonError(
             f"{len(data):,} bytes not all ASCII, more than the {MAX_BYTES_NOT_ASCII:,} that envpin reads"
@@ -41,12 +63,20 @@ def parse(data: bytes, *, constants: bool = False, max_depth: int = MAX_DEPTH, m
     # An upper bound of the number of values, at the speed of memchr; counting inside strings makes it stricter only.
     if data.count(b",") + data.count(b"[") + data.count(b"{") > max_values:
         raise BadJsonError(f"more than {max_values:,} values")
+    duplicates: dict[str, None] = {}
+
+    def last_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            duplicates.update(dict.fromkeys(_duplicates(pairs)))
+        return found
+
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadJsonError(f"not UTF-8 at byte {error.start}") from error
     try:
-        value = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_allow if constants else _refuse)
+        value = json.loads(text, object_pairs_hook=last_wins, parse_constant=_allow if constants else _refuse)
     except BadJsonError:
         raise
     except RecursionError as error:
@@ -55,34 +85,53 @@ def parse(data: bytes, *, constants: bool = False, max_depth: int = MAX_DEPTH, m
         raise BadJsonError(str(error)) from error
     if not _within_depth(value, max_depth):
         raise BadJsonError(f"nested deeper than {max_depth} levels")
+    if duplicates and remarks is None:
+        raise BadJsonError(f"duplicate key `{next(iter(duplicates))}`")
+    if remarks is not None:
+        remarks += [f"duplicate key `{key}`: the last one counts" for key in islice(duplicates, _REMARKS)]
+        if len(duplicates) > _REMARKS:
+            remarks.append(f"and {len(duplicates) - _REMARKS} more duplicate keys")
     return value
 
 
-def read_object(path: Place, *, constants: bool = True) -> dict[str, Any]:
-    """The JSON object in a file.
+def read_object(
+    path: Place, *, constants: bool = True, remarks: list[str] | None = None, limit: int = MAX_BYTES
+) -> dict[str, Any]:
+    """The JSON object in a regular file. `remarks` takes what is odd and no error (see `parse`); it may be left out
+    where another reader of the same file remarks on it.
 
     Raises:
         BadJsonError: it is not one.
-        OSError: the file cannot be read.
+        OSError: the file cannot be read, is no regular one, or has more than `limit` bytes.
     """
-    size = path.stat().st_size
-    if size > MAX_BYTES:
-        raise BadJsonError(f"{size:,} bytes, more than the {MAX_BYTES:,} that envpin reads")
-    value = parse(path.read_bytes(), constants=constants)
+    value = parse(read_bounded(path, limit), constants=constants, remarks=[] if remarks is None else remarks)
     if not isinstance(value, dict):
         raise BadJsonError(f"holds {_kind(value)}, not an object")
     return value
 
 
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                raise BadJsonError(f"the key `{key[:80]}` stands twice in one object")
-            seen.add(key)
-    return found
+def read_named_object(
+    path: Path, *, constants: bool = True, remarks: list[str] | None = None, limit: int = MAX_BYTES
+) -> dict[str, Any]:
+    """As `read_object`, for a file that a command cannot do without.
+
+    Raises:
+        InputError: it cannot be read, or is no JSON object.
+    """
+    try:
+        return read_object(path, constants=constants, remarks=remarks, limit=limit)
+    except BadJsonError as error:
+        raise InputError(f"`{path}` is not valid JSON: {error}", path=path) from error
+    except OSError as error:
+        raise InputError(f"`{path}` cannot be read: {error.strerror or error}", path=path) from error
+
+
+def _duplicates(pairs: list[tuple[str, Any]]) -> Iterator[str]:
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            yield key[:80]
+        seen.add(key)
 
 
 def _refuse(name: str) -> float:
@@ -109,5 +158,5 @@ def _within_depth(value: Any, limit: int) -> bool:
 
 
 def _kind(value: Any) -> str:
-    names = {list: "a list", str: "a text", bool: "a truth value", int: "a number", float: "a number"}
+    names = {list: "an array", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
     return names.get(type(value), "nothing")

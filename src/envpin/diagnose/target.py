@@ -6,6 +6,7 @@ import tomllib
 from typing import TYPE_CHECKING
 
 from envpin.core.errors import InputError
+from envpin.core.text_input import read_text
 from envpin.envs.refs.reference import (
     AdapterReference,
     FamilyReference,
@@ -55,10 +56,8 @@ def _of_family(name: str) -> dict[str, str]:
 
 def _of_lock(path: Path) -> dict[str, str]:
     try:
-        if path.stat().st_size > _LOCK_LIMIT:
-            raise InputError(f"`{path}` is too large for a lock", path=path)
-        packages = tomllib.loads(path.read_text(encoding="utf-8")).get("packages")
-    except (OSError, ValueError, RecursionError) as error:
+        packages = tomllib.loads(read_text(path, limit=_LOCK_LIMIT)).get("packages")
+    except (ValueError, RecursionError) as error:
         raise InputError(f"`{path}` cannot be read as a lock: {error}", path=path) from error
     entries = packages if isinstance(packages, list) else []
     return {

@@ -18,6 +18,7 @@ from envpin.checkpoint.folder import read_folder
 from envpin.checkpoint.no_adapter import no_adapter
 from envpin.core import json_input
 from envpin.core.errors import InputError, NetworkError
+from envpin.core.files import open_file
 from envpin.infer.pickle_names import archive_names
 from envpin.infer.pickle_state import read_state
 from envpin.infer.traces import read_card, read_traces
@@ -175,10 +176,10 @@ def _document(path: Place, notes: list[str], limit: int = json_input.MAX_BYTES) 
     try:
         if not path.is_file():
             return None
-        if path.stat().st_size > limit:
-            notes.append(f"{path.name}: larger than {limit:,} bytes, not read")
-            return None
-        return json_input.read_object(path)
+        remarks: list[str] = []
+        found = json_input.read_object(path, remarks=remarks, limit=limit)
+        notes += [f"{path.name}: {text}" for text in remarks]
+        return found
     except (OSError, json_input.BadJsonError) as error:
         notes.append(f"{path.name}: {getattr(error, 'strerror', None) or error}")
         return None
@@ -193,7 +194,7 @@ def _tokenizer(path: Place) -> TokenizerMarks | None:
         if not path.is_file():
             return None
         size = path.stat().st_size
-        with path.open("rb") as stream:
+        with open_file(path) as stream:
             head = stream.read(_HEAD_BYTES)
             stream.seek(max(0, size - _TAIL_BYTES))
             tail = stream.read(_TAIL_BYTES)

@@ -10,6 +10,8 @@ import zipfile
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from envpin.core.files import open_file
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -47,7 +49,7 @@ def archive_names(path: Place) -> frozenset[str]:
     try:
         if path.stat().st_size > MAX_BYTES:
             return frozenset()
-        with path.open("rb") as stream, zipfile.ZipFile(stream) as archive:
+        with open_file(path) as stream, zipfile.ZipFile(stream) as archive:
             return frozenset(name.partition("/")[2] for name in archive.namelist()[:10_000])
     except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError):
         return frozenset()
@@ -58,7 +60,7 @@ def pickle_of(path: Place) -> bytes:
     try:
         if not path.is_file() or path.stat().st_size > MAX_BYTES:  # a pipe would never answer
             return b""
-        with path.open("rb") as stream:
+        with open_file(path) as stream:
             if stream.read(4) != b"PK\x03\x04":
                 stream.seek(0)
                 return stream.read(MAX_BYTES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from envpin.core import json_input
+from envpin.core.text_input import read_beginning
 from envpin.infer.pickle_names import class_paths
 from envpin.infer.trainers import Traces
 
@@ -44,18 +45,13 @@ def read_traces(
 def read_card(path: Place) -> str | None:
     """The text of a model card, up to a bound; None where it cannot be read."""
     try:
-        if not path.is_file():
-            return None
-        with path.open("rb") as stream:
-            return stream.read(CARD_BYTES).decode("utf-8", "replace")
+        return read_beginning(path, CARD_BYTES) if path.is_file() else None
     except OSError:
         return None
 
 
 def _document(path: Place) -> dict[str, Any] | None:
     try:
-        if not path.is_file() or path.stat().st_size > _DOCUMENT_BYTES:
-            return None
-        return json_input.read_object(path)
+        return json_input.read_object(path, limit=_DOCUMENT_BYTES) if path.is_file() else None
     except (OSError, json_input.BadJsonError):
         return None

@@ -109,7 +109,7 @@ def checkpoint_step(name: str) -> int | None:
 
 def card_tags(card: str) -> frozenset[str]:
     """The tags in a model card's front matter, and its `library_name`, without a YAML parser."""
-    lines = card.lstrip("\ufeff").splitlines()[:400]
+    lines = card.splitlines()[:400]
     if not lines or lines[0].strip() != "---":
         return frozenset()
     found: set[str] = set()

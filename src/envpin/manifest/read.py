@@ -5,14 +5,15 @@ Every fault is reported at once, each with its path inside the document.
 
 from __future__ import annotations
 
-import json
 import re
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import inspect
 
 from envpin.core.errors import InputError
+from envpin.core.files import read_bounded
+from envpin.core.json_input import BadJsonError, parse
 from envpin.manifest.types import SCHEMA, Manifest
 
 if TYPE_CHECKING:
@@ -47,11 +48,10 @@ def read_manifest(path: Path) -> Manifest:
     """
     file = manifest_path(path)
     try:
-        if not file.is_file():
-            raise InputError(f"`{file}` does not exist", path=file, hint="record the run with `envpin record -- CMD…`")
-        if (size := file.stat().st_size) > SIZE_LIMIT:
-            raise InputError(f"`{file}` has {size} bytes; a manifest has at most {SIZE_LIMIT}", path=file)
-        data = file.read_bytes()
+        data = read_bounded(file, SIZE_LIMIT)
+    except FileNotFoundError as failed:
+        hint = "record the run with `envpin record -- CMD…`"
+        raise InputError(f"`{file}` does not exist", path=file, hint=hint) from failed
     except OSError as failed:
         raise InputError(f"`{file}` cannot be read: {failed.strerror}", path=file) from failed
     return parse_manifest(data, path=file)
@@ -88,46 +88,18 @@ def _load(data: bytes, path: Path | str) -> Any:
     if not data.strip():
         raise InputError(f"`{path}` is empty", path=path)
     try:
-        return json.loads(data.decode("utf-8"), parse_constant=_no_constant)
-    except UnicodeDecodeError as wrong:
-        raise InputError(f"`{path}` is not UTF-8 (byte {wrong.start})", path=path) from wrong
-    except json.JSONDecodeError as wrong:
-        raise InputError(
-            f"`{path}` is not JSON, or cut off: {wrong.msg} at line {wrong.lineno}, column {wrong.colno}", path=path
-        ) from wrong
-    except (ValueError, RecursionError) as wrong:  # a number of thousands of digits, NaN, nesting without end
-        reason = "nested too deeply" if isinstance(wrong, RecursionError) else str(wrong)
-        raise InputError(f"`{path}` cannot be read: {reason}", path=path) from wrong
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
+        return parse(data, max_bytes=SIZE_LIMIT, max_depth=DEPTH_LIMIT)
+    except BadJsonError as wrong:
+        raise InputError(f"`{path}` is not valid JSON, or cut off: {wrong}", path=path) from wrong
 
 
 def _problems(document: dict[str, Any]) -> Iterator[str]:
-    if _depth_exceeds(document, DEPTH_LIMIT):
-        yield f"nested deeper than {DEPTH_LIMIT} levels"
-        return
     faults = list(_faults(document, inspect.type_info(Manifest), ""))
     yield from faults
     if not faults:  # the rest may trust the types
         if document["schema"] < 1:
             yield "schema: must be at least 1"
         yield from _meaning(document)
-
-
-def _depth_exceeds(value: Any, limit: int) -> bool:
-    level = [value]
-    for _ in range(limit):
-        level = [
-            inner
-            for one in level
-            if isinstance(one, (dict, list))
-            for inner in (one.values() if isinstance(one, dict) else one)
-        ]
-        if not level:
-            return False
-    return True
 
 
 def _faults(value: Any, expected: inspect.Type, path: str) -> Iterator[str]:

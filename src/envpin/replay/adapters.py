@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from envpin.checkpoint.embedding import EmbeddingPlan, plan_embedding
 from envpin.core.errors import CheckFailedError, UsageError
+from envpin.core.files import open_file
 from envpin.core.place import local_path
 from envpin.manifest.closure import closure_of
 
@@ -189,7 +190,7 @@ def _whole_problems(adapters: Sequence[tuple[WeightedAdapter, Folder]]) -> list[
 
 
 def _bytes(folder: Place, tensor: Tensor) -> bytes:
-    with (folder / tensor.file).open("rb") as stream:
+    with open_file(folder / tensor.file) as stream:
         stream.seek(tensor.start)
         return stream.read(tensor.end - tensor.start)
 

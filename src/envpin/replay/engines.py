@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from envpin import host
+from envpin.core import json_input
 from envpin.core.errors import (
     CheckFailedError,
     DiskFullError,
@@ -19,6 +20,7 @@ from envpin.core.errors import (
     WrongEnvironmentError,
 )
 from envpin.core.events import Note
+from envpin.core.files import read_bounded
 from envpin.replay import publish
 from envpin.replay.record import inputs_digest
 
@@ -185,7 +187,7 @@ def _said(merged: dict[str, Any], asked: dict[str, Any]) -> Iterator[str]:
 def write_config(base: Path, staged: Path, updates: dict[str, Any]) -> None:
     """The base's config.json with `updates` wherever it has such a key (a vision-language model keeps some of them in
     `text_config`; None takes a key away), and its generation config as it is."""
-    config = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    config = json_input.read_named_object(base / "config.json")
     text = config.get("text_config")
     for key, value in updates.items():
         if isinstance(text, dict) and (key in text or key not in config):
@@ -198,7 +200,7 @@ def write_config(base: Path, staged: Path, updates: dict[str, Any]) -> None:
     (staged / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     generation = base / "generation_config.json"
     if generation.is_file():
-        (staged / "generation_config.json").write_bytes(generation.read_bytes())
+        (staged / "generation_config.json").write_bytes(read_bounded(generation, json_input.MAX_BYTES))
 
 
 def _peft(job: MergeJob) -> EngineOutcome:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from envpin import __version__
-from envpin.checkpoint.bases import cached_identity
 from envpin.core.errors import RefusedError
 from envpin.core.events import Note, Step, ignore
+from envpin.core.hub_cache import cached_identity
 from envpin.replay import digests, engines, publish
 from envpin.replay.fetch import fetch, refuse_other_bytes
 from envpin.replay.plan import refuse_environments

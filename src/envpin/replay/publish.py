@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
+from envpin.checkpoint.confined import leads_out, roots_of
 from envpin.core.errors import InputError, OutputExistsError, RefusedError
 from envpin.core.events import Note, ignore
 from envpin.core.files import digest, sync_folder, sync_tree
@@ -148,12 +149,10 @@ def _refuse_escape(source: Path, folder: Path) -> None:
     Raises:
         RefusedError: it leads elsewhere.
     """
-    target = source.resolve()
-    inside = folder.resolve()
-    blobs = inside.parent.parent / "blobs"
-    if inside not in target.parents and target.parent != blobs:
+    if leads_out(source, roots_of(folder)):
         raise RefusedError(
-            f"`{source}` is a link to `{target}`, outside its folder", hint="replace the link by the file"
+            f"`{source}` is a link to `{os.path.realpath(source)}`, outside its folder",
+            hint="replace the link by the file",
         )
 
 

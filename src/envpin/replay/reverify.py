@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from envpin.core.errors import InputError
-from envpin.core.files import digest_of_file
+from envpin.core.files import digest_of_file, open_regular, read_bounded
 from envpin.replay.record import FILE_NAME, SCHEMA, MergeRecord, decode
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def read_record(folder: Path) -> MergeRecord:
     """
     path = folder / FILE_NAME
     try:
-        data = path.read_bytes()
+        data = read_bounded(path, _RECORD_BYTES)
     except OSError as error:
         raise InputError(
             f"`{folder}` has no {FILE_NAME}: {error.strerror}", path=path, hint="only merges made by envpin carry one"
@@ -67,6 +67,10 @@ def read_record(folder: Path) -> MergeRecord:
         return decode(data)
     except msgspec.DecodeError as error:
         raise InputError(f"`{path}` is not the record of a merge: {error}", path=path) from error
+
+
+# One entry for each tensor and file: some 20 MB for the largest models.
+_RECORD_BYTES = 64_000_000
 
 
 class _OnlySchema(msgspec.Struct):
@@ -132,7 +136,7 @@ def _explain(path: Path, name: str, record: MergeRecord) -> FileDifference:
 
 def _checksum(path: Path, offset: int, length: int) -> int:
     checksum, left = 0, length
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         stream.seek(offset)
         while left and (block := stream.read(min(left, _BLOCK))):
             checksum = zlib.crc32(block, checksum)
@@ -141,6 +145,6 @@ def _checksum(path: Path, offset: int, length: int) -> int:
 
 
 def _header_length(path: Path) -> int:
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         start = stream.read(8)
     return int(struct.unpack("<Q", start)[0]) if len(start) == 8 else 0

@@ -118,9 +118,7 @@ def _holds_something(path: Path, names: frozenset[str]) -> bool:
 def _is_model_config(path: Path) -> bool:
     """Whether a config.json without weights beside it is a model's: files of that name are everywhere."""
     try:
-        if not path.is_file() or path.stat().st_size > _CONFIG_LIMIT:
-            return False
-        config = json_input.read_object(path)
+        config = json_input.read_object(path, limit=_CONFIG_LIMIT)
     except (OSError, json_input.BadJsonError):
         return False
     return isinstance(config.get("model_type"), str) and isinstance(config.get("architectures"), list)

@@ -33,10 +33,10 @@ def _link_to_pipe(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (_folder, "is a folder, not a file"),
-        (_pipe, "is a pipe, not a file"),
-        (_link_to_pipe, "is a pipe, not a file"),
-        (_link_to_device, "is a device, not a file"),
+        (_folder, "a folder, not a regular file"),
+        (_pipe, "a pipe, not a regular file"),
+        (_link_to_pipe, "a pipe, not a regular file"),
+        (_link_to_device, "a device, not a regular file"),
     ],
 )
 def test_open_regular_refuses_whatever_is_no_file(tmp_path: Path, make: object, words: str) -> None:
@@ -61,7 +61,7 @@ def test_read_bounded_reads_up_to_the_limit_and_no_further(tmp_path: Path) -> No
     assert files.read_bounded(file, 5) == b"12345"
     with pytest.raises(files.TooLargeError) as caught:
         files.read_bounded(file, 4)
-    assert caught.value.strerror == "has more than the 4 bytes that envpin reads"
+    assert caught.value.strerror == "more than the 4 bytes that envpin reads"
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux's /proc")

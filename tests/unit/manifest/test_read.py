@@ -103,12 +103,13 @@ def test_a_later_schema_is_a_clear_error() -> None:
         (b"", "is empty"),
         (b" \n", "is empty"),
         (b'{"schema": 1, "run": {"arg', "cut off"),
-        (b"\xff\xfe", "is not UTF-8"),
+        (b"\xff\xfe", "not UTF-8 at byte 0"),
         (b"[]", "holds no JSON object"),
-        (b'{"schema": NaN}', "NaN is not a JSON number"),
-        (b'{"schema": 1, "saved": {"config": ' + b'{"a":' * 100000 + b"1" + b"}" * 100000 + b"}}", "nested too deeply"),
-        (b'{"schema": 1, "x": ' + b"[" * (DEPTH_LIMIT + 1) + b"]" * (DEPTH_LIMIT + 1) + b"}", "not a valid manifest"),
-        (b'{"schema": ' + b"9" * 5000 + b"}", "cannot be read"),
+        (b'{"schema": NaN}', "`NaN` is not JSON"),
+        (b'{"schema": 1, "saved": {"config": ' + b'{"a":' * 100000 + b"1" + b"}" * 100000 + b"}}", "nested too deep"),
+        (b'{"schema": 1, "x": ' + b"[" * (DEPTH_LIMIT + 1) + b"]" * (DEPTH_LIMIT + 1) + b"}", "nested deeper"),
+        (b'{"schema": ' + b"9" * 5000 + b"}", "is not valid JSON"),
+        (b'{"schema": 1, "schema": 1}', "duplicate key `schema`"),
     ],
 )
 def test_hostile_bytes(data: bytes, words: str) -> None:
@@ -122,5 +123,5 @@ def test_a_missing_and_an_oversized_file(tmp_path: Path) -> None:
     big = tmp_path / "envpin.json"
     with big.open("wb") as stream:
         stream.truncate(SIZE_LIMIT + 1)
-    with pytest.raises(InputError, match="a manifest has at most"):
+    with pytest.raises(InputError, match="more than the 67,108,864 bytes"):
         read_manifest(tmp_path)

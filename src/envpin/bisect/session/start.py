@@ -4,7 +4,6 @@ from the log, so that a search that goes on is the same search, whatever the ind
 from __future__ import annotations
 
 import contextlib
-import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from envpin.bisect.search.search import Problem, repeatable
 from envpin.bisect.session.history import Log, VerdictCache
 from envpin.bisect.session.prober import Prober
 from envpin.bisect.session.session import SearchSession
+from envpin.core import json_input
 from envpin.core.errors import EnvpinError, InputError
 from envpin.core.events import Note, Progress, ignore
 from envpin.envs.refs.reference import exact_pins
@@ -219,8 +219,8 @@ def _model_facts(family: str | None, base: str | None) -> tuple[str | None, str 
     """Model type and rope type, from the user's base or from the family's recipe."""
     config: Any = None
     if base is not None:
-        with contextlib.suppress(OSError, ValueError):
-            config = json.loads((Path(base) / "config.json").read_text(encoding="utf-8"))
+        with contextlib.suppress(OSError, json_input.BadJsonError):
+            config = json_input.read_object(Path(base) / "config.json")
     elif family is not None and family in load_recipes():
         config = load_recipes()[family].config
     if not isinstance(config, dict):

@@ -11,6 +11,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from envpin.core import json_input
+from envpin.core.files import open_file
 
 if TYPE_CHECKING:
     from envpin.core.place import Place
@@ -66,10 +67,8 @@ def read_header(path: Place) -> Header:
     """What one safetensors file holds. A broken file gives a header with a fault; nothing is raised for it."""
     name = path.name
     try:
-        if not path.is_file():
-            return Header(fault=Fault("corrupt-header", name, "is not a regular file"))
-        size = path.stat().st_size
-        with path.open("rb") as stream:
+        with open_file(path) as stream:
+            size = path.stat().st_size
             start = stream.read(520)
             fault = _start_fault(start, name, size)
             if fault is not None:
@@ -115,7 +114,7 @@ def _parse(data: bytes, name: str, size: int) -> Header:
         return _fault("corrupt-header", name, f"its header is not valid JSON: {error}")
     metadata = document.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        return _fault("corrupt-header", name, "its `__metadata__` is not a map of texts")
+        return _fault("corrupt-header", name, "its `__metadata__` must map strings to strings")
     tensors: list[Tensor] = []
     begin = len(data) + 8
     for key in list(document):

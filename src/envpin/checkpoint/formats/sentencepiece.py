@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from envpin.core.files import read_bounded
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -30,9 +32,7 @@ def read_pieces(path: Place) -> list[str]:
         NotSentencePieceError: it is not a sentencepiece model, or it cannot be read.
     """
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise NotSentencePieceError(f"more than {_MAX_BYTES:,} bytes")
-        data = path.read_bytes()
+        data = read_bounded(path, _MAX_BYTES)
     except OSError as error:
         raise NotSentencePieceError(error.strerror or str(error)) from error
     pieces: list[str] = []

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from envpin.checkpoint.formats.safetensors import Fault
 from envpin.checkpoint.formats.sentencepiece import NotSentencePieceError, read_pieces
-from envpin.core import json_input
+from envpin.core import json_input, text_input
+from envpin.core.files import read_bounded
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -94,12 +95,15 @@ class _Vocabulary:
 
 
 def _object(path: Place, faults: list[Fault]) -> dict[str, Any] | None:
+    remarks: list[str] = []
     try:
-        return json_input.read_object(path)
+        return json_input.read_object(path, remarks=remarks)
     except json_input.BadJsonError as error:
         faults.append(Fault("corrupt-header", path.name, f"is not valid JSON: {error}"))
     except OSError as error:
         faults.append(Fault("corrupt-header", path.name, f"cannot be read: {error.strerror or error}"))
+    finally:
+        faults += [Fault("duplicate-json-key", path.name, text) for text in remarks]
     return None
 
 
@@ -122,9 +126,7 @@ def _fast(path: Place, faults: list[Fault]) -> _Vocabulary | None:
     from envpin.checkpoint.formats.tokenizer_json import TokenizerDocument
 
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise json_input.BadJsonError(f"more than {MAX_BYTES:,} bytes")
-        data = path.read_bytes()
+        data = read_bounded(path, MAX_BYTES)
         if data.count(b":") > MAX_ENTRIES or data.count(b"[") > 4 * MAX_ENTRIES:
             raise json_input.BadJsonError("more entries than any tokenizer has")
         document = msgspec.json.decode(data, type=TokenizerDocument)
@@ -160,8 +162,10 @@ def _slow(folder: Place, files: tuple[str, ...], faults: list[Fault]) -> _Vocabu
         return None if vocabulary is None else _Vocabulary(set(vocabulary), "BPE")
     if "vocab.txt" in files:
         path = folder / "vocab.txt"
-        if path.stat().st_size > json_input.MAX_BYTES:
+        try:
+            lines = text_input.plain(read_bounded(path, json_input.MAX_BYTES)).removesuffix("\n").split("\n")
+        except OSError as error:
+            faults.append(Fault("corrupt-header", path.name, f"cannot be read: {error.strerror or error}"))
             return None
-        lines = path.read_bytes().decode("utf-8", "replace").splitlines()
         return _Vocabulary(set(lines), "WordPiece")
     return None

@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, cast
 
 from envpin.checkpoint.formats.pickle import BadPickleError, EndsInsideError, RebuiltTensor, Storage, walk
 from envpin.checkpoint.formats.safetensors import BITS, Fault, Header, Tensor, recognise_foreign
+from envpin.core.files import open_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,10 +49,8 @@ def read_torch_file(path: Place) -> Header:
 
 
 def _read(path: Place) -> Header:
-    if not path.is_file():
-        raise _BadFileError("corrupt-header", "is not a regular file")
-    size = path.stat().st_size
-    with path.open("rb") as raw:
+    with open_file(path) as raw:
+        size = path.stat().st_size
         start = raw.read(520)
         foreign = recognise_foreign(start, path.name, size)
         if foreign is not None:

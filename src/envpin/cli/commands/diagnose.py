@@ -45,7 +45,7 @@ def _read(name: str) -> Diagnosis:
         return diagnose_log(sys.stdin.buffer)
     path = Path(name)
     try:
-        with path.open("rb") as stream:
+        with path.open("rb") as stream:  # a pipe is welcome: `envpin diagnose <(tail -n 500 train.log)`
             return diagnose_log(stream)
     except OSError as error:
         hint = "envpin diagnose LOG, or … 2>&1 | envpin diagnose -"

@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from envpin.core.files import open_file
 from envpin.core.findings import Evidence
 from envpin.diagnose.catalogue.catalogue import finding
 from envpin.diagnose.detectors.shapes import SHOWN, places
@@ -199,7 +200,7 @@ def _all_zero(folder: Folder, tensors: list[Tensor], *, limit: int | None) -> bo
         try:
             for tensor in tensors:
                 if tensor.file not in streams:
-                    streams[tensor.file] = stack.enter_context((folder.path / tensor.file).open("rb"))
+                    streams[tensor.file] = stack.enter_context(open_file(folder.path / tensor.file))
                 stream = streams[tensor.file]
                 stream.seek(tensor.start)
                 left = tensor.end - tensor.start

@@ -9,6 +9,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from envpin.core.findings import Evidence
+from envpin.core.text_input import read_beginning
 from envpin.diagnose.catalogue.catalogue import finding
 from envpin.diagnose.detectors.shapes import places
 from envpin.matrix.fields import load_fields
@@ -114,8 +115,7 @@ def _api(model: Folder, subject: CheckSubject) -> Iterator[Finding]:
         return
     for path in sorted((one for one in model.path.iterdir() if one.suffix == ".py"), key=lambda one: one.name)[:20]:
         try:
-            with path.open("rb") as stream:
-                text = stream.read(1_000_000).decode("utf-8", "replace")
+            text = read_beginning(path, 1_000_000)
         except OSError:
             continue
         for name, gone in _GONE:

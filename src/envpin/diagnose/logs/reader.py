@@ -6,19 +6,19 @@ one are decoded and matched. So a log of 100 MB takes seconds, and memory stays 
 
 from __future__ import annotations
 
-import codecs
 import re
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
 from envpin.core.findings import SEVERITY_ORDER, Evidence
+from envpin.core.text_input import plain_block, to_utf8
 from envpin.diagnose.catalogue.catalogue import finding, load_catalogue
 from envpin.diagnose.logs.mismatch import ANCHORS, Line, common_cause, read_line
 from envpin.diagnose.logs.signature import matchers
 from envpin.diagnose.subject import Mismatch, shape_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from envpin.core.findings import Finding, Severity
     from envpin.diagnose.logs.signature import Matcher, Signature
@@ -187,7 +187,7 @@ def _lines_with(block: bytes, anchor: bytes) -> Iterator[tuple[int, str]]:
 def _blocks(stream: IO[bytes]) -> Iterator[bytes]:
     """Blocks of whole lines: UTF-8, without colours, with `\\n` as the only line end."""
     first = stream.read(_BLOCK)
-    decode = _decoder(first)
+    decode = to_utf8(first)
     rest = b""
     block = first
     while block:
@@ -204,15 +204,7 @@ def _blocks(stream: IO[bytes]) -> Iterator[bytes]:
         yield _clean(rest)
 
 
-def _decoder(start: bytes) -> Callable[[bytes], bytes]:
-    """PowerShell's `>` writes UTF-16; everything else is taken as it is."""
-    if start[:2] in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}:
-        utf16 = codecs.getincrementaldecoder("utf-16")("replace")
-        return lambda block: utf16.decode(block).encode("utf-8", "replace")
-    return lambda block: block
-
-
 def _clean(data: bytes) -> bytes:
     if b"\x1b" in data:
         data = _ANSI.sub(b"", data)
-    return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return plain_block(data)

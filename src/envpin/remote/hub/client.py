@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from envpin.checkpoint.bases import hub_cache
-from envpin.checkpoint.hub_id import HubReference, is_commit, is_hub_id, is_revision, parse_hub_reference
 from envpin.core.errors import InputError, RefusedError
 from envpin.core.events import Note, Step, ignore
+from envpin.core.hub_cache import commit_of, hub_cache, snapshot_of, storage_of
+from envpin.core.hub_id import HubReference, is_commit, is_hub_id, is_revision, parse_hub_reference
 from envpin.remote.hub.faults import is_offline, library, offline_error
 
 if TYPE_CHECKING:
@@ -122,17 +122,11 @@ class Hub:
         Raises:
             NetworkError: the cache does not hold it.
         """
-        storage = hub_cache() / f"models--{reference.id.replace('/', '--')}"
-        commit = reference.revision
-        if commit is None or not is_commit(commit):
-            try:
-                commit = (storage / "refs" / (commit or "main")).read_text(encoding="ascii").strip()
-            except (OSError, ValueError):
-                raise offline_error(str(reference)) from None
-        path = storage / "snapshots" / commit
-        if not is_commit(commit) or not path.is_dir():
+        storage = storage_of(reference.id)
+        commit = commit_of(storage, reference.revision)
+        if commit is None or not is_commit(commit) or not snapshot_of(storage, commit).is_dir():
             raise offline_error(str(reference))
-        return path
+        return snapshot_of(storage, commit)
 
 
 def _expanded(text: str) -> Path:

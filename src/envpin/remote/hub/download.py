@@ -12,10 +12,11 @@ import contextlib
 import shutil
 from typing import TYPE_CHECKING
 
-from envpin.checkpoint.hub_id import is_commit
 from envpin.core.errors import DiskFullError, InfrastructureError, NetworkError
 from envpin.core.events import Progress, Step, ignore
 from envpin.core.files import Digest, flush, move_over, new_digest, write_atomically
+from envpin.core.hub_cache import blob_of, ref_of
+from envpin.core.hub_id import is_commit
 from envpin.remote.hub.faults import library
 from envpin.remote.hub.transport import file_url, open_from, retried
 
@@ -68,13 +69,13 @@ def _note_revision(repository: Repository) -> None:
     revision = repository.reference.revision or "main"
     if is_commit(revision):
         return
-    path = repository.storage / "refs" / revision
+    path = ref_of(repository.storage, revision)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, repository.commit)
 
 
 def _partial(repository: Repository, name: str) -> Path:
-    return repository.storage / "blobs" / f"{repository.files[name].sha256}.envpin-partial"
+    return blob_of(repository.storage, f"{repository.files[name].sha256}.envpin-partial")
 
 
 def _held(repository: Repository, name: str) -> int:
@@ -104,7 +105,7 @@ def _fetch_blob(repository: Repository, name: str) -> Iterator[int]:
     from filelock import FileLock
 
     sha256 = repository.files[name].sha256
-    blob = repository.storage / "blobs" / str(sha256)
+    blob = blob_of(repository.storage, str(sha256))
     partial = _partial(repository, name)
     # The lock that huggingface_hub takes for this blob.
     lock = repository.storage.parent / ".locks" / repository.storage.name / f"{sha256}.lock"

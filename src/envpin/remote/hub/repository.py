@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envpin.checkpoint.hub_id import HubReference
 from envpin.core.errors import NetworkError
 from envpin.core.events import Step, ignore
+from envpin.core.hub_cache import snapshot_of, storage_of
+from envpin.core.hub_id import HubReference
 from envpin.remote.hub.faults import library
 from envpin.remote.hub.transport import file_url, read_range, request_headers, retried
 
@@ -42,8 +43,8 @@ class Repository:
         self.id = reference.id
         self.commit = commit
         self.files = files
-        self.storage = cache / f"models--{self.id.replace('/', '--')}"
-        self.local = self.storage / "snapshots" / commit
+        self.storage = storage_of(self.id, cache)
+        self.local = snapshot_of(self.storage, commit)
         self._listener = listener
         self._heads: dict[str, bytes] = {}
         self._sizes: dict[str, int] = {}

@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import urllib3
 from packaging.utils import canonicalize_name
 
+from envpin.core import json_input
 from envpin.core.errors import InputError, NetworkError
 from envpin.core.files import digest, write_cache
 from envpin.core.resources import cache_path
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 _ACCEPT = "application/vnd.pypi.simple.v1+json"
 _FRESH_SECONDS = 600.0
+# A page has some 400 bytes for each file; those of the most released packages reach 10 MB.
+_PAGE_BYTES = 100_000_000
 _STATUS_RETRIED = (429, 500, 502, 503, 504)
 
 
@@ -234,8 +237,8 @@ def _pool(url: str, connections: int, retries: int) -> urllib3.PoolManager:
 
 def _parse_page(data: bytes, url: str) -> dict[str, Any]:
     try:
-        page = json.loads(data)
-    except ValueError:
+        page = json_input.parse(data, remarks=[], max_bytes=_PAGE_BYTES)
+    except json_input.BadJsonError:
         page = None
     if not isinstance(page, dict) or not isinstance(page.get("files"), list):
         raise InputError(

@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 PROMISED = set(
     """
 vocab-grown vocab-shrunk-padded vocab-mismatch vocab-rows-not-saved padding-mismatch wrong-base-hidden-size
-wrong-base-layers wrong-base-architecture base-not-found base-changed-since-training rank-mismatch
-empty-tensors-zero3 unpaired-lora unmatched-adapter-keys extra-adapter-tensors compile-prefix fsdp-prefix
-vlm-key-rename moe-layout tied-head
-adapter-is-noop quantized-base-packed quantized-base-unmergeable quantization-differs lfs-pointer
-html-instead-of-weights truncated-file corrupt-header missing-shard pickle-weights config-needs-newer-transformers
-config-needs-older-transformers rope-config-unreadable rope-theta-lost adapter-needs-newer-peft
-peft-transformers-incompatible tokenizer-needs-newer torch-too-old-for-bin remote-code-needed remote-code-missing
-adapter-files-in-merged adapter-already-merged output-exists architecture-drift dtype-drift transformers-api-changed
-generation-config-invalid torch-companion-mismatch numpy-abi meta-tensor-offload out-of-memory
+wrong-base-layers wrong-base-architecture base-not-found base-changed-since-training rank-mismatch empty-tensors-zero3
+unpaired-lora unmatched-adapter-keys extra-adapter-tensors compile-prefix fsdp-prefix vlm-key-rename moe-layout
+tied-head adapter-is-noop quantized-base-packed quantized-base-unmergeable quantization-differs lfs-pointer
+html-instead-of-weights truncated-file corrupt-header duplicate-json-key missing-shard pickle-weights
+config-needs-newer-transformers config-needs-older-transformers rope-config-unreadable rope-theta-lost
+adapter-needs-newer-peft peft-transformers-incompatible tokenizer-needs-newer torch-too-old-for-bin remote-code-needed
+remote-code-missing adapter-files-in-merged adapter-already-merged output-exists architecture-drift dtype-drift
+transformers-api-changed generation-config-invalid torch-companion-mismatch numpy-abi meta-tensor-offload
+out-of-memory
 """.split()  # noqa: SIM905  a list literal would be fifty lines
 )
 
