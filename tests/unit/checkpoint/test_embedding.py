@@ -29,12 +29,33 @@ from envpin.checkpoint.embedding import plan_embedding
         ((384, 321, 321), ("overlay", 384, "padding-mismatch")),
         ((320, 384, 321), ("grow", 384, "padding-mismatch")),
         ((384, 328, 321), ("refuse", 384, "padding-mismatch")),
+        # both must be what padding gives: one such number by chance explains nothing
+        ((330, 328, 321), ("refuse", 330, "vocab-mismatch")),
+        ((384, 325, 321), ("refuse", 384, "vocab-mismatch")),
+        ((384, 328, None), ("refuse", 384, "vocab-mismatch")),
+        # a row for each token is no padding, though the number is a multiple of 64
+        ((320, 384, 384), ("grow", 384, "vocab-grown")),
+        ((320, 384, 385), ("grow", 384, "vocab-grown")),
+        ((320, 321, 320), ("grow", 321, "vocab-grown")),
+        ((320, 384, 0), ("grow", 384, "vocab-grown")),
     ],
 )
 def test_each_row(sizes_of: tuple[int, int | None, int | None], expected: tuple[str, int, str | None]) -> None:
     base, adapter, tokens = sizes_of
     plan = plan_embedding(base_rows=base, adapter_rows=adapter, tokenizer_length=tokens)
     assert (plan.action, plan.rows, plan.code) == expected
+
+
+@pytest.mark.parametrize(
+    ("tokens", "rows", "padded"),
+    [
+        (385, 392, True), (385, 400, True), (385, 416, True), (385, 448, True), (385, 512, True),  # 8, 16, 32, 64, 128
+        (385, 386, False), (385, 388, False), (385, 393, False), (385, 408, False), (385, 640, False),  # 2, 4, …, 256
+    ],
+)  # fmt: skip
+def test_padding_is_to_the_next_multiple_of_8_to_128(tokens: int, rows: int, *, padded: bool) -> None:
+    plan = plan_embedding(base_rows=320, adapter_rows=rows, tokenizer_length=tokens)
+    assert plan.code == ("padding-mismatch" if padded else "vocab-grown")
 
 
 sizes = st.integers(min_value=1, max_value=300_000)

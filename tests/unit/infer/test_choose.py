@@ -57,7 +57,7 @@ def test_candidates_try_each_era_once_and_nearest_to_the_day_first(day: dt.date)
     found = chosen(preferences=Preferences(day=day))
     eras = [era(one) for one in found]
     assert len(set(eras[: len(set(eras))])) == len(set(eras)), "an era came twice before another came once"
-    best = {}
+    best: dict[tuple[int, int], CandidatePins] = {}
     for one in found:
         best.setdefault(era(one), one)
     for one in found:  # of the same peft and transformers series, the one of its era's head is not farther from the day

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,39 @@ def test_leftovers_of_a_killed_merge_are_removed(tmp_path: Path) -> None:
         (staged / "a").write_text("a")
         publish(staged, out)
     assert (out / "a").read_text() == "a"
+
+
+def test_publish_syncs_the_whole_tree_before_the_rename_and_the_name_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    sync = os.fsync
+
+    def noting(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_ino)
+        sync(descriptor)
+
+    def inodes(*paths: Path) -> set[int]:
+        return {path.stat().st_ino for path in paths}
+
+    staged = tmp_path / "staged"
+    (staged / "deep").mkdir(parents=True)
+    for name in ("config.json", "deep/model.safetensors"):
+        (staged / name).write_text(name)
+    wanted = inodes(staged, staged / "config.json", staged / "deep" / "model.safetensors")
+    rename = Path.rename
+    at_the_rename: list[set[int]] = []
+
+    def renaming(self: Path, target: Path) -> Path:
+        at_the_rename.append(set(synced))
+        return rename(self, target)
+
+    monkeypatch.setattr("os.fsync", noting)
+    monkeypatch.setattr(Path, "rename", renaming)
+    publish(staged, tmp_path / "merged")
+    (before,) = at_the_rename
+    assert wanted <= before
+    assert synced[-1] in inodes(tmp_path), "the new name is on the disk"
 
 
 def test_two_merges_into_one_output(tmp_path: Path) -> None:

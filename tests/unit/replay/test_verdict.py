@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
+import pytest
+
 from envpin.manifest.closure import closure_of
 from envpin.manifest.types import Distribution, Manifest, PythonInfo, TorchInfo
 from envpin.replay.verdict import RebuiltEnvironment, judge
@@ -66,3 +71,37 @@ def test_a_package_that_is_gone_is_a_mismatch() -> None:
 
 def test_without_a_manifest_there_is_nothing_to_compare() -> None:
     assert judge(None, None, rebuilt()).kind == "unrecorded"
+
+
+@pytest.mark.parametrize(
+    ("changes", "what", "cls", "kind"),
+    [
+        ({"python": "3.11.9"}, "python", "python-patch", "explained-drift"),
+        ({"python": "3.12.7"}, "python", "python-minor", "explained-drift"),
+        ({"python": "4.11.7"}, "python", "python-minor", "explained-drift"),
+        ({"platform": "darwin-arm64"}, "platform", "platform", "explained-drift"),
+        ({"torch": "2.4.0+cpu"}, "torch", "torch-build", "explained-drift"),
+        ({"package": ("regex", "2025.1.1")}, "regex", "dependency", "explained-drift"),
+        ({"package": ("a-new-one", "1.0")}, "a-new-one", "dependency", "explained-drift"),
+        ({"package": ("peft", "0.12.1")}, "peft", "version", "mismatch"),
+        ({"package": ("numpy", "1.26.5")}, "numpy", "version", "mismatch"),
+        ({"package": ("safetensors", None)}, "safetensors", "missing", "mismatch"),
+    ],
+)
+def test_each_difference_has_its_class_and_the_class_its_verdict(
+    changes: dict[str, Any], what: str, cls: str, kind: str
+) -> None:
+    packages = dict(rebuilt().packages)
+    if "package" in changes:
+        name, version = changes.pop("package")
+        packages = {one: said for one, said in {**packages, name: version}.items() if said is not None}
+    other = msgspec.structs.replace(rebuilt(), packages=packages, **changes)
+    verdict = judge(manifest(), closure_of(manifest()), other)
+    assert [(one.what, one.cls) for one in verdict.differences] == [(what, cls)]
+    assert verdict.kind == kind
+
+
+@pytest.mark.parametrize("name", ["nvidia-cublas-cu12", "triton", "cuda-bindings"])
+def test_the_companions_of_a_cuda_build_are_no_difference(name: str) -> None:
+    verdict = judge(manifest(), closure_of(manifest()), rebuilt(**{name: "1.0"}))
+    assert verdict.kind == "identical"

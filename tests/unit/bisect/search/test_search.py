@@ -118,3 +118,38 @@ def test_a_problem_that_makes_no_sense_is_refused(prior: tuple[float, ...], cost
 def test_an_observation_of_no_point_is_refused() -> None:
     with pytest.raises(ValueError, match="no point 9"):
         decide(plain(4), [Observation(index=9, outcome="before")])
+
+
+@pytest.mark.parametrize(("failures", "again"), [(0, True), (2, True), (3, False), (4, False)])
+def test_a_point_that_ran_once_is_left_alone_after_three_failures_to_run_again(failures: int, *, again: bool) -> None:
+    ran: list[Observation] = [
+        Observation(index=0, outcome="before"), Observation(index=3, outcome="after"),
+        Observation(index=1, outcome="before"), Observation(index=2, outcome="after"),
+    ]  # fmt: skip
+    log = ran + [Observation(index=1, outcome="untestable")] * failures
+    step = decide(plain(4), log)
+    assert isinstance(step, Run)
+    assert (step.index, step.purpose) == (1 if again else 2, "edge")
+
+
+@pytest.mark.parametrize(("noisy_share", "runs"), [(0.001, 3), (0.2, 6)])
+def test_an_end_in_the_wrong_state_is_believed_after_two_or_five_runs(noisy_share: float, runs: int) -> None:
+    """`repeats` is 2 for a test that is known to be repeatable, 5 for any other; the other end runs once."""
+    _, seen = search(plain(8, noisy_share=noisy_share), History(new=(True,) * 8))
+    assert len(seen) == runs
+
+
+@pytest.mark.parametrize(("samples", "beyond"), [(0, set()), (1, {"older", "newer"}), (3, {"older", "newer"})])
+def test_samples_are_taken_on_both_sides_of_the_edge(samples: int, beyond: set[str]) -> None:
+    history = History(new=tuple(index >= 20 for index in range(40)))
+    problem = plain(40, samples=samples, noisy_share=0.001)
+    seen: list[Observation] = []
+    sampled: list[int] = []
+    while not isinstance(step := decide(problem, seen), Conclusion):
+        if step.purpose == "sample":
+            sampled.append(step.index)
+        seen.append(Observation(index=step.index, outcome=history.run(step.index)))
+    assert {"older" if index < 19 else "newer" for index in sampled} <= beyond
+    tested = {one.index for one in seen}
+    assert len({index for index in tested if 0 < index < 19}) >= samples
+    assert len({index for index in tested if 20 < index < 39}) >= samples

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import tomlkit
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,6 +60,17 @@ def test_wheels_that_nobody_vouches_for_are_refused(wheel: dict[str, Any], expec
     with pytest.raises(InputError, match="lock") as caught:
         parse_lock(text(wheels=[wheel]))
     assert expected in caught.value.message
+
+
+def test_a_package_without_wheels_is_refused() -> None:
+    package = {
+        "name": "six",
+        "version": "1.0",
+        "sdist": {"url": "https://x/six-1.0.tar.gz", "hashes": {"sha256": HASH}},
+    }
+    with pytest.raises(InputError) as caught:
+        parse_lock(tomlkit.dumps({**document(), "packages": [package]}))
+    assert caught.value.problems == ("packages[0] (six).wheels: there is none, and nothing is built from source",)
 
 
 def test_every_problem_is_named_at_once() -> None:

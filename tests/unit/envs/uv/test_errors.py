@@ -48,3 +48,15 @@ def test_the_gist_is_short_and_without_uv_s_own_hints() -> None:
     assert "hint" not in message
     assert "Using Python" not in message
     assert message.endswith("more lines")
+
+
+def test_the_gist_ends_where_uv_starts_to_give_hints() -> None:
+    said = "error: No solution found\n  because x\nhint: try pip\n  of the newest\n"
+    assert error_of(said, what="resolving").message == "resolving failed: No solution found\n  because x"
+
+
+def test_the_gist_is_twelve_lines_at_most() -> None:
+    for count in (11, 12, 13, 30):
+        lines = error_of("error: " + "\n".join(f"line {at}" for at in range(count)), what="x").message.splitlines()
+        assert len(lines) == min(count, 12)
+        assert lines[-1] == (f"line {count - 1}" if count <= 12 else f"  … and {count - 11} more lines")

@@ -47,6 +47,14 @@ def test_redaction(argv: list[str], expected: list[str]) -> None:
     assert redaction.arguments(argv) == expected
 
 
+@pytest.mark.parametrize("option", ["revision", "commit", "sha", "rev", "hash", "base-revision", "code_commit"])
+@pytest.mark.parametrize("value", ["0123456789" * 4, "abcdef0123" * 4])
+def test_redaction_keeps_a_commit_behind_each_word_for_one(option: str, value: str) -> None:
+    for argv in (["--" + option, value], [f"--{option}={value}"]):
+        assert redaction.arguments(argv) == argv
+    assert redaction.arguments(["--" + option + "x", value])[1] == "[redacted]", "another word"
+
+
 @given(st.lists(st.text(max_size=40), max_size=6))
 def test_redaction_keeps_length_and_settles(argv: list[str]) -> None:
     once = redaction.arguments(argv)
