@@ -4,119 +4,111 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import deque
 from typing import TYPE_CHECKING
 
-from rich.console import Console, Group
-from rich.live import Live
-from rich.spinner import Spinner
+from rich import progress as bars
+from rich.console import Console
+from rich.table import Column
 from rich.text import Text
 
 from envpin.core.events import Note, Progress, Step
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from collections.abc import Callable
 
     from envpin.core.events import Event
 
-_WINDOW = 15.0  # seconds that a rate is taken over
+# Seconds that a rate is taken over: long enough that one large shard does not make it jump. A judgement.
+_WINDOW = 15.0
 _MARKS = {"done": ("✓", "green"), "skipped": ("–", "dim"), "failed": ("✗", "red")}
 
 
-class LiveDisplay:
-    """Finished steps scroll up as plain lines; the running one has a spinner and its progress."""
+class _Amount(bars.ProgressColumn):
+    """What is done, of how much: bytes as `1.2/2.2 GB`, everything else as `3 of 13 releases`."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
-        self._running: Step | None = None
-        self._progress: Progress | None = None
-        self._rate = Rate()
-        self._live = Live(console=self._console, get_renderable=self._render, refresh_per_second=8, transient=True)
-        self._live.start()
+        super().__init__(Column(no_wrap=True))
+        self._bytes = bars.DownloadColumn()
+
+    def render(self, task: bars.Task) -> Text:
+        if task.fields["unit"] == "B":
+            return self._bytes.render(task)
+        total = f" of {task.total:.0f}" if task.total is not None else ""
+        return Text(f"{task.completed:.0f}{total} {task.fields['unit']}", style="progress.download")
+
+
+class _Speed(bars.ProgressColumn):
+    """Bytes per second; nothing until there is one."""
+
+    def __init__(self) -> None:
+        super().__init__(Column(no_wrap=True))
+        self._speed = bars.TransferSpeedColumn()
+
+    def render(self, task: bars.Task) -> Text:
+        return self._speed.render(task) if task.speed else Text()
+
+
+class _Name(bars.ProgressColumn):
+    """The step and what it is at, cut where the line ends: the numbers come before it. Its own numbers come first."""
+
+    def __init__(self) -> None:
+        super().__init__(Column(no_wrap=True, overflow="ellipsis", ratio=1))
+
+    def render(self, task: bars.Task) -> Text:
+        label = task.fields["label"]
+        parts = [label, task.description] if label[:1].isdigit() else [task.description, label]
+        return Text("  ".join(part for part in parts if part), style="cyan", no_wrap=True, overflow="ellipsis")
+
+
+class LiveDisplay:
+    """Finished steps scroll up as plain lines; the running one has a spinner, its numbers, and its name."""
+
+    def __init__(self, console: Console | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console = console or Console(stderr=True, highlight=False)
+        spinner, name = bars.SpinnerColumn(), _Name()
+        self._plain = (spinner, name)
+        self._counted = (spinner, _Amount(), bars.TimeRemainingColumn(compact=True), name)
+        self._measured = (spinner, _Amount(), _Speed(), bars.TimeRemainingColumn(compact=True), name)
+        self._bars = bars.Progress(
+            *self._plain, console=self._console, transient=True, expand=True, refresh_per_second=8, get_time=clock,
+            speed_estimate_period=_WINDOW,
+        )  # fmt: skip
+        self._task: bars.TaskID | None = None
+        self._bars.start()
 
     def on_event(self, event: Event) -> None:
         match event:
             case Step(state="start"):
-                self._running, self._progress, self._rate = event, None, Rate()
+                self._end()
+                self._bars.columns = self._plain
+                self._task = self._bars.add_task(event.title, total=None, unit="", label="")
             case Step():
+                self._end()
                 mark, style = _MARKS[event.state]
-                line = Text.assemble(
-                    (mark, style), f" {event.title}", (f"  {event.detail}" if event.detail else "", "dim")
-                )
-                self._console.print(line)
-                self._running = self._progress = None
-            case Progress():
-                self._progress = event
-                self._rate.add(event.done, time.monotonic())
+                detail = f"  {event.detail}" if event.detail else ""
+                self._print(Text.assemble((mark, style), f" {event.title}", (detail, "dim")))
+            case Progress() if self._task is not None:
+                self._bars.columns = self._measured if event.unit == "B" else self._counted
+                self._bars.update(self._task, completed=event.done, total=event.total, unit=event.unit,
+                                  label=event.label)  # fmt: skip
             case Note(level="warning"):
-                self._console.print(Text.assemble(("warning: ", "yellow"), event.message))
+                self._print(Text.assemble(("warning: ", "yellow"), event.message))
             case Note(level="info"):
-                self._console.print(Text("  " + event.message, style="dim"))
-            case Note():
+                self._print(Text("  " + event.message, style="dim"))
+            case Note() | Progress():
                 pass
 
     def print(self, text: str) -> None:
-        self._console.print(Text(text))
+        self._print(Text(text))
 
     def close(self) -> None:
-        self._live.stop()
+        self._bars.stop()
         sys.stderr.flush()
 
-    def _render(self) -> RenderableType:
-        if self._running is None:
-            return Text("")
-        spinner = Spinner("dots", text=Text(f"{self._running.title}{amount(self._progress, self._rate)}"), style="cyan")
-        return Group(spinner)
+    def _print(self, text: Text) -> None:
+        self._console.print(text, soft_wrap=True)
 
-
-class Rate:
-    """Work per second over the last seconds, from what was done when."""
-
-    def __init__(self) -> None:
-        self._seen: deque[tuple[float, int]] = deque()
-
-    def add(self, done: int, now: float) -> None:
-        self._seen.append((now, done))
-        while len(self._seen) > 2 and now - self._seen[0][0] > _WINDOW:
-            self._seen.popleft()
-
-    def per_second(self) -> float | None:
-        """None until a second was seen."""
-        if not self._seen or self._seen[-1][0] - self._seen[0][0] < 1.0:
-            return None
-        (first, before), (last, after) = self._seen[0], self._seen[-1]
-        return max(0.0, (after - before) / (last - first))
-
-
-def amount(progress: Progress | None, rate: Rate) -> str:
-    """What is done, of how much, how fast, and how long it will take."""
-    if progress is None:
-        return ""
-    label = f"  {progress.label}" if progress.label else ""
-    if progress.unit != "B":
-        total = f" of {progress.total}" if progress.total is not None else ""
-        return f"{label}  {progress.done}{total} {progress.unit}"
-    total = f" of {_size(progress.total)}" if progress.total is not None else ""
-    return f"{label}  {_size(progress.done)}{total}{_pace(progress, rate.per_second())}"
-
-
-def _pace(progress: Progress, speed: float | None) -> str:
-    if not speed:
-        return ""
-    words = f"  {_size(int(speed))}/s"
-    if progress.total is None or progress.done >= progress.total:
-        return words
-    left = round((progress.total - progress.done) / speed)
-    minutes, seconds = divmod(left, 60)
-    hours, minutes = divmod(minutes, 60)
-    shown = f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"
-    return f"{words}  {shown} left"
-
-
-def _size(count: int) -> str:
-    value = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000 or unit == "GB":
-            return f"{value:.0f} {unit}" if unit in {"B", "kB"} else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{count} B"
+    def _end(self) -> None:
+        if self._task is not None:
+            self._bars.remove_task(self._task)
+            self._task = None
