@@ -31,7 +31,7 @@ import msgspec
 from envpin import host
 from envpin.bisect.environments.holding import Holder
 from envpin.bisect.session.question import Question
-from envpin.envs.refs.resolve import resolve_pins
+from envpin.envs.refs.pins import Resolver
 from envpin.envs.store.store import Store
 
 if "PIP_FIND_LINKS" in os.environ:
@@ -73,7 +73,7 @@ FINDS: tuple[tuple[str, tuple[str, str], tuple[str, ...]], ...] = (
 
 def adapter(home: Path) -> dict[str, str]:
     """A Qwen2-VL adapter and its base, made in an environment of its own."""
-    environment = Store(home).ensure(resolve_pins(MADE_WITH, python="3.11", era=True, root=home))
+    environment = Store(home).ensure(Resolver(python="3.11", root=home).pins(MADE_WITH, era=True))
     places = {"BASE": str(home / "made" / "base"), "ADAPTER": str(home / "made" / "adapter")}
     if not Path(places["ADAPTER"]).exists():
         body = {"family": "qwen2-vl", "folder": places["BASE"], "weights": True, "adapter": places["ADAPTER"]}

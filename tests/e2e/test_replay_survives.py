@@ -11,13 +11,15 @@ import time
 from typing import TYPE_CHECKING
 
 from envpin.core import process
-from envpin.envs.store.store import Environment, Store
+from envpin.envs.store.store import Store
 from tests.support.adapters import copy
 from tests.support.command import answer, arguments, envpin, variables
 from tests.support.environments import store_root
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from envpin.envs.store.environment import Environment
 
 
 def merged_files(folder: Path) -> dict[str, str]:

@@ -10,8 +10,8 @@ import pytest
 from envpin.core.errors import CheckFailedError, InputError, WrongEnvironmentError
 from envpin.core.events import Event, Note
 from envpin.envs.locks.portable import LockRequest
-from envpin.envs.locks.request import lock_request
 from envpin.envs.refs.adapter import Unrecorded
+from envpin.envs.refs.lock_request import lock_request
 from envpin.envs.store.store import Store
 from envpin.replay import attempts as unrecorded
 from envpin.replay.attempts import Manner, is_unrecorded, merge_unrecorded

@@ -9,8 +9,10 @@ import pytest
 
 from envpin.core.errors import InputError, ResolutionError
 from envpin.core.events import Event, Note, Step
-from envpin.envs.locks.request import lock_request
-from envpin.envs.refs.resolve import default_python, resolve, resolve_pins
+from envpin.envs.refs.lock_request import lock_request
+from envpin.envs.refs.pins import Resolver
+from envpin.envs.refs.resolve import resolve
+from envpin.envs.store.local import default_python
 from envpin.envs.store.store import Store
 from tests.support.wheels import lock_of, make_wheel
 
@@ -52,7 +54,7 @@ def adapter(folder: Path, distributions: dict[str, str] | None, **config: Any) -
 
 
 def versions(text: str, root: Path, **how: Any) -> dict[str, str]:
-    spec = resolve(text, root=root, **how)
+    spec = resolve(text, Resolver(root=root, **how))
     return {package.name: str(package.version) for package in spec.lock.packages}
 
 
@@ -68,7 +70,7 @@ def test_a_manifest_gives_its_merge_closure_and_holds_companions(tmp_path: Path)
             "companion": "1.5",
         }
         assert set(found) == {*CLOSURE, "companion"}
-    assert resolve(str(folder), root=tmp_path / "store").python == default_python()
+    assert resolve(str(folder), Resolver(root=tmp_path / "store")).python == default_python()
 
 
 def test_a_companion_that_nobody_has_does_not_stop_it(tmp_path: Path) -> None:
@@ -84,7 +86,7 @@ def test_a_manifest_that_cannot_be_read_is_exit_2(tmp_path: Path, content: str) 
     folder = adapter(tmp_path / "adapter", None)
     (folder / "envpin.json").write_text(content, encoding="utf-8")
     with pytest.raises(InputError):
-        resolve(str(folder), root=tmp_path / "store")
+        resolve(str(folder), Resolver(root=tmp_path / "store"))
     with pytest.raises(InputError):
         lock_request(str(folder))
 
@@ -92,7 +94,7 @@ def test_a_manifest_that_cannot_be_read_is_exit_2(tmp_path: Path, content: str) 
 def test_a_manifest_without_the_three_names_them(tmp_path: Path) -> None:
     folder = adapter(tmp_path / "adapter", {"torch": "1.0"})
     with pytest.raises(InputError, match="`transformers`, `peft`"):
-        resolve(str(folder), root=tmp_path / "store")
+        resolve(str(folder), Resolver(root=tmp_path / "store"))
 
 
 def test_an_unrecorded_adapter_goes_by_its_base_and_says_so(tmp_path: Path) -> None:
@@ -114,7 +116,7 @@ def test_literal_pins_are_resolved_once_until_refreshed(tmp_path: Path, wheels: 
     events: list[Event] = []
 
     def ask(*, refresh: bool = False) -> str:
-        spec = resolve_pins(["companion"], root=tmp_path / "store", listener=events.append, refresh=refresh)
+        spec = Resolver(root=tmp_path / "store", listener=events.append, refresh=refresh).pins(["companion"])
         return spec.lock.versions_of("companion")[0]
 
     assert ask() == "2.0"
@@ -126,7 +128,7 @@ def test_literal_pins_are_resolved_once_until_refreshed(tmp_path: Path, wheels: 
 
 
 def test_what_was_resolved_offline_is_not_remembered(tmp_path: Path) -> None:
-    resolve_pins(["companion"], root=tmp_path / "store", offline=True)
+    Resolver(root=tmp_path / "store", offline=True).pins(["companion"])
     assert not (tmp_path / "store" / "resolutions").exists()
 
 
@@ -136,13 +138,13 @@ def test_a_lock_is_for_its_python(tmp_path: Path, wheels: Path) -> None:
     lock.write_text(text, encoding="utf-8")
     assert resolve(str(lock)).python == "3.8"
     assert resolve(str(lock)).name == "mine"
-    assert resolve(str(lock), python="3.9").python == "3.9"
+    assert resolve(str(lock), Resolver(python="3.9")).python == "3.9"
     with pytest.raises(ResolutionError, match=r"not 3\.12"):
-        resolve(str(lock), python="3.12")
+        resolve(str(lock), Resolver(python="3.12"))
 
 
 def test_local_wheels_work_in_an_environment(tmp_path: Path) -> None:
-    spec = resolve_pins(["torch==1.0"], root=tmp_path / "store")
+    spec = Resolver(root=tmp_path / "store").pins(["torch==1.0"])
     assert spec.lock.has_local_paths
     store = Store(tmp_path / "store")
     assert store.verify(store.ensure(spec)) == ()

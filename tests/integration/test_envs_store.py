@@ -14,14 +14,16 @@ from envpin.core.errors import BuildError, EnvironmentDamagedError, InputError, 
 from envpin.core.events import Event, Note, Progress, Step
 from envpin.envs.locks.artifacts import describe_interpreter
 from envpin.envs.locks.lock import parse_lock
-from envpin.envs.refs.resolve import default_python
 from envpin.envs.store.identity import EnvironmentSpec
 from envpin.envs.store.integrity import Damage, site_packages
-from envpin.envs.store.store import Environment, Store
+from envpin.envs.store.local import default_python
+from envpin.envs.store.store import Store
 from tests.support.wheels import lock_of, make_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from envpin.envs.store.environment import Environment
 
 SPEAKER = {"alpha/__init__.py": "def main():\n    print('alpha speaks')\n", "alpha/b.py": "value = 1\n"}
 

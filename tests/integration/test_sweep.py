@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from envpin.core import process
-from envpin.envs.refs.resolve import default_python, resolve_pins
-from envpin.envs.store.local import this_platform
+from envpin.envs.refs.pins import Resolver
+from envpin.envs.store.local import default_python, this_platform
 from envpin.envs.store.store import Store
 from envpin.matrix.load import load_matrix
 from envpin.matrix.results import load_results, read_document
@@ -104,8 +104,9 @@ def test_a_hang_a_crash_and_a_refusal_are_outcomes_and_stop_nobody(place: Place)
 def test_without_forks_each_family_has_a_process_of_its_own(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in place.env.items():
         monkeypatch.setenv(name, value)
-    spec = resolve_pins(["torch==2.4.0", "transformers==4.43.1", "peft==0.12.0", "safetensors", "numpy"],
-                        root=place.folder / "store")  # fmt: skip
+    spec = Resolver(root=place.folder / "store").pins(
+        ["torch==2.4.0", "transformers==4.43.1", "peft==0.12.0", "safetensors", "numpy"]
+    )
     store = Store(place.folder / "store")
     jobs = tuple(
         FamilyJob(family=name, steps=("load", "forward"), folder=str(place.folder / name))

@@ -13,7 +13,7 @@ from envpin.core.errors import BuildError, EnvpinError, NetworkError, NoInterpre
 from envpin.envs.locks.artifacts import with_hashes
 from envpin.envs.locks.lock import parse_lock
 from envpin.envs.locks.pylock_text import normalized, write_pylock
-from envpin.envs.refs.resolve import default_python
+from envpin.envs.store.local import default_python
 from envpin.envs.uv.command import FLOOR, Uv, find_uv
 from tests.support.wheels import lock_of, make_wheel
 

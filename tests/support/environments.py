@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpin.core import process
-from envpin.envs.refs.resolve import resolve_pins
-from envpin.envs.store.store import Environment, Store
+from envpin.envs.refs.pins import Resolver
+from envpin.envs.store.store import Store
 from envpin.envs.uv.command import find_uv
 
 if TYPE_CHECKING:
+    from envpin.envs.store.environment import Environment
     from envpin.envs.store.identity import EnvironmentSpec
 
 PYTHON = "3.11"
@@ -60,7 +61,7 @@ def child_environment() -> dict[str, str]:
 
 def spec(*pins: str) -> EnvironmentSpec:
     """The environment of literal pins, resolved once per store."""
-    return resolve_pins(pins, python=PYTHON, find_links=find_links(), root=store_root())
+    return Resolver(python=PYTHON, root=store_root()).pins(pins, find_links=find_links())
 
 
 def literal(*pins: str) -> Environment:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from envpin.core import process
 from envpin.core.errors import EnvpinError
-from envpin.envs.refs.resolve import resolve_pins
+from envpin.envs.refs.pins import Resolver
 from envpin.envs.store.store import Store
 from tests.support.environments import PYTHON, find_links, store_root
 
@@ -65,7 +65,7 @@ def make(name: str, root: Path, *, keep_environment: bool = False) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     store = Store(store_root() if keep_environment else root / "store")
-    spec = resolve_pins(pins(name), python=PYTHON, era=True, find_links=find_links(), root=store.root)
+    spec = Resolver(python=PYTHON, root=store.root).pins(pins(name), era=True, find_links=find_links())
     environment = store.ensure(spec)
     completed = process.run([environment.python, _INSIDE, folder], cwd=folder)
     if completed.status != 0:

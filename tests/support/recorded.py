@@ -14,7 +14,7 @@ from tests.support.environments import child_environment, pinned
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from envpin.envs.store.store import Environment
+    from envpin.envs.store.environment import Environment
 
 TINY = Path(__file__).parent / "training" / "tiny.py"
 ENVPIN = (sys.executable, "-m", "envpin")

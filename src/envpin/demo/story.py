@@ -10,6 +10,7 @@ from envpin import host
 from envpin.core import process
 from envpin.core.errors import CheckFailedError, InfrastructureError
 from envpin.core.events import ignore
+from envpin.envs.refs.pins import Resolver
 from envpin.envs.refs.resolve import resolve
 from envpin.recording.session import RecordSession
 from envpin.replay.merge import Merged, merge
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from envpin.core.events import Listener
-    from envpin.envs.store.store import Environment, Store
+    from envpin.envs.store.environment import Environment
+    from envpin.envs.store.store import Store
 
 FAMILY = "llama3.1"
 _SCRIPTS = Path(__file__).resolve().parent / "scripts"
@@ -62,7 +64,7 @@ def tell(folder: Path, store: Store, *, say: Callable[[str], None], listener: Li
 
 
 def _environment(store: Store, listener: Listener) -> Environment:
-    spec = resolve(FAMILY, listener=listener)
+    spec = resolve(FAMILY, Resolver(listener=listener))
     return store.ensure(spec, listener=listener)
 
 

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 from envpin.core.errors import InputError
 from envpin.core.text_input import read_text
+from envpin.envs.locks.requirements import check_requirements, exact_pins
 from envpin.envs.refs.reference import (
     AdapterReference,
     FamilyReference,
     LockReference,
     PinsReference,
-    check_requirements,
-    exact_pins,
     parse_reference,
 )
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from envpin.core.events import Listener
-    from envpin.envs.store.store import Environment
+    from envpin.envs.store.environment import Environment
     from envpin.replay.plan import MergePlan
 
 # |merged - adapter| above half of |adapter - base|: the merged model is nearer to doing nothing than to the adapter.

@@ -30,7 +30,8 @@ from envpin.replay.verdict import RebuiltEnvironment, Verdict, judge
 
 if TYPE_CHECKING:
     from envpin.core.events import Listener
-    from envpin.envs.store.store import Environment, Store
+    from envpin.envs.store.environment import Environment
+    from envpin.envs.store.store import Store
     from envpin.replay.adapters import Part
     from envpin.replay.plan import MergePlan
 

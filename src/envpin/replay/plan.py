@@ -17,8 +17,9 @@ from envpin.core.files import digest_of_file
 from envpin.core.place import local_path
 from envpin.diagnose.check import check
 from envpin.envs.refs.adapter import unrecorded
+from envpin.envs.refs.pins import Resolver
 from envpin.envs.refs.recorded import find_ready, resolve_recorded
-from envpin.envs.refs.resolve import resolve, resolve_pins
+from envpin.envs.refs.resolve import resolve
 from envpin.manifest.closure import closure_of
 from envpin.replay.adapters import (
     Part,
@@ -292,25 +293,14 @@ def _environment(
     also: tuple[str, ...],
     listener: Listener,
 ) -> tuple[Basis, str | None, EnvironmentSpec]:
+    resolver = Resolver(python=options.python, listener=listener, offline=options.offline, root=store.root)
     if options.environment is not None:
-        spec = resolve(
-            options.environment, python=options.python, listener=listener, offline=options.offline, root=store.root
-        )
-        return "reference", None, spec
+        return "reference", None, resolve(options.environment, resolver)
     if manifest is not None and closure_of(manifest).missing == ():
         ready = find_ready(manifest, store, python=options.python, also=also)
         if ready is not None:
             return "manifest", None, ready
-        spec = resolve_recorded(
-            manifest,
-            name=adapter.path.name,
-            also=also,
-            python=options.python,
-            listener=listener,
-            offline=options.offline,
-            root=store.root,
-        )
-        return "manifest", None, spec
+        return "manifest", None, resolve_recorded(manifest, resolver, name=adapter.path.name, also=also)
     if manifest is not None:
         message = "envpin.json does not say which torch, transformers and peft were used; the model's family decides"
         listener(Note(message=message, level="warning"))
@@ -321,18 +311,8 @@ def _environment(
         listener(Note(message=line))
     if choice.family is not None:
         family = choice.family.id
-        spec = resolve(family, python=options.python, listener=listener, offline=options.offline, root=store.root)
-        return "family", family, spec
-    spec = resolve_pins(
-        choice.request.requirements,
-        python=options.python or choice.request.python,
-        exclude_newer=choice.request.exclude_newer,
-        name=choice.request.name,
-        listener=listener,
-        offline=options.offline,
-        root=store.root,
-    )
-    return "inferred" if choice.basis == "inferred" else "family", None, spec
+        return "family", family, resolve(family, resolver)
+    return "inferred" if choice.basis == "inferred" else "family", None, resolver.request(choice.request)
 
 
 def _extra_tokens(adapter: Folder, base: Folder) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ from envpin.core.events import ignore
 from envpin.core.resources import data_path
 from envpin.envs.locks.lock import lock_file_name, read_lock
 from envpin.envs.refs.family import as_time
-from envpin.envs.refs.resolve import resolve_pins
+from envpin.envs.refs.pins import Resolver
 from envpin.envs.store.identity import EnvironmentSpec
 from envpin.envs.store.local import this_platform
 from envpin.sweep.plan import CROSS, STEPS, recipe_digest
@@ -131,10 +131,12 @@ class Sweep:
             path = data_path("lockfiles") / lock_file_name(pins.lock)
             if path.is_file():
                 return EnvironmentSpec(name=pins.name, lock=read_lock(path), python=pins.python)
-        return resolve_pins(
-            pins.requirements, python=pins.python, exclude_newer=as_time(pins.exclude_newer), constraints=pins.bounds,
-            name=pins.name, root=self.store.root, offline=self.options.offline, listener=self.options.listener,
-        )  # fmt: skip
+        resolver = Resolver(
+            python=pins.python, root=self.store.root, offline=self.options.offline, listener=self.options.listener
+        )
+        return resolver.pins(
+            pins.requirements, exclude_newer=as_time(pins.exclude_newer), constraints=pins.bounds, name=pins.name
+        )
 
     def _key(self, pins: Pins) -> str:
         return self.store.key(self._specs[pins])

@@ -17,13 +17,14 @@ from envpin.core.errors import ChildKilledError, EnvironmentDamagedError, Infras
 from envpin.envs.locks.lock import Lock
 from envpin.envs.store.identity import EnvironmentSpec
 from envpin.envs.store.local import platform_name, this_platform
-from envpin.envs.store.store import Environment, Store
+from envpin.envs.store.store import Store
 from envpin.manifest.closure import MERGE_CLOSURE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from envpin.core.process import Child
+    from envpin.envs.store.environment import Environment
 
 # A tiny model gains nothing from threads, and many of them beside one another lose much. Nothing here uses a GPU.
 _VARIABLES = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from envpin.envs.refs.resolve import resolve_pins
+from envpin.envs.refs.pins import Resolver
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,14 +77,9 @@ class Holder:
     def _resolve(self, version: str, prefer: Lock | None) -> EnvironmentSpec:
         question = self._question
         pin = f"{question.package}=={version}"
-        return resolve_pins(
-            (pin, *question.requirements),
-            python=question.python,
-            exclude_newer=self._cutoff(version),
-            prefer=prefer,
-            name=pin,
-            offline=self._offline,
-            root=self._root,
+        resolver = Resolver(python=question.python, offline=self._offline, root=self._root)
+        return resolver.pins(
+            (pin, *question.requirements), exclude_newer=self._cutoff(version), prefer=prefer, name=pin
         )
 
     def _cutoff(self, version: str) -> str | None:

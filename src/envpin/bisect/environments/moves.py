@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from envpin.bisect.environments.changed import PackageChange, Subset
     from envpin.bisect.session.start import SearchOptions
     from envpin.envs.locks.lock import Lock
-    from envpin.envs.store.store import Environment
+    from envpin.envs.store.environment import Environment
 
 
 class ChangedQuestion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from envpin import __version__
-from envpin.envs.refs.reference import exact_pins
+from envpin.envs.locks.requirements import exact_pins
 from envpin.matrix.results import KIND, PROVES, SCHEMA, EvidenceFile, EvidenceRun, Outcome
 from envpin.matrix.types import Break
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from envpin.bisect.session.question import ProbeQuestion
     from envpin.core.events import Listener
-    from envpin.envs.store.store import Environment
+    from envpin.envs.store.environment import Environment
 
 # Signals that say something about the release; others (KILL, TERM, INT) come from outside.
 _OWN_FAULT = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE}

@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from envpin.bisect.session.prober import Prober
     from envpin.bisect.session.question import Find, Question
     from envpin.core.events import Listener
+    from envpin.envs.store.environment import Environment
     from envpin.envs.store.identity import EnvironmentSpec
-    from envpin.envs.store.store import Environment, Store
+    from envpin.envs.store.store import Store
 
 # A run that a noisy answer calls for must really run; a first look may be answered from what is known.
 _MUST_RUN = {"repeat", "edge", "noise"}

@@ -21,7 +21,7 @@ from envpin.bisect.session.session import SearchSession
 from envpin.core import json_input
 from envpin.core.errors import EnvpinError, InputError
 from envpin.core.events import Note, Progress, ignore
-from envpin.envs.refs.reference import exact_pins
+from envpin.envs.locks.requirements import exact_pins
 from envpin.envs.store.store import Store
 from envpin.matrix.recipes import load_recipes
 

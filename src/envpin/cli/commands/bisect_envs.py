@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from envpin.cli.commands.bisect_run import options_of, page_of, probe_of, python
 from envpin.cli.render.bisect import BisectView, clipped, document, write_files
 from envpin.core.errors import InputError, UsageError
 from envpin.core.events import Note
+from envpin.envs.refs.pins import Resolver
 from envpin.envs.refs.resolve import resolve
 from envpin.manifest.write import write_text
 from envpin.report.bisect_page import render_environments
@@ -40,8 +42,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if not args.good or not args.bad:
         raise UsageError("both ends are needed: `--good REF` and `--bad REF`", hint="envpin bisect --help")
     probe, listener = probe_of(args, None), Table(console).listener
-    good = resolve(args.good, python=python_of(args), offline=args.offline, listener=listener)
-    bad = resolve(args.bad, python=good.python, offline=args.offline, listener=listener)
+    resolver = Resolver(python=python_of(args), offline=args.offline, listener=listener)
+    good = resolve(args.good, resolver)
+    bad = resolve(args.bad, replace(resolver, python=good.python))
     question = ChangedQuestion(
         good=args.good,
         bad=args.bad,

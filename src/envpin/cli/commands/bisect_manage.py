@@ -20,7 +20,7 @@ from envpin.bisect.session.question import Question, contents_digest
 from envpin.bisect.session.session import observations
 from envpin.bisect.session.start import folder_of, open_session, problem_of
 from envpin.core.errors import InputError, RefusedError, UsageError
-from envpin.envs.refs.reference import check_requirements
+from envpin.envs.locks.requirements import check_requirements
 from envpin.envs.store.local import default_root
 
 if TYPE_CHECKING:

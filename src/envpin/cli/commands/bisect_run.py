@@ -15,8 +15,8 @@ from packaging.version import InvalidVersion, Version
 from envpin.bisect.session.question import ProbeQuestion, Question, contents_digest
 from envpin.bisect.session.start import SearchOptions, open_session
 from envpin.core.errors import InputError, UsageError
-from envpin.envs.refs.reference import check_requirements
-from envpin.envs.refs.resolve import default_python
+from envpin.envs.locks.requirements import check_requirements
+from envpin.envs.store.local import default_python
 from envpin.matrix.recipes import load_recipes
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
     from envpin.cli.console.console import Console
     from envpin.core.events import Event
-    from envpin.envs.store.store import Environment, Store
+    from envpin.envs.store.environment import Environment
+    from envpin.envs.store.store import Store
 
 takes_child = False
 
@@ -100,6 +101,7 @@ def _add_python(parser: argparse.ArgumentParser) -> None:
 
 def _create(args: argparse.Namespace, console: Console) -> int:
     from envpin.core.events import Step
+    from envpin.envs.refs.pins import Resolver
     from envpin.envs.refs.resolve import resolve
     from envpin.envs.store.store import Store
 
@@ -112,7 +114,9 @@ def _create(args: argparse.Namespace, console: Console) -> int:
         built = built or (isinstance(event, Step) and event.key == "environment" and event.state == "start")
         show(event)
 
-    spec = resolve(args.ref, python=args.python, listener=listener, offline=args.offline, refresh=args.refresh)
+    spec = resolve(
+        args.ref, Resolver(python=args.python, listener=listener, offline=args.offline, refresh=args.refresh)
+    )
     environment = Store().ensure(spec, listener=listener, offline=args.offline, rebuild=args.rebuild)
     console.close()
     if console.json_mode:
@@ -253,13 +257,14 @@ def _find(ref: str, python: str | None, store: Store | None = None) -> Environme
     import re
 
     from envpin.core.errors import InputError
+    from envpin.envs.refs.pins import Resolver
     from envpin.envs.refs.resolve import resolve
     from envpin.envs.store.store import Store
 
     store = store or Store()
     if re.fullmatch(r"[0-9a-f]{6,24}", ref):
         return store.get(ref)
-    found = store.find(resolve(ref, python=python))
+    found = store.find(resolve(ref, Resolver(python=python)))
     if found is None:
         raise InputError(f"the environment of `{ref}` is not built", hint=f"envpin env create {_quoted(ref)}")
     return found

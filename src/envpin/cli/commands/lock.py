@@ -50,7 +50,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
         return check_all(args, console)
     from envpin.envs.locks.portable import portable_lock
-    from envpin.envs.locks.request import lock_request
+    from envpin.envs.refs.lock_request import lock_request
 
     request = lock_request(args.ref, python=args.python, exclude_newer=args.exclude_newer, offline=args.offline)
     target = target_of(args.output, request.name)
@@ -94,6 +94,7 @@ def _check(lock: Lock, target: Path | None, console: Console) -> int:
         InputError: there is no file to compare with.
     """
     from envpin.core.errors import UsageError
+    from envpin.envs.locks.compare import differences_of
     from envpin.envs.locks.lock import read_lock
 
     if target is None:
@@ -108,18 +109,6 @@ def _check(lock: Lock, target: Path | None, console: Console) -> int:
         for line in differences:
             console.data(f"  {line}")
     return 0 if same else 1
-
-
-def differences_of(kept: Lock, fresh: Lock) -> list[str]:
-    """What changed, package by package; other changes (markers, hashes, platforms) in one line."""
-    before = {package.name: kept.versions_of(package.name) for package in kept.packages}
-    after = {package.name: fresh.versions_of(package.name) for package in fresh.packages}
-    lines = [
-        f"{name}: {', '.join(before.get(name, ())) or 'absent'} → {', '.join(after.get(name, ())) or 'absent'}"
-        for name in sorted({*before, *after})
-        if before.get(name) != after.get(name)
-    ]
-    return lines or ["the same versions, with other artifacts, markers or platforms"]
 
 
 def write_lock(lock: Lock, target: Path) -> bool:

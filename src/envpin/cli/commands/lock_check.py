@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from envpin.cli.commands.lock import SCHEMA, differences_of
 from envpin.core.errors import EnvironmentSetupError, InputError, UsageError
 from envpin.core.resources import data_path
+from envpin.envs.locks.compare import differences_of
 from envpin.envs.locks.lock import lock_file_name, read_lock
 from envpin.envs.locks.portable import portable_lock
 from envpin.envs.refs.family import committed_requests
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from envpin.cli.console.console import Console
     from envpin.envs.locks.portable import LockRequest
+
+SCHEMA = 1
 
 
 def check_all(args: argparse.Namespace, console: Console) -> int:

@@ -10,7 +10,7 @@ from envpin.cli.commands.matrix_add import apply_evidence
 from envpin.cli.render.sweep import SweepView
 from envpin.core.errors import InfrastructureError, InterruptedByUserError, ResolutionError, UsageError
 from envpin.core.files import write_atomically
-from envpin.envs.refs.reference import check_requirements
+from envpin.envs.locks.requirements import check_requirements
 from envpin.envs.store.store import Store
 from envpin.evidence.add import contradictions
 from envpin.matrix.load import load_matrix

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import argparse
 
     from envpin.cli.console.console import Console
-    from envpin.envs.store.store import Environment
+    from envpin.envs.store.environment import Environment
 
 takes_child = True
 
@@ -49,11 +49,14 @@ def activated(environment: Environment) -> dict[str, str]:
 
 
 def _environment(args: argparse.Namespace, console: Console) -> Environment:
+    from envpin.envs.refs.pins import Resolver
     from envpin.envs.refs.resolve import resolve
     from envpin.envs.store.store import Store
 
     listener = console.listener()
-    spec = resolve(args.ref, python=args.python, listener=listener, offline=args.offline, refresh=args.refresh)
+    spec = resolve(
+        args.ref, Resolver(python=args.python, listener=listener, offline=args.offline, refresh=args.refresh)
+    )
     store = Store()
     ready = store.find(spec)
     # A ready environment goes without saying: the command's own output should be all that is seen.

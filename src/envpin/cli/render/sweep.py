@@ -57,7 +57,7 @@ class SweepView:
         if self._console.interactive and not self._console.json_mode and total > known:
             from envpin.cli.render.sweep_live import LiveTable
 
-            self._live = LiveTable(self)
+            self._live = LiveTable(self.rows, self.footer)
 
     def listener(self, event: Event) -> None:
         """Building and resolving; drawn as lines above the table."""
@@ -86,7 +86,6 @@ class SweepView:
         """(environment, outcome counts) in the order of the plan."""
         return [(name, self._counts.get(key, Counter())) for key, name in self._names.items()]
 
-    @property
     def footer(self) -> str:
         """`412 of 1,200 steps, about 6 min left`"""
         return remaining(self._pace, now=time.monotonic())
@@ -180,4 +179,4 @@ class SweepView:
         """Elsewhere than on a terminal: a line now and then, so that a log shows that it lives."""
         if self._live is None and time.monotonic() - self._said > 15:
             self._said = time.monotonic()
-            self._console.talk(f"  {self.footer}")
+            self._console.talk(f"  {self.footer()}")

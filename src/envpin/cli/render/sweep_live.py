@@ -10,16 +10,20 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Callable, Sequence
+
     from rich.console import RenderableType
 
-    from envpin.cli.render.sweep import SweepView
+    Row = tuple[str, Counter[str]]
 
 
 class LiveTable:
     """A row per environment: how many steps worked, failed, ran out of time or could not be tried."""
 
-    def __init__(self, view: SweepView) -> None:
-        self._view = view
+    def __init__(self, rows: Callable[[], Sequence[Row]], footer: Callable[[], str]) -> None:
+        """`rows` gives (environment, counts of its outcomes), `footer` the line below them, at each drawing."""
+        self._rows, self._footer = rows, footer
         self._console = Console(stderr=True, highlight=False)
         self._live = Live(console=self._console, get_renderable=self._render, refresh_per_second=4, transient=True)
         self._live.start()
@@ -36,6 +40,6 @@ class LiveTable:
         table.add_column("environment", no_wrap=True, overflow="ellipsis")
         for head in ("ok", "fail", "late", "untried"):
             table.add_column(head, justify="right")
-        for name, counts in self._view.rows():
+        for name, counts in self._rows():
             table.add_row(name, *(str(counts[key] or "") for key in ("ok", "fail", "timeout", "untestable")))
-        return Group(table, Text(self._view.footer, style="cyan"))
+        return Group(table, Text(self._footer(), style="cyan"))

@@ -6,7 +6,7 @@ import datetime as dt
 from typing import TYPE_CHECKING
 
 from envpin.core.errors import InputError
-from envpin.envs.refs.reference import exact_pins
+from envpin.envs.locks.requirements import exact_pins
 from envpin.remote.index import Index
 
 if TYPE_CHECKING:

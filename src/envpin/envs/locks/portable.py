@@ -13,7 +13,7 @@ from envpin.core.events import Note, Step, ignore
 from envpin.envs.locks.artifacts import file_tags, with_hashes
 from envpin.envs.locks.lock import Lock, parse_lock
 from envpin.envs.locks.pylock_text import normalized, write_pylock
-from envpin.envs.refs.reference import check_requirements, exact_pins
+from envpin.envs.locks.requirements import check_requirements, exact_pins
 from envpin.envs.uv.command import find_uv
 
 if TYPE_CHECKING:

@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
 from envpin.core.errors import InputError, ResolutionError
-from envpin.core.events import Note, ignore
+from envpin.core.events import Note
 from envpin.envs.locks.lock import read_lock
-from envpin.envs.refs.resolve import resolve_pins
 from envpin.envs.store.identity import EnvironmentSpec
 from envpin.manifest.closure import closure_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from envpin.core.events import Listener
+    from envpin.envs.refs.pins import Resolver
     from envpin.envs.store.receipt import Receipt
     from envpin.envs.store.store import Store
     from envpin.manifest.types import Manifest
 
 
 def resolve_recorded(
-    manifest: Manifest,
-    *,
-    name: str,
-    also: tuple[str, ...] = (),
-    python: str | None = None,
-    listener: Listener = ignore,
-    offline: bool = False,
-    root: Path | None = None,
+    manifest: Manifest, resolver: Resolver, *, name: str, also: tuple[str, ...] = ()
 ) -> EnvironmentSpec:
     """Resolve the merge closure of `manifest`: recorded versions first, and everything that they pull in held at its
     recorded version too, where the index still has it. `also` names recorded distributions that are needed beyond it.
@@ -44,20 +35,11 @@ def resolve_recorded(
     if closure.missing:
         listed = ", ".join(f"`{one}`" for one in closure.missing)
         raise InputError(f"the manifest of `{name}` does not list {listed}", hint="name an environment yourself")
-    python = python or recorded_python(manifest)
+    resolver = replace(resolver, python=resolver.python or recorded_python(manifest))
     latest = day_after(manifest.run.saved if manifest.run else None)
 
     def resolve(constraints: tuple[str, ...]) -> EnvironmentSpec:
-        return resolve_pins(
-            closure.requirements,
-            python=python,
-            exclude_newer=latest,
-            constraints=constraints,
-            name=name,
-            listener=listener,
-            offline=offline,
-            root=root,
-        )
+        return resolver.pins(closure.requirements, exclude_newer=latest, constraints=constraints, name=name)
 
     try:
         return resolve(closure.constraints)
@@ -66,7 +48,9 @@ def resolve_recorded(
             raise
     # A companion that only the training machine had (a patched build, a yanked release) must not stop the merge; the
     # verdict names whatever differs because of it.
-    listener(Note(message="not every recorded dependency can be had from the index; the rest follows the main pins"))
+    resolver.listener(
+        Note(message="not every recorded dependency can be had from the index; the rest follows the main pins")
+    )
     return resolve(())
 
 

@@ -15,6 +15,7 @@ from envpin.core.errors import BuildError, DiskFullError, EnvironmentDamagedErro
 from envpin.core.events import Note
 from envpin.core.files import digest_of_file, sync_folder, write_atomically
 from envpin.envs.locks.artifacts import describe_interpreter, installed_artifacts
+from envpin.envs.store.housekeeping import discard
 from envpin.envs.store.integrity import (
     dist_infos,
     find_damage,
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from envpin.core.events import Listener
+    from envpin.envs.store.environment import Environment
     from envpin.envs.store.identity import EnvironmentSpec
-    from envpin.envs.store.store import Environment
     from envpin.envs.uv.command import Uv
 
 LOCK_NAME = "pylock.toml"
@@ -74,34 +75,6 @@ def build(
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-
-
-def discard(folder: Path, building: Path) -> None:
-    """Take a folder out of the store with one rename, then delete it."""
-    building.mkdir(parents=True, exist_ok=True)
-    grave = building / f"{folder.name}-{os.getpid()}-{secrets.token_hex(4)}"
-    folder.rename(grave)
-    shutil.rmtree(grave, ignore_errors=True)
-
-
-def size_of(folder: Path) -> int:
-    """The bytes that removing `folder` frees: those of files that nothing else links to."""
-    total = 0
-    for parent, _, files in os.walk(folder):
-        for name in files:
-            status = os.lstat(os.path.join(parent, name))  # noqa: PTH118  15,000 of them
-            total += status.st_size if status.st_nlink == 1 else 0
-    return total
-
-
-def remove_leftover(folder: Path) -> None:
-    """Remove what a killed build left. Its uv may have outlived it for a moment, and still be writing."""
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def leftovers(building: Path) -> tuple[Path, ...]:
-    """What killed builds left in `building`."""
-    return tuple(sorted(building.iterdir())) if building.is_dir() else ()
 
 
 @contextmanager

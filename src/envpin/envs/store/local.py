@@ -34,6 +34,11 @@ def platform_name() -> str:
     return f"{sys.platform}-{platform.machine().lower()}"
 
 
+def default_python() -> str:
+    """The version of the Python that runs envpin, without its patch level."""
+    return f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
 def where_settings(source: Mapping[str, str]) -> dict[str, str]:
     """The settings of `source` that can change what a resolution finds."""
     names = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS",

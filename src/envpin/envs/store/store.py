@@ -3,7 +3,7 @@
 ROOT/environments/KEY/            a finished environment: a relocatable venv, its pylock.toml and its receipt
 ROOT/environments/.building/…     unfinished ones; nothing in there counts, and `prune` removes it
 ROOT/environments/.locks/KEY      held while KEY is built or removed
-ROOT/resolutions/                 locks that literal pins resolved to (see `envs.resolve`)
+ROOT/resolutions/                 locks that literal pins resolved to (see `envs.locks.compile`)
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from envpin.core.errors import EnvironmentDamagedError, InputError
 from envpin.core.events import Note, Step, ignore
+from envpin.envs.store.environment import USED, Environment
 from envpin.envs.store.identity import environment_key
 from envpin.envs.store.local import RECEIPT, default_root, this_platform
 
@@ -27,40 +26,6 @@ if TYPE_CHECKING:
     from envpin.core.events import Listener
     from envpin.envs.store.identity import EnvironmentSpec
     from envpin.envs.store.integrity import Damage
-    from envpin.envs.store.receipt import Receipt
-
-_USED = ".envpin-used"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Environment:
-    """A finished environment. `python` is its interpreter, `path` its folder."""
-
-    path: Path
-    python: Path
-    key: str
-
-    @cached_property
-    def receipt(self) -> Receipt:
-        """What was installed; read when it is first asked for.
-
-        Raises:
-            EnvironmentDamagedError: it cannot be read.
-        """
-        from envpin.envs.store.receipt import read_receipt
-
-        return read_receipt(self.path)
-
-    @property
-    def scripts(self) -> Path:
-        """The folder of its console scripts."""
-        return self.python.parent
-
-    @property
-    def last_used(self) -> float:
-        """When it was last asked for, in seconds since the epoch."""
-        marker = self.path / _USED
-        return (marker if marker.exists() else self.path / RECEIPT).stat().st_mtime
 
 
 class Store:
@@ -118,7 +83,7 @@ class Store:
     def use(self, environment: Environment) -> Environment:
         """Note that `environment` is in use now, so that `prune` keeps it."""
         with contextlib.suppress(OSError):  # a read-only store serves as well; it only cannot tell what is unused
-            (environment.path / _USED).touch()
+            (environment.path / USED).touch()
         return environment
 
     def verify(self, environment: Environment) -> tuple[Damage, ...]:
@@ -134,7 +99,7 @@ class Store:
 
     def remove(self, environment: Environment) -> None:
         """Remove one environment: it stops counting at once, its files follow."""
-        from envpin.envs.store.build import discard
+        from envpin.envs.store.housekeeping import discard
 
         with self._locked(environment.key, ignore):
             if environment.path.exists():
@@ -142,7 +107,7 @@ class Store:
 
     def leftovers(self) -> tuple[Path, ...]:
         """Folders that killed builds left, and environments without a readable receipt or a working interpreter."""
-        from envpin.envs.store.build import leftovers
+        from envpin.envs.store.housekeeping import leftovers
 
         sound = {one.key for one in self.list()}
         broken = (self._environments / key for key in self._keys() if key not in sound)
@@ -153,7 +118,7 @@ class Store:
 
         A leftover of a build that is still running is spared.
         """
-        from envpin.envs.store.build import remove_leftover, size_of
+        from envpin.envs.store.housekeeping import remove_leftover, size_of
 
         freed = 0
         for environment in environments:

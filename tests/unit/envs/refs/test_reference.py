@@ -10,13 +10,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from envpin.core.errors import InputError
+from envpin.envs.locks.requirements import check_requirements, exact_pins
 from envpin.envs.refs.reference import (
     AdapterReference,
     FamilyReference,
     LockReference,
     PinsReference,
-    check_requirements,
-    exact_pins,
     parse_reference,
     split_pins,
 )

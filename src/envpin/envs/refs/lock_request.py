@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 from envpin.core.errors import InputError
 from envpin.envs.locks.lock import read_lock
 from envpin.envs.locks.portable import LockRequest
+from envpin.envs.locks.requirements import check_requirements
 from envpin.envs.refs.family import as_time, family_request, find_family
 from envpin.envs.refs.reference import (
     AdapterReference,
     FamilyReference,
     LockReference,
-    check_requirements,
     parse_reference,
 )
-from envpin.envs.refs.resolve import default_python
+from envpin.envs.store.local import default_python
 
 if TYPE_CHECKING:
     from pathlib import Path

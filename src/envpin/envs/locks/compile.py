@@ -1,0 +1,86 @@
+"""A lock for this machine: the question that is asked of uv, and its answer completed and read."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from envpin.core.files import digest, write_atomically
+from envpin.envs.locks.lock import Lock, parse_lock
+from envpin.envs.locks.requirements import check_requirements, exact_pins
+from envpin.envs.store.local import this_platform, where_settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LockQuestion:
+    """What is to be resolved for this machine. `name` is for people and changes no answer.
+
+    `exclude_newer` is an RFC 3339 time, or `era`. `constraints` bound versions without asking for packages, `prefer` is
+    a lock whose versions are kept wherever the requirements let them, `find_links` are folders or pages with wheels
+    besides the index.
+    """
+
+    name: str
+    requirements: tuple[str, ...]
+    python: str
+    exclude_newer: str | None = None
+    constraints: tuple[str, ...] = ()
+    prefer: Lock | None = None
+    find_links: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """32 hex digits of everything that decides the answer on this machine."""
+        question = {
+            "requirements": sorted(self.requirements),
+            "constraints": sorted(self.constraints),
+            "python": self.python,
+            "exclude_newer": self.exclude_newer,
+            **({} if self.prefer is None else {"prefer": self.prefer.digest}),
+            "find_links": list(self.find_links),
+            "where": where_settings(os.environ),
+            "platform": this_platform(),
+        }
+        return digest(json.dumps(question, sort_keys=True))[:32]
+
+
+def compile_lock(question: LockQuestion, *, exclude_newer: str | None, offline: bool) -> Lock:
+    """The lock that uv makes of `question` as of `exclude_newer`, with the hash of every wheel.
+
+    Raises:
+        InputError: something is not a requirement.
+        ResolutionError, NoInterpreterError, NetworkError, DiskFullError
+    """
+    import tomllib
+
+    from envpin.envs.locks.artifacts import with_hashes
+    from envpin.envs.locks.pylock_text import normalized, write_pylock
+    from envpin.envs.uv.command import find_uv
+
+    wanted = check_requirements(question.requirements)
+    text = find_uv().compile(
+        wanted,
+        python=question.python,
+        exclude_newer=exclude_newer,
+        always_allow=exact_pins(wanted),
+        constraints=check_requirements(question.constraints) if question.constraints else (),
+        prefer=None if question.prefer is None else question.prefer.text,
+        find_links=question.find_links,
+        offline=offline,
+    )
+    return parse_lock(write_pylock(normalized(with_hashes(tomllib.loads(text)))), origin=f"the lock of {question.name}")
+
+
+def remembered(path: Path) -> Lock | None:
+    """The answer that was kept at `path`, or None."""
+    return Lock(text=path.read_text(encoding="utf-8"), origin=str(path)) if path.is_file() else None
+
+
+def remember(path: Path, lock: Lock) -> None:
+    """Keep an answer at `path`, for this question asked again."""
+    write_atomically(path, lock.text, durable=False, parents=True)

@@ -1,0 +1,145 @@
+"""From pins to an environment that can be built. `Resolver` holds what every resolution on the way is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from envpin.core.errors import NetworkError, ResolutionError
+from envpin.core.events import Note, Step, ignore
+from envpin.envs.locks.compile import LockQuestion, compile_lock, remember, remembered
+from envpin.envs.locks.requirements import check_requirements
+from envpin.envs.store.identity import EnvironmentSpec
+from envpin.envs.store.local import default_python, default_root
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from envpin.core.events import Listener
+    from envpin.envs.locks.lock import Lock
+    from envpin.envs.locks.portable import LockRequest
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resolver:
+    """How environments are resolved.
+
+    `python` is a version (`3.11`); None: what is resolved decides, and where it does not, the Python that runs envpin.
+    Pins that were resolved before give the same lock again; `refresh` resolves them again. Answers are remembered
+    below `root`, the root of the store.
+    """
+
+    python: str | None = None
+    listener: Listener = ignore
+    offline: bool = False
+    refresh: bool = False
+    root: Path | None = None
+
+    def pins(
+        self,
+        requirements: Sequence[str],
+        *,
+        exclude_newer: str | None = None,
+        era: bool = False,
+        constraints: Sequence[str] = (),
+        prefer: Lock | None = None,
+        find_links: Sequence[str] = (),
+        name: str | None = None,
+    ) -> EnvironmentSpec:
+        """Resolve requirements for this machine.
+
+        `exclude_newer` is an RFC 3339 time: what is not pinned exactly comes from before it; with `era`, it is some
+        days after the newest exactly pinned release appeared. The others are those of `LockQuestion`.
+
+        Raises:
+            InputError: something is not a requirement.
+            ResolutionError, NoInterpreterError, NetworkError, DiskFullError
+        """
+        question = LockQuestion(
+            name=name or ",".join(requirements),
+            requirements=tuple(requirements),
+            python=self.python or default_python(),
+            exclude_newer=exclude_newer or ("era" if era else None),
+            constraints=tuple(constraints),
+            prefer=prefer,
+            find_links=tuple(find_links),
+        )
+        kept = (default_root() if self.root is None else self.root) / "resolutions" / f"{question.digest}.toml"
+        lock = None if self.refresh else remembered(kept)
+        if lock is None:
+            lock = self._compiled(question)
+            if not self.offline:  # what the cache happened to hold is no answer to keep
+                remember(kept, lock)
+        return EnvironmentSpec(name=question.name, lock=lock, python=question.python)
+
+    def request(self, request: LockRequest) -> EnvironmentSpec:
+        """Resolve for this machine what a portable lock is made from; raises as `pins` does."""
+        resolver = replace(self, python=self.python or request.python)
+        return resolver.pins(request.requirements, exclude_newer=request.exclude_newer, name=request.name)
+
+    def lock(self, lock: Lock, *, name: str) -> EnvironmentSpec:
+        """The environment of a finished lock.
+
+        Raises:
+            InputError: it is not a lock.
+            ResolutionError: it is not for this Python.
+        """
+        wanted = self.python or _python_for(lock)
+        requires = lock.pylock.requires_python
+        if requires is not None and not requires.contains(f"{wanted}.0" if wanted.count(".") == 1 else wanted):
+            raise ResolutionError(
+                f"`{lock.origin}` is for Python {requires}, not {wanted}", hint="leave out `--python`"
+            )
+        return EnvironmentSpec(name=name, lock=lock, python=wanted)
+
+    def _compiled(self, question: LockQuestion) -> Lock:
+        check_requirements(question.requirements)  # a bad one is refused before a step begins
+        title = f"resolve {question.name}"
+        self.listener(Step(key="resolve", title=title))
+        try:
+            if question.exclude_newer == "era":
+                lock = self._of_their_time(question)
+            else:
+                lock = compile_lock(question, exclude_newer=question.exclude_newer, offline=self.offline)
+        except BaseException:
+            self.listener(Step(key="resolve", title=title, state="failed"))
+            raise
+        count = len(lock.packages)
+        detail = f"{count} package{'s' if count != 1 else ''}"
+        self.listener(Step(key="resolve", title=title, state="done", detail=detail))
+        return lock
+
+    def _of_their_time(self, question: LockQuestion) -> Lock:
+        """The lock as of the pins' own time; as of today where the index knows no time, or nothing fitted then."""
+        from envpin.envs.locks.era import era_limit
+
+        try:
+            limit = era_limit(check_requirements(question.requirements), offline=self.offline)
+        except NetworkError:
+            if not self.offline:
+                raise
+            message = "offline: what is not pinned is the newest that uv's cache knows"
+            self.listener(Note(message=message, level="warning"))
+            limit = None
+        try:
+            return compile_lock(question, exclude_newer=limit, offline=self.offline)
+        except ResolutionError:
+            if limit is None:
+                raise
+            lock = compile_lock(question, exclude_newer=None, offline=self.offline)
+            message = f"nothing from before {limit[:10]} fits all requirements: newer releases are used"
+            self.listener(Note(message=message))
+            return lock
+
+
+def _python_for(lock: Lock) -> str:
+    """This Python where the lock allows it, else the lowest that it allows."""
+    requires = lock.pylock.requires_python
+    own = default_python()
+    if requires is None or requires.contains(f"{own}.0"):
+        return own
+    fitting = [minor for minor in range(8, 30) if requires.contains(f"3.{minor}.0")]
+    if not fitting:
+        raise ResolutionError(f"`{lock.origin}` asks for Python {requires}, which does not exist")
+    return f"3.{fitting[0]}"
