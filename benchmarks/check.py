@@ -41,9 +41,9 @@ def best(command: list[str], times: int = 7) -> tuple[float, float]:
 
 def touch_values(adapter: Path) -> None:
     """One byte that is not zero, where the first `lora_B` is: a trained adapter, not a fresh one."""
-    from envpin.checkpoint.folder import read_folder
+    from envpin.checkpoint.checkpoint import open_checkpoint
 
-    tensor = next(one for name, one in read_folder(adapter).tensors.items() if "lora_B" in name)
+    tensor = next(one for name, one in open_checkpoint(adapter).tensors.items() if "lora_B" in name)
     with (adapter / "adapter_model.safetensors").open("r+b") as stream:
         stream.seek(tensor.start)
         stream.write(b"\x01")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from envpin.checkpoint.checkpoint import open_checkpoint
 from envpin.core.errors import CheckFailedError, InputError, WrongEnvironmentError
 from envpin.core.events import Event, Note
 from envpin.envs.locks.portable import LockRequest
@@ -110,6 +111,6 @@ def test_what_no_environment_can_mend_is_not_tried_again(tmp_path: Path, monkeyp
 
 def test_a_reference_of_the_user_wins(tmp_path: Path) -> None:
     pair = forgotten("plain", tmp_path)
-    assert is_unrecorded(pair / "adapter", MergeOptions())
-    assert not is_unrecorded(pair / "adapter", MergeOptions(environment="llama3.1"))
-    assert not is_unrecorded(copy("grown", tmp_path) / "adapter", MergeOptions())
+    assert is_unrecorded(open_checkpoint(pair / "adapter"), MergeOptions())
+    assert not is_unrecorded(open_checkpoint(pair / "adapter"), MergeOptions(environment="llama3.1"))
+    assert not is_unrecorded(open_checkpoint(copy("grown", tmp_path) / "adapter"), MergeOptions())

@@ -22,8 +22,8 @@ LIMIT = 200_000_000
 CHILD = """
 import resource, sys
 from pathlib import Path
-from envpin.checkpoint.folder import read_folder
-faults = read_folder(Path(sys.argv[1])).faults
+from envpin.checkpoint.checkpoint import open_checkpoint
+faults = open_checkpoint(Path(sys.argv[1])).faults
 if sys.platform == "linux":  # ru_maxrss counts what the process was before exec: pytest
     lines = Path("/proc/self/status").read_text().splitlines()
     peak = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))

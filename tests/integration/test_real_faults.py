@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from envpin.checkpoint.folder import read_folder
+from envpin.checkpoint.checkpoint import open_checkpoint
 from envpin.diagnose.check import check
 from envpin.diagnose.logs.reader import diagnose_log
 from tests.support.faults import CROSSED, FAULTS, FORWARD, LATEST, Fault, Made, make_faults, reaction_of
@@ -71,7 +71,7 @@ def test_a_healthy_pair_has_no_finding(made: Made, era: str) -> None:
 def test_an_adapter_with_as_many_rows_as_its_base(made: Made, era: str) -> None:
     root = made.old if era == "old" else made.new
     results = made.old_reactions if era == "old" else made.new_reactions
-    assert read_folder(root / "vocab-equal").embedding_rows == 320
+    assert open_checkpoint(root / "vocab-equal").embedding_rows == 320
     assert check(root / "vocab-equal", base=root / "base").findings == ()
     assert results["vocab-equal"]["raised"] is None
 
@@ -105,8 +105,8 @@ def test_pickles_of_real_torch_are_listed_as_torch_loads_them(made: Made, name: 
     root = made.old if era == "old" else made.new
     results = made.old_reactions if era == "old" else made.new_reactions
     adapter = name == "pickled-adapter"
-    wanted = read_folder(root / ("healthy" if adapter else "base"))
-    found = read_folder(root / name)
+    wanted = open_checkpoint(root / ("healthy" if adapter else "base"))
+    found = open_checkpoint(root / name)
     assert {one.name: (one.shape, one.dtype) for one in found.tensors.values()} == {
         one.name: (one.shape, one.dtype) for one in wanted.tensors.values()
     }

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from envpin.checkpoint.folder import read_folder
+from envpin.checkpoint.checkpoint import open_checkpoint
 from envpin.core.errors import InputError
 from envpin.diagnose.check import check
 from envpin.diagnose.logs.reader import diagnose_log
@@ -127,7 +127,7 @@ def test_a_long_line_of_one_signature_costs_no_more_than_a_block() -> None:
 def test_a_regular_expression_of_a_stranger_is_not_run(tmp_path: Path) -> None:
     shapes = lora_shapes(llama_shapes())
     path = write_adapter(tmp_path / "adapter", shapes, rank_pattern={"(a|aa)+$" * 20: 4, "q_proj": 8})
-    assert read_folder(path).faults == ()
+    assert open_checkpoint(path).faults == ()
     assert "rank-mismatch" not in [one.code for one in check(path).findings]
 
 

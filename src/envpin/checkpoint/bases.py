@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from envpin.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from envpin.checkpoint.weights import has_weights
 from envpin.core.base_places import base_places
-from envpin.core.errors import InputError
+from envpin.core.errors import InputError, NetworkError
 from envpin.core.hub_cache import cached_identity, commit_of, snapshot_of, snapshots_of, storage_of
 from envpin.core.hub_id import is_hub_id, is_revision, parse_hub_reference
 
 if TYPE_CHECKING:
-    from envpin.checkpoint.folder import Folder
+    from collections.abc import Callable, Iterator
+
     from envpin.core.place import OpenRemote, Place, RemotePlace
 
 
@@ -23,13 +25,16 @@ class FoundBase:
     """`id` and `commit` are those of the Hub, where known; `found` says in words where it was found.
 
     A base that is on the Hub only has a `remote` to read it from; `path` is then the folder that its download makes.
+    `passed_over` says of each folder that was found first why it is not the base.
     """
 
     path: Path
     id: str | None
     commit: str | None
     found: str
+    checkpoint: Checkpoint = field(compare=False, repr=False)
     remote: RemotePlace | None = None
+    passed_over: tuple[str, ...] = ()
 
     @property
     def place(self) -> Place:
@@ -42,7 +47,8 @@ class _Search:
     """Every place looked at, with what was wrong with it. `adapter` is None for one that is on the Hub."""
 
     adapter: Path | None
-    open_remote: OpenRemote | None = None
+    open_remote: OpenRemote | None
+    open_base: Callable[[Place], Checkpoint]
     looked: list[str] = field(default_factory=list)
 
     def folder(self, path: Path, where: str) -> Path | None:
@@ -60,28 +66,48 @@ class _Search:
             self.looked.append(line)
         return None
 
+    def made(self, path: Path, found: str, hub_id: str | None = None) -> FoundBase:
+        """A path inside a Hub cache tells its own id and commit; of any other nobody knows which commit it is."""
+        hub_id, commit = cached_identity(path) or (hub_id, None)
+        return FoundBase(path=path, id=hub_id, commit=commit, found=found, checkpoint=self.open_base(path))
+
+    def opened(self, remote: RemotePlace) -> FoundBase:
+        return FoundBase(
+            path=remote.local,
+            id=remote.id,
+            commit=remote.commit,
+            found="on the Hub",
+            remote=remote,
+            checkpoint=self.open_base(remote),
+        )
+
 
 def find_base(
-    adapter: Folder,
+    adapter: Checkpoint,
     *,
     explicit: Path | str | None = None,
     recorded_path: str | None = None,
     recorded_id: str | None = None,
     commit: str | None = None,
     open_remote: OpenRemote | None = None,
+    open_base: Callable[[Place], Checkpoint] = open_checkpoint,
+    misfit: Callable[[Checkpoint], str | None] = lambda _: None,
 ) -> FoundBase:
     """The folder of the base model.
 
     Looks at `explicit` (a folder, or an id in the Hub cache) and nowhere else if it is given; else at the recorded
-    path, at `base_model_name_or_path` as a path, for a folder of that name beside the adapter, and in the Hub cache at
-    `commit` (else the revision that the adapter names, else `main`); at last on the Hub, where `open_remote` can open
-    it. Nothing is downloaded.
+    path, at `base_model_name_or_path` as a path (a relative one near the adapter first, in the current directory last),
+    for a folder of that name beside the adapter, and in the Hub cache at `commit` (else the revision that the adapter
+    names, else `main`); at last on the Hub, where `open_remote` can open it. Nothing is downloaded.
+
+    `misfit` says why a model cannot be the adapter's base. Such a one yields to the next that can; where none can, the
+    first is the answer. `open_base` opens a folder; who looks at many adapters of one base keeps what it answers.
 
     Raises:
         InputError: it is in none of these places; `problems` lists each of them.
         NetworkError: the Hub was asked, and does not answer.
     """
-    search = _Search(adapter.path if isinstance(adapter.path, Path) else None, open_remote)
+    search = _Search(adapter.path if isinstance(adapter.path, Path) else None, open_remote, open_base)
     config = adapter.adapter_config or {}
     named = config.get("base_model_name_or_path")
     named = named if isinstance(named, str) and named.strip() and "\0" not in named else None
@@ -91,9 +117,9 @@ def find_base(
     if explicit is not None:
         found = _explicit(search, str(explicit), (recorded_id, commit), revision)
     else:
-        found = _by_path(search, recorded_path, named, hub_id, commit)
-        if found is None and hub_id is not None:
-            found = _by_id(search, hub_id, commit, revision)
+        found = _first_that_fits(
+            _candidates(search, (hub_id, commit, revision), recorded=recorded_path, named=named), misfit
+        )
     if found is not None:
         return found
     if not search.looked:
@@ -112,7 +138,7 @@ def _explicit(
     """`recorded` are id and commit of the manifest: the commit says nothing about a base of another name."""
     path = search.folder(Path(given).expanduser(), "given")
     if path is not None:
-        return _named_by_cache(path, "given")
+        return search.made(path, "given")
     reference = parse_hub_reference(given, bare=True)
     if reference is None:
         return None
@@ -120,25 +146,50 @@ def _explicit(
     if reference.revision is not None:
         commit, revision = None, reference.revision
     found = _in_cache(search, reference.id, commit, revision)
-    if search.open_remote is None or (found is not None and has_weights(found.path)):
+    if search.open_remote is None or (found is not None and has_weights(found.checkpoint.files)):
         return found
-    return _opened(search.open_remote(reference.id, commit or revision))
+    return search.opened(search.open_remote(reference.id, commit or revision))
 
 
-def _by_path(
-    search: _Search, recorded: str | None, named: str | None, hub_id: str | None, commit: str | None
-) -> FoundBase | None:
+def _first_that_fits(candidates: Iterator[FoundBase], misfit: Callable[[Checkpoint], str | None]) -> FoundBase | None:
+    first: FoundBase | None = None
+    passed: list[str] = []
+    try:
+        for found in candidates:
+            reason = misfit(found.checkpoint)
+            if reason is None:
+                return replace(found, passed_over=tuple(passed)) if passed else found
+            first = first or found
+            passed.append(f"`{found.place}` ({found.found}) cannot be the base: {reason}")
+    except NetworkError:
+        if first is None:
+            raise
+    return first
+
+
+def _candidates(
+    search: _Search, hub: tuple[str | None, str | None, str | None], *, recorded: str | None, named: str | None
+) -> Iterator[FoundBase]:
+    """Every place that holds a model, each folder once, in the order of trust. `hub` is the base's id, commit, and the
+    revision that the adapter names."""
+    hub_id, commit, revision = hub
+    seen: set[Path] = set()
+    for path, where in _paths(search, recorded, named):
+        found = search.folder(path, where)
+        if found is not None and found not in seen:
+            seen.add(found)
+            yield search.made(found, where, hub_id)
+    if hub_id is not None and (base := _by_id(search, hub_id, commit, revision)) is not None:
+        yield base
+
+
+def _paths(search: _Search, recorded: str | None, named: str | None) -> Iterator[tuple[Path, str]]:
+    """Each path to look at, and where it is from in words."""
     if recorded:
-        path = search.folder(Path(recorded), "recorded by the manifest")
-        if path is not None:
-            return _named_by_cache(path, "recorded by the manifest", hub_id, commit)
+        yield Path(recorded), "recorded by the manifest"
     if named is None:
-        return None
-    for candidate, where in base_places(named, search.adapter):
-        path = search.folder(candidate, where)
-        if path is not None:
-            return _named_by_cache(path, where, hub_id)
-    return None
+        return
+    yield from base_places(named, search.adapter)
 
 
 def _by_id(search: _Search, hub_id: str, commit: str | None, revision: str | None) -> FoundBase | None:
@@ -147,20 +198,16 @@ def _by_id(search: _Search, hub_id: str, commit: str | None, revision: str | Non
     A single word is asked of the Hub only where the adapter is from there too: folders are called `base` as well.
     """
     cached = _in_cache(search, hub_id, commit, revision)
-    if search.open_remote is None or (cached is not None and has_weights(cached.path)):
+    if search.open_remote is None or (cached is not None and has_weights(cached.checkpoint.files)):
         return cached
     if "/" not in hub_id and search.adapter is not None:
         return cached
     try:
-        return _opened(search.open_remote(hub_id, commit or revision))
+        return search.opened(search.open_remote(hub_id, commit or revision))
     except InputError as error:
         remedy = f"; {error.hint}" if error.hint else ""
         search.looked.append(f"the Hub: {error.message.partition(chr(10))[0]}{remedy}")
         return cached
-
-
-def _opened(remote: RemotePlace) -> FoundBase:
-    return FoundBase(path=remote.local, id=remote.id, commit=remote.commit, found="on the Hub", remote=remote)
 
 
 def _in_cache(search: _Search, hub_id: str, commit: str | None, revision: str | None) -> FoundBase | None:
@@ -179,12 +226,4 @@ def _in_cache(search: _Search, hub_id: str, commit: str | None, revision: str | 
         if others:
             search.looked.append(f"the Hub cache holds other revisions of `{hub_id}`: {', '.join(others)}")
         return None
-    return FoundBase(path=path, id=hub_id, commit=wanted, found="in the Hub cache")
-
-
-def _named_by_cache(path: Path, found: str, hub_id: str | None = None, commit: str | None = None) -> FoundBase:
-    """A path inside a Hub cache tells its own id and commit; any other has those that are recorded for it."""
-    known = cached_identity(path)
-    if known is not None:
-        return FoundBase(path=path, id=known[0], commit=known[1], found=found)
-    return FoundBase(path=path, id=hub_id, commit=commit, found=found)
+    return search.made(path, "in the Hub cache", hub_id)

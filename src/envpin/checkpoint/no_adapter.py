@@ -8,17 +8,17 @@ from envpin.core import json_input
 from envpin.core.errors import InputError
 
 if TYPE_CHECKING:
-    from envpin.checkpoint.folder import Folder
+    from envpin.checkpoint.checkpoint import Checkpoint
     from envpin.core.place import Place
 
 
-def no_adapter(place: Place, folder: Folder) -> InputError:
-    """The error for `folder`, read from `place`, which has no adapter_config.json that can be read."""
-    path = str(place)
-    broken = next((fault for fault in folder.read_faults if fault.file == "adapter_config.json"), None)
+def no_adapter(folder: Checkpoint) -> InputError:
+    """The error for `folder`, which has no adapter_config.json that can be read."""
+    path = str(folder.path)
+    broken = next((fault for fault in folder.config_faults if fault.file == "adapter_config.json"), None)
     if broken is not None:
         return InputError(f"`{path}/adapter_config.json` {broken.message}", path=path)
-    if folder.kind == "model" and _merged_by_autotrain(place):
+    if folder.kind == "model" and _merged_by_autotrain(folder.files):
         return InputError(
             f"`{path}` holds no adapter any more: AutoTrain merged it (merge_adapter in training_params.json)",
             path=path,

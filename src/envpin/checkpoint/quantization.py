@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from envpin.checkpoint.folder import Folder
+    from envpin.checkpoint.checkpoint import Checkpoint
     from envpin.manifest.types import Manifest
 
 Policy = Literal["original", "dequantize"]
@@ -71,7 +71,7 @@ class Quantization:
         return self.method in DECODED if self.stored else self.method == "bitsandbytes"
 
 
-def of_base(base: Folder) -> Quantization | None:
+def of_base(base: Checkpoint) -> Quantization | None:
     """How a base says that it is quantized; None for a plain one."""
     config = base.quantization or {}
     method = str(config.get("quant_method") or "").lower()

@@ -31,6 +31,29 @@ class Weights:
     certain: bool = True
 
 
+def has_adapter_weights(names: frozenset[str]) -> bool:
+    """Whether a folder with these entries holds an adapter's weights."""
+    return any(name in names for name in _ADAPTER)
+
+
+def has_model_weights(names: frozenset[str]) -> bool:
+    """Whether it holds a model's weights under a name that transformers knows. An index without any shard is none."""
+    chosen = next((name for name in _MODEL if name in names), None)
+    if chosen is not None and not chosen.endswith(".index.json"):
+        return True
+    stem = None if chosen is None else chosen.removesuffix(".index.json").rpartition(".")
+    return any(
+        (_SHARD.fullmatch(name) and not name.startswith("adapter_model"))
+        or (stem is not None and name.startswith(stem[0]) and name.endswith(f".{stem[2]}"))
+        for name in names
+    )
+
+
+def has_uncertain_weights(names: frozenset[str]) -> bool:
+    """Whether it holds safetensors files under other names."""
+    return any(name.endswith(".safetensors") and name not in _ADAPTER for name in names)
+
+
 def adapter_weights(folder: Place, names: frozenset[str]) -> Weights:
     """The adapter's tensors: one file, as peft writes it."""
     chosen = next((name for name in _ADAPTER if name in names), None)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpin.checkpoint.bases import FoundBase, find_base
-from envpin.checkpoint.folder import read_folder
-from envpin.checkpoint.recorded import read_recorded
+from envpin.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from envpin.core.errors import InputError, NetworkError
 from envpin.core.findings import Evidence
 from envpin.diagnose.adapter_names import read_names
@@ -18,12 +16,13 @@ from envpin.diagnose.detectors.shapes import detect_fit, detect_names
 from envpin.diagnose.detectors.versions import detect_versions
 from envpin.diagnose.detectors.vocabulary import detect_vocabulary, selective_loading
 from envpin.diagnose.expected import expected_shapes
+from envpin.diagnose.fit import Fit
 from envpin.diagnose.subject import CheckReport, CheckSubject, Mismatch, Selective
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
-    from envpin.checkpoint.folder import Folder
     from envpin.core.findings import Finding
     from envpin.core.place import OpenRemote, Place
     from envpin.manifest.types import Manifest
@@ -32,30 +31,30 @@ __all__ = ["CheckReport", "Mismatch", "Selective", "check"]
 
 
 def check(
-    path: Place,
+    path: Place | Checkpoint,
     *,
     base: Path | str | FoundBase | None = None,
     target: Mapping[str, str] | None = None,
     open_remote: OpenRemote | None = None,
-    read_base: Callable[[Place], Folder] = read_folder,
+    open_base: Callable[[Place], Checkpoint] = open_checkpoint,
 ) -> CheckReport:
-    """Every finding that applies to the folder at `path`, blockers first.
+    """Every finding that applies to the folder at `path`, or that is open already, blockers first.
 
     `base` is the base's folder or its id in the Hub cache, or one that was found already; without it the base is looked
     for where the adapter and its manifest point, and then on the Hub where `open_remote` can open it. `target` maps
-    packages to the versions of the environment that shall load it. `read_base` reads the base; who checks many adapters
+    packages to the versions of the environment that shall load it. `open_base` opens the base; who checks many adapters
     of one base keeps what it answers.
 
     Raises:
         InputError: `path` or an explicit `base` cannot be read as a model or adapter.
         NetworkError: the Hub was asked for the adapter or an explicit `base`, and does not answer.
     """
-    folder = read_folder(path)
-    subject = CheckSubject(folder=folder, manifest=_manifest(path), target=dict(target or {}))
+    folder = open_checkpoint(path)
+    subject = CheckSubject(folder=folder, manifest=_manifest(folder), target=dict(target or {}))
     findings: list[Finding] = []
     mismatches: list[Mismatch] = []
     if folder.kind == "adapter":
-        subject, missing = _with_base(subject, base, open_remote, read_base)
+        subject, missing = _with_base(subject, base, open_remote, open_base)
         findings += missing
     findings += detect_files(folder, subject)
     if subject.base is not None:
@@ -80,31 +79,51 @@ def check(
     )
 
 
+def find_recorded_base(
+    adapter: Checkpoint,
+    manifest: Manifest | None,
+    *,
+    explicit: Path | str | None = None,
+    open_remote: OpenRemote | None = None,
+    open_base: Callable[[Place], Checkpoint] = open_checkpoint,
+) -> FoundBase:
+    """The base that `manifest` recorded, or that the adapter names, and that its tensors fit (see `find_base`).
+
+    Raises:
+        InputError, NetworkError: see `find_base`.
+    """
+    recorded = manifest.base if manifest is not None else None
+    return find_base(
+        adapter,
+        explicit=explicit,
+        recorded_path=recorded.path if recorded is not None else None,
+        recorded_id=recorded.id if recorded is not None else None,
+        commit=recorded.commit if recorded is not None else None,
+        open_remote=open_remote,
+        open_base=open_base,
+        misfit=Fit(adapter),
+    )
+
+
 def _with_base(
     subject: CheckSubject,
     explicit: Path | str | FoundBase | None,
     open_remote: OpenRemote | None,
-    read_base: Callable[[Place], Folder],
+    open_base: Callable[[Place], Checkpoint],
 ) -> tuple[CheckSubject, list[Finding]]:
-    recorded = subject.manifest.base if subject.manifest is not None else None
     folder = subject.folder
     found = base = missing = None
     try:
         if isinstance(explicit, FoundBase):
             found = explicit
         else:
-            found = find_base(
-                folder,
-                explicit=explicit,
-                recorded_path=recorded.path if recorded is not None else None,
-                recorded_id=recorded.id if recorded is not None else None,
-                commit=recorded.commit if recorded is not None else None,
-                open_remote=open_remote,
+            found = find_recorded_base(
+                folder, subject.manifest, explicit=explicit, open_remote=open_remote, open_base=open_base
             )
-        base = read_base(found.place)
+        base = found.checkpoint
     except (InputError, NetworkError) as error:
         # A folder is checked as far as it goes where the Hub cannot be reached.
-        if explicit is not None or (isinstance(error, NetworkError) and not isinstance(folder.path, Path)):
+        if explicit is not None or (isinstance(error, NetworkError) and not folder.is_local):
             raise
         missing, found = error, None
     known = CheckSubject(
@@ -124,10 +143,10 @@ def _with_base(
     return known, [finding("base-not-found", missing.message.partition("\n")[0], seen, names=names)]
 
 
-def _manifest(path: Place) -> Manifest | None:
+def _manifest(folder: Checkpoint) -> Manifest | None:
     """The manifest beside the weights; None where there is none that can be read, which `replay` reports."""
     try:
-        recorded = read_recorded(path)
+        recorded = folder.recorded
     except InputError:
         return None
     return None if recorded is None else recorded.manifest

@@ -9,7 +9,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from envpin.checkpoint.folder import read_folder
+from envpin.checkpoint.checkpoint import open_checkpoint
 from envpin.core.errors import InputError
 from envpin.diagnose.subject import shape_text
 from envpin.diagnose.target import versions_of
@@ -92,7 +92,7 @@ def read_side(path: Path) -> Side:
 
 def _folder_side(path: Path) -> Side:
     side = _manifest_side(read_manifest(path)) if (path / FILE_NAME).is_file() else Side()
-    folder = read_folder(path)
+    folder = open_checkpoint(path)
     prefix = {f"adapter_config.{key}": value for key, value in (folder.adapter_config or {}).items()}
     side.config = {f"config.{key}": value for key, value in (folder.config or {}).items()} | prefix
     side.tensors = {one.name: f"{shape_text(one.shape)} {one.dtype}" for one in folder.tensors.values()}

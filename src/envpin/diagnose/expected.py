@@ -14,7 +14,7 @@ from envpin.diagnose.adapter_names import placeless
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from envpin.checkpoint.folder import Folder
+    from envpin.checkpoint.checkpoint import Checkpoint
 
 Shape = tuple[int, ...]
 
@@ -59,7 +59,7 @@ class ExpectedShapes:
         return next((name for place, name in self.by_place.items() if place.startswith(prefix)), None)
 
 
-def expected_shapes(base: Folder) -> ExpectedShapes | None:
+def expected_shapes(base: Checkpoint) -> ExpectedShapes | None:
     """What the base's headers say; without weights what its config says, for families whose layout is known."""
     config = base.config or {}
     if base.tensors:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from envpin.checkpoint.bases import FoundBase
-    from envpin.checkpoint.folder import Folder
+    from envpin.checkpoint.checkpoint import Checkpoint
     from envpin.core.findings import Finding
     from envpin.diagnose.adapter_names import AdapterNames
     from envpin.diagnose.expected import ExpectedShapes
@@ -62,8 +62,8 @@ class CheckReport:
 class CheckSubject:
     """`folder` is the adapter or the model asked about; `base` the adapter's base, where it was found."""
 
-    folder: Folder
-    base: Folder | None = None
+    folder: Checkpoint
+    base: Checkpoint | None = None
     found_base: FoundBase | None = None
     manifest: Manifest | None = None
     names: AdapterNames | None = None

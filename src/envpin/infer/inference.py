@@ -20,6 +20,7 @@ from envpin.matrix.support import load_support
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from envpin.checkpoint.checkpoint import Checkpoint
     from envpin.core.place import OpenRemote, Place
     from envpin.infer.observe import Observed
     from envpin.infer.trainers import Recognised
@@ -79,9 +80,9 @@ class Inferred:
 
 
 def infer(
-    adapter: Place,
+    adapter: Place | Checkpoint,
     *,
-    base: str | Place | None = None,
+    base: str | Place | Checkpoint | None = None,
     open_remote: OpenRemote | None = None,
     known: Mapping[str, Known] | None = None,
 ) -> Inferred:

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from envpin.checkpoint.bases import find_base
-from envpin.checkpoint.confined import Confined
-from envpin.checkpoint.folder import read_folder
+from envpin.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from envpin.checkpoint.no_adapter import no_adapter
 from envpin.core import json_input
 from envpin.core.errors import InputError, NetworkError
-from envpin.core.files import open_file
 from envpin.infer.pickle_names import archive_names
 from envpin.infer.pickle_state import read_state
 from envpin.infer.traces import read_card, read_traces
@@ -27,27 +24,16 @@ from envpin.infer.trainers import Traces, checkpoint_step
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from envpin.checkpoint.folder import Folder
     from envpin.checkpoint.formats.safetensors import Tensor
+    from envpin.checkpoint.formats.tokenizer import TokenizerMarks
+    from envpin.checkpoint.read_once import ReadOnce
     from envpin.core.place import OpenRemote, Place
     from envpin.infer.pickle_state import Instance
 
 _STATE_BYTES = 16_000_000
-_HEAD_BYTES, _TAIL_BYTES = 1_000_000, 4_000
-_IGNORE_MERGES = re.compile(rb'"ignore_merges"\s*:\s*(?:true|false)')
-_PAIRS_AT_END = re.compile(rb"\]\s*\]\s*\}\s*\}\s*$")
-_TEXTS_AT_END = re.compile(rb'"\s*\]\s*\}\s*\}\s*$')
 _EVENTS = re.compile(r"events\.out\.tfevents\.(\d{10})\.")
 # The first release of peft; what claims to be older is a clock that was never set.
 _FIRST_DAY = dt.date(2023, 1, 1)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TokenizerMarks:
-    """How tokenizer.json was written. `pairs` is None where it has no merges; `ignore_merges` where it is no BPE."""
-
-    pairs: bool | None
-    ignore_merges: bool | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,25 +72,33 @@ class Observed:
     notes: tuple[str, ...] = ()
 
 
-def observe(adapter: Place, *, base: str | Place | None = None, open_remote: OpenRemote | None = None) -> Observed:
-    """Read an adapter's folder. `base` is a place, or the name of a folder or repository; without it, it is looked for.
+def observe(
+    adapter: Place | Checkpoint,
+    *,
+    base: str | Place | Checkpoint | None = None,
+    open_remote: OpenRemote | None = None,
+    search: bool = True,
+) -> Observed:
+    """Read an adapter. `base` is a checkpoint, a place, or the name of a folder or repository; without it, it is looked
+    for where `search` allows that.
 
     Raises:
         InputError: the folder holds no adapter, or `base` was given and is not there.
     """
-    place: Place = Confined(adapter) if isinstance(adapter, Path) else adapter
-    folder = read_folder(place)
+    folder = open_checkpoint(adapter, confined=True)
     if folder.adapter_config is None:
-        raise no_adapter(adapter, folder)
+        raise no_adapter(folder)
+    place = folder.inside
     names = frozenset(entry.name for entry in place.iterdir())
     places = [("", place), *_checkpoints(place, names)]
     notes = [f"{fault.file}: {fault.message}" for fault in folder.read_faults]
-    base_folder, base_note = _base(folder, adapter, base, open_remote)
+    base_folder, base_note = _base(folder, base, open_remote) if search or base is not None else (None, None)
     notes += [base_note] if base_note else []
     day, day_source = _day(place, names)
+    documents = {"config.json": folder.config, "adapter_config.json": folder.adapter_config}
     observed = Observed(
-        traces=read_traces(place, names),
-        folder=str(adapter),
+        traces=read_traces(place, names, {name: one for name, one in documents.items() if name in names}),
+        folder=str(folder.path),
         adapter_config=folder.adapter_config,
         configs=tuple(
             (name, document)
@@ -118,7 +112,7 @@ def observe(adapter: Place, *, base: str | Place | None = None, open_remote: Ope
         tensors=folder.adapter_tensors,
         weight_files=folder.weight_files,
         tokenizer_config=_document(place / "tokenizer_config.json", notes),
-        tokenizer=_tokenizer(place / "tokenizer.json"),
+        tokenizer=folder.tokenizer_marks,
         states=tuple(_states(places, notes)),
         arguments=tuple(_arguments(places)),
         cards=tuple(_cards(places)),
@@ -126,16 +120,8 @@ def observe(adapter: Place, *, base: str | Place | None = None, open_remote: Ope
         base=base_folder[0] if base_folder else None,
         day=day,
         day_source=day_source,
-        notes=(),
     )
-    refused = getattr(place, "refused", [])
-    notes += [f"`{name}` leads out of the folder and was not read" for name in refused]
-    return _with_notes(observed, notes)
-
-
-def _with_notes(observed: Observed, notes: Iterable[str]) -> Observed:
-    from dataclasses import replace
-
+    notes += [f"`{name}` leads out of the folder and was not read" for name in place.refused]
     return replace(observed, notes=tuple(dict.fromkeys(notes)))
 
 
@@ -185,57 +171,37 @@ def _document(path: Place, notes: list[str], limit: int = json_input.MAX_BYTES) 
         return None
 
 
-def _tokenizer(path: Place) -> TokenizerMarks | None:
-    """From both ends of the file: the model comes last in it, its options before its vocabulary, its merges at the end.
-
-    A vocabulary may have 30 MB, and of a repository on the Hub it would have to be fetched.
-    """
-    try:
-        if not path.is_file():
-            return None
-        size = path.stat().st_size
-        with open_file(path) as stream:
-            head = stream.read(_HEAD_BYTES)
-            stream.seek(max(0, size - _TAIL_BYTES))
-            tail = stream.read(_TAIL_BYTES)
-    except (OSError, ValueError):
-        return None
-    pairs = True if _PAIRS_AT_END.search(tail) else False if _TEXTS_AT_END.search(tail) else None
-    bpe = re.search(rb'"type"\s*:\s*"BPE"', head) is not None
-    whole = size <= _HEAD_BYTES or b'"vocab"' in head
-    ignoring = _IGNORE_MERGES.search(head) is not None
-    return TokenizerMarks(pairs=pairs if bpe else None, ignore_merges=ignoring if bpe and (whole or ignoring) else None)
-
-
 def _base(
-    folder: Folder, adapter: Place, given: str | Place | None, open_remote: OpenRemote | None
+    folder: Checkpoint, given: str | Place | Checkpoint | None, open_remote: OpenRemote | None
 ) -> tuple[tuple[str, Mapping[str, Any]] | None, str | None]:
     """Name and config of the base, or why there is none. A path with `..` that a stranger wrote is not followed."""
     if given is not None and not isinstance(given, str):
-        return _base_config(Confined(given) if isinstance(given, Path) else given, str(given))
+        base = open_checkpoint(given, confined=True)
+        return _base_config(base, str(base.path))
     named = (folder.adapter_config or {}).get("base_model_name_or_path")
     if given is None and isinstance(named, str) and ".." in re.split(r"[/\\]", named):
         return None, f"the base's path `{named[:100]}` leads upwards and was not followed; name it with --base"
     try:
-        from dataclasses import replace
-
-        found = find_base(replace(folder, path=adapter), explicit=given, open_remote=open_remote)
+        found = find_base(folder, explicit=given, open_remote=open_remote, open_base=_confined)
     except (InputError, NetworkError):
         if given is not None:
             raise
         return None, None
-    place: Place = Confined(found.path) if found.remote is None else found.remote
-    return _base_config(place, found.id or str(found.path))
+    return _base_config(found.checkpoint, found.id or str(found.path))
 
 
-def _base_config(place: Place, name: str) -> tuple[tuple[str, Mapping[str, Any]] | None, str | None]:
-    try:
-        return (name, json_input.read_object(place / "config.json")), None
-    except (OSError, json_input.BadJsonError) as error:
-        return None, f"the base's config.json: {getattr(error, 'strerror', None) or error}"
+def _confined(place: Place) -> Checkpoint:
+    return open_checkpoint(place, confined=True)
 
 
-def _day(place: Place, names: frozenset[str]) -> tuple[dt.date | None, str]:
+def _base_config(base: Checkpoint, name: str) -> tuple[tuple[str, Mapping[str, Any]] | None, str | None]:
+    if base.config is not None:
+        return (name, base.config), None
+    fault = next((one for one in base.config_faults if one.file == "config.json"), None)
+    return None, f"the base's config.json: {fault.message}" if fault is not None else "the base has no config.json"
+
+
+def _day(place: ReadOnce, names: frozenset[str]) -> tuple[dt.date | None, str]:
     """When the run was: as its TensorBoard files say in their names, else when the adapter's files were last written.
 
     A copy or a download is written later than the run, so that the day is a latest one, and weak in any case.
@@ -244,10 +210,10 @@ def _day(place: Place, names: frozenset[str]) -> tuple[dt.date | None, str]:
     for found in sorted(_event_days(place, names)):
         if _FIRST_DAY <= found <= today:
             return found, "the name of a TensorBoard file"
-    if not isinstance(place, Confined):
+    if not place.is_local:
         return None, ""
     try:
-        written = [(place / name).stat().st_mtime for name in ("adapter_config.json",) if (place / name).is_file()]
+        written = [(place / name).modified for name in ("adapter_config.json",) if (place / name).is_file()]
         day = dt.datetime.fromtimestamp(min(written), dt.UTC).date() if written else None
     except (OSError, OverflowError, ValueError):
         return None, ""

@@ -18,7 +18,7 @@ import msgspec
 
 from envpin import __version__
 from envpin.checkpoint.bases import find_base
-from envpin.checkpoint.folder import Folder, read_folder
+from envpin.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from envpin.core.errors import CheckFailedError, InputError, RefusedError, UsageError
 from envpin.core.files import digest_of_file
 from envpin.core.process import run
@@ -76,7 +76,7 @@ def attach(
         CheckFailedError: the folder was not written in this environment.
     """
     path = folder / FILE_NAME
-    read = read_folder(folder)
+    read = open_checkpoint(folder)
     if path.exists() and not overwrite:
         raise RefusedError(
             f"`{path}` exists", hint="--force writes it anew; a recorded one knows more than this one can"
@@ -149,7 +149,7 @@ def _describe(python: Path) -> dict[str, Any]:
     )
 
 
-def _claims(read: Folder) -> list[tuple[str, str, str]]:
+def _claims(read: Checkpoint) -> list[tuple[str, str, str]]:
     """File, package and version of everything in the folder that names the version of a package."""
     found: list[tuple[str, str, str]] = []
     version = (read.adapter_config or {}).get("peft_version")
@@ -188,19 +188,19 @@ def _public(version: str | None) -> str | None:
     return None if version is None else version.partition("+")[0].partition("@")[0]
 
 
-def _saved_at(read: Folder, folder: Path) -> dt.datetime:
+def _saved_at(read: Checkpoint, folder: Path) -> dt.datetime:
     times = [(folder / name).stat().st_mtime for name in read.weight_files if (folder / name).is_file()]
     return dt.datetime.fromtimestamp(max(times, default=folder.stat().st_mtime), dt.UTC)
 
 
-def _base(read: Folder, explicit: str | None) -> tuple[BaseModel | None, tuple[str, ...]]:
+def _base(read: Checkpoint, explicit: str | None) -> tuple[BaseModel | None, tuple[str, ...]]:
     """What the base is, where it can be found; and what of it is assumed."""
     if read.adapter_config is None:
         return None, ()
     named = read.adapter_config.get("base_model_name_or_path")
     try:
         found = find_base(read, explicit=explicit)
-        base = read_folder(found.place)
+        base = open_checkpoint(found.place)
     except InputError:
         if explicit is not None:
             raise
@@ -223,7 +223,7 @@ def _base(read: Folder, explicit: str | None) -> tuple[BaseModel | None, tuple[s
     return known, (f"the base is what lies at {found.path} now ({found.found})",)
 
 
-def _tokenizer(read: Folder, folder: Path) -> TokenizerInfo | None:
+def _tokenizer(read: Checkpoint, folder: Path) -> TokenizerInfo | None:
     if read.tokenizer is None:
         return None
     name = (read.tokenizer.config or {}).get("tokenizer_class")

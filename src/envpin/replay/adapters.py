@@ -11,16 +11,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from envpin.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from envpin.checkpoint.embedding import EmbeddingPlan, plan_embedding
 from envpin.core.errors import CheckFailedError, UsageError
-from envpin.core.files import open_file
 from envpin.core.place import local_path
 from envpin.manifest.closure import closure_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from envpin.checkpoint.folder import Folder
     from envpin.checkpoint.formats.safetensors import Tensor
     from envpin.core.place import Place, RemotePlace
     from envpin.manifest.closure import Closure
@@ -35,23 +34,30 @@ _PREFIX = "base_model.model."
 class WeightedAdapter:
     """An adapter's folder and the factor on its change; 1 is the adapter as it was trained.
 
-    One on the Hub is `remote`; `path` is then the folder that its download makes. `named` is what the user wrote.
+    One on the Hub is `remote`; `path` is then the folder that its download makes. `named` is what the user wrote,
+    `opened` the folder, once somebody has opened it (`at`).
     """
 
     path: Path
     weight: float = 1.0
     named: str = field(default="", compare=False)
     remote: RemotePlace | None = None
+    opened: Checkpoint | None = field(default=None, compare=False, repr=False)
+
+    def at(self, place: Place | Checkpoint) -> WeightedAdapter:
+        """The same adapter, found at `place` and opened.
+
+        Raises:
+            InputError: there is no model or adapter.
+        """
+        opened = open_checkpoint(place)
+        remote = None if isinstance(opened.path, Path) else cast("RemotePlace", opened.path)
+        return replace(self, path=local_path(opened.path), remote=remote, opened=opened)
 
     @property
-    def place(self) -> Place:
-        """What it is read from."""
-        return self.path if self.remote is None else self.remote
-
-    def at(self, place: Place) -> WeightedAdapter:
-        """The same adapter, found at `place`."""
-        remote = None if isinstance(place, Path) else cast("RemotePlace", place)
-        return replace(self, path=local_path(place), remote=remote)
+    def checkpoint(self) -> Checkpoint:
+        """The opened folder."""
+        return self.opened if self.opened is not None else open_checkpoint(self.path)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,7 +104,7 @@ def parse_adapter(text: str) -> WeightedAdapter:
     return WeightedAdapter(path=Path(name), weight=weight, named=name)
 
 
-def refuse_conflicts(adapters: Sequence[tuple[WeightedAdapter, Folder]]) -> tuple[str, ...]:
+def refuse_conflicts(adapters: Sequence[tuple[WeightedAdapter, Checkpoint]]) -> tuple[str, ...]:
     """Notes on what is merged otherwise than its weight says.
 
     Raises:
@@ -126,11 +132,11 @@ def refuse_conflicts(adapters: Sequence[tuple[WeightedAdapter, Folder]]) -> tupl
     )
 
 
-def _kind(folder: Folder) -> str:
+def _kind(folder: Checkpoint) -> str:
     return str((folder.adapter_config or {}).get("peft_type") or "unknown").upper()
 
 
-def _kind_problems(one: WeightedAdapter, folder: Folder) -> list[str]:
+def _kind_problems(one: WeightedAdapter, folder: Checkpoint) -> list[str]:
     config = folder.adapter_config or {}
     if _kind(folder) not in _SIDES:
         return [f"`{one.path.name}` is {_kind(folder)}, whose change is no sum that could be weighed or added to"]
@@ -139,7 +145,7 @@ def _kind_problems(one: WeightedAdapter, folder: Folder) -> list[str]:
     return []
 
 
-def _type_problems(adapters: Sequence[tuple[WeightedAdapter, Folder]]) -> list[str]:
+def _type_problems(adapters: Sequence[tuple[WeightedAdapter, Checkpoint]]) -> list[str]:
     kinds = {_kind(folder) for _, folder in adapters}
     problems = []
     if len(kinds) > 1:
@@ -151,7 +157,7 @@ def _type_problems(adapters: Sequence[tuple[WeightedAdapter, Folder]]) -> list[s
     return problems
 
 
-def _repeated(adapters: Sequence[tuple[WeightedAdapter, Folder]]) -> list[str]:
+def _repeated(adapters: Sequence[tuple[WeightedAdapter, Checkpoint]]) -> list[str]:
     seen: set[Path] = set()
     problems = []
     for one, _ in adapters:
@@ -162,7 +168,7 @@ def _repeated(adapters: Sequence[tuple[WeightedAdapter, Folder]]) -> list[str]:
     return problems
 
 
-def _whole(folder: Folder) -> dict[str, Tensor]:
+def _whole(folder: Checkpoint) -> dict[str, Tensor]:
     """What replaces a tensor of the base, by the name that it has there."""
     words = _SIDES.get(_kind(folder), ())
     return {
@@ -172,7 +178,7 @@ def _whole(folder: Folder) -> dict[str, Tensor]:
     }
 
 
-def _whole_problems(adapters: Sequence[tuple[WeightedAdapter, Folder]]) -> list[str]:
+def _whole_problems(adapters: Sequence[tuple[WeightedAdapter, Checkpoint]]) -> list[str]:
     problems = []
     first: dict[str, tuple[WeightedAdapter, Tensor]] = {}
     for one, folder in adapters:
@@ -181,7 +187,7 @@ def _whole_problems(adapters: Sequence[tuple[WeightedAdapter, Folder]]) -> list[
                 first[name] = (one, tensor)
                 continue
             other, theirs = first[name]
-            if tensor.shape != theirs.shape or _bytes(one.place, tensor) != _bytes(other.place, theirs):
+            if tensor.shape != theirs.shape or _bytes(one.checkpoint, tensor) != _bytes(other.checkpoint, theirs):
                 problems.append(
                     f"`{other.path.name}` and `{one.path.name}` both replace `{name}`, by "
                     f"{list(theirs.shape)} and {list(tensor.shape)} with other values"
@@ -189,13 +195,13 @@ def _whole_problems(adapters: Sequence[tuple[WeightedAdapter, Folder]]) -> list[
     return problems
 
 
-def _bytes(folder: Place, tensor: Tensor) -> bytes:
-    with open_file(folder / tensor.file) as stream:
+def _bytes(folder: Checkpoint, tensor: Tensor) -> bytes:
+    with (folder.files / tensor.file).open("rb") as stream:
         stream.seek(tensor.start)
         return stream.read(tensor.end - tensor.start)
 
 
-def _token_problems(adapters: Sequence[tuple[WeightedAdapter, Folder]]) -> list[str]:
+def _token_problems(adapters: Sequence[tuple[WeightedAdapter, Checkpoint]]) -> list[str]:
     problems = []
     meaning: dict[int, tuple[str, str]] = {}
     for one, folder in adapters:
@@ -206,7 +212,7 @@ def _token_problems(adapters: Sequence[tuple[WeightedAdapter, Folder]]) -> list[
     return problems
 
 
-def embedding_of(adapters: Sequence[tuple[WeightedAdapter, Folder]], base_rows: int | None) -> EmbeddingPlan:
+def embedding_of(adapters: Sequence[tuple[WeightedAdapter, Checkpoint]], base_rows: int | None) -> EmbeddingPlan:
     """What becomes of the embedding: where one adapter grew it, it grows, and the others have to fit into that.
 
     Raises:
@@ -242,7 +248,7 @@ def embedding_of(adapters: Sequence[tuple[WeightedAdapter, Folder]], base_rows: 
     return wanted
 
 
-def tokenizer_source(adapters: Sequence[tuple[WeightedAdapter, Folder]]) -> Path:
+def tokenizer_source(adapters: Sequence[tuple[WeightedAdapter, Checkpoint]]) -> Path:
     """The adapter whose tokenizer goes beside the merged model: the one that knows the most tokens, else the first."""
     lengths = [(folder.tokenizer.length if folder.tokenizer else None) or 0 for _, folder in adapters]
     return adapters[lengths.index(max(lengths))][0].path

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from envpin.checkpoint.recorded import read_recorded
+from envpin.checkpoint.bases import FoundBase
+from envpin.checkpoint.checkpoint import open_checkpoint
 from envpin.core.errors import (
     BuildError,
     CheckFailedError,
@@ -18,7 +19,7 @@ from envpin.core.errors import (
     WrongEnvironmentError,
 )
 from envpin.core.events import Note, ignore
-from envpin.diagnose.check import check
+from envpin.diagnose.check import check, find_recorded_base
 from envpin.envs.refs.adapter import unrecorded_choices
 from envpin.manifest.closure import closure_of
 from envpin.replay.merge import merge
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from envpin.checkpoint.checkpoint import Checkpoint
     from envpin.core.errors import EnvpinError
     from envpin.core.events import Listener
     from envpin.core.place import OpenRemote, Place
@@ -52,16 +54,16 @@ class Manner:
     max_attempts: int = MAX_ATTEMPTS
 
 
-def is_unrecorded(adapter: Place, options: MergeOptions) -> bool:
+def is_unrecorded(adapter: Checkpoint, options: MergeOptions) -> bool:
     """Whether neither a manifest nor the user says which environment to merge the adapter in."""
     if options.environment is not None or options.further:
         return False
-    record = read_recorded(adapter)
+    record = adapter.recorded
     return record is None or bool(closure_of(record.manifest).missing)
 
 
 def merge_unrecorded(
-    adapter: Place,
+    adapter: Place | Checkpoint,
     *,
     out: Path,
     store: Store,
@@ -80,7 +82,14 @@ def merge_unrecorded(
         CheckFailedError: the adapter cannot be merged in any environment, or in none of those that were tried.
         EnvpinError: as `make_plan` and `merge`.
     """
-    choices = unrecorded_choices(adapter, base=options.base, open_remote=open_remote)
+    adapter = open_checkpoint(adapter)
+    _ = adapter.tokenizer  # see make_plan
+    base = options.base
+    if not isinstance(base, FoundBase):
+        manifest = adapter.recorded.manifest if adapter.recorded is not None else None
+        base = find_recorded_base(adapter, manifest, explicit=base, open_remote=open_remote)
+    options = replace(options, base=base)
+    choices = unrecorded_choices(adapter, base=base.checkpoint)
     tried: list[tuple[str, EnvpinError]] = []
     for choice in choices[: max(1, manner.max_attempts)]:
         if tried:
@@ -89,7 +98,7 @@ def merge_unrecorded(
             plan = make_plan(adapter, out=out, store=store, options=replace(options, choice=choice), listener=listener)
             plan = replace(plan, notes=(*plan.notes, *_notes(choice, tried)))
             on_plan(plan)
-            _refuse(plan)
+            _refuse(plan, adapter)
             return merge(
                 plan, store, listener=listener, offline=options.offline, strict=manner.strict, force=manner.force
             )
@@ -101,7 +110,7 @@ def merge_unrecorded(
     raise _none_of(adapter, tried, left=len(choices) - len(tried))
 
 
-def _refuse(plan: MergePlan) -> None:
+def _refuse(plan: MergePlan, adapter: Checkpoint) -> None:
     """
     Raises:
         WrongEnvironmentError: all that stands in the way is this environment.
@@ -109,11 +118,7 @@ def _refuse(plan: MergePlan) -> None:
     """
     if not plan.blockers:
         return
-    anyway = {
-        one.code
-        for one in check(plan.parts[0].remote or plan.adapter, base=plan.base).findings
-        if one.severity == "blocker"
-    }
+    anyway = {one.code for one in check(adapter, base=plan.base).findings if one.severity == "blocker"}
     if anyway & {one.code for one in plan.blockers}:
         refuse_blockers(plan)
     first = plan.blockers[0]
@@ -126,12 +131,13 @@ def _notes(choice: Unrecorded, tried: list[tuple[str, EnvpinError]]) -> list[str
     return [f"environment of an adapter without a manifest: {choice.title}{sure}", *before]
 
 
-def _none_of(adapter: Place, tried: list[tuple[str, EnvpinError]], *, left: int) -> CheckFailedError:
+def _none_of(adapter: Checkpoint, tried: list[tuple[str, EnvpinError]], *, left: int) -> CheckFailedError:
     listed = "\n".join(f"  {title}: {_first_line(error)}" for title, error in tried)
     more = f"; {left} more would fit (--max-attempts)" if left else ""
     return CheckFailedError(
-        f"`{adapter}` could not be merged in any of {len(tried)} environments that it may come from{more}\n{listed}",
-        hint=f"envpin infer {adapter} shows what is known; name the environment with --environment REF",
+        f"`{adapter.path}` could not be merged in any of {len(tried)} environments that it may come from{more}\n"
+        f"{listed}",
+        hint=f"envpin infer {adapter.path} shows what is known; name the environment with --environment REF",
     )
 
 

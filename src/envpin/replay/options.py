@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from envpin.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from envpin.checkpoint.bases import FoundBase
     from envpin.checkpoint.quantization import Policy
     from envpin.envs.refs.adapter import Unrecorded
     from envpin.replay.adapters import WeightedAdapter
@@ -73,7 +74,7 @@ class MergeOptions:
 
     weight: float = 1.0
     further: tuple[WeightedAdapter, ...] = ()
-    base: str | None = None
+    base: str | FoundBase | None = None
     environment: str | None = None
     python: str | None = None
     engine: EngineOptions = field(default_factory=EngineOptions)

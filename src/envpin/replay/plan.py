@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from envpin.checkpoint.bases import find_base
-from envpin.checkpoint.folder import read_folder
+from envpin.checkpoint.bases import FoundBase
 from envpin.checkpoint.no_adapter import no_adapter
-from envpin.checkpoint.recorded import read_recorded
 from envpin.core.errors import CheckFailedError, InputError, RefusedError
 from envpin.core.events import Note, ignore
-from envpin.core.files import digest_of_file
-from envpin.core.place import local_path
-from envpin.diagnose.check import check
+from envpin.diagnose.check import check, find_recorded_base
 from envpin.envs.refs.adapter import unrecorded
 from envpin.envs.refs.pins import Resolver
 from envpin.envs.refs.recorded import find_ready, resolve_recorded
@@ -33,11 +30,8 @@ from envpin.replay.options import EngineOptions, MergeOptions
 from envpin.replay.quantized import Decision, decide, quantized_run, settle
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from envpin.checkpoint.bases import FoundBase
+    from envpin.checkpoint.checkpoint import Checkpoint
     from envpin.checkpoint.embedding import EmbeddingPlan
-    from envpin.checkpoint.folder import Folder
     from envpin.core.events import Listener
     from envpin.core.findings import Finding
     from envpin.core.place import OpenRemote, Place, RemotePlace
@@ -121,7 +115,7 @@ class MergePlan:
 
 
 def make_plan(
-    adapter: Place,
+    adapter: Place | Checkpoint,
     *,
     out: Path,
     store: Store,
@@ -139,15 +133,20 @@ def make_plan(
     """
     options = options or MergeOptions()
     options.engine.check()
-    first = WeightedAdapter(path=local_path(adapter), weight=options.weight).at(adapter)
-    given = [first, *options.further]
-    adapters = [(one, _adapter(one.place)) for one in given]
+    first = WeightedAdapter(path=Path(), weight=options.weight).at(adapter)
+    given = [first, *(one if one.opened is not None else one.at(one.path) for one in options.further)]
+    adapters = [(one, _adapter(one.checkpoint)) for one in given]
     folder = adapters[0][1]
+    _ = folder.tokenizer  # read whole, so that inference does not look at its ends on its own
     parts = tuple(_part(one, read) for one, read in adapters)
     base = _base(parts, adapters, options.base, open_remote)
-    base_folder = read_folder(base.place)
+    base_folder = base.checkpoint
     recorded = parts[0].manifest.base if parts[0].manifest else None
-    notes = [*refuse_conflicts(adapters), *(note for part in parts for note in _notes(part.manifest, base_folder))]
+    notes = [
+        *refuse_conflicts(adapters),
+        *base.passed_over,
+        *(note for part in parts for note in _notes(part.manifest, base_folder)),
+    ]
     leading = next((part for part in parts if part.closure is not None and part.closure.missing == ()), parts[0])
     policy = options.engine.quantized_base
     quantized = decide(base_folder, quantized_run(part.manifest for part in parts), policy)
@@ -177,8 +176,8 @@ def make_plan(
     )
 
 
-def _part(one: WeightedAdapter, folder: Folder) -> Part:
-    record = read_recorded(one.place)
+def _part(one: WeightedAdapter, folder: Checkpoint) -> Part:
+    record = folder.recorded
     return Part(
         path=one.path.absolute(),
         remote=one.remote,
@@ -192,8 +191,8 @@ def _part(one: WeightedAdapter, folder: Folder) -> Part:
 
 def _base(
     parts: tuple[Part, ...],
-    adapters: list[tuple[WeightedAdapter, Folder]],
-    explicit: str | None,
+    adapters: list[tuple[WeightedAdapter, Checkpoint]],
+    explicit: str | FoundBase | None,
     open_remote: OpenRemote | None,
 ) -> FoundBase:
     """The base of the first adapter; without an explicit one, those of the others have to be the same folder.
@@ -202,18 +201,12 @@ def _base(
         InputError: it was not found.
         CheckFailedError: another adapter was trained on another base.
     """
+    if isinstance(explicit, FoundBase):
+        return explicit
     found: FoundBase | None = None
     for part, (_, folder) in zip(parts, adapters, strict=True):
-        recorded = part.manifest.base if part.manifest else None
         try:
-            own = find_base(
-                folder,
-                explicit=explicit,
-                recorded_path=recorded.path if recorded else None,
-                recorded_id=recorded.id if recorded else None,
-                commit=recorded.commit if recorded else None,
-                open_remote=open_remote,
-            )
+            own = find_recorded_base(folder, part.manifest, explicit=explicit, open_remote=open_remote)
         except InputError:
             if found is None:
                 raise
@@ -234,7 +227,7 @@ def _findings(given: list[WeightedAdapter], base: FoundBase, target: dict[str, s
     """Those of every adapter; where there are several, each message says whose it is."""
     found: list[Finding] = []
     for one in given:
-        for finding in check(one.place, base=base, target=target).findings:
+        for finding in check(one.checkpoint, base=base, target=target).findings:
             named = f"{one.path.name}: {finding.message}" if len(given) > 1 else finding.message
             found.append(msgspec.structs.replace(finding, message=named))
     return tuple(sorted(found, key=lambda finding: finding.sort_key))
@@ -268,10 +261,9 @@ def refuse_blockers(plan: MergePlan) -> None:
         raise CheckFailedError(f"`{name}` cannot be merged as it is\n{listed}", hint=first)
 
 
-def _adapter(path: Place) -> Folder:
-    folder = read_folder(path)
+def _adapter(folder: Checkpoint) -> Checkpoint:
     if folder.adapter_config is None:
-        raise no_adapter(path, folder)
+        raise no_adapter(folder)
     return folder
 
 
@@ -279,14 +271,14 @@ def _hub(remote: RemotePlace | None) -> dict[str, str] | None:
     return None if remote is None else {"id": remote.id, "commit": remote.commit}
 
 
-def _names(folder: Folder) -> tuple[str, ...]:
+def _names(folder: Checkpoint) -> tuple[str, ...]:
     return tuple(sorted({name for name in folder.weight_files if name.endswith(".safetensors")}))
 
 
 def _environment(
     manifest: Manifest | None,
-    adapter: Folder,
-    base: Folder,
+    adapter: Checkpoint,
+    base: Checkpoint,
     *,
     options: MergeOptions,
     store: Store,
@@ -304,7 +296,7 @@ def _environment(
     if manifest is not None:
         message = "envpin.json does not say which torch, transformers and peft were used; the model's family decides"
         listener(Note(message=message, level="warning"))
-    choice = options.choice or unrecorded(adapter.path, base=base.path)
+    choice = options.choice or unrecorded(adapter, base=base)
     sure = f" (confidence: {choice.confidence})" if choice.confidence else ""
     listener(Note(message=f"no record of the training environment: using {choice.title}{sure}", level="warning"))
     for line in choice.evidence:
@@ -315,7 +307,7 @@ def _environment(
     return "inferred" if choice.basis == "inferred" else "family", None, resolver.request(choice.request)
 
 
-def _extra_tokens(adapter: Folder, base: Folder) -> tuple[int, ...]:
+def _extra_tokens(adapter: Checkpoint, base: Checkpoint) -> tuple[int, ...]:
     """Ids of tokens that the adapter's tokenizer has beyond the base's: the rows that only training filled."""
     if adapter.tokenizer is None:
         return ()
@@ -323,12 +315,11 @@ def _extra_tokens(adapter: Folder, base: Folder) -> tuple[int, ...]:
     return tuple(sorted(set(adapter.tokenizer.added.values()) - known))
 
 
-def _notes(manifest: Manifest | None, base: Folder) -> tuple[str, ...]:
+def _notes(manifest: Manifest | None, base: Checkpoint) -> tuple[str, ...]:
     """What the record says about the base that does not hold for the folder that was found."""
     recorded = manifest.base if manifest else None
-    config = base.path / "config.json"  # a place: of a base on the Hub it is read from there
-    if recorded is None or recorded.config_sha256 is None or not config.is_file():
+    if recorded is None or recorded.config_sha256 is None or "config.json" not in base.names:
         return ()
-    if digest_of_file(config) != recorded.config_sha256:
+    if base.sha256("config.json") != recorded.config_sha256:
         return ("the base's config.json is not the one that training read",)
     return ()

@@ -17,7 +17,7 @@ from envpin.core.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from envpin.checkpoint.folder import Folder
+    from envpin.checkpoint.checkpoint import Checkpoint
     from envpin.core.findings import Finding
     from envpin.manifest.types import Manifest
 
@@ -80,7 +80,7 @@ class Decision:
         return f"{how} from {found.words} ({FLAG} dequantize)"
 
 
-def decide(base: Folder, manifest: Manifest | None, policy: Policy | None) -> Decision:
+def decide(base: Checkpoint, manifest: Manifest | None, policy: Policy | None) -> Decision:
     """What there is to decide about this base, and what `policy` decides.
 
     Raises:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from envpin.checkpoint.folder import Folder, read_folder
+from envpin.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from envpin.core.errors import EnvpinError
 from envpin.diagnose.check import check
 from envpin.envs.refs.recorded import is_recorded_in
@@ -51,7 +51,7 @@ class Examiner:
         self._root = root
         self._infers = infers
         self._receipts = receipts
-        self._bases: dict[str, Folder] = {}
+        self._bases: dict[str, Checkpoint] = {}
         self._run_traces = lru_cache(maxsize=_KEPT)(read_traces)
 
     def examine(self, spot: Spot) -> ScanEntry:
@@ -62,7 +62,7 @@ class Examiner:
             found = self._trainer(spot, None)
             return _with_trainer(ScanEntry(path=path, kind="adapter", step=step, problem=_MLX), found)
         try:
-            report = check(spot.path, read_base=self._read_base)
+            report = check(spot.path, open_base=self._open_base)
         except EnvpinError as error:
             found = self._trainer(spot, None)
             return _with_trainer(ScanEntry(path=path, kind="unknown", step=step, problem=_reason(spot, error)), found)
@@ -74,7 +74,7 @@ class Examiner:
         record, versions = _record(spot, report.subject.manifest)
         key = self._ready(report.subject.manifest)
         if self._infers and record == "none" and folder.adapter_config is not None:
-            versions, key = self._infer(spot, trainer)
+            versions, key = self._infer(report, trainer)
             record = "inferred" if versions else "none"
         entry = ScanEntry(
             path=path,
@@ -96,21 +96,23 @@ class Examiner:
         """One for the whole scan: what is derived from it is kept by its identity."""
         return known_releases()
 
-    def _trainer(self, spot: Spot, folder: Folder | None) -> Recognised | None:
+    def _trainer(self, spot: Spot, folder: Checkpoint | None) -> Recognised | None:
         known: dict[str, dict[str, Any] | None] = {}
         if folder is not None:
             known = {"config.json": folder.config, "adapter_config.json": folder.adapter_config}
         try:
             run: Traces | None = None if spot.run is None else self._run_traces(*spot.run)
-            return recognise(read_traces(spot.path, spot.names, known), run=run)
+            place = spot.path if folder is None else folder.files
+            return recognise(read_traces(place, spot.names, known), run=run)
         except Exception:  # noqa: BLE001  as above; what is not recognised is not recognised
             return None
 
-    def _infer(self, spot: Spot, trainer: Recognised | None) -> tuple[dict[str, str], str | None]:
+    def _infer(self, report: CheckReport, trainer: Recognised | None) -> tuple[dict[str, str], str | None]:
         """Ranges of versions by package, in words, and the key of an environment within them that is ready."""
         try:
             known = self._known
-            found = ranges_of(observe(spot.path), trainer, known)
+            base = None if report.base is None else report.base.checkpoint
+            found = ranges_of(observe(report.subject.folder, base=base, search=False), trainer, known)
         except Exception:  # noqa: BLE001  as above; what cannot be inferred is not
             return {}, None
         told = {name: found[name] for name in ("peft", "transformers") if tells(found[name])}
@@ -123,9 +125,9 @@ class Examiner:
         )
         return {name: known[name].describe(one.versions) for name, one in told.items()}, next(ready, None)
 
-    def _read_base(self, place: Place) -> Folder:
+    def _open_base(self, place: Place) -> Checkpoint:
         known = self._bases.pop(str(place), None)
-        folder = known if known is not None else read_folder(place)
+        folder = known if known is not None else open_checkpoint(place)
         self._bases[str(place)] = folder  # last in, last out
         if len(self._bases) > _KEPT:
             del self._bases[next(iter(self._bases))]
@@ -155,7 +157,7 @@ def _record(spot: Spot, manifest: Manifest | None) -> tuple[RecordState, dict[st
     return "none", {}
 
 
-def _base(folder: Folder, report: CheckReport) -> BaseSeen | None:
+def _base(folder: Checkpoint, report: CheckReport) -> BaseSeen | None:
     if folder.adapter_config is None and report.base is None:
         return None
     named = (folder.adapter_config or {}).get("base_model_name_or_path")

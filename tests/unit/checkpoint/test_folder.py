@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from envpin.checkpoint.bases import find_base
-from envpin.checkpoint.folder import read_folder
+from envpin.checkpoint.checkpoint import open_checkpoint
 from envpin.core.errors import InputError
 from tests.support.checkpoints import (
     header_bytes,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 def test_a_sharded_model(tmp_path: Path) -> None:
     shapes = llama_shapes(vocab=321)
-    folder = read_folder(write_model(tmp_path / "m", shapes, shards=3))
+    folder = open_checkpoint(write_model(tmp_path / "m", shapes, shards=3))
     assert folder.kind == "model"
     assert {name: tensor.shape for name, tensor in folder.tensors.items()} == shapes
     assert (folder.embedding_rows, folder.head_rows, folder.faults) == (321, 321, ())
@@ -36,7 +36,7 @@ def test_a_sharded_model(tmp_path: Path) -> None:
 
 def test_byte_ranges_are_positions_in_the_file(tmp_path: Path) -> None:
     write_model(tmp_path, {"a": (2, 3), "b": (4,)})
-    folder = read_folder(tmp_path)
+    folder = open_checkpoint(tmp_path)
     size = (tmp_path / "model.safetensors").stat().st_size
     assert folder.tensors["b"].end == size
     assert folder.tensors["a"].end == folder.tensors["b"].start == size - 16
@@ -46,14 +46,14 @@ def test_byte_ranges_are_positions_in_the_file(tmp_path: Path) -> None:
                                       "embed_tokens.base_layer.weight"])  # fmt: skip
 def test_the_rows_that_an_adapter_carries(tmp_path: Path, spelling: str) -> None:
     shapes = lora_shapes(llama_shapes()) | {f"base_model.model.model.{spelling}": (321, 64)}
-    folder = read_folder(write_adapter(tmp_path, shapes))
+    folder = open_checkpoint(write_adapter(tmp_path, shapes))
     assert (folder.kind, folder.embedding_rows) == ("adapter", 321)
 
 
 def test_a_lora_of_the_embedding_tells_its_rows(tmp_path: Path) -> None:
     shapes: dict[str, tuple[int, ...]] = {"base_model.model.model.embed_tokens.lora_embedding_A": (8, 321),
                                           "base_model.model.model.embed_tokens.lora_embedding_B": (64, 8)}  # fmt: skip
-    assert read_folder(write_adapter(tmp_path, shapes)).embedding_rows == 321
+    assert open_checkpoint(write_adapter(tmp_path, shapes)).embedding_rows == 321
 
 
 def cut(path: Path) -> None:
@@ -101,7 +101,7 @@ def test_damage_has_a_name(tmp_path: Path, name: str) -> None:
     write_model(tmp_path, llama_shapes())
     damage, code = DAMAGE[name]
     damage(tmp_path / "model.safetensors")
-    assert [fault.code for fault in read_folder(tmp_path).faults] == [code]
+    assert [fault.code for fault in open_checkpoint(tmp_path).faults] == [code]
 
 
 def test_an_index_may_not_leave_its_folder(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_an_index_may_not_leave_its_folder(tmp_path: Path) -> None:
     document = json.loads(index.read_text())
     document["weight_map"]["secret"] = "../outside.safetensors"
     index.write_text(json.dumps(document))
-    folder = read_folder(tmp_path / "m")
+    folder = open_checkpoint(tmp_path / "m")
     assert "secret" not in folder.tensors
     assert [fault.code for fault in folder.faults] == ["corrupt-header"]
 
@@ -119,18 +119,18 @@ def test_an_index_may_not_leave_its_folder(tmp_path: Path) -> None:
 def test_a_missing_shard_is_named(tmp_path: Path) -> None:
     write_model(tmp_path, llama_shapes(), shards=3)
     (tmp_path / "model-00002-of-00003.safetensors").unlink()
-    faults = read_folder(tmp_path).faults
+    faults = open_checkpoint(tmp_path).faults
     assert [(fault.code, fault.file) for fault in faults] == [("missing-shard", "model-00002-of-00003.safetensors")]
 
 
 def test_what_is_no_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="neither a model nor an adapter"):
-        read_folder(tmp_path)
+        open_checkpoint(tmp_path)
     with pytest.raises(InputError, match="does not exist"):
-        read_folder(tmp_path / "absent")
+        open_checkpoint(tmp_path / "absent")
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="is a file"):
-        read_folder(tmp_path / "file")
+        open_checkpoint(tmp_path / "file")
 
 
 def test_the_base_is_found_where_adapters_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +139,7 @@ def test_the_base_is_found_where_adapters_point(tmp_path: Path, monkeypatch: pyt
     base = write_model(tmp_path / "models" / "tiny", llama_shapes())
     shapes = lora_shapes(llama_shapes())
     for named in (str(base), "models/tiny", "../models/tiny", "/gone/elsewhere/tiny", "C:\\models\\tiny"):
-        adapter = read_folder(write_adapter(tmp_path / "models" / "adapter", shapes, base=named))
+        adapter = open_checkpoint(write_adapter(tmp_path / "models" / "adapter", shapes, base=named))
         assert find_base(adapter).path == base
 
 
@@ -150,7 +150,7 @@ def test_the_hub_cache_holds_to_a_recorded_commit(tmp_path: Path, monkeypatch: p
     snapshot = write_model(root / "snapshots" / ("a" * 40), llama_shapes(), llama_config())
     (root / "refs").mkdir()
     (root / "refs" / "main").write_text("a" * 40)
-    adapter = read_folder(write_adapter(tmp_path / "adapter", lora_shapes(llama_shapes()), base="org/tiny"))
+    adapter = open_checkpoint(write_adapter(tmp_path / "adapter", lora_shapes(llama_shapes()), base="org/tiny"))
     found = find_base(adapter)
     assert (found.path, found.id, found.commit) == (snapshot, "org/tiny", "a" * 40)
     with pytest.raises(InputError) as refused:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from envpin.checkpoint.folder import read_folder
+from envpin.checkpoint.checkpoint import open_checkpoint
 from envpin.checkpoint.quantization import made_from, of_base
 from tests.support.quantized_bases import EIGHT, FOUR, FP8, INT8, NF4, quantized_model
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def test_what_a_base_says(
     *, config: dict[str, Any] | None, stored: dict[str, Any], method: str, is_stored: bool, can: bool, tmp_path: Path
 ) -> None:
-    found = of_base(read_folder(quantized_model(tmp_path / "base", config, **stored)))
+    found = of_base(open_checkpoint(quantized_model(tmp_path / "base", config, **stored)))
     assert found is not None
     assert (found.method, found.stored, found.can_be_dequantized) == (method, is_stored, can)
 

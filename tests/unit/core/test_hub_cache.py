@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from envpin.checkpoint.bases import find_base
-from envpin.checkpoint.folder import read_folder
+from envpin.checkpoint.checkpoint import open_checkpoint
 from envpin.core import hub_cache
 from envpin.diagnose.check import check
 from envpin.infer.observe import observe
@@ -62,7 +62,7 @@ def test_every_command_finds_a_base_in_the_cache_however_it_is_named(cache: Path
     (adapter / "adapter_config.json").write_text(json.dumps(config))
 
     assert hub_cache.hub_cache() == cache
-    assert find_base(read_folder(adapter)).path == snapshot
+    assert find_base(open_checkpoint(adapter)).path == snapshot
     checked = check(adapter).base
     assert checked is not None
     assert (checked.path, checked.id, checked.commit) == (snapshot, "org/base", COMMIT)

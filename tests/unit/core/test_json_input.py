@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from envpin.checkpoint.folder import read_folder
+from envpin.checkpoint.checkpoint import open_checkpoint
 from envpin.checkpoint.formats.safetensors import read_header
 from envpin.core import json_input
 from envpin.core.errors import InputError
@@ -54,7 +54,7 @@ def test_many_duplicate_keys_are_counted_and_long_ones_cut() -> None:
 def test_every_command_reads_a_duplicate_key_in_one_way(tmp_path: Path) -> None:
     """`check`, `scan`, `replay`, `diagnose` read folders; `infer` observes; `matrix resolve` finds its subject."""
     (tmp_path / "adapter_config.json").write_bytes(TWICE)
-    folder = read_folder(tmp_path)
+    folder = open_checkpoint(tmp_path)
     assert folder.adapter_config == json.loads(TWICE)
     assert [(one.code, one.file, one.message) for one in folder.faults] == [
         ("duplicate-json-key", "adapter_config.json", text) for text in REMARKS

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from envpin.checkpoint.folder import read_folder
+from envpin.checkpoint.checkpoint import open_checkpoint
 from envpin.core.errors import CheckFailedError, UsageError
 from envpin.manifest.types import Distribution, Manifest
 from envpin.replay.adapters import (
@@ -23,7 +23,7 @@ from envpin.replay.adapters import (
 )
 
 if TYPE_CHECKING:
-    from envpin.checkpoint.folder import Folder
+    from envpin.checkpoint.checkpoint import Checkpoint
 
 
 def adapter(
@@ -35,7 +35,7 @@ def adapter(
     fill: int = 0,
     tokens: dict[str, int] | None = None,
     **config: Any,
-) -> tuple[WeightedAdapter, Folder]:
+) -> tuple[WeightedAdapter, Checkpoint]:
     """An adapter's folder with one LoRA pair and `whole` tensors of bytes `fill` (shapes by name)."""
     path = folder / name
     path.mkdir()
@@ -54,7 +54,7 @@ def adapter(
         vocabulary = {f"w{number}": number for number in range(8)}
         tokenizer = {"model": {"type": "WordLevel", "vocab": vocabulary}, "added_tokens": added}
         (path / "tokenizer.json").write_text(json.dumps(tokenizer))
-    return WeightedAdapter(path=path, weight=weight), read_folder(path)
+    return WeightedAdapter(path=path, weight=weight), open_checkpoint(path)
 
 
 TABLE = "base_model.model.model.embed_tokens.weight"

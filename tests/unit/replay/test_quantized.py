@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from envpin.checkpoint.folder import read_folder
+from envpin.checkpoint.checkpoint import open_checkpoint
 from envpin.checkpoint.quantization import REFUSED, of_base
 from envpin.core.errors import UsageError
 from envpin.diagnose.check import check
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def test_a_plain_base_is_not_quantized(tmp_path: Path) -> None:
-    base = read_folder(quantized_model(tmp_path / "base"))
+    base = open_checkpoint(quantized_model(tmp_path / "base"))
     assert of_base(base) is None
     assert not decide(base, None, None).is_open
     assert decide(base, None, "original").request() is None
@@ -34,7 +34,7 @@ def manifest(**base: Any) -> Manifest:
 
 
 def test_qlora_asks_and_takes_an_answer(tmp_path: Path) -> None:
-    base = read_folder(quantized_model(tmp_path / "base"))
+    base = open_checkpoint(quantized_model(tmp_path / "base"))
     record = manifest(quantization=NF4, dtype="bfloat16")
     assert decide(base, record, None).is_open
     for policy in ("original", "dequantize"):
@@ -45,12 +45,12 @@ def test_qlora_asks_and_takes_an_answer(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_quantized_again_is_no_question(tmp_path: Path) -> None:
-    base = read_folder(quantized_model(tmp_path / "base"))
+    base = open_checkpoint(quantized_model(tmp_path / "base"))
     assert not decide(base, manifest(quantization={"quant_method": "gptq"}), None).is_open
 
 
 def test_original_needs_the_original(tmp_path: Path) -> None:
-    base = read_folder(quantized_model(tmp_path / "base", NF4, **FOUR))
+    base = open_checkpoint(quantized_model(tmp_path / "base", NF4, **FOUR))
     assert decide(base, None, "original").request() is None
     request = decide(base, None, "dequantize").request()
     assert request is not None
@@ -83,7 +83,7 @@ def test_the_preflight_in_the_light_of_the_decision(
     base = quantized_model(tmp_path / "base", config, **stored)
     adapter = write_adapter(tmp_path / "adapter", lora_shapes(llama_shapes()))
     report = check(adapter, base=base)
-    settled = settle(report.findings, decide(read_folder(base), None, policy), policy)
+    settled = settle(report.findings, decide(open_checkpoint(base), None, policy), policy)
     found = next(one for one in settled if one.code == code)
     assert found.severity == severity
     assert words in found.message

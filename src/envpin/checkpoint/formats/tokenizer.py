@@ -30,6 +30,22 @@ MAX_ENTRIES = 600_000
 _PAIRS = re.compile(rb"\s*\[\s*\[")
 
 
+# Of a large tokenizer.json both ends tell how it was written: the model comes last in it, its options before its
+# vocabulary, its merges at the end.
+_HEAD_BYTES, _TAIL_BYTES = 1_000_000, 4_000
+_IGNORE_MERGES = re.compile(rb'"ignore_merges"\s*:\s*(?:true|false)')
+_PAIRS_AT_END = re.compile(rb"\]\s*\]\s*\}\s*\}\s*$")
+_TEXTS_AT_END = re.compile(rb'"\s*\]\s*\}\s*\}\s*$')
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TokenizerMarks:
+    """How tokenizer.json was written. `pairs` is None where it has no merges; `ignore_merges` where it is no BPE."""
+
+    pairs: bool | None
+    ignore_merges: bool | None
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TokenizerFiles:
     """`length` is None where no file tells it; `added` maps an added token to its id; `files` are names.
@@ -43,6 +59,7 @@ class TokenizerFiles:
     config: dict[str, Any] | None = None
     model_type: str | None = None
     merges_are_pairs: bool = False
+    marks: TokenizerMarks | None = None
     faults: tuple[Fault, ...] = ()
 
 
@@ -54,8 +71,9 @@ def read_tokenizer(folder: Place) -> TokenizerFiles | None:
     faults: list[Fault] = []
     config = _object(folder / "tokenizer_config.json", faults) if "tokenizer_config.json" in files else None
     vocabulary: _Vocabulary | None = None
+    marks: TokenizerMarks | None = None
     if "tokenizer.json" in files:
-        vocabulary = _fast(folder / "tokenizer.json", faults)
+        vocabulary, marks = _fast(folder / "tokenizer.json", faults)
     else:
         vocabulary = _slow(folder, files, faults)
         if vocabulary is not None and "added_tokens.json" in files:
@@ -69,8 +87,32 @@ def read_tokenizer(folder: Place) -> TokenizerFiles | None:
         config=config,
         model_type=None if vocabulary is None else vocabulary.model_type,
         merges_are_pairs=vocabulary is not None and vocabulary.merges_are_pairs,
+        marks=marks,
         faults=tuple(faults),
     )
+
+
+def read_marks(path: Place) -> TokenizerMarks | None:
+    """The marks of a tokenizer.json from its two ends. A vocabulary may have 30 MB, and may have to be fetched."""
+    try:
+        if not path.is_file():
+            return None
+        size = path.stat().st_size
+        with path.open("rb") as stream:
+            head = stream.read(_HEAD_BYTES)
+            stream.seek(max(0, size - _TAIL_BYTES))
+            tail = stream.read(_TAIL_BYTES)
+    except (OSError, ValueError):
+        return None
+    return _marks(head, tail, size)
+
+
+def _marks(head: bytes, tail: bytes, size: int) -> TokenizerMarks:
+    pairs = True if _PAIRS_AT_END.search(tail) else False if _TEXTS_AT_END.search(tail) else None
+    bpe = re.search(rb'"type"\s*:\s*"BPE"', head) is not None
+    whole = size <= _HEAD_BYTES or b'"vocab"' in head
+    ignoring = _IGNORE_MERGES.search(head) is not None
+    return TokenizerMarks(pairs=pairs if bpe else None, ignore_merges=ignoring if bpe and (whole or ignoring) else None)
 
 
 class _Vocabulary:
@@ -119,14 +161,16 @@ def _added_in_config(config: dict[str, Any] | None) -> dict[str, int]:
     return found
 
 
-def _fast(path: Place, faults: list[Fault]) -> _Vocabulary | None:
+def _fast(path: Place, faults: list[Fault]) -> tuple[_Vocabulary | None, TokenizerMarks | None]:
     """The vocabulary of a `tokenizer.json`; decoded by msgspec, which skips merges and rules without building them."""
     import msgspec
 
     from envpin.checkpoint.formats.tokenizer_json import TokenizerDocument
 
+    marks: TokenizerMarks | None = None
     try:
         data = read_bounded(path, MAX_BYTES)
+        marks = _marks(data[:_HEAD_BYTES], data[-_TAIL_BYTES:], len(data))
         if data.count(b":") > MAX_ENTRIES or data.count(b"[") > 4 * MAX_ENTRIES:
             raise json_input.BadJsonError("more entries than any tokenizer has")
         document = msgspec.json.decode(data, type=TokenizerDocument)
@@ -141,12 +185,12 @@ def _fast(path: Place, faults: list[Fault]) -> _Vocabulary | None:
             found.tokens = msgspec.json.decode(raw, type=dict[str, int])
     except (msgspec.DecodeError, json_input.BadJsonError, RecursionError, UnicodeDecodeError) as error:
         faults.append(Fault("corrupt-header", path.name, f"is not a tokenizer: {error}"))
-        return None
+        return None, marks
     except OSError as error:
         faults.append(Fault("corrupt-header", path.name, f"cannot be read: {error.strerror or error}"))
-        return None
+        return None, marks
     found.add(added)
-    return found
+    return found, marks
 
 
 def _slow(folder: Place, files: tuple[str, ...], faults: list[Fault]) -> _Vocabulary | None:

@@ -57,12 +57,16 @@ def _read(path: Place) -> Header:
             return Header(fault=foreign)
         if not size:
             raise _BadFileError("truncated-file", "the file is empty", "0 bytes")
-        stream = cast("IO[bytes]", raw if isinstance(path, Path) else _Blocks(raw, size))
+        stream = cast("IO[bytes]", raw if _is_local(path) else _Blocks(raw, size))
         if start.startswith(b"PK"):
             return _zip(path, stream)
         if start.startswith((b"\x80", b"(", b"}", b"]")):
             return _legacy(path, stream, size)
     raise _BadFileError("corrupt-header", "is neither a zip nor a pickle, as torch writes them")
+
+
+def _is_local(path: Place) -> bool:
+    return isinstance(path, Path) or getattr(path, "is_local", False)
 
 
 class _BadFileError(ValueError):
@@ -106,7 +110,7 @@ def _zip(path: Place, stream: IO[bytes]) -> Header:
         if member is None or (wanted is not None and member.file_size < wanted):
             held = "is not there" if member is None else f"has {member.file_size:,} bytes instead of {wanted:,}"
             raise _BadFileError("corrupt-header", f"storage `{storage.key[:40]}` {held}")
-    begins = _member_starts(stream, members, prefix, walked) if isinstance(path, Path) else {}
+    begins = _member_starts(stream, members, prefix, walked) if _is_local(path) else {}
     return _header(path, walked, begins)
 
 

@@ -36,7 +36,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
         target = versions_of(args.target)
     hub = Hub(offline=args.offline, listener=console.listener())
-    place = hub.open_checkpoint(args.path)
+    place = hub.open_place(args.path)
     report = check(place, base=args.base, target=target, open_remote=hub.open_remote)
     console.close()
     if console.json_mode:

@@ -50,7 +50,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if args.lock:
         target_of(args.lock, "")  # a name that no lock may have: now, not after a minute of resolving
     hub = Hub(offline=args.offline, listener=console.listener())
-    place = hub.open_checkpoint(args.path)
+    place = hub.open_place(args.path)
     found = infer(place, base=args.base, open_remote=hub.open_remote)
     newer = with_newer(found.known, found.contradictions, offline=args.offline, listener=console.listener())
     if newer is not None:

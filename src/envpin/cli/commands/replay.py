@@ -106,9 +106,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     refuse_existing(args.output)
     listener = console.listener()
     hub = Hub(offline=args.offline, listener=listener)
-    adapter, *further = (
-        one.at(hub.open_checkpoint(one.named)) for one in map(parse_adapter, [args.adapter, *args.further])
-    )
+    adapter, *further = (one.at(hub.open_place(one.named)) for one in map(parse_adapter, [args.adapter, *args.further]))
     options = MergeOptions(
         weight=adapter.weight,
         further=tuple(further),
@@ -127,9 +125,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
         offline=args.offline,
     )
     store = Store()
-    if not args.dry_run and is_unrecorded(adapter.place, options):
+    if not args.dry_run and is_unrecorded(adapter.checkpoint, options):
         merged = merge_unrecorded(
-            adapter.place, out=args.output, store=store, options=options, listener=listener,
+            adapter.checkpoint, out=args.output, store=store, options=options, listener=listener,
             open_remote=hub.open_remote,
             manner=Manner(strict=args.strict, force=args.force, max_attempts=args.max_attempts),
             on_plan=lambda plan: _talk_plan(plan, console),
@@ -138,7 +136,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         _show_result(merged, console)
         return 0
     plan = make_plan(
-        adapter.place,
+        adapter.checkpoint,
         out=args.output,
         store=store,
         options=options,

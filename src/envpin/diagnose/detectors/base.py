@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from envpin.checkpoint.quantization import DECODED, REFUSED, made_from, of_base, of_training
-from envpin.core.files import digest_of_file
 from envpin.core.findings import Evidence
 from envpin.core.json_input import BadJsonError, read_object
 from envpin.diagnose.catalogue.catalogue import finding
@@ -15,7 +14,7 @@ from envpin.diagnose.subject import CheckSubject, shape_text
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from envpin.checkpoint.folder import Folder
+    from envpin.checkpoint.checkpoint import Checkpoint
     from envpin.checkpoint.quantization import Quantization
     from envpin.core.findings import Finding, Severity
     from envpin.diagnose.adapter_names import AdapterNames
@@ -35,7 +34,7 @@ def detect_base(subject: CheckSubject) -> Iterator[Finding]:
     yield from _already_merged(subject.base, subject)
 
 
-def _quantized(base: Folder, subject: CheckSubject) -> Iterator[Finding]:
+def _quantized(base: Checkpoint, subject: CheckSubject) -> Iterator[Finding]:
     found = of_base(base)
     if found is None or not found.stored:
         yield from _other_precision(subject, found)
@@ -74,7 +73,7 @@ def _other_precision(subject: CheckSubject, base: Quantization | None) -> Iterat
     yield finding("quantization-differs", text, [note], fix=fix, names=places(subject))
 
 
-def _changed(base: Folder, subject: CheckSubject) -> Iterator[Finding]:
+def _changed(base: Checkpoint, subject: CheckSubject) -> Iterator[Finding]:
     recorded = subject.manifest.base if subject.manifest is not None else None
     if recorded is None:
         return
@@ -99,15 +98,15 @@ def _changed(base: Folder, subject: CheckSubject) -> Iterator[Finding]:
         yield finding("base-changed-since-training", text, hard + soft, severity=severity, names=places(subject))
 
 
-def _digest(folder: Folder) -> str | None:
+def _digest(folder: Checkpoint) -> str | None:
     try:
-        return digest_of_file(folder.path / "config.json")
+        return folder.sha256("config.json")
     except OSError:
         return None
 
 
-def _already_merged(base: Folder, subject: CheckSubject) -> Iterator[Finding]:
-    path = base.path / "envpin-merge.json"
+def _already_merged(base: Checkpoint, subject: CheckSubject) -> Iterator[Finding]:
+    path = base.files / "envpin-merge.json"
     if not path.is_file():
         return
     try:
@@ -116,11 +115,11 @@ def _already_merged(base: Folder, subject: CheckSubject) -> Iterator[Finding]:
         return
     adapter = record.get("adapter")
     files = adapter.get("files") if isinstance(adapter, dict) else None
-    weights = subject.folder.path / "adapter_model.safetensors"
-    recorded = files.get("adapter_model.safetensors") if isinstance(files, dict) else None
-    if recorded is None or not weights.is_file():
+    weights = "adapter_model.safetensors"
+    recorded = files.get(weights) if isinstance(files, dict) else None
+    if recorded is None or not (subject.folder.files / weights).is_file():
         return
-    own = digest_of_file(weights)
+    own = subject.folder.sha256(weights)
     if own == str(recorded).removeprefix("sha256:"):
         text = f"`{base.path}` is a merge of this adapter already"
         yield finding("adapter-already-merged", text, [Evidence(file="envpin-merge.json", found=own[:16])],

@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import re
 from collections import Counter
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from envpin.core.files import open_file
 from envpin.core.findings import Evidence
 from envpin.diagnose.catalogue.catalogue import finding
 from envpin.diagnose.detectors.shapes import SHOWN, places
@@ -18,7 +16,7 @@ from envpin.diagnose.subject import CheckSubject, Mismatch, shape_text
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from envpin.checkpoint.folder import Folder
+    from envpin.checkpoint.checkpoint import Checkpoint
     from envpin.checkpoint.formats.safetensors import Tensor
     from envpin.core.findings import Finding, Severity
 
@@ -32,7 +30,7 @@ _SAMPLED, _SAMPLE = 16, 4096
 _MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-def detect_files(folder: Folder, subject: CheckSubject) -> Iterator[Finding]:
+def detect_files(folder: Checkpoint, subject: CheckSubject) -> Iterator[Finding]:
     """What is wrong with one folder's files; `folder` is the subject's or its base."""
     grouped: dict[str, list[Evidence]] = {}
     messages: dict[str, str] = {}
@@ -54,7 +52,7 @@ def detect_files(folder: Folder, subject: CheckSubject) -> Iterator[Finding]:
     yield from _remote_code(folder, subject)
 
 
-def _absent(folder: Folder, subject: CheckSubject) -> Iterator[Finding]:
+def _absent(folder: Checkpoint, subject: CheckSubject) -> Iterator[Finding]:
     """A folder without weights: half a download, or a save that wrote none."""
     if folder.kind == "adapter" and folder.weight_files and not folder.adapter_tensors and not folder.faults:
         text = f"`{folder.path / folder.weight_files[0]}` holds no tensor at all: an empty state dict was saved"
@@ -89,7 +87,7 @@ def detect_folder(subject: CheckSubject, mismatches: list[Mismatch]) -> Iterator
     yield from _noop(subject)
 
 
-def _no_configuration(folder: Folder, subject: CheckSubject) -> Iterator[Finding]:
+def _no_configuration(folder: Checkpoint, subject: CheckSubject) -> Iterator[Finding]:
     """A file of that name that peft cannot take for one of its own."""
     config = folder.adapter_config
     if config is None or config.get("peft_type"):
@@ -102,7 +100,7 @@ def _no_configuration(folder: Folder, subject: CheckSubject) -> Iterator[Finding
     yield finding("corrupt-header", text, seen, fix=fix, names=places(subject))
 
 
-def _remote_code(folder: Folder, subject: CheckSubject) -> Iterator[Finding]:
+def _remote_code(folder: Checkpoint, subject: CheckSubject) -> Iterator[Finding]:
     entries = folder.auto_map
     if not entries:
         return
@@ -129,7 +127,7 @@ def _remote_code(folder: Folder, subject: CheckSubject) -> Iterator[Finding]:
         yield finding("remote-code-needed", text, seen, names=places(subject))
 
 
-def _generation(folder: Folder, subject: CheckSubject) -> Iterator[Finding]:
+def _generation(folder: Checkpoint, subject: CheckSubject) -> Iterator[Finding]:
     config = folder.generation_config
     if config is None or config.get("do_sample") is True:
         return
@@ -140,7 +138,7 @@ def _generation(folder: Folder, subject: CheckSubject) -> Iterator[Finding]:
         yield finding("generation-config-invalid", text, seen, names=places(subject))
 
 
-def _drift(folder: Folder, subject: CheckSubject, mismatches: list[Mismatch]) -> Iterator[Finding]:
+def _drift(folder: Checkpoint, subject: CheckSubject, mismatches: list[Mismatch]) -> Iterator[Finding]:
     if folder.kind == "adapter" or not folder.tensors or folder.config is None or folder.quantization is not None:
         return
     wrong = []
@@ -157,7 +155,7 @@ def _drift(folder: Folder, subject: CheckSubject, mismatches: list[Mismatch]) ->
     yield from _dtype(folder, subject)
 
 
-def _dtype(folder: Folder, subject: CheckSubject) -> Iterator[Finding]:
+def _dtype(folder: Checkpoint, subject: CheckSubject) -> Iterator[Finding]:
     config: dict[str, Any] = folder.config or {}
     said = config.get("dtype", config.get("torch_dtype"))
     wanted = _DTYPES.get(said) if isinstance(said, str) else None
@@ -179,7 +177,7 @@ def _noop(subject: CheckSubject) -> Iterator[Finding]:
         one.tensor for one in names.factors if one.kind in {"lora_B", "lora_embedding_A"} and one.leaf == "weight"
     ]
     # Of an adapter on the Hub some kilobytes are read: B leaves zero everywhere at once, or nowhere.
-    far = not isinstance(subject.folder.path, Path)
+    far = not subject.folder.is_local
     looked = starts[:: max(1, len(starts) // _SAMPLED)] if far else starts
     whole = all(tensor.end > tensor.start for tensor in starts)
     if starts and whole and _all_zero(subject.folder, looked, limit=_SAMPLE if far else None):
@@ -192,7 +190,7 @@ def _noop(subject: CheckSubject) -> Iterator[Finding]:
         yield finding("adapter-is-noop", text, seen, names=places(subject))
 
 
-def _all_zero(folder: Folder, tensors: list[Tensor], *, limit: int | None) -> bool:
+def _all_zero(folder: Checkpoint, tensors: list[Tensor], *, limit: int | None) -> bool:
     """Whether all these bytes are zero, of each tensor the first `limit`. A trained adapter answers no at once."""
     block = 1 << 20
     with contextlib.ExitStack() as stack:
@@ -200,7 +198,7 @@ def _all_zero(folder: Folder, tensors: list[Tensor], *, limit: int | None) -> bo
         try:
             for tensor in tensors:
                 if tensor.file not in streams:
-                    streams[tensor.file] = stack.enter_context(open_file(folder.path / tensor.file))
+                    streams[tensor.file] = stack.enter_context((folder.files / tensor.file).open("rb"))
                 stream = streams[tensor.file]
                 stream.seek(tensor.start)
                 left = tensor.end - tensor.start

@@ -17,7 +17,7 @@ from envpin.matrix.fields import load_fields
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from envpin.checkpoint.folder import Folder
+    from envpin.checkpoint.checkpoint import Checkpoint
     from envpin.core.findings import Finding, Severity
     from envpin.diagnose.subject import CheckSubject
 
@@ -61,7 +61,7 @@ def detect_versions(subject: CheckSubject) -> Iterator[Finding]:
     yield from _companions(subject)
 
 
-def _rope(model: Folder, subject: CheckSubject) -> Iterator[Finding]:
+def _rope(model: Checkpoint, subject: CheckSubject) -> Iterator[Finding]:
     config = model.config or {}
     scaling = config.get("rope_scaling")
     old = "transformers" in subject.target and subject.below("transformers", "4.43.0")
@@ -84,7 +84,7 @@ def _rope(model: Folder, subject: CheckSubject) -> Iterator[Finding]:
     yield finding("rope-theta-lost", text, seen, severity=severity, names=places(subject))
 
 
-def _model_type(model: Folder, subject: CheckSubject) -> Iterator[Finding]:
+def _model_type(model: Checkpoint, subject: CheckSubject) -> Iterator[Finding]:
     family = (model.config or {}).get("model_type")
     release = subject.version("transformers")
     if not isinstance(family, str) or release is None or model.auto_map:
@@ -109,7 +109,7 @@ def _window(family: str) -> tuple[str, str | None] | None:
     return load_support().window(family)
 
 
-def _api(model: Folder, subject: CheckSubject) -> Iterator[Finding]:
+def _api(model: Checkpoint, subject: CheckSubject) -> Iterator[Finding]:
     """Remote code that imports a name which the target no longer has. The code is read as text, never run."""
     if subject.version("transformers") is None or not model.auto_map:
         return
@@ -125,7 +125,7 @@ def _api(model: Folder, subject: CheckSubject) -> Iterator[Finding]:
                 yield finding("transformers-api-changed", message, seen, names=places(subject))
 
 
-def _bin(folder: Folder, subject: CheckSubject) -> Iterator[Finding]:
+def _bin(folder: Checkpoint, subject: CheckSubject) -> Iterator[Finding]:
     if subject.below("torch", "2.6") and subject.from_on("transformers", "4.52"):
         name = next(name for name in folder.weight_files if name.endswith(".bin"))
         text = (

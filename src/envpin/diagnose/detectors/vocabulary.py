@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from envpin.checkpoint.checkpoint import EMBEDDINGS, HEADS
 from envpin.checkpoint.config import text_flag
 from envpin.checkpoint.embedding import plan_embedding
-from envpin.checkpoint.folder import EMBEDDINGS, HEADS
 from envpin.core.findings import Evidence
 from envpin.diagnose.catalogue.catalogue import finding
 from envpin.diagnose.detectors.shapes import SHOWN, places

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from envpin.checkpoint.checkpoint import Checkpoint
 from envpin.core.errors import InputError
 from envpin.core.place import local_path
 from envpin.envs.locks.portable import LockRequest
@@ -61,17 +62,19 @@ def adapter_manifest(path: Path) -> Manifest | None:
     return read_manifest(manifest_path(path))
 
 
-def unrecorded(path: Place, *, base: str | Place | None = None, open_remote: OpenRemote | None = None) -> Unrecorded:
+def unrecorded(
+    adapter: Place | Checkpoint, *, base: str | Place | Checkpoint | None = None, open_remote: OpenRemote | None = None
+) -> Unrecorded:
     """The likeliest environment of an adapter that has no manifest.
 
     Raises:
         InputError: nothing is known, or the folder holds no adapter.
     """
-    return unrecorded_choices(path, base=base, open_remote=open_remote)[0]
+    return unrecorded_choices(adapter, base=base, open_remote=open_remote)[0]
 
 
 def unrecorded_choices(
-    path: Place, *, base: str | Place | None = None, open_remote: OpenRemote | None = None
+    adapter: Place | Checkpoint, *, base: str | Place | Checkpoint | None = None, open_remote: OpenRemote | None = None
 ) -> tuple[Unrecorded, ...]:
     """The environments that may be that of an adapter without a manifest, likeliest first; at least one.
 
@@ -83,7 +86,8 @@ def unrecorded_choices(
     """
     from envpin.infer.inference import infer
 
-    found = infer(path, base=base, open_remote=open_remote)
+    found = infer(adapter, base=base, open_remote=open_remote)
+    path = adapter.path if isinstance(adapter, Checkpoint) else adapter
     if found.says_something and found.candidates:
         return tuple(_inferred(found, candidate, path) for candidate in found.candidates)
     return (_of_family(found, path),)

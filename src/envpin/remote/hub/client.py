@@ -33,7 +33,7 @@ class Hub:
     def offline(self) -> bool:
         return self._offline or is_offline()
 
-    def open_checkpoint(self, reference: str | Path) -> Path | HubPlace:
+    def open_place(self, reference: str | Path) -> Path | HubPlace:
         """The folder, or the repository of the Hub, that `reference` means; a folder of that name wins.
 
         `hf://user/name` means the Hub in any case. Offline, a repository is its snapshot in the Hub cache: a folder.
@@ -63,7 +63,7 @@ class Hub:
         """A base that an adapter or a user names by its id.
 
         Raises:
-            InputError, NetworkError, RefusedError: as `open_checkpoint`.
+            InputError, NetworkError, RefusedError: as `open_place`.
         """
         reference = HubReference(repository, revision)
         if not is_hub_id(repository) or not (revision is None or is_revision(revision)):
@@ -76,7 +76,7 @@ class Hub:
         """The repository at the commit that its revision (else `main`) means now. Once opened it stays at that commit.
 
         Raises:
-            InputError, NetworkError, RefusedError: as `open_checkpoint`.
+            InputError, NetworkError, RefusedError: as `open_place`.
         """
         key = (reference.id, reference.revision)
         if key not in self._opened:

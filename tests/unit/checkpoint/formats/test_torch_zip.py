@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from envpin.checkpoint.folder import read_folder
+from envpin.checkpoint.checkpoint import open_checkpoint
 from envpin.checkpoint.formats.torch_zip import read_torch_file
 from envpin.diagnose.check import check
 from tests.support.checkpoints import llama_config, llama_shapes, lora_shapes, write_adapter, write_model
@@ -78,7 +78,7 @@ def test_shards_of_pickles(tmp_path: Path) -> None:
         weight_map |= dict.fromkeys(half, file)
     (tmp_path / "config.json").write_text(json.dumps(llama_config()))
     (tmp_path / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": weight_map | {"lost": file}}))
-    folder = read_folder(tmp_path)
+    folder = open_checkpoint(tmp_path)
     assert {name: one.shape for name, one in folder.tensors.items()} == shapes
     assert [fault.code for fault in folder.faults] == ["missing-shard"]
     assert "lost" in folder.faults[0].message
