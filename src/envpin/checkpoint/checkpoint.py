@@ -28,7 +28,7 @@ from envpin.core.errors import InputError
 from envpin.core.files import digest_of_file
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from envpin.checkpoint.formats.safetensors import Tensor
     from envpin.core.place import Place
@@ -237,6 +237,18 @@ def open_checkpoint(place: Place | Checkpoint, *, confined: bool = False) -> Che
             hint="give the folder with adapter_config.json or config.json in it",
         )
     return Checkpoint(place, files=files, names=names, kind=kind)
+
+
+def opener() -> Callable[[Place], Checkpoint]:
+    """An `open_checkpoint` that opens each folder once, for many adapters of one base."""
+    opened: dict[str, Checkpoint] = {}
+
+    def open_once(place: Place) -> Checkpoint:
+        if str(place) not in opened:
+            opened[str(place)] = open_checkpoint(place)
+        return opened[str(place)]
+
+    return open_once
 
 
 def _names(path: Place) -> frozenset[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from envpin.checkpoint.bases import FoundBase
+from envpin.checkpoint.checkpoint import opener
 from envpin.checkpoint.no_adapter import no_adapter
 from envpin.core.errors import CheckFailedError, InputError, RefusedError
 from envpin.core.events import Note, ignore
@@ -203,10 +204,13 @@ def _base(
     """
     if isinstance(explicit, FoundBase):
         return explicit
+    open_base = opener()  # adapters that are merged together have one base
     found: FoundBase | None = None
     for part, (_, folder) in zip(parts, adapters, strict=True):
         try:
-            own = find_recorded_base(folder, part.manifest, explicit=explicit, open_remote=open_remote)
+            own = find_recorded_base(
+                folder, part.manifest, explicit=explicit, open_remote=open_remote, open_base=open_base
+            )
         except InputError:
             if found is None:
                 raise

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from envpin.checkpoint.bases import find_base
-from envpin.checkpoint.checkpoint import open_checkpoint
+from envpin.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from envpin.core.errors import InputError
 from tests.support.checkpoints import (
     header_bytes,
@@ -158,3 +158,44 @@ def test_the_hub_cache_holds_to_a_recorded_commit(tmp_path: Path, monkeypatch: p
     assert any("a" * 40 in line for line in refused.value.problems)
     assert refused.value.hint is not None
     assert "--base" in refused.value.hint
+
+
+def test_relative_base_near_the_adapter_wins_over_the_current_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_model(tmp_path / "here" / "base", llama_shapes())
+    near = write_model(tmp_path / "run" / "base", llama_shapes())
+    adapter = open_checkpoint(write_adapter(tmp_path / "run" / "adapter", lora_shapes(llama_shapes()), base="base"))
+    monkeypatch.chdir(tmp_path / "here")
+    found = find_base(adapter)
+    assert found.path == near
+    assert str(near.parent) in found.found
+    near.rename(tmp_path / "run" / "elsewhere")
+    found = find_base(adapter)
+    assert found.path == tmp_path / "here" / "base"
+    assert found.found == "named by the adapter, in the current directory"
+
+
+def test_base_that_does_not_fit_yields_to_one_that_does(tmp_path: Path) -> None:
+    wide = write_model(tmp_path / "run" / "base", llama_shapes(hidden=128))
+    right = write_model(tmp_path / "base", llama_shapes())
+    adapter = open_checkpoint(write_adapter(tmp_path / "run" / "adapter", lora_shapes(llama_shapes()), base="base"))
+    assert find_base(adapter).path == wide
+
+    def misfit(base: Checkpoint) -> str | None:
+        return "too wide" if base.embedding is not None and base.embedding.shape[1] == 128 else None
+
+    found = find_base(adapter, misfit=misfit)
+    assert found.path == right
+    assert len(found.passed_over) == 1
+    assert str(wide) in found.passed_over[0]
+    assert "too wide" in found.passed_over[0]
+    assert find_base(adapter, misfit=lambda _: "nothing fits").path == wide
+    assert find_base(adapter, explicit=wide, misfit=misfit).path == wide
+
+
+def test_local_folder_does_not_pass_for_the_recorded_commit(tmp_path: Path) -> None:
+    base = write_model(tmp_path / "base", llama_shapes())
+    adapter = open_checkpoint(write_adapter(tmp_path / "adapter", lora_shapes(llama_shapes()), base="org/base"))
+    found = find_base(adapter, recorded_path=str(base), recorded_id="org/base", commit="a" * 40)
+    assert (found.path, found.id, found.commit) == (base, "org/base", None)
