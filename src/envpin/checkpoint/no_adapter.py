@@ -12,8 +12,18 @@ if TYPE_CHECKING:
     from envpin.core.place import Place
 
 
-def no_adapter(folder: Checkpoint) -> InputError:
-    """The error for `folder`, which has no adapter_config.json that can be read."""
+def require_adapter(folder: Checkpoint) -> Checkpoint:
+    """`folder`, which has an adapter_config.json that can be read.
+
+    Raises:
+        InputError: it has none; the message says what it is instead.
+    """
+    if folder.adapter_config is None:
+        raise _no_adapter(folder)
+    return folder
+
+
+def _no_adapter(folder: Checkpoint) -> InputError:
     path = str(folder.path)
     broken = next((fault for fault in folder.config_faults if fault.file == "adapter_config.json"), None)
     if broken is not None:

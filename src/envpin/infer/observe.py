@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from envpin.checkpoint.bases import find_base
 from envpin.checkpoint.checkpoint import Checkpoint, open_checkpoint
-from envpin.checkpoint.no_adapter import no_adapter
+from envpin.checkpoint.no_adapter import require_adapter
 from envpin.core import json_input
 from envpin.core.errors import InputError, NetworkError
 from envpin.infer.pickle_names import archive_names
@@ -85,9 +85,7 @@ def observe(
     Raises:
         InputError: the folder holds no adapter, or `base` was given and is not there.
     """
-    folder = open_checkpoint(adapter, confined=True)
-    if folder.adapter_config is None:
-        raise no_adapter(folder)
+    folder = require_adapter(open_checkpoint(adapter, confined=True))
     place = folder.inside
     names = frozenset(entry.name for entry in place.iterdir())
     places = [("", place), *_checkpoints(place, names)]

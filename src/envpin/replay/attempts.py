@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from envpin.checkpoint.bases import FoundBase
 from envpin.checkpoint.checkpoint import open_checkpoint
+from envpin.checkpoint.no_adapter import require_adapter
 from envpin.core.errors import (
     BuildError,
     CheckFailedError,
@@ -82,7 +83,7 @@ def merge_unrecorded(
         CheckFailedError: the adapter cannot be merged in any environment, or in none of those that were tried.
         EnvpinError: as `make_plan` and `merge`.
     """
-    adapter = open_checkpoint(adapter)
+    adapter = require_adapter(open_checkpoint(adapter))
     _ = adapter.tokenizer  # see make_plan
     base = options.base
     if not isinstance(base, FoundBase):

@@ -10,7 +10,7 @@ import msgspec
 
 from envpin.checkpoint.bases import FoundBase
 from envpin.checkpoint.checkpoint import opener
-from envpin.checkpoint.no_adapter import no_adapter
+from envpin.checkpoint.no_adapter import require_adapter
 from envpin.core.errors import CheckFailedError, InputError, RefusedError
 from envpin.core.events import Note, ignore
 from envpin.diagnose.check import check, find_recorded_base
@@ -136,7 +136,7 @@ def make_plan(
     options.engine.check()
     first = WeightedAdapter(path=Path(), weight=options.weight).at(adapter)
     given = [first, *(one if one.opened is not None else one.at(one.path) for one in options.further)]
-    adapters = [(one, _adapter(one.checkpoint)) for one in given]
+    adapters = [(one, require_adapter(one.checkpoint)) for one in given]
     folder = adapters[0][1]
     _ = folder.tokenizer  # read whole, so that inference does not look at its ends on its own
     parts = tuple(_part(one, read) for one, read in adapters)
@@ -263,12 +263,6 @@ def refuse_blockers(plan: MergePlan) -> None:
         name = remote.id if remote is not None else plan.adapter
         first = next((step for one in plan.blockers for step in one.fix), None)
         raise CheckFailedError(f"`{name}` cannot be merged as it is\n{listed}", hint=first)
-
-
-def _adapter(folder: Checkpoint) -> Checkpoint:
-    if folder.adapter_config is None:
-        raise no_adapter(folder)
-    return folder
 
 
 def _hub(remote: RemotePlace | None) -> dict[str, str] | None:
