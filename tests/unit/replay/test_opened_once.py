@@ -21,7 +21,8 @@ from envpin.manifest.types import BaseModel, Distribution, Manifest, RunInfo
 from envpin.manifest.write import write_manifest
 from envpin.matrix.load import load_matrix
 from envpin.replay.adapters import WeightedAdapter
-from envpin.replay.plan import MergeOptions, make_plan
+from envpin.replay.options import MergeOptions
+from envpin.replay.plan import make_plan
 from tests.support.checkpoints import llama_config, llama_shapes, lora_shapes, write_adapter, write_model
 
 if TYPE_CHECKING:
