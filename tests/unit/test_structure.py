@@ -134,7 +134,8 @@ STRANGERS = ("checkpoint", "infer", "diagnose", "scan", "manifest", "matrix/subj
 OPENERS = {"open", "read_bytes", "read_text"}
 # A resource of envpin's own; a file that is opened inside a zip; a door into the folder of a stranger.
 OPENING = {
-    "infer/rules_run.py", "infer/pickle_names.py", "checkpoint/confined.py", "checkpoint/formats/torch_zip.py",
+    "infer/rules_run.py", "infer/pickle_names.py", "checkpoint/confined.py", "checkpoint/read_once.py",
+    "checkpoint/formats/torch_zip.py",
     "diagnose/catalogue/catalogue.py", "diagnose/logs/signature.py",
 }  # fmt: skip
 

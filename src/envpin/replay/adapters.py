@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 from envpin.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from envpin.checkpoint.embedding import EmbeddingPlan, plan_embedding
 from envpin.core.errors import CheckFailedError, UsageError
+from envpin.core.files import open_file
 from envpin.core.place import local_path
 from envpin.manifest.closure import closure_of
 
@@ -196,7 +197,7 @@ def _whole_problems(adapters: Sequence[tuple[WeightedAdapter, Checkpoint]]) -> l
 
 
 def _bytes(folder: Checkpoint, tensor: Tensor) -> bytes:
-    with (folder.files / tensor.file).open("rb") as stream:
+    with open_file(folder.files / tensor.file) as stream:
         stream.seek(tensor.start)
         return stream.read(tensor.end - tensor.start)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from envpin.checkpoint.formats.safetensors import Fault
 from envpin.checkpoint.formats.sentencepiece import NotSentencePieceError, read_pieces
 from envpin.core import json_input, text_input
-from envpin.core.files import read_bounded
+from envpin.core.files import open_file, read_bounded
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -98,7 +98,7 @@ def read_marks(path: Place) -> TokenizerMarks | None:
         if not path.is_file():
             return None
         size = path.stat().st_size
-        with path.open("rb") as stream:
+        with open_file(path) as stream:
             head = stream.read(_HEAD_BYTES)
             stream.seek(max(0, size - _TAIL_BYTES))
             tail = stream.read(_TAIL_BYTES)

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from typing import IO, TYPE_CHECKING, Any
 
+from envpin.core.files import open_file
 from envpin.core.findings import Evidence
 from envpin.diagnose.catalogue.catalogue import finding
 from envpin.diagnose.detectors.shapes import SHOWN, places
@@ -198,7 +199,7 @@ def _all_zero(folder: Checkpoint, tensors: list[Tensor], *, limit: int | None) -
         try:
             for tensor in tensors:
                 if tensor.file not in streams:
-                    streams[tensor.file] = stack.enter_context((folder.files / tensor.file).open("rb"))
+                    streams[tensor.file] = stack.enter_context(open_file(folder.files / tensor.file))
                 stream = streams[tensor.file]
                 stream.seek(tensor.start)
                 left = tensor.end - tensor.start
