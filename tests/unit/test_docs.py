@@ -1,0 +1,89 @@
+"""The documents name what exists: files, folders, tests, pages; decisions have their form and are in the index."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.places import ROOT, SOURCE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *SOURCE.rglob("*.md"), *(ROOT / "tests").rglob("*.md")]
+)
+DECISIONS = sorted((ROOT / "docs" / "adr").glob("0*.md"))
+SECTIONS = {"Context", "Decision", "Alternatives", "Consequences"}
+_LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+_CODE = re.compile(r"`([^`\n]+)`")
+# Paths of this repository: from its root, or a module of the package or the tests.
+_OURS = re.compile(r"(?:src|tests|docs|scripts|benchmarks|lockfiles)/[\w./*-]*(?:::\w+)?|[\w-]+(?:/[\w-]+)*/\w+\.py")
+
+
+def named_paths(text: str) -> list[str]:
+    return [code for code in _CODE.findall(text) if _OURS.fullmatch(code)]
+
+
+def exists(name: str) -> bool:
+    """Whether this is a file or folder of the repository, or the package; with `::name`, whether the test is in it."""
+    path, _, test = name.partition("::")
+    found = [one for place in (ROOT, SOURCE) for one in place.glob(path.rstrip("/")) if path]
+    return bool(found) and (
+        not test or any(re.search(rf"def {test}\b", one.read_text(encoding="utf-8")) for one in found)
+    )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_path_that_a_page_names_exists(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    links = [link for link in _LINK.findall(text) if "://" not in link and not link.startswith("mailto:")]
+    assert not [link for link in links if not (page.parent / link).exists()]
+    assert not [name for name in named_paths(text) if not exists(name)]
+
+
+def test_named_paths_finds_what_it_should() -> None:
+    text = "`src/envpin/gone.py` `tests/x.py::test_a` `checkpoint/gone.py` `envpin check` `org/model` `out/config.json`"
+    assert named_paths(text) == ["src/envpin/gone.py", "tests/x.py::test_a", "checkpoint/gone.py"]
+    assert not any(map(exists, named_paths(text)))
+    assert exists("tests/unit/test_docs.py::test_named_paths_finds_what_it_should")
+    assert not exists("tests/unit/test_docs.py::test_of_no_such_name")
+
+
+def test_every_page_of_the_docs_is_on_the_map() -> None:
+    text = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    linked = {(ROOT / "docs" / link).resolve() for link in _LINK.findall(text)}
+    pages = {page for page in (ROOT / "docs").rglob("*") if page.suffix in {".md", ".json"}}
+    assert {page for page in pages if page.name != "README.md"} - set(DECISIONS) <= linked
+    assert ROOT / "docs" / "adr" / "README.md" in linked
+
+
+@pytest.mark.parametrize("page", DECISIONS, ids=lambda page: page.stem)
+def test_a_decision_has_its_form(page: Path) -> None:
+    lines = page.read_text(encoding="utf-8").splitlines()
+    assert re.fullmatch(rf"# {int(page.name[:4])}\. \S.*", lines[0])
+    assert re.match(r"- Status: (?:proposed|accepted|superseded by \[\d+\]\()", lines[2]), lines[2]
+    assert dt.date.fromisoformat(lines[3].removeprefix("- Date: "))
+    assert {line[3:] for line in lines if line.startswith("## ")} == SECTIONS
+
+
+def test_the_index_of_decisions_is_complete() -> None:
+    index = (ROOT / "docs" / "adr" / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \[(\d+)\]\(([^)]+)\) \| (.+) \| (\w+) \| (\S+) \|$", index, re.MULTILINE)
+    expected = []
+    for page in DECISIONS:
+        title, _, status, date = page.read_text(encoding="utf-8").splitlines()[:4]
+        number, _, words = title.removeprefix("# ").partition(". ")
+        expected.append((number, page.name, words, status.split()[2].rstrip(";"), date.split()[-1]))
+    assert rows == expected
+
+
+@pytest.mark.parametrize("what", ["log signature", "peft method", "trainer", "uv flag", "family"])
+def test_contributing_says_in_one_line_where_to_add(what: str) -> None:
+    lines = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").splitlines()
+    found = [line for line in lines if re.match(rf"- a {what}\b", line)]
+    assert len(found) == 1
+    assert named_paths(found[0]), found[0]
