@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, cast
 from envpin.checkpoint.formats.pickle import BadPickleError, EndsInsideError, RebuiltTensor, Storage, walk
 from envpin.checkpoint.formats.safetensors import BITS, Fault, Header, Tensor, recognise_foreign
 from envpin.core.files import open_file
+from envpin.core.range_file import RangeFile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +58,7 @@ def _read(path: Place) -> Header:
             return Header(fault=foreign)
         if not size:
             raise _BadFileError("truncated-file", "the file is empty", "0 bytes")
-        stream = cast("IO[bytes]", raw if _is_local(path) else _Blocks(raw, size))
+        stream = cast("IO[bytes]", raw if _is_local(path) else _in_blocks(raw, size))
         if start.startswith(b"PK"):
             return _zip(path, stream)
         if start.startswith((b"\x80", b"(", b"}", b"]")):
@@ -251,38 +252,11 @@ class _Bounded:
         return data
 
 
-class _Blocks(io.RawIOBase):
-    """A stream read in blocks that are kept: many small reads near each other are one request."""
+def _in_blocks(stream: IO[bytes], size: int) -> RangeFile:
+    """The many small reads of a pickle from afar, as few requests."""
 
-    def __init__(self, stream: IO[bytes], size: int) -> None:
-        super().__init__()
-        self._stream, self._size, self._at = stream, size, 0
-        self._kept: dict[int, bytes] = {}
+    def get(start: int, end: int) -> tuple[int, bytes]:
+        stream.seek(start)
+        return start, stream.read(end - start)
 
-    def seekable(self) -> bool:
-        return True
-
-    def readable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        self._at = max(0, offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence])
-        return self._at
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        end = self._size if size is None or size < 0 else min(self._size, self._at + size)
-        first, last = self._at // _BLOCK, max(self._at, end - 1) // _BLOCK
-        missing = [number for number in range(first, last + 1) if number not in self._kept]
-        if missing and end > self._at:
-            begin = missing[0] * _BLOCK
-            self._stream.seek(begin)
-            data = self._stream.read(min(self._size, (missing[-1] + 1) * _BLOCK) - begin)
-            for number in range(missing[0], missing[-1] + 1):
-                self._kept[number] = data[(number - missing[0]) * _BLOCK : (number - missing[0] + 1) * _BLOCK]
-        joined = b"".join(self._kept.get(number, b"") for number in range(first, last + 1))
-        found = joined[self._at - first * _BLOCK : end - first * _BLOCK] if end > self._at else b""
-        self._at += len(found)
-        return found
+    return RangeFile(size, get, block=_BLOCK)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import io
-from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple, cast
+from typing import IO, TYPE_CHECKING, Literal, NamedTuple, cast
+
+from envpin.core.range_file import RangeFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,45 +113,12 @@ class HubFilePlace:
 
     def open(self, _mode: Literal["rb"] = "rb", /) -> IO[bytes]:
         self._repository.expect(self.name)
-        return cast("IO[bytes]", _Ranges(self._repository, self.name))
+
+        def get(start: int, end: int) -> tuple[int, bytes]:
+            return start, self._repository.read(self.name, start, end)
+
+        # Nothing is kept: the repository has the beginnings of its files, and the rest may be gigabytes.
+        return cast("IO[bytes]", RangeFile(self._repository.size(self.name), get, keep=False))
 
     def read_bytes(self) -> bytes:
         return self._repository.read_whole(self.name)
-
-
-class _Ranges(io.RawIOBase):
-    """A file whose reads are range requests."""
-
-    def __init__(self, repository: Repository, name: str) -> None:
-        super().__init__()
-        self._repository = repository
-        self._name = name
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._repository.size(self._name)}[whence]
-        self._at = max(0, start + offset)
-        return self._at
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        end = self._repository.size(self._name)
-        if size is not None and size >= 0:
-            end = min(end, self._at + size)
-        data = self._repository.read(self._name, self._at, end) if end > self._at else b""
-        self._at += len(data)
-        return data
-
-    def readinto(self, buffer: Any, /) -> int:
-        view = memoryview(buffer).cast("B")
-        data = self.read(len(view))
-        view[: len(data)] = data
-        return len(data)

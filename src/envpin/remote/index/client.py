@@ -18,12 +18,14 @@ from envpin.core import json_input
 from envpin.core.errors import InputError, NetworkError
 from envpin.core.files import digest, write_cache
 from envpin.core.resources import cache_path
-from envpin.remote.index.ranges import OpenWheel
+from envpin.remote.index.ranges import open_wheel
 from envpin.remote.index.types import Release, ReleaseFile, parse_releases
 from envpin.remote.index.where import index_url, without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+
+    from envpin.core.range_file import RangeFile
 
 _ACCEPT = "application/vnd.pypi.simple.v1+json"
 _FRESH_SECONDS = 600.0
@@ -111,8 +113,8 @@ class Index:
         kept = self._cache / "members" / (file.sha256 or digest(file.url)) / "names"
         if kept.exists():
             return kept.read_text(encoding="utf-8").splitlines()
-        with self._open_wheel(file) as (wheel, _reader):
-            names = wheel.namelist()
+        wheel, _ = self._open_wheel(file)
+        names = wheel.namelist()
         write_cache(kept, "\n".join(names).encode())
         return names
 
@@ -133,27 +135,33 @@ class Index:
 
     def _fetch_members(self, file: ReleaseFile, names: list[str]) -> dict[str, bytes]:
         found: dict[str, bytes] = {}
-        with self._open_wheel(file) as (wheel, reader):
-            present = {info.filename: info for info in wheel.infolist()}
-            reader.prefetch_together(
-                [(present[name].header_offset, _extent(present[name])) for name in names if name in present]
-            )
-            for name in names:
-                if name in present:
-                    info = present[name]
-                    try:
-                        found[name] = wheel.read(info)
-                    except (zipfile.BadZipFile, EOFError, OSError) as error:
-                        raise InputError(f"`{name}` in `{file.filename}` cannot be read: {error}") from error
+        wheel, reader = self._open_wheel(file)
+        present = {info.filename: info for info in wheel.infolist()}
+        reader.prefetch_together(
+            [(present[name].header_offset, _extent(present[name])) for name in names if name in present]
+        )
+        for name in names:
+            if name in present:
+                info = present[name]
+                try:
+                    found[name] = wheel.read(info)
+                except (zipfile.BadZipFile, EOFError, OSError) as error:
+                    raise InputError(f"`{name}` in `{file.filename}` cannot be read: {error}") from error
         return found
 
-    def _open_wheel(self, file: ReleaseFile) -> OpenWheel:
+    def _open_wheel(self, file: ReleaseFile) -> tuple[zipfile.ZipFile, RangeFile]:
         if self._offline:
             raise NetworkError(
                 f"the contents of `{file.filename}` are not cached, and offline was asked for",
                 hint="run it once without --offline",
             )
-        return OpenWheel(self, file)
+
+        def ask(span: str) -> urllib3.BaseHTTPResponse:
+            response = self.request(file.url, {"Range": span, "Accept-Encoding": "identity"})
+            self.check(response.status, file.url)
+            return response
+
+        return open_wheel(file.filename, ask)
 
     def _page(self, url: str, name: str) -> dict[str, Any]:
         path = self._cache / "pages" / f"{digest(url)}.json"
