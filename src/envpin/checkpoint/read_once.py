@@ -12,10 +12,11 @@ import os
 import threading
 import weakref
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal, cast
+from typing import IO, TYPE_CHECKING, Literal, cast
 
 from envpin.checkpoint.confined import Confined
 from envpin.core.files import TooLargeError, open_file, open_regular, read_bounded
+from envpin.core.range_file import RangeFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -142,7 +143,11 @@ class ReadOnce:
         handle = self._memory.held.get(self._key)
         if handle is None:
             handle = self._memory.held[self._key] = _Handle(str(self._place))
-        return cast("IO[bytes]", io.BufferedReader(_View(handle), 1 << 16))
+
+        def get(start: int, end: int) -> tuple[int, bytes]:
+            return start, handle.read_at(start, end - start)
+
+        return cast("IO[bytes]", io.BufferedReader(RangeFile(handle.size, get, keep=False), 1 << 16))
 
 
 def _holds_weights(name: str) -> bool:
@@ -173,35 +178,3 @@ class _Handle:
 def _close(descriptor: int) -> None:
     with contextlib.suppress(OSError):
         os.close(descriptor)
-
-
-class _View(io.RawIOBase):
-    """A reader of a handle with a position of its own."""
-
-    def __init__(self, handle: _Handle) -> None:
-        super().__init__()
-        self._handle = handle
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._handle.size}[whence]
-        if start + offset < 0:
-            raise ValueError(f"negative seek value {start + offset}")
-        self._at = start + offset
-        return self._at
-
-    def readinto(self, buffer: Any, /) -> int:
-        view = memoryview(buffer).cast("B")
-        data = self._handle.read_at(self._at, len(view))
-        view[: len(data)] = data
-        self._at += len(data)
-        return len(data)

@@ -85,7 +85,7 @@ def read_bounded(file: Place, limit: int) -> bytes:
         TooLargeError: it holds more than `limit` bytes, whatever its size is said to be.
     """
     with open_file(file) as stream:
-        remote = not isinstance(stream, io.BufferedReader)
+        remote = not isinstance(getattr(stream, "raw", None), io.FileIO)
         if (file.stat() if remote else os.fstat(stream.fileno())).st_size > limit:
             raise _too_large(file, limit)
         # One request for a whole remote file. A local one may grow, and those of /proc say that they are empty.
