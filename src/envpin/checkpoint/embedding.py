@@ -17,6 +17,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+# What trainers and configs pad vocabularies to (`pad_to_multiple_of`): 8 for tensor cores of fp16, 16 to 128 for
+# blocks and shards of Megatron, NeMo and vLLM. Any smaller multiple would explain a difference by chance.
 _PADDINGS = (8, 16, 32, 64, 128)
 
 

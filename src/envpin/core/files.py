@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from envpin.core.place import Place
 
+# Large enough that a read costs more than its call, small enough for any machine.
 _BLOCK = 1 << 20
 # Opening a pipe waits for its writer, and a terminal may become the process's own. Windows has neither flag.
 _READ_FLAGS = (

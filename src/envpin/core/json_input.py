@@ -23,10 +23,13 @@ if TYPE_CHECKING:
 
     from envpin.core.place import Place
 
+# The largest JSON that models carry and this reads is an index of shards, some MB; tokenizers have their own reader.
 MAX_BYTES = 32_000_000
 # Python keeps four bytes for every character of a text that holds one emoji, and json copies the text.
 MAX_BYTES_NOT_ASCII = 8_000_000
+# What a Python object takes is 50 to 100 bytes: within 150 MB, whatever the file says.
 MAX_VALUES = 1_500_000
+# Real configs nest far less; json's own limit is Python's recursion, which raises where it should answer.
 MAX_DEPTH = 64
 # So many duplicate keys show what happened to the file; more would only fill the terminal.
 _REMARKS = 5

@@ -28,6 +28,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+# Enough characters that zeros in every second byte are no accident.
 _SAMPLE = 4096
 
 

@@ -19,6 +19,7 @@ from envpin.envs.refs.reference import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+# Locks have some hundred kB; this only bounds what a stranger's file may take.
 _LOCK_LIMIT = 64_000_000
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 FIRST = Version("4.10.0")  # before it, the table is made of imported classes, not of names
 
 _FIRST_TORCH = Version("1.8")
+# How long a release's companions are waited for: see `matrix.nearest`.
 _SETTLING = timedelta(days=21)
 # What was made of a wheel is made again when the code that made it is another.
 _REVISION = digest(Path(wheel_facts.__file__).read_bytes() + Path(__file__).read_bytes())

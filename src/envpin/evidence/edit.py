@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from envpin.evidence.add import Additions
     from envpin.matrix.types import Break, KnownGood, Statement
 
+# Characters of a line of TOML, after which an array is written one item a line.
 _LONG = 100
 
 

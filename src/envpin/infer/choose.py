@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from envpin.matrix.support import PeftFacts, Support
     from envpin.matrix.types import Relation
 
+# Who installs a release some weeks late gets its patches: see `matrix.nearest`.
 _SETTLING = dt.timedelta(days=21)
 _FIRST_PYTHON_311_TORCH = "2023-03-15"  # torch 2.0.0, the first with wheels for 3.11
 # Where peft or transformers changed what adapters are called or what can be imported: docs/explanation/inference.md.
 _TRANSFORMERS_ERAS = tuple(map(Version, ("4.43", "4.52", "5.0")))
 _PEFT_ERAS = tuple(map(Version, ("0.10", "0.14", "0.16", "0.18", "0.19")))
+# A point of distance for as many days as one minor series of peft is the newest (median of 22 series: 56 days).
 _DAYS_OF_A_POINT = 60
 _NEVER_RELEASED = ">=0.18.2"  # what transformers 5.6 to 5.12 ask of peft
 

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 # hard: the file could not be as it is with another release. strong: a program wrote it, but it may be a copy or the
 # work of another program than the trainer. weak: it only makes some releases likelier, and never excludes one.
 Strength = Literal["hard", "strong", "weak"]
+# Signals named against an answer; more of them are counted.
 _SHOWN = 3
+# One hard signal outweighs any number of strong ones (a folder has some dozen); weak ones only order what is left.
 _WEIGHTS: Mapping[Strength, int] = {"hard": 1000, "strong": 1, "weak": 0}
 
 

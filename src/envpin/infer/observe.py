@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from envpin.core.place import OpenRemote, Place
     from envpin.infer.pickle_state import Instance
 
+# trainer_state.json grows with every logged step; a run of days has some MB.
 _STATE_BYTES = 16_000_000
 _EVENTS = re.compile(r"events\.out\.tfevents\.(\d{10})\.")
 # The first release of peft; what claims to be older is a clock that was never set.

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # The real ones have 4 to 8 kB.
 MAX_BYTES = 4_000_000
+# The real ones have some hundred.
 MAX_OPCODES = 200_000
 # A text of 4 MB may be fetched from the memo as often as there are opcodes; no dotted path is longer than this.
 MAX_PATH = 300

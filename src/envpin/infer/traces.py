@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # Cards with an embedded training log reach some hundred kB; the front matter and the versions stand within this.
 CARD_BYTES = 400_000
 DOCUMENTS = ("adapter_config.json", "training_params.json", "args.json", "sft_args.json", "config.json")
+# Settings of trainers have some kB; the largest config.json in the wild is under 1 MB.
 _DOCUMENT_BYTES = 2_000_000
 
 

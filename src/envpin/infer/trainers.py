@@ -28,6 +28,7 @@ TITLES: dict[str, str] = {
     "transformers": "HF Trainer",
     "peft": "PEFT alone",
 }
+# The order in which traces of several trainers count.
 _STRENGTHS: dict[Strength, int] = {"certain": 0, "strong": 1, "weak": 2}
 _CHECKPOINT = re.compile(r"(?:tmp-)?(?:checkpoint|iter)[-_](\d+)|(?:epoch|step)_(\d+)")
 _SWIFT_RUN = re.compile(r"v\d+-\d{8}-\d{6}")

@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FILE_NAME = "envpin.json"
+# Many times what a manifest with every tensor of a large model takes; a stranger's may be anything.
 SIZE_LIMIT = 64 * 1024 * 1024
+# Far deeper than our own fields, which leaves room for configs that are kept whole.
 DEPTH_LIMIT = 40
+# Problems of one file that are shown; a file with more is broken as a whole.
 _PROBLEM_LIMIT = 50
 _NAME = re.compile(r"^[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?$")
 _VERSION = re.compile(r"^[A-Za-z0-9][A-Za-z0-9.+!_-]*$")

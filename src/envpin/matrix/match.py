@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 # exact: one family. ambiguous: the config fits several and nothing else decides; the family named is the likelier.
 # nearest: the model is not in the matrix; pins come from what the index tells. unknown: nothing was recognised.
 Certainty = Literal["exact", "ambiguous", "nearest", "unknown"]
+# Names of models have under 100 characters; patterns are not run over more than a stranger's text of this length.
 _NAME_LIMIT = 512
 _ONLY_ITS_NAME = "its config is the same; only a name tells it apart"
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from envpin.matrix.support import Support
     from envpin.matrix.types import Family, Matrix
 
+# Within three weeks, 87 % of the minor series of transformers and 82 % of peft's had their last patch (47 and 11 series
+# with patches, counted on 2026-11-28 from matrix/fields.json): companions of that day fit, later ones may not.
 _SETTLING_DAYS = 21
 _FIRST_PYTHON_311_TORCH = "2023-03-15"  # torch 2.0.0
 

@@ -46,7 +46,9 @@ if TYPE_CHECKING:
     from envpin.infer.trainers import Recognised
 
 _PROGRAM = "import sys; sys.path.append({hook!r}); from _envpin_hook import describe; describe.main()"
+# Reading what is installed takes a second; this is for disks that are slow, and a Python that hangs.
 _TIMEOUT = 60.0  # seconds
+# Packages installed over a day after the adapter was written may not be those of its run: said, not refused.
 _OLD = dt.timedelta(days=1)
 _CARD_VERSION = re.compile(r"^- (PEFT|Transformers|TRL|Pytorch|Tokenizers):? ([\w.+]{1,40})\s*$", re.MULTILINE)
 _CARD_PACKAGES = {"PEFT": "peft", "Transformers": "transformers", "TRL": "trl", "Pytorch": "torch",

@@ -38,6 +38,7 @@ _MLX = "an adapter in the format of MLX, which peft cannot load"
 _MERGE_RECORD = "envpin-merge.json"
 # Of the shapes and keys that a finding shows: ten thousand folders are not to fill the memory.
 _EVIDENCE = 3
+# Configs of bases kept for the adapters that share them, in the order of the walk.
 _KEPT = 32
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 # Below this, starting processes takes longer than the work.
 _ALONE = 256
+# Folders handed to a process at once: enough to hide the handing, few enough that none ends long after the rest.
 _CHUNK = 64
 _TOLD_EVERY = 0.1  # seconds
 

@@ -27,7 +27,9 @@ _CERTAIN = frozenset({
     "trainer_state.json",
 })  # fmt: skip
 _SHARD = re.compile(r".+-\d{5}-of-\d{5}\.(?:safetensors|bin)")
+# The largest config.json in the wild is under 1 MB; a larger file is no model's config for a scan.
 _CONFIG_LIMIT = 1_000_000
+# Folders between two progress events.
 _TOLD_EVERY = 500
 
 

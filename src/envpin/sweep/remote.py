@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from concurrent.futures import Executor
 
+# Seconds for a Dask scheduler to answer: one that has just been started needs some.
 _PATIENCE = 20.0
 
 

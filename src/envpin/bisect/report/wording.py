@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from envpin.bisect.report.report import BisectReport
 
+# Enough to recognise a change; all of them are in the document of `--json`.
 _FILES_SHOWN = 8
 _DEEDS = {
     "config": "read, with `AutoConfig.from_pretrained`, the config.json of",

@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 Find: TypeAlias = Literal["broke", "fixed"]
 
 # How much more likely the change is at a release where the wheels show this, than at one where they show nothing.
+# Judgements: their order matters, their size hardly, since no weight is zero and certainty is computed without them.
 _APPEARS = 400.0  # a name that the probe needs appears or disappears
 _REWRITTEN = 40.0  # the family's own modelling code changes its public names
 _TOUCHED = 4.0  # its code changes at all
 _MINOR = 3.0  # a release with new features
-_MAJOR = 8.0
+_MAJOR = 8.0  # a new major release, which may break on purpose
+# More lacking names than this come from a file that lists folders instead: see where it is used.
 _FEW = 3
 _HARM = ("import of", "lack of", "a torch floor")
 

@@ -16,6 +16,7 @@ from envpin.core.files import digest_of_file
 PROBE_VERSION = 2
 ACTIONS = ("config", "load", "forward", "generate", "train", "load-adapter", "merge")
 Find = Literal["broke", "fixed"]
+# Larger files (weights) are told apart by size and time: hashing 64 MB takes 0.1 s, and a bisection asks at each start.
 _HASHED_WHOLE = 64 * 1024 * 1024
 
 

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from envpin.envs.locks.lock import Lock
     from envpin.remote.index import Index, Release
 
-# What building an environment costs beside running a probe in one that is there.
+# What building an environment costs beside running a probe in one that is there. A judgement: a build with a warm cache
+# takes about as long as a probe, which imports torch; too low a value builds more, too high a value probes more.
 _TO_BUILD = 1.5
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # A tensor takes some thirty opcodes; real files have some thousands of tensors at most.
 MAX_OPCODES = 500_000
+# Names that weights do not need: the first one is a blocker, so more are only counted.
 _MAX_ARGUMENTS = 10_000
 
 # What torch's own `weights_only` unpickler lets a file import, as far as weights need it.

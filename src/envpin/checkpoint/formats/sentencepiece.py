@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
     from envpin.core.place import Place
 
+# Gemma's tokenizer.model, the largest in common use, has 4 MB.
 _MAX_BYTES = 32_000_000
 MAX_PIECES = 600_000  # Gemma's, the largest in common use, has 262,144
+# The wire type of strings and messages in protocol buffers.
 _LENGTH_DELIMITED = 2
 
 

@@ -26,6 +26,7 @@ FILES = (
 
 # Gemma 3's file, the largest in common use, has 33 MB; the number of colons bounds the entries of its vocabulary.
 MAX_BYTES = 48_000_000
+# More than twice Gemma's 262,144 tokens, as in `sentencepiece`; merges are bounded by their brackets.
 MAX_ENTRIES = 600_000
 _PAIRS = re.compile(rb"\s*\[\s*\[")
 

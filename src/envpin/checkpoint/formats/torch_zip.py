@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 # The pickle of 15,000 tensors, as many as are read, has some 5 MB, and their zip directory 1 MB.
 _PICKLE_LIMIT = 16_000_000
 _DIRECTORY_LIMIT = 4_000_000
+# A zip's end record is within its last 64 kB and 22 bytes; most files are read in one block.
 _BLOCK = 65_536
 _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 _DATA = re.compile(r"([^/]{1,200})/data\.pkl")

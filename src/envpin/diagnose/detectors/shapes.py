@@ -24,6 +24,7 @@ _VOCABULARY = frozenset(
     {"embed_tokens", "lm_head", "wte", "embed_in", "embed_out", "word_embeddings", "shared", "output"}
 )
 _META = frozenset("^$*+?[](){}|\\")
+# Tensors named as evidence: three show the pattern, and 560 would hide it.
 SHOWN = 3
 
 

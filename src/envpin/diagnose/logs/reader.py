@@ -23,11 +23,15 @@ if TYPE_CHECKING:
     from envpin.core.findings import Finding, Severity
     from envpin.diagnose.logs.signature import Matcher, Signature
 
+# Memory stays that of a few blocks; smaller ones search no faster.
 _BLOCK = 1 << 20
+# Of a line: the longest wordings (a list of missing keys) say what they are within the first 6,000 characters.
 _LINE = 6_000
+# Lines before an error that can name the file it came from: a traceback has two lines for each of its last frames.
 _NEAR = 10
 # A block may hold a million lines with one anchor: enough of them say what the others would.
 _PER_BLOCK = 2_000
+# Of different parameters that do not fit: the largest models have some thousand, and a few already show the cause.
 _LINES_KEPT = 5_000
 _ANSI = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,500}(?:\x07|\x1b\\)|[@-Z\\-_])")
 

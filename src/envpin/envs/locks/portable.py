@@ -64,6 +64,7 @@ PLATFORMS = (
         suffixes=("",),
     ),
 )
+# Python 3.15, of October 2026, is the newest; raise it with the next one.
 _NEWEST_MINOR = 15
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from envpin.core.events import Listener
     from envpin.remote.hub.repository import Repository
 
+# A progress event a block: at 100 MB/s a hundred a second.
 _BLOCK = 1 << 20
 _KEY = "hub-download"
 

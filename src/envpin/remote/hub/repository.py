@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # Enough for the header of a shard of a large model and of most adapters: one request a file, instead of two.
 _HEAD = 16_384
+# Headers of 30 shards in four rounds. A judgement: more would hit rate limits sooner.
 _HEADS_AT_ONCE = 8
 # Larger files are read in parts only. tokenizer.json of Gemma 3 has 33 MB.
 _WHOLE_LIMIT = 64_000_000

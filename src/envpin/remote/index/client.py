@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     from envpin.core.range_file import RangeFile
 
 _ACCEPT = "application/vnd.pypi.simple.v1+json"
+# As PyPI's own pages say (`Cache-Control: max-age=600`).
 _FRESH_SECONDS = 600.0
 # A page has some 400 bytes for each file; those of the most released packages reach 10 MB.
 _PAGE_BYTES = 100_000_000
+# Too many requests, and the errors of servers and gateways that pass by themselves.
 _STATUS_RETRIED = (429, 500, 502, 503, 504)
 
 

@@ -17,6 +17,7 @@ TOKENIZER_FILES = (
 )  # fmt: skip
 # sha256 runs at about 0.7 GB/s: this much in a save is under 0.1 s. The rest is digested after the run.
 DIGEST_IN_RUN = 48 * 1024 * 1024
+# Limits of what a save may cost: headers and configs of real models are far below, and the rest is not recorded.
 HEADER_LIMIT = 64 * 1024 * 1024
 CONFIG_LIMIT = 16 * 1024 * 1024
 TENSOR_LIMIT = 20000
