@@ -29,6 +29,23 @@ def test_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(good), "--base", str(tmp_path / "absent")]) == 2
 
 
+def test_check_without_a_base_says_not_compared_and_ends_with_0(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    adapter = write_adapter(tmp_path / "adapter", lora_shapes(llama_shapes()), base="somebody/elses")
+    assert main(["check", str(adapter)]) == 0
+    text = capsys.readouterr().out
+    assert "not compared: no base found" in " ".join(text.split())
+    assert "stands in the way" not in text
+    assert main(["check", str(adapter), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["compared"], document["not_compared"]) == (False, "no base found")
+    assert main(["scan", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert "1 not compared with a base" in text
+    assert "stands in the way" not in text
+
+
 def test_diagnose(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log = tmp_path / "log"
     log.write_text("RuntimeError: Numpy is not available\n")

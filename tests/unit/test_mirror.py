@@ -34,7 +34,7 @@ ELSEWHERE = {
     "host.py": "tests/integration/test_envs_resolve.py",
     "diagnose/*": "tests/support/faults.py",  # each fault of the catalogue is made and found
     "checkpoint/formats/*": "tests/property/test_hostile_files.py",
-    "checkpoint/*": "tests/unit/checkpoint/test_folder.py",
+    "checkpoint/*": "tests/unit/checkpoint/test_checkpoint.py",
     "infer/rules_*": "tests/unit/infer/test_inference_eras.py",  # what real releases wrote
     "infer/*": "tests/unit/infer/test_inference_wild.py",
     "core/*": "tests/integration",

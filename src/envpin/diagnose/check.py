@@ -75,8 +75,24 @@ def check(
         selective=selective_loading(subject, codes) if folder.kind == "adapter" else None,
         base=subject.found_base,
         expected_from=subject.expected.source if subject.expected is not None else None,
+        not_compared=_not_compared(subject),
         subject=subject,
     )
+
+
+def _not_compared(subject: CheckSubject) -> str | None:
+    """Why an adapter was not held against its base."""
+    if not subject.is_adapter:
+        return None
+    if subject.folder.kind == "both":
+        return "it lies among the weights of a model"
+    if subject.base is None:
+        return "no base found"
+    if subject.expected is None:
+        return "the base has no weights, and its config does not tell their shapes"
+    if subject.names is None or not subject.names.factors:
+        return "it holds no low-rank factors whose shapes could be compared"
+    return None
 
 
 def find_recorded_base(

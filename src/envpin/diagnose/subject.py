@@ -44,7 +44,8 @@ class Selective:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckReport:
     """`findings` come blockers first. `base` is the folder that the adapter was compared with, if any; `subject` is
-    everything that was read."""
+    everything that was read. `not_compared` says why the adapter was not held against a base; None where it was, and
+    for a model, which has no base."""
 
     subject: CheckSubject
     findings: tuple[Finding, ...]
@@ -52,6 +53,12 @@ class CheckReport:
     selective: Selective | None = None
     base: FoundBase | None = None
     expected_from: str | None = None
+    not_compared: str | None = None
+
+    @property
+    def compared(self) -> bool | None:
+        """Whether the adapter's shapes were held against those of its base; None for a model."""
+        return self.not_compared is None if self.subject.is_adapter else None
 
     @property
     def blockers(self) -> tuple[Finding, ...]:

@@ -30,7 +30,7 @@ class ScanEntry(msgspec.Struct, frozen=True, kw_only=True):
 
     `trainer` is a key of `infer.trainers.TITLES`, `through` the trainers that it drove. `versions` are those of the
     training environment: recorded, or as version specifiers where they were inferred. `problem` says why it could not
-    be read, or of what kind it is where it holds no weights.
+    be read, or of what kind it is where it holds no weights; `not_compared` why an adapter was not held against a base.
     """
 
     path: str
@@ -47,6 +47,7 @@ class ScanEntry(msgspec.Struct, frozen=True, kw_only=True):
     environment_key: str | None = None
     findings: tuple[Finding, ...] = ()
     problem: str | None = None
+    not_compared: str | None = None
 
     @property
     def blockers(self) -> int:
@@ -63,8 +64,9 @@ class ScanEntry(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def sort_key(self) -> tuple[int, int, int, str]:
-        """The worst first."""
-        return (0 if self.problem is not None else 1, -self.blockers, -self.warnings, self.path)
+        """The worst first, what was not compared before what was."""
+        known = -self.warnings - (1 if self.not_compared is not None else 0)
+        return (0 if self.problem is not None else 1, -self.blockers, known, self.path)
 
 
 class Scanned(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +82,11 @@ class Scanned(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def bad(self) -> int:
         return sum(1 for one in self.entries if one.is_bad)
+
+    @property
+    def not_compared(self) -> int:
+        """How many adapters have no blocker of their own, and were not held against a base."""
+        return sum(1 for one in self.entries if one.not_compared is not None and not one.is_bad)
 
 
 def counted(count: int, noun: str) -> str:

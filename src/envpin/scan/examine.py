@@ -87,6 +87,7 @@ class Examiner:
             environment="ready" if key else "missing" if versions else "unknown",
             environment_key=key,
             findings=tuple(_short(one) for one in report.findings),
+            not_compared=report.not_compared,
         )
         if folder.kind == "model":
             entry = msgspec.structs.replace(entry, environment="ready" if key else "none")

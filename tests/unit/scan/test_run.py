@@ -45,6 +45,19 @@ def test_the_worst_come_first_and_are_counted(tmp_path: Path) -> None:
     assert ("warning", "base-not-found", 1) in count_findings(found.entries)
 
 
+def test_scan_counts_apart_what_was_not_compared(tmp_path: Path) -> None:
+    write_model(tmp_path / "base", llama_shapes())
+    write_adapter(tmp_path / "good", LORA)
+    write_adapter(tmp_path / "lost", LORA, base="somebody/elses")
+    found = scanned(tmp_path)
+    told = {entry.path: entry.not_compared for entry in found.entries}
+    assert told == {"good": None, "lost": "no base found", "base": None}
+    assert (found.bad, found.not_compared) == (0, 1)
+    assert document_of(found)["counts"]["not_compared"] == 1  # type: ignore[index]
+    page = render(document_of(found))
+    assert page.count("not compared: no base found") == 1
+
+
 def test_a_base_is_told_with_where_it_was_found(tmp_path: Path) -> None:
     write_model(tmp_path / "base", llama_shapes())
     write_adapter(tmp_path / "out" / "run", LORA)

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
-    """Exit status 0: no blocker. 1: at least one."""
+    """Exit status 0: no blocker in what was looked at (see `compared`). 1: at least one."""
     from envpin.diagnose.check import check
     from envpin.remote.hub.client import Hub
 
@@ -64,14 +64,15 @@ def run(args: argparse.Namespace, console: Console) -> int:
 def _headline(place: Place, report: CheckReport) -> str:
     against = ""
     if report.base is not None:
-        source = "its config" if report.expected_from == "config" else "its headers"
-        against = f", against {report.base.place} ({report.base.found}{_at(report.base.commit)}; shapes from {source})"
+        source = {"config": "; shapes from its config", "headers": "; shapes from its headers"}
+        shapes = source.get(report.expected_from or "", "")
+        against = f", against {report.base.place} ({report.base.found}{_at(report.base.commit)}{shapes})"
     path = f"{place}{_at(getattr(place, 'commit', None))}"
     if report.blockers:
         count = len(report.blockers)
         return f"{path}: {count} blocker{'s' if count > 1 else ''}{against}"
-    if any(one.code == "base-not-found" for one in report.findings):
-        return f"{path}: nothing in its own files stands in the way; its base was not found, so nothing was compared"
+    if report.not_compared is not None:
+        return f"{path}: not compared: {report.not_compared}; no blocker in what was looked at{against}"
     return f"{path}: nothing stands in the way{against}"
 
 
@@ -103,6 +104,8 @@ def _document(place: Place, report: CheckReport, target: dict[str, str] | None) 
         "blockers": len(report.blockers),
         "base": None if report.base is None else {"path": str(report.base.place), "id": report.base.id,
                                                   "commit": report.base.commit, "found": report.base.found},
+        "compared": report.compared,
+        "not_compared": report.not_compared,
         "target": target,
         "findings": msgspec.to_builtins(report.findings),
         "mismatches": msgspec.to_builtins(report.mismatches),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,11 +11,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from envpin.cli.console.console import Console
+    from envpin.core.findings import Severity
     from envpin.scan.entry import ScanEntry, Scanned
 
 takes_child = False
 _ROWS = 40
 _CODES = 3
+_MARKS: dict[Severity, str] = {"blocker": "✗", "warning": "!"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,12 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-j", "--jobs", type=int, metavar="N", help="processes to use (default: one a core)")
     parser.epilog = (
         "The network is never asked: bases are looked for on this machine. Exit status 1: at least one cannot be read, "
-        "loaded or merged as it is."
+        "loaded or merged as it is. An adapter whose base is not on this machine is `not compared`; that is no fault."
     )
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
-    """Exit status 0: nothing stands in the way of any of them. 1: at least one blocker, or one that cannot be read."""
+    """Exit status 0: no blocker in what was looked at (`not_compared` counts what was not). 1: at least one blocker, or
+    one that cannot be read."""
     from envpin.core.errors import UsageError
     from envpin.envs.store.store import Store
     from envpin.scan.run import scan
@@ -90,6 +94,7 @@ def document_of(scanned: Scanned) -> dict[str, object]:
     document["counts"] = {
         "entries": len(scanned.entries),
         "bad": scanned.bad,
+        "not_compared": scanned.not_compared,
         "kinds": _tally(entry.kind for entry in scanned.entries),
         "trainers": _tally(entry.trainer or "unknown" for entry in scanned.entries),
         "records": _tally(entry.record for entry in scanned.entries),
@@ -103,8 +108,6 @@ def document_of(scanned: Scanned) -> dict[str, object]:
 
 
 def _tally(words: Iterable[str]) -> dict[str, int]:
-    from collections import Counter
-
     return dict(Counter(words).most_common())
 
 
@@ -134,9 +137,11 @@ def _headline(scanned: Scanned) -> str:
     if not count:
         return f"{scanned.root}: no model, adapter or checkpoint in {counted(scanned.folders, 'folder')}"
     adapters = sum(1 for entry in scanned.entries if entry.kind in {"adapter", "both"})
-    bad = f"{scanned.bad:,} cannot be read or merged as they are" if scanned.bad else "nothing stands in the way"
+    open_ones = f"{scanned.not_compared:,} not compared with a base" if scanned.not_compared else ""
+    bad = f"{scanned.bad:,} cannot be read or merged as they are" if scanned.bad else ""
+    said = ", ".join(filter(None, (bad, open_ones))) or "nothing stands in the way"
     where = counted(scanned.folders, "folder")
-    return f"{scanned.root}: {count:,} found ({counted(adapters, 'adapter')}) in {where}; {bad}"
+    return f"{scanned.root}: {count:,} found ({counted(adapters, 'adapter')}) in {where}; {said}"
 
 
 def _row(entry: ScanEntry) -> tuple[str, ...]:
@@ -174,13 +179,18 @@ def _environment(entry: ScanEntry) -> str:
 def _findings(entry: ScanEntry) -> str:
     if entry.problem is not None:
         return f"✗ {entry.problem}"
-    serious = [one for one in entry.findings if one.severity != "info"]
+    unknown = f"not compared: {entry.not_compared}" if entry.not_compared is not None else ""
+    # That there is no base is said once.
+    echo = "base-not-found" if unknown else None
+    serious = [one for one in entry.findings if one.severity != "info" and one.code != echo]
     if not serious:
-        return "none"
-    counts = [f"{entry.blockers} ✗"] * bool(entry.blockers) + [f"{entry.warnings} !"] * bool(entry.warnings)
+        return unknown or "none"
+    tally = Counter(one.severity for one in serious)
+    counts = [f"{tally[severity]} {mark}" for severity, mark in _MARKS.items() if tally[severity]]
     codes = list(dict.fromkeys(one.code for one in serious))
     more = f" +{len(codes) - _CODES}" if len(codes) > _CODES else ""
-    return f"{' '.join(counts)} {', '.join(codes[:_CODES])}{more}"
+    said = f"{' '.join(counts)} {', '.join(codes[:_CODES])}{more}"
+    return f"{said}; {unknown}" if unknown else said
 
 
 def _tail(scanned: Scanned) -> list[str]:

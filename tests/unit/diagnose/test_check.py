@@ -1,0 +1,51 @@
+"""What a check says that it looked at, and what not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from envpin.diagnose.check import check
+from tests.support.checkpoints import llama_config, llama_shapes, lora_shapes, write_adapter, write_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_check_compares_an_adapter_with_the_base_that_it_finds(tmp_path: Path) -> None:
+    write_model(tmp_path / "base", llama_shapes())
+    report = check(write_adapter(tmp_path / "adapter", lora_shapes(llama_shapes())))
+    assert (report.compared, report.not_compared) == (True, None)
+
+
+@pytest.mark.parametrize(
+    ("case", "why"),
+    [
+        ("no base", "no base found"),
+        ("base without weights of an unknown family", "does not tell their shapes"),
+        ("no low-rank factors", "no low-rank factors"),
+        ("inside a model", "among the weights of a model"),
+    ],
+)
+def test_check_says_why_an_adapter_was_not_compared(case: str, why: str, tmp_path: Path) -> None:
+    shapes = lora_shapes(llama_shapes())
+    base = write_model(tmp_path / "base", llama_shapes(), llama_config(model_type="of-tomorrow"))
+    if case == "no base":
+        (tmp_path / "base").rename(tmp_path / "elsewhere")
+    elif case == "base without weights of an unknown family":
+        (base / "model.safetensors").unlink()
+    elif case == "no low-rank factors":
+        shapes = {"base_model.model.model.layers.0.self_attn.q_proj.ia3_l": (64, 1)}
+    adapter = write_adapter(tmp_path / "adapter", shapes)
+    if case == "inside a model":
+        write_model(adapter, llama_shapes())
+    report = check(adapter)
+    assert report.compared is False
+    assert report.not_compared is not None
+    assert why in report.not_compared
+
+
+def test_check_of_a_model_has_nothing_to_compare_with(tmp_path: Path) -> None:
+    report = check(write_model(tmp_path / "base", llama_shapes()))
+    assert (report.compared, report.not_compared) == (None, None)
