@@ -30,7 +30,7 @@ import msgspec
 
 from envpin import host
 from envpin.bisect.environments.holding import Holder
-from envpin.bisect.session.question import Question
+from envpin.bisect.question import Question
 from envpin.envs.refs.pins import Resolver
 from envpin.envs.store.store import Store
 

@@ -9,10 +9,10 @@ import pytest
 
 from envpin.core.errors import InputError, ResolutionError
 from envpin.core.events import Event, Note, Step
+from envpin.envs.machine import default_python
 from envpin.envs.refs.lock_request import lock_request
 from envpin.envs.refs.pins import Resolver
 from envpin.envs.refs.resolve import resolve
-from envpin.envs.store.local import default_python
 from envpin.envs.store.store import Store
 from tests.support.wheels import lock_of, make_wheel
 

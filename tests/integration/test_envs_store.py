@@ -12,11 +12,11 @@ import pytest
 from envpin.core import process
 from envpin.core.errors import BuildError, EnvironmentDamagedError, InputError, NoInterpreterError
 from envpin.core.events import Event, Note, Progress, Step
-from envpin.envs.locks.artifacts import describe_interpreter
 from envpin.envs.locks.lock import parse_lock
+from envpin.envs.machine import default_python
+from envpin.envs.store.artifacts import describe_interpreter
 from envpin.envs.store.identity import EnvironmentSpec
 from envpin.envs.store.integrity import Damage, site_packages
-from envpin.envs.store.local import default_python
 from envpin.envs.store.store import Store
 from tests.support.wheels import lock_of, make_wheel
 

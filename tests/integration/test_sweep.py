@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from envpin.core import process
+from envpin.envs.machine import default_python, this_platform
 from envpin.envs.refs.pins import Resolver
-from envpin.envs.store.local import default_python, this_platform
 from envpin.envs.store.store import Store
 from envpin.matrix.load import load_matrix
 from envpin.matrix.results import load_results, read_document

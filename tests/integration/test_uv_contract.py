@@ -10,10 +10,10 @@ import pytest
 
 from envpin.core import process
 from envpin.core.errors import BuildError, EnvpinError, NetworkError, NoInterpreterError, ResolutionError
-from envpin.envs.locks.artifacts import with_hashes
+from envpin.envs.locks.hashes import with_hashes
 from envpin.envs.locks.lock import parse_lock
 from envpin.envs.locks.pylock_text import normalized, write_pylock
-from envpin.envs.store.local import default_python
+from envpin.envs.machine import default_python
 from envpin.envs.uv.command import FLOOR, Uv, find_uv
 from tests.support.wheels import lock_of, make_wheel
 

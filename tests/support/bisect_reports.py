@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
+from envpin.bisect.question import ProbeQuestion, Question
 from envpin.bisect.report.report import BisectReport, make_report
 from envpin.bisect.search.axis import Axis, Candidate
-from envpin.bisect.session.question import ProbeQuestion, Question
 
 HOSTILE = "<script>alert('x')</script> & \"quotes\" ``` | pipe"
 AXIS = Axis(

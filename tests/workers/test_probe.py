@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from envpin import host
+from envpin.bisect.question import ProbeQuestion
 from envpin.bisect.session.prober import Prober
-from envpin.bisect.session.question import ProbeQuestion
 from envpin.core.errors import InfrastructureError
 from tests.support.environments import pinned
 

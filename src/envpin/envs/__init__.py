@@ -1,1 +1,1 @@
-"""Pinned environments: references, locks, identity, the store, uv."""
+"""Pinned environments: references, locks, the store, uv; `machine` is what they know of this machine."""

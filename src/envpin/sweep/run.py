@@ -15,10 +15,10 @@ from envpin.core.errors import ChildKilledError, EnvironmentSetupError, Infrastr
 from envpin.core.events import ignore
 from envpin.core.resources import data_path
 from envpin.envs.locks.lock import lock_file_name, read_lock
+from envpin.envs.machine import this_platform
 from envpin.envs.refs.family import as_time
 from envpin.envs.refs.pins import Resolver
 from envpin.envs.store.identity import EnvironmentSpec
-from envpin.envs.store.local import this_platform
 from envpin.sweep.plan import CROSS, STEPS, recipe_digest
 from envpin.sweep.unit import FamilyJob, Unit, UnitResult, packed, run_unit, unpack
 

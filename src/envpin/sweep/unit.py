@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from envpin import host
 from envpin.core.errors import ChildKilledError, EnvironmentDamagedError, InfrastructureError, TimedOutError
 from envpin.envs.locks.lock import Lock
+from envpin.envs.machine import platform_name, this_platform
 from envpin.envs.store.identity import EnvironmentSpec
-from envpin.envs.store.local import platform_name, this_platform
 from envpin.envs.store.store import Store
 from envpin.manifest.closure import MERGE_CLOSURE
 

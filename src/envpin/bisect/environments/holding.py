@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from envpin.bisect.session.question import Question
+    from envpin.bisect.question import Question
     from envpin.envs.locks.lock import Lock
     from envpin.envs.store.identity import EnvironmentSpec
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from envpin.bisect.question import Question
 from envpin.bisect.session.outcome import ProbeOutcome, same_failure
-from envpin.bisect.session.question import Question
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -1,1 +1,1 @@
-"""A running search: its question, its probes and outcomes, its log on disk."""
+"""A running search: its probes and outcomes, its log on disk."""

@@ -16,7 +16,6 @@ from filelock import FileLock, Timeout
 
 from envpin.bisect.session.outcome import ProbeOutcome
 from envpin.bisect.session.records import check, check_together
-from envpin.core import files
 from envpin.core.errors import EnvpinError, InputError, RefusedError
 from envpin.core.files import write_cache
 from envpin.core.journal import Journal, read_journal
@@ -149,12 +148,6 @@ class VerdictCache:
 
     def _path(self, key: str) -> Path:
         return self._folder / key[:2] / f"{key}.json"
-
-
-def digest(document: object) -> str:
-    """A stable digest of a JSON document."""
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
-    return files.digest(text)
 
 
 def now() -> str:

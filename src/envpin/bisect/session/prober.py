@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from envpin import host
-from envpin.bisect.session.history import digest
+from envpin.bisect.question import PROBE_VERSION, digest
 from envpin.bisect.session.outcome import ProbeOutcome, from_command, from_worker
-from envpin.bisect.session.question import PROBE_VERSION
 from envpin.core import process
 from envpin.core.errors import (
     ChildKilledError,
@@ -28,7 +27,7 @@ from envpin.core.events import Note, ignore
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from envpin.bisect.session.question import ProbeQuestion
+    from envpin.bisect.question import ProbeQuestion
     from envpin.core.events import Listener
     from envpin.envs.store.environment import Environment
 

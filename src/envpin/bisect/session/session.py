@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from envpin import __version__
+from envpin.bisect.question import digest
 from envpin.bisect.search.search import Conclusion, Observation, Problem, Run, plan
-from envpin.bisect.session.history import SCHEMA, Log, VerdictCache, alone, digest
+from envpin.bisect.session.history import SCHEMA, Log, VerdictCache, alone
 from envpin.bisect.session.outcome import ProbeOutcome, as_seen, judge
 from envpin.bisect.session.prefetch import Prefetch, finished
 from envpin.core.errors import (
@@ -20,17 +21,17 @@ from envpin.core.errors import (
     ResolutionError,
 )
 from envpin.core.events import Note, Step, ignore
-from envpin.envs.store.local import this_platform
+from envpin.envs.machine import this_platform
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from envpin.bisect.environments.holding import Holder
+    from envpin.bisect.question import Find, Question
     from envpin.bisect.search.axis import Axis
     from envpin.bisect.session.outcome import Verdict
     from envpin.bisect.session.prober import Prober
-    from envpin.bisect.session.question import Find, Question
     from envpin.core.events import Listener
     from envpin.envs.store.environment import Environment
     from envpin.envs.store.identity import EnvironmentSpec

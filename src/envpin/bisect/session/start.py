@@ -28,7 +28,7 @@ from envpin.matrix.recipes import load_recipes
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from envpin.bisect.session.question import Question
+    from envpin.bisect.question import Question
     from envpin.core.events import Listener
     from envpin.envs.locks.lock import Lock
     from envpin.remote.index import Index, Release

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from envpin.bisect.environments.mixing import Ends
-from envpin.bisect.environments.moves import ChangedQuestion, ChangedSession, inner_question
 from envpin.bisect.report.report import make_report
+from envpin.bisect.session.moves import ChangedQuestion, ChangedSession, inner_question
 from envpin.bisect.session.outcome import ProbeOutcome
 from envpin.bisect.session.start import open_session
 from envpin.cli.commands.bisect_run import options_of, page_of, probe_of, python_of

@@ -12,11 +12,11 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from envpin.bisect.session.question import ProbeQuestion, Question, contents_digest
+from envpin.bisect.question import ProbeQuestion, Question, contents_digest
 from envpin.bisect.session.start import SearchOptions, open_session
 from envpin.core.errors import InputError, UsageError
 from envpin.envs.locks.requirements import check_requirements
-from envpin.envs.store.local import default_python
+from envpin.envs.machine import default_python
 from envpin.matrix.recipes import load_recipes
 
 if TYPE_CHECKING:

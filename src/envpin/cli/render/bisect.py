@@ -12,15 +12,15 @@ from envpin.bisect.report.evidence import evidence
 from envpin.bisect.report.report import SCHEMA, BisectReport, make_report
 from envpin.bisect.session.history import now
 from envpin.core.events import Note
-from envpin.envs.store.local import platform_name
+from envpin.envs.machine import platform_name
 from envpin.manifest.write import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from envpin.bisect.question import Question
     from envpin.bisect.search.search import Problem
-    from envpin.bisect.session.question import Question
     from envpin.bisect.session.session import SearchSession
     from envpin.cli.console.console import Console
     from envpin.core.events import Event

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from envpin.core.files import digest, write_atomically
 from envpin.envs.locks.lock import Lock, parse_lock
 from envpin.envs.locks.requirements import check_requirements, exact_pins
-from envpin.envs.store.local import this_platform, where_settings
+from envpin.envs.machine import this_platform, where_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +58,7 @@ def compile_lock(question: LockQuestion, *, exclude_newer: str | None, offline: 
     """
     import tomllib
 
-    from envpin.envs.locks.artifacts import with_hashes
+    from envpin.envs.locks.hashes import with_hashes
     from envpin.envs.locks.pylock_text import normalized, write_pylock
     from envpin.envs.uv.command import find_uv
 

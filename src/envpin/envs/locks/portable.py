@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from envpin.core.errors import BuildError, EnvironmentSetupError, RefusedError, ResolutionError
 from envpin.core.events import Note, Step, ignore
-from envpin.envs.locks.artifacts import file_tags, with_hashes
+from envpin.envs.locks.hashes import file_tags, with_hashes
 from envpin.envs.locks.lock import Lock, parse_lock
 from envpin.envs.locks.pylock_text import normalized, write_pylock
 from envpin.envs.locks.requirements import check_requirements, exact_pins

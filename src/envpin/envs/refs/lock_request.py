@@ -10,6 +10,7 @@ from envpin.core.errors import InputError
 from envpin.envs.locks.lock import read_lock
 from envpin.envs.locks.portable import LockRequest
 from envpin.envs.locks.requirements import check_requirements
+from envpin.envs.machine import default_python
 from envpin.envs.refs.family import as_time, family_request, find_family
 from envpin.envs.refs.reference import (
     AdapterReference,
@@ -17,7 +18,6 @@ from envpin.envs.refs.reference import (
     LockReference,
     parse_reference,
 )
-from envpin.envs.store.local import default_python
 
 if TYPE_CHECKING:
     from pathlib import Path

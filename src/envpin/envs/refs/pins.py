@@ -9,8 +9,8 @@ from envpin.core.errors import NetworkError, ResolutionError
 from envpin.core.events import Note, Step, ignore
 from envpin.envs.locks.compile import LockQuestion, compile_lock, remember, remembered
 from envpin.envs.locks.requirements import check_requirements
+from envpin.envs.machine import default_python, default_root
 from envpin.envs.store.identity import EnvironmentSpec
-from envpin.envs.store.local import default_python, default_root
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from envpin.core.errors import BuildError, DiskFullError, EnvironmentDamagedError, InputError, NetworkError
 from envpin.core.events import Note
 from envpin.core.files import digest_of_file, sync_folder, write_atomically
-from envpin.envs.locks.artifacts import describe_interpreter, installed_artifacts
+from envpin.envs.machine import RECEIPT, this_platform
+from envpin.envs.store.artifacts import describe_interpreter, installed_artifacts
 from envpin.envs.store.housekeeping import discard
 from envpin.envs.store.integrity import (
     dist_infos,
@@ -24,7 +25,6 @@ from envpin.envs.store.integrity import (
     suspicious_packages,
     unrecorded_files,
 )
-from envpin.envs.store.local import RECEIPT, this_platform
 from envpin.envs.store.receipt import SCHEMA, Receipt, encode_receipt
 from envpin.envs.uv.command import find_uv, interpreter_of
 

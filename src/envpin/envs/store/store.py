@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from envpin.core.errors import EnvironmentDamagedError, InputError
 from envpin.core.events import Note, Step, ignore
+from envpin.envs.machine import RECEIPT, default_root, this_platform
 from envpin.envs.store.environment import USED, Environment
 from envpin.envs.store.identity import environment_key
-from envpin.envs.store.local import RECEIPT, default_root, this_platform
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -3,12 +3,13 @@ finds its log again."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from envpin.bisect.session.history import digest
+from envpin.core import files
 from envpin.core.errors import InputError
 from envpin.core.files import digest_of_file
 
@@ -90,6 +91,12 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             needed = ("torch", "transformers", "peft")
         pinned = {str(canonicalize_name(Requirement(text).name)) for text in self.held} | {self.package}
         return (*self.held, *(name for name in dict.fromkeys((*needed, *self.also)) if name not in pinned))
+
+
+def digest(document: object) -> str:
+    """A stable digest of a JSON document."""
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
+    return files.digest(text)
 
 
 def contents_digest(paths: tuple[str, ...]) -> str | None:

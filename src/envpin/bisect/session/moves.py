@@ -12,16 +12,16 @@ from envpin import __version__
 from envpin.bisect.environments.changed import Minimal, Tested, Trial, closure, dependents, next_step, plan, without
 from envpin.bisect.environments.holding import versions
 from envpin.bisect.environments.mixing import Ends, declared_requirements
-from envpin.bisect.session.history import SCHEMA, Log, VerdictCache, alone, digest
+from envpin.bisect.question import ProbeQuestion, Question, digest
+from envpin.bisect.session.history import SCHEMA, Log, VerdictCache, alone
 from envpin.bisect.session.outcome import ProbeOutcome, judge, same_failure
 from envpin.bisect.session.prefetch import Prefetch, finished
 from envpin.bisect.session.prober import Prober
-from envpin.bisect.session.question import ProbeQuestion, Question
 from envpin.bisect.session.start import folder_of
 from envpin.core.errors import BuildError, CheckFailedError, InputError, UsageError
 from envpin.core.events import Step
 from envpin.envs.locks.lock import parse_lock
-from envpin.envs.store.local import this_platform
+from envpin.envs.machine import this_platform
 from envpin.envs.store.store import Store
 
 if TYPE_CHECKING:
