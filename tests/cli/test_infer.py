@@ -24,7 +24,7 @@ def test_a_table_of_signals_and_then_the_answer() -> None:
     lines = completed.stdout.splitlines()
     assert any(line.startswith("trainer") and line.endswith("HF Trainer") for line in lines)
     assert any(line.split() == ["peft", "0.9.0", "(stated:", "a", "file", "says", "so)"] for line in lines)
-    assert any(line.startswith("likeliest") and "transformers 4.38.2, peft 0.9.0" in line for line in lines)
+    assert any(line.startswith("most likely") and "transformers 4.38.2, peft 0.9.0" in line for line in lines)
     assert lines[-1].startswith("  envpin env create transformers==4.38.2,peft==0.9.0,")
     everything = envpin("infer", DATA / "peft-0.9" / "run", "--all").stdout
     assert "has `use_dora`" in everything

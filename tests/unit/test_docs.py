@@ -87,3 +87,12 @@ def test_contributing_says_in_one_line_where_to_add(what: str) -> None:
     found = [line for line in lines if re.match(rf"- a {what}\b", line)]
     assert len(found) == 1
     assert named_paths(found[0]), found[0]
+
+
+@pytest.mark.parametrize(
+    "page", [*PAGES, *sorted(SOURCE.glob("diagnose/**/*.toml"))], ids=lambda page: str(page.relative_to(ROOT))
+)
+def test_pages_say_the_words_of_the_field(page: Path) -> None:
+    """Left: what newcomers had to guess. Samples of logs are other people's words."""
+    text = "\n".join(line for line in page.read_text(encoding="utf-8").splitlines() if not line.startswith("sample ="))
+    assert not re.findall(r"\b(?:beside|likeliest|anew|mends?|mended|stands? twice|truth values?|insists?)\b", text)

@@ -58,7 +58,7 @@ class Preferences:
 def candidates(
     ranges: Mapping[str, Range], known: Mapping[str, Known], support: Support, preferences: Preferences
 ) -> tuple[CandidatePins, ...]:
-    """Every sensible pair of peft and transformers within the ranges, likeliest first, with a torch of their time.
+    """Every sensible pair of peft and transformers within the ranges, most likely first, with a torch of their time.
 
     Of each minor series its last release stands for all; a version that a file states stands for itself. After the
     first, the best of each era come before their neighbours: where one release is wrong, the next patch is too.

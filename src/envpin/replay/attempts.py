@@ -1,4 +1,4 @@
-"""An adapter without a manifest: merged in the likeliest environment, else in the next one, until one proves right.
+"""An adapter without a manifest: merged in the most likely environment, else in the next one, until one proves right.
 
 Which environment is right is judged by what it does, never by how it was found: it has to be installable, to load base
 and adapter, to apply every tensor, and the merged model has to answer as the adapter does.
@@ -94,7 +94,7 @@ def merge_unrecorded(
     tried: list[tuple[str, EnvpinError]] = []
     for choice in choices[: max(1, manner.max_attempts)]:
         if tried:
-            listener(Note(message=f"trying the next likeliest environment: {choice.title}", level="warning"))
+            listener(Note(message=f"trying the next most likely environment: {choice.title}", level="warning"))
         try:
             plan = make_plan(adapter, out=out, store=store, options=replace(options, choice=choice), listener=listener)
             plan = replace(plan, notes=(*plan.notes, *_notes(choice, tried)))

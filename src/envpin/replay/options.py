@@ -70,7 +70,7 @@ class EngineOptions:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MergeOptions:
     """What the user asked for, beyond the adapter and the output. `further` adapters are merged after the first, in
-    their order. `choice` is the environment to take for an adapter without a manifest; without it, the likeliest."""
+    their order. `choice` is the environment to take for an adapter without a manifest; without it, the most likely."""
 
     weight: float = 1.0
     further: tuple[WeightedAdapter, ...] = ()

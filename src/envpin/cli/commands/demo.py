@@ -47,7 +47,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         else:
             console.data(
                 f"verdict     {told.merged.record.verdict.kind}\n"
-                f"answers     off by {probe['ratio']:.2g} of what the adapter moves\n"
+                f"outputs     off by {probe['ratio']:.2g} of what the adapter moves\n"
                 f"by hand     {told.comparison}"
             )
         if args.folder is not None:

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base", metavar="B", help="the base model: a folder, or an id in the Hub cache")
     parser.add_argument(
         "--lock", nargs="?", const="", metavar="FILE",
-        help="also lock the likeliest environment that resolves (default FILE: pylock.NAME.toml here; - for stdout)",
+        help="also lock the most likely environment that resolves (default FILE: pylock.NAME.toml here; - for stdout)",
     )  # fmt: skip
     parser.add_argument("--offline", action="store_true", help="ask no network")
     parser.add_argument(
@@ -143,7 +143,7 @@ def _first(found: Inferred, *, everything: bool) -> list[str]:
     if not found.candidates:
         return ["", "no release of peft within these bounds can be imported beside a transformers within them"]
     first, *others = found.candidates
-    lines = ["", f"likeliest     {_pins(first.pins)}, Python {first.python}, nothing newer than {first.exclude_newer}"]
+    lines = ["", f"most likely   {_pins(first.pins)}, Python {first.python}, nothing newer than {first.exclude_newer}"]
     lines += [f"              {reason}" for reason in first.why]
     shown = others if everything else others[: _SHOWN - 1]
     lines += [f"then          {_pins(other.pins)}" for other in shown]

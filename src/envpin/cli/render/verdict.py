@@ -25,16 +25,16 @@ def result_lines(merged: Merged) -> list[str]:
     if checked.get("dequantized"):
         lines.insert(3, f"dequantized {checked['dequantized']} further tensors, checked on disk")
     if checked["not_recomputed"]:
-        lines.append(f"            {len(checked['not_recomputed'])} tensors judged by the model's answers alone")
+        lines.append(f"            {len(checked['not_recomputed'])} tensors judged by the model's outputs alone")
     probe = checked.get("probe")
     if probe:
         lines.append(
-            f"answers     |merged - adapter| / |adapter - base| = {probe['noise']:.3g} / {probe['moved']:.3g} "
+            f"outputs     |merged - adapter| / |adapter - base| = {probe['noise']:.3g} / {probe['moved']:.3g} "
             f"= {probe['ratio']:.3g}"
             if probe["ratio"] is not None
-            else "answers     the adapter moves nothing"
+            else "outputs     the adapter moves nothing"
         )
     else:
-        lines.append(f"answers     not compared: {checked.get('probe_note')}")
+        lines.append(f"outputs     not compared: {checked.get('probe_note')}")
     lines += [f"note        {note}" for note in record.notes]
     return lines

@@ -97,7 +97,7 @@ def _no_configuration(folder: Checkpoint, subject: CheckSubject) -> Iterator[Fin
     if "model_type" in config:
         text = f"`{folder.path / 'adapter_config.json'}` is a model's config.json under another name"
     seen = [Evidence(file="adapter_config.json", expected="peft_type")]
-    fix = ("take the adapter_config.json that `save_pretrained` wrote beside these weights",)
+    fix = ("take the adapter_config.json that `save_pretrained` wrote next to these weights",)
     yield finding("corrupt-header", text, seen, fix=fix, names=places(subject))
 
 

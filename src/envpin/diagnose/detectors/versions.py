@@ -191,7 +191,9 @@ def _pair(subject: CheckSubject) -> Iterator[Finding]:
         if pair.peft.contains(peft, prereleases=True) and not pair.transformers.contains(
             transformers, prereleases=True
         ):
-            text = f"peft {peft} cannot be imported beside transformers {transformers}: `{pair.missing}` is not there"
+            text = (
+                f"peft {peft} cannot be imported alongside transformers {transformers}: `{pair.missing}` is not there"
+            )
             seen = [Evidence(found=f"transformers {transformers}", expected=f"transformers{pair.transformers}")]
             yield finding("peft-transformers-incompatible", text, seen, names=places(subject))
 

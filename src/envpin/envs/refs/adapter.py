@@ -65,7 +65,7 @@ def adapter_manifest(path: Path) -> Manifest | None:
 def unrecorded(
     adapter: Place | Checkpoint, *, base: str | Place | Checkpoint | None = None, open_remote: OpenRemote | None = None
 ) -> Unrecorded:
-    """The likeliest environment of an adapter that has no manifest.
+    """The most likely environment of an adapter that has no manifest.
 
     Raises:
         InputError: nothing is known, or the folder holds no adapter.
@@ -76,7 +76,7 @@ def unrecorded(
 def unrecorded_choices(
     adapter: Place | Checkpoint, *, base: str | Place | Checkpoint | None = None, open_remote: OpenRemote | None = None
 ) -> tuple[Unrecorded, ...]:
-    """The environments that may be that of an adapter without a manifest, likeliest first; at least one.
+    """The environments that may be that of an adapter without a manifest, most likely first; at least one.
 
     What the adapter's files tell comes first. Where they tell nothing about peft or transformers, it is what the
     matrix knows about its base, alone.
