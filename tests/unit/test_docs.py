@@ -31,7 +31,7 @@ def named_paths(text: str) -> list[str]:
 def exists(name: str) -> bool:
     """Whether this is a file or folder of the repository, or the package; with `::name`, whether the test is in it."""
     path, _, test = name.partition("::")
-    found = [one for place in (ROOT, SOURCE) for one in place.glob(path.rstrip("/")) if path]
+    found = [one for place in (ROOT, SOURCE, SOURCE.parent) for one in place.glob(path.rstrip("/")) if path]
     return bool(found) and (
         not test or any(re.search(rf"def {test}\b", one.read_text(encoding="utf-8")) for one in found)
     )
