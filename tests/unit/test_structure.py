@@ -117,6 +117,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     ),
     "call json.load": (),
     "derive RawIOBase": ("core/range_file.py",),
+    "part at `+`": ("core/versions.py",),
     "call os.replace": ("core/files.py",),
     "call os.fsync": ("core/files.py",),
     "call tempfile.mkstemp": (),
@@ -133,6 +134,8 @@ def doings(path: Path) -> set[str]:
             found |= {f"derive {base.attr}" for base in node.bases if isinstance(base, ast.Attribute)}
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             of = node.func.value
+            if node.func.attr in {"partition", "split"} and [ast.unparse(one) for one in node.args] == ["'+'"]:
+                found.add("part at `+`")
             if isinstance(of, ast.Name):
                 found.add(f"call {of.id}.{node.func.attr}")
             if node.func.attr == "replace" and len(node.args) == 1 and not node.keywords:

@@ -10,6 +10,7 @@ import msgspec
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
+from envpin.core.versions import same_release
 from envpin.evidence.proof import RUN_GRADES
 from envpin.evidence.tuples import proved_tuple
 from envpin.matrix.convert import join
@@ -310,13 +311,8 @@ def _statement(family: Family, capability: str, own: Iterable[EvidenceRun]) -> t
 
 def _is_of(entry: EvidenceRun, good: KnownGood) -> bool:
     return entry.python == good.python and all(
-        _public(entry.packages.get(package, "")) == version for package, version in good.packages.items()
+        same_release(entry.packages.get(package), version) for package, version in good.packages.items()
     )
-
-
-def _public(version: str) -> str:
-    """Without the local part: `2.4.0+cpu` is the 2.4.0 of the pin."""
-    return version.partition("+")[0]
 
 
 def _pins(packages: Mapping[str, str]) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
+from envpin.core.eras import SETTLING_DAYS
 from envpin.core.errors import InputError
 from envpin.core.events import Note, Progress, Step, ignore
 from envpin.core.files import digest
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 FIRST = Version("4.10.0")  # before it, the table is made of imported classes, not of names
 
 _FIRST_TORCH = Version("1.8")
-# How long a release's companions are waited for: see `matrix.nearest`.
-_SETTLING = timedelta(days=21)
 # What was made of a wheel is made again when the code that made it is another.
 _REVISION = digest(Path(wheel_facts.__file__).read_bytes() + Path(__file__).read_bytes())
 
@@ -112,7 +111,7 @@ def with_fitting(support: Support) -> Support:
     right; where it asks for a peft that there never was, as some do, the newest that can be imported beside it."""
     found = []
     for release in support.transformers:
-        day = (date.fromisoformat(release.date) + _SETTLING).isoformat() if release.date else ""
+        day = (date.fromisoformat(release.date) + timedelta(days=SETTLING_DAYS)).isoformat() if release.date else ""
         declared = support.requirements(release.version)
         then = [one for one in support.peft if one.date < day and not one.yanked]
         importable = [one.version for one in then if not support.missing_names(one, release.version)]

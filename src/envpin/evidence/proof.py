@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from packaging.specifiers import SpecifierSet
 
 from envpin.core.files import digest
+from envpin.core.versions import same_release
 from envpin.matrix.convert import join
 from envpin.matrix.results import reached
 from envpin.matrix.types import GRADES
@@ -63,7 +64,7 @@ def _known_good(good: KnownGood, evidence: Mapping[str, EvidenceRun], at: str) -
         differing = [
             f"{package} {run.packages.get(package, 'absent')}"
             for package, version in good.packages.items()
-            if run.packages.get(package, "").partition("+")[0] != version
+            if not same_release(run.packages.get(package), version)
         ] + ([f"Python {run.python}"] if run.python != good.python else [])
         if differing:
             yield f"{at}.evidence: `{name}` is stale: it was run with {', '.join(differing)}; verify again"

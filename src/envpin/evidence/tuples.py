@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from envpin.core.versions import release_of
 from envpin.matrix.results import reached
 from envpin.matrix.types import KnownGood
 
@@ -22,7 +23,7 @@ def proved_tuple(family: Family, runs: Iterable[EvidenceRun], support: Support) 
     merge; None where nobody did. The tuple that comes first in the family decides."""
     by_environment: dict[tuple[tuple[str, ...], str], list[EvidenceRun]] = {}
     for run in runs:
-        versions = tuple(run.packages.get(name, "").partition("+")[0] for name in _PINNED)
+        versions = tuple(release_of(run.packages.get(name, "")) for name in _PINNED)
         if all(versions) and not run.trained_with:
             by_environment.setdefault((versions, run.python), []).append(run)
     for good in family.known_good:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from packaging.version import Version
 
+from envpin.core.eras import SETTLING_DAYS, python_of
 from envpin.infer.combine import likelihood
 from envpin.infer.versions import allows
 
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from envpin.matrix.support import PeftFacts, Support
     from envpin.matrix.types import Relation
 
-# Who installs a release some weeks late gets its patches: see `matrix.nearest`.
-_SETTLING = dt.timedelta(days=21)
-_FIRST_PYTHON_311_TORCH = "2023-03-15"  # torch 2.0.0, the first with wheels for 3.11
 # Where peft or transformers changed what adapters are called or what can be imported: docs/explanation/inference.md.
 _TRANSFORMERS_ERAS = tuple(map(Version, ("4.43", "4.52", "5.0")))
 _PEFT_ERAS = tuple(map(Version, ("0.10", "0.14", "0.16", "0.18", "0.19")))
@@ -193,7 +191,7 @@ def _candidate(
         return None
     released = dt.date.fromisoformat(max(dates))
     # Not a day to come: a lock made on it would still change.
-    newer = max(released, min(released + _SETTLING, dt.datetime.now(dt.UTC).date()))
+    newer = max(released, min(released + dt.timedelta(days=SETTLING_DAYS), dt.datetime.now(dt.UTC).date()))
     torch = _torch(ranges["torch"], known["torch"], str(newer), requirements.get("torch"))
     if torch is not None:
         pins["torch"] = torch
@@ -202,7 +200,7 @@ def _candidate(
     family = preferences.pins or {}
     if family.get("transformers") == transformers:
         why.append("the transformers that the matrix pins for this base")
-    python = "3.11" if str(newer) >= _FIRST_PYTHON_311_TORCH else "3.9"
+    python = python_of(str(newer))
     wanted = requirements.get("python")
     if wanted and not allows(wanted, f"{python}.0"):
         python = "3.12"

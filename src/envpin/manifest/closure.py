@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Literal
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from envpin.core.versions import release_of
+
 if TYPE_CHECKING:
     from envpin.manifest.types import Distribution, Manifest
 
@@ -61,9 +63,9 @@ def closure_of(manifest: Manifest, *, also: tuple[str, ...] = ()) -> Closure:
             unpinnable.append(Unpinnable(name=name, version=distribution.version, reason=reason))
         if reason == "not a version":
             continue
-        requirements.append(f"{name}=={Version(distribution.version).public}")
+        requirements.append(f"{name}=={release_of(distribution.version)}")
     constraints = tuple(
-        f"{name}=={Version(one.version).public}"
+        f"{name}=={release_of(one.version)}"
         for name, one in sorted(recorded.items())
         if name not in {*MERGE_CLOSURE, *IF_RECORDED, *also} and _why_unpinnable(one) is None
     )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from envpin.core.versions import same_release
 from envpin.manifest.types import BaseModel, PythonInfo, TokenizerInfo, TorchInfo
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _python_version(before: str | None, after: str | None) -> Iterator[ManifestD
 
 def _torch(before: TorchInfo, after: TorchInfo) -> Iterator[ManifestDifference]:
     # Another torch altogether is said by the distributions.
-    if _public(before.version) == _public(after.version):
+    if same_release(before.version, after.version):
         yield from _differ("torch.version", before.version, after.version, "torch-build")
     yield from _differ("torch.cuda", before.cuda, after.cuda, "torch-build")
     yield from _differ("torch.hip", before.hip, after.hip, "torch-build")
@@ -118,15 +118,11 @@ def _source(url: str | None, editable: bool) -> str:
 def _versions(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[ManifestDifference]:
     for name in sorted(before.keys() | after.keys()):
         old, new = before.get(name), after.get(name)
-        if old is not None and new is not None and _public(old) == _public(new):
+        if old is not None and new is not None and same_release(old, new):
             cls: Class = "torch-build"  # the same release with another local label
         else:
             cls = "version" if name in DECISIVE else "dependency"
         yield from _differ(f"distributions.{name}", old, new, cls)
-
-
-def _public(version: str | None) -> str | None:
-    return None if version is None else re.sub(r"\+.*$", "", version)
 
 
 def _base(before: BaseModel, after: BaseModel) -> Iterator[ManifestDifference]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from envpin.core.eras import SETTLING_DAYS, python_of
 from envpin.matrix.signs import release_of, shorten
 
 if TYPE_CHECKING:
@@ -12,11 +13,6 @@ if TYPE_CHECKING:
 
     from envpin.matrix.support import Support
     from envpin.matrix.types import Family, Matrix
-
-# Within three weeks, 87 % of the minor series of transformers and 82 % of peft's had their last patch (47 and 11 series
-# with patches, counted on 2026-11-28 from matrix/fields.json): companions of that day fit, later ones may not.
-_SETTLING_DAYS = 21
-_FIRST_PYTHON_311_TORCH = "2023-03-15"  # torch 2.0.0
 
 
 def architecture_type(architecture: str) -> str:
@@ -64,9 +60,9 @@ def era_pins(release: str, support: Support | None) -> tuple[dict[str, str], str
     day = support.date(release) if support else None
     if support is None or not day:
         return None
-    newer = (date.fromisoformat(day) + timedelta(days=_SETTLING_DAYS)).isoformat()
+    newer = (date.fromisoformat(day) + timedelta(days=SETTLING_DAYS)).isoformat()
     pins = {"transformers": release, **support.fitting(release)}
-    return pins, "3.11" if newer >= _FIRST_PYTHON_311_TORCH else "3.9", newer
+    return pins, python_of(newer), newer
 
 
 def proved_pins(kind: str, matrix: Matrix, support: Support) -> tuple[dict[str, str], str, str] | None:

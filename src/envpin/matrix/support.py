@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from envpin.core.eras import COMPANION_DAYS
 from envpin.core.errors import InputError
 from envpin.matrix.where import own_support_path
 
@@ -114,7 +115,7 @@ class Support:
         found = [known[name].get(version) for name, version in packages.items() if name in known]
         if not found or None in found:
             return None
-        return (max(date.fromisoformat(one) for one in found if one) + timedelta(days=7)).isoformat()
+        return (max(date.fromisoformat(one) for one in found if one) + timedelta(days=COMPANION_DAYS)).isoformat()
 
     def settled(self, version: str) -> str:
         """The last patch, not yanked, of the minor series of `version`: where its first mistakes are mended."""

@@ -22,6 +22,7 @@ from envpin.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from envpin.core.errors import CheckFailedError, InputError, RefusedError, UsageError
 from envpin.core.files import digest_of_file
 from envpin.core.process import run
+from envpin.core.versions import same_release
 from envpin.infer.traces import read_card, read_traces
 from envpin.infer.trainers import recognise
 from envpin.manifest.closure import REQUIRED
@@ -174,7 +175,7 @@ def _compare(claims: list[tuple[str, str, str]], versions: dict[str, str], pytho
     others = [
         f"{file} says {package} {claimed}, the environment has {versions.get(package, 'none')}"
         for file, package, claimed in claims
-        if _public(versions.get(package)) != _public(claimed)
+        if not same_release(versions.get(package), claimed)
     ]
     if others:
         listed = "\n".join(f"  {line}" for line in others)
@@ -183,11 +184,6 @@ def _compare(claims: list[tuple[str, str, str]], versions: dict[str, str], pytho
             hint="name the interpreter of the training environment: --python PATH",
         )
     return tuple(dict.fromkeys(f"{package} {claimed} ({file})" for file, package, claimed in claims))
-
-
-def _public(version: str | None) -> str | None:
-    """Without a local label (`+cpu`), and without the commit that peft adds to its own development versions (`@…`)."""
-    return None if version is None else version.partition("+")[0].partition("@")[0]
 
 
 def _saved_at(read: Checkpoint, folder: Path) -> dt.datetime:

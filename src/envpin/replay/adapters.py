@@ -16,6 +16,7 @@ from envpin.checkpoint.embedding import EmbeddingPlan, plan_embedding
 from envpin.core.errors import CheckFailedError, UsageError
 from envpin.core.files import open_file
 from envpin.core.place import local_path
+from envpin.core.versions import release_of
 from envpin.manifest.closure import closure_of
 
 if TYPE_CHECKING:
@@ -264,7 +265,7 @@ def environment_conflicts(parts: Sequence[Part]) -> tuple[str, ...]:
         if part.manifest is not None
     ]
     for package in ("torch", "transformers", "peft"):
-        versions = [(name, held[package].partition("+")[0]) for name, held in recorded if package in held]
+        versions = [(name, release_of(held[package])) for name, held in recorded if package in held]
         for name, version in versions[1:]:
             if version != versions[0][1]:
                 found.append(f"{package} was {versions[0][1]} for `{versions[0][0]}` and {version} for `{name}`")

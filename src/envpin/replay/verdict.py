@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
 
+from envpin.core.versions import same_release
 from envpin.manifest.closure import IF_RECORDED, MERGE_CLOSURE
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _torch(manifest: Manifest, rebuilt: RebuiltEnvironment) -> list[EnvironmentD
     recorded = manifest.torch.version if manifest.torch else None
     if not recorded or not rebuilt.torch or recorded == rebuilt.torch:
         return []
-    if _public(recorded) != _public(rebuilt.torch):
+    if not same_release(recorded, rebuilt.torch):
         return []  # another version altogether: the package comparison says so
     return [EnvironmentDifference(what="torch", recorded=recorded, rebuilt=rebuilt.torch, cls="torch-build")]
 
@@ -109,7 +109,7 @@ def _packages(manifest: Manifest, packages: Mapping[str, str]) -> list[Environme
                 found.append(
                     EnvironmentDifference(what=name, recorded="absent", rebuilt=packages[name], cls="dependency")
                 )
-        elif _public(recorded[name]) != _public(packages[name]):
+        elif not same_release(recorded[name], packages[name]):
             cls: Class = "version" if important else "dependency"
             found.append(EnvironmentDifference(what=name, recorded=recorded[name], rebuilt=packages[name], cls=cls))
     found += [
@@ -118,10 +118,3 @@ def _packages(manifest: Manifest, packages: Mapping[str, str]) -> list[Environme
         if name in recorded and name not in packages
     ]
     return found
-
-
-def _public(version: str) -> str:
-    try:
-        return Version(version).public
-    except InvalidVersion:
-        return version

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from envpin.core.eras import COMPANION_DAYS
 from envpin.envs.refs.pins import Resolver
 
 if TYPE_CHECKING:
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     from envpin.bisect.question import Question
     from envpin.envs.locks.lock import Lock
     from envpin.envs.store.identity import EnvironmentSpec
-
-# What is not pinned comes from the days in which the newest pin appeared: its companions are often a little later.
-_GRACE = timedelta(days=10)
 
 
 class Move(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -91,7 +89,7 @@ class Holder:
             return None
         held = [when for name, when in self._uploaded.items() if "==" in name]
         newest = max(datetime.fromisoformat(when) for when in [*filter(None, times), *held])
-        return (newest + _GRACE).strftime("%Y-%m-%dT00:00:00Z")
+        return (newest + timedelta(days=COMPANION_DAYS)).strftime("%Y-%m-%dT00:00:00Z")
 
 
 def differences(good: Lock, other: Lock) -> tuple[Move, ...]:

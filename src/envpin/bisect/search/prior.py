@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from packaging.version import Version
 
 from envpin.core.files import digest
+from envpin.core.versions import release_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -203,7 +204,7 @@ def _torch_floor(subject: ProbeSubject, texts: Mapping[str, str]) -> set[str]:
         return set()
     for name, text in texts.items():
         floors = _TORCH_FLOOR.findall(text) if name.endswith("METADATA") else []
-        if any(Version(subject.torch.partition("+")[0]) < Version(floor) for floor in floors):
+        if any(Version(release_of(subject.torch)) < Version(floor) for floor in floors):
             return {f"a torch floor above {subject.torch}"}
     return set()
 

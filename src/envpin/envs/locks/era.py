@@ -5,15 +5,14 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING
 
+from envpin.core.eras import COMPANION_DAYS
 from envpin.core.errors import InputError
+from envpin.core.versions import same_release
 from envpin.envs.locks.requirements import exact_pins
 from envpin.remote.index import Index
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-# Companions of a release (tokenizers, accelerate, …) often follow it by a few days.
-GRACE = dt.timedelta(days=7)
 
 
 def era_limit(requirements: Sequence[str], *, offline: bool = False) -> str | None:
@@ -31,11 +30,8 @@ def era_limit(requirements: Sequence[str], *, offline: bool = False) -> str | No
             known = index.releases(name)
         except InputError:
             continue  # a package of a local folder; the index has no say
-        appeared += [one.uploaded for one in known if one.uploaded is not None and _same(one.version, version)]
-    return (max(appeared) + GRACE).astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if appeared else None
-
-
-def _same(released: str, pinned: str) -> bool:
-    from packaging.version import Version
-
-    return Version(released) == Version(Version(pinned).public)
+        appeared += [one.uploaded for one in known if one.uploaded is not None and same_release(one.version, version)]
+    if not appeared:
+        return None
+    limit = max(appeared) + dt.timedelta(days=COMPANION_DAYS)
+    return limit.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

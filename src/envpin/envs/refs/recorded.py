@@ -10,6 +10,7 @@ from packaging.utils import canonicalize_name
 
 from envpin.core.errors import InputError, ResolutionError
 from envpin.core.events import Note
+from envpin.core.versions import same_release
 from envpin.envs.locks.lock import read_lock
 from envpin.envs.store.identity import EnvironmentSpec
 from envpin.manifest.closure import closure_of
@@ -83,13 +84,8 @@ def is_recorded_in(
     return (
         (version is None or actual == version or actual.startswith(f"{version}."))
         and wanted <= installed.keys()
-        and all(_same_version(recorded.get(name), held) for name, held in installed.items())
+        and all(same_release(recorded.get(name), held) for name, held in installed.items())
     )
-
-
-def _same_version(recorded: str | None, held: str) -> bool:
-    """Local labels aside, because the index does not carry them."""
-    return recorded is not None and recorded.partition("+")[0] == held.partition("+")[0]
 
 
 def recorded_python(manifest: Manifest) -> str | None:
