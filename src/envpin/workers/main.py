@@ -48,10 +48,14 @@ def _end_with_the_controller(descriptor: int) -> None:
 
 
 def main(argv: List[str]) -> int:
+    controller = os.getppid()
     verb, request_path, result_path, events_fd, lifeline_fd = argv
     threading.Thread(target=_end_with_the_controller, args=(int(lifeline_fd),), daemon=True).start()
     _load_package()
     from envpin_worker import protocol
+    from envpin_worker.runtime.parent import end_with_parent
+
+    end_with_parent(controller)
 
     events = protocol.Events(int(events_fd))
     with open(request_path, encoding="utf-8") as stream:

@@ -92,11 +92,11 @@ def test_each_difference_has_its_class_and_the_class_its_verdict(
     changes: dict[str, Any], what: str, cls: str, kind: str
 ) -> None:
     packages = dict(rebuilt().packages)
+    other = {name: value for name, value in changes.items() if name != "package"}
     if "package" in changes:
-        name, version = changes.pop("package")
+        name, version = changes["package"]
         packages = {one: said for one, said in {**packages, name: version}.items() if said is not None}
-    other = msgspec.structs.replace(rebuilt(), packages=packages, **changes)
-    verdict = judge(manifest(), closure_of(manifest()), other)
+    verdict = judge(manifest(), closure_of(manifest()), msgspec.structs.replace(rebuilt(), packages=packages, **other))
     assert [(one.what, one.cls) for one in verdict.differences] == [(what, cls)]
     assert verdict.kind == kind
 

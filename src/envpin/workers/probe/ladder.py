@@ -13,11 +13,11 @@ import os
 import select
 import signal
 import sys
-import threading
 import time
 import traceback
 from typing import Any, Callable, Dict, List, Optional
 
+from ..runtime.parent import end_with_parent
 from .ladder_steps import NEEDS, run_step
 
 _OWN_FAULT = [signal.SIGSEGV, signal.SIGABRT, signal.SIGILL, signal.SIGFPE]
@@ -75,10 +75,11 @@ def climb(job: Dict[str, Any], say: Callable[[Dict[str, Any]], None]) -> None:
 
 def _watched(job: Dict[str, Any], timeout: float, tell: Callable[[Dict[str, Any], Dict[str, Any]], None]) -> None:
     read_end, write_end = os.pipe()
+    worker = os.getpid()
     child = os.fork()
     if child == 0:
         os.close(read_end)
-        _in_the_child(job, write_end)
+        _in_the_child(job, write_end, worker)
     os.close(write_end)
     began: Optional[str] = None
     told: List[str] = []
@@ -148,18 +149,11 @@ def _about_the_rest(
             tell(job, {"capability": name, "outcome": "untestable", "error": error, "blocked": True, "seconds": 0.0})
 
 
-def _in_the_child(job: Dict[str, Any], write_end: int) -> None:
-    parent = os.getppid()
-
-    def watch() -> None:
-        # The threads of the parent, its watch on the controller among them, do not exist in a fork.
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(70)
-
+def _in_the_child(job: Dict[str, Any], write_end: int, parent: int) -> None:
     status = 71
     try:
-        threading.Thread(target=watch, daemon=True).start()
+        # The threads of the parent, its watch on the controller among them, do not exist in a fork.
+        end_with_parent(parent)
 
         def say(line: Dict[str, Any]) -> None:
             data = (json.dumps(line) + "\n").encode("utf-8")
