@@ -118,6 +118,10 @@ DOORS: dict[str, tuple[str, ...]] = {
     "call json.load": (),
     "derive RawIOBase": ("core/range_file.py",),
     "part at `+`": ("core/versions.py",),
+    "call os.get_terminal_size": ("cli/console/width.py",),
+    "call shutil.get_terminal_size": (),
+    "import textwrap": ("cli/console/width.py",),
+    "pad a string": (),
     "call os.replace": ("core/files.py",),
     "call os.fsync": ("core/files.py",),
     "call tempfile.mkstemp": (),
@@ -134,6 +138,8 @@ def doings(path: Path) -> set[str]:
             found |= {f"derive {base.attr}" for base in node.bases if isinstance(base, ast.Attribute)}
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             of = node.func.value
+            if node.func.attr in {"ljust", "rjust", "center"}:
+                found.add("pad a string")  # `console.width.padded` knows how many columns a letter takes
             if node.func.attr in {"partition", "split"} and [ast.unparse(one) for one in node.args] == ["'+'"]:
                 found.add("part at `+`")
             if isinstance(of, ast.Name):

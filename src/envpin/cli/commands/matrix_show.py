@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from envpin.cli.console.width import room, table, wrapped
+from envpin.cli.console.tables import table
+from envpin.cli.console.width import room, wrapped
 from envpin.core.errors import InputError
 from envpin.matrix.load import load_matrix
 from envpin.matrix.match import match

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-import shutil
 import sys
 from typing import TYPE_CHECKING
+
+from envpin.cli.console.tables import joined, widths_of
+from envpin.cli.console.width import columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,7 +71,7 @@ def _filled(line: str, width: int, indent: str, *, names: bool = True) -> str:
 
 def _width(unknown: int) -> int:
     """Columns of the terminal; where there is none, `unknown`."""
-    return max(40, shutil.get_terminal_size((unknown, 24)).columns)
+    return max(40, columns() or unknown)
 
 
 def _evidence(seen: Evidence) -> str:
@@ -95,15 +97,12 @@ def render_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     On a terminal too narrow for it, each row is a block of lines: its first cell, then the others by name.
     """
     cells = [[printable(cell) for cell in row] for row in (head, *rows)]
-    widths = [max(len(row[at]) for row in cells) for at in range(len(head))]
-
-    def line(row: Sequence[str]) -> str:
-        return " │ ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-
+    widths = widths_of(cells)
     if sum(widths) + 3 * (len(widths) - 1) > _width(_ENDLESS):
         return "\n".join(_block(cells[0], row) for row in cells[1:])
     rule = "─┼─".join("─" * width for width in widths)
-    return "\n".join([line(cells[0]), rule, *(line(row) for row in cells[1:])])
+    head_line, *lines = (joined(row, widths, " │ ") for row in cells)
+    return "\n".join([head_line, rule, *lines])
 
 
 def _block(head: Sequence[str], row: Sequence[str]) -> str:

@@ -1,4 +1,7 @@
-"""Text as wide as the terminal; where stdout is none, as wide as it comes, so that programs need not undo it."""
+"""How wide the terminal is, how wide a text is on it, and text that is broken, cut or padded to fit.
+
+Where stdout is no terminal, text is as wide as it comes, so that programs need not undo it.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-
-_LEAST = 14  # columns, below which a cut text says nothing
+    from collections.abc import Iterable
 
 
 def columns() -> int | None:
@@ -30,6 +30,30 @@ def room() -> int | None:
     return columns() if sys.stdout.isatty() else None
 
 
+def wide(text: str) -> int:
+    """How many columns a text takes: letters of Chinese, Japanese and Korean take two, marks on others none."""
+    if text.isascii():
+        return len(text)
+    from unicodedata import combining, east_asian_width
+
+    return sum(0 if combining(char) else 2 if east_asian_width(char) in "WF" else 1 for char in text)
+
+
+def padded(text: str, width: int) -> str:
+    """`text` with spaces behind it, `width` columns together."""
+    return text + " " * (width - wide(text))
+
+
+def cut(text: str, width: int) -> str:
+    """The beginning of `text`, in at most `width` columns; a dot row says that there was more."""
+    if wide(text) <= width:
+        return text
+    kept = text[: max(0, width - 1)]
+    while wide(kept) > max(0, width - 1):
+        kept = kept[:-1]
+    return kept + "…"
+
+
 def wrapped(lines: Iterable[str], *, indent: int, width: int | None) -> list[str]:
     """Lines that are longer than `width`, broken at words and continued `indent` columns in."""
     if width is None or width < indent + 20:
@@ -46,21 +70,3 @@ def wrapped(lines: Iterable[str], *, indent: int, width: int | None) -> list[str
             drop_whitespace=True, replace_whitespace=False,
         )  # fmt: skip
     return found
-
-
-def table(rows: Sequence[Sequence[str]], *, width: int | None, elastic: int) -> list[str]:
-    """Columns as wide as they need to be, two spaces apart. To fit `width`, the `elastic` one is cut short, or left out
-    where hardly anything of it would remain."""
-    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
-    if width is not None:
-        left = widths[elastic] - max(0, sum(widths) + 2 * (len(widths) - 1) - width)
-        if left < min(_LEAST, widths[elastic]):
-            return table([[*row[:elastic], *row[elastic + 1 :]] for row in rows], width=None, elastic=0)
-        widths[elastic] = left
-    return [
-        "  ".join(_cut(cell, size).ljust(size) for cell, size in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
-
-
-def _cut(cell: str, width: int) -> str:
-    return cell if len(cell) <= width else cell[: width - 1] + "…"

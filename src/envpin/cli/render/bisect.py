@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -11,6 +10,7 @@ from envpin.bisect.report import wording
 from envpin.bisect.report.evidence import evidence
 from envpin.bisect.report.report import SCHEMA, BisectReport, make_report
 from envpin.bisect.session.history import now
+from envpin.cli.console.width import columns, cut
 from envpin.core.events import Note
 from envpin.envs.machine import platform_name
 from envpin.manifest.write import write_text
@@ -121,8 +121,7 @@ class BisectView:
 
 def clipped(line: str, console: Console) -> str:
     """A row of a table that fits the terminal: one that wraps is no table any more."""
-    width = max(60, shutil.get_terminal_size().columns) if console.interactive else 200
-    return line if len(line) <= width else line[: width - 1] + "…"
+    return cut(line, max(60, columns() or 80) if console.interactive else 200)
 
 
 def exit_status(report: BisectReport) -> int:

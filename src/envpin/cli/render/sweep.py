@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from envpin.cli.console.tables import table
 from envpin.core.events import Note, Step
 from envpin.sweep.progress import Pace, remaining
 
@@ -132,14 +133,8 @@ class SweepView:
             for family in self._plan.climbs[pins]:
                 rows.setdefault(family, {})[at] = self._cell(pins, family)
         heads = [f"{pins.transformers}" for pins in columns]
-        width = max([len(name) for name in rows] or [6])
-        sizes = [
-            max([len(head), *(len(cells.get(at, "")) for cells in rows.values())]) for at, head in enumerate(heads)
-        ]
-        lines = ["  ".join(["family".ljust(width), *(h.ljust(s) for h, s in zip(heads, sizes, strict=True))]).rstrip()]
-        for family, cells in rows.items():
-            shown = [cells.get(at, "").ljust(size) for at, size in enumerate(sizes)]
-            lines.append("  ".join([family.ljust(width), *shown]).rstrip())
+        body = [[family, *(cells.get(at, "") for at in range(len(heads)))] for family, cells in rows.items()]
+        lines = table([["family", *heads], *body])
         crossed = Counter(one.outcome for one in document.entries if one.capability == "cross-merge")
         if crossed:
             said = ", ".join(f"{count} {outcome}" for outcome, count in crossed.most_common())

@@ -5,10 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envpin.cli.console.width import table, wrapped
+from envpin.cli.console.width import wrapped
 
 WORDS = st.lists(st.from_regex(r"[a-z]{1,12}", fullmatch=True), min_size=1, max_size=30)
-ROWS = [("ID", "TITLE", "VERSION"), ("llama", "a title that is a long one", "4.43.1"), ("t5", "short", "4.43.1")]
 
 
 @given(WORDS, st.integers(min_value=32, max_value=120))
@@ -24,11 +23,3 @@ def test_no_line_is_too_long_and_no_word_is_lost(words: list[str], width: int) -
 def test_a_word_that_is_too_long_stays_whole() -> None:
     address = "https://github.com/" + "x" * 60
     assert wrapped([f"            {address}"], indent=12, width=50)[-1].strip() == address
-
-
-def test_a_table_gives_up_one_column_only() -> None:
-    whole = table(ROWS, width=None, elastic=1)
-    assert whole[1] == "llama  a title that is a long one  4.43.1"
-    assert table(ROWS, width=100, elastic=1) == whole
-    assert table(ROWS, width=35, elastic=1)[1] == "llama  a title that is a …  4.43.1"
-    assert table(ROWS, width=20, elastic=1) == ["ID     VERSION", "llama  4.43.1", "t5     4.43.1"]
