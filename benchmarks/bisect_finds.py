@@ -28,11 +28,12 @@ from typing import Any
 
 import msgspec
 
-from envpin import host
 from envpin.bisect.environments.holding import Holder
 from envpin.bisect.question import Question
 from envpin.envs.refs.pins import Resolver
 from envpin.envs.store.store import Store
+from envpin.host import worker
+from envpin.host.verbs import TinyModelCall
 
 if "PIP_FIND_LINKS" in os.environ:
     os.environ.setdefault("UV_FIND_LINKS", os.environ["PIP_FIND_LINKS"])
@@ -76,8 +77,8 @@ def adapter(home: Path) -> dict[str, str]:
     environment = Store(home).ensure(Resolver(python="3.11", root=home).pins(MADE_WITH, era=True))
     places = {"BASE": str(home / "made" / "base"), "ADAPTER": str(home / "made" / "adapter")}
     if not Path(places["ADAPTER"]).exists():
-        body = {"family": "qwen2-vl", "folder": places["BASE"], "weights": True, "adapter": places["ADAPTER"]}
-        host.call(environment.python, "tiny-model", body)
+        call = TinyModelCall(family="qwen2-vl", folder=places["BASE"], adapter=places["ADAPTER"])
+        worker.call(environment.python, call)
     return places
 
 

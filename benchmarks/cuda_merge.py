@@ -88,9 +88,8 @@ def small(scratch: Path, device: str) -> None:
     grid = load("grid_inside", HERE / "grid_inside.py")
     import torch
     import transformers
-    from envpin_worker.peft_engine import merge
+    from envpin_worker import verbs
     from envpin_worker.runtime import several
-    from envpin_worker.stream import engine as stream
 
     known = grid.adapters("llama")
     for number, kind in enumerate(kind for kind in KINDS if kind in known):
@@ -107,12 +106,13 @@ def small(scratch: Path, device: str) -> None:
             from envpin_worker.runtime import loading
 
             with torch.no_grad():
-                merged = loading.load_adapters(model, several.sources(request)).merge_and_unload()
+                merged = loading.load_adapters(
+                    model, [several.Source(str(adapter), 1.0, "default", "")]
+                ).merge_and_unload()
                 merged.to(torch.bfloat16).save_pretrained(outs["wanted"])
-            streamed = stream.run({**request, "out": str(outs["stream"])}, grid.Quiet())
-            merge.run(
-                {**request, "staging": str(outs["peft"]), "answers": str(folder / "answers.safetensors")}, grid.Quiet()
-            )
+            streamed = verbs.answer("stream-merge", {**request, "out": str(outs["stream"])}, grid.Quiet())
+            body = {**request, "staging": str(outs["peft"]), "answers": str(folder / "answers.safetensors")}
+            verbs.answer("merge", body, grid.Quiet())
             print(
                 f"{kind} on {streamed['device']['kind']}: stream {differing(outs['stream'], outs['wanted'])}; "
                 f"engine peft {differing(outs['peft'], outs['wanted'])}; "

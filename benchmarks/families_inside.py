@@ -18,7 +18,7 @@ import transformers
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import grid_inside as grid
 
-# Families whose checkpoints have other names than their modules, beyond the recipes of workers/tiny_*.py.
+# Families whose checkpoints have other names than their modules, beyond the recipes of workers/tiny/recipes.
 TEXT = {"vocab_size": 512, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4,
         "num_key_value_heads": 2, "max_position_embeddings": 128}  # fmt: skip
 VISION = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,
@@ -74,7 +74,7 @@ MORE = {
 }
 
 
-def cell(scratch, family, recipe, tiny, stream):
+def cell(scratch, family, recipe, tiny, verbs):
     shutil.rmtree(scratch, ignore_errors=True)
     base, adapter, saved, out = (os.path.join(scratch, name) for name in ("base", "adapter", "theirs", "ours"))
     try:
@@ -87,7 +87,7 @@ def cell(scratch, family, recipe, tiny, stream):
         return {"status": "absent", "reason": "%s: %s" % (type(error).__name__, " ".join(str(error).split())[:200])}
     os.makedirs(out)
     try:
-        result = stream.run({"base": base, "adapter": adapter, "out": out}, grid.Quiet())
+        result = verbs.answer("stream-merge", {"base": base, "adapter": adapter, "out": out}, grid.Quiet())
     except Exception as error:
         kind = "falls-back" if getattr(error, "kind", "") == "not-streamable" else "error"
         return {"status": kind, "reason": "%s" % (getattr(error, "message", None) or repr(error))[:300]}
@@ -112,11 +112,11 @@ def is_only_wider(text, saved, out):
 def make(base, adapter, recipe, tiny):
     os.makedirs(base)
     with open(os.path.join(base, "config.json"), "w", encoding="utf-8") as stream:
-        json.dump(recipe["config"], stream)
+        json.dump(recipe.config, stream)
     model = tiny.build(base).to(torch.bfloat16)
     model.config.torch_dtype = torch.bfloat16
     model.save_pretrained(base, max_shard_size="200KB")
-    tiny.adapter(model, base, adapter, recipe["targets"], task=recipe["task"])
+    tiny.adapter(model, base, adapter, recipe.targets, task=recipe.task)
 
 
 def main(workers, scratch, result, wanted=""):
@@ -124,11 +124,12 @@ def main(workers, scratch, result, wanted=""):
     transformers.logging.set_verbosity_error()
     torch.set_num_threads(1)
     grid.load_workers(workers)
-    from envpin_worker.stream import engine as stream
+    from envpin_worker import verbs
     from envpin_worker.tiny import make as tiny
+    from envpin_worker.tiny import recipe as data
 
-    recipes = dict(tiny.RECIPES)
-    recipes.update({name: {"config": one, "targets": "all-linear", "task": None} for name, one in MORE.items()})
+    recipes = data.load_recipes()
+    recipes.update({name: data.TinyRecipe(None, "all-linear", one) for name, one in MORE.items()})
     with open(result, "w", encoding="utf-8") as target:
         about = {"peft": peft.__version__, "transformers": transformers.__version__, "torch": torch.__version__}
         target.write(json.dumps(about) + "\n")
@@ -136,7 +137,7 @@ def main(workers, scratch, result, wanted=""):
             if wanted and family not in wanted.split(","):
                 continue
             begin = time.time()
-            found = cell(scratch, family, recipes[family], tiny, stream)
+            found = cell(scratch, family, recipes[family], tiny, verbs)
             line = {"cell": family, **found, "seconds": round(time.time() - begin, 2)}
             target.write(json.dumps(line) + "\n")
             target.flush()

@@ -299,12 +299,13 @@ class Quiet:
 
 
 def ours(base, adapter, out, model, rows, request):
-    from envpin_worker.stream import engine as stream
+    from envpin_worker import verbs
 
     os.makedirs(out)
     body = {"base": base, "adapter": adapter, "out": out, "architecture": MODELS[model][0](False)[0].__name__}
-    body["embedding"] = {"action": "grow", "rows": rows} if rows else None
-    result = stream.run({**body, **request}, Quiet())
+    if rows:
+        body["embedding"] = {"action": "grow", "rows": rows}
+    result = verbs.answer("stream-merge", {**body, **request}, Quiet())
     with open(os.path.join(base, "config.json"), encoding="utf-8") as stream_:
         config = json.load(stream_)
     for place in (config, config.get("text_config")):

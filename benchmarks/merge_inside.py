@@ -132,13 +132,13 @@ def stream(role, base, adapter, out, workers, threads="0", device="cpu"):
     module = importlib.util.module_from_spec(spec)
     sys.modules["envpin_worker"] = module
     spec.loader.exec_module(module)
-    from envpin_worker.stream import engine
+    from envpin_worker import verbs
 
     spent = timed() if role == "profile" else {}
     imported, ready = time.perf_counter(), peak()
     os.makedirs(out, exist_ok=True)
     request = {"base": base, "adapter": adapter, "out": out, "threads": int(threads) or None, "device": device}
-    result = engine.run(request, Silent())
+    result = verbs.answer("stream-merge", request, Silent())
     wall = time.perf_counter() - imported
     largest = max(size for _, _, _, size in result["tensors"].values())
     return {
@@ -152,14 +152,12 @@ def stream(role, base, adapter, out, workers, threads="0", device="cpu"):
 
 def timed():
     """Wrap the parts of the engine. Seconds of all threads together, by part: {part: [CPU, wall, calls]}."""
-    from envpin_worker import (
-        stream,
-        stream_layers,
-        stream_reader,
-        stream_recompute,
-        stream_verify,
-        stream_write,
-    )  # fmt: skip
+    from envpin_worker.stream import engine as stream
+    from envpin_worker.stream import layers as stream_layers
+    from envpin_worker.stream.io import reader as stream_reader
+    from envpin_worker.stream.io import write as stream_write
+    from envpin_worker.stream.prove import recompute as stream_recompute
+    from envpin_worker.stream.prove import verify as stream_verify
 
     spent = {}
 

@@ -31,7 +31,7 @@ ELSEWHERE = {
     "scan/*": "tests/unit/scan/test_run.py",
     "report/*": "tests/integration/test_matrix_page.py",
     "evidence/*": "tests/integration/test_matrix_collect.py",
-    "host.py": "tests/integration/test_envs_resolve.py",
+    "host/worker.py": "tests/workers",
     "diagnose/*": "tests/support/faults.py",  # each fault of the catalogue is made and found
     "checkpoint/formats/*": "tests/property/test_hostile_files.py",
     "checkpoint/*": "tests/unit/checkpoint/test_checkpoint.py",

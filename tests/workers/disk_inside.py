@@ -68,7 +68,7 @@ def check_a_disk_that_fills_up_while_writing_loses_nothing_that_was_finished(fol
     wanted = case.merge(max_shard_size=40_000)["files"]
     with small_disk(folder, 2 * size_of(case)) as disk:
         out, filler = case_folder(disk), os.path.join(disk, "somebody-else")
-        add, seen = write.Journal.add, []
+        add, seen = write.ShardJournal.add, []
 
         def fill_after_two(self: Any, entry: Any) -> None:
             add(self, entry)
@@ -79,7 +79,7 @@ def check_a_disk_that_fills_up_while_writing_loses_nothing_that_was_finished(fol
                         target.write(bytes(4096))
                         target.flush()
 
-        write.Journal.add = fill_after_two
+        write.ShardJournal.add = fill_after_two
         try:
             case.merge(out, max_shard_size=40_000, threads=1)
         except OSError as error:
@@ -87,7 +87,7 @@ def check_a_disk_that_fills_up_while_writing_loses_nothing_that_was_finished(fol
         else:
             raise AssertionError("the disk was full, and the merge went through")
         finally:
-            write.Journal.add = add
+            write.ShardJournal.add = add
         left = finished(out)
         assert 2 <= len(left) < len(wanted) - 1, left
         assert "model.safetensors.index.json" not in os.listdir(out)
@@ -250,7 +250,6 @@ def check_bytes_are_compared_to_the_last_one(_folder: str) -> None:
 def check_no_op_doubled_and_scaled_adapters_of_real_peft_are_told_by_the_ratio(folder: str) -> None:
     """Merged by plain peft, saved by plain transformers, judged against the adapter as it was trained."""
     import peft
-    from envpin_worker.probe import stream_answers
 
     case = tools.Case(folder)
     kept = {name: tensor.clone() for name, tensor in tools.tensors(case.adapter).items()}
@@ -278,7 +277,7 @@ def check_no_op_doubled_and_scaled_adapters_of_real_peft_are_told_by_the_ratio(f
         merged.save_pretrained(case.out(name))
         tools.change_adapter(case, restore)
         request = {"base": case.base, "adapter": case.adapter, "merged": case.out(name), "scratch": folder}
-        ratios[name] = stream_answers.run(request, tools.Silent())["probe"]["ratio"]
+        ratios[name] = tools.verbs.answer("stream-answers", request, tools.Silent())["probe"]["ratio"]
     assert ratios["good"] < 0.05, ratios
     assert 0.95 < ratios["wrong-prefix"] < 1.05, ratios
     assert ratios["doubled"] > 0.6, ratios

@@ -38,11 +38,10 @@ WORKERS, GRID, SCRATCH, OUT = sys.argv[1:5]
 load("envpin_worker", os.path.join(WORKERS, "__init__.py"), package=True)
 grid = load("grid_inside", GRID)
 
-from envpin_worker.probe import stream_answers
+from envpin_worker import verbs
 from envpin_worker.protocol import KnownError
-from envpin_worker.stream import engine as stream
 from envpin_worker.stream import quantized as stream_quantized
-from envpin_worker.stream.io.files import Folder
+from envpin_worker.stream.io.files import WeightFolder
 from envpin_worker.stream.io.reader import Reader
 
 
@@ -116,7 +115,7 @@ class Case:
         os.makedirs(self.out)
         quantized = {"policy": "dequantize", "stored": stored, "config": self.config(), "dtype": str(self.dtype)[6:]}
         body = {"base": base, "adapter": self.adapter, "out": self.out, "quantized": quantized, **request}
-        result: dict[str, Any] = stream.run(body, Silent())
+        result: dict[str, Any] = verbs.answer("stream-merge", body, Silent())
         return result
 
 
@@ -165,7 +164,7 @@ def check_stored_8bit_is_dequantized_and_merged_to_the_bits_of_transformers_and_
 def check_rows_of_any_run_are_those_of_the_whole(folder: str) -> None:
     for name, quantization in {**FOUR_BIT, "int8": EIGHT_BIT}.items():
         case = Case(os.path.join(folder, name), quantization, model="llama")
-        base = Folder(case.packed)
+        base = WeightFolder(case.packed)
         stream_quantized.unpack(base, case.config())
         reader = Reader()
         stored = base.tensors["model.layers.0.mlp.down_proj.weight"]  # 176 columns: blocks of 64 run over row ends
@@ -270,12 +269,12 @@ def check_answers_are_those_of_the_adapter_on_the_quantized_base(folder: str) ->
             write_config(base, case.out)
             quantized = {"policy": "dequantize", "stored": stored, "config": case.config(), "dtype": "bfloat16"}
             body: dict[str, Any] = {"base": base, "adapter": case.adapter, "merged": case.out, "scratch": folder,
-                    "embedding": None, "architecture": None, "extra_tokens": [], "quantized": quantized}  # fmt: skip
-            answer = stream_answers.run(body, Silent())
+                    "architecture": None, "extra_tokens": [], "quantized": quantized}  # fmt: skip
+            answer = verbs.answer("stream-answers", body, Silent())
             assert answer["probe"] is not None, answer
             assert answer["probe"]["ratio"] < limit, answer
             assert answer["asked"] == "quantized", answer
-            again = stream_answers.run({**body, "misread": True}, Silent())
+            again = verbs.answer("stream-answers", {**body, "misread": True}, Silent())
             assert again["asked"] == "dequantized", again
             assert again["probe"]["ratio"] < 0.05, again
 
@@ -322,7 +321,9 @@ def check_fp8_with_block_scales(folder: str) -> None:
         with open(os.path.join(packed, "config.json"), encoding="utf-8") as source:
             config = json.load(source)["quantization_config"]
         quantized = {"policy": "dequantize", "stored": True, "config": config, "dtype": None}
-        result = stream.run({"base": packed, "adapter": adapter, "out": out, "quantized": quantized}, Silent())
+        result = verbs.answer(
+            "stream-merge", {"base": packed, "adapter": adapter, "out": out, "quantized": quantized}, Silent()
+        )
         assert result["quantized"]["kinds"] == {"fp8": 14}
         stored = tensors(packed)
         state = {}
@@ -338,9 +339,9 @@ def check_fp8_with_block_scales(folder: str) -> None:
         merged = peft.PeftModel.from_pretrained(whole, adapter).merge_and_unload()
         same({name: one for name, one in merged.state_dict().items() if "inv_freq" not in name}, tensors(out))
         write_config(packed, out)
-        body: dict[str, Any] = {"base": packed, "adapter": adapter, "merged": out, "scratch": folder, "embedding": None,
+        body: dict[str, Any] = {"base": packed, "adapter": adapter, "merged": out, "scratch": folder,
                 "architecture": None, "extra_tokens": [], "quantized": quantized}  # fmt: skip
-        answer = stream_answers.run(body, Silent())
+        answer = verbs.answer("stream-answers", body, Silent())
         assert answer["probe"]["ratio"] < 0.05, answer
 
 
@@ -353,7 +354,7 @@ def check_unknown_packing_and_no_policy_are_refused(folder: str) -> None:
     os.makedirs(body["out"])
     for extra in ({}, {"quantized": {"policy": "original", "stored": True, "config": case.config(), "dtype": None}}):
         try:
-            stream.run({**body, **extra}, Silent())
+            verbs.answer("stream-merge", {**body, **extra}, Silent())
         except KnownError as error:
             assert error.kind == "quantized-base", error.kind
             assert not os.listdir(body["out"])

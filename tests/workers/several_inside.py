@@ -15,11 +15,7 @@ import stream_inside as tools  # type: ignore[import-not-found]
 
 grid = tools.grid
 
-from envpin_worker.peft_engine import (
-    merge,
-    verify,
-)
-from envpin_worker.probe import stream_answers
+from envpin_worker import requests, wire
 from envpin_worker.runtime import device, loading, several
 
 # (first, second, action on the embedding): what the second brings beside the first.
@@ -59,11 +55,21 @@ class Two:
     def one_after_the_other(self, request: dict[str, Any]) -> dict[str, Any]:
         """What peft itself computes: one merge, and the second into its result."""
         model = transformers.LlamaForCausalLM.from_pretrained(self.base, **grid.dtype_auto())
-        for number, source in enumerate(several.sources(request)):
+        for number, source in enumerate(several.sources(wire.decode(requests.StreamMergeRequest, request))):
             if self.second_grows and number == 1:
                 model.resize_token_embeddings(330)
             model = loading.load_adapters(model, [source._replace(name="default")]).merge_and_unload()
         return {name: tensor for name, tensor in model.state_dict().items() if "inv_freq" not in name}
+
+
+def for_engine_peft(request: dict[str, Any], answers: str) -> dict[str, Any]:
+    body = {name: one for name, one in request.items() if name != "out"}
+    return {**body, "staging": request["out"], "answers": answers}
+
+
+def for_answers(request: dict[str, Any], scratch: str) -> dict[str, Any]:
+    body = {name: one for name, one in request.items() if name != "out"}
+    return {**body, "merged": request["out"], "scratch": scratch}
 
 
 def pairs(folder: str) -> Iterator[tuple[str, Two, dict[str, Any]]]:
@@ -78,7 +84,7 @@ def pairs(folder: str) -> Iterator[tuple[str, Two, dict[str, Any]]]:
 def check_two_adapters_give_the_bits_of_merging_one_after_the_other(folder: str) -> None:
     for name, two, more in pairs(folder):
         request = two.request("out", **more)
-        result = tools.stream.run(request, tools.Silent())
+        result = tools.verbs.answer("stream-merge", request, tools.Silent())
         wanted, found = two.one_after_the_other(request), tools.tensors(request["out"])
         assert set(wanted) == set(found), name
         differing = [key for key in wanted if not torch.equal(wanted[key].to(found[key].dtype), found[key])]
@@ -94,19 +100,19 @@ def check_the_engine_peft_gives_the_same_and_both_answer_as_the_adapters_do(fold
         if name not in {"lora and embedding", "save-head and lora", "lora and grown"}:
             continue
         streamed, whole = two.request("streamed", **more), two.request("whole", **more)
-        tools.stream.run(streamed, tools.Silent())
+        tools.verbs.answer("stream-merge", streamed, tools.Silent())
         answers = os.path.join(two.folder, "answers.safetensors")
-        made = merge.run({**whole, "staging": whole["out"], "answers": answers}, tools.Silent())
+        made = tools.verbs.answer("merge", for_engine_peft(whole, answers), tools.Silent())
         tools.same(tools.tensors(streamed["out"]), tools.tensors(whole["out"]))
-        judged = verify.run(
-            {**whole, "merged": whole["out"], "answers": answers, "architecture": made["architecture"]}, tools.Silent()
-        )
+        asked_of = {name: whole[name] for name in ("base", "adapter", "weight", "further")}
+        body = {**asked_of, "merged": whole["out"], "answers": answers, "architecture": made["architecture"]}
+        judged = tools.verbs.answer("verify", body, tools.Silent())
         assert judged["recomputed"]["worst"] <= 1.0, name
         assert judged["recomputed"]["tensors"] > 0, name
         assert judged["probe"]["ratio"] < 0.05, (name, judged["probe"])
         for config in ("config.json",):
             shutil.copyfile(os.path.join(whole["out"], config), os.path.join(streamed["out"], config))
-        asked = stream_answers.run({**streamed, "merged": streamed["out"], "scratch": two.folder}, tools.Silent())
+        asked = tools.verbs.answer("stream-answers", for_answers(streamed, two.folder), tools.Silent())
         assert asked["probe"]["ratio"] < 0.05, (name, asked["probe"])
 
 
@@ -118,7 +124,7 @@ def check_a_third_adapter_is_merged_as_the_second_is(folder: str) -> None:
     streamed, whole = two.request("streamed"), two.request("whole")
     for request in (streamed, whole):
         request["further"].append({"adapter": third, "weight": 0.25})
-    result = tools.stream.run(streamed, tools.Silent())
+    result = tools.verbs.answer("stream-merge", streamed, tools.Silent())
     wanted, found = two.one_after_the_other(streamed), tools.tensors(streamed["out"])
     assert set(wanted) == set(found)
     assert not [key for key in wanted if not torch.equal(wanted[key].to(found[key].dtype), found[key])]
@@ -126,12 +132,10 @@ def check_a_third_adapter_is_merged_as_the_second_is(folder: str) -> None:
     assert {key.partition(":")[0] for key in used if key[:1].isdigit()} == {"2", "3"}
     assert len([key for key in used if key.startswith("3:")]) == len(tools.tensors(third))
     assert result["verification"]["recomputed"]["worst"] <= 1.0
-    merge.run(
-        {**whole, "staging": whole["out"], "answers": os.path.join(folder, "answers.safetensors")}, tools.Silent()
-    )
+    tools.verbs.answer("merge", for_engine_peft(whole, os.path.join(folder, "answers.safetensors")), tools.Silent())
     tools.same(found, tools.tensors(whole["out"]))
     without = two.request("without")
-    tools.stream.run(without, tools.Silent())
+    tools.verbs.answer("stream-merge", without, tools.Silent())
     assert any(not torch.equal(found[key], other) for key, other in tools.tensors(without["out"]).items())
 
 
@@ -143,7 +147,7 @@ def check_a_weight_is_a_factor_on_the_change(folder: str) -> None:
         request = {"base": two.base, "adapter": two.paths[0], "weight": weight, "dtype": "fp32"}
         out = os.path.join(folder, f"at{weight}")
         os.makedirs(out)
-        tools.stream.run({**request, "out": out}, tools.Silent())
+        tools.verbs.answer("stream-merge", {**request, "out": out}, tools.Silent())
         found[weight] = tools.tensors(out)
     for name, tensor in base.items():
         change = found[1.0][name] - tensor.float()
@@ -172,7 +176,7 @@ def check_a_wrong_weight_would_be_seen(folder: str) -> None:
 
     tools.stream_write.Writer.write = tampered
     try:
-        tools.stream.run(request, tools.Silent())
+        tools.verbs.answer("stream-merge", request, tools.Silent())
     except tools.KnownError as error:
         assert error.kind == "verification-failed", error.kind
         assert "float64" in error.message, error.message
@@ -193,32 +197,35 @@ def check_another_weight_does_not_resume_the_merge_of_the_first(folder: str) -> 
         add(self, entry)
         raise Stopped
 
-    add, tools.stream_write.Journal.add = tools.stream_write.Journal.add, stop
+    add, tools.stream_write.ShardJournal.add = tools.stream_write.ShardJournal.add, stop
     try:
-        tools.stream.run(two.request("out"), tools.Silent())
+        tools.verbs.answer("stream-merge", two.request("out"), tools.Silent())
     except Stopped:
         pass
     finally:
-        tools.stream_write.Journal.add = add
+        tools.stream_write.ShardJournal.add = add
     assert [name for name in os.listdir(out) if name.endswith(".safetensors")]
-    assert tools.stream.run(two.request("out", (0.7, 0.5), resume=True), tools.Silent())["resumed"] == []
+    assert (
+        tools.verbs.answer("stream-merge", two.request("out", (0.7, 0.5), resume=True), tools.Silent())["resumed"] == []
+    )
 
 
 def check_no_gpu_is_one_clear_error_before_anything_is_written(folder: str) -> None:
     if torch.cuda.is_available():
         return
     two = Two(folder, "lora", "lora")
-    for engine, request in (("stream", two.request("a")), ("peft", {**two.request("b"), "staging": "", "answers": ""})):
-        run = tools.stream.run if engine == "stream" else merge.run
+    for verb in ("stream-merge", "merge"):
+        request = two.request(verb)
+        body = request if verb == "stream-merge" else for_engine_peft(request, "")
         try:
-            run({**request, "device": "cuda"}, tools.Silent())
+            tools.verbs.answer(verb, {**body, "device": "cuda"}, tools.Silent())
         except tools.KnownError as error:
             assert error.kind == "no-device", error.kind
             assert torch.__version__ in error.message, error.message
         else:
-            raise AssertionError(engine)
+            raise AssertionError(verb)
         assert os.listdir(request["out"]) == []
-    result = tools.stream.run({**two.request("c"), "device": "auto"}, tools.Silent())
+    result = tools.verbs.answer("stream-merge", {**two.request("c"), "device": "auto"}, tools.Silent())
     assert result["device"]["kind"] == "cpu"
     assert "CUDA" in result["device"]["reason"] or "GPU" in result["device"]["reason"]
     assert device.choose("cpu", 10**12).kind == "cpu"

@@ -42,8 +42,8 @@ WORKERS, GRID, SCRATCH, OUT = sys.argv[1:5]
 load("envpin_worker", os.path.join(WORKERS, "__init__.py"), package=True)
 grid = load("grid_inside", GRID)
 
+from envpin_worker import verbs
 from envpin_worker.protocol import KnownError
-from envpin_worker.stream import engine as stream
 from envpin_worker.stream.io import write as stream_write
 from envpin_worker.stream.prove import recompute as stream_recompute
 from envpin_worker.stream.prove import verify as stream_verify
@@ -72,7 +72,7 @@ class Case:
 
     def merge(self, out: str | None = None, **request: Any) -> dict[str, Any]:
         body = {"base": self.base, "adapter": self.adapter, "out": out or self.out(), **request}
-        result: dict[str, Any] = stream.run(body, Silent())
+        result: dict[str, Any] = verbs.answer("stream-merge", body, Silent())
         return result
 
     def refused(self, kind: str, **request: Any) -> KnownError:
@@ -413,7 +413,7 @@ def stop_after_shards(case: Case, out: str, count: int) -> None:
     class Stop(Exception):
         pass
 
-    add, seen = stream_write.Journal.add, []
+    add, seen = stream_write.ShardJournal.add, []
 
     def counted(self: Any, entry: Any) -> None:
         add(self, entry)
@@ -421,13 +421,13 @@ def stop_after_shards(case: Case, out: str, count: int) -> None:
         if len(seen) == count:
             raise Stop
 
-    stream_write.Journal.add = counted
+    stream_write.ShardJournal.add = counted
     try:
         case.merge(out)
     except Stop:
         pass
     finally:
-        stream_write.Journal.add = add
+        stream_write.ShardJournal.add = add
 
 
 def check_resume_with_another_adapter_starts_anew(folder: str) -> None:
@@ -442,7 +442,7 @@ def check_resume_with_another_adapter_starts_anew(folder: str) -> None:
 
 def check_two_merges_into_one_folder_one_gets_a_clear_error(folder: str) -> None:
     case = Case(folder)
-    journal = stream_write.Journal(case.out(), "someone else's", False)
+    journal = stream_write.ShardJournal(case.out(), "someone else's", False)
     case.refused("output-busy")
     journal.close(remove=True)
     case.merge()
@@ -547,8 +547,6 @@ def check_recomputation_would_see_another_scale_or_a_swapped_tensor(folder: str)
 
 
 def check_the_probe_ratio_tells_good_from_doubled_scaled_and_empty(folder: str) -> None:
-    from envpin_worker.probe import stream_answers
-
     case = Case(folder)
     ratios: dict[str, Any] = {}
     for name, factor in (("good", 1.0), ("doubled", 2.0), ("half", 0.5), ("nothing", 0.0)):
@@ -561,14 +559,14 @@ def check_the_probe_ratio_tells_good_from_doubled_scaled_and_empty(folder: str) 
         os.replace(kept, path)
         shutil.copyfile(os.path.join(case.base, "config.json"), os.path.join(out, "config.json"))
         request = {"base": case.base, "adapter": case.adapter, "merged": out, "scratch": folder}
-        ratios[name] = stream_answers.run(request, Silent())["probe"]["ratio"]
+        ratios[name] = verbs.answer("stream-answers", request, Silent())["probe"]["ratio"]
     assert ratios["good"] < 0.05, ratios
     assert 0.3 < ratios["half"] < 0.7, ratios
     assert 0.95 < ratios["nothing"] < 1.05, ratios
     assert ratios["doubled"] > 0.6, ratios
     change_adapter(case, lambda held: scale_b(held, 0.0))
     request = {"base": case.base, "adapter": case.adapter, "merged": case.out("nothing"), "scratch": folder}
-    probe = stream_answers.run(request, Silent())["probe"]
+    probe = verbs.answer("stream-answers", request, Silent())["probe"]
     assert probe["moved"] == 0, probe
     assert probe["ratio"] is None, probe
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from envpin import host
 from envpin.bisect.question import ProbeQuestion
 from envpin.bisect.session.prober import Prober
 from envpin.core.errors import InfrastructureError
+from envpin.host import worker
+from envpin.host.verbs import ProbeCall, ProbeError, ProbeReply, TinyModelCall
 from tests.support.environments import pinned
 
 if TYPE_CHECKING:
@@ -18,45 +19,67 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.xdist_group("probe")
 
 
-def probe(environment: str, action: str, folder: Path, **more: Any) -> dict[str, Any]:
-    body = {"action": action, "model": str(folder / "model"), "adapter": str(folder / "adapter"), "float32": True}
-    return host.call(pinned(environment).python, "probe", {**body, **more}, env={"OMP_NUM_THREADS": "1"})
+def probe(
+    environment: str,
+    action: str,
+    folder: Path,
+    *,
+    model: str | None = None,
+    adapter: str | None = None,
+    reference: str | None = None,
+    write_reference: str | None = None,
+) -> ProbeReply:
+    call = ProbeCall(
+        action=action, model=model or str(folder / "model"), adapter=adapter or str(folder / "adapter"), float32=True,
+        reference=reference, write_reference=write_reference,
+    )  # fmt: skip
+    return worker.call(pinned(environment).python, call, env={"OMP_NUM_THREADS": "1"})
 
 
 def tiny(environment: str, family: str, folder: Path, *, weights: bool = True) -> None:
-    body = {"family": family, "folder": str(folder / "model"), "weights": weights}
-    host.call(
-        pinned(environment).python, "tiny-model", body | ({"adapter": str(folder / "adapter")} if weights else {})
-    )
+    adapter = str(folder / "adapter") if weights else None
+    call = TinyModelCall(family=family, folder=str(folder / "model"), weights=weights, adapter=adapter)
+    worker.call(pinned(environment).python, call)
+
+
+def number(answer: ProbeReply, name: str) -> float:
+    found = answer.details[name]
+    assert isinstance(found, float)
+    return found
+
+
+def error_of(answer: ProbeReply) -> ProbeError:
+    assert answer.error is not None, answer
+    return answer.error
 
 
 def test_every_action_passes_on_a_healthy_pair(tmp_path: Path) -> None:
     tiny("peft012", "llama3.1", tmp_path)
     for action in ("config", "generate", "train", "load-adapter", "merge"):
         answer = probe("peft012", action, tmp_path)
-        assert answer["status"] == "passed", (action, answer)
-    assert answer["details"]["ratio"] < 1e-3
-    assert answer["details"]["moved"] > 0.01
+        assert answer.status == "passed", (action, answer)
+    assert number(answer, "ratio") < 1e-3
+    assert number(answer, "moved") > 0.01
 
 
 def test_a_release_too_old_for_the_family_fails_as_its_user_sees_it(tmp_path: Path) -> None:
     tiny("peft012", "qwen3-moe", tmp_path, weights=False)
     answer = probe("peft012", "load", tmp_path)
-    assert answer["status"] == "failed"
-    assert answer["error"]["type"] == "ValueError"
-    assert "`qwen3_moe` but Transformers does not recognize this architecture" in answer["error"]["message"]
-    assert "transformers/models/auto/configuration_auto.py" in answer["error"]["modules"]
-    assert answer["error"]["traceback"].startswith("Traceback")
+    assert answer.status == "failed"
+    assert error_of(answer).type == "ValueError"
+    assert "`qwen3_moe` but Transformers does not recognize this architecture" in error_of(answer).message
+    assert "transformers/models/auto/configuration_auto.py" in error_of(answer).modules
+    assert error_of(answer).traceback.startswith("Traceback")
 
 
 def test_an_adapter_that_a_new_release_turns_into_nothing_is_bad(tmp_path: Path) -> None:
     tiny("vlm", "qwen2-vl", tmp_path)
     reference = str(tmp_path / "reference.json")
-    assert probe("vlm", "merge", tmp_path, write_reference=reference)["status"] == "passed"
-    assert probe("vlm", "merge", tmp_path, reference=reference)["details"]["effect_change"] < 1e-6
+    assert probe("vlm", "merge", tmp_path, write_reference=reference).status == "passed"
+    assert number(probe("vlm", "merge", tmp_path, reference=reference), "effect_change") < 1e-6
     answer = probe("latest", "merge", tmp_path, reference=reference)
-    assert answer["error"]["type"] == "AdapterDoesNothingError"
-    assert answer["details"]["moved"] == 0.0
+    assert error_of(answer).type == "AdapterDoesNothingError"
+    assert number(answer, "moved") == 0.0
 
 
 def test_own_files_are_held_against_what_they_answered_at_the_good_end(tmp_path: Path) -> None:
@@ -93,18 +116,17 @@ def test_half_an_adapter_and_another_base_are_told_apart(tmp_path: Path) -> None
     )
     (halved / "adapter_config.json").write_text(json.dumps({**config, "lora_alpha": config["lora_alpha"] / 2}))
     answer = probe("peft012", "merge", tmp_path, reference=reference, adapter=str(halved))
-    assert answer["error"]["type"] == "AdapterEffectDiffersError"
+    assert error_of(answer).type == "AdapterEffectDiffersError"
     other = tmp_path / "other"
-    body = {"family": "llama3", "folder": str(other / "model"), "seed": 7}
-    host.call(pinned("peft012").python, "tiny-model", body)
+    worker.call(pinned("peft012").python, TinyModelCall(family="llama3", folder=str(other / "model"), seed=7))
     answer = probe("peft012", "merge", tmp_path, reference=reference, model=str(other / "model"))
-    assert answer["error"]["type"] == "BaseDiffersError"
+    assert error_of(answer).type == "BaseDiffersError"
 
 
 def test_trouble_of_the_machine_is_an_error_and_not_an_outcome(tmp_path: Path) -> None:
-    with pytest.raises(host.WorkerError) as caught:
+    with pytest.raises(worker.WorkerError) as caught:
         probe("peft012", "sing", tmp_path)
     assert caught.value.worker_kind == "unknown-action"
-    with pytest.raises(host.WorkerError) as caught:
+    with pytest.raises(worker.WorkerError) as caught:
         tiny("peft012", "no-such-family", tmp_path, weights=False)
     assert caught.value.worker_kind == "unknown-family"

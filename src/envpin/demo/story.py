@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envpin import host
 from envpin.core import process
 from envpin.core.errors import CheckFailedError, InfrastructureError
 from envpin.core.events import ignore
 from envpin.envs.refs.pins import Resolver
 from envpin.envs.refs.resolve import resolve
+from envpin.host import worker
 from envpin.recording.session import RecordSession
 from envpin.replay.merge import Merged, merge
 from envpin.replay.plan import make_plan
@@ -77,7 +77,7 @@ def _script(environment: Environment, name: str, *arguments: object) -> str:
     completed = process.run([environment.python, _SCRIPTS / name, *(str(one) for one in arguments)], env=_variables())
     process.raise_if_killed(completed, what=f"`{name}`")
     if completed.status != 0:
-        raise InfrastructureError(f"`{name}` failed\n{host.tail(completed.stderr + completed.stdout)}")
+        raise InfrastructureError(f"`{name}` failed\n{worker.tail(completed.stderr + completed.stdout)}")
     return completed.stdout
 
 
@@ -92,7 +92,7 @@ def _train(environment: Environment, base: Path, adapter: Path) -> None:
     process.raise_if_killed(completed, what="the training run")
     if completed.status != 0 or not outcome.manifests:
         why = "\n".join([*outcome.faults, outcome.nothing or ""])
-        raise InfrastructureError(f"the training run failed\n{host.tail(completed.stderr + why)}")
+        raise InfrastructureError(f"the training run failed\n{worker.tail(completed.stderr + why)}")
 
 
 def _plain_merge(environment: Environment, base: Path, adapter: Path) -> str:
@@ -101,5 +101,5 @@ def _plain_merge(environment: Environment, base: Path, adapter: Path) -> str:
         raise CheckFailedError("the plain merge was expected to fail, and did not")
     lines = [line for line in completed.stderr.splitlines() if "size mismatch" in line]
     if not lines:
-        raise CheckFailedError(f"the plain merge failed otherwise than expected\n{host.tail(completed.stderr)}")
+        raise CheckFailedError(f"the plain merge failed otherwise than expected\n{worker.tail(completed.stderr)}")
     return "\n".join(lines)

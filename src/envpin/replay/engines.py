@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from envpin import host
+import msgspec
+
 from envpin.core import json_input
 from envpin.core.errors import (
     CheckFailedError,
@@ -21,6 +23,16 @@ from envpin.core.errors import (
 )
 from envpin.core.events import Note
 from envpin.core.files import read_bounded
+from envpin.host import worker
+from envpin.host.verbs import (
+    AdapterWeight,
+    EmbeddingChoice,
+    MergeCall,
+    QuantizedChoice,
+    StreamAnswersCall,
+    StreamMergeCall,
+    VerifyCall,
+)
 from envpin.replay import publish
 from envpin.replay.record import inputs_digest
 
@@ -30,7 +42,10 @@ if TYPE_CHECKING:
 
     from envpin.core.events import Listener
     from envpin.envs.store.environment import Environment
+    from envpin.host.verbs import Call, ProbeNumbers, StreamAnswersReply, StreamMergeReply
     from envpin.replay.plan import MergePlan
+
+Reply = TypeVar("Reply")
 
 # |merged - adapter| above half of |adapter - base|: the merged model is nearer to doing nothing than to the adapter.
 WORST_RATIO = 0.5
@@ -82,15 +97,15 @@ class MergeJob:
             choices=choices,
         )
 
-    def call(self, verb: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Run a worker verb.
+    def call(self, request: Call[Reply]) -> Reply:
+        """Ask a worker of the environment.
 
         Raises:
             EnvpinError: the worker's own error in the words of the controller.
         """
         try:
-            return host.call(self.environment.python, verb, body, listener=self.listener)
-        except host.WorkerError as error:
+            return worker.call(self.environment.python, request, listener=self.listener)
+        except worker.WorkerError as error:
             raise explained(error) from error
 
 
@@ -101,7 +116,7 @@ def run(job: MergeJob) -> EngineOutcome:
         return _peft(job)
     try:
         return _stream(job)
-    except host.WorkerError as error:
+    except worker.WorkerError as error:
         if error.worker_kind != "not-streamable":
             raise explained(error) from error
         needed = [f"--dtype {options.dtype}"] if options.dtype not in {"keep", "peft"} else []
@@ -124,67 +139,82 @@ def run(job: MergeJob) -> EngineOutcome:
         )
 
 
+def _further(plan: MergePlan) -> tuple[AdapterWeight, ...]:
+    return tuple(AdapterWeight(adapter=str(part.path), weight=part.weight) for part in plan.parts[1:])
+
+
+def _embedding(plan: MergePlan) -> EmbeddingChoice:
+    return msgspec.convert(plan.embedding_request(), EmbeddingChoice)
+
+
+def _quantized(plan: MergePlan) -> QuantizedChoice | None:
+    return msgspec.convert(plan.quantized.request(), QuantizedChoice | None)
+
+
 def _stream(job: MergeJob) -> EngineOutcome:
     plan, options = job.plan, job.plan.engine
-    common = {
-        "base": str(plan.base.path),
-        **plan.adapters_request(),
-        "embedding": plan.embedding_request(),
-        "architecture": plan.architecture,
-        "quantized": plan.quantized.request(),
-    }
-    request = {
-        **common,
-        "out": str(job.staged),
-        "dtype": options.dtype,
-        "device": options.device,
-        "threads": options.threads,
-        "max_shard_size": options.shard_bytes,
-        "resume": options.resume,
-        "metadata": {"envpin": job.stamp("stream")},
-        "cuda_metadata": {"envpin": job.stamp("stream", "cuda")},
-    }
-    merged = host.call(job.environment.python, "stream-merge", request, listener=job.listener)
-    write_config(plan.base.path, job.staged, merged["config_updates"])
+    request = StreamMergeCall(
+        base=str(plan.base.path),
+        adapter=str(plan.parts[0].path),
+        weight=plan.parts[0].weight,
+        further=_further(plan),
+        embedding=_embedding(plan),
+        architecture=plan.architecture,
+        quantized=_quantized(plan),
+        out=str(job.staged),
+        dtype=options.dtype,
+        device=options.device,
+        threads=options.threads,
+        max_shard_size=options.shard_bytes,
+        resume=options.resume,
+        metadata={"envpin": job.stamp("stream")},
+        cuda_metadata={"envpin": job.stamp("stream", "cuda")},
+    )
+    merged = worker.call(job.environment.python, request, listener=job.listener)
+    write_config(plan.base.path, job.staged, merged.config_updates)
     companions = publish.copy_companions(adapter=plan.tokenizer, base=plan.base.path, staged=job.staged)
     asked = job.call(
-        "stream-answers",
-        {
-            **common,
-            "architecture": merged["architecture"],
-            "merged": str(job.staged),
-            "scratch": str(job.scratch),
-            "extra_tokens": list(plan.extra_tokens),
-            "misread": (merged.get("quantized") or {}).get("misread_by_library", False),
-        },
+        StreamAnswersCall(
+            base=request.base,
+            adapter=request.adapter,
+            weight=request.weight,
+            further=request.further,
+            embedding=request.embedding,
+            quantized=request.quantized,
+            architecture=merged.architecture,
+            merged=str(job.staged),
+            scratch=str(job.scratch),
+            extra_tokens=tuple(plan.extra_tokens),
+            misread=merged.quantized is not None and merged.quantized.misread_by_library,
+        )
     )
-    refuse_probe(asked.get("probe"), force=job.force)
-    verification = {**merged.pop("verification"), **asked}
-    stamp = job.stamp("stream", merged["device"]["kind"])
+    refuse_probe(asked.probe, force=job.force)
+    record = msgspec.to_builtins(merged)
+    verification = {**record.pop("verification"), **msgspec.to_builtins(asked)}
+    stamp = job.stamp("stream", merged.device.kind)
     notes = tuple(_said(merged, asked))
     for note in notes:
         job.listener(Note(message=note))
     return EngineOutcome(
         engine="stream",
         stamp=stamp,
-        merge={**merged, "companions": companions},
+        merge={**record, "companions": companions},
         verification=verification,
         notes=notes,
     )
 
 
-def _said(merged: dict[str, Any], asked: dict[str, Any]) -> Iterator[str]:
+def _said(merged: StreamMergeReply, asked: StreamAnswersReply) -> Iterator[str]:
     """What a person has to know about a streamed merge beyond its figures."""
-    if merged["untied"]:
+    if merged.untied:
         yield (
             "embedding and head shared one tensor, and training moved them apart: both are written, with "
             "tie_word_embeddings false (a merge by hand may change both alike, docs/adr/0031)"
         )
-    quantized = merged.get("quantized") or {}
-    yield from filter(None, (quantized.get("note"), asked.get("asked_note")))
+    yield from filter(None, (merged.quantized.note if merged.quantized else None, asked.asked_note))
 
 
-def write_config(base: Path, staged: Path, updates: dict[str, Any]) -> None:
+def write_config(base: Path, staged: Path, updates: dict[str, object]) -> None:
     """The base's config.json with `updates` wherever it has such a key (a vision-language model keeps some of them in
     `text_config`; None takes a key away), and its generation config as it is."""
     config = json_input.read_named_object(base / "config.json")
@@ -206,65 +236,69 @@ def write_config(base: Path, staged: Path, updates: dict[str, Any]) -> None:
 def _peft(job: MergeJob) -> EngineOutcome:
     plan = job.plan
     answers = job.scratch / "answers.safetensors"
-    merged = job.call(
-        "merge",
-        {
-            "base": str(plan.base.path),
-            **plan.adapters_request(),
-            "staging": str(job.staged),
-            "device": plan.engine.device,
-            "embedding": plan.embedding_request(),
-            "architecture": plan.architecture,
-            "quantized": plan.quantized.request(),
-            "extra_tokens": list(plan.extra_tokens),
-            "answers": str(answers),
-            "max_shard_size": plan.engine.max_shard_size,
-            "stamp": job.stamp("peft"),
-            "cuda_stamp": job.stamp("peft", "cuda"),
-        },
+    request = MergeCall(
+        base=str(plan.base.path),
+        adapter=str(plan.parts[0].path),
+        weight=plan.parts[0].weight,
+        further=_further(plan),
+        staging=str(job.staged),
+        device=plan.engine.device,
+        embedding=_embedding(plan),
+        architecture=plan.architecture,
+        quantized=_quantized(plan),
+        extra_tokens=tuple(plan.extra_tokens),
+        answers=str(answers),
+        max_shard_size=plan.engine.max_shard_size,
+        stamp=job.stamp("peft"),
+        cuda_stamp=job.stamp("peft", "cuda"),
     )
-    stamp = job.stamp("peft", merged["device"]["kind"])
-    refuse_probe(merged.get("probe"), force=job.force)
+    merged = job.call(request)
+    stamp = job.stamp("peft", merged.device.kind)
+    refuse_probe(merged.probe, force=job.force)
     companions = publish.copy_companions(adapter=plan.tokenizer, base=plan.base.path, staged=job.staged)
     verification = job.call(
-        "verify",
-        {
-            "base": str(plan.base.path),
-            **plan.adapters_request(),
-            "merged": str(job.staged),
-            "answers": str(answers),
-            "architecture": merged["architecture"],
-        },
+        VerifyCall(
+            base=request.base,
+            adapter=request.adapter,
+            weight=request.weight,
+            further=request.further,
+            merged=str(job.staged),
+            answers=str(answers),
+            architecture=merged.architecture,
+        )
     )
-    refuse_probe(verification.get("probe"), force=job.force)
+    refuse_probe(verification.probe, force=job.force)
     return EngineOutcome(
-        engine="peft", stamp=stamp, merge={**merged, "companions": companions}, verification=verification
+        engine="peft",
+        stamp=stamp,
+        merge={**msgspec.to_builtins(merged), "companions": companions},
+        verification=msgspec.to_builtins(verification),
     )
 
 
-def refuse_probe(probe: dict[str, Any] | None, *, force: bool) -> None:
+def refuse_probe(probe: ProbeNumbers | None, *, force: bool) -> None:
     """
     Raises:
         WrongEnvironmentError: the adapter moves nothing, or the merged model does not follow it.
     """
     if probe is None or force:
         return
-    if not probe["moved"]:
+    if not probe.moved:
         raise WrongEnvironmentError(
             "the adapter changes nothing: with it, the base answers exactly as without it",
             hint="was it saved before training? `envpin check` looks at its tensors; --force merges it anyway",
         )
-    if probe["ratio"] is None or probe["ratio"] > WORST_RATIO:
+    if probe.ratio is None or probe.ratio > WORST_RATIO:
         raise WrongEnvironmentError(
-            f"the merged model does not answer as the adapter does: it is off by {probe['noise']:.3g}, "
-            f"where the adapter moves the base by {probe['moved']:.3g}",
+            f"the merged model does not answer as the adapter does: it is off by {probe.noise or math.inf:.3g}, "
+            f"where the adapter moves the base by {probe.moved:.3g}",
             hint="the adapter's effect may be lost in rounding to the base's dtype; --force publishes it anyway",
         )
 
 
-def explained(error: host.WorkerError) -> Exception:
+def explained(error: worker.WorkerError) -> Exception:
     """The controller's own error for what a worker reported."""
-    tensors = error.data.get("tensors") or []
+    tensors = _names(error.data.get("tensors"))
     listed = "".join(f"\n  {name}" for name in tensors[:8])
     if len(tensors) > 8:
         listed += f"\n  and {len(tensors) - 8} more"
@@ -272,13 +306,21 @@ def explained(error: host.WorkerError) -> Exception:
     if error.worker_kind == "disk-full":
         return DiskFullError(message, hint="free some space and run the same command again")
     if error.worker_kind in {"permission", "input", "bad-header", "bad-index"}:
-        return InputError(message, path=error.data.get("path"))
+        return InputError(message, path=_text(error.data.get("path")))
     if error.worker_kind == "no-device":
         return InfrastructureError(message, hint="leave out --device cuda, or name an environment with a CUDA torch")
     if error.worker_kind in {"output-busy", "output-exists"}:
         return RefusedError(message, hint="wait for it, or choose another -o")
     cause = WrongEnvironmentError if error.worker_kind in _OF_THE_ENVIRONMENT else CheckFailedError
     return cause(message, hint=_HINTS.get(error.worker_kind))
+
+
+def _names(value: object) -> list[str]:
+    return [str(one) for one in value] if isinstance(value, list) else []
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 # Faults that other versions may not have.

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from envpin.checkpoint.bases import FoundBase
     from envpin.checkpoint.quantization import Policy
     from envpin.envs.refs.adapter import Unrecorded
+    from envpin.host.verbs import Device, Dtype
     from envpin.replay.adapters import WeightedAdapter
 
 Engine = Literal["auto", "stream", "peft"]
@@ -23,8 +24,8 @@ class EngineOptions:
     """How to merge. What only `stream` can do (`dtype`, `threads`, `resume`) rules `peft` out."""
 
     engine: Engine = "auto"
-    dtype: str = "keep"
-    device: str = "cpu"
+    dtype: Dtype = "keep"
+    device: Device = "cpu"
     threads: int | None = None
     max_shard_size: str | None = None
     resume: bool = False

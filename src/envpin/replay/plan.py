@@ -79,11 +79,6 @@ class MergePlan:
         """The embedding decision in the words of the worker protocol."""
         return {"action": self.embedding.action, "rows": self.embedding.rows}
 
-    def adapters_request(self) -> dict[str, Any]:
-        """The adapters and their weights in the words of the worker protocol."""
-        first, *further = ({"adapter": str(part.path), "weight": part.weight} for part in self.parts)
-        return {**first, "further": further}
-
     def to_json(self) -> dict[str, Any]:
         return {
             "adapter": str(self.adapter),

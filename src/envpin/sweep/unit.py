@@ -12,16 +12,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from envpin import host
+import msgspec
+
 from envpin.core.errors import ChildKilledError, EnvironmentDamagedError, InfrastructureError, TimedOutError
 from envpin.envs.locks.lock import Lock
 from envpin.envs.machine import platform_name, this_platform
 from envpin.envs.store.identity import EnvironmentSpec
 from envpin.envs.store.store import Store
+from envpin.host import worker
+from envpin.host.verbs import LadderCall, LadderClimb, StepOutcome
 from envpin.manifest.closure import MERGE_CLOSURE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from envpin.core.process import Child
     from envpin.envs.store.environment import Environment
@@ -103,23 +106,24 @@ def run_unit(
     if tell is not None:
         tell("facts", told.facts)
 
-    def hear(line: dict[str, Any]) -> None:
-        job = unit.jobs[line.pop("id")]
-        outcome = {"family": job.family, "trained_in": job.trained_in, **line}
+    def hear(seen: StepOutcome) -> None:
+        job, facts = unit.jobs[seen.id], msgspec.to_builtins(seen)
+        del facts["id"]
+        outcome = {"family": job.family, "trained_in": job.trained_in, **facts}
         told.outcomes.append(outcome)
         if tell is not None:
             tell("outcome", outcome)
 
     with ExitStack() as stack:
         bodies = [
-            {"id": number, "family": job.family, "steps": list(job.steps), "failed": list(job.failed),
-             "folder": _unpacked(job.folder, stack), "made": _unpacked(job.made, stack) if job.made else None}
+            LadderClimb(id=number, family=job.family, steps=job.steps, failed=job.failed,
+                        folder=_unpacked(job.folder, stack), made=_unpacked(job.made, stack) if job.made else None)
             for number, job in enumerate(unit.jobs)
         ]  # fmt: skip
         for group in [bodies] if unit.fork else [[body] for body in bodies]:
             _climb(unit, environment.python, group, hear, on_start)
         if unit.root is None:
-            told.made = {job.family: packed(Path(str(body["folder"])))
+            told.made = {job.family: packed(Path(body.folder))
                          for job, body in zip(unit.jobs, bodies, strict=True) if job.trained_in is None}  # fmt: skip
     return told
 
@@ -140,27 +144,27 @@ def _facts(environment: Environment, unit: Unit) -> dict[str, Any]:
 def _climb(
     unit: Unit,
     python: Path,
-    bodies: list[dict[str, Any]],
-    hear: Callable[[dict[str, Any]], None],
+    bodies: Sequence[LadderClimb],
+    hear: Callable[[StepOutcome], None],
     on_start: Callable[[Child], None] | None,
 ) -> None:
     """One call of the worker. Without forks it holds one job, and its own end says how the step under way ended."""
     trouble: list[BaseException] = []
     seen: list[str] = []
 
-    def listen(line: dict[str, Any]) -> None:
-        seen.append(line["capability"])
+    def listen(outcome: StepOutcome) -> None:
+        seen.append(outcome.capability)
         try:
-            hear(line)
+            hear(outcome)
         except BaseException as error:  # noqa: BLE001  this is the reader's thread; the caller must know
             trouble.append(error)
 
     # With forks the worker watches each step; without, one job's process has the time of its steps.
-    steps = sum(len(body["steps"]) for body in bodies)
+    steps = sum(len(body.steps) for body in bodies)
     limit = _STARTING + steps * (unit.timeout + 5.0) if unit.fork else steps * unit.timeout
     try:
-        host.call(
-            python, "ladder", {"jobs": bodies, "timeout": unit.timeout, "fork": unit.fork}, on_outcome=listen,
+        worker.call(
+            python, LadderCall(jobs=tuple(bodies), timeout=unit.timeout, fork=unit.fork), on_outcome=listen,
             env=_VARIABLES, timeout=limit,
             on_start=on_start,
         )  # fmt: skip
@@ -169,21 +173,22 @@ def _climb(
         if ending is None:
             raise
         for body in bodies:
-            for capability in [step for step in body["steps"] if step not in seen]:
-                listen({"id": body["id"], "capability": capability, **ending})
-                error = f"not tried: {capability} did not come back"
-                ending = {"outcome": "untestable", "error": error, "blocked": True, "seconds": 0.0}
+            for capability in [step for step in body.steps if step not in seen]:
+                listen(msgspec.structs.replace(ending, id=body.id, capability=capability))
+                ending = StepOutcome(id=body.id, capability="", outcome="untestable", seconds=0.0, blocked=True,
+                                     error=f"not tried: {capability} did not come back")  # fmt: skip
     if trouble:
         raise trouble[0]
 
 
-def _ending(fault: TimedOutError | ChildKilledError, limit: float) -> dict[str, Any] | None:
+def _ending(fault: TimedOutError | ChildKilledError, limit: float) -> StepOutcome | None:
     """What the end of a worker says about its step; None where something outside ended it."""
     if isinstance(fault, TimedOutError):
-        return {"outcome": "timeout", "error": f"no answer in {limit:.0f} s", "seconds": limit}
+        return StepOutcome(id=0, capability="", outcome="timeout", error=f"no answer in {limit:.0f} s", seconds=limit)
     if fault.signal in _OWN_FAULT:
         name = signal.Signals(fault.signal).name
-        return {"outcome": "fail", "error": f"the interpreter crashed: {name}", "seconds": 0.0}
+        error = f"the interpreter crashed: {name}"
+        return StepOutcome(id=0, capability="", outcome="fail", error=error, seconds=0.0)
     return None
 
 

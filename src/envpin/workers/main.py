@@ -4,7 +4,6 @@ See PROTOCOL.md. Exit status 0 means that RESULT.json holds a result or a known 
 worker itself is broken.
 """
 
-import importlib
 import importlib.util
 import json
 import os
@@ -13,18 +12,6 @@ import threading
 from typing import List
 
 PROTOCOL = 1
-
-# verb -> module of this folder whose run(request, events) answers it
-VERBS = {
-    "describe": "runtime.describe",
-    "ladder": "probe.ladder",
-    "merge": "peft_engine.merge",
-    "probe": "probe.probe",
-    "tiny-model": "tiny.make",
-    "verify": "peft_engine.verify",
-    "stream-answers": "probe.stream_answers",
-    "stream-merge": "stream.engine",
-}
 
 
 def _load_package() -> None:
@@ -52,7 +39,7 @@ def main(argv: List[str]) -> int:
     verb, request_path, result_path, events_fd, lifeline_fd = argv
     threading.Thread(target=_end_with_the_controller, args=(int(lifeline_fd),), daemon=True).start()
     _load_package()
-    from envpin_worker import protocol
+    from envpin_worker import protocol, verbs
     from envpin_worker.runtime.parent import end_with_parent
 
     end_with_parent(controller)
@@ -63,10 +50,7 @@ def main(argv: List[str]) -> int:
     try:
         if request.get("protocol") != PROTOCOL:
             raise protocol.KnownError("protocol", "this worker speaks protocol %d" % PROTOCOL)
-        if verb not in VERBS:
-            raise protocol.KnownError("unknown-verb", "no such verb: %s" % verb)
-        module = importlib.import_module("envpin_worker." + VERBS[verb])
-        result = {"protocol": PROTOCOL, "result": module.run(request["body"], events)}
+        result = {"protocol": PROTOCOL, "result": verbs.answer(verb, request["body"], events)}
     except protocol.KnownError as error:
         result = {"protocol": PROTOCOL, "error": error.to_json()}
     except MemoryError:

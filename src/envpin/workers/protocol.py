@@ -4,19 +4,19 @@ import errno
 import json
 import os
 import time
-from typing import Any, Dict, Optional
+from typing import Dict, Optional
 
 
 class KnownError(Exception):
     """A failure that the controller knows how to explain. `kind` is a stable slug; `data` is JSON."""
 
-    def __init__(self, kind: str, message: str, **data: Any) -> None:
+    def __init__(self, kind: str, message: str, **data: object) -> None:
         super().__init__(message)
         self.kind = kind
         self.message = message
         self.data = data
 
-    def to_json(self) -> Dict[str, Any]:
+    def to_json(self) -> Dict[str, object]:
         return {"kind": self.kind, "message": self.message, "data": self.data}
 
 
@@ -40,11 +40,11 @@ class Events:
     def note(self, message: str, level: str = "info") -> None:
         self._send({"event": "note", "message": message, "level": level})
 
-    def outcome(self, **fields: Any) -> None:
+    def outcome(self, found: object) -> None:
         """A part of the answer that is known already, for a controller that keeps it whatever happens next."""
-        self._send(dict(fields, event="outcome"))
+        self._send({"event": "outcome", "outcome": found})
 
-    def _send(self, document: Dict[str, Any]) -> None:
+    def _send(self, document: Dict[str, object]) -> None:
         if self._fd < 0:
             return
         data = (json.dumps(document) + "\n").encode("utf-8")
@@ -55,7 +55,7 @@ class Events:
             self._fd = -1
 
 
-def os_error(error: OSError) -> Dict[str, Any]:
+def os_error(error: OSError) -> Dict[str, object]:
     """A known error for what the operating system refused."""
     kinds = {
         errno.ENOSPC: "disk-full",
@@ -67,7 +67,7 @@ def os_error(error: OSError) -> Dict[str, Any]:
     return {"kind": kind, "message": str(error), "data": {"path": error.filename, "errno": error.errno}}
 
 
-def write_json(path: str, document: Dict[str, Any]) -> None:
+def write_json(path: str, document: Dict[str, object]) -> None:
     """Write and rename, so that a result that exists is whole."""
     temporary = path + ".tmp"
     with open(temporary, "w", encoding="utf-8") as stream:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from difflib import SequenceMatcher
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from envpin.bisect.search.search import Outcome as Seen
+    from envpin.host.verbs import ProbeReply
 
 # Release to release, "a dictionary with with two fields" becomes "a dictionary with two fields".
 _REWORDED = 0.9
@@ -34,7 +33,7 @@ class ProbeOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     message: str | None = None
     text: str = ""
     modules: tuple[str, ...] = ()
-    details: dict[str, Any] = {}
+    details: dict[str, object] = {}
 
     @property
     def first_lines(self) -> str:
@@ -84,19 +83,19 @@ def as_seen(verdict: Verdict, *, find: Literal["broke", "fixed"]) -> Seen:
     return "before" if (verdict == "good") == (find == "broke") else "after"
 
 
-def from_worker(answer: Mapping[str, Any]) -> ProbeOutcome:
+def from_worker(answer: ProbeReply) -> ProbeOutcome:
     """The outcome that the `probe` worker returned."""
-    error = answer.get("error")
+    error = answer.error
     if error is None:
-        return ProbeOutcome(status="passed", seconds=answer["seconds"], details=answer.get("details", {}))
+        return ProbeOutcome(status="passed", seconds=answer.seconds, details=answer.details)
     return ProbeOutcome(
         status="failed",
-        seconds=answer["seconds"],
-        error_type=error["type"],
-        message=error["message"],
-        text=error["traceback"],
-        modules=tuple(error["modules"]),
-        details=answer.get("details", {}),
+        seconds=answer.seconds,
+        error_type=error.type,
+        message=error.message,
+        text=error.traceback,
+        modules=error.modules,
+        details=answer.details,
     )
 
 

@@ -6,11 +6,10 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from envpin import host
 from envpin.bisect.question import PROBE_VERSION, digest
 from envpin.bisect.session.outcome import ProbeOutcome, from_command, from_worker
 from envpin.core import process
@@ -23,6 +22,8 @@ from envpin.core.errors import (
     UsageError,
 )
 from envpin.core.events import Note, ignore
+from envpin.host import worker
+from envpin.host.verbs import ProbeCall, TinyModelCall
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,12 +65,12 @@ class Prober:
         self._folder.mkdir(parents=True, exist_ok=True)
         if question.command or question.family is None or (self._folder / "ready").exists():
             return
-        body: dict[str, Any] = {"family": question.family, "folder": str(self._folder / "model"), "weights": False}
-        if question.action in _NEEDS_WEIGHTS:
-            body |= {"weights": True, "adapter": str(self._folder / "adapter")}
+        weights = question.action in _NEEDS_WEIGHTS
+        call = TinyModelCall(family=question.family, folder=str(self._folder / "model"), weights=weights,
+                             adapter=str(self._folder / "adapter") if weights else None)  # fmt: skip
         try:
-            host.call(good.python, "tiny-model", body, listener=listener)
-        except host.WorkerError as error:
+            worker.call(good.python, call, listener=listener)
+        except worker.WorkerError as error:
             raise _explained(error) from error
         (self._folder / "ready").touch()
 
@@ -112,17 +113,16 @@ class Prober:
         for place in (question.base, question.adapter):
             if place is not None and not Path(place).is_dir():
                 raise InfrastructureError(f"`{place}` is not there any more")
-        body: dict[str, Any] = {"action": question.action, "model": model, "adapter": adapter, "float32": tiny,
-                                "family": question.family}  # fmt: skip
-        if question.action == "merge":
-            if is_good_end and not self._reference.exists():
-                body["write_reference"] = str(self._reference)
-            elif self._reference.exists():
-                body["reference"] = str(self._reference)
+        written = question.action == "merge" and self._reference.exists()
+        wanted = question.action == "merge" and is_good_end and not written
+        reference = str(self._reference)
+        call = ProbeCall(action=question.action or "", family=question.family, model=model, adapter=adapter,
+                         float32=tiny, reference=reference if written else None,
+                         write_reference=reference if wanted else None)  # fmt: skip
         try:
-            answer = host.call(environment.python, "probe", body, listener=_only_warnings(listener),
-                               timeout=self._timeout, env={"OMP_NUM_THREADS": _threads()})  # fmt: skip
-        except host.WorkerError as error:
+            answer = worker.call(environment.python, call, listener=_only_warnings(listener),
+                                 timeout=self._timeout, env={"OMP_NUM_THREADS": _threads()})  # fmt: skip
+        except worker.WorkerError as error:
             raise _explained(error) from error
         return from_worker(answer)
 
@@ -171,7 +171,7 @@ def _only_warnings(listener: Listener) -> Listener:
     return forward
 
 
-def _explained(error: host.WorkerError) -> Exception:
+def _explained(error: worker.WorkerError) -> Exception:
     match error.worker_kind:
         case "unknown-family":
             return UsageError(error.message, hint="use one of them, or `--adapter A --base B`, or `-- CMD…`")

@@ -4,9 +4,18 @@ It shares no code with peft on purpose. Kinds other than plain LoRA on linear an
 recomputed; the answers of the reloaded model still judge them.
 """
 
+from __future__ import annotations
+
 import math
 import re
-from typing import Any, Dict, List, NamedTuple, Optional, Set
+from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Set, TypeVar
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..runtime.loading import AdapterConfig
+
+T = TypeVar("T")
 
 _PREFIX = "base_model.model."
 _PLAIN = ("lora_A.weight", "lora_B.weight", "lora_embedding_A", "lora_embedding_B")
@@ -15,12 +24,27 @@ _PLAIN = ("lora_A.weight", "lora_B.weight", "lora_embedding_A", "lora_embedding_
 class AdapterTensors(NamedTuple):
     """What a recomputation needs of an adapter: adapter_config.json, the tensors of its file by name, its weight."""
 
-    config: Dict[str, Any]
-    tensors: Dict[str, Any]
+    config: AdapterConfig
+    tensors: Dict[str, torch.Tensor]
     weight: float
 
 
-def touched_tensors(tensors: Dict[str, Any]) -> Set[str]:
+class LoraPair(NamedTuple):
+    """A and B of one layer. `plain`: the formula holds for this kind; `scale` is the scaling times the weight."""
+
+    a: torch.Tensor
+    b: torch.Tensor
+    embedding: bool
+    plain: bool
+    scale: float
+
+    @property
+    def is_low(self) -> bool:
+        """Whether A is in half precision."""
+        return bool(self.a.element_size() < 4)
+
+
+def touched_tensors(tensors: Dict[str, torch.Tensor]) -> Set[str]:
     """Module paths that the adapter's tensors belong to, without peft's prefix."""
     found = set()
     for name in tensors:
@@ -60,7 +84,7 @@ class RowRecomputer:
         self.skipped: List[str] = []
         self.unexplained: List[str] = []
 
-    def check(self, name: str, base: Any, merged: Any) -> None:
+    def check(self, name: str, base: torch.Tensor, merged: torch.Tensor) -> None:
         trained = self._trained(name)
         if trained is not None:
             self._check_replaced(name, trained, base, merged)
@@ -70,7 +94,7 @@ class RowRecomputer:
         if not pairs or base.shape != merged.shape or base.dim() != 2:
             self.skipped.append(name)
             return
-        if any(not pair["plain"] or self._pair_dtype_is_low(pair) for pair in pairs):
+        if any(not pair.plain or pair.is_low for pair in pairs):
             self.skipped.append(name)  # older peft rounds the delta itself: the bound below does not hold
             return
         import torch
@@ -79,15 +103,15 @@ class RowRecomputer:
         exact = base[rows].double()
         allowed = torch.zeros_like(exact)
         for pair in pairs:
-            first, second, scale = pair["A"].double(), pair["B"].double(), pair["scale"]
-            left, right = (first.T[rows], second.T) if pair["embedding"] else (second[rows], first)
+            first, second, scale = pair.a.double(), pair.b.double(), pair.scale
+            left, right = (first.T[rows], second.T) if pair.embedding else (second[rows], first)
             delta = scale * (left @ right)
             size = abs(scale) * (left.abs() @ right.abs()) + exact.abs()
             exact = exact + delta
             # Each adapter is rounded once: what the sum so far is off by may lift it into the next binade.
             reached = exact.abs() + allowed
             allowed = allowed + 0.5 * _ulp(reached, merged.dtype) + (first.shape[0] + 2) * 2.0**-24 * size
-            if pair["embedding"]:  # recent peft rounds the delta to the base's dtype before it adds it
+            if pair.embedding:  # recent peft rounds the delta to the base's dtype before it adds it
                 allowed = allowed + 0.5 * _ulp(delta, merged.dtype)
         error = float(
             ((merged[rows].double() - exact).abs() / allowed.clamp_min(torch.finfo(torch.float64).tiny)).max()
@@ -98,7 +122,7 @@ class RowRecomputer:
         if error > 1.0:
             self.failed.append(name)
 
-    def check_added(self, name: str, merged: Any) -> None:
+    def check_added(self, name: str, merged: torch.Tensor) -> None:
         """A tensor that the base does not store (a head trained over tied embeddings, a new classifier)."""
         trained = self._trained(name)
         if trained is None:
@@ -106,7 +130,7 @@ class RowRecomputer:
         else:
             self._check_replaced(name, trained, merged, merged)
 
-    def _trained(self, name: str) -> Optional[Any]:
+    def _trained(self, name: str) -> Optional[torch.Tensor]:
         """The adapter's own whole tensor for `name` (`modules_to_save`, a grown embedding), if it carries one."""
         module = name.rsplit(".", 1)[0]
         if any(self._pair(one, module) is not None for one in self._adapters):
@@ -118,7 +142,7 @@ class RowRecomputer:
                     return tensor
         return None
 
-    def _check_replaced(self, name: str, trained: Any, base: Any, merged: Any) -> None:
+    def _check_replaced(self, name: str, trained: torch.Tensor, base: torch.Tensor, merged: torch.Tensor) -> None:
         """Every row is the adapter's; rows past a shorter table are the base's."""
         import torch
 
@@ -130,7 +154,7 @@ class RowRecomputer:
         if not (same and rest):
             self.failed.append(name)
 
-    def _pair(self, adapter: AdapterTensors, module: str) -> Optional[Dict[str, Any]]:
+    def _pair(self, adapter: AdapterTensors, module: str) -> Optional[LoraPair]:
         config, tensors = adapter.config, adapter.tensors
         plain = config.get("peft_type") == "LORA" and not config.get("use_dora") and not config.get("fan_in_fan_out")
         for name, tensor in tensors.items():
@@ -143,12 +167,8 @@ class RowRecomputer:
                     partner = tensors.get(name[: -len(a)] + b)
                     if partner is not None and _suffix(module, path):
                         scale = adapter.weight * _scale(config, path, tensor.shape[0])
-                        return {"A": tensor, "B": partner, "embedding": embedding, "plain": plain, "scale": scale}
+                        return LoraPair(tensor, partner, embedding, plain, scale)
         return None
-
-    @staticmethod
-    def _pair_dtype_is_low(pair: Dict[str, Any]) -> bool:
-        return bool(pair["A"].element_size() < 4)
 
     def _sample(self, count: int) -> List[int]:
         """The first, the last and evenly spread rows."""
@@ -156,12 +176,12 @@ class RowRecomputer:
         return sorted({0, count - 1, *range(0, count, step)})[: self._wanted + 2]
 
 
-def _scale(config: Dict[str, Any], module: str, rank: int) -> float:
+def _scale(config: AdapterConfig, module: str, rank: int) -> float:
     alpha = float(_pattern(config.get("alpha_pattern"), module, config.get("lora_alpha", 8)))
     return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
 
 
-def _pattern(patterns: Optional[Dict[str, Any]], module: str, default: Any) -> Any:
+def _pattern(patterns: Optional[Dict[str, T]], module: str, default: T) -> T:
     """peft matches a pattern key against the end of a module's path."""
     for key, value in (patterns or {}).items():
         if re.match(r".*\.?(%s)$" % key, module):
@@ -169,7 +189,7 @@ def _pattern(patterns: Optional[Dict[str, Any]], module: str, default: Any) -> A
     return default
 
 
-def _ulp(values: Any, dtype: Any) -> Any:
+def _ulp(values: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """The distance between neighbours of `dtype` at each of `values`."""
     import torch
 

@@ -1,43 +1,39 @@
 """Verb `merge`: the engine `peft`. Loads the whole base, applies the adapter, merges with this environment's own peft,
 and saves into a staging folder, proving each step before the next.
-
-Request::
-
-    {"base": folder, "adapter": folder, "weight": its weight (1.0), "further": [{"adapter", "weight"}] | null,
-     "staging": existing empty folder, "device": "auto" | "cpu" | "cuda",
-     "embedding": {"action": "keep" | "grow" | "overlay", "rows": N} | null,
-     "architecture": class name the base was loaded as | null, "extra_tokens": [ids that training added],
-     "answers": file to leave the adapter's answers in, "max_shard_size": "5GB" | null,
-     "stamp": digest to write into each shard's metadata | null, "cuda_stamp": the same, for bits made on a GPU}
-
-Result::
-
-    {"base_rows", "rows", "accounting": {"matched": n, "renamed": [...]}, "probe": {"moved", "noise", "ratio"} | null,
-     "probe_note": why there is no probe | null, "untied": bool, "architecture": class name, "versions": {...},
-     "device": {"kind", "label", "reason"}}
 """
 
+from __future__ import annotations
+
 import os
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Tuple, Union
 
 from ..protocol import Events, KnownError
+from ..requests import EmbeddingFit, MergeRequest
+from ..results import Accounting, DeviceUsed, MergeResult, ProbeFigures
 from ..runtime import accounting, answers, device, loading
-from ..runtime.several import Source, sources
+from ..runtime.several import Source, WeightedAdapters, sources
 from ..runtime.stamp import stamp
+
+if TYPE_CHECKING:
+    import peft
+    import torch
+    import transformers
+
+    Model = Union[transformers.PreTrainedModel, peft.PeftModel]
 
 
 class LoadedAdapter(NamedTuple):
     """An adapter of a merge with all its tensors, by the names that its file gives them."""
 
     source: Source
-    tensors: Dict[str, Any]
+    tensors: Dict[str, torch.Tensor]
 
     @property
-    def shapes(self) -> Dict[str, Any]:
+    def shapes(self) -> Dict[str, Tuple[int, ...]]:
         return {name: tuple(tensor.shape) for name, tensor in self.tensors.items()}
 
 
-def run(request: Dict[str, Any], events: Events) -> Dict[str, Any]:
+def run(request: MergeRequest, events: Events) -> MergeResult:
     import torch
 
     loading.quiet()
@@ -49,14 +45,16 @@ def run(request: Dict[str, Any], events: Events) -> Dict[str, Any]:
 class _Merge:
     """One merge, step by step. The state between the steps is what the next one needs."""
 
-    def __init__(self, request: Dict[str, Any], events: Events) -> None:
+    def __init__(self, request: MergeRequest, events: Events) -> None:
         self.request = request
         self.events = events
         self.adapters = read_adapters(request)
-        self.adapter_config = loading.read_json(os.path.join(str(request["adapter"]), "adapter_config.json"))
+        self.adapter_config = loading.read_json(os.path.join(request.adapter, "adapter_config.json"))
         self.probe_note: Optional[str] = None
 
-    def run(self) -> Dict[str, Any]:
+    def run(self) -> MergeResult:
+        import torch
+
         self.device = self._choose_device()
         base = self._load_base()
         rows = base.get_input_embeddings().weight.shape[0]
@@ -65,8 +63,8 @@ class _Merge:
         wanted = self._fit_embedding(base, rows)
         title = "load the adapter" if len(self.adapters) == 1 else "load %d adapters" % len(self.adapters)
         self.events.step("load-adapter", title, "start")
-        scratch = os.path.dirname(str(self.request["answers"]))
-        given = to_load(base, self.adapters, self.request, scratch=scratch, rows=wanted)
+        scratch = os.path.dirname(self.request.answers)
+        given = to_load(base, self.adapters, self.request.embedding, scratch=scratch, rows=wanted)
         model = loading.load_adapters(base, given)
         counted = self._account(model)
         held = sum(len(one.tensors) for one in self.adapters)
@@ -81,38 +79,43 @@ class _Merge:
         probe = self._judge(base_answers, adapter_answers, merged_answers)
         self.events.step("merge", "merge with peft's own code", "done")
         self.events.step("save", "save to the staging folder", "start")
-        loading.save(merged, str(self.request["staging"]), self.request.get("max_shard_size"))
+        loading.save(merged, self.request.staging, self.request.max_shard_size)
         self._stamp()
         self.events.step("save", "save to the staging folder", "done")
-        self._keep_answers(batch, base_answers, adapter_answers, extended, extended_answers)
-        return {
-            "base_rows": rows,
-            "rows": merged.get_input_embeddings().weight.shape[0],
-            "accounting": {"matched": len(counted["matched"]), "renamed": counted["renamed"]},
-            "probe": probe,
-            "probe_note": self.probe_note,
-            "untied": untied,
-            "architecture": type(merged).__name__,
-            "versions": versions(),
-            "device": dict(self.device._asdict()),
-        }
+        kept: Dict[str, torch.Tensor] = {}
+        if base_answers is not None and adapter_answers is not None:
+            kept = {"batch": torch.tensor(batch), "base": base_answers, "adapter": adapter_answers}
+            if extended and extended_answers is not None:
+                kept.update(extended_batch=torch.tensor(extended), extended_adapter=extended_answers)
+        self._keep_answers(kept)
+        return MergeResult(
+            base_rows=rows,
+            rows=merged.get_input_embeddings().weight.shape[0],
+            accounting=counted,
+            probe=probe,
+            probe_note=self.probe_note,
+            untied=untied,
+            architecture=type(merged).__name__,
+            versions=versions(),
+            device=self.device,
+        )
 
-    def _choose_device(self) -> device.Device:
+    def _choose_device(self) -> DeviceUsed:
         """The device; a model that is merged there has to fit, with the float32 delta of its largest tensor."""
-        sizes = [os.path.getsize(path) for path in loading.tensor_files(str(self.request["base"]))]
-        found = device.choose(self.request.get("device"), sum(sizes), int(1.2 * sum(sizes)))
-        if found.is_cuda or self.request.get("device") == "auto":
+        sizes = [os.path.getsize(path) for path in loading.tensor_files(self.request.base)]
+        found = device.choose(self.request.device, sum(sizes), int(1.2 * sum(sizes)))
+        if found.is_cuda or self.request.device == "auto":
             self.events.note("computing on %s: %s" % (found.label, found.reason))
         return found
 
-    def _load_base(self) -> Any:
+    def _load_base(self) -> transformers.PreTrainedModel:
         self.events.step("load-base", "load the base", "start")
         base = loading.load_base(
-            str(self.request["base"]),
+            self.request.base,
             self.adapter_config,
-            self.request.get("architecture"),
+            self.request.architecture,
             labels=loading.labels_of([(one.source.folder, one.shapes) for one in self.adapters]),
-            quantized=self.request.get("quantized"),
+            quantized=self.request.quantized,
         )
         if self.device.is_cuda:
             base = base.to("cuda")
@@ -121,32 +124,32 @@ class _Merge:
         self.events.step("load-base", "load the base", "done", detail)
         return base
 
-    def _fit_embedding(self, base: Any, rows: int) -> int:
-        decision = self.request.get("embedding") or {"action": "keep"}
-        if decision["action"] != "grow":
+    def _fit_embedding(self, base: transformers.PreTrainedModel, rows: int) -> int:
+        wanted = self.request.embedding.grown
+        if wanted is None:
             return rows
-        wanted = int(decision["rows"])
         # The new rows come from the adapter a moment later, so how they start does not matter.
         base.resize_token_embeddings(wanted)
         self.events.note("embedding grown from %d to %d rows, as the adapter has them" % (rows, wanted))
         return wanted
 
-    def _account(self, model: Any) -> Dict[str, List[str]]:
-        found: Dict[str, List[str]] = {"matched": [], "renamed": []}
+    def _account(self, model: peft.PeftModel) -> Accounting:
+        matched = 0
+        renamed: List[str] = []
         for one in self.adapters:
             counted = accounting.account(model, one.tensors, one.source.name)
-            if counted["lost"]:
+            if counted.lost:
                 raise KnownError(
                     "adapter-not-applied",
                     "peft loaded the adapter `%s` but dropped %d of its %d tensors without an error"
-                    % (os.path.basename(one.source.folder), len(counted["lost"]), len(one.tensors)),
-                    tensors=counted["lost"][:200],
+                    % (os.path.basename(one.source.folder), len(counted.lost), len(one.tensors)),
+                    tensors=counted.lost[:200],
                 )
-            for key in found:
-                found[key] += [one.source.prefix + name for name in counted[key]]
-        return found
+            matched += len(counted.matched)
+            renamed += [one.source.prefix + name for name in counted.renamed]
+        return Accounting(matched, tuple(renamed))
 
-    def _ask(self, model: Any, batch: List[List[int]]) -> Any:
+    def _ask(self, model: Model, batch: List[List[int]]) -> Optional[torch.Tensor]:
         if self.probe_note is not None:
             return None
         try:
@@ -159,45 +162,46 @@ class _Merge:
             return None
 
     def _extended_batch(self, rows: int, wanted: int) -> Optional[List[List[int]]]:
-        extra = [token for token in self.request.get("extra_tokens") or [] if 0 <= token < wanted]
+        extra = [token for token in self.request.extra_tokens if 0 <= token < wanted]
         extra += [token for token in range(rows, wanted) if token not in extra]
         return answers.inputs(rows, extra[:8]) if extra else None
 
-    def _judge(self, base: Any, adapter: Any, merged: Any) -> Optional[Dict[str, Optional[float]]]:
+    def _judge(
+        self, base: Optional[torch.Tensor], adapter: Optional[torch.Tensor], merged: Optional[torch.Tensor]
+    ) -> Optional[ProbeFigures]:
         if base is None or adapter is None or merged is None:
             return None
         return answers.ratio(base, adapter, merged)
 
     def _stamp(self) -> None:
-        value = self.request.get("cuda_stamp" if self.device.is_cuda else "stamp")
+        value = self.request.cuda_stamp if self.device.is_cuda else self.request.stamp
         if value:
-            for path in loading.tensor_files(str(self.request["staging"])):
-                stamp(path, "envpin", str(value))
+            for path in loading.tensor_files(self.request.staging):
+                stamp(path, "envpin", value)
 
-    def _keep_answers(self, batch: Any, base: Any, adapter: Any, extended: Any, extended_answers: Any) -> None:
-        """Leave the answers for the verb `verify`, which asks the merged model again after reading it from disk."""
-        import torch
+    def _keep_answers(self, kept: Dict[str, torch.Tensor]) -> None:
+        """Leave the logits for the verb `verify`, which asks the merged model again after reading it from disk."""
         from safetensors.torch import save_file
 
-        kept = {}
-        if self.probe_note is None:
-            kept = {"batch": torch.tensor(batch), "base": base.contiguous(), "adapter": adapter.contiguous()}
-            if extended and extended_answers is not None:
-                kept["extended_batch"] = torch.tensor(extended)
-                kept["extended_adapter"] = extended_answers.contiguous()
-        save_file(kept, str(self.request["answers"]))
+        whole = {name: tensor.contiguous() for name, tensor in kept.items()} if self.probe_note is None else {}
+        save_file(whole, self.request.answers)
 
 
-def read_adapters(request: Dict[str, Any]) -> List[LoadedAdapter]:
+def read_adapters(request: WeightedAdapters) -> List[LoadedAdapter]:
     return [LoadedAdapter(one, adapter_tensors(one.folder)) for one in sources(request)]
 
 
 def to_load(
-    base: Any, adapters: List[LoadedAdapter], request: Dict[str, Any], *, scratch: str, rows: int
+    base: transformers.PreTrainedModel,
+    adapters: List[LoadedAdapter],
+    embedding: EmbeddingFit,
+    *,
+    scratch: str,
+    rows: int,
 ) -> List[Source]:
     """The adapters' folders; where the embedding is laid over, copies whose shorter tables are as long as the base's.
     The tensors of `adapters` are lengthened too."""
-    if (request.get("embedding") or {"action": "keep"})["action"] != "overlay":
+    if embedding.action != "overlay":
         return [one.source for one in adapters]
     found = []
     for one in adapters:
@@ -208,7 +212,7 @@ def to_load(
     return found
 
 
-def adapter_tensors(folder: str) -> Dict[str, Any]:
+def adapter_tensors(folder: str) -> Dict[str, torch.Tensor]:
     """Every tensor of an adapter folder, by the name that its file gives it.
 
     Raises:
@@ -223,7 +227,7 @@ def adapter_tensors(folder: str) -> Dict[str, Any]:
         return {name: reader.get_tensor(name) for name in reader.keys()}
 
 
-def untie_if_trained(model: Any) -> bool:
+def untie_if_trained(model: transformers.PreTrainedModel) -> bool:
     """Declare the head untied where training made it differ from the embedding; True where that was needed.
 
     `save_pretrained` drops a head that the config calls tied, so a head trained over tied embeddings would be lost.
@@ -242,7 +246,7 @@ def untie_if_trained(model: Any) -> bool:
     return True
 
 
-def overlay_rows(base: Any, tensors: Dict[str, Any], rows: int) -> List[str]:
+def overlay_rows(base: transformers.PreTrainedModel, tensors: Dict[str, torch.Tensor], rows: int) -> List[str]:
     """Lengthen every embedding or head table of the adapter to `rows` with the base's own last rows, in place."""
     import torch
 
@@ -258,7 +262,7 @@ def overlay_rows(base: Any, tensors: Dict[str, Any], rows: int) -> List[str]:
     return changed
 
 
-def write_adapter(source: str, folder: str, tensors: Dict[str, Any]) -> None:
+def write_adapter(source: str, folder: str, tensors: Dict[str, torch.Tensor]) -> None:
     from safetensors.torch import save_file
 
     os.makedirs(folder)

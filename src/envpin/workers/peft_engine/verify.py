@@ -1,39 +1,34 @@
-"""Verb `verify`: read a merged model back from disk, in a fresh process, and prove it against its inputs.
+"""Verb `verify`: read a merged model back from disk, in a fresh process, and prove it against its inputs."""
 
-Request::
-
-    {"base": folder, "adapter": folder, "weight": …, "further": … as given to `merge`, "merged": folder,
-     "answers": file that `merge` left | null,
-     "architecture": class name, "embedding": as given to `merge`, "rows_per_tensor": 16}
-
-Result::
-
-    {"untouched": n, "changed": n, "added": [...], "dropped": [...], "recomputed": {"tensors": n, "rows": n,
-     "worst": largest error in units of what rounding allows}, "not_recomputed": [...],
-     "probe": {...} | null, "probe_note": ..., "extended": largest difference on rows with added tokens | null}
-"""
+from __future__ import annotations
 
 import os
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import TYPE_CHECKING, Iterator, List, Optional, Tuple
 
 from ..protocol import Events, KnownError
+from ..requests import VerifyRequest
+from ..results import ProbeFigures, Recomputed, VerifyResult
 from ..runtime import answers
 from ..runtime.loading import load_base, quiet, read_json, tensor_files
 from . import lora_rows
 from .merge import read_adapters
 
+if TYPE_CHECKING:
+    import torch
 
-def run(request: Dict[str, Any], events: Events) -> Dict[str, Any]:
+
+def run(request: VerifyRequest, events: Events) -> VerifyResult:
     import torch
 
     quiet()
     with torch.no_grad():
         events.step("verify-tensors", "compare every tensor with its base", "start")
         result = _compare(request, events)
-        detail = "%d untouched and equal, %d changed" % (result["untouched"], result["changed"])
+        detail = "%d untouched and equal, %d changed" % (result.untouched, result.changed)
         events.step("verify-tensors", "compare every tensor with its base", "done", detail)
         events.step("verify-answers", "reload the merged model and ask it", "start")
-        result.update(_ask_again(request))
+        probe, note, extended = _ask_again(request)
+        result = result._replace(probe=probe, probe_note=note, extended=extended)
         events.step("verify-answers", "reload the merged model and ask it", "done", _ratio_words(result))
     return result
 
@@ -49,18 +44,18 @@ class FolderTensors:
         if not self.where:
             raise KnownError("no-weights", "`%s` holds no safetensors weights" % path, path=path)
 
-    def get(self, name: str) -> Any:
+    def get(self, name: str) -> torch.Tensor:
         return self.where[name].get_tensor(name)
 
 
-def _compare(request: Dict[str, Any], events: Events) -> Dict[str, Any]:
-    base, merged = FolderTensors(str(request["base"])), FolderTensors(str(request["merged"]))
+def _compare(request: VerifyRequest, events: Events) -> VerifyResult:
+    base, merged = FolderTensors(request.base), FolderTensors(request.merged)
     adapters = [
         lora_rows.AdapterTensors(read_json(os.path.join(source.folder, "adapter_config.json")), tensors, source.weight)
         for source, tensors in read_adapters(request)
     ]
     touched = {module for one in adapters for module in lora_rows.touched_tensors(one.tensors)}
-    recompute = lora_rows.RowRecomputer(adapters, int(request.get("rows_per_tensor", 16)))
+    recompute = lora_rows.RowRecomputer(adapters, request.rows_per_tensor)
     untouched = changed = 0
     wrong: List[str] = []
     added: List[str] = []
@@ -91,17 +86,20 @@ def _compare(request: Dict[str, Any], events: Events) -> Dict[str, Any]:
             "%d merged tensors differ from W + s·B·A recomputed in float64" % len(recompute.failed),
             tensors=recompute.failed[:50],
         )
-    return {
-        "untouched": untouched,
-        "changed": changed,
-        "added": added,
-        "dropped": sorted(set(base.where) - set(merged.where)),
-        "recomputed": {"tensors": recompute.tensors, "rows": recompute.rows, "worst": recompute.worst},
-        "not_recomputed": recompute.skipped,
-    }
+    return VerifyResult(
+        untouched=untouched,
+        changed=changed,
+        added=tuple(added),
+        dropped=tuple(sorted(set(base.where) - set(merged.where))),
+        recomputed=Recomputed(recompute.tensors, recompute.rows, recompute.worst),
+        not_recomputed=tuple(recompute.skipped),
+        probe=None,
+        probe_note=None,
+        extended=None,
+    )
 
 
-def _shared(merged: FolderTensors) -> Iterator[Tuple[str, Any]]:
+def _shared(merged: FolderTensors) -> Iterator[Tuple[str, torch.Tensor]]:
     for name in sorted(merged.where):
         tensor = merged.get(name)
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
@@ -109,7 +107,7 @@ def _shared(merged: FolderTensors) -> Iterator[Tuple[str, Any]]:
         yield name, tensor
 
 
-def _bytes_equal(one: Any, other: Any) -> bool:
+def _bytes_equal(one: torch.Tensor, other: torch.Tensor) -> bool:
     import torch
 
     if one.dtype != other.dtype or one.shape != other.shape:
@@ -119,23 +117,23 @@ def _bytes_equal(one: Any, other: Any) -> bool:
     return bool(torch.equal(flat_one.view(torch.uint8), flat_other.view(torch.uint8)))
 
 
-def _ask_again(request: Dict[str, Any]) -> Dict[str, Any]:
+def _ask_again(request: VerifyRequest) -> Tuple[Optional[ProbeFigures], Optional[str], Optional[float]]:
+    """The figures, why there are none, and the largest difference on rows with added tokens."""
     from safetensors.torch import load_file
 
-    model = load_base(str(request["merged"]), None, request.get("architecture"))
-    kept = load_file(str(request["answers"])) if request.get("answers") else {}
+    model = load_base(request.merged, None, request.architecture)
+    kept = load_file(request.answers) if request.answers else {}
     if "batch" not in kept:
-        return {"probe": None, "probe_note": "no recorded answers to compare with", "extended": None}
+        return None, "no recorded answers to compare with", None
     again = answers.logits(model, kept["batch"].tolist())
     probe = answers.ratio(kept["base"], kept["adapter"], again)
     extended: Optional[float] = None
     if "extended_batch" in kept:
         extended = answers.distance(answers.logits(model, kept["extended_batch"].tolist()), kept["extended_adapter"])
-    return {"probe": probe, "probe_note": None, "extended": extended}
+    return probe, None, extended
 
 
-def _ratio_words(result: Dict[str, Any]) -> str:
-    probe = result.get("probe")
-    if not probe or probe["ratio"] is None:
-        return str(result.get("probe_note") or "the adapter moves nothing")
-    return "noise is %.2g of what the adapter moves" % probe["ratio"]
+def _ratio_words(result: VerifyResult) -> str:
+    if result.probe is None or result.probe.ratio is None:
+        return result.probe_note or "the adapter moves nothing"
+    return "noise is %.2g of what the adapter moves" % result.probe.ratio

@@ -1,14 +1,27 @@
 """What each action of a probe does. An action raises what the libraries raise, or one of the errors named here."""
 
+from __future__ import annotations
+
 import errno
 import json
 import os
-from typing import Any, Callable, Dict, List
+from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Union
 
 from ..protocol import KnownError, write_json
+from ..requests import ProbeRequest
 from ..runtime import answers
 from ..tiny import make as tiny
 from ..tiny.recipe import TinyRecipe, load_recipes
+
+if TYPE_CHECKING:
+    import peft
+    import torch
+    import transformers
+
+    Model = Union[transformers.PreTrainedModel, peft.PeftModel]
+
+# What an action found out, as JSON.
+Details = Dict[str, object]
 
 # How far answers may lie from the reference, as a share of what the adapter moves, before it is another adapter.
 # Releases differ by rounding (about 1e-4 in float32, a few hundredths in bfloat16); a lost or altered part of it
@@ -40,33 +53,43 @@ class NotFiniteError(Exception):
     """An output or a loss is not a number."""
 
 
-def read_config(request: Dict[str, Any], details: Dict[str, Any]) -> None:
+def needed(value: Optional[str], name: str) -> str:
+    """
+    Raises:
+        KnownError: `request` where the action needs what was not given.
+    """
+    if value is None:
+        raise KnownError("request", "`%s` is missing" % name, field=name)
+    return value
+
+
+def read_config(request: ProbeRequest, details: Details) -> None:
     """Read the config only: what every later step begins with."""
     import transformers
 
     details["transformers"] = transformers.__version__
-    config = transformers.AutoConfig.from_pretrained(request["model"], trust_remote_code=False)
+    config = transformers.AutoConfig.from_pretrained(needed(request.model, "model"), trust_remote_code=False)
     details["class"] = type(config).__name__
 
 
-def load(request: Dict[str, Any], details: Dict[str, Any]) -> Any:
+def load(request: ProbeRequest, details: Details) -> Model:
     """Read the config; load the weights where the folder has some, else make the model with random ones."""
     import transformers
 
     details["transformers"] = transformers.__version__
-    folder = request["model"]
+    folder = needed(request.model, "model")
     if not any(name.endswith((".safetensors", ".bin")) for name in os.listdir(folder)):
-        model = tiny.build(folder, seed=request.get("seed", 0))
+        model = tiny.build(folder, seed=request.seed)
     else:
         config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
         model = tiny.architecture(config).from_pretrained(folder, **_own_dtype(request)).eval()
-        if request.get("float32"):
+        if request.float32:
             model = model.float()
     details["class"] = type(model).__name__
     return model
 
 
-def forward(request: Dict[str, Any], details: Dict[str, Any]) -> Any:
+def forward(request: ProbeRequest, details: Details) -> Model:
     import torch
 
     model = load(request, details)
@@ -75,7 +98,7 @@ def forward(request: Dict[str, Any], details: Dict[str, Any]) -> Any:
     return model
 
 
-def generate(request: Dict[str, Any], details: Dict[str, Any]) -> None:
+def generate(request: ProbeRequest, details: Details) -> None:
     import torch
 
     model = load(request, details)
@@ -86,14 +109,14 @@ def generate(request: Dict[str, Any], details: Dict[str, Any]) -> None:
     details["new_tokens"] = int(made.shape[1] - (1 if model.config.is_encoder_decoder else seen.shape[1]))
 
 
-def train(request: Dict[str, Any], details: Dict[str, Any]) -> Any:
+def train(request: ProbeRequest, details: Details) -> Model:
     """A few LoRA steps on one batch: the loss must be finite and fall. A `family` brings what people train of it."""
     import peft
     import torch
 
     model = load(request, details)
-    recipe = load_recipes().get(request.get("family") or "", _USUAL)
-    torch.manual_seed(request.get("seed", 0) + 1)
+    recipe = load_recipes().get(request.family or "", _USUAL)
+    torch.manual_seed(request.seed + 1)
     settings = peft.LoraConfig(r=8, lora_alpha=16, target_modules=recipe.targets, task_type=recipe.task)
     wrapped = peft.get_peft_model(model, settings).train()
     arguments = answers.arguments_of(model, torch.tensor(token_ids(model)[:2]))
@@ -113,19 +136,19 @@ def train(request: Dict[str, Any], details: Dict[str, Any]) -> Any:
     return wrapped
 
 
-def load_adapter(request: Dict[str, Any], details: Dict[str, Any]) -> Any:
+def load_adapter(request: ProbeRequest, details: Details) -> Model:
     import peft
     import torch
 
     details["peft"] = peft.__version__
     model = load(request, details)
     with torch.no_grad():
-        wrapped = peft.PeftModel.from_pretrained(model, request["adapter"], is_trainable=False).eval()
+        wrapped = peft.PeftModel.from_pretrained(model, needed(request.adapter, "adapter"), is_trainable=False).eval()
         finite(answers.logits(wrapped, token_ids(model)))
     return wrapped
 
 
-def merge(request: Dict[str, Any], details: Dict[str, Any]) -> Any:
+def merge(request: ProbeRequest, details: Details) -> Model:
     """Load base and adapter, merge, and judge by what the three models answer. Gives the merged model.
 
     With `write_reference` the answers are written down; with `reference` they are compared with those written where the
@@ -139,27 +162,27 @@ def merge(request: Dict[str, Any], details: Dict[str, Any]) -> Any:
     ids = token_ids(model)
     with torch.no_grad():
         base = finite(answers.logits(model, ids))
-        wrapped = peft.PeftModel.from_pretrained(model, request["adapter"], is_trainable=False).eval()
+        wrapped = peft.PeftModel.from_pretrained(model, needed(request.adapter, "adapter"), is_trainable=False).eval()
         adapted = finite(answers.logits(wrapped, ids))
         result = wrapped.merge_and_unload()
         merged = finite(answers.logits(result, ids))
     figures = answers.ratio(base, adapted, merged)
-    details.update(figures)
-    if request.get("write_reference"):
-        write_reference(request["write_reference"], base, adapted)
-    moved = figures["moved"] or 0.0
+    details.update(figures._asdict())
+    if request.write_reference:
+        write_reference(request.write_reference, base, adapted)
+    moved = figures.moved or 0.0
     if moved <= 1e-6 * float(base.abs().max()):
         raise AdapterDoesNothingError(
             "the adapter was loaded without an error and changes nothing: the model answers as its base"
         )
-    if request.get("reference"):
-        compare(request["reference"], base, adapted, details)
-    if (figures["ratio"] or 0.0) > _SAME_MERGE:
-        raise MergeDiffersError("|merged - adapter| / |adapter - base| is %.3g" % (figures["ratio"] or 0.0))
+    if request.reference:
+        compare(request.reference, base, adapted, details)
+    if (figures.ratio or 0.0) > _SAME_MERGE:
+        raise MergeDiffersError("|merged - adapter| / |adapter - base| is %.3g" % (figures.ratio or 0.0))
     return result
 
 
-def write_reference(path: str, base: Any, adapted: Any) -> None:
+def write_reference(path: str, base: torch.Tensor, adapted: torch.Tensor) -> None:
     """Keep the answers of an adapter where it works, for `compare`. A file that cannot be written or read is the
     machine's fault (`KnownError`), never the release's."""
     try:
@@ -171,7 +194,7 @@ def write_reference(path: str, base: Any, adapted: Any) -> None:
         ) from error
 
 
-def compare(path: str, base: Any, adapted: Any, details: Dict[str, Any]) -> None:
+def compare(path: str, base: torch.Tensor, adapted: torch.Tensor, details: Details) -> None:
     """Raise where base or adapter answer otherwise than where `path` was written."""
     import torch
 
@@ -200,14 +223,14 @@ def compare(path: str, base: Any, adapted: Any, details: Dict[str, Any]) -> None
         )
 
 
-def import_module(request: Dict[str, Any], details: Dict[str, Any]) -> None:
+def import_module(request: ProbeRequest, details: Details) -> None:
     import importlib
 
-    module = importlib.import_module(request["module"])
+    module = importlib.import_module(needed(request.module, "module"))
     details["version"] = str(getattr(module, "__version__", ""))
 
 
-def token_ids(model: Any) -> List[List[int]]:
+def token_ids(model: Model) -> List[List[int]]:
     """The same ids for every release: the lower half of the vocabulary, below special tokens such as images."""
     config = model.config
     rows = getattr(config, "vocab_size", None)
@@ -218,7 +241,7 @@ def token_ids(model: Any) -> List[List[int]]:
     return answers.inputs(max(2, int(rows) // 2))
 
 
-def finite(values: Any) -> Any:
+def finite(values: torch.Tensor) -> torch.Tensor:
     import torch
 
     if not bool(torch.isfinite(values).all()):
@@ -226,19 +249,19 @@ def finite(values: Any) -> Any:
     return values
 
 
-def _sample(logits: Any) -> List[List[List[float]]]:
+def _sample(logits: torch.Tensor) -> List[List[List[float]]]:
     """Up to `_COLUMNS` evenly spaced columns of the last two positions: enough to compare, small enough for JSON."""
     step = max(1, logits.shape[-1] // _COLUMNS)
     picked = logits[:, -2:, ::step][..., :_COLUMNS]
     return [[[float(value) for value in row] for row in rows] for rows in picked]
 
 
-def _own_dtype(request: Dict[str, Any]) -> Dict[str, Any]:
+def _own_dtype(request: ProbeRequest) -> Dict[str, str]:
     """The dtype of the files, in the spelling that every release from 4.0 to 5.x accepts."""
-    return {} if request.get("float32") else {"torch_dtype": "auto"}
+    return {} if request.float32 else {"torch_dtype": "auto"}
 
 
-ACTIONS: Dict[str, Callable[[Dict[str, Any], Dict[str, Any]], Any]] = {
+ACTIONS: Dict[str, Callable[[ProbeRequest, Details], object]] = {
     "config": read_config,
     "load": load,
     "forward": forward,

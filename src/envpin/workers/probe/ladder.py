@@ -1,12 +1,12 @@
 """Climbs the ladder (load, forward, generate, train, reload, merge) for many families in one environment.
 
-Request: {"jobs": [{"id", "family", "folder", "made"?: folder, "steps": [...], "failed"?: [...]}], "timeout": seconds of
-one step, "fork": bool}. Each outcome is sent as an event `outcome`, with the job's `id`, the moment it is known.
-Result: {"finished": steps}.
+Each outcome is sent as an event `outcome` the moment it is known.
 
 Importing torch and transformers costs far more than a tiny model does, so it is done once and each job runs in a fork:
 a job that crashes or hangs takes nothing else with it. Without `fork` the jobs run here, one after the other.
 """
+
+from __future__ import annotations
 
 import json
 import os
@@ -15,9 +15,13 @@ import signal
 import sys
 import time
 import traceback
-from typing import Any, Callable, Dict, List, Optional
+from typing import Callable, List, Optional
 
+from ..protocol import Events
+from ..requests import LadderJob, LadderRequest
+from ..results import LadderOutcome, LadderResult
 from ..runtime.parent import end_with_parent
+from ..wire import decode, encode
 from .ladder_steps import NEEDS, run_step
 
 _OWN_FAULT = [signal.SIGSEGV, signal.SIGABRT, signal.SIGILL, signal.SIGFPE]
@@ -25,22 +29,25 @@ if hasattr(signal, "SIGBUS"):
     _OWN_FAULT.append(signal.SIGBUS)
 
 
-def run(request: Dict[str, Any], events: Any) -> Dict[str, Any]:
+Hear = Callable[[LadderOutcome], None]
+
+
+def run(request: LadderRequest, events: Events) -> LadderResult:
     finished = 0
 
-    def tell(job: Dict[str, Any], answer: Dict[str, Any]) -> None:
+    def tell(outcome: LadderOutcome) -> None:
         nonlocal finished
         finished += 1
-        events.outcome(id=job["id"], **answer)
+        events.outcome(encode(outcome))
 
-    if not request.get("fork"):
-        for job in request["jobs"]:
-            climb(job, lambda line, job=job: None if "began" in line else tell(job, line))  # type: ignore[misc]
-        return {"finished": finished}
+    if not request.fork:
+        for job in request.jobs:
+            climb(job, lambda _name: None, tell)
+        return LadderResult(finished)
     _import_what_all_need()
-    for job in request["jobs"]:
-        _watched(job, float(request["timeout"]), tell)
-    return {"finished": finished}
+    for job in request.jobs:
+        _watched(job, request.timeout, tell)
+    return LadderResult(finished)
 
 
 def _import_what_all_need() -> None:
@@ -55,25 +62,24 @@ def _import_what_all_need() -> None:
     transformers.logging.set_verbosity_error()
 
 
-def climb(job: Dict[str, Any], say: Callable[[Dict[str, Any]], None]) -> None:
-    """Run the steps of a job in order; `say` hears of each that begins and of each outcome."""
-    failed = list(job.get("failed") or [])
-    for name in job["steps"]:
+def climb(job: LadderJob, begin: Callable[[str], None], tell: Hear) -> None:
+    """Run the steps of a job in order; `begin` hears of each that begins, `tell` of each outcome."""
+    failed = list(job.failed)
+    for name in job.steps:
         needed = [one for one in NEEDS[name] if one in failed]
         if needed:
             failed.append(name)
-            say({"capability": name, "outcome": "untestable", "error": "needs %s, which failed" % needed[0],
-                 "blocked": True, "seconds": 0.0})  # fmt: skip
+            tell(LadderOutcome(job.id, name, "untestable", "needs %s, which failed" % needed[0], 0.0, blocked=True))
             continue
-        say({"began": name})
+        begin(name)
         begun = time.time()
-        answer = run_step(name, job)
-        if answer["outcome"] != "ok":
+        seen = run_step(name, job)
+        if seen.outcome != "ok":
             failed.append(name)
-        say(dict(answer, capability=name, seconds=round(time.time() - begun, 3)))
+        tell(LadderOutcome(job.id, name, seen.outcome, seen.error, round(time.time() - begun, 3), seen.details))
 
 
-def _watched(job: Dict[str, Any], timeout: float, tell: Callable[[Dict[str, Any], Dict[str, Any]], None]) -> None:
+def _watched(job: LadderJob, timeout: float, tell: Hear) -> None:
     read_end, write_end = os.pipe()
     worker = os.getpid()
     child = os.fork()
@@ -105,62 +111,59 @@ def _watched(job: Dict[str, Any], timeout: float, tell: Callable[[Dict[str, Any]
                     began = document["began"]
                     continue
                 began = None
-                told.append(document.get("capability", ""))
-                tell(job, document)
+                outcome = decode(LadderOutcome, document)
+                told.append(outcome.capability)
+                tell(outcome)
     finally:
         os.close(read_end)
         _, status = os.waitpid(child, 0)
-    _about_the_rest(job, began, told, _ending(status, late, timeout), tell)
+    _about_the_rest(job, began, told, _ending(job, status, late, timeout), tell)
 
 
-def _ending(status: int, late: bool, timeout: float) -> Optional[Dict[str, Any]]:
+def _ending(job: LadderJob, status: int, late: bool, timeout: float) -> Optional[LadderOutcome]:
     """What the way the child ended says about the step that it was in; None where it ended as it should."""
     if late:
-        return {"outcome": "timeout", "error": "no answer in %.0f s" % timeout, "seconds": timeout}
+        return LadderOutcome(job.id, "", "timeout", "no answer in %.0f s" % timeout, timeout)
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         name = signal.Signals(number).name
         if number in _OWN_FAULT:
-            return {"outcome": "fail", "error": "the interpreter crashed: %s" % name, "seconds": 0.0}
-        return {"outcome": "untestable", "error": "killed by %s" % name, "machine": True, "seconds": 0.0}
+            return LadderOutcome(job.id, "", "fail", "the interpreter crashed: %s" % name, 0.0)
+        return LadderOutcome(job.id, "", "untestable", "killed by %s" % name, 0.0, machine=True)
     if os.WEXITSTATUS(status) != 0:
-        return {"outcome": "untestable", "error": "the machine ran out of memory or disk space", "machine": True,
-                "seconds": 0.0}  # fmt: skip
+        trouble = "the machine ran out of memory or disk space"
+        return LadderOutcome(job.id, "", "untestable", trouble, 0.0, machine=True)
     return None
 
 
 def _about_the_rest(
-    job: Dict[str, Any],
-    began: Optional[str],
-    told: List[str],
-    ending: Optional[Dict[str, Any]],
-    tell: Callable[[Dict[str, Any], Dict[str, Any]], None],
+    job: LadderJob, began: Optional[str], told: List[str], ending: Optional[LadderOutcome], tell: Hear
 ) -> None:
     """The step that the child did not come back from has its ending; those after it were not tried."""
     if ending is None:
         return
-    for name in job["steps"]:
+    for name in job.steps:
         if name in told:
             continue
-        if name == began or ending.get("machine"):
-            tell(job, dict(ending, capability=name))
+        if name == began or ending.machine:
+            tell(ending._replace(capability=name))
         else:
             error = "not tried: %s did not come back" % began
-            tell(job, {"capability": name, "outcome": "untestable", "error": error, "blocked": True, "seconds": 0.0})
+            tell(LadderOutcome(job.id, name, "untestable", error, 0.0, blocked=True))
 
 
-def _in_the_child(job: Dict[str, Any], write_end: int, parent: int) -> None:
+def _in_the_child(job: LadderJob, write_end: int, parent: int) -> None:
     status = 71
     try:
         # The threads of the parent, its watch on the controller among them, do not exist in a fork.
         end_with_parent(parent)
 
-        def say(line: Dict[str, Any]) -> None:
+        def say(line: object) -> None:
             data = (json.dumps(line) + "\n").encode("utf-8")
             while data:
                 data = data[os.write(write_end, data) :]
 
-        climb(job, say)
+        climb(job, lambda name: say({"began": name}), lambda outcome: say(encode(outcome)))
         status = 0
     except BaseException:
         traceback.print_exc()

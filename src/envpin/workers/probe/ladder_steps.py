@@ -4,16 +4,20 @@ A job has a folder of its own: `model/`, `adapter/`, and `reference.json`, which
 where they were trained. A step raises what the libraries raise, or one of the errors named here and in actions.
 """
 
+from __future__ import annotations
+
 import os
 import shutil
 import warnings
-from typing import Any, Callable, Dict, List
+from typing import Callable, Dict, List, NamedTuple
 
 from ..protocol import write_json
+from ..requests import LadderJob, ProbeRequest
 from ..runtime import answers
 from ..tiny import make as tiny
 from ..tiny.recipe import load_recipes
 from . import actions
+from .probe import described, machine_trouble
 
 
 class UntestableError(Exception):
@@ -28,14 +32,14 @@ class AdapterIsZeroError(Exception):
     """Training left the adapter as it was made: it changes nothing."""
 
 
-def load(job: Dict[str, Any], details: Dict[str, Any]) -> None:
+def load(job: LadderJob, details: actions.Details) -> None:
     """Make the model from the family's config, save it, load it, and compare every tensor."""
     import torch
 
     folder = _fresh(job, "model")
-    config = load_recipes()[job["family"]].config
+    config = load_recipes()[job.family].config
     write_json(os.path.join(folder, "config.json"), config)
-    built = tiny.build(folder, seed=job.get("seed", 0))
+    built = tiny.build(folder, seed=job.seed)
     built.save_pretrained(folder, safe_serialization=True)
     # The library writes config.json in its own style; what is tested is the style of the family's own file.
     write_json(os.path.join(folder, "config.json"), config)
@@ -53,11 +57,11 @@ def load(job: Dict[str, Any], details: Dict[str, Any]) -> None:
         )
 
 
-def forward(job: Dict[str, Any], details: Dict[str, Any]) -> None:
+def forward(job: LadderJob, details: actions.Details) -> None:
     actions.forward(_probe(job), details)
 
 
-def generate(job: Dict[str, Any], details: Dict[str, Any]) -> None:
+def generate(job: LadderJob, details: actions.Details) -> None:
     import transformers
 
     config = transformers.AutoConfig.from_pretrained(_part(job, "model"))
@@ -68,11 +72,11 @@ def generate(job: Dict[str, Any], details: Dict[str, Any]) -> None:
     actions.generate(_probe(job), details)
 
 
-def train(job: Dict[str, Any], details: Dict[str, Any]) -> None:
+def train(job: LadderJob, details: actions.Details) -> None:
     """LoRA on every linear layer that people train; the adapter must move the answers before it is saved."""
     import torch
 
-    wrapped = actions.train(dict(_probe(job), family=job["family"]), details).eval()
+    wrapped = actions.train(_probe(job)._replace(family=job.family), details).eval()
     zero = [n for n, p in wrapped.named_parameters() if ".lora_B." in n and not bool(p.detach().abs().max() > 0)]
     made = [n for n, p in wrapped.named_parameters() if ".lora_B." in n]
     details["layers"], details["layers_at_zero"] = len(made), len(zero)
@@ -89,7 +93,7 @@ def train(job: Dict[str, Any], details: Dict[str, Any]) -> None:
     actions.write_reference(_part(job, "reference.json"), base, adapted)
 
 
-def reload(job: Dict[str, Any], details: Dict[str, Any]) -> None:
+def reload(job: LadderJob, details: actions.Details) -> None:
     """Load base and adapter anew: both must answer as they did when training ended."""
     import torch
 
@@ -102,33 +106,34 @@ def reload(job: Dict[str, Any], details: Dict[str, Any]) -> None:
     actions.compare(_part(job, "reference.json"), base, adapted, details)
 
 
-def merge(job: Dict[str, Any], details: Dict[str, Any]) -> None:
+def merge(job: LadderJob, details: actions.Details) -> None:
     """Merge, compare with the adapter's answers, save, load what was saved, and compare once more.
 
     The adapter is that of `made`, another environment's folder, where the job has one.
     """
     import torch
 
-    merged = actions.merge(dict(_probe(job), reference=_part(job, "reference.json")), details)
+    merged = actions.merge(_probe(job)._replace(reference=_part(job, "reference.json")), details)
     ids = actions.token_ids(merged)
-    target = os.path.join(job["folder"], "merged")
+    target = os.path.join(job.folder, "merged")
     shutil.rmtree(target, ignore_errors=True)
     try:
         merged.save_pretrained(target, safe_serialization=True)
-        again = actions.load({"model": target, "float32": True}, details)
+        again = actions.load(ProbeRequest("load", model=target, float32=True), details)
         with torch.no_grad():
             drift = answers.distance(answers.logits(again, ids), answers.logits(merged, ids))
     finally:
         shutil.rmtree(target, ignore_errors=True)
-    details["saved_drift"] = drift / max(details["moved"], 1e-30)
-    if details["saved_drift"] > 0.1:
+    moved = details["moved"]
+    share = drift / max(moved if isinstance(moved, float) else 0.0, 1e-30)
+    details["saved_drift"] = share
+    if share > 0.1:
         raise actions.MergeDiffersError(
-            "the merged model, saved and loaded again, is off by %.3g of what the adapter moves"
-            % details["saved_drift"]
+            "the merged model, saved and loaded again, is off by %.3g of what the adapter moves" % share
         )
 
 
-STEPS: Dict[str, Callable[[Dict[str, Any], Dict[str, Any]], None]] = {
+STEPS: Dict[str, Callable[[LadderJob, actions.Details], None]] = {
     "load": load,
     "forward": forward,
     "generate": generate,
@@ -149,29 +154,35 @@ NEEDS: Dict[str, List[str]] = {
 }
 
 
-def run_step(name: str, job: Dict[str, Any]) -> Dict[str, Any]:
-    """{"outcome": ok|fail|untestable, "error", "details"}; trouble of the machine is raised."""
-    from .probe import described, machine_trouble
+class StepSeen(NamedTuple):
+    """What a step showed: ok, fail or untestable."""
 
-    details: Dict[str, Any] = {}
-    answer: Dict[str, Any] = {"outcome": "ok", "error": "", "details": details}
+    outcome: str
+    error: str
+    details: actions.Details
+
+
+def run_step(name: str, job: LadderJob) -> StepSeen:
+    """Trouble of the machine is raised."""
+    details: actions.Details = {}
+    outcome, text = "ok", ""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             STEPS[name](job, details)
         except UntestableError as error:
-            answer.update(outcome="untestable", error=str(error))
+            outcome, text = "untestable", str(error)
         except (Exception, SystemExit) as error:
             if isinstance(error, MemoryError) or (isinstance(error, OSError) and machine_trouble(error)):
                 raise
             seen = described(error)
-            answer.update(outcome="fail", error=_first_lines("%s: %s" % (seen["type"], seen["message"])))
+            outcome, text = "fail", _first_lines("%s: %s" % (seen.type, seen.message))
     said = [str(one.message) for one in caught if "adapter keys" in str(one.message)]
     if said:
         details["warning"] = said[0][:400]
-        if answer["outcome"] == "fail":
-            answer["error"] += "\nwarning: " + said[0][:300]
-    return answer
+        if outcome == "fail":
+            text += "\nwarning: " + said[0][:300]
+    return StepSeen(outcome, text, details)
 
 
 def _first_lines(text: str) -> str:
@@ -179,16 +190,16 @@ def _first_lines(text: str) -> str:
     return "\n".join(lines[:4])[:800]
 
 
-def _probe(job: Dict[str, Any]) -> Dict[str, Any]:
-    return {"model": _part(job, "model"), "adapter": _part(job, "adapter"), "float32": True, "seed": job.get("seed", 0)}
+def _probe(job: LadderJob) -> ProbeRequest:
+    return ProbeRequest("ladder", model=_part(job, "model"), adapter=_part(job, "adapter"), float32=True, seed=job.seed)
 
 
-def _part(job: Dict[str, Any], name: str) -> str:
-    return os.path.join(job.get("made") or job["folder"], name)
+def _part(job: LadderJob, name: str) -> str:
+    return os.path.join(job.made or job.folder, name)
 
 
-def _fresh(job: Dict[str, Any], name: str) -> str:
-    folder = os.path.join(job["folder"], name)
+def _fresh(job: LadderJob, name: str) -> str:
+    folder = os.path.join(job.folder, name)
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder)
     return folder

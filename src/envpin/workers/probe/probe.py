@@ -1,28 +1,27 @@
-"""One probe: does this environment do what the action asks? What happened comes back as data, never as a crash.
+"""One probe: does this environment do what the action asks? What happened comes back as data, never as a crash."""
 
-Request: {"action": config|load|forward|generate|train|load-adapter|merge|import, "model"?: folder, "adapter"?: folder,
-"reference"?: file, "write_reference"?: file, "float32"?: bool, "module"?: name, "seed"?: int}.
-Result: {"status": "passed"|"failed", "error"?: {"type", "message", "traceback", "modules"}, "details": {…}, "seconds"}.
-"""
+from __future__ import annotations
 
 import os
 import sys
 import time
 import traceback
-from typing import Any, Dict, List, Optional
+from typing import List, Optional
 
-from ..protocol import KnownError
+from ..protocol import Events, KnownError
+from ..requests import ProbeRequest
+from ..results import ProbeFailure, ProbeResult
 from . import actions
 
 
-def run(request: Dict[str, Any], events: Any) -> Dict[str, Any]:
-    action = actions.ACTIONS.get(request["action"])
+def run(request: ProbeRequest, events: Events) -> ProbeResult:
+    action = actions.ACTIONS.get(request.action)
     if action is None:
-        raise KnownError("unknown-action", "there is no action `%s`" % request["action"])
+        raise KnownError("unknown-action", "there is no action `%s`" % request.action)
     begun = time.time()
-    details: Dict[str, Any] = {}
-    answer: Dict[str, Any] = {"status": "passed", "details": details}
-    events.step("probe", request["action"])
+    details: actions.Details = {}
+    failure: Optional[ProbeFailure] = None
+    events.step("probe", request.action)
     try:
         action(request, details)
     except KnownError:
@@ -32,11 +31,11 @@ def run(request: Dict[str, Any], events: Any) -> Dict[str, Any]:
     except OSError as error:
         if error.errno is not None and machine_trouble(error):
             raise
-        answer.update(status="failed", error=described(error))
+        failure = described(error)
     except (Exception, SystemExit) as error:
-        answer.update(status="failed", error=described(error))
-    answer["seconds"] = round(time.time() - begun, 3)
-    return answer
+        failure = described(error)
+    status = "passed" if failure is None else "failed"
+    return ProbeResult(status, details, round(time.time() - begun, 3), failure)
 
 
 def machine_trouble(error: OSError) -> bool:
@@ -46,12 +45,12 @@ def machine_trouble(error: OSError) -> bool:
     return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENOMEM)
 
 
-def described(error: BaseException) -> Dict[str, Any]:
+def described(error: BaseException) -> ProbeFailure:
     """An exception as data. `modules` are the files of site-packages that its traceback passes through, outermost
     first, relative to that folder."""
     lines = traceback.format_exception(type(error), error, error.__traceback__)
     frames: List[str] = []
-    cause: Any = error
+    cause: Optional[BaseException] = error
     while cause is not None:
         frames = [frame.filename for frame in traceback.extract_tb(cause.__traceback__)] + frames
         cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
@@ -63,7 +62,7 @@ def described(error: BaseException) -> Dict[str, Any]:
     kind = type(error)
     name = kind.__name__ if kind.__module__ in ("builtins", actions.__name__) else kind.__qualname__
     text = "".join(lines)
-    return {"type": name, "message": str(error)[:4000], "traceback": text[-12000:], "modules": modules[-40:]}
+    return ProbeFailure(name, str(error)[:4000], text[-12000:], tuple(modules[-40:]))
 
 
 def _inside_site_packages(path: str) -> Optional[str]:

@@ -2,55 +2,53 @@
 
 The base is loaded and asked, the adapter put onto it and asked again; both go, and the merged model is loaded from disk
 and asked. One model is in memory at a time; where even that does not fit, nothing is loaded and a note says so.
-
-Request::
-
-    {"base": folder, "adapter": folder, "weight": …, "further": … as given to `stream-merge`, "merged": folder,
-     "scratch": folder for a lengthened adapter,
-     "embedding": as given to `stream-merge`, "architecture": class name | null, "extra_tokens": [ids],
-     "quantized": as given to `stream-merge`, "misread": whether the library reads the base wrongly on this machine}
-
-Result::
-
-    {"probe": {"moved", "noise", "ratio"} | null, "probe_note": why there is none | null,
-     "extended": largest difference on rows with added tokens | null,
-     "asked": "quantized" | "dequantized" where the base is quantized: by its library, or as envpin decodes it}
 """
+
+from __future__ import annotations
 
 import gc
 import os
-from typing import Any, Callable, Dict, List, Optional
+from typing import TYPE_CHECKING, Callable, List, Optional
 
 from ..peft_engine import merge
 from ..protocol import Events
+from ..requests import StreamAnswersRequest
+from ..results import StreamAnswersResult
 from ..runtime import answers, loading
 from ..stream import decoded
 from ..stream.io.files import WeightFolder
+
+if TYPE_CHECKING:
+    import transformers
+
+    from ..runtime.loading import AdapterConfig
+
+    Load = Callable[[StreamAnswersRequest, AdapterConfig, Optional[int]], transformers.PreTrainedModel]
 
 # Weights are not all: activations, the adapter in float32, the libraries.
 _HEADROOM = 1.3
 _LIBRARIES = 600_000_000
 
 
-def run(request: Dict[str, Any], events: Events) -> Dict[str, Any]:
+def run(request: StreamAnswersRequest, events: Events) -> StreamAnswersResult:
     import torch
 
     loading.quiet()
-    note = _too_large(str(request["merged"]))
+    note = _too_large(request.merged)
     if note is not None:
         events.note(note)
         return _skipped(note)
     events.step("answers", "load base, adapter and merged model, and ask each", "start")
     with torch.no_grad():
         result = _ask_quantized(request) if is_dequantized(request) else _ask(request, _library_base)
-    ratio = (result["probe"] or {}).get("ratio")
-    detail = "noise is %.2g of what the adapter moves" % ratio if ratio is not None else result["probe_note"] or ""
+    ratio = result.probe.ratio if result.probe is not None else None
+    detail = "noise is %.2g of what the adapter moves" % ratio if ratio is not None else result.probe_note or ""
     events.step("answers", "load base, adapter and merged model, and ask each", "done", detail)
     return result
 
 
-def _skipped(note: str) -> Dict[str, Any]:
-    return {"probe": None, "probe_note": note, "extended": None}
+def _skipped(note: str) -> StreamAnswersResult:
+    return StreamAnswersResult(probe=None, probe_note=note, extended=None)
 
 
 def _too_large(folder: str) -> Optional[str]:
@@ -85,30 +83,33 @@ def read_text(path: str) -> str:
         return stream.read()
 
 
-def is_dequantized(request: Dict[str, Any]) -> bool:
-    return (request.get("quantized") or {}).get("policy") == "dequantize"
+def is_dequantized(request: StreamAnswersRequest) -> bool:
+    return request.quantized is not None and request.quantized.policy == "dequantize"
 
 
-def _ask_quantized(request: Dict[str, Any]) -> Dict[str, Any]:
+def _ask_quantized(request: StreamAnswersRequest) -> StreamAnswersResult:
     """Ask the quantized base itself, by its library; where that is missing, wrong or has no code for this machine, the
     base as it was decoded for the merge."""
     note = "the library of the quantized base misreads it on this machine"
-    if not request.get("misread"):
+    if not request.misread:
         try:
-            return {**_ask(request, _library_base), "asked": "quantized"}
+            return _ask(request, _library_base)._replace(asked="quantized")
         except Exception as error:  # each library refuses a missing GPU in a way of its own
             note = "the quantized base cannot be asked here: %s" % loading.one_paragraph(error, 200)
     gc.collect()
-    return {**_ask(request, decoded.load), "asked": "dequantized", "asked_note": note}
+    return _ask(request, decoded.load)._replace(asked="dequantized", asked_note=note)
 
 
-def _library_base(request: Dict[str, Any], adapter_config: Dict[str, Any], labels: Optional[int]) -> Any:
-    quantized, architecture = request.get("quantized"), request.get("architecture")
-    return loading.load_base(str(request["base"]), adapter_config, architecture, labels=labels, quantized=quantized)
+def _library_base(
+    request: StreamAnswersRequest, adapter_config: AdapterConfig, labels: Optional[int]
+) -> transformers.PreTrainedModel:
+    return loading.load_base(
+        request.base, adapter_config, request.architecture, labels=labels, quantized=request.quantized
+    )
 
 
-def _ask(request: Dict[str, Any], load: Callable[..., Any]) -> Dict[str, Any]:
-    adapter_config = loading.read_json(os.path.join(str(request["adapter"]), "adapter_config.json"))
+def _ask(request: StreamAnswersRequest, load: Load) -> StreamAnswersResult:
+    adapter_config = loading.read_json(os.path.join(request.adapter, "adapter_config.json"))
     adapters = merge.read_adapters(request)
     labels = loading.labels_of([(one.source.folder, one.shapes) for one in adapters])
     base = load(request, adapter_config, labels)
@@ -120,13 +121,12 @@ def _ask(request: Dict[str, Any], load: Callable[..., Any]) -> Dict[str, Any]:
         if is_dequantized(request) and load is _library_base:
             raise
         return _skipped("no text-only answers from %s: %s" % (type(base).__name__, loading.one_paragraph(error, 200)))
-    decision = request.get("embedding") or {"action": "keep"}
-    wanted = int(decision["rows"]) if decision["action"] == "grow" else rows
+    wanted = request.embedding.grown or rows
     if wanted != rows:
         base.resize_token_embeddings(wanted)
-    given = merge.to_load(base, adapters, request, scratch=str(request.get("scratch")), rows=rows)
+    given = merge.to_load(base, adapters, request.embedding, scratch=request.scratch, rows=rows)
     del adapters
-    extra = [token for token in request.get("extra_tokens") or [] if 0 <= token < wanted]
+    extra = [token for token in request.extra_tokens if 0 <= token < wanted]
     extra = (extra + [token for token in range(rows, wanted) if token not in extra])[:8]
     longer = answers.inputs(rows, extra) if extra else None
     adapted = loading.load_adapters(base, given)
@@ -135,7 +135,9 @@ def _ask(request: Dict[str, Any], load: Callable[..., Any]) -> Dict[str, Any]:
     architecture = type(base).__name__
     del base, adapted
     gc.collect()
-    merged = loading.load_base(str(request["merged"]), adapter_config, architecture)
-    extended = answers.distance(answers.logits(merged, longer), with_extra) if longer else None
+    merged = loading.load_base(request.merged, adapter_config, architecture)
+    extended = (
+        answers.distance(answers.logits(merged, longer), with_extra) if longer and with_extra is not None else None
+    )
     probe = answers.ratio(before, with_adapter, answers.logits(merged, batch))
-    return {"probe": probe, "probe_note": None, "extended": extended}
+    return StreamAnswersResult(probe=probe, probe_note=None, extended=extended)

@@ -5,13 +5,28 @@ So each tensor of the file is looked for in the model, by its name first, and wh
 its values among the adapter's own parameters.
 """
 
-from typing import Any, Dict, List
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Dict, List, NamedTuple
+
+if TYPE_CHECKING:
+    import peft
+    import torch
 
 # Words that peft puts into the names of a wrapped model and that its files do not carry.
 _WRAPPERS = {"modules_to_save", "base_layer", "token_adapter"}
 
 
-def account(model: Any, tensors: Dict[str, Any], adapter_name: str = "default") -> Dict[str, List[str]]:
+class Accounted(NamedTuple):
+    """The names of an adapter file, sorted by what became of their tensors."""
+
+    matched: List[str]
+    renamed: List[str]
+    copies: List[str]
+    lost: List[str]
+
+
+def account(model: peft.PeftModel, tensors: Dict[str, torch.Tensor], adapter_name: str = "default") -> Accounted:
     """Sort the tensors of an adapter file into `matched`, `renamed` (found by value), `copies` and `lost`.
 
     `copies` are the untrained originals that peft up to 0.13 stores beside a trained module once the vocabulary grew,
@@ -42,11 +57,11 @@ def account(model: Any, tensors: Dict[str, Any], adapter_name: str = "default") 
         else:
             renamed.append(name)
             del free[id(found)]
-    return {"matched": matched, "renamed": renamed, "copies": copies, "lost": lost}
+    return Accounted(matched, renamed, copies, lost)
 
 
-def _held(model: Any, adapter_name: str) -> Dict[str, List[Any]]:
-    held: Dict[str, List[Any]] = {}
+def _held(model: peft.PeftModel, adapter_name: str) -> Dict[str, List[torch.Tensor]]:
+    held: Dict[str, List[torch.Tensor]] = {}
     for name, tensor in list(model.named_parameters(remove_duplicate=False)) + list(model.named_buffers()):
         held.setdefault(_plain(name, adapter_name), []).append(tensor)
     return held
@@ -57,7 +72,7 @@ def _plain(name: str, adapter_name: str) -> str:
     return ".".join(pieces)
 
 
-def _same(held: Any, stored: Any) -> bool:
+def _same(held: torch.Tensor, stored: torch.Tensor) -> bool:
     import torch
 
     if tuple(held.shape) != tuple(stored.shape):

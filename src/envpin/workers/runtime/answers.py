@@ -4,8 +4,16 @@ The judgement is a ratio, |merged - adapter| / |adapter - base|, because the noi
 it is small only when it is small beside what the adapter changed.
 """
 
+from __future__ import annotations
+
 import math
-from typing import Any, Dict, List, Optional
+from typing import TYPE_CHECKING, Dict, List, Optional
+
+from ..results import ProbeFigures
+
+if TYPE_CHECKING:
+    import torch
+    import transformers
 
 _LENGTH = 24
 _ROWS = 4
@@ -29,7 +37,7 @@ def inputs(rows: int, extra: Optional[List[int]] = None) -> List[List[int]]:
     return batch
 
 
-def logits(model: Any, batch: List[List[int]]) -> Any:
+def logits(model: transformers.PreTrainedModel, batch: List[List[int]]) -> torch.Tensor:
     """The first floating output of `model` on a batch of token ids, as float32 on the CPU.
 
     Raises whatever the model raises on text-only input; the caller decides whether that matters.
@@ -48,7 +56,7 @@ def logits(model: Any, batch: List[List[int]]) -> Any:
     return first_output(model(**arguments)).float().cpu()
 
 
-def arguments_of(model: Any, ids: Any) -> Dict[str, Any]:
+def arguments_of(model: transformers.PreTrainedModel, ids: torch.Tensor) -> Dict[str, torch.Tensor]:
     """What `model` is called with for a batch of token ids: speech models hear noise, and read the ids as text."""
     import torch
 
@@ -64,7 +72,7 @@ def arguments_of(model: Any, ids: Any) -> Dict[str, Any]:
     return arguments
 
 
-def first_output(output: Any) -> Any:
+def first_output(output: transformers.utils.ModelOutput) -> torch.Tensor:
     for name in ("logits", "start_logits", "last_hidden_state"):
         value = getattr(output, name, None)
         if value is not None:
@@ -72,23 +80,19 @@ def first_output(output: Any) -> Any:
     return output[0]
 
 
-def distance(one: Any, other: Any) -> float:
+def distance(one: torch.Tensor, other: torch.Tensor) -> float:
     """Root mean square of the difference over the columns that both have."""
     columns = min(one.shape[-1], other.shape[-1])
     difference = one[..., :columns].double() - other[..., :columns].double()
     return float(difference.pow(2).mean().sqrt())
 
 
-def ratio(base: Any, adapter: Any, merged: Any) -> Dict[str, Optional[float]]:
+def ratio(base: torch.Tensor, adapter: torch.Tensor, merged: torch.Tensor) -> ProbeFigures:
     """|merged - adapter| / |adapter - base|; None where the adapter moves nothing. JSON cannot carry infinities."""
     moved = distance(adapter, base)
     noise = distance(merged, adapter)
     value = noise / moved if moved > 0 else None
-    return {
-        "moved": _finite(moved),
-        "noise": _finite(noise),
-        "ratio": _finite(value),
-    }
+    return ProbeFigures(moved=_finite(moved), noise=_finite(noise), ratio=_finite(value))
 
 
 def _finite(value: Optional[float]) -> Optional[float]:

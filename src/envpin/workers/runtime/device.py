@@ -1,45 +1,39 @@
 """Where a merge computes: on the CPU, or on the GPU that the pinned torch sees."""
 
+from __future__ import annotations
+
 import contextlib
-from typing import Any, Iterator, NamedTuple, Optional
+from typing import TYPE_CHECKING, Iterator, Optional
 
 from ..protocol import KnownError
+from ..results import DeviceUsed
+
+if TYPE_CHECKING:
+    import torch
 
 # Below this many bytes of changed weights, starting CUDA costs more than it saves (streaming-merge.md in the docs).
 WORTH_BYTES = 4_000_000_000
 
 
-class Device(NamedTuple):
-    """`kind` is `cpu` or `cuda`; `label` names it for a person; `reason` says why `auto` took it."""
-
-    kind: str
-    label: str
-    reason: str
-
-    @property
-    def is_cuda(self) -> bool:
-        return self.kind == "cuda"
-
-
-def choose(wanted: Optional[str], work: int, held: int = 0) -> Device:
+def choose(wanted: Optional[str], work: int, held: int = 0) -> DeviceUsed:
     """The device for `work` bytes of changed weights, of which `held` bytes have to be on it at once.
 
     Raises:
         KnownError: `no-device` where CUDA is asked for and cannot be had.
     """
     if wanted not in ("auto", "cuda"):
-        return Device("cpu", "cpu", "asked for")
+        return DeviceUsed("cpu", "cpu", "asked for")
     trouble = _trouble(held)
     if wanted == "cuda":
         if trouble is not None:
             raise KnownError("no-device", "cannot compute on cuda: %s" % trouble)
-        return Device("cuda", _label(), "asked for")
+        return DeviceUsed("cuda", _label(), "asked for")
     if trouble is not None:
-        return Device("cpu", "cpu", trouble)
+        return DeviceUsed("cpu", "cpu", trouble)
     if work < WORTH_BYTES:
         reason = "%.2f GB of changed weights are too little to pay for a GPU" % (work / 1e9)
-        return Device("cpu", "cpu", reason)
-    return Device("cuda", _label(), "%.2f GB of weights change" % (work / 1e9))
+        return DeviceUsed("cpu", "cpu", reason)
+    return DeviceUsed("cuda", _label(), "%.2f GB of weights change" % (work / 1e9))
 
 
 def _trouble(held: int) -> Optional[str]:
@@ -60,7 +54,7 @@ def _label() -> str:
     return "cuda, %s" % torch.cuda.get_device_name(0)
 
 
-def place(tensor: Any, kind: str) -> Any:
+def place(tensor: torch.Tensor, kind: str) -> torch.Tensor:
     """A tensor of the CPU on the device; from pinned memory the copy runs beside other work of this thread's stream."""
     return tensor if kind == "cpu" else tensor.to(kind, non_blocking=True)
 
@@ -77,7 +71,7 @@ def own_stream(kind: str) -> Iterator[None]:
         yield
 
 
-def fetch(tensor: Any) -> Any:
+def fetch(tensor: torch.Tensor) -> torch.Tensor:
     """A tensor of any device as a contiguous one on the CPU, whole when this returns."""
     import torch
 

@@ -1,13 +1,26 @@
 """Loading a base and an adapter with whatever transformers and peft this environment holds."""
 
+from __future__ import annotations
+
 import inspect
 import json
 import os
 import warnings
-from typing import Any, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple, Type, Union
 
 from ..protocol import KnownError
 from .several import Source, activate, load_further
+
+if TYPE_CHECKING:
+    import peft
+    import torch
+    import transformers
+
+    from ..requests import QuantizedBase
+
+# An adapter_config.json: what a release writes into it is for that release to say.
+AdapterConfig = Dict[str, Any]
+DtypeLike = Union[str, "torch.dtype"]
 
 # task type of an adapter -> the auto class that peft itself loads its base with (peft.auto)
 _TASK_CLASSES = {
@@ -33,7 +46,7 @@ def quiet() -> None:
         transformers.logging.disable_progress_bar()
 
 
-def read_json(path: str) -> Dict[str, Any]:
+def read_json(path: str) -> AdapterConfig:
     with open(path, encoding="utf-8") as stream:
         document = json.load(stream)
     if not isinstance(document, dict):
@@ -41,23 +54,32 @@ def read_json(path: str) -> Dict[str, Any]:
     return document
 
 
-def model_class(config: Any, adapter_config: Optional[Dict[str, Any]], recorded: Optional[str]) -> Any:
+def model_class(
+    config: transformers.PretrainedConfig, adapter_config: Optional[AdapterConfig], recorded: Optional[str]
+) -> Type[transformers.PreTrainedModel]:
     """The class that the base was loaded as: what the manifest recorded, what the adapter's task makes of it, or the
     architecture that the base's config names."""
     import transformers
 
     if recorded and hasattr(transformers, recorded):
-        return getattr(transformers, recorded)
+        return _class(recorded)
     task = (adapter_config or {}).get("task_type")
     if task in _NEW_HEADS:
-        return getattr(transformers, _TASK_CLASSES[task])
+        return _class(_TASK_CLASSES[task])
     for name in getattr(config, "architectures", None) or []:
         if hasattr(transformers, name):
-            return getattr(transformers, name)
-    return getattr(transformers, _TASK_CLASSES.get(task or "", "AutoModelForCausalLM"))
+            return _class(name)
+    return _class(_TASK_CLASSES.get(task or "", "AutoModelForCausalLM"))
 
 
-def dtype_argument(dtype: Any) -> Dict[str, Any]:
+def _class(name: str) -> Type[transformers.PreTrainedModel]:
+    import transformers
+
+    found: Type[transformers.PreTrainedModel] = getattr(transformers, name)
+    return found
+
+
+def dtype_argument(dtype: DtypeLike) -> Dict[str, DtypeLike]:
     """`dtype=` where this transformers knows it (late 4.5x on), `torch_dtype=` before."""
     import transformers
     from packaging.version import Version
@@ -68,13 +90,13 @@ def dtype_argument(dtype: Any) -> Dict[str, Any]:
 
 def load_base(
     path: str,
-    adapter_config: Optional[Dict[str, Any]] = None,
+    adapter_config: Optional[AdapterConfig] = None,
     recorded: Optional[str] = None,
-    dtype: Any = "auto",
+    dtype: DtypeLike = "auto",
     *,
     labels: Optional[int] = None,
-    quantized: Optional[Dict[str, Any]] = None,
-) -> Any:
+    quantized: Optional[QuantizedBase] = None,
+) -> transformers.PreTrainedModel:
     """Load a whole model from a folder, in the dtype its files have unless told otherwise, and put it in eval mode.
     `quantized` is the request's decision about a quantized base: `dequantize` loads it as training did.
 
@@ -110,24 +132,26 @@ def load_base(
     return model.eval()
 
 
-def _as_trained(config: Any, dtype: Any, quantized: Optional[Dict[str, Any]]) -> Dict[str, Any]:
+def _as_trained(
+    config: transformers.PretrainedConfig, dtype: DtypeLike, quantized: Optional[QuantizedBase]
+) -> Dict[str, object]:
     """What `from_pretrained` is told of dtype and quantization."""
     import transformers
 
-    if not quantized or quantized["stored"]:
-        return dtype_argument(dtype)
+    if not quantized or quantized.stored:
+        return {**dtype_argument(dtype)}
     if getattr(config, "quantization_config", None) is not None:
         del config.quantization_config
-    if quantized["policy"] != "dequantize":
-        return dtype_argument(dtype)
-    known = {key: value for key, value in quantized["config"].items() if not key.startswith("_")}
+    if quantized.policy != "dequantize":
+        return {**dtype_argument(dtype)}
+    known = {key: value for key, value in quantized.config.items() if not key.startswith("_")}
     return {
         "quantization_config": transformers.BitsAndBytesConfig.from_dict(known),
-        **dtype_argument(quantized.get("dtype") or dtype),
+        **dtype_argument(quantized.dtype or dtype),
     }
 
 
-def tied_keys(model: Any) -> List[str]:
+def tied_keys(model: transformers.PreTrainedModel) -> List[str]:
     """Names of parameters that this model ties to another one (a list before transformers 5, a mapping since)."""
     keys = getattr(model, "_tied_weights_keys", None) or []
     found = list(keys)
@@ -137,7 +161,7 @@ def tied_keys(model: Any) -> List[str]:
     return found
 
 
-def new_head_labels(adapter_config: Dict[str, Any], shapes: Dict[str, Tuple[int, ...]]) -> Optional[int]:
+def new_head_labels(adapter_config: AdapterConfig, shapes: Dict[str, Tuple[int, ...]]) -> Optional[int]:
     """How many labels a classification head of this adapter has; None where the adapter has no such head."""
     if adapter_config.get("task_type") not in _NEW_HEADS:
         return None
@@ -157,7 +181,7 @@ def labels_of(adapters: List[Tuple[str, Dict[str, Tuple[int, ...]]]]) -> Optiona
     return None
 
 
-def load_adapters(base: Any, given: List[Source]) -> Any:
+def load_adapters(base: transformers.PreTrainedModel, given: List[Source]) -> peft.PeftModel:
     """Load the adapters with this environment's own peft and defaults, each at its weight, all of them active.
 
     Raises:
@@ -165,15 +189,12 @@ def load_adapters(base: Any, given: List[Source]) -> Any:
     """
     import peft
 
-    model: Any = None
     path = given[0].folder
     try:
-        for one in given:
+        model = peft.PeftModel.from_pretrained(base, path, given[0].name, is_trainable=False)
+        for one in given[1:]:
             path = one.folder
-            if model is None:
-                model = peft.PeftModel.from_pretrained(base, path, one.name, is_trainable=False)
-            else:
-                load_further(model, one)
+            load_further(model, one)
         activate(model, given)
     except (ValueError, KeyError, RuntimeError, OSError, ImportError, TypeError, AttributeError) as error:
         raise KnownError(
@@ -185,9 +206,9 @@ def load_adapters(base: Any, given: List[Source]) -> Any:
     return model.eval()
 
 
-def save(model: Any, folder: str, max_shard_size: Optional[str]) -> None:
+def save(model: transformers.PreTrainedModel, folder: str, max_shard_size: Optional[str]) -> None:
     """`save_pretrained` with safetensors, in the era's own spelling."""
-    arguments: Dict[str, Any] = {}
+    arguments: Dict[str, object] = {}
     if max_shard_size:
         arguments["max_shard_size"] = max_shard_size
     if "safe_serialization" in inspect.signature(model.save_pretrained).parameters:

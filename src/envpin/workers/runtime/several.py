@@ -4,7 +4,14 @@ W + w1·Δ1 rounded to the base's dtype, then + w2·Δ2 rounded again: the bits 
 second into the result (docs/adr/0032-several-adapters-one-after-the-other.md).
 """
 
-from typing import Any, Dict, List, NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, List, NamedTuple, Protocol, Tuple
+
+if TYPE_CHECKING:
+    import peft
+
+    from ..requests import FurtherAdapter
 
 
 class Source(NamedTuple):
@@ -17,17 +24,28 @@ class Source(NamedTuple):
     prefix: str
 
 
-def sources(request: Dict[str, Any]) -> List[Source]:
+class WeightedAdapters(Protocol):
+    """A request that names adapters: the first, its weight, and those merged after it."""
+
+    @property
+    def adapter(self) -> str: ...
+    @property
+    def weight(self) -> float: ...
+    @property
+    def further(self) -> Tuple[FurtherAdapter, ...]: ...
+
+
+def sources(request: WeightedAdapters) -> List[Source]:
     """`adapter` and `weight` of a request, and every entry of `further`, in the order of merging."""
-    given = [request, *(request.get("further") or [])]
+    given = [(request.adapter, request.weight), *((one.adapter, one.weight) for one in request.further)]
     return [
         Source(
-            str(one["adapter"]),
-            float(one.get("weight", 1.0)),
+            folder,
+            weight,
             "default" if number == 0 else "adapter_%d" % (number + 1),
             "" if number == 0 else "%d:" % (number + 1),
         )
-        for number, one in enumerate(given)
+        for number, (folder, weight) in enumerate(given)
     ]
 
 
@@ -37,14 +55,14 @@ def plain_name(name: str) -> str:
     return rest if colon and number.isdigit() else name
 
 
-def load_further(model: Any, one: Source, **options: Any) -> None:
+def load_further(model: peft.PeftModel, one: Source, **options: object) -> None:
     """Load one more adapter, twice: older peft (0.12) makes its parameters in the base's dtype, reads into them, and
     only then casts them to float32, so that after one load a second adapter is rounded and the first is not."""
     for _ in range(2):
         model.load_adapter(one.folder, one.name, is_trainable=False, **options)
 
 
-def activate(model: Any, given: List[Source]) -> None:
+def activate(model: peft.PeftModel, given: List[Source]) -> None:
     """Scale each loaded adapter by its weight and make all of them active, in order.
 
     peft's own `scale_layer` passes over LoRA on embeddings (in 0.12 and 0.21), so the scaling is set where it lies.

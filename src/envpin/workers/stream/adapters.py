@@ -5,22 +5,29 @@ they are handed empty parameters that remember which tensor they stand for, and 
 parameters are put in place.
 """
 
+from __future__ import annotations
+
 import contextlib
 import inspect
 import os
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import TYPE_CHECKING, Callable, Dict, Iterator, List, Optional, Tuple
 
 from ..protocol import KnownError
 from ..runtime import loading
-from ..runtime.several import Source, activate, load_further, sources
+from ..runtime.several import Source, WeightedAdapters, activate, load_further, sources
 from .io.files import FileHeader, read_header, refuse, torch_dtype
+
+if TYPE_CHECKING:
+    import peft
+    import torch
+    import transformers
 
 TAG = "_envpin_source"
 # The dtype that a loaded tensor had on its way, where peft reads into a parameter of one dtype and then casts it.
 THROUGH = "_envpin_through"
 
 
-def read_adapters(request: Dict[str, Any]) -> List[Tuple[Source, FileHeader]]:
+def read_adapters(request: WeightedAdapters) -> List[Tuple[Source, FileHeader]]:
     """The headers of the adapters of a request, in the order of merging."""
     found = []
     for one in sources(request):
@@ -40,8 +47,8 @@ def unfilled() -> Iterator[None]:
     names = ("normal_", "uniform_")
     kept = {name: getattr(torch.Tensor, name) for name in names}
 
-    def filler(name: str) -> Any:
-        def fill(self: Any, *arguments: Any, **options: Any) -> Any:
+    def filler(name: str) -> Callable[..., torch.Tensor]:
+        def fill(self: torch.Tensor, *arguments: object, **options: object) -> torch.Tensor:
             return self if self.device.type == "meta" else kept[name](self, *arguments, **options)
 
         return fill
@@ -63,7 +70,7 @@ class _Watch:
         self.prefix = prefix
         self.overlay = overlay
 
-    def read(self) -> Dict[str, Any]:
+    def read(self) -> Dict[str, torch.nn.Parameter]:
         import torch
 
         tagged = {}
@@ -74,7 +81,7 @@ class _Watch:
             tagged[tensor.name] = parameter
         return tagged
 
-    def fit(self, model: Any, state: Dict[str, Any]) -> Dict[str, Any]:
+    def fit(self, model: torch.nn.Module, state: Dict[str, torch.Tensor]) -> Dict[str, torch.Tensor]:
         """Give each incoming parameter the dtype (and, where a shorter table is laid over, the shape) of what it
         replaces, as copying into it would have."""
         current = dict(model.named_parameters(remove_duplicate=False))
@@ -91,7 +98,7 @@ class _Watch:
         return state
 
 
-def _is_shorter_table(value: Any, there: Any, rows: int) -> bool:
+def _is_shorter_table(value: torch.Tensor, there: torch.Tensor, rows: int) -> bool:
     if value.dim() != there.dim():
         return False
     differing = [axis for axis in range(value.dim()) if value.shape[axis] != there.shape[axis]]
@@ -108,7 +115,9 @@ def _watched(watch: _Watch) -> Iterator[None]:
     read, fill = save_and_load.safe_load_file, torch.nn.Module.load_state_dict
     register = torch.nn.Module.register_parameter
 
-    def load_state_dict(self: Any, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
+    def load_state_dict(
+        self: torch.nn.Module, state_dict: Dict[str, torch.Tensor], strict: bool = True, assign: bool = False
+    ) -> object:
         tagged = any(getattr(value, TAG, None) is not None for value in state_dict.values())
         if not tagged:
             return fill(self, state_dict, strict=strict, assign=assign)
@@ -128,19 +137,23 @@ def _watched(watch: _Watch) -> Iterator[None]:
         torch.nn.Module.load_state_dict = fill
 
 
-def apply_adapters(inner: Any, adapters: List[Tuple[Source, FileHeader]], overlay: Optional[int]) -> Any:
+def apply_adapters(
+    inner: transformers.PreTrainedModel, adapters: List[Tuple[Source, FileHeader]], overlay: Optional[int]
+) -> peft.PeftModel:
     """Every adapter loaded by peft's own loader, one after the other, at its weight, and all of them active."""
     import torch
 
     if "assign" not in inspect.signature(torch.nn.Module.load_state_dict).parameters:
         raise refuse("torch %s is too old to stream with" % torch.__version__)
-    model: Any = None
+    model: Optional[peft.PeftModel] = None
     with unfilled():
         for one, header in adapters:
             with _watched(_Watch(header, one.prefix, overlay)), _refusing(one.folder):
                 model = _load_empty(inner, model, one)
         with _refusing(adapters[-1][0].folder):
             activate(model, [one for one, _ in adapters])
+    if model is None:
+        raise refuse("there is no adapter to put onto the base")
     return model.eval()
 
 
@@ -160,12 +173,12 @@ def _refusing(folder: str) -> Iterator[None]:
         ) from error
 
 
-def _load_empty(inner: Any, model: Any, one: Source) -> Any:
+def _load_empty(inner: transformers.PreTrainedModel, model: Optional[peft.PeftModel], one: Source) -> peft.PeftModel:
     import peft
     from accelerate import init_empty_weights
 
     low_memory = "low_cpu_mem_usage" in inspect.signature(peft.PeftModel.from_pretrained).parameters
-    options: Dict[str, Any] = {"low_cpu_mem_usage": True} if low_memory else {}
+    options: Dict[str, object] = {"low_cpu_mem_usage": True} if low_memory else {}
     with contextlib.nullcontext() if low_memory else init_empty_weights(include_buffers=False):
         if model is None:
             return peft.PeftModel.from_pretrained(inner, one.folder, one.name, is_trainable=False, **options)

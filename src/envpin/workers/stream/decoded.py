@@ -1,24 +1,39 @@
 """A quantized base as a plain model in memory: what the engine `stream` merges into."""
 
-from typing import Any, Dict, Optional
+from __future__ import annotations
 
+from typing import TYPE_CHECKING, Optional
+
+from ..requests import StreamAnswersRequest
 from .io.files import WeightFolder, refuse
 from .io.reader import Reader
 from .skeleton import base_without_weights
 
+if TYPE_CHECKING:
+    import transformers
 
-def load(request: Dict[str, Any], adapter_config: Dict[str, Any], labels: Optional[int]) -> Any:
+    from ..runtime.loading import AdapterConfig
+
+
+def load(
+    request: StreamAnswersRequest, adapter_config: AdapterConfig, labels: Optional[int]
+) -> transformers.PreTrainedModel:
     """
     Raises:
         KnownError: `not-streamable` where a parameter has no tensor in the files.
     """
-    inner, names, fused, _, _ = base_without_weights(
-        WeightFolder(str(request["base"])), adapter_config, labels, request
+    found = base_without_weights(
+        WeightFolder(request.base),
+        adapter_config,
+        labels,
+        architecture=request.architecture,
+        quantized=request.quantized,
     )
+    inner = found.model
     reader = Reader()
     try:
-        state = {key: reader.whole(tensor) for key, tensor in names.items()}
-        for key, one in fused.items():
+        state = {key: reader.whole(tensor) for key, tensor in found.names.items()}
+        for key, one in found.fused.items():
             state[key] = one.join({source.name: reader.whole(source) for _, source in one.sources})
     finally:
         reader.close()

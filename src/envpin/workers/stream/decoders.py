@@ -11,14 +11,31 @@ Stored formats, each checked against the library that wrote it (tests/workers/qu
 A 16-bit base that training quantized on loading is quantized and dequantized by bitsandbytes itself (`RoundTrip`).
 """
 
-from typing import Any, Dict, Optional, Tuple
+from __future__ import annotations
+
+from types import ModuleType
+from typing import TYPE_CHECKING, Dict, List, Mapping, Optional, Tuple, TypedDict
 
 from ..protocol import KnownError
-from .io.files import StoredTensor, torch_dtype
+from .io.files import RowReader, StoredTensor, torch_dtype
+
+if TYPE_CHECKING:
+    import torch
 
 # 1/127 as bitsandbytes writes it (functional.int8_vectorwise_dequant).
 _INT8_UNIT = 7.874015718698502e-3
 _BLOCK = 64  # what bitsandbytes' layers quantize in (nn.Params4bit)
+
+
+class FourBitState(TypedDict, total=False):
+    """What bitsandbytes stores about a 4-bit weight. The `nested_` keys are there with double quantization."""
+
+    quant_type: str
+    blocksize: int
+    dtype: str
+    shape: List[int]
+    nested_blocksize: int
+    nested_offset: float
 
 
 class FourBit:
@@ -26,17 +43,17 @@ class FourBit:
 
     whole_only = False
 
-    def __init__(self, packed: StoredTensor, parts: Dict[str, StoredTensor], state: Dict[str, Any]) -> None:
+    def __init__(self, packed: StoredTensor, parts: Dict[str, StoredTensor], state: FourBitState) -> None:
         self.packed, self.parts, self.state = packed, parts, state
         self.kind = "bitsandbytes-" + str(state["quant_type"])
         self.shape = tuple(int(extent) for extent in state["shape"])
         self.dtype = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}[str(state["dtype"])]
         self.nested = "nested_blocksize" in state
 
-    def describe(self) -> Tuple[Any, ...]:
+    def describe(self) -> Tuple[object, ...]:
         return (self.kind, self.shape, self.dtype, self.state["blocksize"], self.nested)
 
-    def rows(self, reader: Any, first: int, last: int) -> Any:
+    def rows(self, reader: RowReader, first: int, last: int) -> torch.Tensor:
         width = count(self.shape[1:])
         block = int(self.state["blocksize"])
         begin, end = first * width, last * width
@@ -47,7 +64,7 @@ class FourBit:
         values = _values(packed, reader.whole(self.parts["quant_map"]), scales, block)
         return values[begin - start : end - start].to(torch_dtype(self.dtype)).reshape(last - first, *self.shape[1:])
 
-    def _scales(self, reader: Any, first: int, last: int) -> Any:
+    def _scales(self, reader: RowReader, first: int, last: int) -> torch.Tensor:
         """absmax of the blocks [first, last), in float32."""
         import torch
 
@@ -61,7 +78,7 @@ class FourBit:
         values = codes[reader.rows(stored, first, last).long()] * outer[which]
         return (values + float(self.state["nested_offset"])).float()
 
-    def by_library(self, reader: Any, shape: Optional[Tuple[int, ...]] = None) -> Any:
+    def by_library(self, reader: RowReader, shape: Optional[Tuple[int, ...]] = None) -> torch.Tensor:
         """The whole weight, dequantized by bitsandbytes. It is given as one block to a row: its CPU kernel (0.50.2)
         takes every row for a whole number of blocks, and decodes other shapes wrongly."""
         import torch
@@ -73,14 +90,14 @@ class FourBit:
         packed = reader.bytes_of(self.packed, 0, self.packed.size).reshape(-1, 1)
         return dequantize_4bit(packed, state).reshape(self.shape)
 
-    def is_misread(self, reader: Any) -> bool:
+    def is_misread(self, reader: RowReader) -> bool:
         """Whether bitsandbytes decodes this weight otherwise when it is asked as its own layers ask."""
         import torch
 
         return not torch.equal(self.by_library(reader, self.shape), self.rows(reader, 0, self.shape[0]))
 
 
-def _values(packed: Any, codes: Any, scales: Any, block: int) -> Any:
+def _values(packed: torch.Tensor, codes: torch.Tensor, scales: torch.Tensor, block: int) -> torch.Tensor:
     """Blocks of 4-bit codes in float32, as the CUDA kernels compute them. (On the CPU, bitsandbytes up to 0.48 rounds
     the codes to 16 bit first.)"""
     import torch
@@ -99,14 +116,14 @@ class EightBit:
         self.stored, self.scales, self.dtype = stored, scales, dtype
         self.shape = stored.shape
 
-    def describe(self) -> Tuple[Any, ...]:
+    def describe(self) -> Tuple[object, ...]:
         return (self.kind, self.shape, self.dtype)
 
-    def rows(self, reader: Any, first: int, last: int) -> Any:
+    def rows(self, reader: RowReader, first: int, last: int) -> torch.Tensor:
         weight, scales = reader.rows(self.stored, first, last), reader.rows(self.scales, first, last)
         return (weight * scales.view(-1, 1) * _INT8_UNIT).to(torch_dtype(self.dtype))
 
-    def by_library(self, reader: Any) -> Any:
+    def by_library(self, reader: RowReader) -> torch.Tensor:
         from bitsandbytes.functional import int8_vectorwise_dequant
 
         value = int8_vectorwise_dequant(reader.whole(self.stored), reader.whole(self.scales))
@@ -125,10 +142,10 @@ class BlockFloat8:
         self.stored, self.scales, self.block, self.dtype = stored, scales, block, dtype
         self.shape = stored.shape
 
-    def describe(self) -> Tuple[Any, ...]:
+    def describe(self) -> Tuple[object, ...]:
         return (self.kind, self.shape, self.dtype, self.block)
 
-    def rows(self, reader: Any, first: int, last: int) -> Any:
+    def rows(self, reader: RowReader, first: int, last: int) -> torch.Tensor:
         weight = reader.rows(self.stored, first, last).float()
         scales = reader.whole(self.scales).float()
         if scales.numel() > 1:
@@ -146,7 +163,7 @@ class RoundTrip:
 
     whole_only = True
 
-    def __init__(self, stored: StoredTensor, quantization: Dict[str, Any], loaded: Optional[str]) -> None:
+    def __init__(self, stored: StoredTensor, quantization: Mapping[str, object], loaded: Optional[str]) -> None:
         self.stored, self.quantization = stored, quantization
         self.loaded = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}.get(str(loaded), stored.dtype)
         self.shape, self.dtype = stored.shape, stored.dtype
@@ -154,19 +171,19 @@ class RoundTrip:
         four = quantization.get("load_in_4bit") or quantization.get("_load_in_4bit")
         self.kind = "bitsandbytes-" + (str(quantization.get("bnb_4bit_quant_type") or "fp4") if four else "int8")
 
-    def describe(self) -> Tuple[Any, ...]:
+    def describe(self) -> Tuple[object, ...]:
         return (self.kind, self.shape, self.dtype, self.loaded)
 
-    def rows(self, reader: Any, first: int, last: int) -> Any:
+    def rows(self, reader: RowReader, first: int, last: int) -> torch.Tensor:
         return reader.remembered(self.stored.name, lambda: self._whole(reader))[first:last]
 
-    def _whole(self, reader: Any) -> Any:
+    def _whole(self, reader: RowReader) -> torch.Tensor:
         weight = reader.whole(self.stored).to(torch_dtype(self.loaded))
         found, self.device = round_trip(weight, self.kind, self.quantization)
         return found.to(torch_dtype(self.dtype))
 
 
-def round_trip(weight: Any, kind: str, quantization: Dict[str, Any]) -> Tuple[Any, str]:
+def round_trip(weight: torch.Tensor, kind: str, quantization: Mapping[str, object]) -> Tuple[torch.Tensor, str]:
     """`weight` quantized by this environment's bitsandbytes and dequantized, in its own dtype; and on which device.
 
     Raises:
@@ -196,7 +213,9 @@ def round_trip(weight: Any, kind: str, quantization: Dict[str, Any]) -> Tuple[An
     )
 
 
-def _round_trip(functional: Any, weight: Any, kind: str, quantization: Dict[str, Any]) -> Any:
+def _round_trip(
+    functional: ModuleType, weight: torch.Tensor, kind: str, quantization: Mapping[str, object]
+) -> torch.Tensor:
     import torch
 
     if kind == "bitsandbytes-int8":

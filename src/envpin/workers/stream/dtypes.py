@@ -4,11 +4,16 @@ not round back, and where transformers keeps a module in float32. Asked for with
 Each layer is merged once on the meta device, where only shapes and dtypes are computed.
 """
 
-from typing import Any, Dict, List
+from __future__ import annotations
 
-from .layers import forget_merge, frozen, merge_unit
+from typing import TYPE_CHECKING, Dict, List
+
+from .layers import merge_unit, put_in_place
 from .operations import Operation
 from .skeleton import Skeleton
+
+if TYPE_CHECKING:
+    import torch
 
 _NAMES = {"torch.bfloat16": "BF16", "torch.float16": "F16", "torch.float32": "F32", "torch.float64": "F64"}
 
@@ -28,16 +33,10 @@ def pefts_dtypes(skeleton: Skeleton, operations: List[Operation]) -> Dict[str, s
     return found
 
 
-def _merged_dtypes(one: Operation) -> Dict[str, Any]:
+def _merged_dtypes(one: Operation) -> Dict[str, torch.dtype]:
     if one.unit is None:
         return {output.path: one.slots[0].parameter.dtype for output in one.outputs}
-    placed = []
-    try:
+    with put_in_place(one) as put:
         for slot in one.slots:
-            placed.append((slot.owner, slot.attribute, getattr(slot.owner, slot.attribute)))
-            setattr(slot.owner, slot.attribute, frozen(slot.parameter.data.clone()))
+            put(slot, slot.parameter.data.clone())
         return {path: parameter.dtype for path, parameter in merge_unit(one.unit).named_parameters()}
-    finally:
-        for owner, attribute, parameter in placed:
-            setattr(owner, attribute, parameter)
-        forget_merge(one.unit)

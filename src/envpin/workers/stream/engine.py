@@ -1,28 +1,10 @@
 """Verb `stream-merge`: the engine `stream`. Merges tensor by tensor from file to file
 (docs/explanation/streaming-merge.md).
 
-Request::
-
-    {"base": folder, "adapter": folder, "weight": its weight (1.0), "further": [{"adapter", "weight"}] | null,
-     "out": existing staging folder, empty unless `resume`,
-     "embedding": {"action": "keep" | "grow" | "overlay", "rows": N} | null, "architecture": class name | null,
-     "dtype": "keep" | "peft" | "bf16" | "fp16" | "fp32", "device": "auto" | "cpu" | "cuda",
-     "threads": n | null, "max_shard_size": bytes | null, "resume": bool,
-     "quantized": {"policy": "original" | "dequantize", "stored": whether the base's files are, "config": the
-     quantization config, "dtype": what training loaded the base in | null} | null,
-     "metadata": {key: value} for each shard's metadata | null, "cuda_metadata": the same, for bits made on a GPU,
-     "plan_only": bool}
-
-Result::
-
-    {"engine": "stream", "operations": [{"tensor", "tensors", "kind", "module", "adapter_tensors", "mode"}],
-     "untouched": n, "changed": n, "files": {name: sha256}, "tensors": {name: [file, crc32, offset, size]},
-     "config_updates": {...}, "verification": {...}, "resumed": [file names], "architecture": class name,
-     "base_rows": n | null, "rows": n | null, "untied": bool, "versions": {...}, "device": {"kind", "label", "reason"},
-     "accounting": {"matched": n, "renamed": []}}
-
 A plan that cannot be made is the known error `not-streamable`; nothing has been written then.
 """
+
+from __future__ import annotations
 
 import collections
 import concurrent.futures
@@ -30,16 +12,29 @@ import contextlib
 import hashlib
 import json
 import os
-from typing import Any, Deque, Dict, List
+from typing import Deque, Dict, List, NamedTuple, Optional, Tuple
 
 from ..peft_engine.merge import versions
 from ..protocol import Events, KnownError
+from ..requests import StreamMergeRequest
+from ..results import Accounting, DecodedBase, StreamMergeResult, StreamVerification
 from ..runtime.device import choose
 from ..runtime.several import sources
+from ..wire import encode
 from .adapters import read_adapters
 from .io.files import OutputFile, WeightFolder, index_document
 from .io.reader import Reader
-from .io.write import JOURNAL, ShardJournal, WriteProgress, Writer, check_space, digest_of, sync_folder
+from .io.write import (
+    JOURNAL,
+    ShardEntry,
+    ShardJournal,
+    TensorCheck,
+    WriteProgress,
+    Writer,
+    check_space,
+    digest_of,
+    sync_folder,
+)
 from .layers import Merger, bound_heaps
 from .plan import StreamPlan, make
 from .prove.recompute import Recomputer, locate
@@ -50,7 +45,7 @@ from .skeleton import Skeleton, build
 _CUDA_THREADS = 4
 
 
-def run(request: Dict[str, Any], events: Events) -> Dict[str, Any]:
+def run(request: StreamMergeRequest, events: Events) -> StreamMergeResult:
     import torch
 
     with torch.no_grad():
@@ -58,14 +53,15 @@ def run(request: Dict[str, Any], events: Events) -> Dict[str, Any]:
 
 
 class _Merge:
-    def __init__(self, request: Dict[str, Any], events: Events) -> None:
+    def __init__(self, request: StreamMergeRequest, events: Events) -> None:
         self.request = request
         self.events = events
-        self.folder = str(request["out"])
+        self.folder = request.out
         self.reader = Reader()
+        self.decoded: Optional[DecodedBase] = None
 
-    def run(self) -> Dict[str, Any]:
-        if self.request.get("device") == "cuda":
+    def run(self) -> StreamMergeResult:
+        if self.request.device == "cuda":
             choose("cuda", 0)  # before anything is read: a missing GPU is soon said
         self._refuse_occupied()
         self.events.step("stream-plan", "plan the merge from headers", "start")
@@ -74,9 +70,7 @@ class _Merge:
         detail = "%d operations, %d files" % (len(plan.operations), len(plan.files))
         self.events.step("stream-plan", "plan the merge from headers", "done", detail)
         self.facts = model_facts(skeleton, plan)
-        if self.request.get("plan_only"):
-            return self._describe(plan)
-        if self.device.is_cuda or self.request.get("device") == "auto":
+        if self.device.is_cuda or self.request.device == "auto":
             self.events.note("computing on %s: %s" % (self.device.label, self.device.reason))
         self._set_threads()
         bound_heaps()
@@ -90,18 +84,18 @@ class _Merge:
     def _refuse_occupied(self) -> None:
         """Nothing is ever written into a base or adapter folder, nor over somebody's files."""
         taken = [os.path.realpath(one.folder) for one in sources(self.request)]
-        taken.append(os.path.realpath(str(self.request["base"])))
+        taken.append(os.path.realpath(self.request.base))
         left = [name for name in os.listdir(self.folder) if name != JOURNAL and not name.endswith(".part")]
-        if os.path.realpath(self.folder) in taken or (left and not self.request.get("resume")):
+        if os.path.realpath(self.folder) in taken or (left and not self.request.resume):
             raise KnownError("output-exists", "`%s` is not an empty folder" % self.folder, path=self.folder)
 
-    def _plan(self) -> Any:
-        base = WeightFolder(str(self.request["base"]))
+    def _plan(self) -> Tuple[WeightFolder, Skeleton, StreamPlan]:
+        base = WeightFolder(self.request.base)
         skeleton = build(base, read_adapters(self.request), self.request)
         plan = make(skeleton, base, self.request)
-        self.device = choose(self.request.get("device"), changed_bytes(plan))
-        if self.device.is_cuda and self.request.get("cuda_metadata"):
-            plan = make(skeleton, base, {**self.request, "metadata": self.request["cuda_metadata"]})
+        self.device = choose(self.request.device, changed_bytes(plan))
+        if self.device.is_cuda and self.request.cuda_metadata:
+            plan = make(skeleton, base, self.request._replace(metadata=self.request.cuda_metadata))
         return base, skeleton, plan
 
     def _set_threads(self) -> None:
@@ -109,11 +103,13 @@ class _Merge:
 
         self.pefts_threads = torch.get_num_threads()
         usual = _CUDA_THREADS if self.device.is_cuda else min(8, os.cpu_count() or 1)
-        self.threads = int(self.request.get("threads") or usual)
+        self.threads = self.request.threads or usual
         torch.set_num_threads(1)
 
-    def _execute(self, base: WeightFolder, skeleton: Skeleton, plan: StreamPlan, total: int) -> Any:
-        journal = ShardJournal(self.folder, self._plan_digest(base, plan), bool(self.request.get("resume")))
+    def _execute(
+        self, base: WeightFolder, skeleton: Skeleton, plan: StreamPlan, total: int
+    ) -> Tuple[Dict[str, ShardEntry], Merger, List[str]]:
+        journal = ShardJournal(self.folder, self._plan_digest(base, plan), self.request.resume)
         whole = False
         self.base_reader = Reader(pinned=self.device.is_cuda)
         try:
@@ -132,7 +128,7 @@ class _Merge:
                 merger.calibration.run(plan.operations, self.pefts_threads)
                 merger.use_threads(self.pefts_threads)
                 if skeleton.decoded is not None:
-                    self.facts["quantized"] = {**skeleton.decoded.describe(), **skeleton.decoded.check(self.reader)}
+                    self.decoded = skeleton.decoded.check(self.reader)
                 writer = Writer(plan, merger, self.reader, folder=self.folder, progress=progress, threads=self.threads)
                 shards = _Shards(self, skeleton, plan, merger=merger, writer=writer, journal=journal)
                 entries = dict(finished)
@@ -146,12 +142,12 @@ class _Merge:
             journal.close(remove=whole)
         return entries, merger, sorted(finished)
 
-    def _still_whole(self, finished: Dict[str, Dict[str, Any]]) -> Dict[str, Dict[str, Any]]:
+    def _still_whole(self, finished: Dict[str, ShardEntry]) -> Dict[str, ShardEntry]:
         """Finished shards of a killed run whose bytes are still those it verified."""
         found = {}
         for name, entry in finished.items():
             path = os.path.join(self.folder, name)
-            if os.path.exists(path) and os.path.getsize(path) == entry["size"] and digest_of(path) == entry["sha256"]:
+            if os.path.exists(path) and os.path.getsize(path) == entry.size and digest_of(path) == entry.sha256:
                 found[name] = entry
         return found
 
@@ -166,78 +162,88 @@ class _Merge:
         paths += [os.path.join(one.folder, "adapter_model.safetensors") for one in sources(self.request)]
         stamps = [(path, os.stat(path).st_size, os.stat(path).st_mtime_ns) for path in paths]
         layout = [(file.name, file.size, hashlib.sha256(file.header).hexdigest()) for file in plan.files]
-        operations = [one.describe() for one in plan.operations]
+        operations = [encode(one.describe()) for one in plan.operations]
         weights = [one.weight for one in sources(self.request)]
-        document = [stamps, layout, operations, weights, self.device.kind, self.request.get("quantized")]
+        document: List[object] = [stamps, layout, operations, weights, self.device.kind, encode(self.request.quantized)]
         document += [torch.__version__, peft.__version__]
         digest.update(json.dumps(document, sort_keys=True).encode("utf-8"))
         return digest.hexdigest()
 
-    @staticmethod
-    def _describe(plan: StreamPlan) -> Dict[str, Any]:
-        return {
-            "engine": "stream",
-            "operations": [one.describe() for one in plan.operations],
-            "files": {file.name: None for file in plan.files},
-            "bytes": sum(file.size for file in plan.files),
-            "config_updates": plan.config_updates,
-        }
-
     def _result(
-        self, base: WeightFolder, plan: StreamPlan, entries: Dict[str, Any], merger: Merger, resumed: List[str]
-    ) -> Dict[str, Any]:
-        files = {name: entry["sha256"] for name, entry in sorted(entries.items())}
+        self, base: WeightFolder, plan: StreamPlan, entries: Dict[str, ShardEntry], merger: Merger, resumed: List[str]
+    ) -> StreamMergeResult:
+        files = {name: entry.sha256 for name, entry in sorted(entries.items())}
         if self.index is not None and plan.index_name is not None:
             files[plan.index_name] = self.index
         sync_folder(self.folder)
-        tensors = {name: value for entry in entries.values() for name, value in entry["tensors"].items()}
-        results = [result for entry in entries.values() for result in entry["results"]]
+        tensors = {name: value for entry in entries.values() for name, value in entry.tensors.items()}
+        results = [result for entry in entries.values() for result in entry.results]
         changed = sum(len(one.outputs) for one in plan.operations)
-        untouched = sum(entry["untouched"] for entry in entries.values())
+        untouched = sum(entry.untouched for entry in entries.values())
         if len(results) != changed:
             raise KnownError("verification-failed", "%d of %d operations were checked" % (len(results), changed))
         stored = set(base.tensors)
         added = [name for name in tensors if name not in stored]
-        written_anew = len([name for name in added if any(result["tensor"] == name for result in results)])
+        written_anew = len([name for name in added if any(result.tensor == name for result in results)])
         used = {name for one in plan.operations for name in one.adapter_tensors}
-        return {
-            "engine": "stream",
-            "operations": [one.describe() for one in plan.operations if one.outputs],
-            "untouched": untouched,
-            "changed": changed,
-            "files": files,
-            "tensors": tensors,
-            "config_updates": plan.config_updates,
-            "resumed": resumed,
-            "device": dict(self.device._asdict()),
-            **self.facts,
-            "verification": {
-                **tally(results),
-                "untouched": untouched,
-                "dequantized": sum(entry["dequantized"] for entry in entries.values()),
-                "changed": changed - written_anew,
-                "added": sorted(added),
-                "dropped": [],
-                "not_recomputed": [],
-                "adapter_tensors_used": len(used),
-                "adapter_tensors_repeated": plan.repeated,
-                "untouched_equal": untouched,
-                "finite": True,
-                "calibration": merger.calibration.counts(),
-            },
-        }
+        recomputed, equal = tally(results)
+        facts = self.facts
+        return StreamMergeResult(
+            engine="stream",
+            operations=tuple(one.describe() for one in plan.operations if one.outputs),
+            untouched=untouched,
+            changed=changed,
+            files=files,
+            tensors=tensors,
+            config_updates=plan.config_updates,
+            resumed=tuple(resumed),
+            device=self.device,
+            architecture=facts.architecture,
+            base_rows=facts.base_rows,
+            rows=facts.rows,
+            untied=facts.untied,
+            versions=facts.versions,
+            accounting=facts.accounting,
+            verification=StreamVerification(
+                recomputed=recomputed,
+                equal=equal,
+                untouched=untouched,
+                dequantized=sum(entry.dequantized for entry in entries.values()),
+                changed=changed - written_anew,
+                added=tuple(sorted(added)),
+                dropped=(),
+                not_recomputed=(),
+                adapter_tensors_used=len(used),
+                adapter_tensors_repeated=tuple(plan.repeated),
+                untouched_equal=untouched,
+                finite=True,
+                calibration=merger.calibration.counts(),
+            ),
+            quantized=self.decoded,
+        )
 
 
-def model_facts(skeleton: Skeleton, plan: StreamPlan) -> Dict[str, Any]:
+class ModelFacts(NamedTuple):
     """What the record of a merge says about the model, whichever engine made it."""
-    return {
-        "architecture": type(skeleton.inner).__name__,
-        "base_rows": skeleton.base_rows,
-        "rows": plan.config_updates.get("vocab_size", skeleton.base_rows),
-        "untied": plan.config_updates.get("tie_word_embeddings") is False,
-        "versions": versions(),
-        "accounting": {"matched": len(skeleton.adapter), "renamed": []},
-    }
+
+    architecture: str
+    base_rows: Optional[int]
+    rows: Optional[int]
+    untied: bool
+    versions: Dict[str, str]
+    accounting: Accounting
+
+
+def model_facts(skeleton: Skeleton, plan: StreamPlan) -> ModelFacts:
+    rows = plan.config_updates.get("vocab_size", skeleton.base_rows)
+    return ModelFacts(
+        architecture=type(skeleton.inner).__name__,
+        base_rows=skeleton.base_rows,
+        rows=rows if isinstance(rows, int) else None,
+        untied=plan.config_updates.get("tie_word_embeddings") is False,
+        versions=versions(),
+        accounting=Accounting(matched=len(skeleton.adapter), renamed=()),
+    )
 
 
 def changed_bytes(plan: StreamPlan) -> int:
@@ -268,9 +274,9 @@ class _Shards:
         self._at_once = max(1, merge.threads // 2)
         self._verifier = ShardVerifier(plan, merge.reader, at_once=self._at_once)
 
-    def run(self, files: List[OutputFile]) -> Dict[str, Dict[str, Any]]:
-        entries: Dict[str, Dict[str, Any]] = {}
-        pending: Deque[Any] = collections.deque()
+    def run(self, files: List[OutputFile]) -> Dict[str, ShardEntry]:
+        entries: Dict[str, ShardEntry] = {}
+        pending: Deque[concurrent.futures.Future[ShardEntry]] = collections.deque()
         with concurrent.futures.ThreadPoolExecutor(max_workers=self._at_once) as pool:
             try:
                 for file in files:
@@ -286,19 +292,18 @@ class _Shards:
                 self._verifier.close()
         return entries
 
-    def _verify(self, file: OutputFile, path: str) -> Dict[str, Any]:
+    def _verify(self, file: OutputFile, path: str) -> ShardEntry:
         import torch
 
         with torch.no_grad():
             entry = self._verifier.verify(file, path)
-            entry["results"] = self._recompute(file, path)
-        return entry
+            return entry._replace(results=tuple(self._recompute(file, path)))
 
-    def _recompute(self, file: OutputFile, path: str) -> List[Dict[str, Any]]:
+    def _recompute(self, file: OutputFile, path: str) -> List[TensorCheck]:
         located = {segment.name: locate(segment, path) for segment in file.segments}
         recomputer = Recomputer(self._skeleton, self._merger, located)
         reader = Reader()
-        results: List[Dict[str, Any]] = []
+        results: List[TensorCheck] = []
         try:
             for number in sorted({one.operation for one in file.segments if one.operation is not None}):
                 results += recomputer.check(self._plan.operations[number], reader)
@@ -306,9 +311,9 @@ class _Shards:
             reader.close()
         return results
 
-    def _finish(self, entry: Dict[str, Any], entries: Dict[str, Dict[str, Any]]) -> None:
-        final = os.path.join(self._folder, entry["file"])
+    def _finish(self, entry: ShardEntry, entries: Dict[str, ShardEntry]) -> None:
+        final = os.path.join(self._folder, entry.file)
         os.replace(final + ".part", final)
         sync_folder(self._folder)
         self._journal.add(entry)
-        entries[entry["file"]] = entry
+        entries[entry.file] = entry

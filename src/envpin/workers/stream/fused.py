@@ -2,22 +2,29 @@
 one). They are fused and taken apart again by transformers' own converters, so that the files keep their names.
 """
 
+from __future__ import annotations
+
 import copy
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Set, Tuple
 
 from .io.files import StoredTensor, WeightFolder
+
+if TYPE_CHECKING:
+    import torch
+    import transformers
+    from transformers.core_model_loading import WeightConverter
 
 
 class Fused:
     """One fused parameter: its state key, its sources in the order that the converter wants them, and the converter."""
 
-    def __init__(self, key: str, converter: Any, model: Any) -> None:
+    def __init__(self, key: str, converter: WeightConverter, model: transformers.PreTrainedModel) -> None:
         self.key = key
         self.sources: List[Tuple[str, StoredTensor]] = []
         self._converter = converter
         self._model = model
 
-    def join(self, tensors: Dict[str, Any]) -> Any:
+    def join(self, tensors: Dict[str, torch.Tensor]) -> torch.Tensor:
         """The parameter, from its sources by name."""
         converter = copy.deepcopy(self._converter)
         for pattern, source in self.sources:
@@ -28,14 +35,14 @@ class Fused:
         value = made[self.key]
         return value[0] if isinstance(value, list) else value
 
-    def split(self, parameter: Any) -> Dict[str, Any]:
+    def split(self, parameter: torch.Tensor) -> Dict[str, torch.Tensor]:
         """The sources by name, from the parameter."""
         from transformers.core_model_loading import revert_weight_conversion
 
-        found: Dict[str, Any] = revert_weight_conversion(self._model, {self.key: parameter})
+        found: Dict[str, torch.Tensor] = revert_weight_conversion(self._model, {self.key: parameter})
         return found
 
-    def is_reversible(self, shape: Tuple[int, ...], empty: Callable[[StoredTensor], Any]) -> bool:
+    def is_reversible(self, shape: Tuple[int, ...], empty: Callable[[StoredTensor], torch.Tensor]) -> bool:
         """Whether joining and splitting is a round trip, tried on tensors without data."""
         try:
             joined = self.join({source.name: empty(source) for _, source in self.sources})
@@ -47,7 +54,7 @@ class Fused:
 
 
 def new_names(
-    model: Any, base: WeightFolder, wanted: Any
+    model: transformers.PreTrainedModel, base: WeightFolder, wanted: Set[str]
 ) -> Optional[Tuple[Dict[str, StoredTensor], Dict[str, Fused]]]:
     """transformers 5: which stored tensor fills which parameter, and which parameters are fused; None before 5."""
     try:

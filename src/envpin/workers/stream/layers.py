@@ -5,12 +5,16 @@ cache. That peft's code gives the same bits on a block as on the whole weight is
 operation of every class of shape, rank and dtype is run both ways and compared (`Calibration`).
 """
 
+from __future__ import annotations
+
 import concurrent.futures
 import contextlib
 import ctypes
 import os
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, TypeVar
+from typing import TYPE_CHECKING, Callable, Dict, Iterator, List, Optional, Tuple, TypeVar
 
+from ..requests import StreamMergeRequest
+from ..results import CalibrationCounts
 from ..runtime.device import own_stream, place
 from ..runtime.several import plain_name
 from .adapters import THROUGH
@@ -20,6 +24,9 @@ from .layout import wanted_dtype
 from .operations import Operation, Slot, active_adapter, final_module
 from .skeleton import Skeleton
 
+if TYPE_CHECKING:
+    import torch
+
 BLOCK_ELEMENTS = 1 << 19
 CUDA_BLOCK_ELEMENTS = 1 << 23  # on a GPU few large products beat many small ones
 _ROW_MULTIPLE = 32
@@ -28,14 +35,14 @@ _HEAP_LIMIT = 1 << 23
 _CALIBRATION_ELEMENTS = 1 << 24  # larger weights are compared on their first rows
 
 T = TypeVar("T")
-Sink = Callable[[str, int, Any], None]  # output name, element offset, contiguous tensor
+Sink = Callable[[str, int, "torch.Tensor"], None]  # output name, element offset, contiguous tensor
 
 
 class Merger:
     """Runs operations for one merge. Threads may run different operations at once; those that need a whole weight in
     memory take turns (`alone`), so that memory is bounded by one of them."""
 
-    def __init__(self, skeleton: Skeleton, reader: Reader, request: Dict[str, Any], *, device: str = "cpu") -> None:
+    def __init__(self, skeleton: Skeleton, reader: Reader, request: StreamMergeRequest, *, device: str = "cpu") -> None:
         self._skeleton = skeleton
         self._reader = reader
         self._request = request
@@ -85,7 +92,7 @@ class Merger:
         decoder = self._skeleton.find(one.sides[0].name).decoder
         return decoder is not None and bool(decoder.whole_only)
 
-    def fill(self, slot: Slot) -> Any:
+    def fill(self, slot: Slot) -> torch.Tensor:
         """The real tensor of a slot, in the dtype that peft's parameter has."""
         if slot.source == "adapter":
             return self._adapter_tensor(slot)
@@ -96,12 +103,12 @@ class Merger:
         stored = self._skeleton.find(slot.name)
         return self._reader.whole(stored).to(self.base_dtype(stored, slot))
 
-    def base_dtype(self, stored: StoredTensor, slot: Slot) -> Any:
-        if str(self._request.get("dtype") or "keep") not in ("keep", "peft"):
+    def base_dtype(self, stored: StoredTensor, slot: Slot) -> torch.dtype:
+        if self._request.dtype not in ("keep", "peft"):
             return torch_dtype(wanted_dtype(stored.dtype, self._request))
         return slot.parameter.dtype
 
-    def _adapter_tensor(self, slot: Slot) -> Any:
+    def _adapter_tensor(self, slot: Slot) -> torch.Tensor:
         stored = self._skeleton.adapter[slot.name]
         dtype = slot.parameter.dtype
         if ".base_layer." in slot.name:  # the base's own table, which a saved embedding brings along
@@ -112,7 +119,7 @@ class Merger:
             return tensor
         return self._overlaid(slot, tensor)
 
-    def _overlaid(self, slot: Slot, tensor: Any) -> Any:
+    def _overlaid(self, slot: Slot, tensor: torch.Tensor) -> torch.Tensor:
         """A shorter table laid over a longer one: the rest is the base's where the tensor is a table, and no change
         where it is one side of a delta."""
         import torch
@@ -131,26 +138,22 @@ class Merger:
         key = name[len("base_model.model.") :] if name.startswith("base_model.model.") else name
         return self._skeleton.stored(key.replace(".base_layer.", ".").replace(".modules_to_save.", "."))
 
-    def run_whole(self, one: Operation, weight: Any = None, only: Optional[List[str]] = None) -> Dict[str, Any]:
+    def run_whole(
+        self, one: Operation, weight: Optional[torch.Tensor] = None, only: Optional[List[str]] = None
+    ) -> Dict[str, torch.Tensor]:
         """Merge a unit on whole tensors (or, to calibrate, into `weight` in place of the first rows of its own, and
         `only` some of its adapters)."""
-        placed = []
-        try:
+        with put_in_place(one) as put:
             for slot in one.slots:
-                tensor = self.fill(slot) if weight is None else self._first_rows(one, slot, weight)
-                placed.append((slot.owner, slot.attribute, getattr(slot.owner, slot.attribute)))
-                setattr(slot.owner, slot.attribute, frozen(place(tensor, self.device)))
-                del tensor
+                put(
+                    slot, place(self.fill(slot) if weight is None else self._first_rows(one, slot, weight), self.device)
+                )
             return self.collect(one, merge_unit(one.unit, only))
-        finally:
-            for owner, attribute, parameter in placed:
-                setattr(owner, attribute, parameter)
-            forget_merge(one.unit)
 
-    def collect(self, one: Operation, final: Any) -> Dict[str, Any]:
+    def collect(self, one: Operation, final: torch.nn.Module) -> Dict[str, torch.Tensor]:
         """The tensors that an operation writes, by name, from the merged module."""
         parameters = dict(final.named_parameters())
-        found: Dict[str, Any] = {}
+        found: Dict[str, torch.Tensor] = {}
         for output in one.outputs:
             if output.name in found:
                 continue
@@ -159,7 +162,7 @@ class Merger:
             found.update({output.name: value} if fused is None else fused.split(value))
         return found
 
-    def _first_rows(self, one: Operation, slot: Slot, weight: Any) -> Any:
+    def _first_rows(self, one: Operation, slot: Slot, weight: torch.Tensor) -> torch.Tensor:
         if slot is one.sides[0]:
             return weight
         tensor, rows = self.fill(slot), weight.shape[0]
@@ -176,8 +179,8 @@ class Merger:
             sink(name, first, block)
 
     def blocks(
-        self, one: Operation, weights: Any = None, only: Optional[List[str]] = None
-    ) -> Iterator[Tuple[int, Any]]:
+        self, one: Operation, weights: Optional[torch.Tensor] = None, only: Optional[List[str]] = None
+    ) -> Iterator[Tuple[int, torch.Tensor]]:
         """Merged row blocks of a linear or embedding weight as (element offset, tensor); of `weights`, if given, in
         place of the stored weight's first rows, and with `only` some of its adapters."""
         weight = one.sides[0]
@@ -225,20 +228,37 @@ def row_blocks(rows: int, width: int, device: str = "cpu") -> List[Tuple[int, in
     return list(zip(starts, [*starts[1:], rows]))  # noqa: B905 (Python 3.8 has no strict=)
 
 
-def frozen(tensor: Any) -> Any:
+def frozen(tensor: torch.Tensor) -> torch.nn.Parameter:
     import torch
 
     return torch.nn.Parameter(tensor, requires_grad=False)
 
 
-def merge_layer(unit: Any, only: Optional[List[str]] = None) -> None:
+@contextlib.contextmanager
+def put_in_place(one: Operation) -> Iterator[Callable[[Slot, torch.Tensor], None]]:
+    """Real tensors in the slots of a unit, for as long as it is merged; afterwards the empty ones are back."""
+    placed: List[Tuple[Slot, torch.nn.Parameter]] = []
+
+    def put(slot: Slot, tensor: torch.Tensor) -> None:
+        placed.append((slot, getattr(slot.owner, slot.attribute)))
+        setattr(slot.owner, slot.attribute, frozen(tensor))
+
+    try:
+        yield put
+    finally:
+        for slot, parameter in placed:
+            setattr(slot.owner, slot.attribute, parameter)
+        forget_merge(one.unit)
+
+
+def merge_layer(unit: torch.nn.Module, only: Optional[List[str]] = None) -> None:
     if only is None:
         unit.merge(safe_merge=False)
     else:
         unit.merge(safe_merge=False, adapter_names=only)
 
 
-def merge_unit(unit: Any, only: Optional[List[str]] = None) -> Any:
+def merge_unit(unit: torch.nn.Module, only: Optional[List[str]] = None) -> torch.nn.Module:
     """What `merge_and_unload()` does to one wrapped module; returns the module that takes its place."""
     if hasattr(unit, "unload_and_optionally_merge_module"):
         return unit.unload_and_optionally_merge_module(merge=True, safe_merge=False, adapter_names=None)
@@ -254,7 +274,7 @@ def merge_unit(unit: Any, only: Optional[List[str]] = None) -> Any:
     return unit.get_base_layer()
 
 
-def forget_merge(unit: Any) -> None:
+def forget_merge(unit: torch.nn.Module) -> None:
     for module in unit.modules():
         if getattr(module, "merged_adapters", None):
             module.merged_adapters = []
@@ -270,7 +290,7 @@ class Calibration:
 
     def __init__(self, merger: Merger) -> None:
         self._merger = merger
-        self._known: Dict[Tuple[Any, ...], bool] = {}
+        self._known: Dict[Tuple[object, ...], bool] = {}
 
     def run(self, operations: List[Operation], threads: int) -> None:
         """Compare the first operation of each class. Not to be called while operations run."""
@@ -293,15 +313,17 @@ class Calibration:
     def blockwise(self, one: Operation) -> bool:
         return self._known[self._key(one)]
 
-    def counts(self) -> Dict[str, int]:
-        return {"classes": len(self._known), "blockwise": sum(self._known.values())}
+    def counts(self) -> CalibrationCounts:
+        return CalibrationCounts(classes=len(self._known), blockwise=sum(self._known.values()))
 
     @staticmethod
-    def _key(one: Operation) -> Tuple[Any, ...]:
+    def _key(one: Operation) -> Tuple[object, ...]:
         shapes = tuple((tuple(slot.parameter.shape), str(slot.parameter.dtype)) for slot in one.slots)
         return (type(one.unit).__name__, one.mode, shapes)
 
-    def _deltas(self, one: Operation, only: Optional[List[str]]) -> Tuple[Any, Iterator[Tuple[int, Any]]]:
+    def _deltas(
+        self, one: Operation, only: Optional[List[str]]
+    ) -> Tuple[torch.Tensor, Iterator[Tuple[int, torch.Tensor]]]:
         import torch
 
         rows, width = one.sides[0].parameter.shape
@@ -313,14 +335,14 @@ class Calibration:
         return whole, self._merger.blocks(one, torch.zeros((some, width)), only)
 
     @staticmethod
-    def _equal(whole: Any, first: int, block: Any) -> bool:
+    def _equal(whole: torch.Tensor, first: int, block: torch.Tensor) -> bool:
         import torch
 
         part, other = whole[first : first + block.numel()], block.reshape(-1)
         return part.dtype == other.dtype and bool(torch.equal(_bits(part), _bits(other)))
 
 
-def _bits(tensor: Any) -> Any:
+def _bits(tensor: torch.Tensor) -> torch.Tensor:
     import torch
 
     return tensor.contiguous().view(torch.uint8)

@@ -1,28 +1,35 @@
 """Which tensor goes where: the base's files and order kept, or cut anew at a size; new tensors beside their
 partners."""
 
-from typing import Any, Dict, List, Optional, Tuple
+from __future__ import annotations
 
+from typing import Dict, List, Optional, Tuple
+
+from ..requests import StreamMergeRequest
 from .io.files import OutputFile, Segment, StoredTensor, WeightFolder, group_by_size, torch_dtype
 from .operations import Operation, final_module
 from .skeleton import Skeleton
 
 
 def lay_out(
-    operations: List[Operation], extra: Dict[str, str], skeleton: Skeleton, base: WeightFolder, request: Dict[str, Any]
+    operations: List[Operation],
+    extra: Dict[str, str],
+    skeleton: Skeleton,
+    base: WeightFolder,
+    request: StreamMergeRequest,
 ) -> Tuple[List[OutputFile], Optional[str]]:
     """The files to write and the name of their index, if they need one. `extra`: see `stream_ties.settle_ties`."""
     groups = _Groups(operations, skeleton, base, request)
     groups.add_new(extra)
-    metadata = {"format": "pt", **{str(key): str(value) for key, value in (request.get("metadata") or {}).items()}}
-    limit = request.get("max_shard_size")
+    metadata = {"format": "pt", **(request.metadata or {})}
+    limit = request.max_shard_size
     if not limit:
         files = []
         for name, segments in groups.by_file.items():
             header = base.files[name]
             files.append(OutputFile(name, segments, {**header.metadata, **metadata}, header.data_start % 4096))
         return files, base.index_name
-    cut = group_by_size([segment for segments in groups.by_file.values() for segment in segments], int(limit))
+    cut = group_by_size([segment for segments in groups.by_file.values() for segment in segments], limit)
     if len(cut) == 1:
         return [OutputFile("model.safetensors", cut[0], metadata, None)], None
     files = []
@@ -36,7 +43,7 @@ class _Groups:
     """The output's segments by the base's file that they belong to."""
 
     def __init__(
-        self, operations: List[Operation], skeleton: Skeleton, base: WeightFolder, request: Dict[str, Any]
+        self, operations: List[Operation], skeleton: Skeleton, base: WeightFolder, request: StreamMergeRequest
     ) -> None:
         self._writers = {
             output.name: (number, output) for number, one in enumerate(operations) for output in one.outputs
@@ -94,9 +101,9 @@ def _shapes(operations: List[Operation], skeleton: Skeleton) -> Dict[str, Tuple[
     return found
 
 
-def wanted_dtype(dtype: str, request: Dict[str, Any]) -> str:
+def wanted_dtype(dtype: str, request: StreamMergeRequest) -> str:
     """The dtype that a floating tensor gets in the output; integers keep theirs."""
-    wanted = {"bf16": "BF16", "fp16": "F16", "fp32": "F32"}.get(str(request.get("dtype") or "keep"))
+    wanted = {"bf16": "BF16", "fp16": "F16", "fp32": "F32"}.get(request.dtype)
     return wanted if wanted and dtype in {"F64", "F32", "F16", "BF16"} else dtype
 
 

@@ -1,10 +1,16 @@
 """The layers that peft wrapped, each as one operation: what fills it, what merging it writes, and how it can be run."""
 
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
+from __future__ import annotations
 
+from typing import TYPE_CHECKING, Iterator, List, NamedTuple, Optional, Set, Tuple
+
+from ..results import OperationEntry
 from .adapters import TAG
 from .io.files import refuse
 from .skeleton import Skeleton
+
+if TYPE_CHECKING:
+    import torch
 
 # Kept by peft to undo a merge, never read by it.
 _UNUSED_BUFFERS = ("trainable_tokens_original",)
@@ -14,9 +20,9 @@ class Slot(NamedTuple):
     """One parameter of a unit: where it sits, what fills it (`base`: a state key, `adapter`: a tensor of the
     adapter)."""
 
-    owner: Any
+    owner: torch.nn.Module
     attribute: str
-    parameter: Any
+    parameter: torch.nn.Parameter
     source: str
     name: str
 
@@ -34,7 +40,9 @@ class Operation:
     blocks of the weight, cutting B), `columns` (row blocks, cutting A), `whole`, or `replace` (no layer: the adapter's
     tensor)."""
 
-    def __init__(self, kind: str, path: str, unit: Any, *, slots: List[Slot], outputs: List[Output], mode: str) -> None:
+    def __init__(
+        self, kind: str, path: str, unit: torch.nn.Module, *, slots: List[Slot], outputs: List[Output], mode: str
+    ) -> None:
         self.kind = kind
         self.path = path
         self.unit = unit
@@ -51,28 +59,28 @@ class Operation:
         """A and B of each adapter."""
         return list(zip(self.sides[1::2], self.sides[2::2]))  # noqa: B905 (Python 3.8 has no strict=)
 
-    def describe(self) -> Dict[str, Any]:
-        return {
-            "tensor": self.outputs[0].name if self.outputs else None,
-            "tensors": [output.name for output in self.outputs],
-            "kind": self.kind,
-            "module": self.path,
-            "adapter_tensors": self.adapter_tensors,
-            "mode": self.mode,
-        }
+    def describe(self) -> OperationEntry:
+        return OperationEntry(
+            tensor=self.outputs[0].name if self.outputs else None,
+            tensors=tuple(output.name for output in self.outputs),
+            kind=self.kind,
+            module=self.path,
+            adapter_tensors=tuple(self.adapter_tensors),
+            mode=self.mode,
+        )
 
 
-def is_unit(module: Any) -> bool:
+def is_unit(module: torch.nn.Module) -> bool:
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     return isinstance(module, BaseTunerLayer) or hasattr(module, "original_module")
 
 
-def units(model: Any) -> Iterator[Tuple[str, Any]]:
+def units(model: torch.nn.Module) -> Iterator[Tuple[str, torch.nn.Module]]:
     """The outermost wrapped modules, each once, with the path it has in the unwrapped model."""
     seen: Set[int] = set()
 
-    def walk(module: Any, path: str) -> Iterator[Tuple[str, Any]]:
+    def walk(module: torch.nn.Module, path: str) -> Iterator[Tuple[str, torch.nn.Module]]:
         for name, child in module.named_children():
             if id(child) in seen:
                 continue
@@ -87,7 +95,7 @@ def units(model: Any) -> Iterator[Tuple[str, Any]]:
     return walk(model, "")
 
 
-def final_module(unit: Any) -> Any:
+def final_module(unit: torch.nn.Module) -> torch.nn.Module:
     """What stands in the unit's place once peft has merged and unloaded it."""
     if hasattr(unit, "modules_to_save"):
         module = unit.modules_to_save[active_adapter(unit)]
@@ -97,12 +105,12 @@ def final_module(unit: Any) -> Any:
     return unit.get_base_layer()
 
 
-def active_adapters(unit: Any) -> List[str]:
+def active_adapters(unit: torch.nn.Module) -> List[str]:
     active = unit.active_adapter
     return [active] if isinstance(active, str) else [str(one) for one in active]
 
 
-def active_adapter(unit: Any) -> str:
+def active_adapter(unit: torch.nn.Module) -> str:
     """The active adapter of a unit that has one, whichever of several it is."""
     held = getattr(unit, "modules_to_save", None)
     return next(name for name in active_adapters(unit) if held is None or name in held)
@@ -131,7 +139,7 @@ def _unit_operations(skeleton: Skeleton) -> Iterator[Operation]:
         yield Operation(kind, path, unit, slots=needed, outputs=outputs, mode=mode)
 
 
-def _kind(unit: Any) -> str:
+def _kind(unit: torch.nn.Module) -> str:
     family = type(unit).__module__.split(".")
     name = type(unit).__name__
     if hasattr(unit, "modules_to_save"):
@@ -147,12 +155,12 @@ def _kind(unit: Any) -> str:
     return family[2] if len(family) > 2 else name.lower()
 
 
-def _flag(unit: Any, name: str) -> List[bool]:
+def _flag(unit: torch.nn.Module, name: str) -> List[bool]:
     value = getattr(unit, name, None) or {}
     return [bool(one) for one in value.values()] if hasattr(value, "values") else [bool(value)]
 
 
-def _changing(unit: Any, kind: str, final: Any) -> Optional[Set[str]]:
+def _changing(unit: torch.nn.Module, kind: str, final: torch.nn.Module) -> Optional[Set[str]]:
     """Names of the parameters that a merge of this kind changes; None means: any of them may be."""
     if kind == "lora-parameter":
         names, wrapper = set(), unit
@@ -167,7 +175,7 @@ def _changing(unit: Any, kind: str, final: Any) -> Optional[Set[str]]:
     return None
 
 
-def _slots(unit: Any, path: str) -> Iterator[Slot]:
+def _slots(unit: torch.nn.Module, path: str) -> Iterator[Slot]:
     seen: Set[Tuple[int, str]] = set()
     for module_name, module in unit.named_modules():
         for attribute, parameter in module.named_parameters(recurse=False):
@@ -183,14 +191,14 @@ def _slots(unit: Any, path: str) -> Iterator[Slot]:
                 raise refuse("`%s` needs the buffer `%s`, which no file holds" % (path, attribute))
 
 
-def _is_needed(slot: Slot, outputs: List[Output], final: Any) -> bool:
+def _is_needed(slot: Slot, outputs: List[Output], final: torch.nn.Module) -> bool:
     if slot.source == "none":
         raise refuse("a parameter `%s` of a wrapped layer has no tensor in the adapter" % slot.attribute)
     written = {id(parameter) for name, parameter in final.named_parameters() if name in {one.path for one in outputs}}
     return id(slot.parameter) in written
 
 
-def _mode(unit: Any, kind: str, final: Any, slots: List[Slot]) -> str:
+def _mode(unit: torch.nn.Module, kind: str, final: torch.nn.Module, slots: List[Slot]) -> str:
     import torch
 
     plain = [slot for slot in slots if slot.source == "base"]
@@ -204,20 +212,24 @@ def _mode(unit: Any, kind: str, final: Any, slots: List[Slot]) -> str:
     return "whole"
 
 
-def _holders(unit: Any, kind: str, side: str) -> Any:
-    return getattr(unit, ("lora_embedding_" if kind == "lora-embedding" else "lora_") + side, None)
+def _holders(unit: torch.nn.Module, kind: str, side: str) -> Optional[torch.nn.ModuleDict]:
+    found: Optional[torch.nn.ModuleDict] = getattr(
+        unit, ("lora_embedding_" if kind == "lora-embedding" else "lora_") + side, None
+    )
+    return found
 
 
-def _linear_adapters(unit: Any, kind: str) -> List[str]:
+def _linear_adapters(unit: torch.nn.Module, kind: str) -> List[str]:
     """The adapters that a plain LoRA unit has, in the order of merging."""
     held = _holders(unit, kind, "A")
     return [name for name in active_adapters(unit) if held is not None and name in held]
 
 
-def _linear_sides(unit: Any, kind: str, slots: List[Slot], adapters: List[str]) -> Tuple[Slot, ...]:
+def _linear_sides(unit: torch.nn.Module, kind: str, slots: List[Slot], adapters: List[str]) -> Tuple[Slot, ...]:
     """The weight, then A and B of each adapter of a plain LoRA unit."""
     by_parameter = {id(slot.parameter): slot for slot in slots}
-    holders = [_holders(unit, kind, side)[name] for name in adapters for side in ("A", "B")]
+    held = [_holders(unit, kind, side) or {} for side in ("A", "B")]
+    holders = [one[name] for name in adapters for one in held]
     sides = [by_parameter[id(one if kind == "lora-embedding" else one.weight)] for one in holders]
     return (next(slot for slot in slots if slot.source == "base"), *sides)
 

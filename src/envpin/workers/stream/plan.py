@@ -3,8 +3,11 @@
 A plan that cannot be made raises `not-streamable` with the reason, and nothing has been written.
 """
 
-from typing import Any, Dict, List, NamedTuple, Optional, Set
+from __future__ import annotations
 
+from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Set
+
+from ..requests import StreamMergeRequest
 from .adapters import TAG
 from .dtypes import pefts_dtypes
 from .fused import Fused
@@ -14,28 +17,30 @@ from .operations import Operation, Slot, operations_of
 from .skeleton import Skeleton
 from .ties import digest, settle_ties
 
+if TYPE_CHECKING:
+    import torch
+
 
 class StreamPlan(NamedTuple):
     operations: List[Operation]
     files: List[OutputFile]
     index_name: Optional[str]
-    config_updates: Dict[str, Any]
+    config_updates: Dict[str, object]
     repeated: List[str]
 
 
-def make(skeleton: Skeleton, base: WeightFolder, request: Dict[str, Any]) -> StreamPlan:
+def make(skeleton: Skeleton, base: WeightFolder, request: StreamMergeRequest) -> StreamPlan:
     operations, untied, extra = settle_ties(skeleton, operations_of(skeleton))
     repeated = _account(skeleton, operations)
     _check_sources(skeleton, operations, extra)
-    updates: Dict[str, Any] = dict(skeleton.config_updates)
-    if request.get("quantized"):
+    updates: Dict[str, object] = dict(skeleton.config_updates)
+    if request.quantized:
         updates["quantization_config"] = None  # the merged model is a plain one
     if untied:
         updates["tie_word_embeddings"] = False
-    decision = request.get("embedding") or {"action": "keep"}
-    if decision["action"] == "grow":
-        updates["vocab_size"] = int(decision["rows"])
-    if request.get("dtype") == "peft":
+    if request.embedding.grown is not None:
+        updates["vocab_size"] = request.embedding.grown
+    if request.dtype == "peft":
         skeleton.output_dtypes = pefts_dtypes(skeleton, operations)
     files, index_name = lay_out(operations, extra, skeleton, base, request)
     return StreamPlan(operations, files, index_name, updates, repeated)
@@ -99,7 +104,7 @@ def _check_sources(skeleton: Skeleton, operations: List[Operation], extra: Dict[
 
 
 def _check_fused(fused: Fused, slot: Slot) -> None:
-    def empty(tensor: StoredTensor) -> Any:
+    def empty(tensor: StoredTensor) -> torch.Tensor:
         return slot.parameter.new_empty(tensor.shape)
 
     if not fused.is_reversible(tuple(slot.parameter.shape), empty):

@@ -1,12 +1,23 @@
 """Which plain tensors those of a quantized base stand for, and that they are decoded right (decoders.py)."""
 
+from __future__ import annotations
+
 import json
-from typing import Any, Dict, List, Optional, Set, Tuple
+from typing import TYPE_CHECKING, Dict, List, Mapping, Optional, Set, Tuple, Type, Union
 
 from ..protocol import KnownError
+from ..requests import QuantizedBase
+from ..results import DecodedBase
 from .decoders import BlockFloat8, EightBit, FourBit, RoundTrip, count
+from .empty import empty_model
 from .io.files import StoredTensor, WeightFolder, byte_count, refuse
-from .skeleton import empty_model
+from .io.reader import Reader
+
+if TYPE_CHECKING:
+    import torch
+    import transformers
+
+Packed = Union[FourBit, EightBit, BlockFloat8, RoundTrip]
 
 _STATE = ".quant_state.bitsandbytes__"
 _FLOATS = ("BF16", "F16", "F32")
@@ -15,13 +26,19 @@ _FLOATS = ("BF16", "F16", "F32")
 class Decoded:
     """What is quantized in a base: decoders by the name of the tensor they stand for."""
 
-    def __init__(self, quantized: Dict[str, Any]) -> None:
-        self.stored = bool(quantized["stored"])
-        self.config: Dict[str, Any] = dict(quantized["config"])
-        self._loaded: Optional[str] = quantized.get("dtype")
-        self.decoders: Dict[str, Any] = {}
+    def __init__(self, quantized: QuantizedBase) -> None:
+        self.stored = quantized.stored
+        self.config = quantized.config
+        self._loaded = quantized.dtype
+        self.decoders: Dict[str, Packed] = {}
 
-    def quantize_on_loading(self, base: WeightFolder, names: Dict[str, StoredTensor], wanted: Any, config: Any) -> None:
+    def quantize_on_loading(
+        self,
+        base: WeightFolder,
+        names: Dict[str, StoredTensor],
+        wanted: Type[transformers.PreTrainedModel],
+        config: transformers.PretrainedConfig,
+    ) -> None:
         """Let `base` and `names` list, in place of each weight that this transformers would quantize on loading, what
         is left of it after quantizing and dequantizing."""
         for module in quantized_modules(wanted, config, self.config):
@@ -32,7 +49,7 @@ class Decoded:
             names[module + ".weight"] = _plain(stored, self.decoders[stored.name])
         base.replace({name: _plain(base.tensors[name], one) for name, one in self.decoders.items()}, set())
 
-    def check(self, reader: Any) -> Dict[str, Any]:
+    def check(self, reader: Reader) -> DecodedBase:
         """Decode the first weight of every class by bitsandbytes too, where it can, and compare to the bit.
 
         Raises:
@@ -40,14 +57,14 @@ class Decoded:
         """
         import torch
 
-        seen: Set[Tuple[Any, ...]] = set()
+        seen: Set[Tuple[object, ...]] = set()
         equal, note, misread = 0, None, False
         device: Optional[str] = None
         for name, decoder in sorted(self.decoders.items()):
             if isinstance(decoder, RoundTrip) and device is None:
                 decoder.rows(reader, 0, 1)
                 device = decoder.device
-            if decoder.describe() in seen or not hasattr(decoder, "by_library"):
+            if decoder.describe() in seen or isinstance(decoder, (BlockFloat8, RoundTrip)):
                 continue
             seen.add(decoder.describe())
             try:
@@ -65,22 +82,26 @@ class Decoded:
             misread = misread or (isinstance(decoder, FourBit) and decoder.is_misread(reader))
         if misread:
             note = "bitsandbytes' own layers misread weights here whose rows are no whole number of blocks"
-        return {
-            "classes": len(seen),
-            "equal_to_library": equal,
-            "misread_by_library": misread,
-            "quantized_on": device,
-            "note": note,
-        }
+        return DecodedBase(
+            tensors=len(self.decoders),
+            kinds=self._kinds(),
+            classes=len(seen),
+            equal_to_library=equal,
+            misread_by_library=misread,
+            quantized_on=device,
+            note=note,
+        )
 
-    def describe(self) -> Dict[str, Any]:
+    def _kinds(self) -> Dict[str, int]:
         kinds: Dict[str, int] = {}
         for decoder in self.decoders.values():
             kinds[decoder.kind] = kinds.get(decoder.kind, 0) + 1
-        return {"tensors": len(self.decoders), "kinds": kinds}
+        return kinds
 
 
-def settle(config: Any, base: WeightFolder, quantized: Optional[Dict[str, Any]]) -> Tuple[Any, Optional[Decoded]]:
+def settle(
+    config: transformers.PretrainedConfig, base: WeightFolder, quantized: Optional[QuantizedBase]
+) -> Tuple[transformers.PretrainedConfig, Optional[Decoded]]:
     """`config` as that of a plain model, and what is to be decoded. `quantized` is the request's decision.
 
     Raises:
@@ -97,8 +118,8 @@ def settle(config: Any, base: WeightFolder, quantized: Optional[Dict[str, Any]])
     for one in (config, getattr(config, "text_config", None)):
         if one is not None and getattr(one, "quantization_config", None) is not None:
             del one.quantization_config
-    if quantized["policy"] != "dequantize":
-        if quantized["stored"]:
+    if quantized.policy != "dequantize":
+        if quantized.stored:
             raise KnownError("quantized-base", "the base's files are quantized: they are not the original weights")
         return config, None
     decoded = Decoded(quantized)
@@ -107,20 +128,20 @@ def settle(config: Any, base: WeightFolder, quantized: Optional[Dict[str, Any]])
     return config, decoded
 
 
-def _is_near(one: Any, other: Any) -> bool:
+def _is_near(one: torch.Tensor, other: torch.Tensor) -> bool:
     """Whether two decoded weights differ by no more than a code that was rounded to bfloat16 explains."""
     difference = (one.float() - other.float()).abs()
     return bool((difference <= 2.0**-7 * one.float().abs()).all())
 
 
-def unpack(base: WeightFolder, quantization: Dict[str, Any]) -> Dict[str, Any]:
+def unpack(base: WeightFolder, quantization: Mapping[str, object]) -> Dict[str, Packed]:
     """Let `base` list the tensors that its packed ones stand for; returns their decoders by name.
 
     Raises:
         KnownError: `not-streamable` where something packed is left that is no such format.
     """
     usual = _usual(base)
-    decoders: Dict[str, Any] = {}
+    decoders: Dict[str, Packed] = {}
     hidden: Set[str] = set()
     for name, tensor in list(base.tensors.items()):
         if _STATE in name:
@@ -136,7 +157,7 @@ def unpack(base: WeightFolder, quantization: Dict[str, Any]) -> Dict[str, Any]:
         elif name.endswith("_scale_inv") and name[: -len("_scale_inv")] in base.tensors:
             key = name[: -len("_scale_inv")]
             size = quantization.get("weight_block_size")
-            block = (int(size[0]), int(size[1])) if size else None
+            block = (int(size[0]), int(size[1])) if isinstance(size, (list, tuple)) and size else None
             decoders[key] = _float8(base.tensors[key], tensor, block, usual)
             hidden |= {name, key[: -len("weight")] + "activation_scale"}
     base.replace({name: _plain(base.tensors[name], one) for name, one in decoders.items()}, hidden & set(base.tensors))
@@ -157,7 +178,11 @@ def _blocks(shape: Tuple[int, ...], block: Tuple[int, int]) -> Tuple[int, ...]:
     return (-(-shape[0] // block[0]), -(-shape[1] // block[1]))
 
 
-def quantized_modules(wanted: Any, config: Any, quantization: Dict[str, Any]) -> List[str]:
+def quantized_modules(
+    wanted: Type[transformers.PreTrainedModel],
+    config: transformers.PretrainedConfig,
+    quantization: Mapping[str, object],
+) -> List[str]:
     """Which modules this transformers replaces by quantized ones: its own rules, run on a model without weights."""
     import transformers
 
@@ -186,7 +211,7 @@ def quantized_modules(wanted: Any, config: Any, quantization: Dict[str, Any]) ->
     return [name for name, module in model.named_modules() if type(module).__name__ in classes]
 
 
-def _plain(stored: StoredTensor, decoder: Any) -> StoredTensor:
+def _plain(stored: StoredTensor, decoder: Packed) -> StoredTensor:
     size = byte_count(decoder.dtype, decoder.shape)
     return StoredTensor(stored.name, decoder.dtype, decoder.shape, stored.path, -1, size, decoder)
 

@@ -7,16 +7,28 @@ So every rule of the pinned release (target patterns, ranks, scalings, renamed m
 code.
 """
 
+from __future__ import annotations
+
 import inspect
 import os
 import re
-from typing import Any, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Pattern, Sequence, Set, Tuple, Type, Union, cast
 
+from ..requests import QuantizedBase, StreamMergeRequest
 from ..runtime import loading
 from ..runtime.several import Source
-from .adapters import TAG, apply_adapters, unfilled
+from .adapters import TAG, apply_adapters
+from .empty import empty_model
 from .fused import Fused, new_names
 from .io.files import FileHeader, StoredTensor, WeightFolder, refuse, torch_dtype
+from .quantized import Decoded, settle
+
+if TYPE_CHECKING:
+    import transformers
+
+    from ..runtime.loading import AdapterConfig
+
+    ModelClass = Type[transformers.PreTrainedModel]
 
 
 class Skeleton:
@@ -26,7 +38,7 @@ class Skeleton:
 
     def __init__(
         self,
-        inner: Any,
+        inner: transformers.PreTrainedModel,
         *,
         names: Dict[str, StoredTensor],
         fused: Dict[str, Fused],
@@ -37,12 +49,12 @@ class Skeleton:
         self.names = names
         self.fused = fused
         self.tied = tied
-        self.config_updates: Dict[str, Any] = {}
+        self.config_updates: Dict[str, object] = {}
         # The dtype of outputs by name, where it is not the base's or the requested one.
         self.output_dtypes: Dict[str, str] = {}
         self.base_rows: Optional[int] = None
-        # quantized.Decoded, where the base is quantized.
-        self.decoded: Any = None
+        # Where the base is quantized.
+        self.decoded: Optional[Decoded] = None
         self.adapter = adapter
         self.partners = {key: group for group in tied for key in group}
 
@@ -61,65 +73,78 @@ class Skeleton:
         return None
 
 
-def build(base: WeightFolder, adapters: List[Tuple[Source, FileHeader]], request: Dict[str, Any]) -> Skeleton:
+def build(base: WeightFolder, adapters: List[Tuple[Source, FileHeader]], request: StreamMergeRequest) -> Skeleton:
     adapter_config = loading.read_json(os.path.join(adapters[0][0].folder, "adapter_config.json"))
     labels = loading.labels_of(
         [(one.folder, {tensor.name: tensor.shape for tensor in header.tensors}) for one, header in adapters]
     )
-    inner, names, fused, decoded, updates = base_without_weights(base, adapter_config, labels, request)
+    found = base_without_weights(
+        base, adapter_config, labels, architecture=request.architecture, quantized=request.quantized
+    )
+    inner = found.model
     rows = _embedding_rows(inner)
-    decision = request.get("embedding") or {"action": "keep"}
-    if decision["action"] == "grow":
-        _grow(inner, int(decision["rows"]))
+    if request.embedding.grown is not None:
+        _grow(inner, request.embedding.grown)
     tied = tied_groups(inner)
     for name, parameter in inner.named_parameters(remove_duplicate=False):
         parameter.requires_grad_(False)
         setattr(parameter, TAG, ("base", name))
-    overlay = int(decision["rows"]) if decision["action"] == "overlay" else None
-    _check_shapes(inner, names)
-    apply_adapters(inner, adapters, overlay)
+    _check_shapes(inner, found.names)
+    apply_adapters(inner, adapters, request.embedding.overlaid)
     held = {one.prefix + tensor.name: tensor for one, header in adapters for tensor in header.tensors}
-    skeleton = Skeleton(inner, names=names, fused=fused, tied=tied, adapter=held)
-    skeleton.config_updates, skeleton.base_rows, skeleton.decoded = updates, rows, decoded
+    skeleton = Skeleton(inner, names=found.names, fused=found.fused, tied=tied, adapter=held)
+    skeleton.config_updates, skeleton.base_rows, skeleton.decoded = found.updates, rows, found.decoded
     return skeleton
 
 
-def base_without_weights(
-    base: WeightFolder, adapter_config: Dict[str, Any], labels: Optional[int], request: Dict[str, Any]
-) -> Tuple[Any, Dict[str, StoredTensor], Dict[str, Fused], Any, Dict[str, Any]]:
+class EmptyBase(NamedTuple):
     """The base on the meta device, what fills its parameters (`name_map`), what is quantized of that, and what its
-    config.json lacks. A quantized base is listed, from here on, as the plain tensors that it stands for."""
-    import transformers
+    config.json lacks."""
 
-    # It builds models itself, so it cannot be imported above.
-    from . import quantized
+    model: transformers.PreTrainedModel
+    names: Dict[str, StoredTensor]
+    fused: Dict[str, Fused]
+    decoded: Optional[Decoded]
+    updates: Dict[str, object]
+
+
+def base_without_weights(
+    base: WeightFolder,
+    adapter_config: AdapterConfig,
+    labels: Optional[int],
+    *,
+    architecture: Optional[str],
+    quantized: Optional[QuantizedBase],
+) -> EmptyBase:
+    """A quantized base is listed, from here on, as the plain tensors that it stands for."""
+    import transformers
 
     loading.quiet()
     try:
         config = transformers.AutoConfig.from_pretrained(base.path, trust_remote_code=False)
     except (ValueError, KeyError, OSError, ImportError) as error:
         raise refuse("transformers %s cannot read the base's config: %s" % (transformers.__version__, error)) from error
-    config, decoded = quantized.settle(config, base, request.get("quantized"))
+    config, decoded = settle(config, base, quantized)
     if labels is not None:
         config.num_labels = labels
-    wanted = _concrete_class(config, adapter_config, request.get("architecture"))
+    wanted = _concrete_class(config, adapter_config, architecture)
     updates = _new_config(config, wanted.__name__, labels)
     inner = empty_model(wanted, config)
     names, fused = name_map(inner, base)
     if decoded is not None and not decoded.stored:
         decoded.quantize_on_loading(base, names, wanted, config)
     _take_dtypes(inner, names, fused)
-    return inner, names, fused, decoded, updates
+    return EmptyBase(inner, names, fused, decoded, updates)
 
 
-def _embedding_rows(model: Any) -> Optional[int]:
+def _embedding_rows(model: transformers.PreTrainedModel) -> Optional[int]:
     try:
         return int(model.get_input_embeddings().weight.shape[0])
     except (AttributeError, NotImplementedError):
         return None  # a model without a table of tokens
 
 
-def _new_config(config: Any, architecture: str, labels: Optional[int]) -> Dict[str, Any]:
+def _new_config(config: transformers.PretrainedConfig, architecture: str, labels: Optional[int]) -> Dict[str, object]:
     """What the base's config.json lacks to describe a model with a head that was made in training."""
     if labels is None:
         return {}
@@ -131,37 +156,28 @@ def _new_config(config: Any, architecture: str, labels: Optional[int]) -> Dict[s
     }
 
 
-def _concrete_class(config: Any, adapter_config: Dict[str, Any], recorded: Optional[str]) -> Any:
+def _concrete_class(
+    config: transformers.PretrainedConfig, adapter_config: AdapterConfig, recorded: Optional[str]
+) -> ModelClass:
     """The class behind an auto class, since only a concrete one can be built from a config without weights."""
     wanted = loading.model_class(config, adapter_config, recorded)
     mapping = getattr(wanted, "_model_mapping", None)
     if mapping is None:
         return wanted
     try:
-        found = mapping[type(config)]
+        known: Union[ModelClass, Sequence[ModelClass]] = mapping[type(config)]
     except KeyError as error:
         raise refuse("%s knows no model for %s" % (wanted.__name__, type(config).__name__)) from error
-    if not isinstance(found, (list, tuple)):
-        return found
-    named = [one for one in found if one.__name__ in (getattr(config, "architectures", None) or [])]
-    return (named or list(found))[0]
+    if not isinstance(known, (list, tuple)):
+        return cast("ModelClass", known)
+    named = [one for one in known if one.__name__ in (getattr(config, "architectures", None) or [])]
+    found: ModelClass = (named or list(known))[0]
+    return found
 
 
-def empty_model(wanted: Any, config: Any) -> Any:
-    from accelerate import init_empty_weights
-
-    try:
-        with unfilled(), init_empty_weights(include_buffers=False):
-            model = wanted(config)
-    except Exception as error:  # whatever a model's constructor cannot do without weights, the other engine can
-        raise refuse(
-            "%s cannot be built without weights: %s" % (wanted.__name__, loading.one_paragraph(error, 300))
-        ) from error
-    model.tie_weights()
-    return model.eval()
-
-
-def name_map(model: Any, base: WeightFolder) -> Tuple[Dict[str, StoredTensor], Dict[str, Fused]]:
+def name_map(
+    model: transformers.PreTrainedModel, base: WeightFolder
+) -> Tuple[Dict[str, StoredTensor], Dict[str, Fused]]:
     """Which checkpoint tensor fills which parameter, by this transformers' own renaming rules, and which parameters are
     made from several. What would be split on loading is left out: whoever needs that cannot be streamed."""
     wanted = set(model.state_dict().keys())
@@ -179,7 +195,7 @@ def name_map(model: Any, base: WeightFolder) -> Tuple[Dict[str, StoredTensor], D
     return names, {}
 
 
-def _old_style(name: str, rules: List[Tuple[Any, str]], prefix: str, wanted: Any) -> Optional[str]:
+def _old_style(name: str, rules: List[Tuple[Pattern[str], str]], prefix: str, wanted: Set[str]) -> Optional[str]:
     """transformers 4: the class's own regular expressions (4.52 on), then the base model's prefix added or taken
     away."""
     key = name
@@ -187,16 +203,16 @@ def _old_style(name: str, rules: List[Tuple[Any, str]], prefix: str, wanted: Any
         key, count = old.subn(new, key)
         if count:
             break
-    for old, new in (("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias")):
-        if key.endswith(old) and key not in wanted:
-            key = key[: -len(old)] + new
+    for ending, usual in (("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias")):
+        if key.endswith(ending) and key not in wanted:
+            key = key[: -len(ending)] + usual
     for candidate in (key, prefix + "." + key, key[len(prefix) + 1 :] if key.startswith(prefix + ".") else key):
         if candidate in wanted:
             return candidate
     return None
 
 
-def _take_dtypes(model: Any, names: Dict[str, StoredTensor], fused: Dict[str, Fused]) -> None:
+def _take_dtypes(model: transformers.PreTrainedModel, names: Dict[str, StoredTensor], fused: Dict[str, Fused]) -> None:
     """Give each parameter the dtype its tensor has on disk: older peft makes its own parameters in the base's dtype."""
     import torch
 
@@ -216,7 +232,7 @@ def _take_dtypes(model: Any, names: Dict[str, StoredTensor], fused: Dict[str, Fu
             parameter.data = parameter.data.to(dtype)
 
 
-def _check_shapes(model: Any, names: Dict[str, StoredTensor]) -> None:
+def _check_shapes(model: transformers.PreTrainedModel, names: Dict[str, StoredTensor]) -> None:
     """Remember on each parameter how many of its rows the checkpoint has; only whole tables may be grown."""
     for name, parameter in model.named_parameters(remove_duplicate=False):
         tensor = names.get(name)
@@ -228,15 +244,15 @@ def _check_shapes(model: Any, names: Dict[str, StoredTensor]) -> None:
             )
 
 
-def _grow(model: Any, rows: int) -> None:
-    arguments: Dict[str, Any] = {}
+def _grow(model: transformers.PreTrainedModel, rows: int) -> None:
+    arguments: Dict[str, object] = {}
     if "mean_resizing" in inspect.signature(model.resize_token_embeddings).parameters:
         arguments["mean_resizing"] = False  # the new rows come from the adapter, and the mean would need the weights
     model.resize_token_embeddings(rows, **arguments)
     model.tie_weights()
 
 
-def tied_groups(model: Any) -> List[List[str]]:
+def tied_groups(model: transformers.PreTrainedModel) -> List[List[str]]:
     groups: Dict[int, List[str]] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
         groups.setdefault(id(parameter), []).append(name)

@@ -4,6 +4,8 @@ peft's own merge adds the delta of a tied layer to the one tensor that both modu
 the model that was trained. Here the partner keeps the base's values (docs/adr/0031-untie-what-training-untied.md).
 """
 
+from __future__ import annotations
+
 import hashlib
 from typing import Dict, List, Set, Tuple
 

@@ -1,54 +1,61 @@
-"""Makes a tiny random model, or a LoRA adapter on it, in this environment, the same one for the same seed.
+"""Makes a tiny random model, or a LoRA adapter on it, in this environment, the same one for the same seed."""
 
-Request of `tiny-model`: {"family"? or "config"?, "folder", "seed"?, "weights"?: bool, "adapter"?: folder,
-"targets"?: [...]}. `config` is a whole config.json; `family` names a recipe. With `weights` false only config.json is
-written, which needs neither torch nor transformers.
-"""
+from __future__ import annotations
 
 import os
-from typing import Any, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Dict, Optional, Sequence, Tuple, Type, Union
 
-from ..protocol import KnownError, write_json
+from ..protocol import Events, KnownError, write_json
+from ..requests import TinyModelRequest
+from ..results import TinyModelResult
 from .recipe import load_recipes
+
+if TYPE_CHECKING:
+    import transformers
+
+    ModelClass = Union[Type[transformers.PreTrainedModel], Type["_Auto"]]
+
+# Names of layers, or a word of peft for them.
+Targets = Union[str, Sequence[str]]
 
 # No initialisation of any architecture comes near.
 _LARGEST = 1e3
 
 
-def run(request: Dict[str, Any], events: Any) -> Dict[str, Any]:
+def run(request: TinyModelRequest, events: Events) -> TinyModelResult:
     config, targets, task = _recipe(request)
-    folder = request["folder"]
+    folder = request.folder
     os.makedirs(folder, exist_ok=True)
     write_json(os.path.join(folder, "config.json"), config)
-    made: Dict[str, Optional[str]] = {"folder": folder, "adapter": None}
-    if request.get("weights", True):
-        events.step("tiny-model", "making a tiny %s" % config["model_type"])
-        model = build(folder, seed=request.get("seed", 0))
-        model.save_pretrained(folder, safe_serialization=True)
-        # The library writes config.json in its own style; what is tested is the style of the family's own file.
-        write_json(os.path.join(folder, "config.json"), config)
-        if request.get("adapter"):
-            adapter(model, folder, request["adapter"], targets, seed=request.get("seed", 0), task=task)
-            made["adapter"] = request["adapter"]
-        events.step("tiny-model", "making a tiny %s" % config["model_type"], "done")
-    return made
+    if not request.weights:
+        return TinyModelResult(folder, None)
+    events.step("tiny-model", "making a tiny %s" % config["model_type"])
+    model = build(folder, seed=request.seed)
+    model.save_pretrained(folder, safe_serialization=True)
+    # The library writes config.json in its own style; what is tested is the style of the family's own file.
+    write_json(os.path.join(folder, "config.json"), config)
+    if request.adapter:
+        adapter(model, folder, request.adapter, targets, seed=request.seed, task=task)
+    events.step("tiny-model", "making a tiny %s" % config["model_type"], "done")
+    return TinyModelResult(folder, request.adapter)
 
 
-def _recipe(request: Dict[str, Any]) -> Tuple[Dict[str, Any], Any, Optional[str]]:
-    if request.get("config") is not None:
-        return request["config"], request.get("targets") or "all-linear", "CAUSAL_LM"
-    family, recipes = request.get("family"), load_recipes()
-    if family not in recipes:
+def _recipe(request: TinyModelRequest) -> Tuple[Dict[str, object], Targets, Optional[str]]:
+    given: Optional[Targets] = list(request.targets) if request.targets else None
+    if request.config is not None:
+        return request.config, given or "all-linear", "CAUSAL_LM"
+    family, recipes = request.family, load_recipes()
+    if family is None or family not in recipes:
         raise KnownError(
             "unknown-family",
             "there is no tiny model of `%s`; there is one of: %s" % (family, ", ".join(sorted(recipes))),
             families=sorted(recipes),
         )
     recipe = recipes[family]
-    return recipe.config, request.get("targets") or recipe.targets, recipe.task
+    return recipe.config, given or recipe.targets, recipe.task
 
 
-def build(folder: str, seed: int = 0) -> Any:
+def build(folder: str, seed: int = 0) -> transformers.PreTrainedModel:
     """A random model from the config.json of `folder`, in float32, in eval mode. Raises what the libraries raise."""
     import torch
     import transformers
@@ -64,13 +71,14 @@ def build(folder: str, seed: int = 0) -> Any:
     return model.float().eval()
 
 
-def architecture(config: Any) -> Any:
+def architecture(config: transformers.PretrainedConfig) -> ModelClass:
     """The class that the config names; the auto class, which explains itself, where this release has none."""
     import transformers
 
     for name in getattr(config, "architectures", None) or []:
         if hasattr(transformers, name):
-            return getattr(transformers, name)
+            found: ModelClass = getattr(transformers, name)
+            return found
     return _Auto
 
 
@@ -78,20 +86,26 @@ class _Auto:
     """`AutoModelForCausalLM`, in the shape of a model class."""
 
     @staticmethod
-    def _from_config(config: Any) -> Any:
+    def _from_config(config: transformers.PretrainedConfig) -> transformers.PreTrainedModel:
         import transformers
 
         return transformers.AutoModelForCausalLM.from_config(config)
 
     @staticmethod
-    def from_pretrained(folder: str, **arguments: Any) -> Any:
+    def from_pretrained(folder: str, **arguments: object) -> transformers.PreTrainedModel:
         import transformers
 
         return transformers.AutoModelForCausalLM.from_pretrained(folder, **arguments)
 
 
 def adapter(
-    model: Any, base: str, folder: str, targets: List[str], *, seed: int = 0, task: Optional[str] = "CAUSAL_LM"
+    model: transformers.PreTrainedModel,
+    base: str,
+    folder: str,
+    targets: Targets,
+    *,
+    seed: int = 0,
+    task: Optional[str] = "CAUSAL_LM",
 ) -> None:
     """Save a LoRA adapter whose B matrices are not zero, so that it moves the model as a trained one does."""
     import peft

@@ -6,6 +6,8 @@ real one. Windows of attention are 16 tokens, shorter than the probe's inputs, s
 changes the logits.
 """
 
+from __future__ import annotations
+
 import json
 import os
 from typing import Dict, List, NamedTuple, Optional

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from envpin.bisect.session.outcome import ProbeOutcome, as_seen, from_command, from_worker, judge, same_failure
+from envpin.host.verbs import ProbeError, ProbeReply
 
 FAILED = ProbeOutcome(status="failed", error_type="KeyError", message="'qwen2'", text="Traceback …\nKeyError: 'qwen2'")
 
@@ -55,9 +56,9 @@ def test_a_command_is_read_by_its_status_and_its_last_traceback() -> None:
 
 
 def test_a_worker_answer_becomes_an_outcome() -> None:
-    assert from_worker({"status": "passed", "seconds": 1.5, "details": {"moved": 0.2}}).details == {"moved": 0.2}
-    error = {"type": "ValueError", "message": "bad\n\nworse", "traceback": "…", "modules": ["a.py"]}
-    outcome = from_worker({"status": "failed", "seconds": 1.5, "error": error})
+    assert from_worker(ProbeReply(status="passed", seconds=1.5, details={"moved": 0.2})).details == {"moved": 0.2}
+    error = ProbeError(type="ValueError", message="bad\n\nworse", traceback="…", modules=("a.py",))
+    outcome = from_worker(ProbeReply(status="failed", seconds=1.5, details={}, error=error))
     assert outcome.first_lines == "ValueError: bad\nworse"
     assert outcome.modules == ("a.py",)
 

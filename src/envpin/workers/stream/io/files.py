@@ -4,12 +4,17 @@ The format is a little-endian u64, that many bytes of JSON, then the tensors wit
 of the JSON (https://github.com/huggingface/safetensors#format).
 """
 
+from __future__ import annotations
+
 import json
 import os
 import struct
-from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import TYPE_CHECKING, Callable, Dict, List, NamedTuple, Optional, Protocol, Set, Tuple, TypedDict
 
 from ...protocol import KnownError
+
+if TYPE_CHECKING:
+    import torch
 
 ITEM_BITS = {
     "BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F4": 4, "I16": 16, "U16": 16, "F16": 16,
@@ -18,12 +23,12 @@ ITEM_BITS = {
 _PAGE = 4096  # what file systems that can share blocks between files share them in
 
 
-def refuse(reason: str, **data: Any) -> KnownError:
+def refuse(reason: str, **data: object) -> KnownError:
     """The plan fails: the caller falls back to the engine `peft`, and says why."""
     return KnownError("not-streamable", reason, **data)
 
 
-def torch_dtype(name: str) -> Any:
+def torch_dtype(name: str) -> torch.dtype:
     """The torch dtype of a safetensors dtype name.
 
     Raises:
@@ -35,10 +40,31 @@ def torch_dtype(name: str) -> Any:
         "BOOL": "bool", "U8": "uint8", "I8": "int8", "I16": "int16", "I32": "int32", "I64": "int64", "F16": "float16",
         "BF16": "bfloat16", "F32": "float32", "F64": "float64", "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2",
     }  # fmt: skip
-    found = getattr(torch, names.get(name, ""), None)
+    found: Optional[torch.dtype] = getattr(torch, names.get(name, ""), None)
     if found is None:
         raise refuse("torch %s has no dtype for `%s`" % (torch.__version__, name))
     return found
+
+
+class RowReader(Protocol):
+    """What a decoder reads with (io/reader.py)."""
+
+    def rows(self, tensor: StoredTensor, first: int, last: int) -> torch.Tensor: ...
+    def whole(self, tensor: StoredTensor) -> torch.Tensor: ...
+    def bytes_of(self, tensor: StoredTensor, first: int, last: int) -> torch.Tensor: ...
+    def remembered(self, name: str, make: Callable[[], torch.Tensor]) -> torch.Tensor: ...
+
+
+class Decoder(Protocol):
+    """Makes the rows of a plain tensor from quantized data (decoders.py). `whole_only`: in one piece or not at all."""
+
+    whole_only: bool
+    kind: str
+    shape: Tuple[int, ...]
+    dtype: str
+
+    def describe(self) -> Tuple[object, ...]: ...
+    def rows(self, reader: RowReader, first: int, last: int) -> torch.Tensor: ...
 
 
 class StoredTensor(NamedTuple):
@@ -51,7 +77,18 @@ class StoredTensor(NamedTuple):
     path: str
     offset: int
     size: int
-    decoder: Any = None
+    decoder: Optional[Decoder] = None
+
+
+class HeaderEntry(TypedDict):
+    dtype: str
+    shape: List[int]
+    data_offsets: List[int]
+
+
+class IndexDocument(TypedDict):
+    metadata: Dict[str, int]
+    weight_map: Dict[str, str]
 
 
 class FileHeader(NamedTuple):
@@ -91,7 +128,7 @@ def read_header(path: str) -> FileHeader:
     return FileHeader(metadata, tensors, 8 + length)
 
 
-def _entry(path: str, name: str, entry: Dict[str, Any], data_start: int) -> StoredTensor:
+def _entry(path: str, name: str, entry: HeaderEntry, data_start: int) -> StoredTensor:
     first, last = entry["data_offsets"]
     shape = tuple(int(extent) for extent in entry["shape"])
     if last - first != byte_count(entry["dtype"], shape):
@@ -185,7 +222,7 @@ class OutputFile:
     def __init__(self, name: str, segments: List[Segment], metadata: Dict[str, str], phase: Optional[int]) -> None:
         self.name = name
         self.segments = segments
-        document: Dict[str, Any] = {"__metadata__": metadata} if metadata else {}
+        document: Dict[str, object] = {"__metadata__": metadata} if metadata else {}
         end = 0
         for segment in segments:
             document[segment.name] = {
@@ -221,8 +258,8 @@ def group_by_size(segments: List[Segment], limit: int) -> List[List[Segment]]:
     return groups
 
 
-def index_document(files: List[OutputFile]) -> Dict[str, Any]:
+def index_document(files: List[OutputFile]) -> IndexDocument:
     """`model.safetensors.index.json`: `total_size` counts the tensors' bytes, as transformers does, not the files'."""
     weight_map = {segment.name: file.name for file in files for segment in file.segments}
     total = sum(segment.size for file in files for segment in file.segments)
-    return {"metadata": {"total_size": total}, "weight_map": dict(sorted(weight_map.items()))}
+    return IndexDocument(metadata={"total_size": total}, weight_map=dict(sorted(weight_map.items())))

@@ -1,18 +1,27 @@
 """Reading stored tensors, whole or by rows, straight into memory of torch."""
 
+from __future__ import annotations
+
 import ctypes
 import os
 import threading
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import TYPE_CHECKING, Callable, Dict, Optional, Tuple, Union
 
 from ...protocol import KnownError
 from .files import StoredTensor, torch_dtype
 
+if TYPE_CHECKING:
+    import torch
 
-def memory_of(tensor: Any) -> Any:
+# Memory that is read into or written from.
+Buffer = Union[memoryview, "ctypes.Array[ctypes.c_char]"]
+
+
+def memory_of(tensor: torch.Tensor) -> Buffer:
     """The bytes of a contiguous CPU tensor as a writable buffer, without numpy (which old environments may lack)."""
     size = tensor.numel() * tensor.element_size()
-    return (ctypes.c_char * size).from_address(tensor.data_ptr())
+    memory: Buffer = (ctypes.c_char * size).from_address(tensor.data_ptr())
+    return memory
 
 
 class Reader:
@@ -24,7 +33,7 @@ class Reader:
         self._descriptors: Dict[str, int] = {}
         self._lock = threading.Lock()
         self._remembering = threading.Lock()
-        self._last: Optional[Tuple[str, Any]] = None
+        self._last: Optional[Tuple[str, torch.Tensor]] = None
 
     def descriptor(self, path: str) -> int:
         with self._lock:
@@ -32,7 +41,7 @@ class Reader:
                 self._descriptors[path] = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
             return self._descriptors[path]
 
-    def rows(self, tensor: StoredTensor, first: int, last: int) -> Any:
+    def rows(self, tensor: StoredTensor, first: int, last: int) -> torch.Tensor:
         """Rows [first, last) of a stored tensor in its own dtype."""
         import torch
 
@@ -44,7 +53,7 @@ class Reader:
         read_into(self.descriptor(tensor.path), memory_of(empty), tensor.offset + first * width, tensor.path)
         return empty
 
-    def whole(self, tensor: StoredTensor) -> Any:
+    def whole(self, tensor: StoredTensor) -> torch.Tensor:
         import torch
 
         if tensor.shape and tensor.size:
@@ -54,7 +63,7 @@ class Reader:
             read_into(self.descriptor(tensor.path), memory_of(empty), tensor.offset, tensor.path)
         return empty
 
-    def bytes_of(self, tensor: StoredTensor, first: int, last: int) -> Any:
+    def bytes_of(self, tensor: StoredTensor, first: int, last: int) -> torch.Tensor:
         """Bytes [first, last) of a stored tensor, whatever its dtype."""
         import torch
 
@@ -62,7 +71,7 @@ class Reader:
         read_into(self.descriptor(tensor.path), memory_of(empty), tensor.offset + first, tensor.path)
         return empty
 
-    def remembered(self, name: str, make: Callable[[], Any]) -> Any:
+    def remembered(self, name: str, make: Callable[[], torch.Tensor]) -> torch.Tensor:
         """What `make` gives, kept until another name is asked for: a weight that can only be decoded whole."""
         with self._remembering:
             if self._last is None or self._last[0] != name:
@@ -77,7 +86,7 @@ class Reader:
         self._descriptors = {}
 
 
-def read_into(descriptor: int, buffer: Any, offset: int, path: str) -> None:
+def read_into(descriptor: int, buffer: Buffer, offset: int, path: str) -> None:
     view = memoryview(buffer).cast("B")
     while len(view):
         if hasattr(os, "preadv"):

@@ -6,6 +6,8 @@ so that a run that was killed can go on behind the last whole shard. The staging
 until the caller renames it.
 """
 
+from __future__ import annotations
+
 import concurrent.futures
 import contextlib
 import errno
@@ -13,15 +15,19 @@ import hashlib
 import json
 import os
 import threading
-from typing import Any, Dict, Iterator, List, Optional
+from typing import IO, TYPE_CHECKING, Dict, Iterator, List, NamedTuple, Optional, Tuple, Union
 
 from ...protocol import Events, KnownError
 from ...runtime.device import fetch, own_stream
+from ...wire import decode, encode
 from ..layers import Merger
 from ..operations import Operation
 from ..plan import StreamPlan
-from .files import OutputFile, Segment, torch_dtype
-from .reader import Reader, memory_of, read_into
+from .files import OutputFile, Segment, StoredTensor, torch_dtype
+from .reader import Buffer, Reader, memory_of, read_into
+
+if TYPE_CHECKING:
+    import torch
 
 JOURNAL = ".envpin-stream-journal"
 _COPY_PIECE = 1 << 26
@@ -48,6 +54,28 @@ class WriteProgress:
             self._events.progress("stream", self._done, self._total, "B", label)
 
 
+class TensorCheck(NamedTuple):
+    """One changed tensor: rows recomputed, the largest error in units of what rounding allows, or equal to the bit."""
+
+    tensor: str
+    rows: int
+    worst: float
+    exact: bool
+
+
+class ShardEntry(NamedTuple):
+    """A finished shard: its digest, where its tensors lie (file, crc32, offset, size), how many are the base's bytes or
+    its decoded values, and what was checked of the changed ones."""
+
+    file: str
+    sha256: str
+    size: int
+    tensors: Dict[str, Tuple[str, int, int, int]]
+    untouched: int
+    dequantized: int
+    results: Tuple[TensorCheck, ...]
+
+
 class ShardJournal:
     """The finished shards of one plan, a JSON line each. The file is locked while a merge writes into the folder."""
 
@@ -60,22 +88,24 @@ class ShardJournal:
         except KnownError:
             self._stream.close()
             raise
-        self.finished: Dict[str, Dict[str, Any]] = self._read() if resume else {}
+        self.finished: Dict[str, ShardEntry] = self._read() if resume else {}
         if not resume:
             self._stream.truncate(0)
 
-    def _read(self) -> Dict[str, Dict[str, Any]]:
+    def _read(self) -> Dict[str, ShardEntry]:
         self._stream.seek(0)
-        found = {}
+        found: Dict[str, ShardEntry] = {}
         for line in self._stream.read().splitlines():
-            with contextlib.suppress(ValueError, KeyError, TypeError):
-                entry = json.loads(line.decode("utf-8"))  # the last line may be torn
-                if entry["plan"] == self._digest:
-                    found[str(entry["file"])] = entry
+            with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, KnownError):
+                document = json.loads(line.decode("utf-8"))  # the last line may be torn
+                if document.pop("plan") == self._digest:
+                    entry = decode(ShardEntry, document)
+                    found[entry.file] = entry
         return found
 
-    def add(self, entry: Dict[str, Any]) -> None:
-        line = json.dumps({"plan": self._digest, **entry}) + "\n"
+    def add(self, entry: ShardEntry) -> None:
+        document = encode(entry)
+        line = json.dumps({"plan": self._digest, **(document if isinstance(document, dict) else {})}) + "\n"
         # A torn line of a killed run must not swallow this one.
         self._stream.write(b"\n" + line.encode("utf-8"))
         self._stream.flush()
@@ -88,7 +118,7 @@ class ShardJournal:
         self._stream.close()
 
 
-def _lock(stream: Any, folder: str) -> None:
+def _lock(stream: IO[bytes], folder: str) -> None:
     try:
         import fcntl
     except ImportError:
@@ -101,7 +131,7 @@ def _lock(stream: Any, folder: str) -> None:
         raise KnownError("output-busy", "another merge is writing into `%s`" % folder, path=folder) from error
 
 
-def check_space(plan: StreamPlan, folder: str, finished: Dict[str, Any], sample: Optional[str]) -> None:
+def check_space(plan: StreamPlan, folder: str, finished: Dict[str, ShardEntry], sample: Optional[str]) -> None:
     """Refuse before the first byte where the output cannot fit.
 
     Raises:
@@ -176,7 +206,7 @@ def copy_range(source: int, target: int, offset_in: int, offset_out: int, count:
         yield done
 
 
-def write_all(target: int, buffer: Any, offset: int) -> None:
+def write_all(target: int, buffer: Union[Buffer, bytes], offset: int) -> None:
     view = memoryview(buffer).cast("B")
     while len(view):
         count = os.pwrite(target, view, offset)
@@ -226,7 +256,7 @@ class Writer:
     def _operate(self, one: Operation, segments: Dict[str, Segment], target: int) -> None:
         import torch
 
-        def sink(name: str, element: int, tensor: Any) -> None:
+        def sink(name: str, element: int, tensor: torch.Tensor) -> None:
             segment = segments.get(name)
             if segment is None:
                 return  # another output of this operation lies in another shard
@@ -261,7 +291,7 @@ class Writer:
         self._progress.add(0, tensors=1)
 
 
-def pieces(reader: Reader, tensor: Any) -> Iterator[Any]:
+def pieces(reader: Reader, tensor: StoredTensor) -> Iterator[Tuple[int, torch.Tensor]]:
     """A stored tensor in runs of rows of a few MB: (element offset, tensor)."""
     if not tensor.shape or not tensor.size or (tensor.decoder is not None and tensor.decoder.whole_only):
         yield 0, reader.whole(tensor)

@@ -5,15 +5,21 @@ through peft's own layer again in float64: that does not judge peft's mathematic
 wrong place, a lost rounding and a bad write. What is taken whole from the adapter has to be equal to the bit.
 """
 
+from __future__ import annotations
+
 import math
-from typing import Any, Dict, List, Tuple
+from typing import TYPE_CHECKING, Dict, List
 
 from ...protocol import KnownError
 from ..io.files import Segment, StoredTensor
 from ..io.reader import Reader
-from ..layers import Merger, forget_merge, frozen, merge_unit
-from ..operations import Operation, Output, active_adapter, final_module
+from ..io.write import TensorCheck
+from ..layers import Merger, merge_unit, put_in_place
+from ..operations import Operation, Output, Slot, active_adapter, final_module
 from ..skeleton import Skeleton
+
+if TYPE_CHECKING:
+    import torch
 
 _ROWS = 16
 
@@ -26,7 +32,7 @@ class Recomputer:
         self._merger = merger
         self._located = located
 
-    def check(self, one: Operation, reader: Reader) -> List[Dict[str, Any]]:
+    def check(self, one: Operation, reader: Reader) -> List[TensorCheck]:
         """One result per written tensor: rows checked, the largest error in units of what rounding allows.
 
         Raises:
@@ -43,7 +49,7 @@ class Recomputer:
 
     # taken whole -----------------------------------------------------------------------------------------------------
 
-    def _check_taken(self, one: Operation, output: Output, reader: Reader) -> Dict[str, Any]:
+    def _check_taken(self, one: Operation, output: Output, reader: Reader) -> TensorCheck:
         import torch
 
         slot = one.slots[0] if one.unit is None else self._slot_of(one, output)
@@ -54,13 +60,13 @@ class Recomputer:
         return _result(output, int(found.shape[0]) if found.dim() else 1, 0.0, True)
 
     @staticmethod
-    def _slot_of(one: Operation, output: Output) -> Any:
+    def _slot_of(one: Operation, output: Output) -> Slot:
         parameter = dict(final_module(one.unit).named_parameters())[output.path]
         return next(slot for slot in one.slots if slot.parameter is parameter)
 
     # W + s·B·A -------------------------------------------------------------------------------------------------------
 
-    def _check_product(self, one: Operation, output: Output, reader: Reader) -> Dict[str, Any]:
+    def _check_product(self, one: Operation, output: Output, reader: Reader) -> TensorCheck:
         import torch
 
         weight = one.sides[0]
@@ -85,7 +91,7 @@ class Recomputer:
                 allowed = allowed + 0.5 * ulp(delta, found.dtype)
         return self._judge(output, found, exact, allowed, len(rows))
 
-    def _stored(self, slot: Any) -> StoredTensor:
+    def _stored(self, slot: Slot) -> StoredTensor:
         return self._skeleton.find(slot.name)
 
     @staticmethod
@@ -95,7 +101,7 @@ class Recomputer:
             one.unit, "fan_in_fan_out", False
         )
 
-    def _check_dora(self, one: Operation, output: Output, reader: Reader) -> Dict[str, Any]:
+    def _check_dora(self, one: Operation, output: Output, reader: Reader) -> TensorCheck:
         """m · (W + s·B·A) / ‖W + s·B·A‖ per row (Liu et al., 2024, equation 5)."""
         import torch
 
@@ -122,7 +128,7 @@ class Recomputer:
 
     # peft's layer in float64 -----------------------------------------------------------------------------------------
 
-    def _check_by_layer(self, one: Operation, outputs: List[Output], reader: Reader) -> List[Dict[str, Any]]:
+    def _check_by_layer(self, one: Operation, outputs: List[Output], reader: Reader) -> List[TensorCheck]:
         exact = self._run_in_double(one)
         compute = self._compute_dtype(one)
         results = []
@@ -135,21 +141,15 @@ class Recomputer:
             results.append(self._judge(output, found, wanted, allowed, rows))
         return results
 
-    def _run_in_double(self, one: Operation) -> Dict[str, Any]:
-        placed: List[Tuple[Any, str, Any]] = []
-        try:
+    def _run_in_double(self, one: Operation) -> Dict[str, torch.Tensor]:
+        with put_in_place(one) as put:
             for slot in one.slots:
-                placed.append((slot.owner, slot.attribute, getattr(slot.owner, slot.attribute)))
-                setattr(slot.owner, slot.attribute, frozen(self._merger.fill(slot).double()))
+                put(slot, self._merger.fill(slot).double())
             merged = self._merger.collect(one, merge_unit(one.unit))
             return {name: tensor.double() for name, tensor in merged.items()}
-        finally:
-            for owner, attribute, parameter in placed:
-                setattr(owner, attribute, parameter)
-            forget_merge(one.unit)
 
     @staticmethod
-    def _compute_dtype(one: Operation) -> Any:
+    def _compute_dtype(one: Operation) -> torch.dtype:
         """The least precise dtype that takes part in the delta."""
         import torch
 
@@ -160,7 +160,9 @@ class Recomputer:
         return max(floating, key=lambda dtype: torch.finfo(dtype).eps) if floating else torch.float32
 
     @staticmethod
-    def _judge(output: Output, found: Any, exact: Any, allowed: Any, rows: int) -> Dict[str, Any]:
+    def _judge(
+        output: Output, found: torch.Tensor, exact: torch.Tensor, allowed: torch.Tensor, rows: int
+    ) -> TensorCheck:
         error = (found.double() - exact).abs() / allowed
         worst = float(error.max()) if error.numel() else 0.0
         if not worst <= 1.0:  # a NaN is no answer either
@@ -170,7 +172,15 @@ class Recomputer:
         return _result(output, rows, worst, False)
 
 
-def bound(exact: Any, stored: Any, compute: Any, delta: Any, size: Any, *, terms: int) -> Any:
+def bound(
+    exact: torch.Tensor,
+    stored: torch.dtype,
+    compute: torch.dtype,
+    delta: torch.Tensor,
+    size: torch.Tensor,
+    *,
+    terms: int,
+) -> torch.Tensor:
     """How far a right result may lie from `exact`: half a unit in the last place of the stored dtype, the rounding of
     the delta itself where it was made in a low precision, and the bound of an fp32 sum of `terms` products over `size`
     (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1)."""
@@ -182,7 +192,7 @@ def bound(exact: Any, stored: Any, compute: Any, delta: Any, size: Any, *, terms
     return allowed.clamp_min(torch.finfo(torch.float64).tiny)
 
 
-def ulp(values: Any, dtype: Any) -> Any:
+def ulp(values: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """The distance between neighbours of `dtype` around each of `values`, never below that of its subnormals."""
     import torch
 
@@ -197,11 +207,11 @@ def sample(count: int) -> List[int]:
     return sorted({0, count - 1, *range(0, count, step)})
 
 
-def _result(output: Output, rows: int, worst: float, exact: bool) -> Dict[str, Any]:
-    return {"tensor": output.name, "rows": rows, "worst": worst, "exact": exact}
+def _result(output: Output, rows: int, worst: float, exact: bool) -> TensorCheck:
+    return TensorCheck(output.name, rows, worst, exact)
 
 
-def _bits(tensor: Any) -> Any:
+def _bits(tensor: torch.Tensor) -> torch.Tensor:
     import torch
 
     return tensor.contiguous().reshape(-1).view(torch.uint8)

@@ -1,16 +1,21 @@
 """What was written, read back from disk and proved: header, untouched bytes, finite values, recomputed rows,
 digests."""
 
+from __future__ import annotations
+
 import concurrent.futures
 import hashlib
+import json
 import os
 import threading
 import zlib
-from typing import Any, Dict, List, Optional
+from typing import Dict, List, Optional, Tuple
 
 from ...protocol import KnownError, write_json
-from ..io.files import OutputFile, Segment, read_header, torch_dtype
+from ...results import Recomputed
+from ..io.files import IndexDocument, OutputFile, Segment, read_header, torch_dtype
 from ..io.reader import Reader, memory_of, read_into
+from ..io.write import ShardEntry, TensorCheck, pieces
 from ..plan import StreamPlan
 
 _PIECE = 1 << 22
@@ -29,7 +34,7 @@ class ShardVerifier:
     def close(self) -> None:
         self._hashing.shutdown()
 
-    def verify(self, file: OutputFile, path: str) -> Dict[str, Any]:
+    def verify(self, file: OutputFile, path: str) -> ShardEntry:
         """Make a written file durable and read it: every byte once for its digest and its equality with the base, then,
         after the page cache has let go of it where the system allows asking, the header from the disk itself. The rows
         that are recomputed afterwards come from the disk too.
@@ -44,10 +49,11 @@ class ShardVerifier:
             if os.fstat(descriptor).st_size != file.size:
                 raise _failed("`%s` does not have the planned size" % path, path=path)
             digest = hashlib.sha256(file.header)
-            tensors, untouched, dequantized = {}, 0, 0
+            tensors: Dict[str, Tuple[str, int, int, int]] = {}
+            untouched = dequantized = 0
             for segment in file.segments:
                 checksum = self._read_segment(segment, descriptor, path, digest)
-                tensors[segment.name] = [file.name, checksum, segment.offset, segment.size]
+                tensors[segment.name] = (file.name, checksum, segment.offset, segment.size)
                 decoded = segment.operation is None and segment.origin.decoder is not None
                 untouched += segment.operation is None and not decoded
                 dequantized += decoded
@@ -56,14 +62,7 @@ class ShardVerifier:
         finally:
             os.close(descriptor)
         self._check_header(file, path)
-        return {
-            "file": file.name,
-            "sha256": digest.hexdigest(),
-            "size": file.size,
-            "tensors": tensors,
-            "untouched": untouched,
-            "dequantized": dequantized,
-        }
+        return ShardEntry(file.name, digest.hexdigest(), file.size, tensors, untouched, dequantized, ())
 
     def _check_header(self, file: OutputFile, path: str) -> None:
         with open(path, "rb") as stream:
@@ -74,7 +73,7 @@ class ShardVerifier:
         if sorted(found) != sorted(wanted):
             raise _failed("the header of `%s` does not list the planned tensors" % path, path=path)
 
-    def _read_segment(self, segment: Segment, descriptor: int, path: str, digest: Any) -> int:
+    def _read_segment(self, segment: Segment, descriptor: int, path: str, digest: hashlib._Hash) -> int:
         ours, theirs = self._buffers()
         checksum, at = 0, 0
         source = segment.source
@@ -97,7 +96,7 @@ class ShardVerifier:
             self._check_cast(segment, descriptor, path)
         return checksum
 
-    def _compare(self, segment: Segment, at: int, piece: Any, other: Any, path: str) -> None:
+    def _compare(self, segment: Segment, at: int, piece: memoryview, other: memoryview, path: str) -> None:
         origin = segment.origin
         read_into(self._reader.descriptor(origin.path), other, origin.offset + at, origin.path)
         if not _same(piece, other):
@@ -106,8 +105,6 @@ class ShardVerifier:
 
     def _check_cast(self, segment: Segment, descriptor: int, path: str) -> None:
         import torch
-
-        from ..io.write import pieces
 
         dtype = torch_dtype(segment.dtype)
         for first, piece in pieces(self._reader, segment.origin):
@@ -121,13 +118,14 @@ class ShardVerifier:
                     tensor=segment.name,
                 )
 
-    def _buffers(self) -> Any:
+    def _buffers(self) -> Tuple[bytearray, bytearray]:
         if not hasattr(self._local, "buffers"):
             self._local.buffers = (bytearray(_PIECE), bytearray(_PIECE))
-        return self._local.buffers
+        found: Tuple[bytearray, bytearray] = self._local.buffers
+        return found
 
 
-def _all_finite(piece: Any, dtype: str) -> bool:
+def _all_finite(piece: memoryview, dtype: str) -> bool:
     import torch
 
     wanted = torch_dtype(dtype)
@@ -137,7 +135,7 @@ def _all_finite(piece: Any, dtype: str) -> bool:
     return bool(torch.isfinite(torch.frombuffer(piece, dtype=wanted).abs().max()))
 
 
-def _same(one: Any, other: Any) -> bool:
+def _same(one: memoryview, other: memoryview) -> bool:
     """Whether two buffers hold the same bytes. Comparing memoryviews goes byte by byte and lets no other thread run."""
     import torch
 
@@ -146,14 +144,12 @@ def _same(one: Any, other: Any) -> bool:
     return bytes(one[8 * whole :]) == bytes(other[8 * whole :]) and (not words or bool(torch.equal(*words)))
 
 
-def write_index(plan: StreamPlan, folder: str, document: Dict[str, Any]) -> Optional[str]:
+def write_index(plan: StreamPlan, folder: str, document: IndexDocument) -> Optional[str]:
     """Write the index, read it back and hold it against the files; returns its digest, or None where there is none."""
     if plan.index_name is None:
         return None
     path = os.path.join(folder, plan.index_name)
-    write_json(path, document)
-    import json
-
+    write_json(path, {**document})
     with open(path, "rb") as stream:
         data = stream.read()
     found = json.loads(data.decode("utf-8"))
@@ -165,14 +161,12 @@ def write_index(plan: StreamPlan, folder: str, document: Dict[str, Any]) -> Opti
     return hashlib.sha256(data).hexdigest()
 
 
-def _failed(message: str, **data: Any) -> KnownError:
+def _failed(message: str, **data: object) -> KnownError:
     return KnownError("verification-failed", message, **data)
 
 
-def tally(results: List[Dict[str, Any]]) -> Dict[str, Any]:
-    """The figures of all shards and recomputed operations as one document."""
-    worst = max([result["worst"] for result in results] or [0.0])
-    return {
-        "recomputed": {"tensors": len(results), "rows": sum(result["rows"] for result in results), "worst": worst},
-        "equal": sorted(result["tensor"] for result in results if result["exact"]),
-    }
+def tally(results: List[TensorCheck]) -> Tuple[Recomputed, Tuple[str, ...]]:
+    """The figures of all shards and recomputed operations, and the tensors that are equal to the bit."""
+    worst = max([result.worst for result in results] or [0.0])
+    recomputed = Recomputed(tensors=len(results), rows=sum(result.rows for result in results), worst=worst)
+    return recomputed, tuple(sorted(result.tensor for result in results if result.exact))

@@ -1,4 +1,4 @@
-"""The controller's side of the worker protocol (`workers/PROTOCOL.md`): call a verb in a pinned interpreter."""
+"""Call a verb in a pinned interpreter (`workers/PROTOCOL.md`)."""
 
 from __future__ import annotations
 
@@ -7,19 +7,25 @@ import os
 import tempfile
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
 
 from envpin.core import process
 from envpin.core.errors import EnvpinError, WorkerBrokenError
 from envpin.core.events import Note, Progress, Step, ignore
+from envpin.host.verbs import StepOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from envpin.core.events import Listener
+    from envpin.host.verbs import Call
+
+Reply = TypeVar("Reply")
 
 PROTOCOL = 1
-_WORKER = Path(__file__).resolve().parent / "workers" / "main.py"
+_WORKER = Path(__file__).resolve().parents[1] / "workers" / "main.py"
 # Nothing a worker does may reach the network, phone home, or depend on how many threads a tokenizer likes.
 _WORKER_VARIABLES = {
     "HF_HUB_OFFLINE": "1",
@@ -35,7 +41,7 @@ class WorkerError(EnvpinError):
 
     kind = "worker"
 
-    def __init__(self, worker_kind: str, message: str, data: Mapping[str, Any], log: str) -> None:
+    def __init__(self, worker_kind: str, message: str, data: Mapping[str, object], log: str) -> None:
         super().__init__(message)
         self.worker_kind = worker_kind
         self.data = dict(data)
@@ -44,45 +50,69 @@ class WorkerError(EnvpinError):
 
 def call(
     python: Path,
-    verb: str,
-    body: Mapping[str, Any],
+    request: Call[Reply],
     *,
     listener: Listener = ignore,
     timeout: float | None = None,
     env: Mapping[str, str] | None = None,
-    on_outcome: Callable[[dict[str, Any]], None] | None = None,
+    on_outcome: Callable[[StepOutcome], None] | None = None,
     on_start: Callable[[process.Child], None] | None = None,
-) -> dict[str, Any]:
-    """Run `verb` in the interpreter `python` and return its result. `on_outcome` hears parts of it as they are known,
+) -> Reply:
+    """Have the interpreter `python` answer `request`. `on_outcome` hears parts of it as they are known,
     `on_start` gets the process, so that another thread can end it.
 
     Raises:
         WorkerError: the worker answered with a known error.
-        WorkerBrokenError: it ended without an answer; the message ends with the last lines of its log.
+        WorkerBrokenError: it ended without an answer, or one side does not understand the other; the message ends with
+            the last lines of its log.
         ChildKilledError: a signal ended it.
         TimedOutError: it ran past `timeout` seconds.
     """
     with tempfile.TemporaryDirectory(prefix="envpin-worker-") as folder:
-        request, result = Path(folder, "request.json"), Path(folder, "result.json")
-        request.write_text(json.dumps({"protocol": PROTOCOL, "body": body}), encoding="utf-8")
+        asked, result = Path(folder, "request.json"), Path(folder, "result.json")
+        asked.write_bytes(msgspec.json.encode({"protocol": PROTOCOL, "body": request}))
         completed = _run(
-            python, verb, request=request, result=result, timeout=timeout, env=env,
+            python, request.verb, request=asked, result=result, timeout=timeout, env=env,
             on_start=on_start, reader=lambda stream: _forward(stream, listener, on_outcome),
         )  # fmt: skip
         if completed.status < 0:
-            process.raise_if_killed(completed, what=f"the `{verb}` worker")
+            process.raise_if_killed(completed, what=f"the `{request.verb}` worker")
         log = completed.stderr + completed.stdout
         if completed.status != 0 or not result.exists():
             raise WorkerBrokenError(
-                f"the `{verb}` worker ended with status {completed.status} and no answer\n{tail(log)}",
+                f"the `{request.verb}` worker ended with status {completed.status} and no answer\n{tail(log)}",
                 hint="please report this with the lines above",
             )
-        answer = json.loads(result.read_text(encoding="utf-8"))
-    if "error" in answer:
-        error = answer["error"]
-        raise WorkerError(error["kind"], error["message"], error.get("data", {}), log)
-    found: dict[str, Any] = answer["result"]
+        answer = msgspec.json.decode(result.read_bytes(), type=_Answer)
+    if answer.error is not None and answer.error.kind not in _OF_THE_PROTOCOL:
+        raise WorkerError(answer.error.kind, answer.error.message, answer.error.data, log)
+    try:
+        if answer.error is not None:
+            raise msgspec.ValidationError(answer.error.message)
+        found: Reply = msgspec.convert(answer.result, request.reply)
+    except msgspec.ValidationError as fault:
+        raise WorkerBrokenError(
+            f"controller and `{request.verb}` worker do not understand each other: {fault}\n{tail(log)}",
+            hint="please report this with the lines above",
+        ) from fault
     return found
+
+
+class _KnownError(msgspec.Struct, frozen=True):
+    kind: str
+    message: str
+    data: dict[str, object] = {}
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    """RESULT.json."""
+
+    result: object = None
+    error: _KnownError | None = None
+
+
+# Kinds of errors that no input of a user's explains.
+_OF_THE_PROTOCOL = frozenset({"protocol", "unknown-verb", "request"})
 
 
 def tail(log: str, lines: int = 15) -> str:
@@ -135,7 +165,7 @@ def _run(
         listening.join(timeout=5)
 
 
-def _forward(read_end: int, listener: Listener, on_outcome: Callable[[dict[str, Any]], None] | None) -> None:
+def _forward(read_end: int, listener: Listener, on_outcome: Callable[[StepOutcome], None] | None) -> None:
     with os.fdopen(read_end, encoding="utf-8", errors="replace") as stream:
         for line in stream:
             try:
@@ -144,7 +174,7 @@ def _forward(read_end: int, listener: Listener, on_outcome: Callable[[dict[str, 
                 continue
             kind = document.pop("event", None) if isinstance(document, dict) else None
             if kind == "outcome" and on_outcome is not None:
-                on_outcome(document)
+                on_outcome(msgspec.convert(document["outcome"], StepOutcome))
                 continue
             builder = {"step": Step, "progress": Progress, "note": Note}.get(kind or "")
             if builder is not None:
