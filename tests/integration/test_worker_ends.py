@@ -29,8 +29,10 @@ re.match(r"(a+)+$", "a" * 100 + "b")
 _CONTROLLER = """
 import json, sys
 from pathlib import Path
-from envpin import host
-host.call(Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3]))
+import msgspec
+from envpin.host import verbs, worker
+calls = {one.verb: one for one in verbs.CALLS}
+worker.call(Path(sys.argv[1]), msgspec.convert(json.loads(sys.argv[3]), calls[sys.argv[2]]))
 """
 _TRANSFORMERS = """
 class logging:
@@ -67,7 +69,7 @@ def runs(pid: int) -> bool:
 @pytest.mark.parametrize(
     ("verb", "body"),
     [
-        ("describe", {"modules": ["stuck"]}),
+        ("probe", {"action": "import", "module": "stuck"}),
         ("ladder", {"jobs": [{"id": 0, "family": "gpt2", "steps": ["load"]}], "timeout": 600, "fork": True}),
     ],
 )
