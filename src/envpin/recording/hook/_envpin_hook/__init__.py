@@ -5,11 +5,18 @@ It watches a few modules being imported (`TARGETS`), wraps the functions that lo
 `envpin record` after the run: the training run must not notice (docs/explanation/recording.md, docs/adr/0002).
 """
 
+from __future__ import annotations
+
 import os
 import sys
-from typing import Any, Callable, List, Optional
+from typing import TYPE_CHECKING, Callable, List, Optional, TypeVar
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 FILE_NAME = "envpin.json"
+
+T = TypeVar("T")
 
 # The folder that all processes of one recorded run share; None where only the API (`envpin.record`) is used.
 run_folder: Optional[str] = None
@@ -36,7 +43,7 @@ def fault(where: str, error: BaseException) -> None:
         pass
 
 
-def guarded(where: str, action: Callable[..., Any], *args: Any) -> Any:
+def guarded(where: str, action: Callable[..., T], *args: object) -> Optional[T]:
     """Call `action`; an exception becomes a noted fault and None.
 
     KeyboardInterrupt and SystemExit pass: they are the user's, even when they arrive while we are working.
@@ -60,6 +67,6 @@ def append(kind: str, line: str) -> None:
         os.close(descriptor)
 
 
-def module(name: str) -> Any:
+def module(name: str) -> Optional[ModuleType]:
     """A module that the run has imported, or None. Never imports it."""
     return sys.modules.get(name)

@@ -1,10 +1,12 @@
 """What a save left in a folder: configs, tensor headers, digests. Also used by the controller after the run."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os
 import struct
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
 MODEL_SUFFIXES = (".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json")
@@ -52,7 +54,7 @@ def digests(folder: str, names: List[str], limit: Optional[int]) -> Tuple[Dict[s
     return done, skipped
 
 
-def json_file(path: str) -> Optional[Dict[str, Any]]:
+def json_file(path: str) -> Optional[Dict[str, object]]:
     if not os.path.isfile(path) or os.path.getsize(path) > CONFIG_LIMIT:
         return None
     with open(path, encoding="utf-8") as stream:
@@ -60,7 +62,7 @@ def json_file(path: str) -> Optional[Dict[str, Any]]:
     return found if isinstance(found, dict) else None
 
 
-def tensors(path: str) -> List[Dict[str, Any]]:
+def tensors(path: str) -> List[Dict[str, object]]:
     """Names, shapes and dtypes from the header of a safetensors file."""
     with open(path, "rb") as stream:
         (length,) = struct.unpack("<Q", stream.read(8))
@@ -76,7 +78,7 @@ def is_weights(name: str) -> bool:
     return name.endswith(MODEL_SUFFIXES) and name.startswith(("model", "pytorch_model"))
 
 
-def saved(folder: str, kind: str, limit: Optional[int]) -> Dict[str, Any]:
+def saved(folder: str, kind: str, limit: Optional[int]) -> Dict[str, object]:
     """The `saved` part of a manifest. `limit` is the number of bytes that may be read for digests; None for all."""
     if kind == "adapter":
         names = list(ADAPTER_FILES)
@@ -86,8 +88,8 @@ def saved(folder: str, kind: str, limit: Optional[int]) -> Dict[str, Any]:
         weights = sorted(name for name in os.listdir(folder) if is_weights(name))
         names = list(MODEL_CONFIGS) + weights
         config = json_file(os.path.join(folder, "config.json"))
-    found: Dict[str, Any] = {"kind": kind, "config": config}
-    listed: List[Dict[str, Any]] = []
+    found: Dict[str, object] = {"kind": kind, "config": config}
+    listed: List[Dict[str, object]] = []
     for name in weights:
         path = os.path.join(folder, name)
         if name.endswith(".safetensors") and os.path.isfile(path):

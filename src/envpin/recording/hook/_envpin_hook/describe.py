@@ -1,18 +1,20 @@
 """Describe an interpreter that is not being recorded: `envpin record --attach` runs this in it. Imports no package."""
 
+from __future__ import annotations
+
 import importlib.util
 import json
 import os
 import re
 import sys
-from typing import Any, Dict, Optional
+from typing import Dict, Optional
 
 from _envpin_hook import surroundings
 
 PACKAGES = ("torch", "transformers", "peft")
 
 
-def describe() -> Dict[str, Any]:
+def describe() -> Dict[str, object]:
     """What a manifest says of the interpreter, and when the packages of a merge were installed into it."""
     installed: Dict[str, float] = {}
     for name in PACKAGES:
@@ -28,7 +30,7 @@ def describe() -> Dict[str, Any]:
     }
 
 
-def _torch() -> Optional[Dict[str, Any]]:
+def _torch() -> Optional[Dict[str, object]]:
     """From torch's own version file: importing torch takes seconds."""
     spec = importlib.util.find_spec("torch")
     if spec is None or not spec.origin:
@@ -38,7 +40,7 @@ def _torch() -> Optional[Dict[str, Any]]:
         return None
     with open(path, encoding="utf-8") as stream:
         text = stream.read()
-    found: Dict[str, Any] = {}
+    found: Dict[str, object] = {}
     for key, name in (("version", "__version__"), ("cuda", "cuda"), ("hip", "hip")):
         matched = re.search(r"^%s\b[^=\n]*=\s*['\"]([^'\"]+)" % re.escape(name), text, re.MULTILINE)
         if matched is not None:

@@ -1,10 +1,12 @@
 """Compose envpin.json after a save, and write it beside what was saved."""
 
+from __future__ import annotations
+
 import json
 import os
 import sys
 import time
-from typing import Any, Dict, List, Optional
+from typing import TYPE_CHECKING, Dict, List, Optional
 
 import _envpin_hook
 from _envpin_hook import (
@@ -20,14 +22,27 @@ from _envpin_hook import (
     trackers,
 )
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel as Model
+    from transformers import PreTrainedTokenizerBase as Tokenizer
+    from transformers import Trainer
+
+    from _envpin_hook.observed import Part
+
 SCHEMA = 1
 
-_written: Dict[str, Dict[str, Any]] = {}  # folder -> the manifest that this process wrote there
-_tokenizer_saves: Dict[str, Dict[str, Any]] = {}
+_written: Dict[str, Part] = {}  # folder -> the manifest that this process wrote there
+_tokenizer_saves: Dict[str, Part] = {}
 
 
 def after_model_save(
-    model: Any, kind: str, folder: str, *, tokenizer: Any = None, trainer: Any = None, limit: Optional[int] = -1
+    model: Model,
+    kind: str,
+    folder: str,
+    *,
+    tokenizer: Optional[Tokenizer] = None,
+    trainer: Optional[Trainer] = None,
+    limit: Optional[int] = -1,
 ) -> Optional[str]:
     """Write the manifest of one save; its path, or None where another rank has written it.
 
@@ -42,7 +57,7 @@ def after_model_save(
     base = guarded("base", _base, bare, model) or {}
     if tokenizer is None and folder not in _tokenizer_saves:
         tokenizer = guarded("finding the tokenizer", observed.tokenizer_for, base, trainer)
-    document: Dict[str, Any] = {
+    document: Part = {
         "schema": SCHEMA,
         "envpin": _run_facts().get("envpin"),
         "run": _run(),
@@ -67,7 +82,7 @@ def after_model_save(
     return path
 
 
-def after_tokenizer_save(tokenizer: Any, folder: str) -> None:
+def after_tokenizer_save(tokenizer: Tokenizer, folder: str) -> None:
     """Remember the tokenizer for a model saved here later, or add it to the manifest of one that was saved before."""
     folder = os.path.abspath(folder)
     described = observed.describe_tokenizer(tokenizer)
@@ -80,14 +95,14 @@ def after_tokenizer_save(tokenizer: Any, folder: str) -> None:
         _write(folder, document)
 
 
-def _loaded_tokenizer(tokenizer: Any) -> Optional[Dict[str, Any]]:
+def _loaded_tokenizer(tokenizer: Optional[Tokenizer]) -> Optional[Part]:
     described = guarded("tokenizer", observed.describe_tokenizer, tokenizer) if tokenizer is not None else None
     if described is not None:
         described["source"] = "loaded"
     return described
 
 
-def _base(bare: Any, model: Any) -> Dict[str, Any]:
+def _base(bare: Model, model: Model) -> Part:
     known = observed.loads.get(bare)
     if known is None:
         # Loaded by something that we do not watch: what the model itself says, with the rows of before any resize.
@@ -122,7 +137,7 @@ def _left_to_rank_zero(folder: str) -> bool:
     return mine is not None and (other.get("run") or {}).get("id") == mine
 
 
-def _run_facts() -> Dict[str, Any]:
+def _run_facts() -> Part:
     """What `envpin record` wrote down before the run began: its id, argv, git commit."""
     if _envpin_hook.run_folder is None:
         return {}
@@ -130,9 +145,9 @@ def _run_facts() -> Dict[str, Any]:
     return found or {}
 
 
-def _run() -> Dict[str, Any]:
+def _run() -> Part:
     facts = _run_facts()
-    run: Dict[str, Any] = {"argv": redaction.arguments(sys.argv)}
+    run: Part = {"argv": redaction.arguments(sys.argv)}
     run.update(facts.get("run") or {})
     run["id"] = facts.get("id")
     run["process_argv"] = redaction.arguments(getattr(sys, "orig_argv", sys.argv))
@@ -156,7 +171,7 @@ def _seeds() -> Dict[str, int]:
     return {} if torch is None else {"torch": int(torch.initial_seed())}
 
 
-def _write(folder: str, document: Dict[str, Any]) -> str:
+def _write(folder: str, document: Part) -> str:
     """Write and rename. No fsync: it would flush the model that was just saved beside it, gigabytes, inside the run;
     `envpin record` syncs the manifest when the run is over."""
     if faults:
@@ -177,7 +192,7 @@ def _write(folder: str, document: Dict[str, Any]) -> str:
     return path
 
 
-def render(document: Dict[str, Any]) -> str:
+def render(document: Part) -> str:
     """JSON that a person can read and the C encoder makes: a line for each element of a list and field of a part."""
     parts: List[str] = []
     for key, value in document.items():
@@ -187,7 +202,7 @@ def render(document: Dict[str, Any]) -> str:
     return "{\n  " + ",\n  ".join(parts) + "\n}\n"
 
 
-def _part(value: Any) -> str:
+def _part(value: object) -> str:
     if isinstance(value, dict):
         lines = [
             json.dumps(key) + ": " + json.dumps(one, ensure_ascii=False)
@@ -200,5 +215,5 @@ def _part(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _known(value: Any) -> Any:
+def _known(value: object) -> object:
     return {key: one for key, one in value.items() if one is not None} if isinstance(value, dict) else value

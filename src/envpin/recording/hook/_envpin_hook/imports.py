@@ -1,9 +1,16 @@
 """Wrap modules right after they are imported, without importing anything: a finder in front of the others."""
 
+from __future__ import annotations
+
 import sys
-from typing import Any, Dict
+from typing import TYPE_CHECKING, Dict, Optional, Sequence, cast
 
 from _envpin_hook import append, guarded
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
 
 # module -> the function of `wrapping` that wraps what it holds
 TARGETS: Dict[str, str] = {
@@ -28,7 +35,7 @@ def watch() -> None:
         sys.meta_path.insert(0, _EnvpinFinder(pending))
 
 
-def _wrap(name: str, loaded: Any) -> None:
+def _wrap(name: str, loaded: ModuleType) -> None:
     from _envpin_hook import wrapping
 
     append("wrapped", name)
@@ -41,20 +48,22 @@ class _EnvpinFinder:
     def __init__(self, pending: Dict[str, str]) -> None:
         self.pending = pending
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+    def find_spec(
+        self, name: str, path: Optional[Sequence[str]] = None, target: Optional[ModuleType] = None
+    ) -> Optional[ModuleSpec]:
         if name not in self.pending:
             return None
         return guarded("finding " + name, self._find, name, path, target)
 
-    def _find(self, name: str, path: Any, target: Any) -> Any:
+    def _find(self, name: str, path: Optional[Sequence[str]], target: Optional[ModuleType]) -> Optional[ModuleSpec]:
         for finder in list(sys.meta_path):
             find = getattr(finder, "find_spec", None)
             if finder is self or find is None:
                 continue
-            spec = find(name, path, target)
+            spec: Optional[ModuleSpec] = find(name, path, target)
             if spec is not None:
-                if hasattr(spec.loader, "exec_module"):
-                    spec.loader = _Loader(spec.loader, self)
+                if spec.loader is not None and hasattr(spec.loader, "exec_module"):
+                    spec.loader = cast("Loader", _Loader(spec.loader, self))
                 return spec
         return None
 
@@ -67,20 +76,21 @@ class _EnvpinFinder:
 class _Loader:
     """The real loader, and our wrapping after it. The module keeps the real one: nothing sees this class."""
 
-    def __init__(self, real: Any, finder: _EnvpinFinder) -> None:
+    def __init__(self, real: Loader, finder: _EnvpinFinder) -> None:
         self._real = real
         self._finder = finder
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self._real, name)
 
-    def create_module(self, spec: Any) -> Any:
+    def create_module(self, spec: ModuleSpec) -> Optional[ModuleType]:
         create = getattr(self._real, "create_module", None)
         return create(spec) if create is not None else None
 
-    def exec_module(self, loaded: Any) -> None:
-        if getattr(loaded, "__spec__", None) is not None:
-            loaded.__spec__.loader = self._real
+    def exec_module(self, loaded: ModuleType) -> None:
+        spec = getattr(loaded, "__spec__", None)
+        if spec is not None:
+            spec.loader = self._real
         loaded.__loader__ = self._real
         self._real.exec_module(loaded)  # what this raises is the module's own failure, and passes
         name = loaded.__name__

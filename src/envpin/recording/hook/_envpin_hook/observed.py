@@ -3,25 +3,35 @@
 Everything is kept by weak reference or in a WeakKeyDictionary: a model that the run drops is freed as without us.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 import re
 import threading
 import weakref
-from typing import Any, Dict, Iterator, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, MutableMapping, Optional, Sequence, Tuple
 
 from _envpin_hook import artefacts, guarded, module
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, Trainer
+    from transformers import PreTrainedModel as Model
+    from transformers import PreTrainedTokenizerBase as Tokenizer
+
+# A part of a manifest; which fields it has is said in envpin/manifest/types.py.
+Part = Dict[str, Any]
 
 _SNAPSHOT = re.compile(r"[/\\]snapshots[/\\]([0-9a-f]{40})[/\\]")
 _BLOB = re.compile(r"^[0-9a-f]{64}$")
 # A few texts that tokenizers of different vocabularies, normalizers and added tokens tell apart.
 SAMPLES = ("Hello, world!", "  def f(x):\n\treturn x**2", "Füße 12345 日本語 🙂", "<s> </s> <|im_start|>user")
 
-loads: Any = weakref.WeakKeyDictionary()  # model -> the `base` part of a manifest
-resizes: List[Any] = []  # (weak model, the resize)
-tokenizers: List[Any] = []  # (weak tokenizer, the name it was loaded by)
-added: Any = weakref.WeakKeyDictionary()  # tokenizer -> tokens that the run added
-trainers: List[Any] = []
+loads: MutableMapping[Model, Part] = weakref.WeakKeyDictionary()  # model -> the `base` part of a manifest
+resizes: List[Tuple[weakref.ref[Model], Part]] = []  # (weak model, the resize)
+tokenizers: List[Tuple[weakref.ref[Tokenizer], str]] = []  # (weak tokenizer, the name it was loaded by)
+added: MutableMapping[Tokenizer, List[str]] = weakref.WeakKeyDictionary()  # tokenizer -> tokens that the run added
+trainers: List[weakref.ref[Trainer]] = []
 _local = threading.local()
 
 
@@ -43,7 +53,7 @@ def is_loading() -> bool:
     return getattr(_local, "files", None) is not None
 
 
-def resolved(result: Any) -> None:
+def resolved(result: object) -> None:
     """A result of transformers' `cached_file(s)`: a path, a list of paths, or None."""
     files = getattr(_local, "files", None)
     if files is None or result is None:
@@ -53,19 +63,19 @@ def resolved(result: Any) -> None:
             files.append(os.fspath(one))
 
 
-def note_load(model: Any, source: Any, revision: Any, files: List[str]) -> None:
+def note_load(model: Model, source: object, revision: object, files: List[str]) -> None:
     config = getattr(model, "config", None)
     if config is None:
         return
     loads[model] = base_of(model, source, revision, files)
 
 
-def base_of(model: Any, source: Any = None, revision: Any = None, files: Any = ()) -> Dict[str, Any]:
+def base_of(model: Model, source: object = None, revision: object = None, files: Sequence[str] = ()) -> Part:
     """The `base` part for a model as it is now. `files` are what its loading resolved, in order."""
     config = model.config
     name = str(source if source is not None else getattr(config, "_name_or_path", "") or "")
     folder = _folder(name, files)
-    base: Dict[str, Any] = {
+    base: Part = {
         "path": folder,
         "commit": _commit(files) or getattr(config, "_commit_hash", None),
         "revision": str(revision) if revision not in (None, "main") else None,
@@ -86,7 +96,7 @@ def base_of(model: Any, source: Any = None, revision: Any = None, files: Any = (
     return base
 
 
-def _folder(name: str, files: Any) -> Optional[str]:
+def _folder(name: str, files: Sequence[str]) -> Optional[str]:
     """Where the base lies. An auto class reads the config before it calls the model's from_pretrained, so that often
     only the weights were seen being resolved."""
     configs = [path for path in files if os.path.basename(path) == "config.json"]
@@ -96,7 +106,7 @@ def _folder(name: str, files: Any) -> Optional[str]:
     return os.path.abspath(name) if os.path.isdir(name) else None
 
 
-def _commit(files: Any) -> Optional[str]:
+def _commit(files: Sequence[str]) -> Optional[str]:
     """The Hub commit whose files were opened; the weights' where they and the config disagree."""
     found = None
     for path in files:
@@ -118,7 +128,7 @@ def _blobs(folder: str) -> Dict[str, str]:
     return found
 
 
-def rows(model: Any) -> Optional[int]:
+def rows(model: Model) -> Optional[int]:
     """Rows of the input embedding; under ZeRO-3, where the tensor here is empty, those of the whole."""
     embedding = model.get_input_embeddings()
     weight = getattr(embedding, "weight", None)
@@ -128,7 +138,7 @@ def rows(model: Any) -> Optional[int]:
     return int((shape if shape is not None else weight.shape)[0])
 
 
-def _tied(config: Any) -> Optional[bool]:
+def _tied(config: PretrainedConfig) -> Optional[bool]:
     text = config.get_text_config() if hasattr(config, "get_text_config") else config
     found = getattr(config, "tie_word_embeddings", None)
     if found is None:
@@ -136,12 +146,12 @@ def _tied(config: Any) -> Optional[bool]:
     return None if found is None else bool(found)
 
 
-def _dtype(model: Any) -> Optional[str]:
+def _dtype(model: Model) -> Optional[str]:
     weight = getattr(model.get_input_embeddings(), "weight", None)
     return None if weight is None else str(weight.dtype).replace("torch.", "")
 
 
-def _quantization(config: Any) -> Optional[Dict[str, Any]]:
+def _quantization(config: PretrainedConfig) -> Optional[Part]:
     found = getattr(config, "quantization_config", None)
     if found is None:
         return None
@@ -150,7 +160,7 @@ def _quantization(config: Any) -> Optional[Dict[str, Any]]:
     return {str(key): plain(value) for key, value in found.items()}
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> object:
     """`value` as JSON can hold it."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
@@ -161,13 +171,13 @@ def plain(value: Any) -> Any:
     return str(getattr(value, "value", value)).replace("torch.", "")
 
 
-def note_resize(model: Any, arguments: Dict[str, Any], before: Optional[int], after: Optional[int]) -> None:
+def note_resize(model: Model, arguments: Dict[str, object], before: Optional[int], after: Optional[int]) -> None:
     resize = {name: plain(value) for name, value in arguments.items()}
     resize.update(rows_before=before, rows_after=after)
     resizes.append((weakref.ref(model), resize))
 
 
-def resizes_of(model: Any) -> List[Dict[str, Any]]:
+def resizes_of(model: Model) -> List[Part]:
     """Resizes of this model or of a part of it (some vision-language models hand the call to their language model)."""
     if not resizes:
         return []
@@ -175,11 +185,11 @@ def resizes_of(model: Any) -> List[Dict[str, Any]]:
     return [resize for reference, resize in resizes if reference() is not None and id(reference()) in parts]
 
 
-def note_tokenizer(tokenizer: Any, source: Any) -> None:
+def note_tokenizer(tokenizer: Tokenizer, source: object) -> None:
     tokenizers.append((weakref.ref(tokenizer), str(source)))
 
 
-def note_added(tokenizer: Any, tokens: Any) -> None:
+def note_added(tokenizer: Tokenizer, tokens: object) -> None:
     if is_loading():
         return  # a tokenizer adds its own special tokens while it is loaded
     known = added.setdefault(tokenizer, [])
@@ -189,7 +199,7 @@ def note_added(tokenizer: Any, tokens: Any) -> None:
             known.append(text)
 
 
-def tokenizer_for(base: Dict[str, Any], trainer: Any) -> Any:
+def tokenizer_for(base: Part, trainer: Optional[Trainer]) -> Optional[Tokenizer]:
     """The tokenizer of the trainer; else the last one loaded by the base's name; else the only one alive; else None."""
     for name in ("processing_class", "tokenizer"):
         found = trainer.__dict__.get(name) if trainer is not None else None
@@ -205,7 +215,7 @@ def tokenizer_for(base: Dict[str, Any], trainer: Any) -> Any:
     return alive[0][0] if len({id(one) for one, _ in alive}) == 1 else None
 
 
-def describe_tokenizer(tokenizer: Any) -> Dict[str, Any]:
+def describe_tokenizer(tokenizer: Tokenizer) -> Part:
     template = getattr(tokenizer, "chat_template", None)
     return {
         "class_name": type(tokenizer).__name__,
@@ -218,7 +228,7 @@ def describe_tokenizer(tokenizer: Any) -> Dict[str, Any]:
     }
 
 
-def _template_digest(template: Any) -> str:
+def _template_digest(template: object) -> str:
     import hashlib
     import json
 
@@ -226,7 +236,7 @@ def _template_digest(template: Any) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _samples(tokenizer: Any) -> List[Dict[str, Any]]:
+def _samples(tokenizer: Tokenizer) -> List[Part]:
     """Ids of the fixed texts. A fast tokenizer is asked at its backend, one text at a time: calling it would change its
     padding and mark the process as having used parallelism, which makes a later fork print a warning."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
@@ -241,11 +251,11 @@ def _samples(tokenizer: Any) -> List[Dict[str, Any]]:
     return found
 
 
-def note_trainer(trainer: Any) -> None:
+def note_trainer(trainer: Trainer) -> None:
     trainers.append(weakref.ref(trainer))
 
 
-def trainer_of(model: Any) -> Any:
+def trainer_of(model: Model) -> Optional[Trainer]:
     """The trainer that holds this model, else the last one that is alive."""
     alive = [one() for one in trainers if one() is not None]
     for trainer in reversed(alive):
@@ -254,7 +264,7 @@ def trainer_of(model: Any) -> Any:
     return alive[-1] if alive else None
 
 
-def describe_trainer(trainer: Any) -> Dict[str, Any]:
+def describe_trainer(trainer: Trainer) -> Part:
     kind = type(trainer)
     arguments = getattr(trainer, "args", None)
     state = getattr(trainer, "state", None)

@@ -1,13 +1,37 @@
 """What the training interpreter is: distributions, Python, torch, GPUs. Read, never imported, never started."""
 
+from __future__ import annotations
+
 import json
 import os
 import platform
 import re
 import sys
-from typing import Any, Dict, List, Optional
+from typing import TYPE_CHECKING, Dict, List, Optional, TypedDict
 
 from _envpin_hook import guarded, module, redaction
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+
+class Distribution(TypedDict, total=False):
+    """An installed distribution, as a manifest lists it. Name and version are always there."""
+
+    name: str
+    version: str
+    editable: bool
+    direct_url: str
+
+
+class DirectUrl(TypedDict, total=False):
+    """direct_url.json (PEP 610), as far as it is read."""
+
+    url: str
+    dir_info: Dict[str, bool]
+    vcs_info: Dict[str, str]
+    archive_info: Dict[str, Dict[str, str]]
+
 
 # Variables that change what a training run computes or how it is laid out; nothing else of the environment is kept.
 VARIABLES = (
@@ -19,14 +43,14 @@ VARIABLES = (
 )  # fmt: skip
 _DIST_INFO = re.compile(r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._]*)-(?P<version>[0-9][^-]*)\.(?:dist-info|egg-info)$")
 
-_cache: Dict[str, Any] = {}
+_cache: Dict[str, List[Distribution]] = {}
 
 
 def environment() -> Dict[str, str]:
     return {name: redaction.text(os.environ[name]) for name in VARIABLES if name in os.environ}
 
 
-def python() -> Dict[str, Any]:
+def python() -> Dict[str, Optional[str]]:
     # os.confstr answers at once where platform.libc_ver would read the interpreter's file.
     libc = guarded("libc", _libc)
     return {
@@ -49,14 +73,14 @@ def _libc() -> Optional[str]:
         return "musl"
 
 
-def distributions() -> List[Dict[str, Any]]:
+def distributions() -> List[Distribution]:
     """Every installed distribution, the first on sys.path where a name occurs twice. Computed once a process.
 
     Names and versions come from the folder names (`torch-2.4.0+cu121.dist-info`): reading 300 METADATA files would
     take a second on a cold disk.
     """
     if "distributions" not in _cache:
-        found: Dict[str, Dict[str, Any]] = {}
+        found: Dict[str, Distribution] = {}
         for entry in list(sys.path):
             folder = entry or os.curdir
             try:
@@ -71,19 +95,20 @@ def distributions() -> List[Dict[str, Any]]:
     return list(_cache["distributions"])
 
 
-def _distribution(folder: str, entry: str) -> Optional[Dict[str, Any]]:
+def _distribution(folder: str, entry: str) -> Optional[Distribution]:
     if entry.endswith(".egg-link"):  # `setup.py develop`: the version stands in the linked folder
         with open(os.path.join(folder, entry), encoding="utf-8") as stream:
             source = stream.readline().strip()
         metadata = os.path.join(source, entry[: -len(".egg-link")].replace("-", "_") + ".egg-info", "PKG-INFO")
         linked = _from_metadata(metadata)
         if linked is not None:
-            linked.update(editable=True, direct_url="file://" + source)
+            linked["editable"] = True
+            linked["direct_url"] = "file://" + source
         return linked
     if not entry.endswith((".dist-info", ".egg-info")):
         return None
     path = os.path.join(folder, entry)
-    one: Optional[Dict[str, Any]] = None
+    one: Optional[Distribution] = None
     matched = _DIST_INFO.match(entry)
     if matched is not None and entry.endswith(".dist-info"):
         one = {"name": normalized(matched.group("name")), "version": matched.group("version")}
@@ -103,7 +128,7 @@ def _distribution(folder: str, entry: str) -> Optional[Dict[str, Any]]:
     return one
 
 
-def _from_metadata(path: str) -> Optional[Dict[str, Any]]:
+def _from_metadata(path: str) -> Optional[Distribution]:
     fields: Dict[str, str] = {}
     try:
         with open(path, encoding="utf-8", errors="replace") as stream:
@@ -120,7 +145,7 @@ def _from_metadata(path: str) -> Optional[Dict[str, Any]]:
     return {"name": normalized(fields["Name"]), "version": fields["Version"]}
 
 
-def _direct_url(direct: Dict[str, Any]) -> str:
+def _direct_url(direct: DirectUrl) -> str:
     """A PEP 610 record as one URL that pip understands, without credentials."""
     url = redaction.text(str(direct.get("url", "")))
     vcs = direct.get("vcs_info")
@@ -134,7 +159,7 @@ def normalized(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def torch() -> Optional[Dict[str, Any]]:
+def torch() -> Optional[Dict[str, object]]:
     """The torch of this process. CUDA is asked only where the run itself has initialized it."""
     loaded = module("torch")
     if loaded is None:
@@ -158,7 +183,7 @@ def _driver() -> Optional[str]:
     return found.group(1) if found else None
 
 
-def _gpus(loaded: Any) -> List[Dict[str, Any]]:
+def _gpus(loaded: ModuleType) -> List[Dict[str, object]]:
     if loaded.cuda.is_initialized():
         found = []
         for index in range(loaded.cuda.device_count()):

@@ -4,13 +4,18 @@ Neither may hold up the training: MLflow uploads in a thread, W&B in a process o
 both off.
 """
 
+from __future__ import annotations
+
 import atexit
 import os
 import threading
 import time
-from typing import Any, List
+from typing import TYPE_CHECKING, List
 
 from _envpin_hook import guarded, module
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 # At the end of the run an upload is waited for this long, all of them together.
 _LAST_WAIT = 5.0  # seconds
@@ -21,13 +26,14 @@ def log(path: str) -> None:
     """Log the manifest at `path`, below `envpin/` and the name of its folder."""
     if os.environ.get("ENVPIN_TRACKERS", "").lower() in ("off", "0", "no", "false"):
         return
-    if module("mlflow") is not None:
-        guarded("logging to MLflow", _mlflow, module("mlflow"), path)
-    if module("wandb") is not None:
-        guarded("logging to W&B", _wandb, module("wandb"), path)
+    mlflow, wandb = module("mlflow"), module("wandb")
+    if mlflow is not None:
+        guarded("logging to MLflow", _mlflow, mlflow, path)
+    if wandb is not None:
+        guarded("logging to W&B", _wandb, wandb, path)
 
 
-def _mlflow(mlflow: Any, path: str) -> None:
+def _mlflow(mlflow: ModuleType, path: str) -> None:
     run = mlflow.active_run()
     if run is None:
         return
@@ -44,7 +50,7 @@ def _mlflow(mlflow: Any, path: str) -> None:
     thread.start()
 
 
-def _wandb(wandb: Any, path: str) -> None:
+def _wandb(wandb: ModuleType, path: str) -> None:
     run = getattr(wandb, "run", None)
     if run is None:
         return

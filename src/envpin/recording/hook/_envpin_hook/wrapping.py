@@ -3,17 +3,34 @@
 A wrapper calls the original first and lets its exceptions pass; only then does it look, guarded.
 """
 
+from __future__ import annotations
+
 import functools
 import inspect
 import os
-from typing import Any, Callable, Dict
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple, Union
 
 from _envpin_hook import document, guarded, observed
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    import peft
+    import transformers
+    from transformers import PreTrainedTokenizerBase as Tokenizer
+
+    # With output_loading_info=True a model comes with an account of its loading.
+    Loaded = Union[transformers.PreTrainedModel, Tuple[transformers.PreTrainedModel, object]]
+
+# What is wrapped, and the arguments of one call of it.
+Original = Callable[..., object]
+Arguments = Tuple[object, ...]
+Options = Dict[str, object]
 
 _MARK = "_envpin_wrapped"
 
 
-def _replace(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
+def _replace(owner: object, name: str, make: Callable[[Original], Original]) -> None:
     """Replace `owner.name`, a function or classmethod defined there, by `make(original)`; once."""
     found = owner.__dict__.get(name)
     if found is None:
@@ -26,8 +43,8 @@ def _replace(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
     setattr(owner, name, classmethod(wrapper) if isinstance(found, classmethod) else wrapper)
 
 
-def _bound(original: Any, args: Any, kwargs: Any) -> Dict[str, Any]:
-    """Argument name -> value, the keyword catch-all merged in."""
+def _bound(original: Original, args: Arguments, kwargs: Options) -> Dict[str, Any]:
+    """Argument name -> value, the keyword catch-all merged in. What a library passes is for the library to say."""
     signature = inspect.signature(original)
     found = dict(signature.bind_partial(*args, **kwargs).arguments)
     for parameter in signature.parameters.values():
@@ -36,11 +53,11 @@ def _bound(original: Any, args: Any, kwargs: Any) -> Dict[str, Any]:
     return found
 
 
-def wrap_hub(module: Any) -> None:
+def wrap_hub(module: ModuleType) -> None:
     """The files that a load really opened: the commit stands in their path, whatever became of config._commit_hash."""
 
-    def make(original: Any) -> Any:
-        def cached(*args: Any, **kwargs: Any) -> Any:
+    def make(original: Original) -> Original:
+        def cached(*args: object, **kwargs: object) -> object:
             result = original(*args, **kwargs)
             guarded("resolved file", observed.resolved, result)
             return result
@@ -51,18 +68,18 @@ def wrap_hub(module: Any) -> None:
     _replace(module, "cached_files", make)
 
 
-def wrap_models(module: Any) -> None:
+def wrap_models(module: ModuleType) -> None:
     model = module.PreTrainedModel
     _replace(model, "from_pretrained", _from_pretrained(_model_loaded))
     _replace(model, "resize_token_embeddings", _resize)
     _replace(model, "save_pretrained", _save_model)
 
 
-def wrap_peft(module: Any) -> None:
+def wrap_peft(module: ModuleType) -> None:
     _replace(module.PeftModel, "save_pretrained", _save_adapter)
 
 
-def wrap_tokenizers(module: Any) -> None:
+def wrap_tokenizers(module: ModuleType) -> None:
     for kind in list(vars(module).values()):
         if isinstance(kind, type) and kind.__module__ == module.__name__:
             _replace(kind, "save_pretrained", _save_tokenizer)
@@ -71,13 +88,13 @@ def wrap_tokenizers(module: Any) -> None:
             _replace(kind, "add_tokens", _add_tokens)
 
 
-def wrap_trainer(module: Any) -> None:
+def wrap_trainer(module: ModuleType) -> None:
     _replace(module.Trainer, "__init__", _trainer_made)
 
 
-def _from_pretrained(note: Callable[..., None]) -> Callable[[Any], Any]:
-    def make(original: Any) -> Any:
-        def from_pretrained(cls: Any, *args: Any, **kwargs: Any) -> Any:
+def _from_pretrained(note: Callable[..., None]) -> Callable[[Original], Original]:
+    def make(original: Original) -> Original:
+        def from_pretrained(cls: object, *args: object, **kwargs: object) -> object:
             with observed.loading() as files:
                 result = original(cls, *args, **kwargs)
             guarded("after from_pretrained", note, original, (cls,) + args, kwargs, result, files)
@@ -88,20 +105,26 @@ def _from_pretrained(note: Callable[..., None]) -> Callable[[Any], Any]:
     return make
 
 
-def _model_loaded(original: Any, args: Any, kwargs: Any, result: Any, files: Any) -> None:
+def _model_loaded(original: Original, args: Arguments, kwargs: Options, result: Loaded, files: List[str]) -> None:
     model = result[0] if isinstance(result, tuple) else result  # output_loading_info=True
     bound = _bound(original, args, kwargs)
     source = getattr(model.config, "_name_or_path", None) or bound.get("pretrained_model_name_or_path")
     observed.note_load(model, source, bound.get("revision"), files)
 
 
-def _tokenizer_loaded(original: Any, args: Any, kwargs: Any, result: Any, _files: Any) -> None:
+def _tokenizer_loaded(
+    original: Original,
+    args: Arguments,
+    kwargs: Options,
+    result: Tokenizer,
+    _files: List[str],
+) -> None:
     source = _bound(original, args, kwargs).get("pretrained_model_name_or_path", "")
     observed.note_tokenizer(result, os.fspath(source))
 
 
-def _resize(original: Any) -> Any:
-    def resize_token_embeddings(self: Any, *args: Any, **kwargs: Any) -> Any:
+def _resize(original: Original) -> Original:
+    def resize_token_embeddings(self: object, *args: object, **kwargs: object) -> object:
         before = guarded("rows before a resize", observed.rows, self)
         result = original(self, *args, **kwargs)
         guarded("after a resize", _resized, original, self, args, kwargs, before)
@@ -110,16 +133,22 @@ def _resize(original: Any) -> Any:
     return resize_token_embeddings
 
 
-def _resized(original: Any, model: Any, args: Any, kwargs: Any, before: Any) -> None:
+def _resized(
+    original: Original,
+    model: transformers.PreTrainedModel,
+    args: Arguments,
+    kwargs: Options,
+    before: Optional[int],
+) -> None:
     bound = _bound(original, (model,) + tuple(args), kwargs)
-    kept: Dict[str, Any] = {
+    kept: Options = {
         name: bound[name] for name in ("new_num_tokens", "pad_to_multiple_of", "mean_resizing") if name in bound
     }
     observed.note_resize(model, kept, before, observed.rows(model))
 
 
-def _save_model(original: Any) -> Any:
-    def save_pretrained(self: Any, *args: Any, **kwargs: Any) -> Any:
+def _save_model(original: Original) -> Original:
+    def save_pretrained(self: object, *args: object, **kwargs: object) -> object:
         result = original(self, *args, **kwargs)
         guarded("recording a saved model", _model_saved, original, self, args, kwargs)
         return result
@@ -127,7 +156,7 @@ def _save_model(original: Any) -> Any:
     return save_pretrained
 
 
-def _model_saved(original: Any, model: Any, args: Any, kwargs: Any) -> None:
+def _model_saved(original: Original, model: transformers.PreTrainedModel, args: Arguments, kwargs: Options) -> None:
     bound = _bound(original, (model,) + tuple(args), kwargs)
     if not bound.get("is_main_process", True):
         return
@@ -137,8 +166,8 @@ def _model_saved(original: Any, model: Any, args: Any, kwargs: Any) -> None:
     document.after_model_save(model, kind, folder)
 
 
-def _save_adapter(original: Any) -> Any:
-    def save_pretrained(self: Any, *args: Any, **kwargs: Any) -> Any:
+def _save_adapter(original: Original) -> Original:
+    def save_pretrained(self: object, *args: object, **kwargs: object) -> object:
         result = original(self, *args, **kwargs)
         guarded("recording a saved adapter", _adapter_saved, original, self, args, kwargs)
         return result
@@ -146,7 +175,7 @@ def _save_adapter(original: Any) -> Any:
     return save_pretrained
 
 
-def _adapter_saved(original: Any, model: Any, args: Any, kwargs: Any) -> None:
+def _adapter_saved(original: Original, model: peft.PeftModel, args: Arguments, kwargs: Options) -> None:
     bound = _bound(original, (model,) + tuple(args), kwargs)
     if not bound.get("is_main_process", True):
         return
@@ -158,8 +187,8 @@ def _adapter_saved(original: Any, model: Any, args: Any, kwargs: Any) -> None:
             guarded("recording adapter " + name, document.after_model_save, model, "adapter", own)
 
 
-def _save_tokenizer(original: Any) -> Any:
-    def save_pretrained(self: Any, *args: Any, **kwargs: Any) -> Any:
+def _save_tokenizer(original: Original) -> Original:
+    def save_pretrained(self: object, *args: object, **kwargs: object) -> object:
         result = original(self, *args, **kwargs)
         guarded("recording a saved tokenizer", _tokenizer_saved, original, self, args, kwargs)
         return result
@@ -167,14 +196,14 @@ def _save_tokenizer(original: Any) -> Any:
     return save_pretrained
 
 
-def _tokenizer_saved(original: Any, tokenizer: Any, args: Any, kwargs: Any) -> None:
+def _tokenizer_saved(original: Original, tokenizer: Tokenizer, args: Arguments, kwargs: Options) -> None:
     if document.rank() == 0:
         bound = _bound(original, (tokenizer,) + tuple(args), kwargs)
         document.after_tokenizer_save(tokenizer, os.fspath(bound["save_directory"]))
 
 
-def _add_tokens(original: Any) -> Any:
-    def add_tokens(self: Any, *args: Any, **kwargs: Any) -> Any:
+def _add_tokens(original: Original) -> Original:
+    def add_tokens(self: object, *args: object, **kwargs: object) -> object:
         result = original(self, *args, **kwargs)
         if result and not observed.is_loading():
             guarded("after add_tokens", _tokens_added, original, self, args, kwargs)
@@ -183,12 +212,12 @@ def _add_tokens(original: Any) -> Any:
     return add_tokens
 
 
-def _tokens_added(original: Any, tokenizer: Any, args: Any, kwargs: Any) -> None:
+def _tokens_added(original: Original, tokenizer: Tokenizer, args: Arguments, kwargs: Options) -> None:
     observed.note_added(tokenizer, _bound(original, (tokenizer,) + tuple(args), kwargs).get("new_tokens") or [])
 
 
-def _trainer_made(original: Any) -> Any:
-    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+def _trainer_made(original: Original) -> Original:
+    def init(self: object, *args: object, **kwargs: object) -> None:
         original(self, *args, **kwargs)
         guarded("noting the trainer", observed.note_trainer, self)
 
