@@ -16,6 +16,7 @@ import transformers
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import stream_inside as tools  # type: ignore[import-not-found]
+from envpin_worker.stream import engine
 
 write = tools.stream_write
 
@@ -217,7 +218,7 @@ def check_an_operation_that_was_not_checked_fails_the_merge(folder: str) -> None
 
 def check_a_wrong_index_fails_the_merge(folder: str) -> None:
     case = tools.Case(folder)
-    make = tools.stream.index_document
+    make = engine.index_document
 
     def forgetful(files: Any) -> Any:
         document = make(files)
@@ -230,11 +231,11 @@ def check_a_wrong_index_fails_the_merge(folder: str) -> None:
         return document
 
     for name, wrong in (("map", forgetful), ("size", too_large)):
-        tools.stream.index_document = wrong
+        engine.index_document = wrong
         try:
             assert "index" in case.refused("verification-failed", out=case.out(name)).message
         finally:
-            tools.stream.index_document = make
+            engine.index_document = make
 
 
 def check_bytes_are_compared_to_the_last_one(_folder: str) -> None:
