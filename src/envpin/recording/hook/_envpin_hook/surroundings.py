@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 
-class Distribution(TypedDict, total=False):
+class InstalledDistribution(TypedDict, total=False):
     """An installed distribution, as a manifest lists it. Name and version are always there."""
 
     name: str
@@ -43,7 +43,7 @@ VARIABLES = (
 )  # fmt: skip
 _DIST_INFO = re.compile(r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._]*)-(?P<version>[0-9][^-]*)\.(?:dist-info|egg-info)$")
 
-_cache: Dict[str, List[Distribution]] = {}
+_cache: Dict[str, List[InstalledDistribution]] = {}
 
 
 def environment() -> Dict[str, str]:
@@ -73,14 +73,14 @@ def _libc() -> Optional[str]:
         return "musl"
 
 
-def distributions() -> List[Distribution]:
+def distributions() -> List[InstalledDistribution]:
     """Every installed distribution, the first on sys.path where a name occurs twice. Computed once a process.
 
     Names and versions come from the folder names (`torch-2.4.0+cu121.dist-info`): reading 300 METADATA files would
     take a second on a cold disk.
     """
     if "distributions" not in _cache:
-        found: Dict[str, Distribution] = {}
+        found: Dict[str, InstalledDistribution] = {}
         for entry in list(sys.path):
             folder = entry or os.curdir
             try:
@@ -95,7 +95,7 @@ def distributions() -> List[Distribution]:
     return list(_cache["distributions"])
 
 
-def _distribution(folder: str, entry: str) -> Optional[Distribution]:
+def _distribution(folder: str, entry: str) -> Optional[InstalledDistribution]:
     if entry.endswith(".egg-link"):  # `setup.py develop`: the version stands in the linked folder
         with open(os.path.join(folder, entry), encoding="utf-8") as stream:
             source = stream.readline().strip()
@@ -108,7 +108,7 @@ def _distribution(folder: str, entry: str) -> Optional[Distribution]:
     if not entry.endswith((".dist-info", ".egg-info")):
         return None
     path = os.path.join(folder, entry)
-    one: Optional[Distribution] = None
+    one: Optional[InstalledDistribution] = None
     matched = _DIST_INFO.match(entry)
     if matched is not None and entry.endswith(".dist-info"):
         one = {"name": normalized(matched.group("name")), "version": matched.group("version")}
@@ -128,7 +128,7 @@ def _distribution(folder: str, entry: str) -> Optional[Distribution]:
     return one
 
 
-def _from_metadata(path: str) -> Optional[Distribution]:
+def _from_metadata(path: str) -> Optional[InstalledDistribution]:
     fields: Dict[str, str] = {}
     try:
         with open(path, encoding="utf-8", errors="replace") as stream:
