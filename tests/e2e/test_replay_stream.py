@@ -96,7 +96,7 @@ def test_two_adapters_are_one_merge_after_the_other_and_both_weights_are_recorde
     both = ("replay", "merge", pair / "adapter", "--add-adapter", f"{other / 'adapter'}:0.5", "--base", pair / "base")
     planned = envpin(*both, "-o", tmp_path / "both", "--dry-run")
     assert planned.status == 0, planned.stderr
-    for words in (f"adapter      {pair / 'adapter'}, weight 1", f"and          {other / 'adapter'}, weight 0.5",
+    for words in (f"adapter      {pair / 'adapter'}, weight 1", f"add-adapter  {other / 'adapter'}, weight 0.5",
                   "from 320 to 321 rows"):  # fmt: skip
         assert words in planned.stdout
     record = answer(*both, "-o", tmp_path / "both")["merge"]

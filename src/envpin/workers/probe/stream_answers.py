@@ -1,7 +1,9 @@
 """Verb `stream-answers`: does a model that was merged from file to file answer as the adapter does?
 
-The base is loaded and asked, the adapter put onto it and asked again; both go, and the merged model is loaded from disk
-and asked. One model is in memory at a time; where even that does not fit, nothing is loaded and a note says so.
+The three models are asked layer by layer (three.py), so that no model is too large. One that cannot be taken apart so
+is loaded: the base is asked, the adapter put onto it and asked again; both go, and the merged model is loaded from disk
+and asked. Where even one model at a time does not fit, nothing is loaded and a note says so. A quantized base is always
+loaded whole: its own library has to answer for it.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from ..results import StreamAnswersResult
 from ..runtime import answers, loading
 from ..stream import decoded
 from ..stream.io.files import WeightFolder
+from . import three
+from .layered import CannotAskError
 
 if TYPE_CHECKING:
     import transformers
@@ -28,23 +32,33 @@ if TYPE_CHECKING:
 # Weights are not all: activations, the adapter in float32, the libraries.
 _HEADROOM = 1.3
 _LIBRARIES = 600_000_000
+_TITLE = "ask base, adapter and merged model"
 
 
 def run(request: StreamAnswersRequest, events: Events) -> StreamAnswersResult:
     import torch
 
     loading.quiet()
-    note = _too_large(request.merged)
-    if note is not None:
-        events.note(note)
-        return _skipped(note)
-    events.step("answers", "load base, adapter and merged model, and ask each", "start")
+    events.step("answers", _TITLE, "start")
     with torch.no_grad():
-        result = _ask_quantized(request) if is_dequantized(request) else _ask(request, _library_base)
+        result = _ask_quantized(request) if is_dequantized(request) else _ask_files(request)
     ratio = result.probe.ratio if result.probe is not None else None
     detail = "noise is %.2g of what the adapter moves" % ratio if ratio is not None else result.probe_note or ""
-    events.step("answers", "load base, adapter and merged model, and ask each", "done", detail)
+    events.step("answers", _TITLE, "done", detail)
     return result
+
+
+def _ask_files(request: StreamAnswersRequest) -> StreamAnswersResult:
+    try:
+        asked = three.ask(request)
+    except CannotAskError as error:
+        return _ask_whole(request, _library_base)._replace(asked_note="asked as whole models, because %s" % error)
+    return StreamAnswersResult(
+        probe=answers.ratio(asked.base, asked.adapted, asked.merged),
+        probe_note=None,
+        extended=answers.distance(*asked.extended) if asked.extended else None,
+        asked="layers",
+    )
 
 
 def _skipped(note: str) -> StreamAnswersResult:
@@ -93,11 +107,11 @@ def _ask_quantized(request: StreamAnswersRequest) -> StreamAnswersResult:
     note = "the library of the quantized base misreads it on this machine"
     if not request.misread:
         try:
-            return _ask(request, _library_base)._replace(asked="quantized")
+            return _ask_whole(request, _library_base)._replace(asked="quantized")
         except Exception as error:  # each library refuses a missing GPU in a way of its own
             note = "the quantized base cannot be asked here: %s" % loading.one_paragraph(error, 200)
     gc.collect()
-    return _ask(request, decoded.load)._replace(asked="dequantized", asked_note=note)
+    return _ask_whole(request, decoded.load)._replace(asked="dequantized", asked_note=note)
 
 
 def _library_base(
@@ -108,7 +122,10 @@ def _library_base(
     )
 
 
-def _ask(request: StreamAnswersRequest, load: Load) -> StreamAnswersResult:
+def _ask_whole(request: StreamAnswersRequest, load: Load) -> StreamAnswersResult:
+    note = _too_large(request.merged)
+    if note is not None:
+        return _skipped(note)
     adapter_config = loading.read_json(os.path.join(request.adapter, "adapter_config.json"))
     adapters = merge.read_adapters(request)
     labels = loading.labels_of([(one.source.folder, one.shapes) for one in adapters])

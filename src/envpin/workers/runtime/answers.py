@@ -19,22 +19,24 @@ _LENGTH = 24
 _ROWS = 4
 
 
-def inputs(rows: int, extra: Optional[List[int]] = None) -> List[List[int]]:
+def inputs(
+    rows: int, extra: Optional[List[int]] = None, *, batch: int = _ROWS, length: int = _LENGTH
+) -> List[List[int]]:
     """Token ids in [0, rows), the same for every model with as many rows; `extra` ids are woven into each row.
 
     A linear congruential sequence (Numerical Recipes' constants) needs no seed state and no library.
     """
     state = 12345
-    batch: List[List[int]] = []
-    for _ in range(_ROWS):
+    found: List[List[int]] = []
+    for _ in range(batch):
         row = []
-        for _ in range(_LENGTH):
+        for _ in range(length):
             state = (1664525 * state + 1013904223) % 2**32
             row.append((state >> 8) % rows)
         for place, token in enumerate(extra or []):
-            row[(3 * place + 1) % _LENGTH] = token
-        batch.append(row)
-    return batch
+            row[(3 * place + 1) % length] = token
+        found.append(row)
+    return found
 
 
 def logits(model: transformers.PreTrainedModel, batch: List[List[int]]) -> torch.Tensor:
