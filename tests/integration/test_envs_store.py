@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,10 +15,13 @@ from envpin.core.errors import BuildError, EnvironmentDamagedError, InputError, 
 from envpin.core.events import Event, Note, Progress, Step
 from envpin.envs.locks.lock import parse_lock
 from envpin.envs.machine import default_python
+from envpin.envs.store import integrity
 from envpin.envs.store.artifacts import describe_interpreter
 from envpin.envs.store.identity import EnvironmentSpec
 from envpin.envs.store.integrity import Damage, site_packages
+from envpin.envs.store.remembered import HASHED, read_remembered
 from envpin.envs.store.store import Store
+from envpin.envs.uv.command import Uv
 from tests.support.wheels import lock_of, make_wheel
 
 if TYPE_CHECKING:
@@ -151,7 +155,139 @@ def test_missing_and_extra_files_are_named(store: Store, wheels: Path) -> None:
         ("__init__.py", "missing", "beta"),
         ("sitecustomize.py", "extra", None),
         ("native.so", "extra", None),
+        ("notes.txt", "extra", None),
     }
+
+
+def _link_a_package(environment: Path) -> None:
+    folder = site_packages(environment) / "alpha"
+    folder.rename(environment.parent / "elsewhere")
+    folder.symlink_to(environment.parent / "elsewhere")
+
+
+def _replace_the_interpreter(environment: Path) -> None:
+    python = environment / "bin" / "python"
+    python.unlink()
+    python.write_text("#!/bin/sh\nexit 0\n", encoding="utf-8")
+
+
+def _link_another_interpreter(environment: Path) -> None:
+    python = environment / "bin" / "python"
+    python.unlink()
+    python.symlink_to("/bin/true")
+
+
+def _add_a_package(environment: Path) -> None:
+    info = site_packages(environment) / "gamma-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Name: gamma\nVersion: 1.0\n", encoding="utf-8")
+
+
+CHANGES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "linked-package": (_link_a_package, "site-packages/alpha"),
+    "settings": (lambda environment: edit(environment / "pyvenv.cfg", "HOME = /"), "pyvenv.cfg"),
+    "interpreter": (_replace_the_interpreter, "bin/python"),
+    "link-of-interpreter": (_link_another_interpreter, "bin/python"),
+    "added-program": (lambda environment: (environment / "bin" / "ls").write_text("#!/bin/sh\n"), "bin/ls"),
+    "lock": (lambda environment: edit(environment / "pylock.toml", "#"), "pylock.toml"),
+    "byte-code": (
+        lambda environment: (site_packages(environment) / "alpha" / "b.pyc").write_bytes(b"x"),
+        "alpha/b.pyc",
+    ),
+    "package": (_add_a_package, "gamma-1.0.dist-info/METADATA"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.parametrize("everything", [True, False])
+def test_verify_names_whatever_was_changed(store: Store, wheels: Path, name: str, everything: bool) -> None:
+    environment = store.ensure(alpha_and_beta(wheels))
+    assert store.verify(environment) == ()
+    change, named = CHANGES[name]
+    change(environment.path)
+    damage = [one.path for one in store.verify(environment, everything=everything)]
+    assert any(path.endswith(named) for path in damage), damage
+
+
+@pytest.fixture
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if every environment had been built a while ago: what changed just now is never remembered."""
+    later = time.time_ns() + 10**10
+    monkeypatch.setattr("envpin.envs.store.integrity.time.time_ns", lambda: later)
+
+
+@pytest.mark.usefixtures("settled")
+def test_a_file_that_did_not_move_is_hashed_once(store: Store, wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = store.ensure(alpha_and_beta(wheels))
+    assert store.verify(environment) == ()
+    read: list[str] = []
+    judge = integrity._judge
+
+    def judging(name: str, *given: Any) -> Damage | None:
+        read.append(name)
+        return judge(name, *given)
+
+    monkeypatch.setattr(integrity, "_judge", judging)
+    assert store.verify(environment, everything=False) == ()
+    assert read == []
+    assert store.verify(environment) == ()
+    assert any(name.endswith("alpha/b.py") for name in read)
+
+
+@pytest.mark.usefixtures("settled")
+def test_a_changed_byte_with_its_times_restored_is_found(store: Store, wheels: Path) -> None:
+    environment = store.ensure(alpha_and_beta(wheels))
+    assert store.verify(environment) == ()
+    victim = site_packages(environment.path) / "alpha" / "b.py"
+    before = victim.stat()
+    with victim.open("r+", encoding="utf-8") as stream:
+        stream.write("VALUE")
+    os.utime(victim, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert victim.stat().st_size == before.st_size
+    for everything in (False, True):
+        assert [Path(one.path).name for one in store.verify(environment, everything=everything)] == ["b.py"]
+
+
+@pytest.mark.usefixtures("settled")
+def test_another_receipt_forgets_what_was_hashed(store: Store, wheels: Path) -> None:
+    environment = store.ensure(alpha_and_beta(wheels))
+    assert store.verify(environment) == ()
+    assert (environment.path / HASHED).is_file()
+    assert read_remembered(environment.path) != {}
+    receipt = environment.path / "envpin-receipt.json"
+    receipt.write_bytes(receipt.read_bytes() + b"\n")
+    assert read_remembered(environment.path) == {}
+
+
+@pytest.mark.parametrize("setting", ["target", "prefix"])
+def test_settings_that_install_elsewhere_make_no_empty_environment(
+    store: Store, wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str
+) -> None:
+    settings = tmp_path / "config" / "uv" / "uv.toml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(f'[pip]\n{setting} = "{tmp_path / "elsewhere"}"\n', encoding="utf-8")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    environment = store.ensure(alpha_and_beta(wheels))
+    assert says(environment, "alpha-says") == "alpha speaks"
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_an_environment_that_lacks_a_package_of_its_lock_does_not_count(
+    store: Store, wheels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = alpha_and_beta(wheels)
+    sync = Uv.sync
+
+    def forgetful(self: Uv, lock: Path, *, python: Path, **options: Any) -> None:
+        """A uv that installs less than it was asked for."""
+        less = lock_of(*(path for path in wheels.iterdir() if path.name.startswith("beta")))
+        lock.write_text(less, encoding="utf-8")
+        sync(self, lock, python=python, **options)
+
+    monkeypatch.setattr(Uv, "sync", forgetful)
+    with pytest.raises(BuildError, match="1 packages of the lock are not in the environment: `alpha`"):
+        store.ensure(spec)
+    assert store.list() == ()
 
 
 def test_a_record_made_to_fit_the_edit_is_named(store: Store, wheels: Path) -> None:

@@ -42,7 +42,7 @@ def default_python() -> str:
 def where_settings(source: Mapping[str, str]) -> dict[str, str]:
     """The settings of `source` that can change what a resolution finds."""
     names = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS",
-             "UV_INDEX_STRATEGY", "UV_CONFIG_FILE", "UV_NO_CONFIG", "UV_TORCH_BACKEND", "UV_CUDA_DRIVER_VERSION",
+             "UV_INDEX_STRATEGY", "UV_TORCH_BACKEND", "UV_CUDA_DRIVER_VERSION",
              "UV_AMD_GPU_ARCHITECTURE")  # fmt: skip
     return {name: source[name] for name in names if name in source}
 

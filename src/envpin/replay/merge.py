@@ -94,7 +94,7 @@ def provision(plan: MergePlan, store: Store, *, listener: Listener, offline: boo
     """The environment of `plan`, built where it is missing and rebuilt where its bytes changed."""
     environment = store.ensure(plan.spec, listener=listener, offline=offline)
     listener(Step(key="environment-verify", title="check its installed bytes"))
-    damage = store.verify(environment)
+    damage = store.verify(environment, everything=False)
     if damage:
         names = ", ".join(f"`{one.path}`" for one in damage[:_DAMAGED_SHOWN])
         more = f" and {len(damage) - _DAMAGED_SHOWN} more" if len(damage) > _DAMAGED_SHOWN else ""

@@ -11,6 +11,7 @@ from envpin.core.files import digest, write_atomically
 from envpin.envs.locks.lock import Lock, parse_lock
 from envpin.envs.locks.requirements import check_requirements, exact_pins
 from envpin.envs.machine import this_platform, where_settings
+from envpin.envs.uv.settings import where_config
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,6 +45,7 @@ class LockQuestion:
             **({} if self.prefer is None else {"prefer": self.prefer.digest}),
             "find_links": list(self.find_links),
             "where": where_settings(os.environ),
+            "configured": where_config(os.environ),
             "platform": this_platform(),
         }
         return digest(json.dumps(question, sort_keys=True))[:32]

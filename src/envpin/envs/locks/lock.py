@@ -5,6 +5,7 @@ https://packaging.python.org/en/latest/specifications/pylock-toml/
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -37,7 +38,7 @@ class Lock:
 
     @cached_property
     def digest(self) -> str:
-        """sha256 of the body: no comments, no `[tool.…]` tables (which may not affect installation)."""
+        """sha256 of the parsed body: no comments, no `tool` tables (which may not affect installation)."""
         return digest(self.text)
 
     @cached_property
@@ -112,14 +113,25 @@ def parse_lock(text: str, *, origin: str = "the lock") -> Lock:
 
 
 def digest(text: str) -> str:
-    """The digest of a lock's body; see `Lock.digest`."""
-    kept: list[str] = []
-    for line in text.splitlines():
-        if line.startswith(("[tool.", "[tool]")):
-            break
-        if line.strip() and not line.lstrip().startswith("#"):
-            kept.append(line.rstrip())
-    return files.digest("\n".join(kept))
+    """The digest of a lock's body; see `Lock.digest`.
+
+    Of the parsed document: in the text, a table of `[[packages]]` can hide behind one of `[tool.…]`.
+
+    Raises:
+        InputError: it is no TOML.
+    """
+    document = _document(text, "the lock")
+    body = {key: value for key, value in document.items() if key != "tool"}
+    if isinstance(packages := body.get("packages"), list):
+        body["packages"] = [_without_tool(one) for one in packages]
+    # JSON has no dates; their text in TOML is as good.
+    return files.digest(json.dumps(body, sort_keys=True, separators=(",", ":"), default=str))
+
+
+def _without_tool(package: object) -> object:
+    if not isinstance(package, dict):
+        return package
+    return {key: value for key, value in package.items() if key != "tool"}
 
 
 def lock_file_name(name: str) -> str:
@@ -129,14 +141,9 @@ def lock_file_name(name: str) -> str:
 
 
 def _parse(text: str, origin: str) -> Pylock:
-    import tomllib
-
     from packaging.pylock import Pylock, PylockUnsupportedVersionError, PylockValidationError
 
-    try:
-        document: dict[str, Any] = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as fault:
-        raise InputError(f"`{origin}` is not valid TOML: {fault}", path=origin) from fault
+    document = _document(text, origin)
     if not document:
         raise InputError(f"`{origin}` is empty", path=origin)
     try:
@@ -153,6 +160,16 @@ def _parse(text: str, origin: str) -> Pylock:
     if problems:
         raise InputError(f"`{origin}` is a lock that envpin does not install from", path=origin, problems=problems)
     return parsed
+
+
+def _document(text: str, origin: str) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as fault:
+        why = "it is nested too deeply" if isinstance(fault, RecursionError) else fault
+        raise InputError(f"`{origin}` is not valid TOML: {why}", path=origin) from fault
 
 
 def _problems(lock: Pylock) -> Iterator[str]:

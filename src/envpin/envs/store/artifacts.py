@@ -14,6 +14,8 @@ from envpin.envs.store.integrity import dist_infos
 from envpin.envs.store.receipt import Artifact, Interpreter
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
     from packaging.pylock import Package, PackageWheel
 
     from envpin.envs.locks.lock import Lock
@@ -76,6 +78,27 @@ def installed_artifacts(environment: Path, lock: Lock) -> tuple[Artifact, ...]:
             )
         )
     return tuple(found)
+
+
+def applicable(lock: Lock, interpreter: Interpreter) -> tuple[str, ...]:
+    """The names of the packages that the lock installs for an interpreter of this machine, no extras asked for."""
+    from packaging.markers import default_environment
+
+    environment: dict[str, str | AbstractSet[str]] = {
+        **{str(key): str(value) for key, value in default_environment().items()},
+        "implementation_name": interpreter.implementation.lower(),
+        "platform_python_implementation": interpreter.implementation,
+        "implementation_version": interpreter.version,
+        "python_full_version": interpreter.version,
+        "python_version": ".".join(interpreter.version.split(".")[:2]),
+        "extras": frozenset(),
+        "dependency_groups": frozenset(),
+    }
+    return tuple(
+        str(package.name)
+        for package in lock.packages
+        if package.marker is None or package.marker.evaluate(environment, context="lock_file")
+    )
 
 
 def _wheel_of(lock: Lock, name: str, version: str, tags: frozenset[str]) -> PackageWheel | None:

@@ -15,7 +15,7 @@ from envpin.core.errors import BuildError, DiskFullError, EnvironmentDamagedErro
 from envpin.core.events import Note
 from envpin.core.files import digest_of_file, sync_folder, write_atomically
 from envpin.envs.machine import RECEIPT, this_platform
-from envpin.envs.store.artifacts import describe_interpreter, installed_artifacts
+from envpin.envs.store.artifacts import applicable, describe_interpreter, installed_artifacts
 from envpin.envs.store.housekeeping import discard
 from envpin.envs.store.integrity import (
     dist_infos,
@@ -67,6 +67,7 @@ def build(
         suspects = damaged | suspicious_packages(folder)
         wrong = _heal(folder, suspects, uv=uv, building=building, listener=listener, offline=offline)
         receipt = _receipt(spec, key, folder, uv, wrong)
+        _refuse_incomplete(spec, receipt)
         write_atomically(folder / RECEIPT, encode_receipt(receipt))
         if target.exists():
             discard(target, building)
@@ -173,6 +174,24 @@ def _not_as_recorded(folder: Path, packages: set[str]) -> dict[str, list[str]]:
             if path.is_file() and not matches_record(one):
                 found.setdefault(package, []).append(path.relative_to(folder.absolute()).as_posix())
     return found
+
+
+def _refuse_incomplete(spec: EnvironmentSpec, receipt: Receipt) -> None:
+    """uv's word is not taken for it: what the lock names for this interpreter has to be there.
+
+    Raises:
+        BuildError: packages of the lock are not in the environment.
+    """
+    installed = {one.name for one in receipt.artifacts}
+    missing = sorted(set(applicable(spec.lock, receipt.interpreter)) - installed)
+    if missing:
+        listed = ", ".join(f"`{name}`" for name in missing[:5]) + (
+            f" and {len(missing) - 5} more" if missing[5:] else ""
+        )
+        raise BuildError(
+            f"uv reported no fault, but {len(missing)} packages of the lock are not in the environment: {listed}",
+            hint="look for settings of uv that choose another folder or leave packages out",
+        )
 
 
 def _receipt(spec: EnvironmentSpec, key: str, folder: Path, uv: Uv, wrong: dict[str, str]) -> Receipt:

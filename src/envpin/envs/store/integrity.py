@@ -1,8 +1,9 @@
-"""Installed bytes against what was installed: every file of every RECORD, and no importable file besides.
+"""Installed bytes against what was installed: every file and every link of an environment, and nothing besides.
 
 uv never looks at installed bytes again, and where it hard-links, an edit in one environment reaches its cache and
 every other environment (docs/adr/0010). RECORD is the wheel's own list of digests; the receipt holds the digest of
-each RECORD.
+each RECORD, and lists every file and link that no RECORD names. Only byte code under `__pycache__`, which interpreters
+write at will, is not looked at: workers keep theirs elsewhere (host.py).
 https://packaging.python.org/en/latest/specifications/recording-installed-packages/
 """
 
@@ -11,21 +12,25 @@ from __future__ import annotations
 import base64
 import csv
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from envpin.core.files import digest_by, digest_of_file, knows_algorithm
+from envpin.envs.store.environment import USED
+from envpin.envs.machine import RECEIPT
+from envpin.envs.store.remembered import HASHED, Fingerprint, fingerprint_of, read_remembered, remember
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from envpin.envs.store.receipt import Receipt
 
-# What an interpreter imports or runs at start-up. Byte code under __pycache__ is written by the interpreter itself.
-_IMPORTABLE = (".py", ".pth", ".so", ".pyd", ".dylib", ".pyc")
-_CHUNK = 1 << 20
+# What envpin itself writes into a finished environment.
+_OURS = frozenset({RECEIPT, USED, HASHED})
+_LINK = "link:"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
@@ -93,15 +98,55 @@ def _plain(name: str) -> bool:
     return os.sep == "/" and not name.startswith(("/", ".")) and "/." not in name and "//" not in name
 
 
-def find_damage(environment: Path, receipt: Receipt, *, workers: int | None = None) -> tuple[Damage, ...]:
-    """Compare every installed file with what the receipt vouches for. Reads everything.
+def find_damage(
+    environment: Path, receipt: Receipt, *, workers: int | None = None, everything: bool = True
+) -> tuple[Damage, ...]:
+    """Compare every installed file with what the receipt vouches for.
 
-    An empty result means that each file named by a RECORD has its recorded digest, each RECORD has the digest of the
-    receipt, and nothing importable was added.
+    An empty result means that each file named by a RECORD has its recorded digest, each RECORD and each file besides
+    has the digest of the receipt, each link has its target, and nothing was added. `everything` reads every byte again;
+    else only files are read that moved since they were last hashed (`envpin.envs.store.remembered`).
     """
+    began = time.time_ns()
+    there = dict(entries(environment))
+    known = {} if everything else read_remembered(environment)
+    if known and known == there:
+        return ()
+    expected, damage = _expected(environment, receipt)
+    listed = expected.keys() | receipt.unrecorded.keys()
+    damage += [Damage(path=name, kind="extra") for name in there.keys() - listed]
+    damage += [Damage(path=name, kind="missing", package=_package(expected, name)) for name in listed - there.keys()]
+    fresh = [name for name in listed & there.keys() if there[name] != known.get(name)]
+    with ThreadPoolExecutor(max_workers=workers or min(8, os.cpu_count() or 1)) as pool:
+        found = pool.map(lambda name: _judge(name, expected.get(name), environment, receipt.unrecorded), fresh)
+        damage += [one for one in found if one is not None]
+    if not damage:
+        remember(environment, there, began=began)
+    return tuple(sorted(damage, key=lambda one: (one.path, one.kind)))
+
+
+def entries(environment: Path) -> Iterator[tuple[str, Fingerprint]]:
+    """Every file and link below an environment, by its path in it. No link is followed, `__pycache__` is left out."""
+    root = str(environment.absolute())
+    folders = [root]
+    while folders:
+        folder = folders.pop()
+        with os.scandir(folder) as found:
+            for one in found:
+                if one.is_dir(follow_symlinks=False):
+                    if one.name != "__pycache__":
+                        folders.append(one.path)
+                elif folder != root or one.name not in _OURS:
+                    name = one.path[len(root) + 1 :].replace(os.sep, "/")
+                    yield name, fingerprint_of(one.stat(follow_symlinks=False))
+
+
+def _expected(environment: Path, receipt: Receipt) -> tuple[dict[str, RecordedFile], list[Damage]]:
+    """The files that the RECORDs name, by their path in the environment; and the RECORDs that are not themselves."""
     infos = dist_infos(environment)
     damage: list[Damage] = []
-    expected: list[RecordedFile] = []
+    expected: dict[str, RecordedFile] = {}
+    prefix = len(str(environment.absolute())) + 1
     for artifact in receipt.artifacts:
         info = infos.get(artifact.name)
         record = None if info is None else info / "RECORD"
@@ -113,12 +158,10 @@ def find_damage(environment: Path, receipt: Receipt, *, workers: int | None = No
         if digest_of_file(record) != artifact.record_sha256:
             damage.append(Damage(path=_relative(record, environment), kind="changed", package=artifact.name))
             continue
-        expected += recorded_files(environment, artifact.name, info)
-    with ThreadPoolExecutor(max_workers=workers or min(8, os.cpu_count() or 1)) as pool:
-        found = pool.map(lambda one: _judge(one, environment, receipt.unrecorded), expected, chunksize=1)
-        damage += [one for one in found if one is not None]
-    damage += _extras(environment, {one.path for one in expected}, receipt.unrecorded)
-    return tuple(sorted(damage, key=lambda one: (one.path, one.kind)))
+        for one in recorded_files(environment, artifact.name, info):
+            if "__pycache__" not in one.path:
+                expected[one.path[prefix:].replace(os.sep, "/")] = one
+    return expected, damage
 
 
 def suspicious_packages(environment: Path) -> set[str]:
@@ -153,57 +196,45 @@ def _linked_time(path: Path) -> float:
 
 
 def unrecorded_files(environment: Path) -> dict[str, str]:
-    """Importable files of site-packages that no RECORD lists, with their sha256, by path in the environment."""
+    """What no RECORD lists, by its path in the environment: the sha256 of each file, `link:TARGET` of each link."""
     listed = {
         one.path
         for package, info in dist_infos(environment).items()
         for one in recorded_files(environment, package, info)
     }
-    return {
-        _relative(path, environment): digest_of_file(path) for path in _importable(environment) if path not in listed
-    }
+    root = environment.absolute()
+    paths = ((name, root / name) for name, _ in entries(environment))
+    return {name: content_of(path) for name, path in paths if path.is_symlink() or str(path) not in listed}
 
 
-def _judge(one: RecordedFile, environment: Path, overrides: Mapping[str, str]) -> Damage | None:
-    relative = _relative(one.path, environment)
+def content_of(path: Path) -> str:
+    """What a receipt says of one file or link: its sha256, or `link:TARGET`."""
+    return _LINK + os.readlink(path) if path.is_symlink() else digest_of_file(path)  # noqa: PTH115  the text itself
+
+
+def _judge(name: str, recorded: RecordedFile | None, environment: Path, overrides: Mapping[str, str]) -> Damage | None:
+    path = environment / name
     try:
-        good = digest_of_file(one.path) == overrides[relative] if relative in overrides else matches_record(one)
+        if name in overrides:
+            good = content_of(path) == overrides[name]
+        else:
+            good = recorded is not None and not path.is_symlink() and matches_record(recorded)
     except OSError:
-        return Damage(path=relative, kind="missing", package=one.package)
-    return None if good else Damage(path=relative, kind="changed", package=one.package)
+        good = False  # it went, or became unreadable, since it was listed
+    return None if good else Damage(path=name, kind="changed", package=None if recorded is None else recorded.package)
+
+
+def _package(expected: Mapping[str, RecordedFile], name: str) -> str | None:
+    return expected[name].package if name in expected else None
 
 
 def matches_record(one: RecordedFile) -> bool:
     """Whether the bytes are the recorded ones; byte code and RECORD itself have no digest and only need to exist."""
     digest = _digest(one.digest)
     if digest is None:
-        # A .pyc that pip compiled is rewritten at will by the interpreter.
-        return one.path.endswith(".pyc") or os.path.exists(one.path)  # noqa: PTH110
+        return os.path.exists(one.path)  # noqa: PTH110
     algorithm, expected = digest
     return digest_by(algorithm, one.path) == expected
-
-
-def _extras(environment: Path, listed: set[str], known: Mapping[str, str]) -> Iterator[Damage]:
-    for path in _importable(environment):
-        if path in listed:
-            continue
-        relative = _relative(path, environment)
-        if relative not in known:
-            yield Damage(path=relative, kind="extra")
-        elif digest_of_file(path) != known[relative]:
-            yield Damage(path=relative, kind="changed")
-    for relative in known:
-        place = environment.absolute() / relative
-        if not place.exists() and str(place) not in listed:
-            yield Damage(path=relative, kind="missing")
-
-
-def _importable(environment: Path) -> Iterator[str]:
-    for folder, folders, files in os.walk(site_packages(environment).absolute()):
-        folders[:] = [name for name in folders if name != "__pycache__"]
-        for name in files:
-            if name.endswith(_IMPORTABLE):
-                yield f"{folder}{os.sep}{name}"
 
 
 def _relative(path: str | Path, environment: Path) -> str:

@@ -13,7 +13,7 @@ from envpin.envs.machine import RECEIPT
 if TYPE_CHECKING:
     from pathlib import Path
 
-SCHEMA = 1
+SCHEMA = 2  # 1 listed importable files only, and a digest of the lock that two locks could share
 
 
 class Artifact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -44,7 +44,8 @@ class Interpreter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`unrecorded` maps every importable file that no RECORD lists to its sha256 (uv's own `_virtualenv.py`)."""
+    """`unrecorded` maps every file that no RECORD lists to its sha256 (the interpreter's settings, the lock, uv's own
+    `_virtualenv.py`), and every link to `link:TARGET`."""
 
     schema: int
     key: str

@@ -86,11 +86,12 @@ class Store:
             (environment.path / USED).touch()
         return environment
 
-    def verify(self, environment: Environment) -> tuple[Damage, ...]:
-        """Every file of `environment` that is not as it was installed; reads all of them."""
+    def verify(self, environment: Environment, *, everything: bool = True) -> tuple[Damage, ...]:
+        """Every file of `environment` that is not as it was installed. Reads all of them, or with `everything` false
+        only those that moved since they were last read."""
         from envpin.envs.store.integrity import find_damage
 
-        return find_damage(environment.path, environment.receipt)
+        return find_damage(environment.path, environment.receipt, everything=everything)
 
     def list(self) -> tuple[Environment, ...]:
         """Every finished environment, most recently used first."""

@@ -7,19 +7,21 @@ import re
 import shutil
 import sys
 import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from envpin.core import process
 from envpin.core.errors import EnvironmentSetupError, NetworkError, NoInterpreterError
 from envpin.core.events import Progress, ignore
 from envpin.envs.uv.errors import error_of, missing_interpreter
 from envpin.envs.uv.interpreters import managed_interpreter
+from envpin.envs.uv.settings import where_config
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from envpin.core.events import Listener
 
@@ -30,7 +32,7 @@ FLOOR = (0, 11, 13)
 # (constraints, overrides, resolution, exclude-newer, …) and is dropped, because the pins say that.
 _WHERE = frozenset(
     {"UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS",
-     "UV_INDEX_STRATEGY", "UV_KEYRING_PROVIDER", "UV_CREDENTIALS_DIR", "UV_CONFIG_FILE", "UV_NO_CONFIG",
+     "UV_INDEX_STRATEGY", "UV_KEYRING_PROVIDER", "UV_CREDENTIALS_DIR",
      "UV_CACHE_DIR", "UV_LINK_MODE", "UV_PYTHON_INSTALL_DIR", "UV_PYTHON_INSTALL_MIRROR", "UV_PYTHON_CACHE_DIR",
      "UV_PYTHON_DOWNLOADS", "UV_PYTHON_DOWNLOADS_JSON_URL", "UV_PYTHON_PREFERENCE", "UV_MANAGED_PYTHON",
      "UV_NO_MANAGED_PYTHON", "UV_PYTHON_SEARCH_PATH", "UV_NATIVE_TLS", "UV_SYSTEM_CERTS", "UV_INSECURE_HOST",
@@ -40,8 +42,10 @@ _WHERE = frozenset(
 _WHERE_PREFIXES = ("UV_INDEX_", "UV_CONCURRENT_")  # credentials of named indexes; how many downloads at once
 # A path of this machine, and a torch build chosen for its GPU: neither may shape a lock that is meant for everybody.
 _LOCAL_ONLY = frozenset({"UV_FIND_LINKS", "UV_TORCH_BACKEND", "UV_CUDA_DRIVER_VERSION", "UV_AMD_GPU_ARCHITECTURE"})
-_INDEXES = frozenset({"UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_CONFIG_FILE"})
-_PATHS = ("UV_FIND_LINKS", "UV_CACHE_DIR", "UV_CONFIG_FILE", "UV_PYTHON_INSTALL_DIR", "SSL_CERT_FILE")
+# The same as settings of a uv.toml.
+_INDEX_SETTINGS = frozenset({"index", "index-url"})
+_INDEXES = frozenset({"UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX"})
+_PATHS = ("UV_FIND_LINKS", "UV_CACHE_DIR", "UV_PYTHON_INSTALL_DIR", "SSL_CERT_FILE")
 
 _DOWNLOADING = re.compile(r"^\s*Downloading (\S+)(?: \(([\d.]+)([KMG]?i?B)\))?")
 _DOWNLOADED = re.compile(r"^\s*Downloaded (\S+)")
@@ -181,14 +185,15 @@ class Uv:
         portable: bool = False,
         on_stderr: Callable[[str], None] | None = None,
     ) -> process.Completed:
-        completed = process.run(
-            [self.path, *arguments, "--color", "never", "--no-progress"],
-            env=uv_environment(os.environ, find_links=find_links, portable=portable),
-            # Below the root there is no project whose uv.toml or pyproject.toml uv would pick up.
-            cwd=Path(Path.cwd().anchor),
-            stdin=None if stdin is None else stdin.encode("utf-8"),
-            on_stderr=on_stderr,
-        )
+        with _configuration(where_config(os.environ, portable=portable)) as options:
+            completed = process.run(
+                [self.path, *arguments, "--color", "never", "--no-progress", *options],
+                env=uv_environment(os.environ, find_links=find_links, portable=portable),
+                # Below the root there is no project whose uv.toml or pyproject.toml uv would pick up.
+                cwd=Path(Path(sys.executable).anchor),
+                stdin=None if stdin is None else stdin.encode("utf-8"),
+                on_stderr=on_stderr,
+            )
         process.raise_if_killed(completed, what="`uv`")
         if completed.status != 0:
             raise error_of(completed.stderr, what=what)
@@ -239,12 +244,27 @@ def uv_environment(
         kept = {name: value for name, value in kept.items() if name not in _LOCAL_ONLY}
     if find_links and not portable:
         kept["UV_FIND_LINKS"] = " ".join([*filter(None, [kept.get("UV_FIND_LINKS")]), *find_links])
-    if kept.get("PIP_INDEX_URL") and not _INDEXES & kept.keys():
+    configured = where_config(source, portable=portable)
+    if kept.get("PIP_INDEX_URL") and not _INDEXES & kept.keys() and not _INDEX_SETTINGS & configured.keys():
         kept["UV_DEFAULT_INDEX"] = kept["PIP_INDEX_URL"]  # as `envpin.remote.index` reads it
     for name in _PATHS:
         if name in kept:
             kept[name] = " ".join(_absolute(piece) for piece in kept[name].split(" "))
     return process.scrubbed_environment(kept)
+
+
+@contextmanager
+def _configuration(settings: dict[str, Any]) -> Iterator[list[str]]:
+    """uv's options for these settings and no others."""
+    if not settings:
+        yield ["--no-config"]
+        return
+    import tomlkit
+
+    with tempfile.TemporaryDirectory(prefix="envpin-uv-") as folder:
+        path = Path(folder, "uv.toml")
+        path.write_text(tomlkit.dumps(settings), encoding="utf-8")
+        yield ["--config-file", str(path)]
 
 
 def _says_where(name: str) -> bool:

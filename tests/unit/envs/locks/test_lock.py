@@ -149,3 +149,26 @@ def test_every_name_gives_a_file_name_that_is_allowed(name: str) -> None:
     assert stem == "pylock.toml" or stem.count(".") == 2
     assert "/" not in stem
     assert "\\" not in stem
+
+
+_TOOL_FIRST = """lock-version = "1.0"
+created-by = "test"
+[tool.envpin]
+note = "{note}"
+[[packages]]
+name = "alpha"
+version = "{version}"
+[[packages.wheels]]
+url = "https://x.example/alpha-{version}-py3-none-any.whl"
+hashes = {{sha256 = "{sha}"}}
+[packages.tool.other]
+note = "{note}"
+"""
+
+
+def test_digest_sees_packages_that_stand_behind_a_tool_table() -> None:
+    good = _TOOL_FIRST.format(note="a", version="1.0", sha="0" * 64)
+    evil = _TOOL_FIRST.format(note="a", version="6.6", sha="6" * 64)
+    assert digest(good) != digest(evil)
+    assert digest(good) == digest(_TOOL_FIRST.format(note="b", version="1.0", sha="0" * 64))
+    assert digest(good) == digest("# a comment\n" + good.replace("\n", "\r\n"))

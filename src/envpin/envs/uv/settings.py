@@ -1,0 +1,91 @@
+"""The user's own uv.toml, cut down to what says where things come from.
+
+A setting that says *what* is installed, or into which folder (`[pip] target`, `prefix`, `no-emit-package`), would make
+another environment of the same lock, or none that only looks like one. uv therefore gets the rest as a file of its own.
+Places and precedence: https://docs.astral.sh/uv/concepts/configuration-files/
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from envpin.core.errors import InputError
+from envpin.core.files import read_bounded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+# https://docs.astral.sh/uv/reference/settings/
+_WHERE = frozenset(
+    {"allow-insecure-host", "cache-dir", "concurrent-builds", "concurrent-downloads", "concurrent-installs",
+     "extra-index-url", "find-links", "http-proxy", "https-proxy", "index", "index-strategy", "index-url",
+     "keyring-provider", "link-mode", "native-tls", "no-index", "no-proxy", "offline", "pypy-install-mirror",
+     "python-downloads", "python-downloads-json-url", "python-install-mirror", "python-preference", "system-certs",
+     "torch-backend"}
+)  # fmt: skip
+# Of this machine only: not for a lock that is meant for everybody.
+_LOCAL_ONLY = frozenset({"find-links", "torch-backend"})
+_LIMIT = 1 << 20  # a hundred times the longest reference configuration
+
+
+def where_config(source: Mapping[str, str], *, portable: bool = False) -> dict[str, Any]:
+    """What the user's configuration says of places, as a uv.toml holds it.
+
+    Raises:
+        InputError: a configuration cannot be read.
+    """
+    found: dict[str, Any] = {}
+    for path in _files(source):
+        # The first file is the nearest to the user; of a list of indexes, its entries are asked first.
+        for key, value in _where(_read(path), portable=portable).items():
+            if key == "index" and isinstance(found.get(key), list) and isinstance(value, list):
+                found[key] = found[key] + value
+            elif key == "pip":
+                found[key] = {**value, **found.get(key, {})}
+            else:
+                found.setdefault(key, value)
+    return found
+
+
+def _where(document: Mapping[str, Any], *, portable: bool) -> dict[str, Any]:
+    kept = _WHERE - _LOCAL_ONLY if portable else _WHERE
+    found = {key: value for key, value in document.items() if key in kept}
+    pip = document.get("pip")
+    if isinstance(pip, dict) and (some := {key: value for key, value in pip.items() if key in kept}):
+        found["pip"] = some
+    return found
+
+
+def _files(source: Mapping[str, str]) -> Iterator[Path]:
+    if source.get("UV_NO_CONFIG", "").lower() not in {"", "0", "false"}:
+        return
+    if named := source.get("UV_CONFIG_FILE"):
+        yield Path(named)  # then uv reads no other
+        return
+    yield from (path for path in _usual(source) if path.is_file())
+
+
+def _usual(source: Mapping[str, str]) -> Iterator[Path]:
+    if os.name == "nt":
+        yield from (Path(source[name], "uv", "uv.toml") for name in ("APPDATA", "PROGRAMDATA") if source.get(name))
+        return
+    home = source.get("HOME") or "~"
+    yield Path(source.get("XDG_CONFIG_HOME") or f"{home}/.config", "uv", "uv.toml").expanduser()
+    for folder in (source.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":"):
+        if folder:
+            yield Path(folder, "uv", "uv.toml")
+    yield Path("/etc/uv/uv.toml")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(read_bounded(path, _LIMIT).decode("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as fault:
+        raise InputError(
+            f"uv's configuration `{path}` cannot be read: {fault}",
+            path=path,
+            hint="correct that file, or set UV_NO_CONFIG=1",
+        ) from fault
