@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from envpin.core.files import digest_by, digest_of_file, knows_algorithm
-from envpin.envs.store.environment import USED
 from envpin.envs.machine import RECEIPT
+from envpin.envs.store.environment import USED
 from envpin.envs.store.remembered import HASHED, Fingerprint, fingerprint_of, read_remembered, remember
 
 if TYPE_CHECKING:

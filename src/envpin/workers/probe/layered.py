@@ -74,7 +74,7 @@ class Pool:
         self._free.setdefault(memory.numel(), []).append(memory)
 
 
-class Source:
+class ParameterSource:
     """Where the parameters of a skeleton come from, by the tags that they carry. Has the model count as float32."""
 
     def __init__(self, skeleton: Skeleton, reader: Reader, request: StreamMergeRequest) -> None:
@@ -135,7 +135,7 @@ class Layers:
     """The hooks that fill each layer before it runs and empty it afterwards. With `resident`, what lies outside the
     lists of layers is filled all the while, for models that use a table without calling its module."""
 
-    def __init__(self, model: Module, source: Source, *, resident: bool) -> None:
+    def __init__(self, model: Module, source: ParameterSource, *, resident: bool) -> None:
         import torch
 
         self._source = source
@@ -262,7 +262,7 @@ def _empty_parameters(one: Layer) -> Iterator[Tuple[Module, str, Parameter]]:
 @contextlib.contextmanager
 def filled(skeleton: Skeleton, reader: Reader, request: StreamMergeRequest, *, resident: bool) -> Iterator[Module]:
     """Within, the skeleton's model can be called as if it held its weights."""
-    source = Source(skeleton, reader, request)
+    source = ParameterSource(skeleton, reader, request)
     layers = Layers(skeleton.inner, source, resident=resident)
     try:
         yield skeleton.inner
