@@ -142,8 +142,8 @@ class StreamMergeResult(NamedTuple):
 
 class StreamAnswersResult(NamedTuple):
     """`asked` is `layers` where the models were asked layer by layer; where the base is quantized it is `quantized` (by
-    its library) or `dequantized` (as envpin decodes it); None where whole models were loaded. `asked_note` says why it is
-    one of the last two."""
+    its library) or `dequantized` (as envpin decodes it); None where whole models were loaded. `asked_note` says why it
+    is one of the last two."""
 
     probe: Optional[ProbeFigures]
     probe_note: Optional[str]

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module, Parameter
     from torch.utils.hooks import RemovableHandle
-    from transformers import PreTrainedModel
 
     from ..requests import StreamMergeRequest
     from ..stream.io.files import StoredTensor

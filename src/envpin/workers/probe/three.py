@@ -95,9 +95,7 @@ class _Question:
         extended = (adapted[len(batch) :], merged[len(batch) :]) if extra else None
         return Asked(base, adapted[: len(batch)], merged[: len(batch)], extended)
 
-    def _plain(
-        self, folder: WeightFolder, architecture: Optional[str], quantized: Optional[QuantizedBase]
-    ) -> Skeleton:
+    def _plain(self, folder: WeightFolder, architecture: Optional[str], quantized: Optional[QuantizedBase]) -> Skeleton:
         """A model folder without any adapter."""
         found = base_without_weights(
             folder, self._adapter_config, self._labels, architecture=architecture, quantized=quantized
