@@ -116,6 +116,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "call os.get_terminal_size": ("cli/console/width.py",),
     "call shutil.get_terminal_size": (),
     "import textwrap": ("cli/console/width.py",),
+    "import tomllib": ("core/toml_input.py",),
     "pad a string": (),
     "call os.replace": ("core/files.py",),
     "call os.fsync": ("core/files.py",),

@@ -96,6 +96,9 @@ def leads_out(path: Path, roots: tuple[Path, ...]) -> bool:
 
 def roots_of(path: Path) -> tuple[Path, ...]:
     """Where links in a folder may lead: into it; from a snapshot of the Hub cache to the blobs of the same model."""
-    root = path.resolve()
+    try:
+        root = path.resolve()
+    except (OSError, RuntimeError, ValueError):
+        return ()  # a folder that is nowhere: nothing is inside it
     blobs = blobs_beside(root)
     return (root,) if blobs is None else (root, blobs)

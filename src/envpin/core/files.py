@@ -73,6 +73,16 @@ def open_regular(file: Path | str) -> io.BufferedReader:
         raise
 
 
+def exists(path: Path | str) -> bool:
+    """Whether there is something under this name; a name that no file system takes, or a loop of links, is nothing."""
+    return os.path.exists(path)  # noqa: PTH110  Path.exists raises for them
+
+
+def is_folder(path: Path | str) -> bool:
+    """As `exists`, for a folder."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
 def open_file(file: Place | str) -> IO[bytes]:
     """As `open_regular`; a remote file opens as its repository opens it."""
     return open_regular(file) if isinstance(file, str | Path) else file.open("rb")

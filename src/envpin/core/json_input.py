@@ -125,6 +125,8 @@ def read_named_object(
         return read_object(path, constants=constants, remarks=remarks, limit=limit)
     except BadJsonError as error:
         raise InputError(f"`{path}` is not valid JSON: {error}", path=path) from error
+    except FileNotFoundError as error:
+        raise InputError(f"`{path}` does not exist", path=path) from error
     except OSError as error:
         raise InputError(f"`{path}` cannot be read: {error.strerror or error}", path=path) from error
 

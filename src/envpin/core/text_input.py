@@ -91,6 +91,8 @@ def read_text(path: Path, *, limit: int = MAX_BYTES) -> str:
     """
     try:
         return plain(read_bounded(path, limit), strict=True)
+    except FileNotFoundError as error:
+        raise InputError(f"`{path}` does not exist", path=path) from error
     except OSError as error:
         raise InputError(f"`{path}` cannot be read: {error.strerror or error}", path=path) from error
     except UnicodeDecodeError as error:

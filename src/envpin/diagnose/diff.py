@@ -11,6 +11,7 @@ from packaging.version import InvalidVersion, Version
 
 from envpin.checkpoint.checkpoint import open_checkpoint
 from envpin.core.errors import InputError
+from envpin.core.files import exists, is_folder
 from envpin.diagnose.subject import shape_text
 from envpin.diagnose.target import versions_of
 from envpin.manifest.read import FILE_NAME, read_manifest
@@ -79,13 +80,13 @@ def read_side(path: Path) -> Side:
     Raises:
         InputError: it cannot be read, or is none of the kinds.
     """
-    if path.is_dir():
+    if is_folder(path):
         return _folder_side(path)
     if path.suffix == ".toml":
         return Side(versions=versions_of(str(path)))
     if path.suffix == ".json" or path.name == FILE_NAME:
         return _manifest_side(read_manifest(path))
-    if not path.exists():
+    if not exists(path):
         raise InputError(f"`{path}` does not exist", path=path)
     raise InputError(f"`{path}` is no folder, manifest or lock", path=path, hint="envpin diff ADAPTER ADAPTER")
 

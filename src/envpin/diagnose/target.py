@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from typing import TYPE_CHECKING
 
 from envpin.core.errors import InputError
 from envpin.core.text_input import read_text
+from envpin.core.toml_input import BadTomlError, parse_toml
 from envpin.envs.locks.requirements import check_requirements, exact_pins
 from envpin.envs.refs.reference import (
     AdapterReference,
@@ -56,8 +56,8 @@ def _of_family(name: str) -> dict[str, str]:
 
 def _of_lock(path: Path) -> dict[str, str]:
     try:
-        packages = tomllib.loads(read_text(path, limit=_LOCK_LIMIT)).get("packages")
-    except (ValueError, RecursionError) as error:
+        packages = parse_toml(read_text(path, limit=_LOCK_LIMIT)).get("packages")
+    except BadTomlError as error:
         raise InputError(f"`{path}` cannot be read as a lock: {error}", path=path) from error
     entries = packages if isinstance(packages, list) else []
     return {

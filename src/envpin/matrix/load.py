@@ -9,8 +9,10 @@ import msgspec
 
 from envpin import __version__
 from envpin.core.errors import InputError
-from envpin.core.files import digest, write_cache
+from envpin.core.files import digest, read_bounded, write_cache
 from envpin.core.resources import cache_path, data_path
+from envpin.core.text_input import MAX_BYTES, plain
+from envpin.core.toml_input import BadTomlError, parse_toml
 from envpin.matrix.convert import FILLED, join, problems_of
 from envpin.matrix.types import SCHEMA, Break, Family, KnownGood, Matrix, Sign
 from envpin.matrix.where import overlay_path
@@ -54,16 +56,16 @@ def load_matrix(path: Path | None = None) -> Matrix:
 
 def _read(source: Path) -> bytes:
     try:
-        return source.read_bytes()
+        return read_bounded(source, MAX_BYTES)
     except OSError as error:
         raise InputError(f"`{source}` cannot be read: {error.strerror}", path=source) from error
 
 
 def _text(data: bytes, source: Path | None) -> str:
     try:
-        return data.decode("utf-8")
+        return plain(data, strict=True)
     except UnicodeDecodeError as error:
-        raise InputError(f"`{source}` is not UTF-8: byte {error.start} is wrong", path=source) from error
+        raise InputError(f"`{source}` is not text: byte {error.start} is not {error.encoding}", path=source) from error
 
 
 def _keep(path: Path, matrix: Matrix) -> None:
@@ -77,11 +79,9 @@ def parse_matrix(text: str, *, source: str = "compat_matrix.toml", on_top_of: Ma
     Raises:
         InputError: as `load_matrix`.
     """
-    import tomllib
-
     try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        document = parse_toml(text)
+    except BadTomlError as error:
         raise InputError(f"`{source}` is not TOML: {error}", path=source) from error
     return convert_matrix(document, source=source, on_top_of=on_top_of)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from envpin.core.base_places import base_places
 from envpin.core.errors import InputError
+from envpin.core.files import exists, is_folder
 from envpin.core.hub_cache import cached_identity, snapshots_of
 from envpin.core.json_input import read_named_object
 
@@ -37,7 +38,7 @@ def find_subject(text: str, *, base: Path | None = None) -> ModelSubject:
         path = Path(text).expanduser()
     except RuntimeError:  # `~somebody` whom this machine does not know
         path = Path(text)
-    if not _exists(path):
+    if not exists(path):
         if text.endswith((".json", "/")) or text.startswith((".", "/", "~")):
             raise InputError(f"`{text}` does not exist", path=text)
         for place in snapshots_of(text):
@@ -47,7 +48,7 @@ def find_subject(text: str, *, base: Path | None = None) -> ModelSubject:
                     config=found.config, name=text, origin=("a model of the Hub's cache here", *found.origin)
                 )
         return ModelSubject(config=None, name=text, origin=("no such folder here, so it is a name",))
-    if path.is_dir():
+    if is_folder(path):
         for name in ("config.json", "adapter_config.json", "envpin.json"):
             if (path / name).is_file():
                 return _of_file(path / name, base)
@@ -83,13 +84,13 @@ def _of_adapter(document: dict[str, Any], folder: Path, base: Path | None, remar
     name = name if isinstance(name, str) and name.strip() else None
     origin = [f"an adapter; its base is `{name}`" if name else "an adapter that does not name its base", *remarks]
     for place in [base] if base else _places(document, name, folder):
-        if _exists(place / "config.json"):
+        if exists(place / "config.json"):
             origin.append(f"read from {place / 'config.json'}")
             config = _read(place / "config.json", origin)
             return ModelSubject(config=config, name=name or place.name, origin=tuple(origin))
     if base is not None:
         raise InputError(f"`{base}` holds no config.json", path=base)
-    if _exists(folder / "envpin.json"):
+    if exists(folder / "envpin.json"):
         found = _of_manifest(_read(folder / "envpin.json", origin), folder / "envpin.json", ())
         return ModelSubject(config=found.config, name=name or found.name, origin=(*origin, *found.origin))
     return ModelSubject(config=None, name=name, origin=(*origin, "its config is not here"))
@@ -122,10 +123,3 @@ def _of_manifest(document: dict[str, Any], path: Path, remarks: Sequence[str]) -
         config["architectures"] = [architecture]
     shown = name if isinstance(name, str) and name.strip() else None
     return ModelSubject(config=config or None, name=shown, origin=(f"the base that {path.name} recorded", *remarks))
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # a name too long, or with a zero byte
-        return False

@@ -57,7 +57,7 @@ def test_plain_keeps_what_is_around_a_byte_that_cannot_be_decoded() -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (None, "No such file"),
+        (None, "does not exist"),
         (b"caf\xe9", "is not text: byte 3 is not utf-8"),
         (b"x" * 11, "more than the 10 bytes"),
         ("folder", "a folder, not a regular file"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from email.parser import HeaderParser
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ from packaging.markers import Marker
 from packaging.utils import canonicalize_name
 
 from envpin.bisect.environments.changed import PackageChange
+from envpin.core.toml_input import parse_toml
 from envpin.envs.locks.lock import parse_lock
 from envpin.envs.store.identity import EnvironmentSpec
 
@@ -26,7 +26,7 @@ class Ends:
     def __init__(self, good: Lock, bad: Lock, *, python: str) -> None:
         self.python = python
         self.locks = (good, bad)
-        self._frame = tomllib.loads(good.text)
+        self._frame = parse_toml(good.text)
         self._good, self._bad = _tables(good, python), _tables(bad, python)
         self.changes = tuple(
             PackageChange(package=name, good=_version(self._good.get(name)), bad=_version(self._bad.get(name)))
@@ -75,7 +75,7 @@ def _tables(lock: Lock, python: str) -> dict[str, dict[str, Any]]:
     """The package tables that apply here, by name: a lock for many platforms may hold a package more than once."""
     environment = {"python_version": python, "python_full_version": f"{python}.0" if python.count(".") == 1 else python}
     tables: dict[str, dict[str, Any]] = {}
-    for table in tomllib.loads(lock.text)["packages"]:
+    for table in parse_toml(lock.text)["packages"]:
         marker = table.get("marker")
         if marker is None or Marker(marker).evaluate(environment):
             tables[str(canonicalize_name(table["name"]))] = table

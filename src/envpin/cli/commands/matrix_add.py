@@ -12,6 +12,7 @@ import msgspec
 from envpin.core.errors import CheckFailedError, InfrastructureError
 from envpin.core.files import write_atomically
 from envpin.core.resources import data_path
+from envpin.core.text_input import read_text
 from envpin.evidence.add import Additions, contradictions, plan_additions, without
 from envpin.evidence.edit import edited
 from envpin.matrix.load import load_matrix, parse_matrix
@@ -82,9 +83,9 @@ def _target(option: str | None) -> _Target:
     if option is not None:
         path = Path(option)
         load_matrix(path)  # for its errors
-        return _Target(path=path, text=path.read_text(encoding="utf-8"), below=None, evidence=evidence_path(path))
+        return _Target(path=path, text=read_text(path), below=None, evidence=evidence_path(path))
     path = overlay_path() or usual_overlay()
-    text = path.read_text(encoding="utf-8") if path.exists() else "schema = 1\n"
+    text = read_text(path) if path.exists() else "schema = 1\n"
     shipped = load_matrix(data_path("compat_matrix.toml"))
     return _Target(path=path, text=text, below=shipped, evidence=evidence_path(path))
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from envpin.core.files import digest, write_atomically
+from envpin.core.toml_input import parse_toml
 from envpin.envs.locks.lock import Lock, parse_lock
 from envpin.envs.locks.requirements import check_requirements, exact_pins
 from envpin.envs.machine import this_platform, where_settings
@@ -58,8 +59,6 @@ def compile_lock(question: LockQuestion, *, exclude_newer: str | None, offline: 
         InputError: something is not a requirement.
         ResolutionError, NoInterpreterError, NetworkError, DiskFullError
     """
-    import tomllib
-
     from envpin.envs.locks.hashes import with_hashes
     from envpin.envs.locks.pylock_text import normalized, write_pylock
     from envpin.envs.uv.command import find_uv
@@ -75,7 +74,7 @@ def compile_lock(question: LockQuestion, *, exclude_newer: str | None, offline: 
         find_links=question.find_links,
         offline=offline,
     )
-    return parse_lock(write_pylock(normalized(with_hashes(tomllib.loads(text)))), origin=f"the lock of {question.name}")
+    return parse_lock(write_pylock(normalized(with_hashes(parse_toml(text)))), origin=f"the lock of {question.name}")
 
 
 def remembered(path: Path) -> Lock | None:

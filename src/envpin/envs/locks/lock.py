@@ -9,10 +9,12 @@ import json
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from envpin.core import files
 from envpin.core.errors import InputError
+from envpin.core.text_input import read_text
+from envpin.core.toml_input import BadTomlError, parse_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,11 +83,7 @@ def read_lock(path: Path) -> Lock:
         InputError: it cannot be read, its name is not that of a lock, or it holds what envpin does not install.
     """
     check_file_name(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as fault:
-        raise InputError(f"`{path}` cannot be read: {_why(fault)}", path=path) from fault
-    return parse_lock(text, origin=str(path))
+    return parse_lock(read_text(path), origin=str(path))
 
 
 def check_file_name(path: Path) -> None:
@@ -163,13 +161,10 @@ def _parse(text: str, origin: str) -> Pylock:
 
 
 def _document(text: str, origin: str) -> dict[str, Any]:
-    import tomllib
-
     try:
-        return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as fault:
-        why = "it is nested too deeply" if isinstance(fault, RecursionError) else fault
-        raise InputError(f"`{origin}` is not valid TOML: {why}", path=origin) from fault
+        return parse_toml(text)
+    except BadTomlError as fault:
+        raise InputError(f"`{origin}` is not valid TOML: {fault}", path=origin) from fault
 
 
 def _problems(lock: Pylock) -> Iterator[str]:
@@ -195,11 +190,3 @@ def _problems(lock: Pylock) -> Iterator[str]:
                 continue
             if "/" in name or "\\" in name or not name.endswith(".whl"):
                 yield f"{place}.wheels[{number}]: `{name}` is not the file name of a wheel"
-
-
-def _why(fault: Exception) -> str:
-    if isinstance(fault, FileNotFoundError):
-        return "there is no such file"
-    if isinstance(fault, OSError):
-        return (fault.strerror or str(fault)).lower()
-    return "it is not UTF-8 text"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envpin.core.errors import BuildError, EnvironmentSetupError, RefusedError, ResolutionError
 from envpin.core.events import Note, Step, ignore
+from envpin.core.toml_input import parse_toml
 from envpin.envs.locks.hashes import file_tags, with_hashes
 from envpin.envs.locks.lock import Lock, parse_lock
 from envpin.envs.locks.pylock_text import normalized, write_pylock
@@ -129,7 +129,7 @@ def _lock(request: LockRequest, *, offline: bool, listener: Listener) -> Lock:
             Note(message="not every recorded dependency can be had from the index; the rest follows the main pins")
         )
         text = compiled(())
-    document = normalized(with_hashes(tomllib.loads(text)))
+    document = normalized(with_hashes(parse_toml(text)))
     local = sorted({package["name"] for package in document["packages"] if _is_local(package)})
     if local:
         raise RefusedError(

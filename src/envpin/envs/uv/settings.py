@@ -8,12 +8,12 @@ Places and precedence: https://docs.astral.sh/uv/concepts/configuration-files/
 from __future__ import annotations
 
 import os
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envpin.core.errors import InputError
 from envpin.core.files import read_bounded
+from envpin.core.toml_input import BadTomlError, parse_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -82,8 +82,8 @@ def _usual(source: Mapping[str, str]) -> Iterator[Path]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(read_bounded(path, _LIMIT).decode("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as fault:
+        return parse_toml(read_bounded(path, _LIMIT).decode("utf-8"))
+    except (OSError, UnicodeDecodeError, BadTomlError) as fault:
         raise InputError(
             f"uv's configuration `{path}` cannot be read: {fault}",
             path=path,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from envpin.core.errors import InputError, RefusedError
 from envpin.core.events import Note, Step, ignore
+from envpin.core.files import exists
 from envpin.core.hub_cache import commit_of, hub_cache, snapshot_of, storage_of
 from envpin.core.hub_id import HubReference, is_commit, is_hub_id, is_revision, parse_hub_reference
 from envpin.remote.hub.faults import is_offline, library, offline_error
@@ -46,7 +47,7 @@ class Hub:
         text = str(reference)
         found = parse_hub_reference(text)
         path = _expanded(text)
-        if _exists(path) and not text.startswith("hf://"):
+        if exists(path) and not text.startswith("hf://"):
             if found is not None:
                 self._listener(Note(message=f"`{text}` is a folder here, and is used; hf://{text} means the Hub's"))
             return path
@@ -134,10 +135,3 @@ def _expanded(text: str) -> Path:
         return Path(text).expanduser()
     except RuntimeError:  # `~nobody`
         return Path(text)
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # a name far too long, or with a zero byte
-        return False
