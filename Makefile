@@ -3,7 +3,7 @@ PYTHON ?= $(shell for v in 3.11 3.12 3.13 3.14; do p=$$(command -v python$$v) &&
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup demo test test-all lint unit locks docs clean
+.PHONY: setup demo test test-all lint unit property mutants locks docs clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -24,12 +24,21 @@ lint: setup
 unit: setup
 	$(BIN)/pytest tests/unit -q
 
+# Simulated searches and hostile bytes: as closed as the unit tests, but many runs of each.
+property: setup
+	$(BIN)/pytest tests/property -q
+
+# The modules that decide, changed one expression at a time; bounded by the minutes of tests/mutation.toml.
+mutants: setup
+	$(BIN)/python scripts/mutants.py
+
 test: lint
 	$(BIN)/pytest -n 2 --dist loadgroup
 
 # The sweeps too: what `test` takes a sample of.
 test-all: lint
 	ENVPIN_TEST_ALL=1 $(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/python scripts/mutants.py
 
 clean:
-	rm -rf .venv .cache build dist
+	rm -rf .venv .cache build dist mutants

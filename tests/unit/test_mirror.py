@@ -25,8 +25,7 @@ ELSEWHERE = {
     "remote/*": "tests/integration/test_index.py",  # simulated servers
     "envs/*": "tests/integration/test_envs_store.py",  # real uv
     "sweep/*": "tests/integration/test_sweep.py",
-    "bisect/session/*": "tests/integration/test_bisect_package.py",
-    "bisect/environments/*": "tests/integration/test_bisect_environments.py",
+    "bisect/*": "tests/integration/test_bisect_package.py",
     "replay/*": "tests/e2e/test_replay_merge.py",
     "scan/*": "tests/unit/scan/test_run.py",
     "report/*": "tests/integration/test_matrix_page.py",
