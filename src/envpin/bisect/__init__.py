@@ -7,7 +7,7 @@ Pure, property-tested: values in, values out.
     axis        the releases between two ends
     prior       what wheels tell before anything is installed
     outcome     what a probe showed, and the verdict about it
-    wording, evidence   a finished search in words, and for the matrix
+    evidence    a finished search for the matrix
 
 With the world: index, store, worker, disk.
     question    what is asked; its digest names the search

@@ -169,7 +169,8 @@ class ChangedSession:
                 said = next(record for record in self.log.all("set") if frozenset(record["moved"]) == moved)
                 outcome = msgspec.convert(said["outcome"], ProbeOutcome)
                 detail = f": {outcome.first_lines}" if outcome.first_lines else ""
-                raise CheckFailedError(f"`{what}` was to be {wanted}, but it is {said['verdict']}{detail}")
+                did = _did(said["verdict"])
+                raise CheckFailedError(f"expected `{what}` to be {wanted}, but the probe {did}{detail}")
 
     def _to_confirm(self, answer: Minimal, close: Callable[[Subset], Subset]) -> Iterable[Subset]:
         """The minimal set, and that set without each needed move, where they were tested once only."""
@@ -286,3 +287,8 @@ def inner_question(
 
 def _state(verdict: str) -> Tested:
     return "good" if verdict == "good" else "bad" if verdict == "bad" else "unknown"
+
+
+def _did(verdict: str) -> str:
+    """What a probe with this verdict did, in a sentence."""
+    return {"good": "passed", "bad": "failed"}.get(verdict, "cannot tell")

@@ -12,13 +12,13 @@ from packaging.utils import canonicalize_name, is_normalized_name
 
 from envpin.bisect.question import Question, contents_digest
 from envpin.bisect.report.report import make_report
-from envpin.bisect.report.wording import headline
 from envpin.bisect.search.axis import Axis
 from envpin.bisect.search.search import Run, decide
 from envpin.bisect.session.history import Log, read_records, runs_now
 from envpin.bisect.session.moves import ChangedQuestion, ends_of
 from envpin.bisect.session.session import observations
 from envpin.bisect.session.start import folder_of, open_session, problem_of
+from envpin.cli.render.bisect_answer import headline
 from envpin.core.errors import InputError, RefusedError, UsageError
 from envpin.envs.locks.requirements import check_requirements
 from envpin.envs.machine import default_root

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from envpin.bisect.report import wording
 from envpin.bisect.report.evidence import evidence
 from envpin.bisect.report.report import SCHEMA, BisectReport, make_report
 from envpin.bisect.session.history import now
 from envpin.cli.console.width import columns, cut
+from envpin.cli.render import bisect_answer
 from envpin.core.events import Note
 from envpin.envs.machine import platform_name
 from envpin.manifest.write import write_text
@@ -112,7 +112,7 @@ class BisectView:
             self._console.document(SCHEMA, {**document(report), "files": files})
         else:
             self._console.talk("")
-            self._console.data(wording.text(report))
+            self._console.data(bisect_answer.text(report))
             self._console.talk("")
             for name, path in files.items():
                 self._console.talk(f"{name:9} {path}")
@@ -131,7 +131,7 @@ def exit_status(report: BisectReport) -> int:
 def document(report: BisectReport) -> dict[str, Any]:
     """The body of the `--json` document."""
     body: dict[str, Any] = msgspec.to_builtins(report)
-    return {"headline": wording.headline(report), **body, "warnings": wording.warnings(report)}
+    return {"headline": bisect_answer.headline(report), **body, "warnings": bisect_answer.warnings(report)}
 
 
 def write_files(report: BisectReport, folder: Path, html: Path | None) -> dict[str, str]:
@@ -145,11 +145,11 @@ def write_files(report: BisectReport, folder: Path, html: Path | None) -> dict[s
     files = {"log": folder / "log.jsonl", "issue": folder / "issue.md", "evidence": folder / "evidence.json",
              "page": html or folder / "report.html"}  # fmt: skip
     found_out = evidence(report, platform=platform_name(), today=now()[:10])
-    issue = wording.issue(report) if report.first_bad else ""
+    issue = bisect_answer.issue(report) if report.first_bad else ""
     if issue:
         write_text(files["issue"], issue)
     else:
         files.pop("issue").unlink(missing_ok=True)
     write_text(files["evidence"], msgspec.json.format(msgspec.json.encode(found_out).decode(), indent=2) + "\n")
-    write_text(files["page"], render(document(report), headline=wording.headline(report), issue=issue))
+    write_text(files["page"], render(document(report), headline=bisect_answer.headline(report), issue=issue))
     return {kind: str(path) for kind, path in files.items()}

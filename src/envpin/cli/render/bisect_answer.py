@@ -40,8 +40,8 @@ def headline(report: BisectReport) -> str:
                 "what lies between cannot be tested"
             )
         case "end-wrong":
-            state = "good" if report.before == report.question.bad else "bad"
-            return f"{package} {report.before} was to be {'bad' if state == 'good' else 'good'}, but it is {state}"
+            wanted, did = ("bad", "passed") if report.before == report.question.bad else ("good", "failed")
+            return f"expected {package} {report.before} to be {wanted}, but the probe {did}"
         case "end-untestable":
             return f"{package} {report.before} cannot be tested, so there is no end to start from"
         case _:
