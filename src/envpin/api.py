@@ -31,7 +31,7 @@ def watch() -> None:
 
 
 def record(
-    model: Any, tokenizer: Any = None, output_dir: str | os.PathLike[str] | None = None, *, trainer: Any = None
+    model: object, tokenizer: object = None, output_dir: str | os.PathLike[str] | None = None, *, trainer: object = None
 ) -> Path | None:
     """Write `envpin.json` into `output_dir`, beside what `model.save_pretrained(output_dir)` has left there.
 
@@ -74,7 +74,7 @@ class TrainerCallback:
     def __init__(self) -> None:
         watch()
 
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: object) -> None:
         """Record a checkpoint that was saved by other means than save_pretrained."""
         del control
         folder = Path(args.output_dir, f"checkpoint-{state.global_step}")
@@ -90,5 +90,5 @@ class TrainerCallback:
         raise AttributeError(name)
 
 
-def _nothing(*_args: Any, **_kwargs: Any) -> None:
+def _nothing(*_args: object, **_kwargs: object) -> None:
     return None

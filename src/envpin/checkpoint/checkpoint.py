@@ -77,10 +77,10 @@ class Checkpoint:
         return isinstance(self.path, Path)
 
     @cached_property
-    def _documents(self) -> dict[str, tuple[dict[str, Any] | None, tuple[Fault, ...]]]:
+    def _documents(self) -> dict[str, tuple[dict[str, object] | None, tuple[Fault, ...]]]:
         return {name: _document(self.files / name) for name in _CONFIGS if name in self.names}
 
-    def _config(self, name: str) -> dict[str, Any] | None:
+    def _config(self, name: str) -> dict[str, object] | None:
         return self._documents.get(name, (None, ()))[0]
 
     @property
@@ -88,11 +88,11 @@ class Checkpoint:
         return self._config("config.json")
 
     @property
-    def generation_config(self) -> dict[str, Any] | None:
+    def generation_config(self) -> dict[str, object] | None:
         return self._config("generation_config.json")
 
     @property
-    def adapter_config(self) -> dict[str, Any] | None:
+    def adapter_config(self) -> dict[str, object] | None:
         return self._config("adapter_config.json")
 
     @cached_property
@@ -174,13 +174,13 @@ class Checkpoint:
         return self._digests[name]
 
     @property
-    def quantization(self) -> dict[str, Any] | None:
+    def quantization(self) -> dict[str, object] | None:
         """`quantization_config` of the config, where there is one."""
         found = (self.config or {}).get("quantization_config")
         return found if isinstance(found, dict) else None
 
     @property
-    def auto_map(self) -> dict[str, Any] | None:
+    def auto_map(self) -> dict[str, object] | None:
         """Which classes live in files beside the weights (remote code), from the config or the tokenizer's."""
         for config in (self.config, self.tokenizer.config if self.tokenizer is not None else None):
             found = (config or {}).get("auto_map")
@@ -264,7 +264,7 @@ def _names(path: Place) -> frozenset[str]:
         raise InputError(f"`{path}` cannot be read: {cause}", path=str(path)) from error
 
 
-def _document(file: Place) -> tuple[dict[str, Any] | None, tuple[Fault, ...]]:
+def _document(file: Place) -> tuple[dict[str, object] | None, tuple[Fault, ...]]:
     remarks: list[str] = []
     faults: list[Fault] = []
     document = None

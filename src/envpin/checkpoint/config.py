@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-def text_value(config: Mapping[str, Any], key: str) -> int | None:
+def text_value(config: Mapping[str, object], key: str) -> int | None:
     """A size in a config, or in the `text_config` of a model that also sees or hears."""
     for part in (config, config.get("text_config"), config.get("llm_config")):
         value = part.get(key) if isinstance(part, dict) else None
@@ -17,7 +17,7 @@ def text_value(config: Mapping[str, Any], key: str) -> int | None:
     return None
 
 
-def text_flag(config: Mapping[str, Any], key: str) -> bool | None:
+def text_flag(config: Mapping[str, object], key: str) -> bool | None:
     """A truth value in a config; the outer one counts, as it does in transformers."""
     for part in (config, config.get("text_config")):
         value = part.get(key) if isinstance(part, dict) else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,7 +54,7 @@ class Quantization:
 
     method: str
     stored: bool
-    config: Mapping[str, Any]
+    config: Mapping[str, object]
     source: str
     loaded: str | None = None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from envpin.checkpoint.formats.safetensors import Fault, Header, Tensor, read_header
 from envpin.core import json_input
@@ -142,7 +142,7 @@ def _indexed(folder: Place, index: str, names: frozenset[str]) -> Weights:
     )
 
 
-def _weight_map(document: dict[str, Any], index: str) -> tuple[dict[str, str], list[Fault]]:
+def _weight_map(document: dict[str, object], index: str) -> tuple[dict[str, str], list[Fault]]:
     """Tensor name to shard, without the entries that name no file of this folder."""
     entries = document.get("weight_map")
     if not isinstance(entries, dict):

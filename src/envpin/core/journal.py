@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from envpin.core.errors import DiskFullError, InfrastructureError, InputError
 from envpin.core.files import flush
@@ -22,12 +22,12 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.records: list[dict[str, Any]] = []
+        self.records: list[dict[str, object]] = []
         self._good_bytes = 0
         if path.exists():
             self.records, self._good_bytes = read_journal(path)
 
-    def append(self, record: Mapping[str, Any]) -> dict[str, Any]:
+    def append(self, record: Mapping[str, object]) -> dict[str, object]:
         """Write one record and make sure that it is on disk.
 
         Raises:
@@ -49,7 +49,7 @@ class Journal:
         return kept
 
 
-def read_journal(path: Path) -> tuple[list[dict[str, Any]], int]:
+def read_journal(path: Path) -> tuple[list[dict[str, object]], int]:
     """Every whole record, and how many bytes they take.
 
     Raises:
@@ -59,7 +59,7 @@ def read_journal(path: Path) -> tuple[list[dict[str, Any]], int]:
         data = path.read_bytes()
     except OSError as fault:
         raise InputError(f"`{path}` cannot be read: {fault.strerror}", path=path) from fault
-    records: list[dict[str, Any]] = []
+    records: list[dict[str, object]] = []
     good = 0
     lines = data.split(b"\n")
     for number, line in enumerate(lines[:-1], 1):

@@ -68,7 +68,7 @@ def parse(
         raise BadJsonError(f"more than {max_values:,} values")
     duplicates: dict[str, None] = {}
 
-    def last_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def last_wins(pairs: list[tuple[str, object]]) -> dict[str, object]:
         found = dict(pairs)
         if len(found) != len(pairs):
             duplicates.update(dict.fromkeys(_duplicates(pairs)))
@@ -99,7 +99,7 @@ def parse(
 
 def read_object(
     path: Place, *, constants: bool = True, remarks: list[str] | None = None, limit: int = MAX_BYTES
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """The JSON object in a regular file. `remarks` takes what is odd and no error (see `parse`); it may be left out
     where another reader of the same file remarks on it.
 
@@ -115,7 +115,7 @@ def read_object(
 
 def read_named_object(
     path: Path, *, constants: bool = True, remarks: list[str] | None = None, limit: int = MAX_BYTES
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """As `read_object`, for a file that a command cannot do without.
 
     Raises:
@@ -131,7 +131,7 @@ def read_named_object(
         raise InputError(f"`{path}` cannot be read: {error.strerror or error}", path=path) from error
 
 
-def _duplicates(pairs: list[tuple[str, Any]]) -> Iterator[str]:
+def _duplicates(pairs: list[tuple[str, object]]) -> Iterator[str]:
     seen: set[str] = set()
     for key, _ in pairs:
         if key in seen:
@@ -147,10 +147,10 @@ def _allow(name: str) -> float:
     return float(name)
 
 
-def _within_depth(value: Any, limit: int) -> bool:
+def _within_depth(value: object, limit: int) -> bool:
     level = [value]
     for _ in range(limit):
-        below: list[Any] = []
+        below: list[object] = []
         for item in level:
             if isinstance(item, dict):
                 below += [child for child in item.values() if isinstance(child, dict | list)]
@@ -162,6 +162,6 @@ def _within_depth(value: Any, limit: int) -> bool:
     return False
 
 
-def _kind(value: Any) -> str:
+def _kind(value: object) -> str:
     names = {list: "an array", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
     return names.get(type(value), "nothing")

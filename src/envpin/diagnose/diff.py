@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
@@ -49,11 +49,11 @@ class Side:
     """What one argument says; None where it says nothing of that kind."""
 
     versions: dict[str, str] | None = None
-    config: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, object] = field(default_factory=dict)
     tokens: dict[str, int] | None = None
     length: int | None = None
     tensors: dict[str, str] | None = None
-    quantization: dict[str, Any] | None = None
+    quantization: dict[str, object] | None = None
     faults: dict[str, str] = field(default_factory=dict)
 
 
@@ -172,7 +172,7 @@ def _importance(name: str) -> tuple[int, str]:
     return (len(_FIRST) + (key in _DESCRIBES), name)
 
 
-def _comparable(value: Any) -> Any:
+def _comparable(value: object) -> object:
     """peft writes sets as lists, in any order."""
     return sorted(value) if isinstance(value, list) and all(isinstance(one, str) for one in value) else value
 
@@ -206,5 +206,5 @@ def _quantization(old: Side, new: Side) -> Iterator[Change]:
             yield Change("quantization", key, _text(first.get(key)), _text(second.get(key)))
 
 
-def _text(value: Any) -> str | None:
+def _text(value: object) -> str | None:
     return None if value is None else str(value)[:200]

@@ -6,7 +6,7 @@ Shapes of linear layers are `(out, in)`, whatever the class of the layer.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from envpin.checkpoint.config import text_flag, text_value
 from envpin.diagnose.adapter_names import placeless
@@ -82,7 +82,7 @@ def _index(source: Literal["headers", "config"], shapes: Mapping[str, Shape], pa
     return ExpectedShapes(source=source, shapes=shapes, by_place=places, packed=packed)
 
 
-def shapes_of_config(config: Mapping[str, Any]) -> Iterator[tuple[str, Shape]]:
+def shapes_of_config(config: Mapping[str, object]) -> Iterator[tuple[str, Shape]]:
     """The parameters of a decoder as its config describes them; nothing for a family whose layout is not known."""
     family = str(config.get("model_type"))
     sizes = _sizes(config)
@@ -108,7 +108,7 @@ class _Sizes:
     keys: int
 
 
-def _sizes(config: Mapping[str, Any]) -> _Sizes | None:
+def _sizes(config: Mapping[str, object]) -> _Sizes | None:
     def first(*names: str) -> int | None:
         return next((value for name in names if (value := text_value(config, name)) is not None), None)
 
@@ -128,13 +128,13 @@ def _sizes(config: Mapping[str, Any]) -> _Sizes | None:
     return _Sizes(vocab, hidden, layers, inner, heads * head, (first("num_key_value_heads") or heads) * head)
 
 
-def _ends(config: Mapping[str, Any], sizes: _Sizes, embedding: str, head: str) -> Iterator[tuple[str, Shape]]:
+def _ends(config: Mapping[str, object], sizes: _Sizes, embedding: str, head: str) -> Iterator[tuple[str, Shape]]:
     yield embedding, (sizes.vocab, sizes.hidden)
     if text_flag(config, "tie_word_embeddings") is not True:
         yield head, (sizes.vocab, sizes.hidden)
 
 
-def _llama(config: Mapping[str, Any], sizes: _Sizes, *, mixture: bool) -> Iterator[tuple[str, Shape]]:
+def _llama(config: Mapping[str, object], sizes: _Sizes, *, mixture: bool) -> Iterator[tuple[str, Shape]]:
     yield from _ends(config, sizes, "model.embed_tokens.weight", "lm_head.weight")
     experts = text_value(config, "num_local_experts") or 8
     for layer in range(sizes.layers):
@@ -155,7 +155,7 @@ def _llama(config: Mapping[str, Any], sizes: _Sizes, *, mixture: bool) -> Iterat
             yield f"{at}.block_sparse_moe.experts.{expert}.w3.weight", (sizes.inner, sizes.hidden)
 
 
-def _phi3(config: Mapping[str, Any], sizes: _Sizes) -> Iterator[tuple[str, Shape]]:
+def _phi3(config: Mapping[str, object], sizes: _Sizes) -> Iterator[tuple[str, Shape]]:
     yield from _ends(config, sizes, "model.embed_tokens.weight", "lm_head.weight")
     for layer in range(sizes.layers):
         at = f"model.layers.{layer}"
@@ -165,7 +165,7 @@ def _phi3(config: Mapping[str, Any], sizes: _Sizes) -> Iterator[tuple[str, Shape
         yield f"{at}.mlp.down_proj.weight", (sizes.hidden, sizes.inner)
 
 
-def _gpt2(config: Mapping[str, Any], sizes: _Sizes) -> Iterator[tuple[str, Shape]]:
+def _gpt2(config: Mapping[str, object], sizes: _Sizes) -> Iterator[tuple[str, Shape]]:
     del config
     yield "transformer.wte.weight", (sizes.vocab, sizes.hidden)
     for layer in range(sizes.layers):
@@ -176,7 +176,7 @@ def _gpt2(config: Mapping[str, Any], sizes: _Sizes) -> Iterator[tuple[str, Shape
         yield f"{at}.mlp.c_proj.weight", (sizes.hidden, sizes.inner)
 
 
-def _gpt_neox(config: Mapping[str, Any], sizes: _Sizes) -> Iterator[tuple[str, Shape]]:
+def _gpt_neox(config: Mapping[str, object], sizes: _Sizes) -> Iterator[tuple[str, Shape]]:
     yield from _ends(config, sizes, "gpt_neox.embed_in.weight", "embed_out.weight")
     for layer in range(sizes.layers):
         at = f"gpt_neox.layers.{layer}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from packaging.version import InvalidVersion, Version
 
@@ -82,11 +82,11 @@ class CheckSubject:
         return self.folder.kind in {"adapter", "both"}
 
     @property
-    def adapter_config(self) -> dict[str, Any]:
+    def adapter_config(self) -> dict[str, object]:
         return self.folder.adapter_config or {}
 
     @property
-    def base_config(self) -> dict[str, Any]:
+    def base_config(self) -> dict[str, object]:
         """The config of the base for an adapter; of the model itself otherwise."""
         source = self.base if self.is_adapter else self.folder
         return (source.config if source is not None else None) or {}

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
@@ -151,7 +151,7 @@ def _read(index: Index, release: Release, names: Sequence[str]) -> _Read | str:
     )  # fmt: skip
 
 
-def _facts(index: Index, wheel: ReleaseFile, version: str, names: Sequence[str]) -> dict[str, Any]:
+def _facts(index: Index, wheel: ReleaseFile, version: str, names: Sequence[str]) -> dict[str, object]:
     """Raises: InputError, ValueError, SyntaxError: the wheel is not what one of transformers looks like."""
     metadata = f"transformers-{version}.dist-info/METADATA"
     members = {wheel_facts.CONFIGURATION, wheel_facts.MAPPINGS, wheel_facts.INTEGRATION, wheel_facts.OLD_INTEGRATION,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from envpin.checkpoint.bases import find_base
 from envpin.checkpoint.checkpoint import Checkpoint, open_checkpoint
@@ -56,17 +56,17 @@ class Observed:
 
     traces: Traces
     folder: str = ""
-    adapter_config: Mapping[str, Any] | None = None
-    configs: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+    adapter_config: Mapping[str, object] | None = None
+    configs: tuple[tuple[str, Mapping[str, object]], ...] = ()
     holds_model: bool = False
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
     weight_files: tuple[str, ...] = ()
-    tokenizer_config: Mapping[str, Any] | None = None
+    tokenizer_config: Mapping[str, object] | None = None
     tokenizer: TokenizerMarks | None = None
-    states: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+    states: tuple[tuple[str, Mapping[str, object]], ...] = ()
     arguments: tuple[Arguments, ...] = ()
     cards: tuple[tuple[str, str], ...] = ()
-    base_config: Mapping[str, Any] | None = None
+    base_config: Mapping[str, object] | None = None
     base: str | None = None
     day: dt.date | None = None
     day_source: str = ""
@@ -132,7 +132,7 @@ def _checkpoints(place: Place, names: Iterable[str]) -> list[tuple[str, Place]]:
     return [(f"{steps[-1][1]}/", place / steps[-1][1])]
 
 
-def _states(places: Iterable[tuple[str, Place]], notes: list[str]) -> Iterable[tuple[str, Mapping[str, Any]]]:
+def _states(places: Iterable[tuple[str, Place]], notes: list[str]) -> Iterable[tuple[str, Mapping[str, object]]]:
     """The run's own; only where it has none that of its newest checkpoint, which says the same."""
     for prefix, place in places:
         document = _document(place / "trainer_state.json", notes, _STATE_BYTES)
@@ -157,7 +157,7 @@ def _cards(places: Iterable[tuple[str, Place]]) -> Iterable[tuple[str, str]]:
             yield f"{prefix}README.md", text
 
 
-def _document(path: Place, notes: list[str], limit: int = json_input.MAX_BYTES) -> dict[str, Any] | None:
+def _document(path: Place, notes: list[str], limit: int = json_input.MAX_BYTES) -> dict[str, object] | None:
     try:
         if not path.is_file():
             return None
@@ -172,7 +172,7 @@ def _document(path: Place, notes: list[str], limit: int = json_input.MAX_BYTES) 
 
 def _base(
     folder: Checkpoint, given: str | Place | Checkpoint | None, open_remote: OpenRemote | None
-) -> tuple[tuple[str, Mapping[str, Any]] | None, str | None]:
+) -> tuple[tuple[str, Mapping[str, object]] | None, str | None]:
     """Name and config of the base, or why there is none. A path with `..` that a stranger wrote is not followed."""
     if given is not None and not isinstance(given, str):
         base = open_checkpoint(given, confined=True)
@@ -193,7 +193,7 @@ def _confined(place: Place) -> Checkpoint:
     return open_checkpoint(place, confined=True)
 
 
-def _base_config(base: Checkpoint, name: str) -> tuple[tuple[str, Mapping[str, Any]] | None, str | None]:
+def _base_config(base: Checkpoint, name: str) -> tuple[tuple[str, Mapping[str, object]] | None, str | None]:
     if base.config is not None:
         return (name, base.config), None
     fault = next((one for one in base.config_faults if one.file == "config.json"), None)

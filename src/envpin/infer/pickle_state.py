@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from envpin.checkpoint.formats.pickle import BadPickleError, Machine
 from envpin.infer.pickle_names import MAX_PATH, opcodes, pickle_of
@@ -21,7 +21,7 @@ class Instance:
     """An object that loading would have made: the dotted path of its class, and its attributes by name."""
 
     path: str
-    attributes: dict[str, Any] = field(default_factory=dict)
+    attributes: dict[str, object] = field(default_factory=dict)
 
     def inner(self, name: str) -> Instance | None:
         """The attribute of this name where it is an object with attributes of its own."""
@@ -76,7 +76,7 @@ class _Reader(Machine):
         cls = [self.pop() for _ in range(count)][-1]
         self.stack.append(Instance(cls.path if isinstance(cls, Instance) else ""))
 
-    def build(self, state: Any) -> None:
+    def build(self, state: object) -> None:
         target = self.top()
         parts = state if isinstance(state, tuple) and len(state) == 2 else (state,)  # two where there are __slots__
         for part in parts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from envpin.infer.combine import Signal, listed
 from envpin.infer.versions import releases_at
@@ -39,7 +39,7 @@ def peft_signals(observed: Observed, known: Known) -> Iterator[Signal]:
         yield from _of_weights(observed.weight_files, known)
 
 
-def missing_keys(config: Mapping[str, Any]) -> tuple[str, ...]:
+def missing_keys(config: Mapping[str, object]) -> tuple[str, ...]:
     """Keys that every release of peft writes for this type and this config lacks: peft did not write it."""
     kind = config.get("peft_type")
     facts = load_fields().packages["peft"].classes.get(kind.upper()) if isinstance(kind, str) else None
@@ -49,7 +49,7 @@ def missing_keys(config: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(name for name in always if name not in config)
 
 
-def unknown_keys(config: Mapping[str, Any]) -> tuple[str, ...]:
+def unknown_keys(config: Mapping[str, object]) -> tuple[str, ...]:
     """Keys that no collected release of peft writes for this type."""
     kind = config.get("peft_type")
     facts = load_fields().packages["peft"].classes.get(kind.upper()) if isinstance(kind, str) else None
@@ -72,7 +72,7 @@ def _of_type(kind: str, facts: ClassFacts, known: Known) -> Iterator[Signal]:
         yield Signal(package="peft", strength="hard", file=_FILE, says=f"peft_type {kind}", admits=admits)
 
 
-def _of_keys(config: Mapping[str, Any], facts: ClassFacts, known: Known) -> Iterator[Signal]:
+def _of_keys(config: Mapping[str, object], facts: ClassFacts, known: Known) -> Iterator[Signal]:
     """peft writes every field of its dataclass: a key that is there came with a release, one that is not there left or
     had not come yet. The second holds only where nothing is missing otherwise: other programs write subsets."""
     present = {key: facts.fields[key].spans for key in config if key in facts.fields}
@@ -106,7 +106,7 @@ def _of_keys(config: Mapping[str, Any], facts: ClassFacts, known: Known) -> Iter
         yield Signal(package="peft", strength="strong", file=_FILE, says=says, admits=complete)
 
 
-def _of_defaults(config: Mapping[str, Any], facts: ClassFacts, known: Known) -> Iterator[Signal]:
+def _of_defaults(config: Mapping[str, object], facts: ClassFacts, known: Known) -> Iterator[Signal]:
     """A value that is the default of some releases only: weak, as anybody may have asked for it."""
     releases = _collected()
     for key, one in facts.fields.items():

@@ -6,7 +6,7 @@ import json
 import re
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from envpin.infer.combine import Signal
 from envpin.matrix.fields import load_fields
@@ -60,7 +60,7 @@ def brings_code(observed: Observed) -> bool:
     return bool((observed.base_config or {}).get("auto_map"))
 
 
-def autotrain_releases(parameters: Mapping[str, Any]) -> tuple[str, ...]:
+def autotrain_releases(parameters: Mapping[str, object]) -> tuple[str, ...]:
     """The releases of AutoTrain that write exactly these parameters."""
     package = load_fields().packages["autotrain-advanced"]
     facts = package.classes.get("llm")

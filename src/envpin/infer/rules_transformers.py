@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from envpin.infer.combine import Signal, listed
 from envpin.infer.versions import allows, releases_at
@@ -133,7 +133,7 @@ def _wanted_tokenizers() -> dict[str, str | None]:
     return {one.version: support.requirements(one.version).get("tokenizers") for one in support.transformers}
 
 
-def _trainer_state(file: str, state: Mapping[str, Any], known: Known) -> Iterator[Signal]:
+def _trainer_state(file: str, state: Mapping[str, object], known: Known) -> Iterator[Signal]:
     facts = load_fields().packages["transformers"].classes["TrainerState"]
     yield from fields_signals(frozenset(state), facts, known, file=file, own=True)
     history = state.get("log_history")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from envpin.core import json_input
 from envpin.core.text_input import read_beginning
@@ -22,7 +22,7 @@ _DOCUMENT_BYTES = 2_000_000
 
 
 def read_traces(
-    folder: Place, names: Iterable[str], known: Mapping[str, dict[str, Any] | None] | None = None
+    folder: Place, names: Iterable[str], known: Mapping[str, dict[str, object] | None] | None = None
 ) -> Traces:
     """The traces in a folder whose entries are `names`. Whatever cannot be read is no trace.
 
@@ -30,7 +30,7 @@ def read_traces(
     """
     present = frozenset(names)
     read = known or {}
-    documents: dict[str, dict[str, Any]] = {name: found for name, found in read.items() if found is not None}
+    documents: dict[str, dict[str, object]] = {name: found for name, found in read.items() if found is not None}
     for name in DOCUMENTS:
         if name in present and name not in read and (document := _document(folder / name)) is not None:
             documents[name] = document
@@ -51,7 +51,7 @@ def read_card(path: Place) -> str | None:
         return None
 
 
-def _document(path: Place) -> dict[str, Any] | None:
+def _document(path: Place) -> dict[str, object] | None:
     try:
         return json_input.read_object(path, limit=_DOCUMENT_BYTES) if path.is_file() else None
     except (OSError, json_input.BadJsonError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -45,7 +45,7 @@ class Traces:
 
     folder: str = ""
     names: frozenset[str] = frozenset()
-    documents: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    documents: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     card: str | None = None
     classes: tuple[str, ...] = ()
 
@@ -163,7 +163,7 @@ def _of_documents(traces: Traces) -> Iterator[TrainerSign]:
     yield from _of_adapter_config(documents.get("adapter_config.json"), traces.names)
 
 
-def _of_adapter_config(config: Mapping[str, Any] | None, names: frozenset[str]) -> Iterator[TrainerSign]:
+def _of_adapter_config(config: Mapping[str, object] | None, names: frozenset[str]) -> Iterator[TrainerSign]:
     if config is None:
         return
     file = "adapter_config.json"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -147,8 +147,8 @@ def _resizes(before: Manifest, after: Manifest) -> Iterator[ManifestDifference]:
 
 
 def _saved(before: Manifest, after: Manifest) -> Iterator[ManifestDifference]:
-    old: Mapping[str, Any] = (before.saved.config if before.saved else None) or {}
-    new: Mapping[str, Any] = (after.saved.config if after.saved else None) or {}
+    old: Mapping[str, object] = (before.saved.config if before.saved else None) or {}
+    new: Mapping[str, object] = (after.saved.config if after.saved else None) or {}
     for key in sorted(old.keys() | new.keys()):
         # peft writes a set here, in an order that changes from run to run.
         first, second = _ordered(old.get(key)), _ordered(new.get(key))
@@ -159,7 +159,7 @@ def _saved(before: Manifest, after: Manifest) -> Iterator[ManifestDifference]:
         yield from _differ(f"saved.tensors.{name}", shapes.get(name), others.get(name), "tensors")
 
 
-def _ordered(value: Any) -> Any:
+def _ordered(value: object) -> object:
     return sorted(value) if isinstance(value, list) and all(isinstance(one, str) for one in value) else value
 
 

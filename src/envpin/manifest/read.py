@@ -87,7 +87,7 @@ def parse_manifest(data: bytes, *, path: Path | str = FILE_NAME) -> Manifest:
     return msgspec.convert(document, Manifest)
 
 
-def _load(data: bytes, path: Path | str) -> Any:
+def _load(data: bytes, path: Path | str) -> object:
     if not data.strip():
         raise InputError(f"`{path}` is empty", path=path)
     try:
@@ -105,7 +105,7 @@ def _problems(document: dict[str, Any]) -> Iterator[str]:
         yield from _meaning(document)
 
 
-def _faults(value: Any, expected: inspect.Type, path: str) -> Iterator[str]:
+def _faults(value: object, expected: inspect.Type, path: str) -> Iterator[str]:
     """One line for each place where `value` is not what the types of the manifest say."""
     match expected:
         case inspect.AnyType():
@@ -130,7 +130,7 @@ def _faults(value: Any, expected: inspect.Type, path: str) -> Iterator[str]:
             yield from _plain_faults(value, expected, path)
 
 
-def _plain_faults(value: Any, expected: inspect.Type, path: str) -> Iterator[str]:
+def _plain_faults(value: object, expected: inspect.Type, path: str) -> Iterator[str]:
     kind, words = _PLAIN[type(expected)]
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         yield f"{path}: must be {words}, is {_kind(value)}"
@@ -142,7 +142,7 @@ def _present(union: inspect.UnionType) -> inspect.Type:
     return next(one for one in union.types if not isinstance(one, inspect.NoneType))
 
 
-def _struct_faults(value: dict[str, Any], expected: inspect.StructType, path: str) -> Iterator[str]:
+def _struct_faults(value: dict[str, object], expected: inspect.StructType, path: str) -> Iterator[str]:
     for field in expected.fields:
         inner = f"{path}.{field.encode_name}" if path else field.encode_name
         if field.encode_name in value:
@@ -151,7 +151,7 @@ def _struct_faults(value: dict[str, Any], expected: inspect.StructType, path: st
             yield f"{inner}: is missing"
 
 
-def _kind(value: Any) -> str:
+def _kind(value: object) -> str:
     if value is None:
         return "null"
     names = {dict: "an object", list: "a list", str: "a text", bool: "a truth value", int: "an integer"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def render_manifest(manifest: Manifest) -> str:
     """The text of the manifest. What is absent is left out, so that reading it again gives the same manifest."""
-    document: dict[str, Any] = msgspec.to_builtins(manifest)
+    document: dict[str, object] = msgspec.to_builtins(manifest)
     parts = [f"{json.dumps(key)}: {_part(value)}" for key, value in document.items() if value is not None]
     return "{\n  " + ",\n  ".join(parts) + "\n}\n"
 
@@ -44,7 +44,7 @@ def write_text(path: Path, text: str) -> None:
         raise InputError(f"`{path}` cannot be written: {failed.strerror}", path=path) from failed
 
 
-def _part(value: Any) -> str:
+def _part(value: object) -> str:
     if isinstance(value, dict):
         lines = [f"{json.dumps(key)}: {json.dumps(one, ensure_ascii=False)}" for key, one in value.items()]
         return "{\n    " + ",\n    ".join(lines) + "\n  }"

@@ -7,7 +7,7 @@ only when that fails is it taken apart, field by field, to find every fault.
 from __future__ import annotations
 
 import types as builtin_types
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -15,7 +15,7 @@ import msgspec
 FILLED = frozenset({"id", "overlay", "overlaid"})
 
 
-def problems_of(value: Any, target: Any, path: str = "") -> list[str]:
+def problems_of(value: object, target: object, path: str = "") -> list[str]:
     """Every reason why `value` is not a `target`, as `path: reason` lines; empty where it is one."""
     if isinstance(target, type) and issubclass(target, msgspec.Struct):
         return _struct_problems(value, target, path)
@@ -38,7 +38,7 @@ def join(path: str, key: str) -> str:
     return f"{path}.{shown}" if path else shown
 
 
-def kind_of(value: Any) -> str:
+def kind_of(value: object) -> str:
     """What a person would call the type of a TOML or JSON value."""
     names: dict[type, str] = {
         dict: "a table", list: "an array", str: "a string", bool: "a boolean", int: "an integer", float: "a number",
@@ -46,7 +46,7 @@ def kind_of(value: Any) -> str:
     return "nothing" if value is None else names.get(type(value), f"a {type(value).__name__}")
 
 
-def _struct_problems(value: Any, target: type[msgspec.Struct], path: str) -> list[str]:
+def _struct_problems(value: object, target: type[msgspec.Struct], path: str) -> list[str]:
     if not isinstance(value, dict):
         return [_line(path, f"expected a table, got {kind_of(value)}")]
     hints = get_type_hints(target)
@@ -61,7 +61,7 @@ def _struct_problems(value: Any, target: type[msgspec.Struct], path: str) -> lis
     return found + [_line(join(path, name), "is missing") for name in missing]
 
 
-def _value_problems(value: Any, target: Any, path: str) -> list[str]:
+def _value_problems(value: object, target: object, path: str) -> list[str]:
     try:
         msgspec.convert(value, target)
     except msgspec.ValidationError as error:
@@ -70,7 +70,7 @@ def _value_problems(value: Any, target: Any, path: str) -> list[str]:
     return []
 
 
-def _holds_struct(target: Any) -> bool:
+def _holds_struct(target: object) -> bool:
     if get_origin(target) is builtin_types.UnionType:
         return False
     return isinstance(target, type) and issubclass(target, msgspec.Struct)

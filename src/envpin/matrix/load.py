@@ -86,7 +86,7 @@ def parse_matrix(text: str, *, source: str = "compat_matrix.toml", on_top_of: Ma
     return convert_matrix(document, source=source, on_top_of=on_top_of)
 
 
-def convert_matrix(document: dict[str, Any], *, source: str, on_top_of: Matrix | None = None) -> Matrix:
+def convert_matrix(document: dict[str, object], *, source: str, on_top_of: Matrix | None = None) -> Matrix:
     """The typed matrix of a parsed document, as `parse_matrix`.
 
     Raises:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from envpin.matrix.nearest import (
     architecture_type,
@@ -64,7 +64,7 @@ class Match(NamedTuple):
 
 
 class _Question(NamedTuple):
-    config: Mapping[str, Any]
+    config: Mapping[str, object]
     kind: str
     name: str | None
     matrix: Matrix
@@ -87,7 +87,9 @@ class _Candidate(NamedTuple):
         return (len(self.family.match.require), int(self.named > 0), int(bool(self.decided)), len(self.supporting))
 
 
-def match(config: Mapping[str, Any] | None, name: str | None, matrix: Matrix, support: Support | None = None) -> Match:
+def match(
+    config: Mapping[str, object] | None, name: str | None, matrix: Matrix, support: Support | None = None
+) -> Match:
     """The family of the model with this config.json and this name (a Hub id or a folder name); either may be None.
 
     With `support`, a model that the matrix does not list gets versions from what the index tells about its type.
@@ -110,7 +112,7 @@ def match(config: Mapping[str, Any] | None, name: str | None, matrix: Matrix, su
     return _choose(question, candidates, evidence)
 
 
-def _model_type(config: Mapping[str, Any] | None) -> tuple[str | None, str | None]:
+def _model_type(config: Mapping[str, object] | None) -> tuple[str | None, str | None]:
     """The model type, and the architecture that it was guessed from, if it was."""
     if config is None:
         return None, None
@@ -124,7 +126,7 @@ def _model_type(config: Mapping[str, Any] | None) -> tuple[str | None, str | Non
     return None, None
 
 
-def _examine(family: Family, config: Mapping[str, Any], name: str | None) -> _Candidate:
+def _examine(family: Family, config: Mapping[str, object], name: str | None) -> _Candidate:
     recognition = family.match
     missing = [
         f"`{sign.path}` is {shorten(value_at(config, sign.path))}, not {wanted(sign)}"
@@ -304,6 +306,6 @@ def _other_name(name: str | None, candidates: Sequence[_Candidate], matrix: Matr
     return [f"the name `{shorten(name)}` looks like {matrix.families[best].title}, but the config decides"]
 
 
-def _own_version(config: Mapping[str, Any]) -> str | None:
+def _own_version(config: Mapping[str, object]) -> str | None:
     version = config.get("transformers_version")
     return version if isinstance(version, str) and version.strip() else None

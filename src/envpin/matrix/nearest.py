@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from envpin.core.eras import SETTLING_DAYS, python_of
 from envpin.matrix.signs import release_of, shorten
@@ -76,7 +76,7 @@ def proved_pins(kind: str, matrix: Matrix, support: Support) -> tuple[dict[str, 
     return None
 
 
-def has_new_rope_spelling(config: Mapping[str, Any]) -> bool:
+def has_new_rope_spelling(config: Mapping[str, object]) -> bool:
     """Whether only transformers 5 reads the config right: it writes `rope_parameters` where 4 wrote `rope_theta`, and
     4 takes an absent `rope_theta` for 10000 without a word."""
     parts = (config, config.get("text_config"))

@@ -145,7 +145,7 @@ def parse_document(document: Any, *, source: str) -> EvidenceFile:
     return msgspec.convert(document, EvidenceFile)
 
 
-def _with_environments(document: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def _with_environments(document: dict[str, Any]) -> tuple[dict[str, object], list[str]]:
     """The document with each entry's `in` and `trained_in` replaced by what those environments hold."""
     environments, entries = document.get("environments", {}), document.get("entries", [])
     problems = problems_of(environments, dict[str, RunEnvironment], "environments")
@@ -199,7 +199,7 @@ def _environment(entry: EvidenceRun) -> RunEnvironment:
 
 def _short(
     entry: EvidenceRun, environments: Mapping[str, RunEnvironment], by_packages: Mapping[str, str]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """The entry without what its environment, and that of its training, say."""
     name = _environment_id(entry)
     fields = msgspec.to_builtins(entry)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -14,7 +13,7 @@ from envpin.matrix.convert import FILLED
 from envpin.matrix.types import SCHEMA, Matrix
 
 
-def matrix_schema() -> dict[str, Any]:
+def matrix_schema() -> dict[str, object]:
     """JSON Schema 2020-12. What it does not name is refused; what reading fills in is no field of it."""
     schema = msgspec.json.schema(Matrix)
     for definition in schema["$defs"].values():

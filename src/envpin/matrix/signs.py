@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _RELEASE = re.compile(r"\d{1,6}(?:\.\d{1,6}){0,3}")
 
 
-def value_at(config: Mapping[str, Any], path: str) -> Any:
+def value_at(config: Mapping[str, object], path: str) -> object:
     """The value at a dotted path, None where there is none.
 
     Three spellings of the same thing are one: `rope_scaling` of transformers 4 and `rope_parameters` of 5 (which also
@@ -38,7 +38,7 @@ def value_at(config: Mapping[str, Any], path: str) -> Any:
     return found
 
 
-def holds(sign: Sign, config: Mapping[str, Any]) -> bool:
+def holds(sign: Sign, config: Mapping[str, object]) -> bool:
     """Whether the config satisfies the sign. An absent value satisfies only `present = false`."""
     value = value_at(config, sign.path)
     for name, test in _TESTS.items():
@@ -60,7 +60,7 @@ def wanted(sign: Sign) -> str:
     return "present" if sign.present else "absent"
 
 
-def shorten(value: Any, limit: int = 60) -> str:
+def shorten(value: object, limit: int = 60) -> str:
     """A value of a config as it may stand in a line for people."""
     if value is None:
         return "absent"
@@ -74,7 +74,7 @@ def shorten(value: Any, limit: int = 60) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def release_of(value: Any) -> tuple[int, ...] | None:
+def release_of(value: object) -> tuple[int, ...] | None:
     """`4.43.1.dev0` as (4, 43, 1); None for what does not start as a version does."""
     if not isinstance(value, str):
         return None
@@ -82,8 +82,8 @@ def release_of(value: Any) -> tuple[int, ...] | None:
     return tuple(int(part) for part in match[0].split(".")) if match else None
 
 
-def _walk(config: Mapping[str, Any], path: str) -> Any:
-    value: Any = config
+def _walk(config: Mapping[str, object], path: str) -> object:
+    value: object = config
     for key in path.split("."):
         if not isinstance(value, dict):
             return None
@@ -91,27 +91,27 @@ def _walk(config: Mapping[str, Any], path: str) -> Any:
     return value
 
 
-def _equal(value: Any, bound: Any) -> bool:
+def _equal(value: object, bound: object) -> bool:
     if isinstance(value, bool) or isinstance(bound, bool):
         return value is bound
     return bool(value == bound)
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _not_before(value: Any, bound: str) -> bool:
+def _not_before(value: object, bound: str) -> bool:
     release = release_of(value)
     return release is not None and release >= (release_of(bound) or ())
 
 
-def _before(value: Any, bound: str) -> bool:
+def _before(value: object, bound: str) -> bool:
     release = release_of(value)
     return release is not None and release < (release_of(bound) or ())
 
 
-_TESTS: dict[str, Callable[[Any, Any], bool]] = {
+_TESTS: dict[str, Callable[[object, Any], bool]] = {
     "present": lambda value, bound: (value is not None) == bound,
     "equals": _equal,
     "one_of": lambda value, bound: any(_equal(value, one) for one in bound),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from envpin.core.base_places import base_places
 from envpin.core.errors import InputError
@@ -21,7 +21,7 @@ _LIMIT = 16 * 1024 * 1024  # bytes; the largest config.json in the wild is under
 class ModelSubject(NamedTuple):
     """`config` is None where there is none to read; `origin` says where what was read came from."""
 
-    config: dict[str, Any] | None
+    config: dict[str, object] | None
     name: str | None
     origin: tuple[str, ...] = ()
 
@@ -59,7 +59,7 @@ def find_subject(text: str, *, base: Path | None = None) -> ModelSubject:
     return _of_file(path, base)
 
 
-def _read(path: Path, origin: list[str]) -> dict[str, Any]:
+def _read(path: Path, origin: list[str]) -> dict[str, object]:
     """The JSON object in a file; what is odd about it goes to `origin`. Raises: InputError: there is none in it."""
     remarks: list[str] = []
     document = read_named_object(path, remarks=remarks, limit=_LIMIT)
@@ -79,7 +79,7 @@ def _of_file(path: Path, base: Path | None) -> ModelSubject:
     return ModelSubject(config=document, name=own or _folder_name(path), origin=tuple(origin))
 
 
-def _of_adapter(document: dict[str, Any], folder: Path, base: Path | None, remarks: Sequence[str]) -> ModelSubject:
+def _of_adapter(document: dict[str, object], folder: Path, base: Path | None, remarks: Sequence[str]) -> ModelSubject:
     name = document.get("base_model_name_or_path")
     name = name if isinstance(name, str) and name.strip() else None
     origin = [f"an adapter; its base is `{name}`" if name else "an adapter that does not name its base", *remarks]
@@ -96,7 +96,7 @@ def _of_adapter(document: dict[str, Any], folder: Path, base: Path | None, remar
     return ModelSubject(config=None, name=name, origin=(*origin, "its config is not here"))
 
 
-def _places(document: dict[str, Any], name: str | None, folder: Path) -> list[Path]:
+def _places(document: dict[str, object], name: str | None, folder: Path) -> list[Path]:
     """Where an adapter's base may be: as written, beside or above the adapter, in the Hub cache."""
     if name is None:
         return []
@@ -112,11 +112,11 @@ def _folder_name(path: Path) -> str | None:
     return known[0] if known is not None else folder.name or None
 
 
-def _of_manifest(document: dict[str, Any], path: Path, remarks: Sequence[str]) -> ModelSubject:
+def _of_manifest(document: dict[str, object], path: Path, remarks: Sequence[str]) -> ModelSubject:
     recorded = document.get("base")
     facts = recorded if isinstance(recorded, dict) else {}
     kind, architecture, name = (facts.get(key) for key in ("model_type", "architecture", "id"))
-    config: dict[str, Any] = {}
+    config: dict[str, object] = {}
     if isinstance(kind, str):
         config["model_type"] = kind
     if isinstance(architecture, str):

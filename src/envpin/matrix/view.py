@@ -32,10 +32,10 @@ class Record:
 
     __slots__ = ("_fields",)
 
-    def __init__(self, fields: dict[str, Any]) -> None:
+    def __init__(self, fields: dict[str, object]) -> None:
         self._fields = fields
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         try:
             return self._fields[name]
         except KeyError:
@@ -79,7 +79,7 @@ def _origin(source: Path, overlay: Path | None) -> bytes:
     return b"\0".join(parts)
 
 
-def _kept(path: Path, origin: bytes) -> Any:
+def _kept(path: Path, origin: bytes) -> object:
     try:
         data = path.read_bytes()
         return _records(data[len(origin) :]) if data.startswith(origin) else None
@@ -92,10 +92,10 @@ def _keep(path: Path, origin: bytes, plain: bytes) -> None:
     write_cache(path, origin + plain)
 
 
-def _records(plain: bytes) -> Any:
+def _records(plain: bytes) -> object:
     """Raises: ValueError: it is cut off."""
 
-    def record(table: dict[str, Any]) -> Any:
+    def record(table: dict[str, Any]) -> object:
         return Record(table[_FIELDS]) if _FIELDS in table else table
 
     return json.loads(plain, object_hook=record)
@@ -105,7 +105,7 @@ def _plain(matrix: Matrix) -> bytes:
     """Every field and every property of every table, the tables marked as what they are."""
     import msgspec
 
-    def plain(value: Any) -> Any:
+    def plain(value: object) -> object:
         if isinstance(value, msgspec.Struct):
             names = [*value.__struct_fields__, *(name for name, own in vars(type(value)).items()
                                                  if isinstance(own, property))]  # fmt: skip

@@ -142,7 +142,7 @@ def _describe(python: Path) -> dict[str, Any]:
     try:
         completed = run([str(python), "-c", program], timeout=_TIMEOUT)
         if completed.status == 0:
-            found: dict[str, Any] = msgspec.json.decode(completed.stdout, type=dict[str, Any])
+            found: dict[str, Any] = msgspec.json.decode(completed.stdout, type=dict[str, object])
             return found
         reason = completed.stderr.strip().rpartition("\n")[2][:200] or f"it ends with status {completed.status}"
     except (OSError, msgspec.DecodeError) as failed:

@@ -54,7 +54,7 @@ class RecordSession:
             return
         folder = _private_folder()
         identity = os.urandom(8).hex()
-        run: dict[str, Any] = {
+        run: dict[str, object] = {
             "argv": hook("redaction").arguments(argv),
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -57,8 +57,8 @@ class EngineOutcome:
 
     engine: str
     stamp: str
-    merge: dict[str, Any]
-    verification: dict[str, Any]
+    merge: dict[str, object]
+    verification: dict[str, object]
     notes: tuple[str, ...] = ()
 
 
@@ -82,7 +82,7 @@ class MergeJob:
         embedding = plan.embedding_request()
         if plan.engine.dtype != "keep":
             embedding = {**embedding, "dtype": plan.engine.dtype}
-        choices: dict[str, Any] = {} if device == "cpu" else {"device": device}
+        choices: dict[str, object] = {} if device == "cpu" else {"device": device}
         if len(plan.parts) > 1 or plan.parts[0].weight != 1:
             choices["weights"] = [part.weight for part in plan.parts]
             choices["further"] = list(self.adapter_files[1:])

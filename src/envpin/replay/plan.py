@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -75,11 +75,11 @@ class MergePlan:
     def blockers(self) -> tuple[Finding, ...]:
         return tuple(finding for finding in self.findings if finding.severity == "blocker")
 
-    def embedding_request(self) -> dict[str, Any]:
+    def embedding_request(self) -> dict[str, object]:
         """The embedding decision in the words of the worker protocol."""
         return {"action": self.embedding.action, "rows": self.embedding.rows}
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return {
             "adapter": str(self.adapter),
             "adapters": [

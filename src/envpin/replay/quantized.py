@@ -7,7 +7,7 @@ rounding of the quantization. `dequantize`: to the weights that training saw, de
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -45,14 +45,14 @@ class Decision:
             return ()
         return ("bitsandbytes",)
 
-    def request(self) -> dict[str, Any] | None:
+    def request(self) -> dict[str, object] | None:
         """In the words of the worker protocol."""
         found = self.quantization
         if found is None or self.policy is None:
             return None
         return {"policy": self.policy, "stored": found.stored, "config": dict(found.config), "dtype": found.loaded}
 
-    def to_json(self) -> dict[str, Any] | None:
+    def to_json(self) -> dict[str, object] | None:
         """For plans and records."""
         found = self.quantization
         if found is None:

@@ -51,13 +51,13 @@ class MergeRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     base: InputFolder
     environment: EnvironmentUsed
     engine: str
-    embedding: dict[str, Any]
+    embedding: dict[str, object]
     merge: dict[str, Any]
     verification: dict[str, Any]
     files: dict[str, str]
     further: tuple[InputFolder, ...] = ()
     manifest_sha256: str | None = None
-    quantized_base: dict[str, Any] | None = None
+    quantized_base: dict[str, object] | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -67,8 +67,8 @@ def inputs_digest(
     base: dict[str, str],
     lock: str,
     engine: str,
-    embedding: dict[str, Any],
-    choices: dict[str, Any],
+    embedding: dict[str, object],
+    choices: dict[str, object],
 ) -> str:
     """The first 32 hex digits of the sha256 of everything that decides the merged bytes, in canonical JSON. `choices`
     are those that differ from the defaults (device, weights, further adapters)."""

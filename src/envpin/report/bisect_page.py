@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-def render(report: Mapping[str, Any], *, headline: str, issue: str) -> str:
+def render(report: Mapping[str, object], *, headline: str, issue: str) -> str:
     """The page as text. `report` is the body of the `--json` document (see docs/how-to/bisect.md)."""
     return page("bisect.html", headline=headline, issue=issue, report=_with_defaults(report), points=_points(report))
 
@@ -25,12 +25,12 @@ _OPTIONAL = {"untestable": (), "error": "", "traceback": "", "moved": (), "chang
              "reason": None, "pin": None, "warnings": ()}  # fmt: skip
 
 
-def _with_defaults(report: Mapping[str, Any]) -> dict[str, Any]:
+def _with_defaults(report: Mapping[str, Any]) -> dict[str, object]:
     """Empty fields are left out of the document; a template needs them."""
     return {**_OPTIONAL, **report}
 
 
-def _points(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _points(report: Mapping[str, Any]) -> list[dict[str, object]]:
     """Each release that was probed, in order of date then version, with its worst verdict and its runs."""
     order = {"good": 0, "untestable": 1, "other-fail": 2, "bad": 3}
     points: dict[str, dict[str, Any]] = {}

@@ -56,7 +56,7 @@ def _cell(cell: Cell) -> dict[str, str]:
     return {"classes": " ".join(classes), "glyph": _GLYPHS[cell.state]}
 
 
-def _years(series: list[str], support: Support) -> list[dict[str, Any]]:
+def _years(series: list[str], support: Support) -> list[dict[str, object]]:
     """The years in which the series began, each with the number of them."""
     begun: dict[str, str] = {}
     for release in support.transformers:
@@ -71,15 +71,15 @@ def _years(series: list[str], support: Support) -> list[dict[str, Any]]:
     return years
 
 
-def _release(version: str, support: Support) -> dict[str, Any]:
+def _release(version: str, support: Support) -> dict[str, object]:
     release = support.transformers[support.positions[version]]
     pins, python, newer = era_pins(version, support) or ({"transformers": version}, "3.11", None)
     return {"version": version, "date": release.date, "yanked": release.yanked, "pins": pins, "python": python,
             "newer": newer}  # fmt: skip
 
 
-def _family(family: Family, entries: Iterable[EvidenceRun], support: Support, matrix: Matrix) -> dict[str, Any]:
-    body: dict[str, Any] = msgspec.to_builtins(family)
+def _family(family: Family, entries: Iterable[EvidenceRun], support: Support, matrix: Matrix) -> dict[str, object]:
+    body: dict[str, object] = msgspec.to_builtins(family)
     windows = {kind: support.window(kind) for kind in family.match.model_type}
     return {
         "models": (), "notes": (), "breaks": (), "support": (), "known_good": (), "requires": {}, "match": {},
@@ -88,10 +88,10 @@ def _family(family: Family, entries: Iterable[EvidenceRun], support: Support, ma
     }  # fmt: skip
 
 
-def _runs(entries: Iterable[EvidenceRun], support: Support) -> list[dict[str, Any]]:
+def _runs(entries: Iterable[EvidenceRun], support: Support) -> list[dict[str, object]]:
     """One for each environment, and pair of environments, that a family was run in: its steps in their order, and
     what the ones said that failed."""
-    grouped: dict[tuple[Any, ...], list[EvidenceRun]] = {}
+    grouped: dict[tuple[object, ...], list[EvidenceRun]] = {}
     for entry in entries:
         versions, trained = _shown(entry.packages), _shown(entry.trained_with)
         key = (support.positions.get(versions.get("transformers", ""), -1), tuple(versions.items()), entry.python,
@@ -100,7 +100,7 @@ def _runs(entries: Iterable[EvidenceRun], support: Support) -> list[dict[str, An
     return [_run(members) for _, members in sorted(grouped.items())]
 
 
-def _run(members: list[EvidenceRun]) -> dict[str, Any]:
+def _run(members: list[EvidenceRun]) -> dict[str, object]:
     one = members[0]
     steps = sorted(members, key=lambda entry: _STEPS.index(entry.capability))
     said = {entry.capability: entry.error for entry in steps if entry.error and not _follows(entry)}
@@ -121,7 +121,7 @@ def _shown(packages: Mapping[str, str]) -> dict[str, str]:
     return {name: packages[name] for name in ("transformers", "peft", "torch") if name in packages}
 
 
-def _break(entry: Break, support: Support) -> dict[str, Any]:
-    body: dict[str, Any] = msgspec.to_builtins(entry)
+def _break(entry: Break, support: Support) -> dict[str, object]:
+    body: dict[str, object] = msgspec.to_builtins(entry)
     inside = releases_inside(entry, support)
     return {"silent": False, "grade": "reported", **body, "inside": [at for at, here in enumerate(inside) if here]}

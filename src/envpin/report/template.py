@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 
-def page(template: str, **values: Any) -> str:
+def page(template: str, **values: object) -> str:
     """The text of `templates/<template>` with `values` in it; a name that is missing is an error, not a gap."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 

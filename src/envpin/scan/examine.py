@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -99,7 +99,7 @@ class Examiner:
         return known_releases()
 
     def _trainer(self, spot: Spot, folder: Checkpoint | None) -> Recognised | None:
-        known: dict[str, dict[str, Any] | None] = {}
+        known: dict[str, dict[str, object] | None] = {}
         if folder is not None:
             known = {"config.json": folder.config, "adapter_config.json": folder.adapter_config}
         try:

@@ -33,9 +33,9 @@ class Results:
         self._on_record = on_record
         self._guard = threading.Lock()
         self._held: BaseFileLock | None = None
-        self._known: dict[tuple[str, str | None, str, str], dict[str, dict[str, Any]]] = {}
+        self._known: dict[tuple[str, str | None, str, str], dict[str, dict[str, object]]] = {}
         self._environments: dict[str, dict[str, Any]] = {}
-        self._unbuildable: dict[str, dict[str, Any]] = {}
+        self._unbuildable: dict[str, dict[str, object]] = {}
 
     def __enter__(self) -> Self:
         """
@@ -79,12 +79,12 @@ class Results:
         found = self._unbuildable.get(name)
         return None if found is None else str(found["message"])
 
-    def add_environment(self, key: str, facts: Mapping[str, Any]) -> None:
+    def add_environment(self, key: str, facts: Mapping[str, object]) -> None:
         """What is installed under `key`: `packages`, `python`, `platform`, `lock_digest`."""
         if self._environments.get(key) is None:
             self._add({"event": "environment", "key": key, **facts})
 
-    def add_outcome(self, key: str, outcome: Mapping[str, Any], *, recipe: str, trained_in: str | None) -> None:
+    def add_outcome(self, key: str, outcome: Mapping[str, object], *, recipe: str, trained_in: str | None) -> None:
         self._add({"event": "outcome", "key": key, "trained_in": trained_in, "recipe": recipe, "ladder": LADDER,
                    "date": datetime.now(UTC).date().isoformat(), "tool": f"envpin matrix verify {__version__}",
                    **outcome})  # fmt: skip
@@ -120,7 +120,7 @@ class Results:
             tool=record["tool"],
         )
 
-    def _add(self, record: dict[str, Any]) -> None:
+    def _add(self, record: dict[str, object]) -> None:
         with self._guard:
             self._take(self._journal.append(record))
         self._on_record(record)

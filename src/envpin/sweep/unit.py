@@ -10,7 +10,7 @@ import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -76,15 +76,15 @@ class Unit:
 class UnitResult:
     """What a unit found out: facts of the environment, outcomes in order, and (from another machine) what was made."""
 
-    facts: dict[str, Any] = field(default_factory=dict)
-    outcomes: list[dict[str, Any]] = field(default_factory=list)
+    facts: dict[str, object] = field(default_factory=dict)
+    outcomes: list[dict[str, object]] = field(default_factory=list)
     made: dict[str, bytes] = field(default_factory=dict)
 
 
 def run_unit(
     unit: Unit,
     *,
-    tell: Callable[[str, Mapping[str, Any]], None] | None = None,
+    tell: Callable[[str, Mapping[str, object]], None] | None = None,
     on_start: Callable[[Child], None] | None = None,
 ) -> UnitResult:
     """Build the environment, climb, and say what happened. `tell` hears `facts` first and each `outcome` at once.
@@ -128,7 +128,7 @@ def run_unit(
     return told
 
 
-def _facts(environment: Environment, unit: Unit) -> dict[str, Any]:
+def _facts(environment: Environment, unit: Unit) -> dict[str, object]:
     installed = {one.name: one.version for one in environment.receipt.artifacts}
     if environment.key != unit.key:
         raise EnvironmentDamagedError(f"`{environment.path}` is not the environment that was asked for")

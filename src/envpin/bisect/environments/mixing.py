@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from email.parser import HeaderParser
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from packaging.markers import Marker
 from packaging.utils import canonicalize_name
@@ -44,7 +44,7 @@ class Ends:
             table = self._bad.get(name) if name in moved else self._good.get(name)
             if table is not None:
                 tables.append({key: value for key, value in table.items() if key not in {"marker", "dependencies"}})
-        document: dict[str, Any] = {
+        document: dict[str, object] = {
             key: self._frame[key] for key in ("lock-version", "created-by") if key in self._frame
         }
         document["requires-python"] = f">={self.python}"
@@ -71,10 +71,10 @@ def declared_requirements(environment: Path) -> dict[tuple[str, str], list[str]]
     return found
 
 
-def _tables(lock: Lock, python: str) -> dict[str, dict[str, Any]]:
+def _tables(lock: Lock, python: str) -> dict[str, dict[str, object]]:
     """The package tables that apply here, by name: a lock for many platforms may hold a package more than once."""
     environment = {"python_version": python, "python_full_version": f"{python}.0" if python.count(".") == 1 else python}
-    tables: dict[str, dict[str, Any]] = {}
+    tables: dict[str, dict[str, object]] = {}
     for table in parse_toml(lock.text)["packages"]:
         marker = table.get("marker")
         if marker is None or Marker(marker).evaluate(environment):
@@ -82,5 +82,5 @@ def _tables(lock: Lock, python: str) -> dict[str, dict[str, Any]]:
     return tables
 
 
-def _version(table: dict[str, Any] | None) -> str | None:
+def _version(table: dict[str, object] | None) -> str | None:
     return None if table is None else str(table["version"])

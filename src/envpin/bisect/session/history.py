@@ -43,7 +43,7 @@ class Log:
     def records(self) -> list[dict[str, Any]]:
         return self._journal.records
 
-    def append(self, event: str, **fields: Any) -> dict[str, Any]:
+    def append(self, event: str, **fields: object) -> dict[str, object]:
         """Write one record and make sure that it is on disk.
 
         Raises:
@@ -105,7 +105,7 @@ def runs_now(log: Log) -> bool:
         return False  # a folder that cannot be written: nobody works here
 
 
-def _check(records: list[dict[str, Any]], path: Path) -> None:
+def _check(records: list[dict[str, object]], path: Path) -> None:
     if not records:
         return
     if records[0]["event"] != "question":

@@ -59,7 +59,7 @@ class ChangedSession:
         question: ChangedQuestion,
         ends: Ends,
         options: SearchOptions,
-        on_record: Callable[[Mapping[str, Any]], None],
+        on_record: Callable[[Mapping[str, object]], None],
     ) -> None:
         if not ends.changes:
             raise UsageError("both environments hold the same versions: there is nothing to search")
@@ -136,7 +136,7 @@ class ChangedSession:
         prefetch: Prefetch[Subset],
     ) -> Minimal:  # fmt: skip
         jobs = self._options.jobs
-        running: dict[Future[dict[str, Any]], Subset] = {}
+        running: dict[Future[dict[str, object]], Subset] = {}
         while True:
             step = plan(self.known(), jobs + 2, ask)
             if isinstance(step, Minimal):
@@ -151,7 +151,7 @@ class ChangedSession:
                 running.pop(future)
                 self._note(future.result())
 
-    def _finish(self, running: set[Future[dict[str, Any]]]) -> None:
+    def _finish(self, running: set[Future[dict[str, object]]]) -> None:
         while running:
             for future in finished(running):
                 running.remove(future)
@@ -192,12 +192,12 @@ class ChangedSession:
                 return tuple(dict.fromkeys(reversed(names)))
         return ()
 
-    def _test(self, moved: Subset, *, again: bool = False) -> dict[str, Any]:
+    def _test(self, moved: Subset, *, again: bool = False) -> dict[str, object]:
         """Run the probe with these moves made; gives the fields of its record, but for the verdict."""
         begun = time.monotonic()
         self._options.listener(Step(key="probe", title=f"probe with {len(moved)} of {len(self.ends.changes)} moves"))
         spec = self.ends.spec(moved)
-        fields: dict[str, Any] = {"moved": sorted(moved), "lock": spec.lock.digest, "source": "run", "again": again}
+        fields: dict[str, object] = {"moved": sorted(moved), "lock": spec.lock.digest, "source": "run", "again": again}
         key = digest([spec.lock.digest, spec.python, self._probe, this_platform()])
         needs_run = again or (not moved and self._prober.lacks_reference)
         cached = None if needs_run or self._cache is None else self._cache.get(key)
@@ -235,7 +235,7 @@ class ChangedSession:
                 return "other-fail"
         return verdict
 
-    def _record(self, event: str, **fields: Any) -> None:
+    def _record(self, event: str, **fields: object) -> None:
         self._on_record(self.log.append(event, **fields))
 
 

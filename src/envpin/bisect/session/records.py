@@ -22,7 +22,7 @@ class AskedRecord(_Record, tag="question"):
     """The first line of a log. `question` is a `Question` or a `ChangedQuestion`."""
 
     schema: int
-    question: dict[str, Any]
+    question: dict[str, object]
 
 
 class SetupRecord(_Record, tag="setup"):

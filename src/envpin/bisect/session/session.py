@@ -58,7 +58,7 @@ class SearchSession:
         prefetch: bool = True,
         offline: bool = False,
         listener: Listener = ignore,
-        on_record: Callable[[Mapping[str, Any], SearchSession], None] | None = None,
+        on_record: Callable[[Mapping[str, object], SearchSession], None] | None = None,
         setup: Mapping[str, Any] | None = None,
     ) -> None:
         """`setup` is what the search was set up with; it goes into the log, from where a later session takes it."""
@@ -117,7 +117,7 @@ class SearchSession:
             return self._loop(problem, probe, pool, prefetch)
 
     def _loop(self, problem: Problem, probe: str, pool: ThreadPoolExecutor, prefetch: Prefetch[str]) -> Conclusion:
-        running: dict[Future[dict[str, Any]], Run] = {}
+        running: dict[Future[dict[str, object]], Run] = {}
         while True:
             step = plan(problem, self.observations(), self._jobs + 2)
             if isinstance(step, Conclusion):
@@ -135,11 +135,11 @@ class SearchSession:
                 running.pop(future)
                 self._finish(future.result())
 
-    def _probe(self, run: Run, probe: str) -> dict[str, Any]:
+    def _probe(self, run: Run, probe: str) -> dict[str, object]:
         """Run one probe; returns the fields of its record."""
         begun = time.monotonic()
         version = self.axis.versions[run.index]
-        fields: dict[str, Any] = {"version": version, "purpose": run.purpose, "source": "run"}
+        fields: dict[str, object] = {"version": version, "purpose": run.purpose, "source": "run"}
         try:
             spec = self._holder.spec(version)
         except (ResolutionError, NoInterpreterError) as error:
@@ -161,14 +161,14 @@ class SearchSession:
             self._cache.put(key, outcome)
         return self._with_outcome(fields | {"environment": str(environment.path)}, outcome, begun)
 
-    def _with_outcome(self, fields: dict[str, Any], outcome: ProbeOutcome, begun: float) -> dict[str, Any]:
+    def _with_outcome(self, fields: dict[str, object], outcome: ProbeOutcome, begun: float) -> dict[str, object]:
         verdict = judge(outcome, self.question.expect)
         seconds = round(time.monotonic() - begun, 2)
         return {**fields, "verdict": verdict, "outcome": msgspec.to_builtins(outcome), "seconds": seconds}
 
     def _without_environment(
-        self, fields: dict[str, Any], status: str, error: EnvpinError, begun: float
-    ) -> dict[str, Any]:
+        self, fields: dict[str, object], status: str, error: EnvpinError, begun: float
+    ) -> dict[str, object]:
         outcome = msgspec.convert({"status": status, "message": error.message}, ProbeOutcome)
         return self._with_outcome(fields, outcome, begun)
 
@@ -179,10 +179,10 @@ class SearchSession:
         version = self.axis.versions[run.index]
         self._listener(Step(key="probe", title=f"probe {self.question.package} {version}", detail=run.purpose))
 
-    def _finish(self, fields: dict[str, Any]) -> None:
+    def _finish(self, fields: dict[str, object]) -> None:
         self._record("probe", **fields)
 
-    def _record(self, event: str, **fields: Any) -> None:
+    def _record(self, event: str, **fields: object) -> None:
         record = self.log.append(event, **fields)
         if self._on_record is not None:
             self._on_record(record, self)
@@ -206,7 +206,7 @@ def observations(records: Iterable[Mapping[str, Any]], axis: Axis, *, find: Find
     return found
 
 
-def _plain(conclusion: Conclusion) -> dict[str, Any]:
+def _plain(conclusion: Conclusion) -> dict[str, object]:
     return {
         "kind": conclusion.kind,
         "low": conclusion.low,

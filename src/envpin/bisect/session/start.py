@@ -48,7 +48,7 @@ class SearchOptions:
     use_cache: bool = True
     use_prior: bool = True
     listener: Listener = ignore
-    on_record: Callable[[Mapping[str, Any], SearchSession], None] | None = None
+    on_record: Callable[[Mapping[str, object], SearchSession], None] | None = None
     root: Path | None = field(default=None)
 
 
@@ -218,7 +218,7 @@ def _held_members(index: Index, package: str, version: str, names: Sequence[str]
 
 def _model_facts(family: str | None, base: str | None) -> tuple[str | None, str | None]:
     """Model type and rope type, from the user's base or from the family's recipe."""
-    config: Any = None
+    config: object = None
     if base is not None:
         with contextlib.suppress(OSError, json_input.BadJsonError):
             config = json_input.read_object(Path(base) / "config.json")

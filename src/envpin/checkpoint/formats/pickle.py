@@ -70,7 +70,7 @@ class RebuiltTensor(NamedTuple):
 class PickleContents(NamedTuple):
     """`value` is what the pickle builds; `names` is what it would import and torch's safe unpickler would not."""
 
-    value: Any
+    value: object
     names: tuple[str, ...]
     storages: tuple[Storage, ...]
 
@@ -117,9 +117,9 @@ def walk(stream: IO[bytes]) -> PickleContents:
 class Machine:
     """The stack and the memo. A subclass may keep more of what a pickle says: of a name met, of an object built."""
 
-    stack: list[Any] = field(default_factory=list)
+    stack: list[object] = field(default_factory=list)
     marks: list[int] = field(default_factory=list)
-    memo: dict[int, Any] = field(default_factory=dict)
+    memo: dict[int, object] = field(default_factory=dict)
     foreign: list[str] = field(default_factory=list)
     storages: dict[str, Storage] = field(default_factory=dict)
 
@@ -150,12 +150,12 @@ class Machine:
             raise BadPickleError("it takes more from the stack than it put there")
         return self.stack.pop()
 
-    def top(self) -> Any:
+    def top(self) -> object:
         value = self.pop()
         self.stack.append(value)
         return value
 
-    def cut(self) -> list[Any]:
+    def cut(self) -> list[object]:
         """What stands above the last mark, and the mark gone."""
         if not self.marks:
             raise BadPickleError("it looks for a mark that it never set")
@@ -189,7 +189,7 @@ class Machine:
     def persistent(self) -> None:
         """`('storage', type, key, location, count)`, as torch/serialization.py names its storages."""
         identity = self.pop()
-        found: Any = NOTHING
+        found: object = NOTHING
         if isinstance(identity, tuple) and len(identity) >= 5 and identity[0] == "storage":
             kind, key, count = identity[1], identity[2], identity[4]
             if isinstance(kind, Name) and isinstance(key, str) and type(count) is int and 0 <= count < 2**60:
@@ -197,18 +197,18 @@ class Machine:
                 self.storages.setdefault(key, found)
         self.stack.append(found)
 
-    def set_items(self, items: list[Any]) -> None:
+    def set_items(self, items: list[object]) -> None:
         target = self.top()
         if isinstance(target, dict):
             # Keys of weights are texts. The hash of another key could take for ever: of tuples within tuples.
             target.update({key: value for key, value in zip(items[::2], items[1::2], strict=False)
                            if isinstance(key, str)})  # fmt: skip
 
-    def dict_of(self, items: list[Any]) -> None:
+    def dict_of(self, items: list[object]) -> None:
         self.stack.append({})
         self.set_items(items)
 
-    def append(self, items: list[Any]) -> None:
+    def append(self, items: list[object]) -> None:
         target = self.top()
         if isinstance(target, list):
             target.extend(items)
@@ -227,11 +227,11 @@ class Machine:
             self.pop()
         self.stack.append(NOTHING)
 
-    def build(self, state: Any) -> None:
+    def build(self, state: object) -> None:
         """The object on top gets its state."""
 
 
-def _dtype(kind: Any) -> str | None:
+def _dtype(kind: object) -> str | None:
     """The dtype that `torch.FloatStorage` or `torch.float8_e4m3fn` stands for; None for one without a name here."""
     if not isinstance(kind, Name):
         return None
@@ -239,7 +239,7 @@ def _dtype(kind: Any) -> str | None:
     return "U8" if last == "UntypedStorage" else DTYPES.get(last.removesuffix("Storage").lower())
 
 
-def _called(path: str, arguments: tuple[Any, ...]) -> Any:
+def _called(path: str, arguments: tuple[Any, ...]) -> object:
     """What a call gives, for the few functions that say something about weights."""
     if path in {"collections.OrderedDict", "collections.defaultdict"}:
         return {}
@@ -251,7 +251,7 @@ def _called(path: str, arguments: tuple[Any, ...]) -> Any:
     return _rebuilt(function, arguments) if isinstance(arguments, tuple) else NOTHING
 
 
-def _rebuilt(function: str, arguments: tuple[Any, ...]) -> Any:
+def _rebuilt(function: str, arguments: tuple[Any, ...]) -> object:
     if function.startswith("_rebuild_parameter") and arguments and isinstance(arguments[0], RebuiltTensor):
         return arguments[0]
     if function in {"_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3"} and len(arguments) >= 4:
@@ -266,7 +266,7 @@ def _rebuilt(function: str, arguments: tuple[Any, ...]) -> Any:
     return NOTHING
 
 
-def _sizes(value: Any) -> bool:
+def _sizes(value: object) -> bool:
     if not isinstance(value, tuple | list) or len(value) >= 64:
         return False
     return all(type(one) is int and 0 <= one < 2**60 for one in value)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from math import prod
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from envpin.core import json_input
 from envpin.core.files import open_file
@@ -130,7 +130,7 @@ def _parse(data: bytes, name: str, size: int) -> Header:
 _parse_once = lru_cache(maxsize=_KEPT)(_parse)
 
 
-def _entry_problem(entry: Any) -> str | None:
+def _entry_problem(entry: object) -> str | None:
     if not isinstance(entry, dict):
         return "its entry is not an object"
     dtype, shape, offsets = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")

@@ -57,7 +57,7 @@ class TokenizerFiles:
     length: int | None
     added: dict[str, int]
     files: tuple[str, ...]
-    config: dict[str, Any] | None = None
+    config: dict[str, object] | None = None
     model_type: str | None = None
     merges_are_pairs: bool = False
     marks: TokenizerMarks | None = None
@@ -137,7 +137,7 @@ class _Vocabulary:
         return len(self.tokens) + self._fresh
 
 
-def _object(path: Place, faults: list[Fault]) -> dict[str, Any] | None:
+def _object(path: Place, faults: list[Fault]) -> dict[str, object] | None:
     remarks: list[str] = []
     try:
         return json_input.read_object(path, remarks=remarks)
@@ -150,7 +150,7 @@ def _object(path: Place, faults: list[Fault]) -> dict[str, Any] | None:
     return None
 
 
-def _added_in_config(config: dict[str, Any] | None) -> dict[str, int]:
+def _added_in_config(config: dict[str, object] | None) -> dict[str, int]:
     decoder = (config or {}).get("added_tokens_decoder")
     if not isinstance(decoder, dict):
         return {}

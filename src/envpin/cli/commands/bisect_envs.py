@@ -73,7 +73,7 @@ def search(question: ChangedQuestion, ends: Ends, args: argparse.Namespace, cons
     for line in words(answer, changes, session.left_out):
         console.talk(line)
     base = ends.lock(answer.moved)
-    inner: dict[str, Any] = {}
+    inner: dict[str, object] = {}
     for name, change in needed.items():
         inner[name] = _inside(session, change, needed, base, console=console, args=args)
     body = _body(session, answer, changes, inner)
@@ -86,8 +86,8 @@ def search(question: ChangedQuestion, ends: Ends, args: argparse.Namespace, cons
 
 
 def _body(
-    session: ChangedSession, answer: Minimal, changes: Mapping[str, PackageChange], inner: Mapping[str, Any]
-) -> dict[str, Any]:
+    session: ChangedSession, answer: Minimal, changes: Mapping[str, PackageChange], inner: Mapping[str, object]
+) -> dict[str, object]:
     """The `--json` document, without its schema number."""
     question = session.question
     return {
@@ -105,7 +105,7 @@ def _body(
     }
 
 
-def _set_row(record: Mapping[str, Any]) -> dict[str, Any]:
+def _set_row(record: Mapping[str, object]) -> dict[str, object]:
     outcome = msgspec.convert(record["outcome"], ProbeOutcome)
     said = outcome.first_lines.splitlines()[0] if outcome.status != "passed" and outcome.first_lines else ""
     names = ("moved", "verdict", "seconds", "again", "source")
@@ -156,7 +156,7 @@ def _inside(
     *,
     console: Console,
     args: argparse.Namespace,
-) -> dict[str, Any] | None:
+) -> dict[str, object] | None:
     """Search the releases of one needed package: its document, or None where that is not possible."""
     question = inner_question(session, change, needed, base)
     if question is None:

@@ -166,7 +166,7 @@ def _take_over(source: Path, identity: str, count: int) -> None:
     shutil.copyfile(source, target)
 
 
-def _question(record: dict[str, Any], path: Path) -> Question:
+def _question(record: dict[str, object], path: Path) -> Question:
     try:
         question = msgspec.convert(record["question"], Question)
         if not is_normalized_name(question.package):
@@ -212,7 +212,7 @@ def _find(words: list[str]) -> Log:
     return Log(matches[0])
 
 
-def _summary(log: Log) -> dict[str, Any]:
+def _summary(log: Log) -> dict[str, object]:
     if _is_of_environments(log):
         return _summary_of_environments(log)
     question = _question(log.records[0], log.path)
@@ -238,7 +238,7 @@ def _summary(log: Log) -> dict[str, Any]:
     }
 
 
-def _summary_of_environments(log: Log) -> dict[str, Any]:
+def _summary_of_environments(log: Log) -> dict[str, object]:
     question = msgspec.convert(log.records[0]["question"], ChangedQuestion)
     last = log.records[-1]
     done = last["event"] == "minimal"

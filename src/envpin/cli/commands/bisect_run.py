@@ -6,7 +6,7 @@ import difflib
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -43,7 +43,7 @@ def package(args: argparse.Namespace, console: Console) -> int:
 def options_of(
     args: argparse.Namespace,
     listener: Listener,
-    on_record: Callable[[Mapping[str, Any], SearchSession], None] | None = None,
+    on_record: Callable[[Mapping[str, object], SearchSession], None] | None = None,
 ) -> SearchOptions:
     """How the search is to run.
 

@@ -53,7 +53,7 @@ def _checked(
     stem: str, request: LockRequest, families: tuple[str, ...], args: argparse.Namespace, console: Console
 ) -> dict[str, Any]:
     path = data_path("lockfiles") / lock_file_name(stem)
-    answer: dict[str, Any] = {"lock": path.name, "families": list(families), "problems": [], "environments": []}
+    answer: dict[str, object] = {"lock": path.name, "families": list(families), "problems": [], "environments": []}
     try:
         kept = read_lock(path)
         # Made anew, every platform and Python that the lock promises is proved by a dry run of uv.

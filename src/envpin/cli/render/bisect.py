@@ -66,7 +66,7 @@ class BisectView:
         for record in done:
             self._row(record, session)
 
-    def on_record(self, record: Mapping[str, Any], session: SearchSession) -> None:
+    def on_record(self, record: Mapping[str, object], session: SearchSession) -> None:
         if record["event"] in {"probe", "skip"}:
             self._row(record, session)
 
@@ -128,9 +128,9 @@ def exit_status(report: BisectReport) -> int:
     return 0 if report.answer in {"named", "range"} else 1
 
 
-def document(report: BisectReport) -> dict[str, Any]:
+def document(report: BisectReport) -> dict[str, object]:
     """The body of the `--json` document."""
-    body: dict[str, Any] = msgspec.to_builtins(report)
+    body: dict[str, object] = msgspec.to_builtins(report)
     return {"headline": bisect_answer.headline(report), **body, "warnings": bisect_answer.warnings(report)}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections import Counter
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 from envpin.core.files import open_file
 from envpin.core.findings import Evidence
@@ -157,7 +157,7 @@ def _drift(folder: Checkpoint, subject: CheckSubject, mismatches: list[Mismatch]
 
 
 def _dtype(folder: Checkpoint, subject: CheckSubject) -> Iterator[Finding]:
-    config: dict[str, Any] = folder.config or {}
+    config: dict[str, object] = folder.config or {}
     said = config.get("dtype", config.get("torch_dtype"))
     wanted = _DTYPES.get(said) if isinstance(said, str) else None
     stored, count = Counter(tensor.dtype for tensor in folder.tensors.values()).most_common(1)[0]

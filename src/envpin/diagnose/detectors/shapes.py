@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from envpin.core.findings import Evidence
 from envpin.diagnose.adapter_names import layer_of
@@ -82,7 +82,7 @@ def _is_plain(factor: Factor) -> bool:
     return factor.kind in _PAIRS and factor.leaf == "weight" and len(shape) >= 2 and 0 not in shape and not fused
 
 
-def _allowed_ranks(module: str, config: dict[str, Any]) -> set[int]:
+def _allowed_ranks(module: str, config: dict[str, object]) -> set[int]:
     """The ranks that the config allows for a module.
 
     The keys of `rank_pattern` are regular expressions of a stranger, which can take for ever to match: only plain names

@@ -11,7 +11,7 @@ from envpin.core.errors import BuildError
 from envpin.core.files import digest_of_file
 
 
-def with_hashes(document: dict[str, Any]) -> dict[str, Any]:
+def with_hashes(document: dict[str, Any]) -> dict[str, object]:
     """A resolved lock document in which every wheel has a hash.
 
     uv before 0.12 gives none for wheels of a local folder, which are then hashed here; and some indexes give none at

@@ -141,7 +141,12 @@ def _lock(request: LockRequest, *, offline: bool, listener: Listener) -> Lock:
     proven = _prove(document, request, uv)
     listener(Step(key="prove", title="prove platforms and Pythons", state="done", detail=_summary(proven)))
     _narrow(document, proven)
-    tool: dict[str, Any] = {"schema": 1, "name": request.name, "python": request.python, "requirements": requirements}
+    tool: dict[str, object] = {
+        "schema": 1,
+        "name": request.name,
+        "python": request.python,
+        "requirements": requirements,
+    }
     if request.constraints:
         tool["constraints"] = request.constraints
     if request.command:
@@ -157,7 +162,7 @@ def _is_local(package: dict[str, Any]) -> bool:
     return any("path" in wheel or not wheel.get("url", "").startswith("http") for wheel in package["wheels"])
 
 
-def _prove(document: dict[str, Any], request: LockRequest, uv: Uv) -> dict[Platform, list[str]]:
+def _prove(document: dict[str, object], request: LockRequest, uv: Uv) -> dict[Platform, list[str]]:
     """Per platform the Pythons that have every wheel, from the asked one upwards without a gap.
 
     Raises:
@@ -195,7 +200,7 @@ def _narrow(document: dict[str, Any], proven: dict[Platform, list[str]]) -> None
         + (f" and python_full_version < '3.{_minor(pythons[-1]) + 1}'" if _minor(pythons[-1]) < minors[-1] else "")
         for platform, pythons in proven.items()
     ]
-    kept: list[dict[str, Any]] = []
+    kept: list[dict[str, object]] = []
     for package in document["packages"]:
         wheels = [wheel for wheel in package["wheels"] if _usable(wheel, tuple(proven), minors)]
         if wheels:

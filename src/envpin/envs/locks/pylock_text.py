@@ -29,7 +29,7 @@ def normalized(document: dict[str, Any]) -> dict[str, Any]:
     return {**head, "created-by": "envpin", "packages": packages}
 
 
-def write_pylock(document: dict[str, Any], *, header: str = "", tool: dict[str, Any] | None = None) -> str:
+def write_pylock(document: dict[str, Any], *, header: str = "", tool: dict[str, object] | None = None) -> str:
     """TOML of `normalized`'s form. `header` becomes comment lines, `tool` the table `[tool.envpin]`."""
     lines = [f"# {line}" for line in header.splitlines()]
     if "lock-version" in document:
@@ -55,7 +55,7 @@ def write_pylock(document: dict[str, Any], *, header: str = "", tool: dict[str, 
     return "\n".join(lines) + "\n"
 
 
-def _value(value: Any) -> str:
+def _value(value: object) -> str:
     match value:
         case bool():
             return "true" if value else "false"

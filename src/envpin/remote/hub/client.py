@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from envpin.core.errors import InputError, RefusedError
 from envpin.core.events import Note, Step, ignore
@@ -96,7 +96,7 @@ class Hub:
         api = library().HfApi(library_name="envpin")
         what = str(reference)
 
-        def ask() -> Any:
+        def ask() -> object:
             return api.model_info(reference.id, revision=reference.revision, files_metadata=True, timeout=TIMEOUT)
 
         try:
@@ -104,7 +104,7 @@ class Hub:
             commit = info.sha
             if not isinstance(commit, str) or not is_commit(commit):
                 raise RefusedError(f"`{what}`: the Hub answers with `{str(commit)[:60]}`, which is no commit")
-            siblings: Iterable[Any] = info.siblings or ()
+            siblings: Iterable[object] = info.siblings or ()
             files = read_listing(siblings, what)
             if any(file.size is None for file in files.values()):
                 # A mirror may leave the sizes out of this answer. The listing of the tree has them, page by page.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from envpin.core.errors import RefusedError
 
@@ -20,7 +20,7 @@ class HubFile(NamedTuple):
     sha256: str | None
 
 
-def read_listing(entries: Iterable[Any], repository: str) -> Mapping[str, HubFile]:
+def read_listing(entries: Iterable[object], repository: str) -> Mapping[str, HubFile]:
     """The files in the root folder of a repository, by name; readers look at no other.
 
     Each entry has `rfilename` or `path`, and `size` and `lfs` where they are known.
@@ -35,7 +35,7 @@ def read_listing(entries: Iterable[Any], repository: str) -> Mapping[str, HubFil
             raise RefusedError(f"`{repository}` lists a file `{str(name)[:80]}`, which no repository can have")
         if "/" in name:
             continue
-        lfs: Any = getattr(entry, "lfs", None)
+        lfs: object = getattr(entry, "lfs", None)
         digest, size = getattr(lfs, "sha256", None), getattr(lfs, "size", None)
         if not isinstance(size, int):
             size = getattr(entry, "size", None)

@@ -35,7 +35,7 @@ def file_url(repository: str, name: str, commit: str) -> str:
     return url
 
 
-def retried(call: Callable[[], Any], what: str) -> Any:
+def retried(call: Callable[[], object], what: str) -> Any:
     """What `call` returns. Statuses and faults that may pass are waited for; `what` names the repository.
 
     Raises:
@@ -115,7 +115,7 @@ def _chunks(response: Any, size: int = _CHUNK) -> Iterator[bytes]:
         yield from response.iter_content(size)
 
 
-def _raise_for_status(response: Any) -> None:
+def _raise_for_status(response: object) -> None:
     library().utils.hf_raise_for_status(response)
 
 

@@ -120,7 +120,7 @@ class Index:
         write_cache(kept, "\n".join(names).encode())
         return names
 
-    def remembered(self, file: ReleaseFile, question: str, answer: Callable[[], Any]) -> Any:
+    def remembered(self, file: ReleaseFile, question: str, answer: Callable[[], object]) -> Any:
         """What `answer` made of a wheel's contents, as plain data: made once, then kept by its hash and `question`.
 
         A wheel never changes, so the question must: with whatever else the answer depends on.
@@ -165,11 +165,11 @@ class Index:
 
         return open_wheel(file.filename, ask)
 
-    def _page(self, url: str, name: str) -> dict[str, Any]:
+    def _page(self, url: str, name: str) -> dict[str, object]:
         path = self._cache / "pages" / f"{digest(url)}.json"
         kept = _read_page(path)
         if kept is not None and (self._offline or time.time() - kept["fetched"] < self._fresh):
-            page: dict[str, Any] = kept["page"]
+            page: dict[str, object] = kept["page"]
             return page
         if self._offline:
             raise NetworkError(
@@ -182,7 +182,7 @@ class Index:
         response = self.request(url, headers)
         if response.status == 304 and kept is not None:
             _write_page(path, {**kept, "fetched": time.time()})
-            unchanged: dict[str, Any] = kept["page"]
+            unchanged: dict[str, object] = kept["page"]
             return unchanged
         if response.status == 404:
             raise InputError(f"`{name}` is not a package of {without_credentials(self.url)}", hint="check its spelling")
@@ -267,7 +267,7 @@ def _read_page(path: Path) -> dict[str, Any] | None:
     return kept if fits and isinstance(kept["page"].get("files"), list) else None
 
 
-def _write_page(path: Path, document: Mapping[str, Any]) -> None:
+def _write_page(path: Path, document: Mapping[str, object]) -> None:
     write_cache(path, json.dumps(document).encode())
 
 

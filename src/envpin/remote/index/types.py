@@ -60,7 +60,7 @@ class Release:
 
 def parse_releases(page: Mapping[str, Any], name: str, *, base: str) -> list[Release]:
     """The releases of a page of package `name`, oldest version first. Entries that make no sense are left out."""
-    grouped: dict[Version, list[Mapping[str, Any]]] = {}
+    grouped: dict[Version, list[Mapping[str, object]]] = {}
     for entry in page["files"]:
         version = _version_of(entry.get("filename"), name) if isinstance(entry, dict) else None
         if version is not None and isinstance(entry.get("url"), str):
