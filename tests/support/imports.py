@@ -7,6 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from tests.support.places import SOURCE
+from tests.support.syntax import nodes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +47,7 @@ def import_graph() -> dict[str, frozenset[str]]:
 
 def _choices(path: Path) -> Iterator[tuple[str, ...]]:
     """What each imported name may stand for, the likelier first: the module `a.b`, else something of the module `a`."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             yield from ((alias.name,) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

@@ -7,6 +7,7 @@ from fnmatch import fnmatch
 from typing import TYPE_CHECKING
 
 from tests.support.places import ROOT, SOURCE
+from tests.support.syntax import nodes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,8 +68,7 @@ def modules_with_functions() -> list[Path]:
     return [
         path
         for path in sorted(SOURCE.rglob("*.py"))
-        if path.name != "__init__.py"
-        and any(isinstance(node, ast.FunctionDef) for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        if path.name != "__init__.py" and any(isinstance(node, ast.FunctionDef) for node in nodes(path))
     ]
 
 
@@ -96,6 +96,6 @@ def test_each_module_that_decides_has_its_own_unit_test() -> None:
 
 def test_no_unit_test_imports_another_test() -> None:
     for path in UNIT.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes(path):
             if isinstance(node, ast.ImportFrom) and node.module is not None:
                 assert ".test_" not in node.module, f"{path}: what two tests need goes to tests/support"

@@ -14,6 +14,7 @@ import pytest
 from tests.support.imports import circles, import_graph, module_name, names_imported
 from tests.support.imports import modules as graph_modules
 from tests.support.places import ROOT, SOURCE
+from tests.support.syntax import nodes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,11 +31,6 @@ def modules() -> list[Path]:
         for path in SOURCE.rglob("*.py")
         if not {"workers", "hook", "scripts"} & set(path.relative_to(SOURCE).parts)
     ]
-
-
-@cache
-def tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 @cache
@@ -129,7 +125,7 @@ DOORS: dict[str, tuple[str, ...]] = {
 def doings(path: Path) -> set[str]:
     """What a module does that has one door, in the words of `DOORS`."""
     found = {f"import {name}" for name in names_imported(path)}
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         if isinstance(node, ast.ClassDef):
             found |= {f"derive {base.attr}" for base in node.bases if isinstance(base, ast.Attribute)}
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
@@ -161,7 +157,7 @@ def test_files_of_strangers_are_opened_through_a_door(path: Path) -> None:
     own = path.relative_to(SOURCE).as_posix()
     if not own.startswith(STRANGERS) or own in OPENING:
         return
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             assert node.func.attr not in OPENERS, f"{own}:{node.lineno} opens a file by itself: use envpin.core.files"
 
@@ -178,7 +174,7 @@ KNOWING = {("replay/fetch.py", "blobs"), ("cli/commands/env.py", "refs")}
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))
 def test_each_word_of_the_outside_is_known_once(path: Path) -> None:
     own = path.relative_to(SOURCE).as_posix()
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in WORDS:
             allowed = WORDS[node.value] == own or (own, node.value) in KNOWING
             assert allowed, f"{own}:{node.lineno} knows `{node.value}`: ask {WORDS[node.value]}"
@@ -209,7 +205,7 @@ def test_public_class_names_are_unique() -> None:
     """A name that is met in a traceback, a review or a search means one thing, in workers and the hook too."""
     places: defaultdict[str, list[str]] = defaultdict(list)
     for path in SOURCE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes(path):
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places[node.name].append(f"{path.relative_to(SOURCE)}:{node.lineno}")
     assert {name: where for name, where in places.items() if len(where) > 1} == {}
@@ -223,7 +219,7 @@ def test_any_stays_rare() -> None:
     lines = found = 0
     for path in SOURCE.rglob("*.py"):
         lines += path.read_text(encoding="utf-8").count("\n")
-        found += sum(isinstance(node, ast.Name) and node.id == "Any" for node in ast.walk(tree(path)))
+        found += sum(isinstance(node, ast.Name) and node.id == "Any" for node in nodes(path))
     assert found * 1000 / lines < 3.5
 
 

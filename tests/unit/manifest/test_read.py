@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from envpin.core.errors import InputError
@@ -39,7 +39,6 @@ json_values = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from([*Manifest.__struct_fields__, "other"]), json_values, max_size=6))
-@settings(max_examples=200)
 def test_any_json_is_a_manifest_or_an_input_error(value: dict[str, Any]) -> None:
     try:
         parse_manifest(json.dumps(value).encode())
