@@ -42,6 +42,7 @@ def test_a_replay_equals_a_merge_by_hand(name: str, rows: int, tensors: int, tmp
     pair = copy(name, tmp_path)
     record = replayed(pair)
     assert record["verdict"]["kind"] in {"identical", "explained-drift"}, record["verdict"]
+    assert record["verdict"]["base_weights"] == "equal"
     assert record["environment"]["basis"] == "manifest"
     expected = dict(pin.split("==") for pin in PINS[RECIPES[name].environment] if "==" in pin)
     packages = record["environment"]["packages"]
@@ -53,6 +54,60 @@ def test_a_replay_equals_a_merge_by_hand(name: str, rows: int, tensors: int, tmp
     ) == tensors  # fmt: skip
     assert any("tie_word_embeddings" in note for note in record.get("notes", [])) == (name == "grown-tied")
     assert equal_by_hand(name, pair, rows) == f"{tensors} of {tensors} tensors equal bit for bit"
+
+
+def exchange(base: Path) -> None:
+    """Other weights of the same shapes in the middle of the file, far from what a sample reads first."""
+    path = base / "model.safetensors"
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 4096] = bytes(4096)
+    path.write_bytes(data)
+
+
+def test_an_exchanged_base_is_refused_from_a_manifest(tmp_path: Path) -> None:
+    pair = copy("plain", tmp_path)
+    exchange(pair / "base")
+    checked = envpin("check", pair / "adapter", "--json")
+    assert checked.status == 1
+    assert [one["code"] for one in json.loads(checked.stdout)["findings"]] == ["base-weights-differ"]
+    completed = envpin("replay", "merge", pair / "adapter", "-o", pair / "merged")
+    assert completed.status == 1, completed.stderr
+    assert "base-weights-differ" in completed.stderr
+    assert not (pair / "merged").exists()
+    record = replayed(pair, "--force")
+    assert (record["verdict"]["kind"], record["verdict"]["base_weights"]) == ("mismatch", "differ")
+    assert any("--force" in note for note in record["notes"])
+
+
+def test_an_exchange_that_no_sample_shows_is_refused_by_the_digest(tmp_path: Path) -> None:
+    pair = copy("plain", tmp_path)
+    path = pair / "adapter" / "envpin.json"
+    document = json.loads(path.read_text())
+    del document["base"]["weights"]  # as `record --attach` writes it
+    path.write_text(json.dumps(document))
+    exchange(pair / "base")
+    completed = envpin("replay", "merge", pair / "adapter", "-o", pair / "merged")
+    assert completed.status == 1, completed.stderr
+    assert "base-weights-differ" in completed.stderr
+    assert not (pair / "merged").exists()
+
+
+def test_a_base_that_was_not_recorded_is_never_identical(tmp_path: Path) -> None:
+    pair = copy("plain", tmp_path)
+    path = pair / "adapter" / "envpin.json"
+    document = json.loads(path.read_text())
+    del document["base"]["weights"], document["base"]["files"]
+    path.write_text(json.dumps(document))
+    exchange(pair / "base")
+    completed = envpin("replay", "merge", pair / "adapter", "-o", pair / "merged")
+    assert completed.status == 0, completed.stderr
+    assert "base weights: not recorded" in completed.stdout
+    verdict = json.loads((pair / "merged" / "envpin-merge.json").read_text())["verdict"]
+    assert (verdict["kind"], verdict["base_weights"]) == ("identical-environment", "not recorded")
+    strict = envpin("replay", "merge", pair / "adapter", "-o", pair / "strict", "--strict")
+    assert (strict.status, (pair / "strict").exists()) == (5, False)
+    assert "identical-environment" in strict.stderr
 
 
 def test_the_output_is_whole(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from envpin.checkpoint.checkpoint import open_checkpoint
 from envpin.manifest.read import read_manifest
 from tests.support import recorded
 from tests.support.environments import pinned
@@ -109,6 +110,9 @@ def test_a_trainer_run_with_a_new_token(name: str, place: Path) -> None:
     assert manifest.base.tie_word_embeddings is False
     assert manifest.base.dtype == ("bfloat16" if name == "latest" else "float32")  # v5 keeps the checkpoint's
     assert manifest.base.quantization is None
+    assert manifest.base.files == {"model.safetensors": sha256(base / "model.safetensors")}
+    assert manifest.base.weights == open_checkpoint(base).samples
+    assert manifest.base.stored_quantized is None
 
     (resize,) = manifest.resizes
     assert (resize.new_num_tokens, resize.rows_before, resize.rows_after) == (321, 320, 321)

@@ -14,6 +14,8 @@ from filelock import FileLock
 from tests.support.command import envpin
 from tests.support.environments import pinned, store_root
 
+# What a run records: a store that holds adapters of an older form trains them once more, next to the old ones.
+_FORM = "base-weights"
 _SCRIPT = Path(__file__).with_name("train_tiny.py")
 
 
@@ -45,7 +47,7 @@ RECIPES = {
 def adapter(name: str) -> Path:
     """The folder of the adapter called `name`, trained on first use."""
     recipe = RECIPES[name]
-    folder = store_root() / "adapters" / name
+    folder = store_root() / "adapters" / _FORM / name
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(name + ".lock")):
         if not (folder / "done").exists():

@@ -26,11 +26,15 @@ from envpin.checkpoint.weights import (
 from envpin.core import json_input
 from envpin.core.errors import InputError
 from envpin.core.files import digest_of_file
+from envpin.core.hub_cache import published_sha256
+from envpin.core.place import local_path
+from envpin.manifest.types import WeightSample
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from envpin.checkpoint.formats.safetensors import Tensor
+    from envpin.checkpoint.formats.sampled import FileSample
     from envpin.core.place import Place
 
 Kind = Literal["adapter", "model", "both", "unknown"]
@@ -62,6 +66,7 @@ class Checkpoint:
         self.names = names
         self.kind: Kind = kind
         self._digests: dict[str, str] = {}
+        self._samples: dict[str, FileSample] | None = None
 
     def __repr__(self) -> str:
         return f"Checkpoint({str(self.path)!r}, kind={self.kind!r})"
@@ -101,7 +106,7 @@ class Checkpoint:
 
     @cached_property
     def _model_weights(self) -> Weights:
-        return model_weights(self.files, self.names)
+        return model_weights(self.files, self.names, self._samples)
 
     @property
     def _shown(self) -> Weights:
@@ -136,6 +141,33 @@ class Checkpoint:
         """What is broken among configs and weights."""
         parts = () if self.kind == "adapter" else (self._model_weights,)
         return (*self.config_faults, *(fault for one in (*parts, self._adapter_weights) for fault in one.faults))
+
+    def sample(self) -> None:
+        """Have a sample of each file of the model's weights taken while its header is read, in one opening."""
+        if "_model_weights" not in self.__dict__ and self.is_local and self._samples is None:
+            self._samples = {}
+
+    @property
+    def samples(self) -> Mapping[str, WeightSample]:
+        """A sample of each safetensors file of the model's weights; of a remote one there are none."""
+        if self._samples is None and self.is_local:
+            samples: dict[str, FileSample] = {}
+            model_weights(self.files, self.names, samples)  # the headers were read before: once more
+            self._samples = samples
+        _ = self._model_weights
+        return {name: WeightSample(**one._asdict()) for name, one in (self._samples or {}).items()}
+
+    def published_digests(self) -> dict[str, str]:
+        """The sha256 of files of weights as the Hub tells it: the name of a blob in its cache, or of its listing.
+
+        Nothing is read: what lies in a cache may have been changed since.
+        """
+        found: dict[str, str] = {}
+        for name in self.weight_files:
+            told = (self.files / name).sha256 if not self.is_local else published_sha256(local_path(self.path) / name)
+            if told is not None:
+                found[name] = told
+        return found
 
     @cached_property
     def tokenizer(self) -> TokenizerFiles | None:

@@ -12,6 +12,7 @@ from envpin.core import json_input
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from envpin.checkpoint.formats.sampled import FileSample
     from envpin.core.place import Place
 
 _SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<total>\d{5})\.(?:safetensors|bin)")
@@ -60,20 +61,23 @@ def adapter_weights(folder: Place, names: frozenset[str]) -> Weights:
     return Weights() if chosen is None else read_files(folder, [chosen], ())
 
 
-def model_weights(folder: Place, names: frozenset[str]) -> Weights:
-    """The model's tensors: what transformers would load, else shards without their index, else other safetensors."""
+def model_weights(folder: Place, names: frozenset[str], samples: dict[str, FileSample] | None = None) -> Weights:
+    """The model's tensors: what transformers would load, else shards without their index, else other safetensors.
+
+    `samples` takes a sample of each safetensors file.
+    """
     chosen = next((name for name in _MODEL if name in names), None)
     if chosen is not None:
         if not chosen.endswith(".index.json"):
-            return read_files(folder, [chosen], ())
-        return _indexed(folder, chosen, names)
+            return read_files(folder, [chosen], (), samples=samples)
+        return _indexed(folder, chosen, names, samples)
     shards = sorted(name for name in names if _SHARD.fullmatch(name) and not name.startswith("adapter_model"))
     if shards:
         index = f"{_SHARD.fullmatch(shards[0])['stem']}.safetensors.index.json"  # type: ignore[index]
         fault = Fault("missing-shard", index, "the index of these shards is missing", None, index)
-        return read_files(folder, shards, [fault, *_absent_numbers(shards)])
+        return read_files(folder, shards, [fault, *_absent_numbers(shards)], samples=samples)
     others = sorted(name for name in names if name.endswith(".safetensors") and name not in _ADAPTER)
-    return read_files(folder, others, (), certain=False)
+    return read_files(folder, others, (), certain=False, samples=samples)
 
 
 def has_weights(folder: Place) -> bool:
@@ -89,14 +93,22 @@ def has_weights(folder: Place) -> bool:
     return bool(wanted) and set(wanted.values()) <= names
 
 
-def read_files(folder: Place, files: Iterable[str], faults: Iterable[Fault], *, certain: bool = True) -> Weights:
+def read_files(
+    folder: Place,
+    files: Iterable[str],
+    faults: Iterable[Fault],
+    *,
+    certain: bool = True,
+    samples: dict[str, FileSample] | None = None,
+) -> Weights:
     """The tensors of these files together. A name that two files hold is a fault, and the first one counts."""
     names = tuple(files)
     found: dict[str, Tensor] = {}
     problems = list(faults)
     metadata: dict[str, str] = {}
     for name in names:
-        header = read_header(folder / name) if name.endswith(".safetensors") else _torch_header(folder / name)
+        is_safe = name.endswith(".safetensors")
+        header = read_header(folder / name, samples) if is_safe else _torch_header(folder / name)
         if header.fault is not None:
             problems.append(header.fault)
         for tensor in header.tensors:
@@ -115,7 +127,7 @@ def _torch_header(path: Place) -> Header:
     return read_torch_file(path)
 
 
-def _indexed(folder: Place, index: str, names: frozenset[str]) -> Weights:
+def _indexed(folder: Place, index: str, names: frozenset[str], samples: dict[str, FileSample] | None) -> Weights:
     remarks: list[str] = []
     try:
         document = json_input.read_object(folder / index, constants=False, remarks=remarks)
@@ -128,7 +140,7 @@ def _indexed(folder: Place, index: str, names: frozenset[str]) -> Weights:
     for shard in absent:
         count = sum(1 for file in wanted.values() if file == shard)
         faults.append(Fault("missing-shard", shard, f"the index names it for {count} tensors, and it is not there"))
-    weights = read_files(folder, [shard for shard in shards if shard in names], faults)
+    weights = read_files(folder, [shard for shard in shards if shard in names], faults, samples=samples)
     broken = {fault.file for fault in weights.faults}
     lost = [f"`{name[:200]}`" for name, shard in wanted.items() if shard not in broken and name not in weights.tensors]
     if not lost:

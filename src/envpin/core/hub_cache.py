@@ -7,6 +7,7 @@ https://huggingface.co/docs/huggingface_hub/guides/manage-cache
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from envpin.core.hub_id import is_commit, is_hub_id, is_revision
@@ -14,6 +15,7 @@ from envpin.core.hub_id import is_commit, is_hub_id, is_revision
 _MODELS = "models--"
 # The longest name of a branch or tag is far below this; a ref file holds one commit.
 _REF_BYTES = 200
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def hub_cache() -> Path:
@@ -88,6 +90,15 @@ def cached_identity(path: Path) -> tuple[str, str] | None:
 def blobs_beside(snapshot: Path) -> Path | None:
     """The folder that the links of a snapshot lead to; None for any other folder."""
     return snapshot.parent.parent / "blobs" if cached_identity(snapshot) is not None else None
+
+
+def published_sha256(file: Path) -> str | None:
+    """The sha256 under which a cache keeps a large file; None for a small one, and outside of a cache."""
+    try:
+        blob = file.readlink()
+    except (OSError, ValueError):
+        return None
+    return blob.name if blob.parent.name == "blobs" and _SHA256.fullmatch(blob.name) else None
 
 
 def _expanded(text: str) -> Path:

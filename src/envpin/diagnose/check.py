@@ -109,6 +109,13 @@ def find_recorded_base(
         InputError, NetworkError: see `find_base`.
     """
     recorded = manifest.base if manifest is not None else None
+
+    def open_sampled(place: Place) -> Checkpoint:
+        base = open_base(place)
+        if recorded is not None and recorded.weights:
+            base.sample()
+        return base
+
     return find_base(
         adapter,
         explicit=explicit,
@@ -116,7 +123,7 @@ def find_recorded_base(
         recorded_id=recorded.id if recorded is not None else None,
         commit=recorded.commit if recorded is not None else None,
         open_remote=open_remote,
-        open_base=open_base,
+        open_base=open_sampled,
         misfit=Fit(adapter),
     )
 

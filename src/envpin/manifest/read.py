@@ -167,10 +167,19 @@ def _meaning(document: dict[str, Any]) -> Iterator[str]:
             yield f"distributions[{index}].version: {one['version'][:80]!r} is not a version"
     for part in ("base", "tokenizer", "saved"):
         for name, digest in ((document.get(part) or {}).get("files") or {}).items():
-            if not name or name in {".", ".."} or set(name) & set("/\\:\0"):
+            if not _is_plain(name):
                 yield f"{part}.files: {name[:80]!r} is not a plain file name"
             if not _DIGEST.match(digest):
                 yield f"{part}.files.{name[:80]}: is not a sha256"
+    for name, sample in ((document.get("base") or {}).get("weights") or {}).items():
+        if not _is_plain(name):
+            yield f"base.weights: {name[:80]!r} is not a plain file name"
+        if not all(_DIGEST.match(sample[key]) for key in ("header_sha256", "blocks_sha256")):
+            yield f"base.weights.{name[:80]}: holds what is not a sha256"
     for index, one in enumerate((document.get("saved") or {}).get("tensors") or []):
         if any(length < 0 for length in one["shape"]):
             yield f"saved.tensors[{index}].shape: {one['shape']} is not a shape"
+
+
+def _is_plain(name: str) -> bool:
+    return bool(name) and name not in {".", ".."} and not set(name) & set("/\\:\0")

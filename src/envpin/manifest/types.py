@@ -76,12 +76,23 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     seeds: dict[str, int] = {}
 
 
+class WeightSample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is quickly known of one safetensors file: its bytes, the digest of its header (the length before it
+    included), and that of 16 blocks of 64 KiB, evenly spaced from its start to its end."""
+
+    size: int
+    header_sha256: str
+    blocks_sha256: str
+
+
 class BaseModel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The base as it was really loaded. `embedding_rows` is before any resize; `commit` the Hub commit of its files.
 
     `id` is the name it was loaded by, where that was no absolute path; `path` the folder whose config was read;
     `revision` what the run asked for, where that was not `main`; `quantization` the quantization config in force;
-    `config_sha256` the digest of the config.json that was read; `files` maps weights of a Hub cache to their sha256.
+    `config_sha256` the digest of the config.json that was read; `files` maps weights to their sha256: those of a Hub
+    cache by their names there, those of a local folder digested when the run was over. `weights` are samples of the
+    latter, taken when they were loaded; `stored_quantized` says that the weights lie quantized in their files.
     `observed` is `at-save` where loading was not seen, so that the model itself had to tell; `attached` where the run
     was not seen at all.
     """
@@ -98,6 +109,8 @@ class BaseModel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     quantization: dict[str, Any] | None = None
     revision: str | None = None
     files: dict[str, str] = {}
+    weights: dict[str, WeightSample] = {}
+    stored_quantized: bool | None = None
     observed: str | None = None
 
 

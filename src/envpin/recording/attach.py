@@ -20,7 +20,6 @@ from envpin import __version__
 from envpin.checkpoint.bases import find_base
 from envpin.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from envpin.core.errors import CheckFailedError, InputError, RefusedError, UsageError
-from envpin.core.files import digest_of_file
 from envpin.core.process import run
 from envpin.core.versions import same_release
 from envpin.infer.traces import read_card, read_traces
@@ -198,7 +197,7 @@ def _base(read: Checkpoint, explicit: str | None) -> tuple[BaseModel | None, tup
     named = read.adapter_config.get("base_model_name_or_path")
     try:
         found = find_base(read, explicit=explicit)
-        base = open_checkpoint(found.place)
+        base = found.checkpoint
     except InputError:
         if explicit is not None:
             raise
@@ -211,14 +210,24 @@ def _base(read: Checkpoint, explicit: str | None) -> tuple[BaseModel | None, tup
         id=found.id or (named if isinstance(named, str) and not Path(named).is_absolute() else None),
         path=str(found.path.absolute()),
         commit=found.commit,
-        config_sha256=digest_of_file(found.path / "config.json") if (found.path / "config.json").is_file() else None,
+        config_sha256=base.sha256("config.json") if "config.json" in base.names else None,
         model_type=config.get("model_type") if isinstance(config.get("model_type"), str) else None,
         architecture=architectures[0] if isinstance(architectures, list) and architectures else None,
         embedding_rows=base.embedding_rows,
         tie_word_embeddings=tied if isinstance(tied, bool) else None,
+        files=_weights(base),
         observed="attached",
     )
     return known, (f"the base is what lies at {found.path} now ({found.found})",)
+
+
+def _weights(base: Checkpoint) -> dict[str, str]:
+    """The digests of the base's weights: of a Hub cache by their names there, else of every byte."""
+    known = base.published_digests()
+    try:
+        return {name: known.get(name) or base.sha256(name) for name in base.weight_files if name in base.names}
+    except OSError as error:
+        raise InputError(f"the weights of `{base.path}` cannot be read: {error}", path=str(base.path)) from error
 
 
 def _tokenizer(read: Checkpoint, folder: Path) -> TokenizerInfo | None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from envpin.manifest.types import Manifest
+    from envpin.recording.base_digests import BaseDigests
 
 # A whole model is digested up to here (about six seconds of one core); an adapter always.
 MODEL_LIMIT = 4 * 1024**3
@@ -51,6 +52,23 @@ def complete(path: Path, kind: str, *, dirty: bool | None) -> list[str]:
             write_manifest(path, completed)
     except (EnvpinError, OSError, ValueError) as failed:
         return [f"completing {path}: {failed}"]
+    return []
+
+
+def complete_base(path: Path, digests: BaseDigests) -> list[str]:
+    """Add the digests of the base's weights to the manifest at `path`, which `complete` has completed otherwise.
+
+    Apart from the rest, and last: it may take minutes, and nothing else is to wait for it or to be lost with it.
+    """
+    try:
+        manifest = read_manifest(path)
+        base = digests.complete(manifest.base) if manifest.base is not None else None
+        if base is not None and base != manifest.base:
+            current = read_manifest(path)  # whoever wrote meanwhile is right
+            if current.base == manifest.base:
+                write_manifest(path, msgspec.structs.replace(current, base=base))
+    except (EnvpinError, OSError, ValueError) as failed:
+        return [f"digesting the base of {path}: {failed}"]
     return []
 
 

@@ -19,7 +19,7 @@ from envpin.recording.git import Status, commit_of
 from envpin.recording.injected import HOOK, hook
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 RUN_VARIABLE = "ENVPIN_RECORD"
 
@@ -70,19 +70,21 @@ class RecordSession:
         self.environment[RUN_VARIABLE] = str(folder)
         self._folder = folder
 
-    def finish(self) -> RecordOutcome:
-        """Complete the manifests of the run: digests too large for it, the tokenizer's files, git's answer."""
+    def finish(self, tell: Callable[[str], None] = lambda _: None) -> RecordOutcome:
+        """Complete the manifests of the run: digests too large for it, the tokenizer's files, git's answer, and last
+        the weights of its base. `tell` hears of what takes long."""
         if self._folder is None:
             return RecordOutcome(nothing=self._unprepared)
         if not self._folder.is_dir():
             return RecordOutcome(nothing=f"nothing is recorded: the run removed `{self._folder}`, where its parts meet")
         try:
-            return self._finish(self._folder)
+            return self._finish(self._folder, tell)
         except Exception as failed:  # noqa: BLE001  the status of a run of days must not turn into our traceback
             return RecordOutcome(faults=(f"finishing: {type(failed).__name__}: {failed}",), nothing="nothing is listed")
 
-    def _finish(self, folder: Path) -> RecordOutcome:
-        from envpin.recording.finish import complete, locate
+    def _finish(self, folder: Path, tell: Callable[[str], None]) -> RecordOutcome:
+        from envpin.recording.base_digests import BaseDigests
+        from envpin.recording.finish import complete, complete_base, locate
 
         faults = _lines(folder, "faults")
         saves: dict[str, dict[str, Any]] = {}
@@ -99,7 +101,10 @@ class RecordSession:
             if path is not None:  # a checkpoint may have been rotated away: that is no fault
                 manifests[path] = None
                 faults += complete(path, save["kind"], dirty=dirty)
-        unique = tuple(dict.fromkeys(faults))
+        digests = BaseDigests(tell)
+        for path in manifests:
+            faults += complete_base(path, digests)
+        unique = tuple(dict.fromkeys([*faults, *digests.faults]))
         nothing = None if manifests else self._why_nothing(folder, tried=bool(saves), faults=unique)
         return RecordOutcome(manifests=tuple(manifests), faults=unique, nothing=nothing, seconds=slowest)
 

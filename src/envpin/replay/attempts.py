@@ -24,7 +24,7 @@ from envpin.diagnose.check import check, find_recorded_base
 from envpin.envs.refs.adapter import unrecorded_choices
 from envpin.manifest.closure import closure_of
 from envpin.replay.merge import merge
-from envpin.replay.plan import make_plan, refuse_blockers
+from envpin.replay.plan import blockers_of, make_plan, refuse_blockers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,7 +99,7 @@ def merge_unrecorded(
             plan = make_plan(adapter, out=out, store=store, options=replace(options, choice=choice), listener=listener)
             plan = replace(plan, notes=(*plan.notes, *_notes(choice, tried)))
             on_plan(plan)
-            _refuse(plan, adapter)
+            _refuse(plan, adapter, force=manner.force)
             return merge(
                 plan, store, listener=listener, offline=options.offline, strict=manner.strict, force=manner.force
             )
@@ -111,18 +111,19 @@ def merge_unrecorded(
     raise _none_of(adapter, tried, left=len(choices) - len(tried))
 
 
-def _refuse(plan: MergePlan, adapter: Checkpoint) -> None:
+def _refuse(plan: MergePlan, adapter: Checkpoint, *, force: bool) -> None:
     """
     Raises:
         WrongEnvironmentError: all that stands in the way is this environment.
         CheckFailedError: something stands in the way of any.
     """
-    if not plan.blockers:
+    blockers = blockers_of(plan, force=force)
+    if not blockers:
         return
     anyway = {one.code for one in check(adapter, base=plan.base).findings if one.severity == "blocker"}
-    if anyway & {one.code for one in plan.blockers}:
-        refuse_blockers(plan)
-    first = plan.blockers[0]
+    if anyway & {one.code for one in blockers}:
+        refuse_blockers(plan, force=force)
+    first = blockers[0]
     raise WrongEnvironmentError(f"{first.code}: {first.message}", hint=next(iter(first.fix), None))
 
 

@@ -7,12 +7,13 @@ import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from envpin import __version__
-from envpin.core.errors import RefusedError
+from envpin.checkpoint.base_weights import compare_bases
+from envpin.core.errors import CheckFailedError, RefusedError
 from envpin.core.events import Note, Step, ignore
 from envpin.core.hub_cache import cached_identity
 from envpin.replay import digests, engines, publish
@@ -26,7 +27,7 @@ from envpin.replay.record import (
     MergeRecord,
     encode,
 )
-from envpin.replay.verdict import RebuiltEnvironment, Verdict, judge
+from envpin.replay.verdict import ORDER, RebuiltEnvironment, Verdict, judge, judge_base
 
 if TYPE_CHECKING:
     from envpin.core.events import Listener
@@ -57,8 +58,8 @@ def merge(
 ) -> Merged:
     """Carry out `plan`. Nothing is left at `plan.out` unless every check passed.
 
-    `strict` accepts only a verdict of `identical`; `force` goes on past a `mismatch`, an adapter that changes nothing
-    and a merged model that answers otherwise than its adapter.
+    `strict` accepts only a verdict of `identical`; `force` goes on past a `mismatch` (of the environment, or of the
+    base's weights), an adapter that changes nothing and a merged model that answers otherwise than its adapter.
 
     Raises:
         OutputExistsError, RefusedError: nothing may be written there, or the verdict was refused.
@@ -69,15 +70,22 @@ def merge(
     publish.refuse_existing(plan.out)
     refuse_environments(plan, force=force)
     environment = provision(plan, store, listener=listener, offline=offline)
-    verdict = _verdict(plan, environment, listener)
-    _refuse_verdict(verdict, strict=strict, force=force)
+    verdict = verdict_of(plan, environment)
+    if verdict.kind == "mismatch" or (strict and verdict.kind != "identical"):
+        _tell(plan, verdict, listener)
+        _refuse_verdict(verdict, strict=strict, force=force)  # before anything is downloaded
     fetch(plan, listener=listener)
+    inputs = _digest_inputs(plan, listener)
+    verdict = judge_base(verdict, compare_bases(plan.recorded_bases, plan.base, inputs.base))
+    _tell(plan, verdict, listener)
+    _refuse_verdict(verdict, strict=strict, force=force)
     locks, resume = store.root / "locks", plan.engine.resume
     with publish.staging(plan.out, locks=locks, resume=resume, listener=listener) as staged, _scratch() as scratch_name:
         record = _merge_into(
             plan,
             environment,
             verdict,
+            inputs,
             staged=staged,
             scratch=Path(scratch_name),
             listener=listener,
@@ -132,19 +140,18 @@ def _torch_label(environment: Environment) -> str | None:
     return None
 
 
-def _verdict(plan: MergePlan, environment: Environment, listener: Listener) -> Verdict:
-    verdict = verdict_of(plan, environment)
+def _tell(plan: MergePlan, verdict: Verdict, listener: Listener) -> None:
     words = {
-        "identical": "identical to the recorded one",
+        "identical": "environment and base are the recorded ones",
+        "identical-environment": f"the environment is the recorded one; base weights: {verdict.base_words}",
         "explained-drift": f"{len(verdict.differences)} explained differences",
-        "mismatch": "not the recorded one",
+        "mismatch": "not what was recorded",
         "unrecorded": f"{_chosen(plan)}; there is no record to compare with",
     }[verdict.kind]
     failed = verdict.kind == "mismatch"
     listener(Step(key="verdict", title=f"verdict {verdict.kind}", state="failed" if failed else "done", detail=words))
     for one in verdict.differences:
         listener(Note(message=f"{one.what}: recorded {one.recorded}, rebuilt {one.rebuilt} ({one.cls})"))
-    return verdict
 
 
 def verdict_of(plan: MergePlan, environment: Environment) -> Verdict:
@@ -159,7 +166,7 @@ def verdict_of(plan: MergePlan, environment: Environment) -> Verdict:
         for part, verdict in zip(plan.parts, verdicts, strict=True)
         for one in verdict.differences
     )
-    worst = max(verdicts, key=lambda one: ("identical", "explained-drift", "unrecorded", "mismatch").index(one.kind))
+    worst = max(verdicts, key=lambda one: ORDER.index(one.kind))
     return Verdict(kind=worst.kind, differences=differences)
 
 
@@ -170,6 +177,13 @@ def _chosen(plan: MergePlan) -> str:
 
 
 def _refuse_verdict(verdict: Verdict, *, strict: bool, force: bool) -> None:
+    others = [one for one in verdict.differences if one.cls == "base-weights"]
+    if others and not force:
+        listed = "; ".join(f"`{one.what}` was {one.recorded}, is {one.rebuilt}" for one in others)
+        raise CheckFailedError(
+            f"base-weights-differ: the base holds other weights than the one that training loaded: {listed}",
+            hint="name the base that training loaded with --base, or add --force to merge into this one",
+        )
     if verdict.kind == "mismatch" and not force:
         listed = "; ".join(f"{one.what} was {one.recorded}, would be {one.rebuilt}" for one in verdict.differences)
         raise RefusedError(f"the recorded environment cannot be rebuilt: {listed}", hint="add --force to merge anyway")
@@ -179,30 +193,55 @@ def _refuse_verdict(verdict: Verdict, *, strict: bool, force: bool) -> None:
         )
 
 
+class _Inputs(NamedTuple):
+    """The sha256 of every file that the merge reads, by name: of each adapter in merging order, and of the base."""
+
+    adapters: tuple[dict[str, str], ...]
+    base: dict[str, str]
+
+
+def _digest_inputs(plan: MergePlan, listener: Listener) -> _Inputs:
+    """
+    Raises:
+        InfrastructureError: a file of a Hub cache is not the one that was published.
+    """
+    listener(Step(key="digests", title="digest the inputs"))
+    found = _Inputs(
+        adapters=tuple(digests.folder_digests(part.path, part.files) for part in plan.parts),
+        base=digests.folder_digests(plan.base.path, plan.base_files),
+    )
+    for part, files in zip(plan.parts, found.adapters, strict=True):
+        refuse_other_bytes(part.path, files)
+    refuse_other_bytes(plan.base.path, found.base)
+    count = f"{sum(map(len, found.adapters)) + len(found.base)} files"
+    listener(Step(key="digests", title="digest the inputs", state="done", detail=count))
+    return found
+
+
+def _forced(verdict: Verdict) -> list[str]:
+    """What went on although it was refused, for the record."""
+    if verdict.base_weights != "differ":
+        return []
+    return ["the weights of the base are not those that training loaded: merged all the same (--force)"]
+
+
 def _merge_into(
     plan: MergePlan,
     environment: Environment,
     verdict: Verdict,
+    inputs: _Inputs,
     *,
     staged: Path,
     scratch: Path,
     listener: Listener,
     force: bool,
 ) -> MergeRecord:
-    listener(Step(key="digests", title="digest the inputs"))
-    adapter_files = tuple(digests.folder_digests(part.path, part.files) for part in plan.parts)
-    base_files = digests.folder_digests(plan.base.path, plan.base_files)
-    for part, files in zip(plan.parts, adapter_files, strict=True):
-        refuse_other_bytes(part.path, files)
-    refuse_other_bytes(plan.base.path, base_files)
-    count = f"{sum(map(len, adapter_files)) + len(base_files)} files"
-    listener(Step(key="digests", title="digest the inputs", state="done", detail=count))
     outcome = engines.run(
         engines.MergeJob(
             plan=plan,
             environment=environment,
-            adapter_files=adapter_files,
-            base_files=base_files,
+            adapter_files=inputs.adapters,
+            base_files=inputs.base,
             staged=staged,
             scratch=scratch,
             listener=listener,
@@ -210,7 +249,7 @@ def _merge_into(
         )
     )
     several = len(plan.parts) > 1
-    adapters = [_adapter(part, files, several) for part, files in zip(plan.parts, adapter_files, strict=True)]
+    adapters = [_adapter(part, files, several) for part, files in zip(plan.parts, inputs.adapters, strict=True)]
     return MergeRecord(
         schema=SCHEMA,
         envpin=__version__,
@@ -220,7 +259,7 @@ def _merge_into(
         adapter=adapters[0],
         further=tuple(adapters[1:]),
         base=InputFolder(
-            path=str(plan.base.path), files=base_files, id=plan.base.id, commit=plan.base.commit, found=plan.base.found
+            path=str(plan.base.path), files=inputs.base, id=plan.base.id, commit=plan.base.commit, found=plan.base.found
         ),
         environment=EnvironmentUsed(
             key=environment.key,
@@ -237,7 +276,7 @@ def _merge_into(
         files=digests.folder_digests(staged, [path.name for path in staged.iterdir()]),
         manifest_sha256=plan.parts[0].manifest_sha256,
         quantized_base=plan.quantized.to_json(),
-        notes=(*plan.notes, *outcome.notes),
+        notes=(*plan.notes, *_forced(verdict), *outcome.notes),
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from envpin.checkpoint.base_weights import compare_bases
 from envpin.checkpoint.bases import FoundBase
 from envpin.checkpoint.checkpoint import opener
 from envpin.checkpoint.no_adapter import require_adapter
@@ -38,17 +39,23 @@ if TYPE_CHECKING:
     from envpin.core.place import OpenRemote, Place, RemotePlace
     from envpin.envs.store.identity import EnvironmentSpec
     from envpin.envs.store.store import Store
-    from envpin.manifest.types import Manifest
+    from envpin.manifest.base_weights import WeightsComparison
+    from envpin.manifest.types import BaseModel, Manifest
 
 # Where the environment comes from: the manifest, the adapter's own files, the model's family, or a reference that the
 # user gave.
 Basis = Literal["manifest", "inferred", "family", "reference"]
 
 
+# Blockers that somebody who knows better may go past.
+_DOUBTS = frozenset({"base-weights-differ"})
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MergePlan:
     """Everything that a merge needs to know. `parts` are the adapters in merging order, `tokenizer` the folder of
-    the one whose tokenizer goes beside the model, `findings` are those of the preflight, blockers first."""
+    the one whose tokenizer goes beside the model, `findings` are those of the preflight, blockers first.
+    `weights` is what is known about the base's weights before whole files are digested."""
 
     parts: tuple[Part, ...]
     tokenizer: Path
@@ -63,6 +70,7 @@ class MergePlan:
     extra_tokens: tuple[int, ...]
     engine: EngineOptions
     quantized: Decision
+    weights: WeightsComparison
     findings: tuple[Finding, ...]
     notes: tuple[str, ...]
 
@@ -70,6 +78,11 @@ class MergePlan:
     def adapter(self) -> Path:
         """The first adapter: a merge of one has no other."""
         return self.parts[0].path
+
+    @property
+    def recorded_bases(self) -> tuple[BaseModel | None, ...]:
+        """What the record of each adapter says about its base."""
+        return tuple(part.manifest.base if part.manifest is not None else None for part in self.parts)
 
     @property
     def blockers(self) -> tuple[Finding, ...]:
@@ -91,6 +104,8 @@ class MergePlan:
                 "id": self.base.id,
                 "commit": self.base.commit,
                 "to_download": self.base.remote is not None,
+                "weights": self.weights.state,
+                "weights_reason": self.weights.reason,
             },
             "basis": self.basis,
             "family": self.family,
@@ -167,6 +182,7 @@ def make_plan(
         extra_tokens=tuple(sorted({token for _, read in adapters for token in _extra_tokens(read, base_folder)})),
         engine=options.engine,
         quantized=quantized,
+        weights=compare_bases((part.manifest.base if part.manifest else None for part in parts), base),
         findings=settle(_findings(given, base, target), quantized, policy),
         notes=tuple(dict.fromkeys(notes)),
     )
@@ -247,16 +263,22 @@ def refuse_environments(plan: MergePlan, *, force: bool) -> None:
         )
 
 
-def refuse_blockers(plan: MergePlan) -> None:
-    """
+def blockers_of(plan: MergePlan, *, force: bool) -> list[Finding]:
+    """The findings that stop this merge."""
+    return [one for one in plan.blockers if not (force and one.code in _DOUBTS)]
+
+
+def refuse_blockers(plan: MergePlan, *, force: bool = False) -> None:
+    """`force` goes on past what is doubtful only: other weights of the base than those that training loaded.
+
     Raises:
         CheckFailedError: the preflight found something that makes this merge impossible or wrong.
     """
-    if plan.blockers:
-        listed = "\n".join(f"  {one.code}: {one.message}" for one in plan.blockers)
+    if blockers := blockers_of(plan, force=force):
+        listed = "\n".join(f"  {one.code}: {one.message}" for one in blockers)
         remote = plan.parts[0].remote
         name = remote.id if remote is not None else plan.adapter
-        first = next((step for one in plan.blockers for step in one.fix), None)
+        first = next((step for one in blockers for step in one.fix), None)
         raise CheckFailedError(f"`{name}` cannot be merged as it is\n{listed}", hint=first)
 
 

@@ -8,18 +8,25 @@ import msgspec
 from packaging.utils import canonicalize_name
 
 from envpin.core.versions import same_release
+from envpin.manifest.base_weights import WeightsState  # noqa: TC001  # msgspec resolves the annotation at run time
 from envpin.manifest.closure import IF_RECORDED, MERGE_CLOSURE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from envpin.manifest.base_weights import WeightsComparison
     from envpin.manifest.closure import Closure
     from envpin.manifest.types import Manifest
 
-Kind = Literal["identical", "explained-drift", "mismatch", "unrecorded"]
-Class = Literal["torch-build", "python-patch", "python-minor", "platform", "dependency", "source", "version", "missing"]
+Kind = Literal["identical", "identical-environment", "explained-drift", "mismatch", "unrecorded"]
+Class = Literal[
+    "torch-build", "python-patch", "python-minor", "platform", "dependency", "source", "version", "missing",
+    "base-weights",
+]  # fmt: skip
+# From the one that says most to the one that stops.
+ORDER: tuple[Kind, ...] = ("identical", "identical-environment", "explained-drift", "unrecorded", "mismatch")
 # Differences that can change what a merge computes and that nothing here can explain away.
-_REFUSED: frozenset[Class] = frozenset({"version", "source", "missing"})
+_REFUSED: frozenset[Class] = frozenset({"version", "source", "missing", "base-weights"})
 
 
 class EnvironmentDifference(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,13 +39,22 @@ class EnvironmentDifference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """`identical`: no difference. `explained-drift`: differences of harmless classes, each named. `mismatch`: others.
+    """`identical`: no difference, and every file of the base's weights is the recorded one. `identical-environment`:
+    no difference in the environment, and the base's weights were not compared, or not whole. `explained-drift`:
+    differences of harmless classes, each named. `mismatch`: others. `unrecorded`: there is no manifest to compare with.
 
-    `unrecorded`: there is no manifest to compare with.
+    `base_reason` says why the weights of the base were not compared, where there is something to say.
     """
 
     kind: Kind
     differences: tuple[EnvironmentDifference, ...] = ()
+    base_weights: WeightsState = "not recorded"
+    base_reason: str | None = None
+
+    @property
+    def base_words(self) -> str:
+        """What is known about the weights of the base, for a line that begins with `base weights`."""
+        return f"{self.base_weights}: {self.base_reason}" if self.base_reason else self.base_weights
 
 
 class RebuiltEnvironment(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +85,28 @@ def judge(manifest: Manifest | None, closure: Closure | None, rebuilt: RebuiltEn
     if any(one.cls in _REFUSED for one in differences):
         return Verdict(kind="mismatch", differences=tuple(differences))
     return Verdict(kind="explained-drift" if differences else "identical", differences=tuple(differences))
+
+
+def judge_base(verdict: Verdict, weights: WeightsComparison) -> Verdict:
+    """The verdict on the environment, in the light of what is known about the weights of the base.
+
+    What was not recorded or not compared never counts as equal.
+    """
+    kind, differences = verdict.kind, verdict.differences
+    if weights.state == "differ":
+        kind = "mismatch"
+        differences += tuple(
+            EnvironmentDifference(
+                what=f"base {one.file}",
+                recorded=one.recorded or "absent",
+                rebuilt=one.found or "absent",
+                cls="base-weights",
+            )
+            for one in weights.differences
+        )
+    elif kind == "identical" and weights.state != "equal":
+        kind = "identical-environment"
+    return Verdict(kind=kind, differences=differences, base_weights=weights.state, base_reason=weights.reason)
 
 
 def _python(manifest: Manifest, rebuilt: RebuiltEnvironment) -> list[EnvironmentDifference]:

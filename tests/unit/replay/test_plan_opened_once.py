@@ -111,13 +111,18 @@ def test_plan_of_an_unrecorded_adapter_opens_each_file_once(
 def test_plan_of_a_recorded_adapter_opens_each_file_once(
     tmp_path: Path, opened: Counter[str], family: Unrecorded
 ) -> None:
-    """With a manifest whose base has a digest, and a base that says what it was merged from: both are compared."""
+    """With a manifest that tells of the base's config and weights, and a base that says what it was merged from: all of
+    it is compared, the samples of the weights being read along with their headers."""
     adapter = write_pair(tmp_path)
     manifest = Manifest(
         schema=1,
         run=RunInfo(id="1"),
         distributions=(Distribution(name="transformers", version="4.43.1"),),
-        base=BaseModel(path=str(tmp_path / "base"), config_sha256="0" * 64),
+        base=BaseModel(
+            path=str(tmp_path / "base"),
+            config_sha256="0" * 64,
+            weights=dict(open_checkpoint(tmp_path / "base").samples),
+        ),
     )
     write_manifest(adapter / "envpin.json", manifest)
     merged = {"adapter": {"files": {"adapter_model.safetensors": "0" * 64}}}
@@ -126,6 +131,7 @@ def test_plan_of_a_recorded_adapter_opens_each_file_once(
     options = MergeOptions(choice=family)
     plan = make_plan(adapter, out=tmp_path / "out", store=Store(tmp_path / "store"), options=options)
     assert "base-changed-since-training" in {one.code for one in plan.findings}
+    assert plan.weights.state == "sampled"
     assert more_than_once(opened) == {}
     assert "adapter/envpin.json" in opened
     assert files_of(tmp_path / "base") - set(opened) == {"base/README.md"}

@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from envpin.manifest.base_weights import WeightsComparison, WeightsDifference
 from envpin.manifest.closure import closure_of
 from envpin.manifest.types import Distribution, Manifest, PythonInfo, TorchInfo
-from envpin.replay.verdict import RebuiltEnvironment, judge
+from envpin.replay.verdict import EnvironmentDifference, RebuiltEnvironment, Verdict, judge, judge_base
 
 RECORDED = {
     "torch": "2.4.0+cu121", "transformers": "4.43.1", "peft": "0.12.0", "safetensors": "0.4.3", "tokenizers": "0.19.1",
@@ -105,3 +106,43 @@ def test_each_difference_has_its_class_and_the_class_its_verdict(
 def test_the_companions_of_a_cuda_build_are_no_difference(name: str) -> None:
     verdict = judge(manifest(), closure_of(manifest()), rebuilt(**{name: "1.0"}))
     assert verdict.kind == "identical"
+
+
+@pytest.mark.parametrize(
+    ("environment", "weights", "kind"),
+    [
+        ("identical", "equal", "identical"),
+        ("identical", "sampled", "identical-environment"),
+        ("identical", "not compared", "identical-environment"),
+        ("identical", "not recorded", "identical-environment"),
+        ("identical", "differ", "mismatch"),
+        ("explained-drift", "equal", "explained-drift"),
+        ("explained-drift", "not recorded", "explained-drift"),
+        ("explained-drift", "differ", "mismatch"),
+        ("unrecorded", "equal", "unrecorded"),
+        ("unrecorded", "not recorded", "unrecorded"),
+        ("unrecorded", "differ", "mismatch"),
+        ("mismatch", "equal", "mismatch"),
+    ],
+)
+def test_judge_base_never_counts_as_equal_what_was_not_compared(environment: Any, weights: Any, kind: str) -> None:
+    verdict = judge_base(Verdict(kind=environment), WeightsComparison(weights, reason="why"))
+    assert (verdict.kind, verdict.base_weights, verdict.base_reason) == (kind, weights, "why")
+
+
+def test_judge_base_names_each_file_that_differs() -> None:
+    drift = EnvironmentDifference(what="regex", recorded="1", rebuilt="2", cls="dependency")
+    weights = WeightsComparison(
+        "differ", (WeightsDifference("model.safetensors", "aaaa", "bbbb"), WeightsDifference("x", "cccc", None))
+    )
+    verdict = judge_base(Verdict(kind="explained-drift", differences=(drift,)), weights)
+    assert [(one.what, one.recorded, one.rebuilt, one.cls) for one in verdict.differences] == [
+        ("regex", "1", "2", "dependency"),
+        ("base model.safetensors", "aaaa", "bbbb", "base-weights"),
+        ("base x", "cccc", "absent", "base-weights"),
+    ]
+
+
+def test_verdict_of_an_older_record_says_that_the_base_was_not_recorded() -> None:
+    old = msgspec.json.decode(b'{"kind": "identical", "differences": []}', type=Verdict)
+    assert old.base_words == "not recorded"

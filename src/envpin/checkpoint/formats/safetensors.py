@@ -10,6 +10,7 @@ from functools import lru_cache
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
+from envpin.checkpoint.formats.sampled import FileSample, take_sample
 from envpin.core import json_input
 from envpin.core.files import open_file
 
@@ -63,8 +64,11 @@ class Header(NamedTuple):
     fault: Fault | None = None
 
 
-def read_header(path: Place) -> Header:
-    """What one safetensors file holds. A broken file gives a header with a fault; nothing is raised for it."""
+def read_header(path: Place, samples: dict[str, FileSample] | None = None) -> Header:
+    """What one safetensors file holds. A broken file gives a header with a fault; nothing is raised for it.
+
+    `samples` takes a sample of the file by its name, read while it is open.
+    """
     name = path.name
     try:
         with open_file(path) as stream:
@@ -74,7 +78,10 @@ def read_header(path: Place) -> Header:
             if fault is not None:
                 return Header(fault=fault)
             length = int.from_bytes(start[:8], "little")
-            return parse_header(start[8 : 8 + length] + stream.read(max(0, length - 512)), name, size)
+            data = start[8 : 8 + length] + stream.read(max(0, length - 512))
+            if samples is not None:
+                samples[name] = take_sample(stream, start[:8] + data, size)
+            return parse_header(data, name, size)
     except OSError as error:
         return _fault("corrupt-header", name, f"cannot be read: {error.strerror or error}")
 

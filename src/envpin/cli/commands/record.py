@@ -52,7 +52,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     session = RecordSession(args.child, os.environ)
     try:
         status = process.run_attached(args.child, env=session.environment)
-        outcome = session.finish()
+        outcome = session.finish(console.talk)
         copied = _copy(outcome, args.output, console)
     finally:
         session.close()

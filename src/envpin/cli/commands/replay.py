@@ -100,7 +100,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from envpin.replay.attempts import Manner, is_unrecorded, merge_unrecorded
     from envpin.replay.merge import merge
     from envpin.replay.options import EngineOptions, MergeOptions
-    from envpin.replay.plan import make_plan, refuse_blockers
+    from envpin.replay.plan import blockers_of, make_plan, refuse_blockers
     from envpin.replay.publish import refuse_existing
 
     refuse_existing(args.output)
@@ -146,9 +146,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if args.dry_run:
         console.close()
         _show_plan(plan, console)
-        return CheckFailedError.exit_code if plan.blockers else 0
+        return CheckFailedError.exit_code if blockers_of(plan, force=args.force) else 0
     _talk_plan(plan, console)
-    refuse_blockers(plan)
+    refuse_blockers(plan, force=args.force)
     merged = merge(plan, store, listener=listener, offline=args.offline, strict=args.strict, force=args.force)
     console.close()
     _show_result(merged, console)

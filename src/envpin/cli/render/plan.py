@@ -35,6 +35,7 @@ def _rows(plan: MergePlan) -> list[tuple[str, str]]:
     return [
         *(("adapter" if number == 0 else "add-adapter", text) for number, text in enumerate(adapters)),
         ("base", f"{named(plan.base.path, plan.base.remote)} ({plan.base.found})"),
+        ("base weights", plan.weights.words),
         *([("quantized", quantized)] if quantized else []),
         ("environment", f"{versions}, Python {plan.spec.python} ({how})"),
         ("embedding", plan.embedding.reason),

@@ -15,7 +15,7 @@ def result_lines(merged: Merged) -> list[str]:
     rows = checked["recomputed"]
     lines = [
         f"merged      {merged.out}",
-        f"verdict     {record.verdict.kind}",
+        f"verdict     {record.verdict.kind} (base weights: {record.verdict.base_words})",
         f"untouched   {checked['untouched']} tensors, equal to the base's byte for byte",
         (
             f"changed     {checked['changed'] + len(checked['added'])} tensors; {rows['rows']} rows "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from envpin.checkpoint.base_weights import compare_base
 from envpin.checkpoint.quantization import DECODED, REFUSED, made_from, of_base, of_training
 from envpin.core.findings import Evidence
 from envpin.core.json_input import BadJsonError, read_object
@@ -31,6 +32,7 @@ def detect_base(subject: CheckSubject) -> Iterator[Finding]:
         return
     yield from _quantized(subject.base, subject)
     yield from _changed(subject.base, subject)
+    yield from _weights(subject)
     yield from _already_merged(subject.base, subject)
 
 
@@ -103,6 +105,19 @@ def _digest(folder: Checkpoint) -> str | None:
         return folder.sha256("config.json")
     except OSError:
         return None
+
+
+def _weights(subject: CheckSubject) -> Iterator[Finding]:
+    recorded = subject.manifest.base if subject.manifest is not None else None
+    if recorded is None or subject.found_base is None:
+        return
+    compared = compare_base(recorded, subject.found_base)
+    if compared.state != "differ":
+        return
+    files = [Evidence(file=one.file, found=one.found or "absent", expected=one.recorded or "absent")
+             for one in compared.differences]  # fmt: skip
+    text = f"`{subject.found_base.place}` holds other weights than the base that training loaded: {compared.words}"
+    yield finding("base-weights-differ", text, files[:SHOWN], names=places(subject))
 
 
 def _already_merged(base: Checkpoint, subject: CheckSubject) -> Iterator[Finding]:

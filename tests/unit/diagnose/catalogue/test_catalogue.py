@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 PROMISED = set(
     """
 vocab-grown vocab-shrunk-padded vocab-mismatch vocab-rows-not-saved padding-mismatch wrong-base-hidden-size
-wrong-base-layers wrong-base-architecture base-not-found base-changed-since-training rank-mismatch empty-tensors-zero3
+wrong-base-layers wrong-base-architecture base-not-found base-changed-since-training base-weights-differ rank-mismatch
+empty-tensors-zero3
 unpaired-lora unmatched-adapter-keys extra-adapter-tensors compile-prefix fsdp-prefix vlm-key-rename moe-layout
 tied-head adapter-is-noop quantized-base-packed quantized-base-unmergeable quantization-differs lfs-pointer
 html-instead-of-weights truncated-file corrupt-header duplicate-json-key missing-shard pickle-weights

@@ -14,6 +14,7 @@ from tests.support.places import ROOT
 ELSEWHERE = {
     "vlm-key-rename": "tests/integration/test_real_pairs.py::test_vision_language_names_across_4_52",
     "base-changed-since-training": "tests/integration/test_real_pairs.py::test_a_base_whose_config_or_rows_changed",
+    "base-weights-differ": "tests/e2e/test_replay_merge.py::test_an_exchanged_base_is_refused_from_a_manifest",
     "adapter-already-merged": "tests/e2e/test_replay_merge.py::test_the_output_is_whole",
     "duplicate-json-key": "tests/unit/core/test_json_input.py::test_every_command_reads_a_duplicate_key_in_one_way",
     "output-exists": "tests/e2e/test_replay_merge.py::test_the_output_is_whole",

@@ -108,6 +108,7 @@ def _base(bare: Model, model: Model) -> Part:
         # Loaded by something that we do not watch: what the model itself says, with the rows of before any resize.
         known = observed.base_of(bare)
         known.pop("files", None)
+        known.pop("weights", None)
         resized = observed.resizes_of(bare)
         if resized:
             known["embedding_rows"] = resized[0]["rows_before"]

@@ -93,6 +93,8 @@ def base_of(model: Model, source: object = None, revision: object = None, files:
         if os.path.isfile(config_file) and os.path.getsize(config_file) <= artefacts.CONFIG_LIMIT:
             base["config_sha256"] = guarded("config digest", artefacts.sha256, config_file)
         base["files"] = guarded("base files", _blobs, folder) or {}
+        base["stored_quantized"] = guarded("stored quantization", _stored_quantized, config_file)
+        base["weights"] = guarded("base weights", artefacts.weight_samples, folder, base["files"]) or {}
     return base
 
 
@@ -114,6 +116,12 @@ def _commit(files: Sequence[str]) -> Optional[str]:
         if matched is not None and (found is None or not path.endswith(".json")):
             found = matched.group(1)
     return found
+
+
+def _stored_quantized(config_file: str) -> Optional[bool]:
+    """Whether the weights lie quantized in their files: the config in force may quantize them on loading only."""
+    config = artefacts.json_file(config_file)
+    return True if config is not None and isinstance(config.get("quantization_config"), dict) else None
 
 
 def _blobs(folder: str) -> Dict[str, str]:
