@@ -29,6 +29,7 @@ _INTERPRETER_VARIABLES = frozenset(
 
 
 Child: TypeAlias = subprocess.Popen[bytes]
+PIPE = subprocess.PIPE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -73,17 +73,26 @@ def call(
         asked.write_bytes(msgspec.json.encode({"protocol": PROTOCOL, "body": request}))
         completed = _run(
             python, request.verb, request=asked, result=result, timeout=timeout, env=env,
-            on_start=on_start, reader=lambda stream: _forward(stream, listener, on_outcome),
+            on_start=on_start, reader=lambda stream: forward(stream, listener, on_outcome),
         )  # fmt: skip
-        if completed.status < 0:
-            process.raise_if_killed(completed, what=f"the `{request.verb}` worker")
-        log = completed.stderr + completed.stdout
-        if completed.status != 0 or not result.exists():
-            raise WorkerBrokenError(
-                f"the `{request.verb}` worker ended with status {completed.status} and no answer\n{tail(log)}",
-                hint="please report this with the lines above",
-            )
-        answer = msgspec.json.decode(result.read_bytes(), type=_Answer)
+        return reply_of(request, completed, result)
+
+
+def reply_of(request: Call[Reply], completed: process.Completed, result: Path) -> Reply:
+    """What a worker that has ended left in the file `result`.
+
+    Raises:
+        WorkerError, WorkerBrokenError, ChildKilledError: as `call`.
+    """
+    if completed.status < 0:
+        process.raise_if_killed(completed, what=f"the `{request.verb}` worker")
+    log = completed.stderr + completed.stdout
+    if completed.status != 0 or not result.exists():
+        raise WorkerBrokenError(
+            f"the `{request.verb}` worker ended with status {completed.status} and no answer\n{tail(log)}",
+            hint="please report this with the lines above",
+        )
+    answer = msgspec.json.decode(result.read_bytes(), type=_Answer)
     if answer.error is not None and answer.error.kind not in _OF_THE_PROTOCOL:
         raise WorkerError(answer.error.kind, answer.error.message, answer.error.data, log)
     try:
@@ -136,24 +145,10 @@ def _run(
     life_read, life_write = os.pipe()
     listening = threading.Thread(target=reader, args=(read_end,), daemon=True)
     listening.start()
-    variables = process.scrubbed_environment(set_values={**_WORKER_VARIABLES, **(env or {})})
-    # absolute, not resolved: a virtual environment is found through its own symlink
-    arguments = [
-        str(python.absolute()),
-        "-I",
-        "-X",
-        "utf8",
-        str(_WORKER),
-        verb,
-        str(request),
-        str(result),
-        str(write_end),
-        str(life_read),
-    ]
     try:
         return process.run(
-            arguments,
-            env=variables,
+            [*command_of(python), verb, str(request), str(result), str(write_end), str(life_read)],
+            env=variables_of(env),
             timeout=timeout,
             pass_fds=(write_end, life_read),
             cwd=request.parent,
@@ -165,7 +160,18 @@ def _run(
         listening.join(timeout=5)
 
 
-def _forward(read_end: int, listener: Listener, on_outcome: Callable[[StepOutcome], None] | None) -> None:
+def command_of(python: Path) -> list[str]:
+    """How a worker is started in the interpreter `python`; what it is to do follows."""
+    # absolute, not resolved: a virtual environment is found through its own symlink
+    return [str(python.absolute()), "-I", "-X", "utf8", str(_WORKER)]
+
+
+def variables_of(env: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment variables of a worker."""
+    return process.scrubbed_environment(set_values={**_WORKER_VARIABLES, **(env or {})})
+
+
+def forward(read_end: int, listener: Listener, on_outcome: Callable[[StepOutcome], None] | None) -> None:
     with os.fdopen(read_end, encoding="utf-8", errors="replace") as stream:
         for line in stream:
             try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from envpin.core.events import Listener
     from envpin.envs.store.environment import Environment
+    from envpin.host.session import WorkerSession
     from envpin.host.verbs import Call, ProbeNumbers, StreamAnswersReply, StreamMergeReply
     from envpin.replay.plan import MergePlan
 
@@ -53,13 +54,15 @@ WORST_RATIO = 0.5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EngineOutcome:
-    """What an engine did: `merge` and `verification` of the record, and the digest in the shards' metadata."""
+    """What an engine did: `merge` and `verification` of the record, and the digest in the shards' metadata. `files` are
+    the sha256 of output files that the worker itself read back from the disk."""
 
     engine: str
     stamp: str
     merge: dict[str, object]
     verification: dict[str, object]
     notes: tuple[str, ...] = ()
+    files: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,6 +78,7 @@ class MergeJob:
     scratch: Path
     listener: Listener
     force: bool
+    session: WorkerSession
 
     def stamp(self, engine: str, device: str = "cpu") -> str:
         """The digest of everything that decides the merged bytes."""
@@ -104,7 +108,7 @@ class MergeJob:
             EnvpinError: the worker's own error in the words of the controller.
         """
         try:
-            return worker.call(self.environment.python, request, listener=self.listener)
+            return self.session.call(request, listener=self.listener)
         except worker.WorkerError as error:
             raise explained(error) from error
 
@@ -170,7 +174,7 @@ def _stream(job: MergeJob) -> EngineOutcome:
         metadata={"envpin": job.stamp("stream")},
         cuda_metadata={"envpin": job.stamp("stream", "cuda")},
     )
-    merged = worker.call(job.environment.python, request, listener=job.listener)
+    merged = job.session.call(request, listener=job.listener)
     write_config(plan.base.path, job.staged, merged.config_updates)
     companions = publish.copy_companions(adapter=plan.tokenizer, base=plan.base.path, staged=job.staged)
     asked = job.call(
@@ -201,6 +205,7 @@ def _stream(job: MergeJob) -> EngineOutcome:
         merge={**record, "companions": companions},
         verification=verification,
         notes=notes,
+        files=dict(merged.files),
     )
 
 

@@ -16,6 +16,7 @@ from envpin.checkpoint.base_weights import compare_bases
 from envpin.core.errors import CheckFailedError, RefusedError
 from envpin.core.events import Note, Step, ignore
 from envpin.core.hub_cache import cached_identity
+from envpin.host.session import WorkerSession
 from envpin.replay import digests, engines, publish
 from envpin.replay.fetch import fetch, refuse_other_bytes
 from envpin.replay.plan import refuse_environments
@@ -80,7 +81,12 @@ def merge(
     _tell(plan, verdict, listener)
     _refuse_verdict(verdict, strict=strict, force=force)
     locks, resume = store.root / "locks", plan.engine.resume
-    with publish.staging(plan.out, locks=locks, resume=resume, listener=listener) as staged, _scratch() as scratch_name:
+    with (
+        publish.staging(plan.out, locks=locks, resume=resume, listener=listener) as staged,
+        _scratch() as scratch_name,
+        # It imports the libraries while the inputs are digested.
+        WorkerSession(environment.python, imports=_imports(plan)) as session,
+    ):
         record = _merge_into(
             plan,
             environment,
@@ -90,6 +96,7 @@ def merge(
             scratch=Path(scratch_name),
             listener=listener,
             force=force,
+            session=session,
         )
         listener(Step(key="publish", title="publish"))
         (staged / FILE_NAME).write_bytes(encode(record))
@@ -235,6 +242,7 @@ def _merge_into(
     scratch: Path,
     listener: Listener,
     force: bool,
+    session: WorkerSession,
 ) -> MergeRecord:
     outcome = engines.run(
         engines.MergeJob(
@@ -246,6 +254,7 @@ def _merge_into(
             scratch=scratch,
             listener=listener,
             force=force,
+            session=session,
         )
     )
     several = len(plan.parts) > 1
@@ -273,11 +282,25 @@ def _merge_into(
         embedding=plan.embedding_request(),
         merge=outcome.merge,
         verification=outcome.verification,
-        files=digests.folder_digests(staged, [path.name for path in staged.iterdir()]),
+        files=_output_digests(staged, outcome),
         manifest_sha256=plan.parts[0].manifest_sha256,
         quantized_base=plan.quantized.to_json(),
         notes=(*plan.notes, *_forced(verdict), *outcome.notes),
     )
+
+
+def _output_digests(staged: Path, outcome: engines.EngineOutcome) -> dict[str, str]:
+    """What the worker read back from the disk and digested is not read a third time."""
+    rest = [path.name for path in staged.iterdir() if path.name not in outcome.files]
+    return dict(sorted({**outcome.files, **digests.folder_digests(staged, rest)}.items()))
+
+
+def _imports(plan: MergePlan) -> tuple[str, ...]:
+    """What either engine imports, and the classes that the base is loaded as."""
+    named = (plan.base.checkpoint.config or {}).get("architectures")
+    classes = [plan.architecture] if plan.architecture else named if isinstance(named, list) else []
+    libraries = ("torch", "safetensors.torch", "transformers", "peft", "accelerate")
+    return (*libraries, *(f"transformers:{one}" for one in classes if isinstance(one, str)))
 
 
 def _adapter(part: Part, files: dict[str, str], several: bool) -> InputFolder:

@@ -1,4 +1,5 @@
-"""Entry point of every worker: `python -I main.py VERB REQUEST.json RESULT.json EVENTS_FD LIFELINE_FD`.
+"""Entry point of every worker: `python -I main.py VERB REQUEST.json RESULT.json EVENTS_FD LIFELINE_FD`, or
+`python -I main.py serve IMPORTS EVENTS_FD LIFELINE_FD` for one that answers several requests (serve.py).
 
 See PROTOCOL.md. Exit status 0 means that RESULT.json holds a result or a known error; anything else means that the
 worker itself is broken.
@@ -36,15 +37,32 @@ def _end_with_the_controller(descriptor: int) -> None:
 
 def main(argv: List[str]) -> int:
     controller = os.getppid()
-    verb, request_path, result_path, events_fd, lifeline_fd = argv
-    threading.Thread(target=_end_with_the_controller, args=(int(lifeline_fd),), daemon=True).start()
+    events_fd, lifeline_fd = int(argv[-2]), int(argv[-1])
+    _watch_the_controller(lifeline_fd)
     _load_package()
-    from envpin_worker import protocol, verbs
     from envpin_worker.runtime.parent import end_with_parent
 
     end_with_parent(controller)
+    if argv[0] != "serve":
+        return _answer(argv[0], argv[1], argv[2], events_fd)
+    from envpin_worker.serve import serve
 
-    events = protocol.Events(int(events_fd))
+    def answer(verb: str, request_path: str, result_path: str) -> int:
+        _watch_the_controller(lifeline_fd)  # threads do not survive a fork
+        return _answer(verb, request_path, result_path, events_fd)
+
+    status: int = serve(json.loads(argv[1]), answer)
+    return status
+
+
+def _watch_the_controller(descriptor: int) -> None:
+    threading.Thread(target=_end_with_the_controller, args=(descriptor,), daemon=True).start()
+
+
+def _answer(verb: str, request_path: str, result_path: str, events_fd: int) -> int:
+    from envpin_worker import protocol, verbs
+
+    events = protocol.Events(events_fd)
     with open(request_path, encoding="utf-8") as stream:
         request = json.load(stream)
     try:
