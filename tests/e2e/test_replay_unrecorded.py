@@ -43,7 +43,7 @@ def choice(pins: str) -> Unrecorded:
 
 def merged_in(pair: Path, monkeypatch: pytest.MonkeyPatch, *order: str, attempts: int = 4) -> tuple[Merged, list[str]]:
     """Merge with these environments as what inference says, in this order; the notes that the user saw."""
-    monkeypatch.setenv("UV_FIND_LINKS", " ".join(find_links()))
+    monkeypatch.setenv("UV_FIND_LINKS", ",".join(find_links()))
     monkeypatch.setattr(unrecorded, "unrecorded_choices", lambda *_args, **_options: tuple(map(choice, order)))
     seen: list[Event] = []
     merged = merge_unrecorded(

@@ -48,14 +48,14 @@ def find_links() -> tuple[str, ...]:
             return ()
         completed = process.run([pip, "config", "get", "global.find-links"])
         configured = completed.stdout if completed.status == 0 else ""
-    return tuple(configured.split())
+    return tuple(dict.fromkeys(configured.replace(",", " ").split()))
 
 
 def child_environment() -> dict[str, str]:
     """Variables for an `envpin` that a test starts: the shared store, and the wheels that pip was told of."""
     variables = {"ENVPIN_HOME": str(store_root())}
     if find_links():
-        variables["UV_FIND_LINKS"] = " ".join(find_links())
+        variables["UV_FIND_LINKS"] = ",".join(find_links())
     return variables
 
 

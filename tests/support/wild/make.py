@@ -37,7 +37,7 @@ def install(trainer: Trainer, folder: Path) -> Path:
     wanted.write_text("\n".join((*trainer.requirements, TORCH)) + "\n")
     # An impossible marker is uv's way to leave out a dependency of a dependency.
     overrides.write_text("".join(f"{name} ; python_version < '3'\n" for name in trainer.without))
-    env = {**os.environ, **({"UV_FIND_LINKS": " ".join(find_links())} if find_links() else {})}
+    env = {**os.environ, **({"UV_FIND_LINKS": ",".join(find_links())} if find_links() else {})}
     python = folder / "env" / "bin" / "python"
     for words in (
         ("venv", "--quiet", "--python", "3.11", str(folder / "env")),

@@ -47,6 +47,9 @@ _INDEX_SETTINGS = frozenset({"index", "index-url"})
 _INDEXES = frozenset({"UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX"})
 _PATHS = ("UV_FIND_LINKS", "UV_CACHE_DIR", "UV_PYTHON_INSTALL_DIR", "SSL_CERT_FILE")
 
+# Between the places of UV_FIND_LINKS (pip takes spaces).
+_LIST = ","
+
 _DOWNLOADING = re.compile(r"^\s*Downloading (\S+)(?: \(([\d.]+)([KMG]?i?B)\))?")
 _DOWNLOADED = re.compile(r"^\s*Downloaded (\S+)")
 _UNITS = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "KB": 1000, "MB": 1000**2, "GB": 1000**3}
@@ -243,13 +246,14 @@ def uv_environment(
     if portable:
         kept = {name: value for name, value in kept.items() if name not in _LOCAL_ONLY}
     if find_links and not portable:
-        kept["UV_FIND_LINKS"] = " ".join([*filter(None, [kept.get("UV_FIND_LINKS")]), *find_links])
+        given = [one for one in kept.get("UV_FIND_LINKS", "").split(_LIST) if one]
+        kept["UV_FIND_LINKS"] = _LIST.join(dict.fromkeys([*given, *find_links]))
     configured = where_config(source, portable=portable)
     if kept.get("PIP_INDEX_URL") and not _INDEXES & kept.keys() and not _INDEX_SETTINGS & configured.keys():
         kept["UV_DEFAULT_INDEX"] = kept["PIP_INDEX_URL"]  # as `envpin.remote.index` reads it
     for name in _PATHS:
         if name in kept:
-            kept[name] = " ".join(_absolute(piece) for piece in kept[name].split(" "))
+            kept[name] = _LIST.join(_absolute(piece) for piece in kept[name].split(_LIST))
     return process.scrubbed_environment(kept)
 
 

@@ -53,8 +53,8 @@ def test_find_links_are_added_and_relative_paths_survive_another_folder(
 ) -> None:
     (tmp_path / "wheels").mkdir()
     monkeypatch.chdir(tmp_path)
-    seen = uv_environment({"UV_FIND_LINKS": "wheels https://x/list"}, find_links=["/more"])
-    assert seen["UV_FIND_LINKS"] == f"{tmp_path}/wheels https://x/list /more"
+    seen = uv_environment({"UV_FIND_LINKS": "wheels,https://x/list"}, find_links=["/more"])
+    assert seen["UV_FIND_LINKS"] == f"{tmp_path}/wheels,https://x/list,/more"
 
 
 def test_pip_s_index_is_used_where_uv_has_none() -> None:
