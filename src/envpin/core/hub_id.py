@@ -9,9 +9,9 @@ from envpin.core.errors import InputError
 
 SCHEME = "hf://"
 _PART = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
-_ID = re.compile(rf"{_PART}(/{_PART})?")
-_REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}(/[A-Za-z0-9][A-Za-z0-9._-]{0,120}){0,4}")
-_COMMIT = re.compile(r"[0-9a-f]{40}")
+_ID = rf"{_PART}(/{_PART})?"  # compiled when first used: a quick answer never needs it
+_REVISION = r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}(/[A-Za-z0-9][A-Za-z0-9._-]{0,120}){0,4}"
+_COMMIT = r"[0-9a-f]{40}"
 _FORM = "write `user/name`, or `user/name@revision`"
 
 
@@ -33,19 +33,19 @@ class HubReference(NamedTuple):
 
 def is_hub_id(name: str) -> bool:
     """Whether `name` can be an id of the Hub (`org/name`, or `name` for its oldest models)."""
-    if not _ID.fullmatch(name) or ".." in name or "--" in name:
+    if not re.fullmatch(_ID, name) or ".." in name or "--" in name:
         return False
     return not any(part.endswith((".", "-")) for part in name.split("/")) and not name.endswith(".git")
 
 
 def is_revision(text: str) -> bool:
     """Whether `text` can name a branch, a tag or a commit without leaving the folder of the refs."""
-    return bool(_REVISION.fullmatch(text)) and ".." not in text
+    return bool(re.fullmatch(_REVISION, text)) and ".." not in text
 
 
 def is_commit(text: str) -> bool:
     """Whether `text` is a whole commit."""
-    return bool(_COMMIT.fullmatch(text))
+    return bool(re.fullmatch(_COMMIT, text))
 
 
 def parse_hub_reference(text: str, *, bare: bool = False) -> HubReference | None:

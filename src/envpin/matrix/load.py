@@ -11,11 +11,11 @@ from envpin import __version__
 from envpin.core.errors import InputError
 from envpin.core.files import digest, read_bounded, write_cache
 from envpin.core.resources import cache_path, data_path
-from envpin.core.text_input import MAX_BYTES, plain
+from envpin.core.text_input import plain
 from envpin.core.toml_input import BadTomlError, parse_toml
 from envpin.matrix.convert import FILLED, join, problems_of
 from envpin.matrix.types import SCHEMA, Break, Family, KnownGood, Matrix, Sign
-from envpin.matrix.where import overlay_path
+from envpin.matrix.where import MATRIX_BYTES, overlay_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +56,7 @@ def load_matrix(path: Path | None = None) -> Matrix:
 
 def _read(source: Path) -> bytes:
     try:
-        return read_bounded(source, MAX_BYTES)
+        return read_bounded(source, MATRIX_BYTES)
     except OSError as error:
         raise InputError(f"`{source}` cannot be read: {error.strerror}", path=source) from error
 

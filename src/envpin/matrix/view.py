@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from envpin import __version__
 from envpin.core.files import read_bounded, write_cache
 from envpin.core.resources import cache_path, data_path
-from envpin.core.text_input import MAX_BYTES
-from envpin.matrix.where import overlay_path
+from envpin.matrix.where import MATRIX_BYTES, overlay_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,9 +72,9 @@ def load_view(path: Path | None = None) -> Matrix:
 
 def _origin(source: Path, overlay: Path | None) -> bytes:
     """All that the answer depends on."""
-    parts = [_LAYOUT, os.fsencode(source), read_bounded(source, MAX_BYTES)]
+    parts = [_LAYOUT, os.fsencode(source), read_bounded(source, MATRIX_BYTES)]
     if overlay is not None:
-        parts += [os.fsencode(overlay), read_bounded(overlay, MAX_BYTES)]
+        parts += [os.fsencode(overlay), read_bounded(overlay, MATRIX_BYTES)]
     return b"\0".join(parts)
 
 

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from envpin.core.resources import config_path
 
+# The shipped matrix has some hundred kB; an overlay of a user has less.
+MATRIX_BYTES = 16_000_000
+
 
 def overlay_path() -> Path | None:
     """The user's own matrix: the file that `ENVPIN_MATRIX` names (none where it is empty), else `matrix.toml` in the
