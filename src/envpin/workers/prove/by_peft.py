@@ -1,0 +1,145 @@
+"""Changes whose formula is not written out here: merged again by the environment's own peft, layer by layer.
+
+The layers are those of the streaming engine (docs/adr/0030): peft's loader on a model without weights. What peft makes
+of a layer has to be in the merged model to the bit, or within what rounding allows of the same layer in float64.
+"""
+
+from typing import Any, Dict, List, NamedTuple, Optional
+
+from ..protocol import KnownError
+from ..stream.io.files import Folder, Tensor
+from ..stream.io.reader import Reader
+from .judge import bits, larger
+from .request import Judged, ProveRequest
+from .ways import ulp
+
+_SLACK = 4.0
+_NAMED = {2.0: "applied-twice", -1.0: "sign"}
+
+
+class Peft(NamedTuple):
+    """What peft says of an adapter: the base tensors that its layers change, or why there is nothing to be had."""
+
+    outputs: List[str]
+    operations: List[Any]
+    skeleton: Any
+    merger: Any
+    reason: Optional[str]
+
+    def close(self) -> None:
+        if self.merger is not None:
+            self.merger.close()
+
+
+def plan(request: ProveRequest, reader: Reader) -> Peft:
+    """The layers that peft changes; where this environment cannot say, `reason` says why."""
+    try:
+        import peft
+        import transformers  # noqa: F401  both are needed, and either may be absent
+    except ImportError as error:
+        return Peft([], [], None, None, "this environment has no %s" % error.name)
+    from ..stream import plan as stream_plan
+    from ..stream.adapters import read_adapters
+    from ..stream.layers import Merger
+    from ..stream.skeleton import build
+
+    body: Dict[str, Any] = {
+        "adapter": request.adapter.folder, "base": request.base.folder, "embedding": request.embedding,
+        "architecture": request.architecture, "quantized": request.quantized,
+    }  # fmt: skip
+    try:
+        base = Folder(request.base.folder)
+        skeleton = build(base, read_adapters(body), body)
+        made = stream_plan.make(skeleton, base, body)
+    except KnownError as error:
+        return Peft([], [], None, None, "peft %s: %s" % (peft.__version__, error.message))
+    names = [output.name for one in made.operations for output in one.outputs]
+    return Peft(names, made.operations, skeleton, Merger(skeleton, reader, body), None)
+
+
+def judge(found: Peft, wanted: Dict[str, Tensor], base: Dict[str, Tensor], reader: Reader) -> Dict[str, Judged]:
+    """The verdict on each of the `wanted` tensors of the merged model (by their names in the base)."""
+    verdicts: Dict[str, Judged] = {}
+    for one in found.operations:
+        here = {output.name: wanted[output.name] for output in one.outputs if output.name in wanted}
+        if not here:
+            continue
+        try:
+            made = found.merger.alone(lambda operation=one: found.merger.run_whole(operation))
+        except Exception as error:  # a layer that cannot be merged in this release
+            why = "peft cannot merge it: %s" % " ".join(str(error).split())[:200]
+            verdicts.update({name: Judged(name, "not-compared", True, why=why) for name in here})
+            continue
+        unequal = {}
+        for name, stored in here.items():
+            there = reader.whole(stored)
+            start = reader.whole(base[name]) if name in base else None
+            verdict = _at_once(name, made[name], there, start)
+            if verdict is None:
+                unequal[name] = _Pair(there, start)
+            else:
+                verdicts[name] = verdict
+        if unequal:
+            verdicts.update(_in_double(found, one, unequal))
+    return verdicts
+
+
+class _Pair(NamedTuple):
+    there: Any
+    start: Any
+
+
+def _at_once(name: str, made: Any, there: Any, start: Any) -> Optional[Judged]:
+    """The verdict where shapes or bits decide."""
+    if tuple(there.shape) != tuple(made.shape):
+        why = "it is %s, and %s in peft's own merge" % (list(there.shape), list(made.shape))
+        return Judged(name, "wrong", True, cause="other-shape", why=why)
+    if not bool(there.isfinite().all()):
+        return Judged(name, "wrong", True, cause="not-finite", why="it holds values that are not finite")
+    as_base = start is not None and start.shape == there.shape and bool((start.to(there.dtype) == there).all())
+    if bool((bits(made.to(there.dtype)) == bits(there)).all()):
+        return Judged(name, "equal", True, "merged by peft", lost=as_base)
+    if as_base:
+        return Judged(name, "wrong", True, cause="not-applied", why="it is the base's, to the bit", factor=0.0)
+    return None
+
+
+def _in_double(found: Peft, one: Any, pairs: Dict[str, _Pair]) -> Dict[str, Judged]:
+    """Tensors that are not peft's own to the bit, against peft's layer in float64: no element may be off by more than
+    the layer's arithmetic allows, and the scale, measured over all of them, has to be right."""
+    from ..stream.prove.recompute import Recomputer
+
+    recomputer = Recomputer(found.skeleton, found.merger, {})
+    try:
+        exact, compute = found.merger.alone(lambda: recomputer.in_double(one))
+    except (RuntimeError, NotImplementedError, ValueError) as error:
+        why = "peft's layer does not run in float64: %s" % " ".join(str(error).split())[:200]
+        return {name: Judged(name, "not-compared", True, why=why) for name in pairs}
+    return {name: _measured(name, pair, exact[name], compute) for name, pair in pairs.items()}
+
+
+def _measured(name: str, pair: _Pair, exact: Any, compute: Any) -> Judged:
+    import torch
+
+    there = pair.there
+    wide = there.double()
+    size = exact.abs() + (exact.abs().max() if exact.numel() else 0)
+    low = torch.finfo(compute).eps if torch.finfo(compute).eps > 2.0**-22 else 0.0
+    allowed = 0.5 * ulp(larger(exact, wide), there.dtype) + (64 * 2.0**-24 + 3 * low) * size
+    off = bool(((wide - exact).abs() > allowed).any())
+    if pair.start is None or pair.start.shape != there.shape:
+        state = "wrong" if off else "rounding"
+        return Judged(name, state, True, "merged by peft in float64", "other-change" if off else None)
+    delta, moved = exact - pair.start.double(), wide - pair.start.double()
+    square = float(delta.pow(2).sum())
+    factor = float((delta * moved).sum()) / square if square else 1.0
+    left = float((moved - factor * delta).pow(2).sum())
+    rounding = float((ulp(larger(exact, wide), there.dtype).pow(2) / 6 + ((3 * low + 2.0**-22) * exact).pow(2)).sum())
+    error = (max(left, rounding) / moved.numel() / square) ** 0.5 if square else 0.0
+    told = Judged(name, "wrong", True, factor=factor, error=error)
+    if left <= _SLACK * rounding and abs(factor - 1) > 5 * error:
+        near = next((cause for value, cause in _NAMED.items() if abs(factor - value) < 5 * error + 0.01), "wrong-scale")
+        return told._replace(cause=near, why="the change was applied %.5g times" % factor)
+    if off:
+        return told._replace(cause="other-change", why="it is not what peft's layer makes in float64")
+    return Judged(name, "rounding", True, "merged by peft in float64", factor=factor, error=error)

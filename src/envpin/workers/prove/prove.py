@@ -1,0 +1,351 @@
+"""Verb `prove` (request.py says what it is asked): every tensor of a merged model held against base and adapter.
+
+Nothing is taken from whoever merged. The formula of the common kinds is written out here and shares no code with peft;
+what is not known here is merged again by the environment's own peft, or named as not compared.
+"""
+
+import os
+from typing import Any, Dict, List, Optional, Set
+
+from ..protocol import Events, KnownError
+from ..runtime.loading import read_json
+from ..stream.io.files import Folder, Tensor, read_header, torch_dtype
+from ..stream.io.reader import Reader
+from . import by_peft, changes, request, tables
+from .causes import Causes, Suspect
+from .changes import Change
+from .expected import Expected, Files, UnfitError
+from .judge import FLOATS, Judge
+from .names import Names, paired
+from .request import Judged, Place, ProveRequest
+
+_KEY = "prove"
+# Tables and counters that releases store or leave out as they like; no adapter trains them.
+_BUFFERS = (
+    "inv_freq",
+    "masked_bias",
+    "position_ids",
+    "num_batches_tracked",
+    "rotary_pos_emb",
+    "attn.bias",
+    "attention.bias",
+)
+_HEAD_MODULES = {"cls", "lm_head", "classifier", "score", "qa_outputs", "pooler"}
+_NEW_HEADS = {"SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS", "FEATURE_EXTRACTION"}
+
+
+def run(body: Dict[str, Any], events: Events) -> Dict[str, Any]:
+    import torch
+
+    reader = Reader()
+    try:
+        with torch.no_grad():
+            return _Proof(request.read(body), events, reader).run()
+    finally:
+        reader.close()
+
+
+class _Proof:
+    def __init__(self, asked: ProveRequest, events: Events, reader: Reader) -> None:
+        self.asked = asked
+        self.events = events
+        self.reader = reader
+        self.notes: List[str] = []
+        self.base = self._base()
+        self.merged = _tensors(asked.merged)
+        self.adapter = _tensors(asked.adapter)
+        self.config = read_json(os.path.join(asked.adapter.folder, "adapter_config.json"))
+        self.pairs = paired(self.base, self.merged)
+        self.names = Names(self.base)
+        self.theirs = Names(self.merged)
+        self.tables = tables.find(self.base)
+        self.judge = Judge(reader)
+        self.verdicts: Dict[str, Judged] = {}
+        self.suspects: List[Suspect] = []
+        self.expected: Dict[str, Expected] = {}
+
+    def _base(self) -> Dict[str, Tensor]:
+        """The base's tensors; of a quantized base, the plain ones that it stands for, where its format is known."""
+        if self.asked.quantized is None:
+            return _tensors(self.asked.base)
+        from ..stream.quantized import unpack
+
+        folder = Folder(self.asked.base.folder)
+        try:
+            decoders = unpack(folder, dict(self.asked.quantized["config"]))
+            self.notes.append("%d tensors of the base are quantized, and were decoded" % len(decoders))
+        except KnownError as error:
+            self.notes.append("the base is quantized, and not all of it can be decoded: %s" % error.message)
+        return folder.tensors
+
+    def run(self) -> Dict[str, Any]:
+        known = changes.read(self.config, {name: one.shape for name, one in self.adapter.items()})
+        self.events.step(_KEY, "compare every tensor with base and adapter", "start")
+        self.total = len(self.base)
+        mine = {self._name_of(one.key): one for one in known.changes}
+        left = {name: one for name, one in mine.items() if one.kind == "by-peft"}
+        for name in sorted(mine):
+            if mine[name].kind != "by-peft":
+                self._changed(name, mine[name], left)
+        if left:
+            self._by_peft(left)
+        self._tables(mine)
+        for number, name in enumerate(sorted(self.base)):
+            self.events.progress(_KEY, number + 1, self.total, "tensors")
+            if name not in self.verdicts:
+                self._untouched(name)
+        self._extra()
+        self._find_causes()
+        counts = self._counts()
+        detail = ", ".join("%d %s" % (count, word) for word, count in counts.items() if count)
+        self.events.step(_KEY, "compare every tensor with base and adapter", "done", detail)
+        return self._result(counts)
+
+    # one tensor each -------------------------------------------------------------------------------------------------
+
+    def _name_of(self, key: str) -> str:
+        """The base's name of a tensor that the adapter changes; its own name where the base does not store it."""
+        return self.names.find(key) or key
+
+    def _stored(self, name: str) -> Optional[Tensor]:
+        """The merged model's tensor for a name of the base."""
+        found = self.pairs.get(name) if name in self.base else self.theirs.find(name)
+        return self.merged[found] if found is not None else None
+
+    def _changed(self, name: str, change: Change, left: Dict[str, Change]) -> None:
+        if change.kind == "scaled" and name not in self.base:
+            return  # a layer without a bias
+        stored = self._stored(name)
+        start = self._start(name, change)
+        if stored is None and tables.is_head(name) and name not in self.base:
+            return  # settled with the tables
+        if stored is None and (name in self.base or change.kind == "whole"):
+            self._set(name, "wrong", cause="missing", why="the merged model does not have it")
+        elif stored is None or (start is None and change.kind != "whole"):
+            left[name] = change._replace(kind="by-peft", why="the base stores it in another form")
+        elif change.kind == "whole":
+            brought = self.adapter[str(change.start)]
+            self.verdicts[name] = self.judge.whole(name, brought, self.base.get(name), stored)
+        elif stored.dtype not in FLOATS or (start is not None and start.dtype not in FLOATS):
+            kind = stored.dtype if stored.dtype not in FLOATS else "%s in the base" % (start.dtype if start else "")
+            self._set(name, "not-compared", why="it is quantized (%s)" % kind)
+        elif change.kind == "rows" and start is not None:
+            brought = self.adapter[str(change.left)]
+            self.verdicts[name] = self.judge.some_rows(name, brought, change.indices, start, stored)
+        elif start is not None:
+            self._recomputed(name, change, start, stored, left)
+
+    def _start(self, name: str, change: Change) -> Optional[Tensor]:
+        if change.start is not None and change.kind != "whole":
+            return self.adapter[change.start]
+        if name not in self.base and tables.is_head(name) and self.tables.embedding is not None:
+            return self.base[self.tables.embedding]  # a head that the base ties to its embedding
+        return self.base.get(name)
+
+    def _recomputed(self, name: str, change: Change, start: Tensor, stored: Tensor, left: Dict[str, Change]) -> None:
+        if stored.shape[1:] != start.shape[1:] or len(stored.shape) != len(start.shape):
+            why = "it is %s, and %s in the base" % (list(stored.shape), list(start.shape))
+            self._set(name, "wrong", cause="other-shape", why=why)
+            return
+        expected = Expected(change, start, Files(self.adapter, self.base, self.reader), stored.shape)
+        try:
+            adapter_dtype = torch_dtype(self.adapter[str(change.left)].dtype)
+            self.verdicts[name], unclear = self.judge.changed(name, expected, stored, adapter_dtype)
+        except UnfitError as error:
+            left[name] = change._replace(kind="by-peft", why=str(error))
+            return
+        self.expected[name] = expected
+        if unclear:
+            self.suspects.append(Suspect(name, expected, stored, adapter_dtype))
+
+    def _by_peft(self, left: Dict[str, Change]) -> None:
+        self.events.note("peft merges %d layers again that are no plain LoRA" % len(left))
+        found = by_peft.plan(self.asked, self.reader)
+        try:
+            wanted = {}
+            for name in set(found.outputs) - set(self.verdicts):
+                stored = self._stored(name)
+                if stored is None:
+                    self._set(name, "wrong", cause="missing", why="the merged model does not have it")
+                elif stored.dtype in FLOATS:
+                    wanted[name] = stored
+                else:
+                    self._set(name, "not-compared", why="it is quantized (%s)" % stored.dtype)
+            self.verdicts.update(by_peft.judge(found, wanted, self.base, self.reader))
+        finally:
+            found.close()
+        if found.reason is None:
+            return
+        for name, change in left.items():
+            for one in (name, change.module + ".bias"):
+                if one in self.base and one not in self.verdicts:
+                    self._set(one, "not-compared", why="%s; %s" % (change.why, found.reason))
+            if name not in self.base:
+                self._set(name, "not-compared", why="%s; %s" % (change.why, found.reason))
+
+    def _untouched(self, name: str) -> None:
+        stored = self._stored(name)
+        if stored is not None:
+            base = self.base[name]
+            if base.shape[1:] != stored.shape[1:] or len(base.shape) != len(stored.shape):
+                why = "it is %s, and %s in the base" % (list(stored.shape), list(base.shape))
+                self._set(name, "wrong", changed=False, cause="other-shape", why=why)
+            else:
+                self.verdicts[name] = self.judge.untouched(name, base, stored)
+        elif name.endswith(_BUFFERS):
+            self.notes.append("`%s` is a buffer that the merged model does not store" % name)
+        elif self.config.get("task_type") in _NEW_HEADS and self._belongs_to_a_head(name):
+            self.notes.append("`%s` belongs to a head that this adapter's model does not have" % name)
+        else:
+            self._set(name, "wrong", changed=False, cause="missing", why="the merged model does not have it")
+
+    def _belongs_to_a_head(self, name: str) -> bool:
+        return tables.is_head(name) or name.split(".", 1)[0] in _HEAD_MODULES
+
+    # tables ----------------------------------------------------------------------------------------------------------
+
+    def _tables(self, mine: Dict[str, Change]) -> None:
+        """Embedding and head of a base that stores one table for both, or two equal ones."""
+        embedding, head = self.tables
+        if embedding is None or self.config.get("task_type") in _NEW_HEADS:
+            return
+        key = (
+            head
+            or next((name for name in mine if tables.is_head(name)), None)
+            or self._their_head()
+            or "lm_head.weight"
+        )
+        change = mine.get(key)
+        follows = change is None and tables.head_follows(mine.get(embedding), self.config)
+        there = self._stored(key)
+        if head is not None:
+            if there is None and self._is_twice(embedding, head):
+                self._tied_on_the_way(key, follows)
+            return
+        if not self.asked.base_is_tied and there is None:
+            return  # a model without a head
+        if there is None:
+            self._tied_on_the_way(key, follows)
+            if change is not None:
+                self._heads_change_in_the_embedding(embedding, change, mine)
+        elif follows:
+            self._copy_of_the_embedding(key, embedding, there)
+        else:
+            if change is None:
+                self.verdicts[key] = self.judge.untouched(key, self.base[embedding], there)
+            if self.asked.merged_is_tied and self.verdicts.get(key, Judged(key, "wrong")).state != "wrong":
+                why = "it is right, but config.json ties it to the embedding, which is another table now"
+                self._set(key, "wrong", cause="head-tied", why=why)
+
+    def _their_head(self) -> Optional[str]:
+        return tables.find(self.merged).head
+
+    def _is_twice(self, embedding: str, head: str) -> bool:
+        one, other = self.base[embedding], self.base[head]
+        return one.shape == other.shape and self.judge.untouched(head, one, other).state == "equal"
+
+    def _tied_on_the_way(self, key: str, follows: bool) -> None:
+        if follows and self.asked.merged_is_tied:
+            self.verdicts[key] = Judged(key, "equal", way="tied to the embedding")
+        elif follows:
+            self._set(key, "wrong", changed=False, cause="missing", why="config.json does not tie it to the embedding")
+        else:
+            why = "it is tied to the embedding, and training moved the two apart"
+            self._set(key, "wrong", cause="head-tied", why=why)
+
+    def _heads_change_in_the_embedding(self, embedding: str, change: Change, mine: Dict[str, Change]) -> None:
+        stored = self._stored(embedding)
+        if embedding in mine or stored is None or change.kind != "low-rank":
+            return
+        before, self.suspects = self.suspects, []
+        self._recomputed(embedding, change, self.base[embedding], stored, {})
+        if self.verdicts[embedding].state == "wrong":
+            del self.verdicts[embedding]
+        else:
+            why = "the head's change is in the embedding too: they are tied"
+            self._set(embedding, "wrong", cause="head-tied", why=why)
+        self.expected.pop(embedding, None)
+        self.suspects = before
+
+    def _copy_of_the_embedding(self, key: str, embedding: str, there: Tensor) -> None:
+        table = self._stored(embedding)
+        if table is None:
+            return
+        same = self.judge.untouched(key, table, there)
+        if same.state == "equal":
+            self.verdicts[key] = Judged(key, "equal", way="a copy of the embedding")
+        else:
+            self._set(
+                key,
+                "wrong",
+                changed=False,
+                cause="head-untied",
+                why="the base ties it to the embedding; here it differs",
+            )
+
+    # the end ---------------------------------------------------------------------------------------------------------
+
+    def _extra(self) -> None:
+        used: Set[str] = set(self.pairs.values())
+        used |= {found for found in map(self.theirs.find, self.verdicts) if found is not None}
+        for name in sorted(set(self.merged) - used):
+            if name.endswith(_BUFFERS):
+                self.notes.append("`%s` is a buffer that the base does not store" % name)
+            else:
+                why = "neither the base nor the adapter has it"
+                self._set(name, "wrong", changed=False, cause="extra", why=why)
+
+    def _find_causes(self) -> None:
+        causes = Causes(self.judge, self.reader, self.expected)
+        for suspect in self.suspects:
+            self.verdicts[suspect.name] = causes.find(suspect)
+        for name, verdict in list(self.verdicts.items()):
+            if verdict.cause == "differs-from-base" and not verdict.changed and name in self.base:
+                stored = self._stored(name)
+                if stored is not None and stored.dtype in FLOATS:
+                    self.verdicts[name] = causes.of_untouched(verdict, self.base[name], stored)
+
+    def _set(self, name: str, state: str, *, changed: bool = True, cause: Optional[str] = None, why: str = "") -> None:
+        self.verdicts[name] = Judged(name, state, changed, cause=cause, why=why or None)
+
+    def _counts(self) -> Dict[str, int]:
+        states = [one.state for one in self.verdicts.values()]
+        return {word: states.count(word) for word in ("equal", "rounding", "not-compared", "wrong")}
+
+    def _result(self, counts: Dict[str, int]) -> Dict[str, Any]:
+        import torch
+
+        judged = [self.verdicts[name] for name in sorted(self.verdicts)]
+        ways: Dict[str, int] = {}
+        for one in judged:
+            if one.way is not None and one.state != "wrong" and one.changed:
+                ways[one.way] = ways.get(one.way, 0) + 1
+        return {
+            "counts": counts,
+            "changed": {word: len([1 for one in judged if one.changed and one.state == word]) for word in counts},
+            "lost": [one.tensor for one in judged if one.lost],
+            "ways": ways,
+            "listed": [one.to_json() for one in judged if one.state in ("wrong", "not-compared")],
+            "tensors": {one.tensor: one.state for one in judged},
+            "notes": self.notes,
+            "dtypes": {"base": _dtypes(self.base), "merged": _dtypes(self.merged)},
+            "torch": torch.__version__,
+        }
+
+
+def _dtypes(tensors: Dict[str, Tensor]) -> Dict[str, int]:
+    found: Dict[str, int] = {}
+    for one in tensors.values():
+        found[one.dtype] = found.get(one.dtype, 0) + 1
+    return found
+
+
+def _tensors(place: Place) -> Dict[str, Tensor]:
+    found: Dict[str, Tensor] = {}
+    for name in place.files:
+        for tensor in read_header(os.path.join(place.folder, name)).tensors:
+            if tensor.name in found:
+                message = "two files of `%s` hold `%s`" % (place.folder, tensor.name)
+                raise KnownError("bad-index", message, path=place.folder)
+            found[tensor.name] = tensor
+    return found

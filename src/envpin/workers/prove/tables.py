@@ -1,0 +1,64 @@
+"""Embedding and head: which of a model's tensors they are, and whether a merged model may share one between them."""
+
+from typing import Dict, Iterable, NamedTuple, Optional
+
+from .changes import Change
+
+EMBEDDINGS = (
+    "embed_tokens",
+    "wte",
+    "word_embeddings",
+    "embed_in",
+    "tok_embeddings",
+    "embeddings",
+    "embedding",
+    "shared",
+)
+HEADS = ("lm_head", "embed_out", "output_layer", "output")
+
+
+class Tables(NamedTuple):
+    """Names in the base: the input embedding, and the head; None where the base stores none."""
+
+    embedding: Optional[str]
+    head: Optional[str]
+
+
+def find(names: Iterable[str]) -> Tables:
+    held = list(names)
+    return Tables(_best(held, EMBEDDINGS), _best(held, HEADS))
+
+
+def is_head(key: str) -> bool:
+    return key.endswith(".weight") and _module(key) in HEADS and _numberless(key)
+
+
+def is_embedding(key: str) -> bool:
+    return key.endswith(".weight") and _module(key) in EMBEDDINGS and _numberless(key)
+
+
+def head_follows(change: Optional[Change], config: Dict[str, object]) -> bool:
+    """Whether the head of a model with tied tables goes with what the adapter does to its embedding. It does where the
+    shared table was saved as a whole because the vocabulary grew, and where peft ties the trained rows; a copy that
+    `modules_to_save` made, and a LoRA on the embedding, leave the head as it was (docs/adr/0031)."""
+    if change is None or change.kind == "rows" or config.get("ensure_weight_tying"):
+        return True
+    saved = config.get("modules_to_save")
+    named = isinstance(saved, list) and any(str(one).split(".")[-1] in EMBEDDINGS for one in saved)
+    return change.kind == "whole" and not named
+
+
+def _best(names: Iterable[str], modules: Iterable[str]) -> Optional[str]:
+    wanted = list(modules)
+    found = [name for name in names if name.endswith(".weight") and _module(name) in wanted and _numberless(name)]
+    ranked = sorted(found, key=lambda name: (wanted.index(_module(name)), name.count("."), name))
+    return ranked[0] if ranked else None
+
+
+def _module(key: str) -> str:
+    pieces = key.split(".")
+    return pieces[-2] if len(pieces) > 1 else ""
+
+
+def _numberless(key: str) -> bool:
+    return not any(piece.isdigit() for piece in key.split("."))

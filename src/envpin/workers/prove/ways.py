@@ -1,0 +1,127 @@
+"""The ways in which a right merge may have been computed and rounded, and those that lose precision on the way.
+
+Each way is a function of the start and the change that never falls as either grows. So a stored value is explained by
+it exactly if it lies between what the way makes of (start, change − noise) and (start, change + noise), where noise is
+what float32 arithmetic may be off by: no allowance beyond that is needed, and none is given.
+"""
+
+from typing import Any, Iterator, List, NamedTuple, Optional, Tuple
+
+from .expected import Block, Expected
+
+_LOW = ("bfloat16", "float16")
+_WORDS = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32", "float64": "fp64"}
+
+
+class Way(NamedTuple):
+    """`factors`, `change` and `total` name the dtypes that the factors, the change (`times` times) and the sum pass
+    through; `start` the dtype that the start is rounded to first; `throughout` is the one that all of a DoRA merge is
+    made in. `cause` is set where the way is a fault."""
+
+    words: str
+    factors: Optional[Any] = None
+    change: Optional[Any] = None
+    times: int = 0
+    start: Optional[Any] = None
+    total: Optional[Any] = None
+    cause: Optional[str] = None
+    throughout: Optional[Any] = None
+
+    def block(self, expected: Expected, first: int, last: int) -> Block:
+        """The rows that this way starts from."""
+        if self.throughout is not None:
+            return expected.dora_in(first, last, self.throughout)
+        return expected.block(first, last, self.factors)
+
+    def explains(self, block: Block, scale: float, stored: Any) -> Any:
+        """Which elements of `stored` this way explains."""
+        low = self.predict(block.low, block.delta - block.noise, scale, stored.dtype)
+        high = self.predict(block.high, block.delta + block.noise, scale, stored.dtype)
+        return (low <= stored) & (stored <= high)
+
+    def predict(self, start: Any, delta: Any, scale: float, dtype: Any) -> Any:
+        if self.start is not None:
+            start = start.to(self.start).double()
+        if self.change is not None:
+            if self.times == 2 and scale:
+                delta = (delta / scale).to(self.change).double() * scale
+            delta = delta.to(self.change).double()
+        total = start + delta
+        if self.total is not None:
+            total = total.to(self.total).double()
+        return total.to(dtype)
+
+
+ONCE = Way("rounded once")
+
+
+def ways(base: Any, merged: Any, adapter: Any, kind: str) -> List[Way]:
+    """Every way to try for a change of this kind, and for a base, a merged and an adapter tensor of these dtypes:
+    `ONCE` first, faults last."""
+    found = [ONCE, *_right(base, merged, adapter, kind == "low-rank")]
+    if kind == "dora":
+        for dtype in dict.fromkeys(one for one in (base, merged, adapter) if is_low(one)):
+            found.append(Way("DoRA computed in %s throughout" % name_of(dtype), throughout=dtype))
+    found += _faulty(base, merged)
+    return list(dict.fromkeys(found))
+
+
+def _right(base: Any, merged: Any, adapter: Any, low_rank: bool) -> Iterator[Way]:
+    totals: List[Tuple[Optional[Any], Optional[Any], str]] = [(None, None, "")]
+    if base != merged and is_low(merged):
+        totals.append((merged, None, "the base converted to %s first" % name_of(merged)))
+    if base != merged and is_low(base):
+        totals.append((None, base, "merged in the base's %s, then converted" % name_of(base)))
+    for start, total, words in totals:
+        yield Way(words or "rounded once", start=start, total=total)
+        if not low_rank:
+            continue
+        for dtype in dict.fromkeys(one for one in (base, merged, adapter) if is_low(one)):
+            yield from _in(dtype, adapter, start, total, words)
+
+
+def _in(dtype: Any, adapter: Any, start: Any, total: Any, words: str) -> Iterator[Way]:
+    name = name_of(dtype)
+    after = "; " + words if words else ""
+    for factors in [None] if adapter == dtype else [None, dtype]:
+        first = "the factors and " if factors is not None else ""
+        for times in (1, 2):
+            often = " twice" if times == 2 else ""
+            yield Way(
+                "%sthe change rounded to %s%s%s" % (first, name, often, after), factors, dtype, times, start, total
+            )
+        if factors is not None:
+            yield Way("the factors rounded to %s%s" % (name, after), factors, None, 0, start, total)
+
+
+def _faulty(base: Any, merged: Any) -> Iterator[Way]:
+    import torch
+
+    for name in _LOW:
+        dtype = getattr(torch, name)
+        if dtype in (base, merged):
+            continue
+        wide = not is_low(merged)
+        cause = "precision-lost" if wide else "rounded-twice"
+        words = "rounded to %s on the way" % name_of(dtype)
+        yield Way(words, start=dtype, total=dtype, cause=cause)
+        yield Way(words, total=dtype, cause=cause)
+        yield Way(words, change=dtype, times=1, start=dtype, total=dtype, cause=cause)
+
+
+def is_low(dtype: Any) -> bool:
+    return str(dtype).replace("torch.", "") in _LOW
+
+
+def name_of(dtype: Any) -> str:
+    name = str(dtype).replace("torch.", "")
+    return _WORDS.get(name, name)
+
+
+def ulp(values: Any, dtype: Any) -> Any:
+    """The distance between neighbours of `dtype` around each of `values`, never below that of its subnormals."""
+    import torch
+
+    info = torch.finfo(dtype)
+    exponent = torch.floor(torch.log2(values.abs().clamp_min(info.tiny)))
+    return torch.exp2(exponent) * info.eps
