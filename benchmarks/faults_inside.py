@@ -53,6 +53,9 @@ class Quiet:
         return lambda *_arguments, **_options: None
 
 
+grid = load("grid_inside", os.path.join(HERE, "grid_inside.py"))
+
+
 # merging -------------------------------------------------------------------------------------------------------------
 
 
@@ -103,7 +106,7 @@ class Case:
         merged.save_pretrained(out)
         return out
 
-    def other_adapter(self, change=None, config=None, seed=None, start=None):
+    def other_adapter(self, change=None, config=None, seed=None):
         """A copy of the adapter with `change(tensors)` made to its tensors, and `config` to its config."""
         out = self.path("adapter-other")
         shutil.copytree(self.adapter, out)
@@ -111,7 +114,9 @@ class Case:
         tensors = load_file(path)
         if seed is not None:
             generator = torch.Generator().manual_seed(seed)
-            tensors = {n: (torch.randn(t.shape, generator=generator) * t.float().std()).to(t.dtype) for n, t in tensors.items()}
+            tensors = {
+                n: (torch.randn(t.shape, generator=generator) * t.float().std()).to(t.dtype) for n, t in tensors.items()
+            }
         if change is not None:
             tensors = change(tensors)
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, metadata={"format": "pt"})
@@ -257,13 +262,36 @@ def faulty(case):
     """name -> (folder of a wrong merge, causes that fit)."""
     factors = case.kind in ("lora", "rslora", "patterns", "embedding", "lora-bias") and case.model != "convnet"
     plain = factors and case.model in ("llama", "qwen2", "t5")
-    scales = case.kind in ("lora", "rslora", "embedding", "lora-bias", "dora", "loha", "lokr", "parameters", "pissa", "olora")
+    scales = case.kind in (
+        "lora",
+        "rslora",
+        "embedding",
+        "lora-bias",
+        "dora",
+        "loha",
+        "lokr",
+        "parameters",
+        "pissa",
+        "olora",
+    )
 
     yield "not applied", lambda: case.edited(back_to(case, None), source=case.merged), {"not-applied", "other-values"}
     yield "one layer left out", lambda: case.edited(back_to(case, 1)), {"not-applied"}
-    yield "wrong base", lambda: case.by_peft("other", base=another_base(case, 0.05)), {"other-base", "differs-from-base", "other-change"}
-    yield "a base fine-tuned a little", lambda: case.by_peft("other", base=another_base(case, 0.002)), {"other-base", "differs-from-base", "other-change"}
-    yield "other adapter", lambda: case.by_peft("other", adapter=case.other_adapter(seed=7)), {"other-change", "other-values", "other-base"}
+    yield (
+        "wrong base",
+        lambda: case.by_peft("other", base=another_base(case, 0.05)),
+        {"other-base", "differs-from-base", "other-change"},
+    )
+    yield (
+        "a base fine-tuned a little",
+        lambda: case.by_peft("other", base=another_base(case, 0.002)),
+        {"other-base", "differs-from-base", "other-change"},
+    )
+    yield (
+        "other adapter",
+        lambda: case.by_peft("other", adapter=case.other_adapter(seed=7)),
+        {"other-change", "other-values", "other-base"},
+    )
     yield "missing tensor", lambda: case.edited(without(case)), {"missing"}
     yield "extra tensor", lambda: case.edited(lambda t: {**t, "model.extra.weight": torch.ones(4, 4)}), {"extra"}
     yield "NaN in one element", lambda: case.edited(poisoned(case)), {"not-finite"}
@@ -274,14 +302,38 @@ def faulty(case):
             words = {"wrong-scale", causes.get(factor, "wrong-scale")}
             if case.kind in ("dora", "pissa", "olora", "embedding", "loha", "lokr", "parameters"):
                 words |= {"other-change", "other-base", "differs-from-base"}
-            yield "change times %s" % factor, lambda f=factor: case.by_peft("other", adapter=case.other_adapter(config=alpha(f))), words
+            yield (
+                "change times %s" % factor,
+                lambda f=factor: case.by_peft("other", adapter=case.other_adapter(config=alpha(f))),
+                words,
+            )
     if plain:
         yield "applied twice", lambda: case.by_peft("other", base=case.merged), {"applied-twice"}
-        yield "wrong alpha", lambda: case.by_peft("other", adapter=case.other_adapter(config=set_alpha(16))), {"wrong-scale"}
-        yield "rslora the other way", lambda: case.by_peft("other", adapter=case.other_adapter(config=flip("use_rslora"))), {"wrong-scale", "applied-twice"}
-        yield "A and B of two layers swapped", lambda: case.by_peft("other", adapter=case.other_adapter(swapped("lora_"))), {"other-layer"}
-        yield "B of two layers swapped", lambda: case.by_peft("other", adapter=case.other_adapter(swapped("lora_B"))), {"factors-swapped"}
-        yield "half of the ranks lost", lambda: case.by_peft("other", adapter=case.other_adapter(half_rank)), {"rank-lost"}
+        yield (
+            "wrong alpha",
+            lambda: case.by_peft("other", adapter=case.other_adapter(config=set_alpha(16))),
+            {"wrong-scale"},
+        )
+        yield (
+            "rslora the other way",
+            lambda: case.by_peft("other", adapter=case.other_adapter(config=flip("use_rslora"))),
+            {"wrong-scale", "applied-twice"},
+        )
+        yield (
+            "A and B of two layers swapped",
+            lambda: case.by_peft("other", adapter=case.other_adapter(swapped("lora_"))),
+            {"other-layer"},
+        )
+        yield (
+            "B of two layers swapped",
+            lambda: case.by_peft("other", adapter=case.other_adapter(swapped("lora_B"))),
+            {"factors-swapped"},
+        )
+        yield (
+            "half of the ranks lost",
+            lambda: case.by_peft("other", adapter=case.other_adapter(half_rank)),
+            {"rank-lost"},
+        )
         yield "requantized to 4 bit", lambda: case.edited(through_nf4(case, True)), {"requantized"}
         yield "base from 4 bit", lambda: case.by_peft("other", base=through(case)), {"requantized"}
         yield "requantized to 8 bit", lambda: case.edited(through_nf4(case, False)), {"requantized"}
@@ -292,12 +344,24 @@ def faulty(case):
         if case.dtype == "fp32":
             yield "precision lost", lambda: case.by_peft("other", dtype="bf16", save="fp32"), {"precision-lost"}
     if case.kind == "patterns":
-        yield "alpha_pattern ignored", lambda: case.by_peft("other", adapter=case.other_adapter(config=empty("alpha_pattern"))), {"wrong-scale"}
+        yield (
+            "alpha_pattern ignored",
+            lambda: case.by_peft("other", adapter=case.other_adapter(config=empty("alpha_pattern"))),
+            {"wrong-scale"},
+        )
     if case.kind in ("pissa", "olora"):
-        yield "initial change not taken off", lambda: case.by_peft("other", adapter=case.other_adapter(config=set_start)), {"other-base", "other-change", "wrong-scale", "requantized"}
+        yield (
+            "initial change not taken off",
+            lambda: case.by_peft("other", adapter=case.other_adapter(config=set_start)),
+            {"other-base", "other-change", "wrong-scale", "requantized"},
+        )
     if case.kind in ("embedding", "save-both", "grown-saved", "tokens"):
         yield "one row of the embedding", lambda: case.edited(one_row(3)), {"wrong-rows", "other-values"}
-        yield "another row of the embedding", lambda: case.edited(one_row(77)), {"wrong-rows", "other-values", "differs-from-base"}
+        yield (
+            "another row of the embedding",
+            lambda: case.edited(one_row(77)),
+            {"wrong-rows", "other-values", "differs-from-base"},
+        )
     if case.tied and case.kind == "lora":
         yield "head untied", lambda: case.edited(untied(case)), {"head-untied"}
     if not case.tied and case.model in ("llama", "qwen2"):
@@ -321,7 +385,9 @@ def another_base(case, size):
         for name, tensor in tensors.items():
             if tensor.is_floating_point():
                 noise = torch.randn(tensor.shape, generator=torch.Generator().manual_seed(len(name)))
-                tensors[name] = (tensor.float() + size * tensor.float().std().nan_to_num(0.01).clamp_min(0.01) * noise).to(tensor.dtype)
+                tensors[name] = (
+                    tensor.float() + size * tensor.float().std().nan_to_num(0.01).clamp_min(0.01) * noise
+                ).to(tensor.dtype)
         return tensors
 
     return case.edited(change, "base-other", source=case.base)
@@ -437,7 +503,11 @@ def through_nf4(case, four):
 
 def through(case):
     names = case.changed()
-    return case.edited(lambda t: {n: nf4(v) if n in names and v.dim() == 2 else v for n, v in t.items()}, "base-other", source=case.base)
+    return case.edited(
+        lambda t: {n: nf4(v) if n in names and v.dim() == 2 else v for n, v in t.items()},
+        "base-other",
+        source=case.base,
+    )
 
 
 def one_row(row):
@@ -495,18 +565,15 @@ def cell(case, words, make, causes):
 def identical(case, merged):
     """Whether a planted fault left no trace: the files hold the bits of the right merge."""
     one, other = case.tensors(case.merged), case.tensors(merged)
-    return set(one) == set(other) and all(
-        one[n].dtype == other[n].dtype and torch.equal(one[n], other[n]) for n in one)
+    return set(one) == set(other) and all(one[n].dtype == other[n].dtype and torch.equal(one[n], other[n]) for n in one)
 
 
 def main(argv):
-    global grid
     sample = "--sample" in argv
     argv = [one for one in argv if one != "--sample"]
     workers, scratch, out = argv[:3]
     wanted = argv[3].split(",") if len(argv) > 3 else None
     load("envpin_worker", os.path.join(workers, "__init__.py"), package=True)
-    grid = load("grid_inside", os.path.join(HERE, "grid_inside.py"))
     torch.manual_seed(0)
     with open(out, "w") as stream:
         about = {"peft": peft.__version__, "transformers": transformers.__version__, "torch": torch.__version__}
@@ -531,7 +598,12 @@ def cells_of(scratch, model, kind, dtype, tied, sample):
     try:
         case = Case(folder, model, kind, dtype, tied)
     except Exception as error:
-        yield {"merge": "peft", "kind": "healthy", "status": "absent", "reason": "%s: %s" % (type(error).__name__, str(error)[:300])}
+        yield {
+            "merge": "peft",
+            "kind": "healthy",
+            "status": "absent",
+            "reason": "%s: %s" % (type(error).__name__, str(error)[:300]),
+        }
         return
     for words, make in healthy(case):
         yield {"merge": words, "kind": "healthy", **cell(case, words, make, None)}

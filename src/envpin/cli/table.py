@@ -23,6 +23,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("record", "record", "run a training command and leave envpin.json beside what it saves"),
     Command("replay", "replay", "merge an adapter in the environment it was trained in, and prove the result"),
     Command("verify", "verify", "tell whether a merged model still is what its merge proved"),
+    Command("prove", "prove", "tell whether a merge, whoever made it, is this base plus this adapter"),
     Command("check", "check", "tell from headers alone whether an adapter will load and merge"),
     Command("diagnose", "diagnose", "explain an error log: the cause, the evidence, the command that fixes it"),
     Command("infer", "infer", "tell from what an adapter left behind which environment trained it"),

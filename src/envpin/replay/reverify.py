@@ -58,7 +58,9 @@ def read_record(folder: Path) -> MergeRecord:
         data = read_bounded(path, _RECORD_BYTES)
     except OSError as error:
         raise InputError(
-            f"`{folder}` has no {FILE_NAME}: {error.strerror}", path=path, hint="only merges made by envpin carry one"
+            f"`{folder}` has no {FILE_NAME}: {error.strerror}",
+            path=path,
+            hint=f"only merges made by envpin carry one; any other: envpin prove BASE ADAPTER {folder}",
         ) from error
     try:
         schema = msgspec.json.decode(data, type=_OnlySchema).schema

@@ -7,7 +7,7 @@ of a layer has to be in the merged model to the bit, or within what rounding all
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from ..protocol import KnownError
-from ..stream.io.files import Folder, Tensor
+from ..stream.io.files import StoredTensor, WeightFolder
 from ..stream.io.reader import Reader
 from .judge import bits, larger
 from .request import Judged, ProveRequest
@@ -48,7 +48,7 @@ def plan(request: ProveRequest, reader: Reader) -> Peft:
         "architecture": request.architecture, "quantized": request.quantized,
     }  # fmt: skip
     try:
-        base = Folder(request.base.folder)
+        base = WeightFolder(request.base.folder)
         skeleton = build(base, read_adapters(body), body)
         made = stream_plan.make(skeleton, base, body)
     except KnownError as error:
@@ -57,7 +57,9 @@ def plan(request: ProveRequest, reader: Reader) -> Peft:
     return Peft(names, made.operations, skeleton, Merger(skeleton, reader, body), None)
 
 
-def judge(found: Peft, wanted: Dict[str, Tensor], base: Dict[str, Tensor], reader: Reader) -> Dict[str, Judged]:
+def judge(
+    found: Peft, wanted: Dict[str, StoredTensor], base: Dict[str, StoredTensor], reader: Reader
+) -> Dict[str, Judged]:
     """The verdict on each of the `wanted` tensors of the merged model (by their names in the base)."""
     verdicts: Dict[str, Judged] = {}
     for one in found.operations:

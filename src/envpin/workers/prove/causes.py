@@ -7,7 +7,7 @@ quantized; another base; another adapter. A cause is named only where it leaves 
 
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
-from ..stream.io.files import Tensor
+from ..stream.io.files import StoredTensor
 from ..stream.io.reader import Reader
 from .expected import Expected, UnfitError, columns_of
 from .judge import FLOATS, Judge, Sums, larger, rows_of
@@ -29,7 +29,7 @@ class Suspect(NamedTuple):
 
     name: str
     expected: Expected
-    stored: Tensor
+    stored: StoredTensor
     adapter_dtype: Any
 
 
@@ -55,37 +55,28 @@ class Causes:
         self._others = others
 
     def find(self, suspect: Suspect) -> Judged:
-        """The suspect with its cause; `unexplained` where none is found."""
+        """The suspect with its cause."""
         way = self._judge.likeliest(suspect.expected, suspect.stored, suspect.adapter_dtype)
         sums = self._judge.sums(suspect.expected, suspect.stored, way)
         shown = Judged(suspect.name, "wrong", True, rows=tuple(sums.rows[:_SHOWN]), wrong_rows=len(sums.rows))
-        if not sums.finite:
-            return shown._replace(cause="not-finite", why="it holds values that are not finite")
-        if sums.change == 0:
-            return shown._replace(
-                cause="differs-from-base", why="the adapter changes nothing here, and it is not the base's"
-            )
-        if sums.as_start:
-            return shown._replace(cause="not-applied", why="it is the base's, to the bit", rows=(), factor=0.0)
+        plain = _at_once(sums, shown)
+        if plain is not None:
+            return plain
         shown = shown._replace(factor=sums.factor, error=sums.error)
-        few = self._few_rows(suspect, sums, shown)
-        if few is not None:
-            return few
-        scale = _scale(sums, suspect.expected, shown)
-        if scale is not None:
-            return scale
+        found = self._few_rows(suspect, sums, shown) or _scale(sums, suspect.expected, shown)
+        if found is not None:
+            return found
         sample = self._sample(suspect, sums.rows)
-        for look in (self._layers, self._transposed, self._ranks, self._quantized):
-            found = look(suspect, sample, shown)
-            if found is not None:
-                return found
+        looks = (self._layers, self._transposed, self._ranks, self._quantized)
+        found = next((one for one in (look(suspect, sample, shown) for look in looks) if one is not None), None)
+        if found is not None:
+            return found
         if _is_in_it(sums):
-            return shown._replace(
-                cause="other-base", why="the change is in it, on top of other weights than the base's"
-            )
+            why = "the change is in it, on top of other weights than the base's"
+            return shown._replace(cause="other-base", why=why)
         return shown._replace(cause="other-change", why="what changed is not this adapter's change")
 
-    def of_untouched(self, verdict: Judged, base: Tensor, stored: Tensor) -> Judged:
+    def of_untouched(self, verdict: Judged, base: StoredTensor, stored: StoredTensor) -> Judged:
         """Why a tensor that the adapter does not touch is not the base's, where a round trip explains it."""
         import torch
 
@@ -196,9 +187,21 @@ class Causes:
         listed = ", ".join("%.3g" % float(one) for one in scales[:6])
         return shown._replace(cause="wrong-scale", why="its rank directions have scales of their own: %s" % listed)
 
-    def _quantized(self, suspect: Suspect, sample: Sample, shown: Judged) -> Optional[Judged]:
+    def _quantized(self, _suspect: Suspect, sample: Sample, shown: Judged) -> Optional[Judged]:
         found = requantized(sample.start, sample.delta, sample.moved + sample.start, sample.rounding)
         return None if found is None else shown._replace(cause="requantized", why=found)
+
+
+def _at_once(sums: Sums, shown: Judged) -> Optional[Judged]:
+    """What needs no looking for."""
+    if not sums.finite:
+        return shown._replace(cause="not-finite", why="it holds values that are not finite")
+    if sums.change == 0:
+        why = "the adapter changes nothing here, and it is not the base's"
+        return shown._replace(cause="differs-from-base", why=why)
+    if sums.as_start:
+        return shown._replace(cause="not-applied", why="it is the base's, to the bit", rows=(), factor=0.0)
+    return None
 
 
 def _is_in_it(sums: Sums) -> bool:

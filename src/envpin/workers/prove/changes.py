@@ -8,7 +8,7 @@ their base on loading; IA3; whole tensors (`modules_to_save`, trained biases, gr
 
 import math
 import re
-from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 Shapes = Dict[str, Tuple[int, ...]]
 
@@ -29,10 +29,12 @@ _NEUTRAL = {
 }  # fmt: skip
 # `Conv1D` models have these as `Linear`, whatever the config says of the others.
 _LINEAR_HEADS = ("lm_head", "score", "classifier")
+# Loading takes the first change off the base.
+_CHANGING_STARTS = ("pissa", "olora")
 _PLAIN_STARTS = ("gaussian", "eva", "orthogonal", "mica")
 
 
-class Change(NamedTuple):
+class TensorChange(NamedTuple):
     """One tensor of the base that the adapter changes. `kind`: `low-rank` (start + scale · left · right), `dora`,
     `scaled` (start · vector), `whole`, `rows`, or `by-peft`, where `why` says what is not known here. `start` names
     the adapter's own table that stands in for the base's, `initial` what loading takes off the base first."""
@@ -53,69 +55,70 @@ class Change(NamedTuple):
     why: Optional[str] = None
 
 
-class Adapter(NamedTuple):
-    """`changes` by the tensor that they change; `unused` tensors of the file are no part of any."""
-
-    changes: List[Change]
-    unused: List[str]
-
-
-def read(config: Dict[str, Any], shapes: Shapes) -> Adapter:
-    """What the adapter with this config and these tensors changes."""
-    groups = _grouped(shapes)
+def read(config: Dict[str, Any], shapes: Shapes) -> List[TensorChange]:
+    """What the adapter with this config and these tensors changes; each of its tensors is in one of the changes, or
+    only repeats one that is."""
+    given = _Given(config, shapes, *_grouped(shapes))
     reason = _unknown(config)
-    changes: List[Change] = []
-    used: Set[str] = set()
-    for module, parts in sorted(groups.parts.items()):
-        found = _changes_of(module, parts, config, shapes, groups, reason)
-        changes += found
-        used |= {name for one in found for name in one.tensors}
-    for key, name in sorted(groups.whole.items()):
-        if name not in used:
-            changes.append(_whole(key, name, reason))
-            used.add(name)
-    known = used | set(groups.copies)
-    left = sorted(set(shapes) - known)
-    for module in sorted({_OTHER_KINDS.split(_plain(name))[0] for name in left}):
-        mine = tuple(name for name in left if _OTHER_KINDS.split(_plain(name))[0] == module)
-        kind = str(config.get("peft_type") or "LORA")
-        why = reason or "its tensors are those of %s, which is left to peft" % kind
-        changes.append(Change(module + ".weight", module, "by-peft", mine, why=why))
-    return Adapter(changes, [])
+    changes: List[TensorChange] = []
+    for module, parts in sorted(given.parts.items()):
+        if reason is not None:
+            names = tuple(sorted(parts.values()))
+            changes.append(TensorChange(module + ".weight", module, "by-peft", names, why=reason))
+        else:
+            changes += _changes_of(module, parts, given)
+    used = {name for one in changes for name in one.tensors}
+    changes += [_whole(key, name) for key, name in sorted(given.whole.items()) if name not in used]
+    used |= {*given.whole.values(), *given.copies}
+    return changes + _left(sorted(set(shapes) - used), config, reason)
 
 
-class _Groups(NamedTuple):
+class _Given(NamedTuple):
+    """An adapter's config and shapes; its factors by module and part, its whole tensors by the name that they replace,
+    and copies that peft does not read back."""
+
+    config: Dict[str, Any]
+    shapes: Shapes
     parts: Dict[str, Dict[str, str]]
     whole: Dict[str, str]
     copies: List[str]
+
+
+def _left(names: List[str], config: Dict[str, Any], reason: Optional[str]) -> List[TensorChange]:
+    """Tensors of kinds that are not known here, by the module that they belong to."""
+    why = reason or "its tensors are those of %s, which is left to peft" % (config.get("peft_type") or "LORA")
+    modules: Dict[str, List[str]] = {}
+    for name in names:
+        modules.setdefault(_OTHER_KINDS.split(_plain(name))[0], []).append(name)
+    return [
+        TensorChange(one + ".weight", one, "by-peft", tuple(mine), why=why) for one, mine in sorted(modules.items())
+    ]
 
 
 def _plain(name: str) -> str:
     return name[len(_PREFIX) :] if name.startswith(_PREFIX) else name
 
 
-def _grouped(shapes: Shapes) -> _Groups:
-    """Factors by module, whole tensors by the name that they replace, and copies that peft does not read back."""
-    groups = _Groups({}, {}, [])
+def _grouped(shapes: Shapes) -> Tuple[Dict[str, Dict[str, str]], Dict[str, str], List[str]]:
+    parts: Dict[str, Dict[str, str]] = {}
+    whole: Dict[str, str] = {}
+    copies: List[str] = []
     for name in sorted(shapes):
         plain = _plain(name)
         found = _PART.match(plain)
         if found is not None and ".base_layer" not in found.group("module"):
-            part = found.group("part")
-            if part.endswith("trainable_tokens_delta"):
-                part = "rows"
-            if (found.group("rest") or "").split(".")[-1] == "bias":
-                part += ".bias"
-            groups.parts.setdefault(found.group("module"), {})[part] = name
+            part = "rows" if found.group("part").endswith("trainable_tokens_delta") else found.group("part")
+            part += ".bias" if (found.group("rest") or "").endswith("bias") else ""
+            parts.setdefault(found.group("module"), {})[part] = name
         elif ".original_module." in plain:
-            groups.copies.append(name)
+            copies.append(name)
         elif plain.endswith((".weight", ".bias")) and not _OTHER_KINDS.search(plain):
             key = re.sub(r"\.modules_to_save(?:\.default)?\.", ".", plain).replace(".base_layer.", ".")
-            if key in groups.whole:
-                groups.copies.append(name)
+            if key in whole:
+                copies.append(name)
             else:
-                groups.whole[key] = name
-    return groups
+                whole[key] = name
+    return parts, whole, copies
 
 
 def _unknown(config: Dict[str, Any]) -> Optional[str]:
@@ -124,7 +127,7 @@ def _unknown(config: Dict[str, Any]) -> Optional[str]:
     if kind not in {"LORA", "IA3"}:
         return "%s is left to peft" % kind
     start = config.get("init_lora_weights", True)
-    if isinstance(start, str) and start.lower() not in ("pissa", "olora", *_PLAIN_STARTS):
+    if isinstance(start, str) and start.lower() not in (*_CHANGING_STARTS, *_PLAIN_STARTS):
         return "`init_lora_weights` is `%s`" % start
     for name, value in sorted(config.items()):
         if name not in _NEUTRAL and value not in (None, False, [], {}, "", 0):
@@ -132,48 +135,54 @@ def _unknown(config: Dict[str, Any]) -> Optional[str]:
     return None
 
 
-def _whole(key: str, name: str, reason: Optional[str]) -> Change:
-    if reason is not None and not key.endswith((".weight", ".bias")):
-        return Change(key, key.rpartition(".")[0], "by-peft", (name,), why=reason)
-    return Change(key, key.rpartition(".")[0], "whole", (name,), start=name)
+def _whole(key: str, name: str) -> TensorChange:
+    return TensorChange(key, key.rpartition(".")[0], "whole", (name,), start=name)
 
 
-def _changes_of(
-    module: str, parts: Dict[str, str], config: Dict[str, Any], shapes: Shapes, groups: _Groups, reason: Optional[str]
-) -> List[Change]:
+def _changes_of(module: str, parts: Dict[str, str], given: _Given) -> List[TensorChange]:
     key = module + ".weight"
     tensors = tuple(sorted(parts.values()))
-    if reason is not None:
-        return [Change(key, module, "by-peft", tensors, why=reason)]
     if "rows" in parts:
-        indices = _indices(config.get("trainable_token_indices"), module)
-        if indices is None or len(indices) != shapes[parts["rows"]][0]:
+        indices = _indices(given.config.get("trainable_token_indices"), module)
+        if indices is None or len(indices) != given.shapes[parts["rows"]][0]:
             why = "`trainable_token_indices` does not name its rows"
-            return [Change(key, module, "by-peft", tensors, why=why)]
-        return [Change(key, module, "rows", tensors, left=parts["rows"], indices=indices)]
+            return [TensorChange(key, module, "by-peft", tensors, why=why)]
+        return [TensorChange(key, module, "rows", tensors, left=parts["rows"], indices=indices)]
     if "ia3_l" in parts:
-        return [Change(key, module, "scaled", tensors, left=parts["ia3_l"]),
-                Change(module + ".bias", module, "scaled", tensors, left=parts["ia3_l"])]  # fmt: skip
+        vector = parts["ia3_l"]
+        return [TensorChange(one, module, "scaled", tensors, left=vector) for one in (key, module + ".bias")]
+    return _low_rank(module, parts, given)
+
+
+def _low_rank(module: str, parts: Dict[str, str], given: _Given) -> List[TensorChange]:
+    key, config = module + ".weight", given.config
+    tensors = tuple(sorted(parts.values()))
     embedding = "lora_embedding_A" in parts
     a, b = (parts.get(("lora_embedding_" if embedding else "lora_") + side) for side in "AB")
-    if a is None or b is None or not _fits(shapes[a], shapes[b]):
-        return [Change(key, module, "by-peft", tensors, why="its factors do not belong together")]
-    scale = scale_of(config, module, shapes[a][0])
-    start = groups.whole.get(key)
-    names = tuple(sorted({*tensors, *([start] if start else [])}))
+    if a is None or b is None or not _fits(given.shapes[a], given.shapes[b]):
+        return [TensorChange(key, module, "by-peft", tensors, why="its factors do not belong together")]
+    scale = scale_of(config, module, given.shapes[a][0])
+    start = given.whole.get(key)
     initial = str(config.get("init_lora_weights")).lower()
-    found = [
-        Change(
-            key, module, "dora" if "lora_magnitude_vector" in parts else "low-rank", names, left=b, right=a,
-            embedding=embedding, scale=scale, magnitude=parts.get("lora_magnitude_vector"), start=start,
-            module_is_transposed=bool(config.get("fan_in_fan_out")) and module.split(".")[-1] not in _LINEAR_HEADS,
-            initial=initial if initial in ("pissa", "olora") and not embedding and len(shapes[a]) == 2 else None,
-        )
-    ]  # fmt: skip
-    if "lora_B.bias" in parts:
-        bias = parts["lora_B.bias"]
-        found.append(Change(module + ".bias", module, "low-rank", (bias,), left=bias, scale=scale))
-    return found
+    weight = TensorChange(
+        key,
+        module,
+        "dora" if "lora_magnitude_vector" in parts else "low-rank",
+        tuple(sorted({*tensors, *([start] if start else [])})),
+        left=b,
+        right=a,
+        embedding=embedding,
+        scale=scale,
+        magnitude=parts.get("lora_magnitude_vector"),
+        start=start,
+        initial=initial if initial in _CHANGING_STARTS and not embedding and len(given.shapes[a]) == 2 else None,
+        module_is_transposed=bool(config.get("fan_in_fan_out")) and module.rpartition(".")[2] not in _LINEAR_HEADS,
+    )
+    bias = parts.get("lora_B.bias")
+    return [
+        weight,
+        *([TensorChange(module + ".bias", module, "low-rank", (bias,), left=bias, scale=scale)] if bias else []),
+    ]
 
 
 def _fits(a: Tuple[int, ...], b: Tuple[int, ...]) -> bool:

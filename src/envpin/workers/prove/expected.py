@@ -5,12 +5,14 @@ Every tensor is seen as rows by columns: a convolution's kernel is one row per o
 
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from ..stream.io.files import Tensor
+from ..stream.io.files import StoredTensor
 from ..stream.io.reader import Reader
-from .changes import Change
+from .changes import TensorChange
 
 BLOCK_ELEMENTS = 1 << 21
 _FLOAT32 = 2.0**-24
+# How many roundings of float32 a norm, summed by blocks, may be off by.
+_NORM = 4
 _SVD = 64  # how many roundings of float32 a singular vector may be off by, in units of σ1 / gap
 
 
@@ -31,18 +33,28 @@ class Block(NamedTuple):
 class Files(NamedTuple):
     """The stored tensors of the adapter and the base, and what reads them."""
 
-    adapter: Dict[str, Tensor]
-    base: Dict[str, Tensor]
+    adapter: Dict[str, StoredTensor]
+    base: Dict[str, StoredTensor]
     reader: Reader
 
     def wide(self, name: str) -> Any:
         return self.reader.whole(self.adapter[name]).double()
 
 
+class _Precision(NamedTuple):
+    """What was rounded on the way to a norm: the factors, the base, or, `throughout`, all of it."""
+
+    factors: Any
+    converted: Any
+    throughout: Any
+
+
 class Expected:
     """One changed tensor. `rounded` gives the change as it comes out of factors that were first rounded to a dtype."""
 
-    def __init__(self, change: Change, start: Optional[Tensor], files: Files, shape: Tuple[int, ...]) -> None:
+    def __init__(
+        self, change: TensorChange, start: Optional[StoredTensor], files: Files, shape: Tuple[int, ...]
+    ) -> None:
         self.change = change
         self.start = start
         self.shape = shape
@@ -74,8 +86,10 @@ class Expected:
         """Whether rows hold what the base has, in their own dtype: nothing added, nothing taken off."""
         return bool((self.stored_rows(first, last).to(found.dtype) == found).all())
 
-    def _starts(self, first: int, last: int) -> Tuple[Any, Any]:
+    def _starts(self, first: int, last: int, converted: Any = None) -> Tuple[Any, Any]:
+        """Between what and what the start lies; `converted` is a dtype that the base was loaded in."""
         stored = self.stored_rows(first, last)
+        stored = stored if converted is None else stored.to(converted)
         if self.change.initial is None:
             wide = stored.double()
             return wide, wide
@@ -109,9 +123,10 @@ class Expected:
 
     # the change ------------------------------------------------------------------------------------------------------
 
-    def block(self, first: int, last: int, rounded: Any = None) -> Block:
-        """Rows [first, last); with `rounded`, the factors are rounded to that dtype first."""
-        low, high = self._starts(first, last)
+    def block(self, first: int, last: int, rounded: Any = None, converted: Any = None) -> Block:
+        """Rows [first, last). With `rounded`, the factors are rounded to that dtype first; with `converted`, the base
+        was."""
+        low, high = self._starts(first, last, converted)
         if self.change.kind == "scaled":
             delta = low * (self._vector(first, last) - 1)
             return Block(low, high, delta, 4 * _FLOAT32 * low.abs())
@@ -119,23 +134,22 @@ class Expected:
         noise = _FLOAT32 * ((self.rank + 3) * size + low.abs())
         if self.change.kind != "dora":
             return Block(low, high, delta, noise)
-        factor = self._dora_factor(first, last, low + delta)
+        factor = self._dora_factor(first, last, low + delta, _Precision(rounded, converted, None))
         noise = 16 * noise * factor.abs() + 8 * _FLOAT32 * (factor * (low + delta)).abs()
         return Block(low, high, factor * (low + delta) - low, noise)
 
     def dora_in(self, first: int, last: int, dtype: Any) -> Block:
-        """A DoRA merge made in a low precision throughout, as peft makes it of an adapter in that dtype: the change,
-        the sum, its norm and the factor are each rounded."""
+        """A DoRA merge made in a low precision throughout, as peft makes it of an adapter in that dtype: factors,
+        change, sum, norm and the quotient are each rounded."""
         import torch
 
-        low, _ = self._starts(first, last)
-        delta, size = self._low_rank(first, last, None)
-        noise = _FLOAT32 * ((self.rank + 3) * size + low.abs())
+        low, _ = self._starts(first, last, dtype)
+        delta, size = self._low_rank(first, last, dtype)
+        noise = _FLOAT32 * (self.rank + 3) * size
         whole = [(low + (delta + sign * noise).to(dtype).double()).to(dtype).double() for sign in (-1, 1)]
         middle = (low + delta.to(dtype).double()).to(dtype).double()
-        factor = self._dora_factor(first, last, middle, dtype)
-        near = 4 * _FLOAT32
-        factors = [(factor * (1 + sign * near)).to(dtype).double() for sign in (-1, 1)]
+        norms = self._dora_factor(first, last, middle, _Precision(dtype, dtype, dtype))
+        factors = [(norms * (1 + sign * _NORM * _FLOAT32)).to(dtype).double() for sign in (-1, 1)]
         ends = torch.stack([one * other for one in whole for other in factors])
         return Block(ends.amin(dim=0), ends.amax(dim=0), torch.zeros_like(delta), torch.zeros_like(delta))
 
@@ -205,28 +219,33 @@ class Expected:
             return vector.reshape(1, -1)
         raise UnfitError("its vector of %d does not fit a weight of %s" % (vector.numel(), list(self.shape)))
 
-    def _dora_factor(self, first: int, last: int, whole: Any, dtype: Any = None) -> Any:
-        """magnitude / norm: of each output, which is a row, or a column of `Conv1D` and of embeddings. With `dtype`,
-        the norm is rounded to it."""
+    def _dora_factor(self, first: int, last: int, whole: Any, made: _Precision) -> Any:
+        """magnitude / norm: of each output, which is a row, or a column of `Conv1D` and of embeddings."""
         import torch
 
         magnitude = self._files.wide(str(self.change.magnitude)).reshape(-1)
+        if made.throughout is not None:
+            magnitude = magnitude.to(made.throughout).double()
         by_row = magnitude.numel() == self.rows and not self.change.embedding and not self._is_transposed()
         if by_row:
             norm = whole.norm(dim=1, keepdim=True)
-            return magnitude[first:last, None] / (norm if dtype is None else norm.to(dtype).double())
+            return magnitude[first:last, None] / (
+                norm if made.throughout is None else norm.to(made.throughout).double()
+            )
         if magnitude.numel() != self.columns:
             raise UnfitError("its magnitude has %d entries" % magnitude.numel())
-        if dtype not in self._norms:
+        if made not in self._norms:
             squares = torch.zeros(self.columns, dtype=torch.float64)
             for begin, end in blocks(self.rows, self.columns):
-                low, _ = self._starts(begin, end)
-                delta, _ = self._low_rank(begin, end, None)
-                total = low + delta if dtype is None else (low + delta.to(dtype).double()).to(dtype).double()
-                squares += total.pow(2).sum(dim=0)
+                low, _ = self._starts(begin, end, made.converted)
+                delta, _ = self._low_rank(begin, end, made.factors)
+                if made.throughout is not None:
+                    low = (low + delta.to(made.throughout).double()).to(made.throughout).double()
+                    delta = torch.zeros_like(low)
+                squares += (low + delta).pow(2).sum(dim=0)
             norms = squares.sqrt()
-            self._norms[dtype] = norms if dtype is None else norms.to(dtype).double()
-        return (magnitude / self._norms[dtype])[None, :]
+            self._norms[made] = norms if made.throughout is None else norms.to(made.throughout).double()
+        return (magnitude / self._norms[made])[None, :]
 
 
 def blocks(rows: int, columns: int) -> List[Tuple[int, int]]:

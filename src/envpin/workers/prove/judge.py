@@ -7,7 +7,7 @@ is its cause looked for (causes.py).
 
 from typing import Any, List, NamedTuple, Optional, Tuple
 
-from ..stream.io.files import Tensor, torch_dtype
+from ..stream.io.files import StoredTensor, torch_dtype
 from ..stream.io.reader import Reader
 from .expected import Block, Expected, blocks, columns_of
 from .request import Judged
@@ -23,7 +23,7 @@ _SAMPLED = 64
 
 class Sums(NamedTuple):
     """Sums over a tensor: of change², moved · change and moved², where moved = merged − start; of the squared rounding
-    that a right merge has; which rows hold what the likeliest way does not explain; whether all is the base's, and all finite."""
+    that a right merge has; which rows the likeliest way does not explain; whether all is the base's, and finite."""
 
     elements: int
     change: float
@@ -59,7 +59,7 @@ class Judge:
         self._reader = reader
         self._usual: Optional[Way] = None
 
-    def changed(self, name: str, expected: Expected, stored: Tensor, adapter_dtype: Any) -> Tuple[Judged, bool]:
+    def changed(self, name: str, expected: Expected, stored: StoredTensor, adapter_dtype: Any) -> Tuple[Judged, bool]:
         """The verdict on a tensor that the adapter changes, and whether its cause is still to be found."""
         quick = self._quickly(expected, stored)
         if quick is not None:
@@ -73,7 +73,7 @@ class Judge:
             return Judged(name, "rounding", True, way.words), False
         return Judged(name, "wrong", True, way.words, way.cause, "it was " + way.words), False
 
-    def _quickly(self, expected: Expected, stored: Tensor) -> Optional[Tuple[bool, bool]]:
+    def _quickly(self, expected: Expected, stored: StoredTensor) -> Optional[Tuple[bool, bool]]:
         """Whether every element is the float32 result rounded once, and whether the whole change was lost in that
         rounding; None where an element is not explained by one rounding of the exact result."""
         import torch
@@ -93,7 +93,7 @@ class Judge:
                 moves = not torch.equal(start, found)
         return equal, not moves
 
-    def _way(self, expected: Expected, stored: Tensor, adapter_dtype: Any) -> Optional[Way]:
+    def _way(self, expected: Expected, stored: StoredTensor, adapter_dtype: Any) -> Optional[Way]:
         start = _dtype_of(expected.start)
         found = _dtype_of(stored)
         tried = ways(start, found, adapter_dtype, expected.change.kind)
@@ -104,7 +104,7 @@ class Judge:
                 return way
         return self._loosely(expected, stored, adapter_dtype)
 
-    def _explained(self, expected: Expected, stored: Tensor, way: Way) -> bool:
+    def _explained(self, expected: Expected, stored: StoredTensor, way: Way) -> bool:
         for first, last in blocks(expected.rows, expected.columns):
             block = way.block(expected, first, last)
             found = rows_of(self._reader, stored, first, last, expected.columns)
@@ -112,7 +112,7 @@ class Judge:
                 return False
         return True
 
-    def _loosely(self, expected: Expected, stored: Tensor, adapter_dtype: Any) -> Optional[Way]:
+    def _loosely(self, expected: Expected, stored: StoredTensor, adapter_dtype: Any) -> Optional[Way]:
         """A product that a GPU made in low precision differs from element to element by more than any of the ways.
         It passes where no element is off by more than that, and the scale, measured over all of them, is right."""
         import torch
@@ -134,7 +134,7 @@ class Judge:
             return None
         return Way("the change was multiplied out in low precision, its scale is right to %.0e" % _RESOLUTION)
 
-    def likeliest(self, expected: Expected, stored: Tensor, adapter_dtype: Any) -> Way:
+    def likeliest(self, expected: Expected, stored: StoredTensor, adapter_dtype: Any) -> Way:
         """Of the right ways, the one that explains most of a wrong tensor, judged on some of its rows."""
         step = max(1, expected.rows // _SAMPLED)
         best, fewest = ONCE, float("inf")
@@ -149,7 +149,7 @@ class Judge:
                 best, fewest = way, wrong
         return best
 
-    def sums(self, expected: Expected, stored: Tensor, way: Way = ONCE) -> Sums:
+    def sums(self, expected: Expected, stored: StoredTensor, way: Way = ONCE) -> Sums:
         """What causes.py asks of a wrong tensor."""
         change = both = moved = rounding = 0.0
         rows: List[int] = []
@@ -170,7 +170,7 @@ class Judge:
             as_start = as_start and expected.is_base(found, first, last)
         return Sums(expected.rows * expected.columns, change, both, moved, rounding, rows, as_start, finite)
 
-    def untouched(self, name: str, base: Tensor, stored: Tensor) -> Judged:
+    def untouched(self, name: str, base: StoredTensor, stored: StoredTensor) -> Judged:
         """A tensor that the adapter does not touch has to be the base's: to the bit, or converted once."""
         import torch
 
@@ -206,7 +206,7 @@ class Judge:
         state = "rounding" if converted and is_narrower(stored, base) else "equal"
         return Judged(name, state, way="converted from %s" % base.dtype if converted else None)
 
-    def _same_bytes(self, one: Tensor, other: Tensor) -> bool:
+    def _same_bytes(self, one: StoredTensor, other: StoredTensor) -> bool:
         import torch
 
         step = 1 << 24
@@ -216,7 +216,7 @@ class Judge:
                 return False
         return True
 
-    def whole(self, name: str, brought: Tensor, base: Optional[Tensor], stored: Tensor) -> Judged:
+    def whole(self, name: str, brought: StoredTensor, base: Optional[StoredTensor], stored: StoredTensor) -> Judged:
         """A tensor that the adapter brings whole: every row is the adapter's; rows past it are the base's."""
         columns = columns_of(stored.shape)
         if columns_of(brought.shape) != columns or _rows(brought) > _rows(stored):
@@ -249,14 +249,16 @@ class Judge:
         state = "rounding" if is_narrower(stored, brought) else "equal"
         return Judged(name, state, True, "the adapter's own tensor")
 
-    def _rest(self, base: Optional[Tensor], stored: Tensor, first: int, columns: int) -> Optional[str]:
+    def _rest(self, base: Optional[StoredTensor], stored: StoredTensor, first: int, columns: int) -> Optional[str]:
         if base is None or _rows(base) < _rows(stored):
             return "not-compared"
         mine = rows_of(self._reader, base, first, _rows(stored), columns)
         found = rows_of(self._reader, stored, first, _rows(stored), columns)
         return None if bool((bits(mine.to(found.dtype)) == bits(found)).all()) else "wrong"
 
-    def some_rows(self, name: str, brought: Tensor, indices: Tuple[int, ...], base: Tensor, stored: Tensor) -> Judged:
+    def some_rows(
+        self, name: str, brought: StoredTensor, indices: Tuple[int, ...], base: StoredTensor, stored: StoredTensor
+    ) -> Judged:
         """Single rows are the adapter's (`trainable_token_indices`), all others the base's."""
         rest = self.untouched(name, base, stored)
         columns = columns_of(stored.shape)
@@ -283,7 +285,7 @@ class Judge:
             return rest._replace(changed=True)
         return Judged(name, "equal", True, "the adapter's own rows")
 
-    def _differs(self, base: Tensor, stored: Tensor, row: int, columns: int) -> bool:
+    def _differs(self, base: StoredTensor, stored: StoredTensor, row: int, columns: int) -> bool:
         if row >= _rows(base):
             return False
         found = rows_of(self._reader, stored, row, row + 1, columns)
@@ -291,7 +293,7 @@ class Judge:
         return not bool((bits(mine.to(found.dtype)) == bits(found)).all())
 
 
-def rows_of(reader: Reader, tensor: Tensor, first: int, last: int, columns: int) -> Any:
+def rows_of(reader: Reader, tensor: StoredTensor, first: int, last: int, columns: int) -> Any:
     """Rows of a stored tensor as rows by columns, in its own dtype."""
     if not tensor.shape:
         return reader.whole(tensor).reshape(1, 1)
@@ -313,15 +315,15 @@ def bits(tensor: Any) -> Any:
     return tensor.contiguous().view(sizes[tensor.element_size()])
 
 
-def is_narrower(stored: Tensor, other: Tensor) -> bool:
+def is_narrower(stored: StoredTensor, other: StoredTensor) -> bool:
     """Whether a conversion from `other` to `stored` may round."""
     order = {"F16": 1, "BF16": 1, "F32": 2, "F64": 3}
     return stored.dtype != other.dtype and order.get(stored.dtype, 0) <= order.get(other.dtype, 0)
 
 
-def _dtype_of(tensor: Optional[Tensor]) -> Any:
+def _dtype_of(tensor: Optional[StoredTensor]) -> Any:
     return None if tensor is None else torch_dtype(tensor.dtype)
 
 
-def _rows(tensor: Tensor) -> int:
+def _rows(tensor: StoredTensor) -> int:
     return tensor.shape[0] if tensor.shape else 1

@@ -9,15 +9,15 @@ from typing import Any, Dict, List, Optional, Set
 
 from ..protocol import Events, KnownError
 from ..runtime.loading import read_json
-from ..stream.io.files import Folder, Tensor, read_header, torch_dtype
+from ..stream.io.files import StoredTensor, WeightFolder, read_header, torch_dtype
 from ..stream.io.reader import Reader
 from . import by_peft, changes, request, tables
 from .causes import Causes, Suspect
-from .changes import Change
+from .changes import TensorChange
 from .expected import Expected, Files, UnfitError
 from .judge import FLOATS, Judge
 from .names import Names, paired
-from .request import Judged, Place, ProveRequest
+from .request import Judged, ProveRequest, WeightFiles
 
 _KEY = "prove"
 # Tables and counters that releases store or leave out as they like; no adapter trains them.
@@ -64,13 +64,13 @@ class _Proof:
         self.suspects: List[Suspect] = []
         self.expected: Dict[str, Expected] = {}
 
-    def _base(self) -> Dict[str, Tensor]:
+    def _base(self) -> Dict[str, StoredTensor]:
         """The base's tensors; of a quantized base, the plain ones that it stands for, where its format is known."""
         if self.asked.quantized is None:
             return _tensors(self.asked.base)
         from ..stream.quantized import unpack
 
-        folder = Folder(self.asked.base.folder)
+        folder = WeightFolder(self.asked.base.folder)
         try:
             decoders = unpack(folder, dict(self.asked.quantized["config"]))
             self.notes.append("%d tensors of the base are quantized, and were decoded" % len(decoders))
@@ -82,7 +82,7 @@ class _Proof:
         known = changes.read(self.config, {name: one.shape for name, one in self.adapter.items()})
         self.events.step(_KEY, "compare every tensor with base and adapter", "start")
         self.total = len(self.base)
-        mine = {self._name_of(one.key): one for one in known.changes}
+        mine = {self._name_of(one.key): one for one in known}
         left = {name: one for name, one in mine.items() if one.kind == "by-peft"}
         for name in sorted(mine):
             if mine[name].kind != "by-peft":
@@ -107,12 +107,12 @@ class _Proof:
         """The base's name of a tensor that the adapter changes; its own name where the base does not store it."""
         return self.names.find(key) or key
 
-    def _stored(self, name: str) -> Optional[Tensor]:
+    def _stored(self, name: str) -> Optional[StoredTensor]:
         """The merged model's tensor for a name of the base."""
         found = self.pairs.get(name) if name in self.base else self.theirs.find(name)
         return self.merged[found] if found is not None else None
 
-    def _changed(self, name: str, change: Change, left: Dict[str, Change]) -> None:
+    def _changed(self, name: str, change: TensorChange, left: Dict[str, TensorChange]) -> None:
         if change.kind == "scaled" and name not in self.base:
             return  # a layer without a bias
         stored = self._stored(name)
@@ -135,14 +135,16 @@ class _Proof:
         elif start is not None:
             self._recomputed(name, change, start, stored, left)
 
-    def _start(self, name: str, change: Change) -> Optional[Tensor]:
+    def _start(self, name: str, change: TensorChange) -> Optional[StoredTensor]:
         if change.start is not None and change.kind != "whole":
             return self.adapter[change.start]
         if name not in self.base and tables.is_head(name) and self.tables.embedding is not None:
             return self.base[self.tables.embedding]  # a head that the base ties to its embedding
         return self.base.get(name)
 
-    def _recomputed(self, name: str, change: Change, start: Tensor, stored: Tensor, left: Dict[str, Change]) -> None:
+    def _recomputed(
+        self, name: str, change: TensorChange, start: StoredTensor, stored: StoredTensor, left: Dict[str, TensorChange]
+    ) -> None:
         if stored.shape[1:] != start.shape[1:] or len(stored.shape) != len(start.shape):
             why = "it is %s, and %s in the base" % (list(stored.shape), list(start.shape))
             self._set(name, "wrong", cause="other-shape", why=why)
@@ -158,7 +160,7 @@ class _Proof:
         if unclear:
             self.suspects.append(Suspect(name, expected, stored, adapter_dtype))
 
-    def _by_peft(self, left: Dict[str, Change]) -> None:
+    def _by_peft(self, left: Dict[str, TensorChange]) -> None:
         self.events.note("peft merges %d layers again that are no plain LoRA" % len(left))
         found = by_peft.plan(self.asked, self.reader)
         try:
@@ -204,7 +206,7 @@ class _Proof:
 
     # tables ----------------------------------------------------------------------------------------------------------
 
-    def _tables(self, mine: Dict[str, Change]) -> None:
+    def _tables(self, mine: Dict[str, TensorChange]) -> None:
         """Embedding and head of a base that stores one table for both, or two equal ones."""
         embedding, head = self.tables
         if embedding is None or self.config.get("task_type") in _NEW_HEADS:
@@ -253,7 +255,9 @@ class _Proof:
             why = "it is tied to the embedding, and training moved the two apart"
             self._set(key, "wrong", cause="head-tied", why=why)
 
-    def _heads_change_in_the_embedding(self, embedding: str, change: Change, mine: Dict[str, Change]) -> None:
+    def _heads_change_in_the_embedding(
+        self, embedding: str, change: TensorChange, mine: Dict[str, TensorChange]
+    ) -> None:
         stored = self._stored(embedding)
         if embedding in mine or stored is None or change.kind != "low-rank":
             return
@@ -267,7 +271,7 @@ class _Proof:
         self.expected.pop(embedding, None)
         self.suspects = before
 
-    def _copy_of_the_embedding(self, key: str, embedding: str, there: Tensor) -> None:
+    def _copy_of_the_embedding(self, key: str, embedding: str, there: StoredTensor) -> None:
         table = self._stored(embedding)
         if table is None:
             return
@@ -333,15 +337,15 @@ class _Proof:
         }
 
 
-def _dtypes(tensors: Dict[str, Tensor]) -> Dict[str, int]:
+def _dtypes(tensors: Dict[str, StoredTensor]) -> Dict[str, int]:
     found: Dict[str, int] = {}
     for one in tensors.values():
         found[one.dtype] = found.get(one.dtype, 0) + 1
     return found
 
 
-def _tensors(place: Place) -> Dict[str, Tensor]:
-    found: Dict[str, Tensor] = {}
+def _tensors(place: WeightFiles) -> Dict[str, StoredTensor]:
+    found: Dict[str, StoredTensor] = {}
     for name in place.files:
         for tensor in read_header(os.path.join(place.folder, name)).tensors:
             if tensor.name in found:

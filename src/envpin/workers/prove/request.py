@@ -12,7 +12,7 @@ Result: `Proof` as an object; each `Judged` of `tensors` that is not plainly rig
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 
-class Place(NamedTuple):
+class WeightFiles(NamedTuple):
     """A folder, and the names of the safetensors files in it that hold its tensors."""
 
     folder: str
@@ -20,9 +20,9 @@ class Place(NamedTuple):
 
 
 class ProveRequest(NamedTuple):
-    base: Place
-    adapter: Place
-    merged: Place
+    base: WeightFiles
+    adapter: WeightFiles
+    merged: WeightFiles
     base_is_tied: bool
     merged_is_tied: bool
     quantized: Optional[Dict[str, Any]]
@@ -66,6 +66,6 @@ def read(body: Dict[str, Any]) -> ProveRequest:
     )
 
 
-def _place(given: Dict[str, Any]) -> Place:
+def _place(given: Dict[str, Any]) -> WeightFiles:
     files: List[str] = [str(name) for name in given["files"]]
-    return Place(str(given["folder"]), tuple(files))
+    return WeightFiles(str(given["folder"]), tuple(files))

@@ -2,7 +2,7 @@
 
 from typing import Dict, Iterable, NamedTuple, Optional
 
-from .changes import Change
+from .changes import TensorChange
 
 EMBEDDINGS = (
     "embed_tokens",
@@ -37,7 +37,7 @@ def is_embedding(key: str) -> bool:
     return key.endswith(".weight") and _module(key) in EMBEDDINGS and _numberless(key)
 
 
-def head_follows(change: Optional[Change], config: Dict[str, object]) -> bool:
+def head_follows(change: Optional[TensorChange], config: Dict[str, object]) -> bool:
     """Whether the head of a model with tied tables goes with what the adapter does to its embedding. It does where the
     shared table was saved as a whole because the vocabulary grew, and where peft ties the trained rows; a copy that
     `modules_to_save` made, and a LoRA on the embedding, leave the head as it was (docs/adr/0031)."""

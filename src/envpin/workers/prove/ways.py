@@ -15,7 +15,7 @@ _WORDS = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32", "float64": "
 
 class Way(NamedTuple):
     """`factors`, `change` and `total` name the dtypes that the factors, the change (`times` times) and the sum pass
-    through; `start` the dtype that the start is rounded to first; `throughout` is the one that all of a DoRA merge is
+    through; `start` the dtype that the base was converted to first; `throughout` is the one that all of a DoRA merge is
     made in. `cause` is set where the way is a fault."""
 
     words: str
@@ -31,7 +31,7 @@ class Way(NamedTuple):
         """The rows that this way starts from."""
         if self.throughout is not None:
             return expected.dora_in(first, last, self.throughout)
-        return expected.block(first, last, self.factors)
+        return expected.block(first, last, self.factors, self.start)
 
     def explains(self, block: Block, scale: float, stored: Any) -> Any:
         """Which elements of `stored` this way explains."""
@@ -40,8 +40,6 @@ class Way(NamedTuple):
         return (low <= stored) & (stored <= high)
 
     def predict(self, start: Any, delta: Any, scale: float, dtype: Any) -> Any:
-        if self.start is not None:
-            start = start.to(self.start).double()
         if self.change is not None:
             if self.times == 2 and scale:
                 delta = (delta / scale).to(self.change).double() * scale
@@ -60,8 +58,8 @@ def ways(base: Any, merged: Any, adapter: Any, kind: str) -> List[Way]:
     `ONCE` first, faults last."""
     found = [ONCE, *_right(base, merged, adapter, kind == "low-rank")]
     if kind == "dora":
-        for dtype in dict.fromkeys(one for one in (base, merged, adapter) if is_low(one)):
-            found.append(Way("DoRA computed in %s throughout" % name_of(dtype), throughout=dtype))
+        lows = dict.fromkeys(one for one in (base, merged, adapter) if is_low(one))
+        found += [Way("DoRA computed in %s throughout" % name_of(dtype), throughout=dtype) for dtype in lows]
     found += _faulty(base, merged)
     return list(dict.fromkeys(found))
 

@@ -1,0 +1,134 @@
+"""`envpin prove BASE ADAPTER MERGED`: is a merge, whoever made it, the base plus this adapter?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+    from envpin.cli.console.console import Console
+    from envpin.prove.proof import MergeProof
+    from envpin.prove.verdict import Counts, Trouble
+
+takes_child = False
+_SHOWN = 6
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = (
+        "Every tensor is compared, from the files alone: no record is needed, and nothing is taken from the program "
+        "that merged. Exit status 0: proved. 1: not; what is wrong or was not compared is named. 2: an input cannot "
+        "be read."
+    )
+    parser.add_argument("base", metavar="BASE", help="the folder of the base model")
+    parser.add_argument("adapter", metavar="ADAPTER", help="the folder of the adapter")
+    parser.add_argument("merged", metavar="MERGED", help="the folder of the merged model")
+    parser.add_argument("--environment", metavar="REF", help="compare in this environment (default: one that is ready)")
+    parser.add_argument("--all", action="store_true", help="list every tensor that is wrong, not only the first ones")
+    parser.add_argument(
+        "--offline", action="store_true", help="never use the network: a missing environment is an error"
+    )
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    from envpin.envs.store.store import Store
+    from envpin.prove.proof import prove
+    from envpin.remote.hub.client import Hub
+
+    hub = Hub(offline=True, listener=console.listener())
+    places = [hub.open_place(one) for one in (args.base, args.adapter, args.merged)]
+    found = prove(
+        *places, store=Store(), environment=args.environment, listener=console.listener(), offline=args.offline
+    )
+    console.close()
+    if console.json_mode:
+        console.document(1, _document(args, found))
+    else:
+        console.data("\n".join(_lines(args, found)))
+    return 0 if found.proved else 1
+
+
+def _lines(args: argparse.Namespace, found: MergeProof) -> list[str]:
+    counts, changed = found.answer.counts, found.answer.changed
+    lines = [f"{args.merged}: {_headline(found)}", f"  {counts.total} tensors: {_words(counts)}"]
+    lines.append(f"  {changed.total} of them changed by the adapter: {_words(changed)}")
+    for way, count in sorted(found.answer.ways.items(), key=lambda one: -one[1]):
+        lines.append(f"    {count}: {way}")
+    if found.answer.lost:
+        many = len(found.answer.lost)
+        lines.append(f"  {many} equal the base's all the same: the adapter's change there is lost in rounding, or none")
+    for trouble in found.troubles:
+        lines += _trouble(trouble, found, everything=args.all)
+    lines += _not_compared(found, everything=args.all)
+    lines += [f"  note: {note}" for note in found.answer.notes[:_SHOWN]]
+    return lines
+
+
+def _headline(found: MergeProof) -> str:
+    if found.proved:
+        return "proved: it is this base plus this adapter"
+    if found.troubles:
+        return f"not this base plus this adapter: {found.troubles[0].message}"
+    return "not proved: nothing is wrong in what was compared, but not everything was"
+
+
+def _words(counts: Counts) -> str:
+    named = ((counts.equal, "equal to the bit"), (counts.rounding, "within rounding"),
+             (counts.not_compared, "not compared"), (counts.wrong, "wrong"))  # fmt: skip
+    return ", ".join(f"{count} {word}" for count, word in named if count) or "none"
+
+
+def _trouble(trouble: Trouble, found: MergeProof, *, everything: bool) -> list[str]:
+    where = f" in layers {_ranges(trouble.layers)}" if trouble.layers else ""
+    scale = ""
+    if trouble.factor is not None:
+        low, high = trouble.factor
+        scale = f", {low:.4g} times" if f"{low:.4g}" == f"{high:.4g}" else f", {low:.4g} to {high:.4g} times"
+    many = f"{len(trouble.tensors)} tensor{'s' if len(trouble.tensors) > 1 else ''}"
+    lines = ["", f"{trouble.code}: {trouble.message}", f"  {many}{where}{scale}"]
+    why = {one.tensor: one.why for one in found.answer.listed}
+    shown = trouble.tensors if everything else trouble.tensors[:_SHOWN]
+    lines += [f"  {name}: {why[name]}" if why.get(name) else f"  {name}" for name in shown]
+    if len(shown) < len(trouble.tensors):
+        lines.append(f"  and {len(trouble.tensors) - len(shown)} more (--all lists them)")
+    return lines
+
+
+def _not_compared(found: MergeProof, *, everything: bool) -> list[str]:
+    left = [one for one in found.answer.listed if one.state == "not-compared"]
+    if not left:
+        return []
+    shown = left if everything else left[:_SHOWN]
+    lines = ["", f"not compared: {len(left)} tensor{'s' if len(left) > 1 else ''}"]
+    lines += [f"  {one.tensor}: {one.why or 'no reason known'}" for one in shown]
+    if len(shown) < len(left):
+        lines.append(f"  and {len(left) - len(shown)} more (--all lists them)")
+    return lines
+
+
+def _ranges(numbers: tuple[int, ...]) -> str:
+    """`0-3, 7` for (0, 1, 2, 3, 7)."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(str(one[0]) if len(one) == 1 else f"{one[0]}-{one[-1]}" for one in runs)
+
+
+def _document(args: argparse.Namespace, found: MergeProof) -> dict[str, object]:
+    from envpin.prove.verdict import to_json
+
+    return {
+        "base": str(args.base),
+        "adapter": str(args.adapter),
+        "merged": str(args.merged),
+        "environment": {
+            "key": found.chosen.environment.key,
+            "chosen": found.chosen.why,
+            "packages": found.chosen.packages,
+        },
+        **to_json(found.answer, found.troubles),
+    }

@@ -1,0 +1,112 @@
+"""What an adapter changes, by its config and the names and shapes in its file."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from envpin.workers.prove.changes import TensorChange, read, scale_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MODULE = "model.layers.0.self_attn.q_proj"
+A, B = f"base_model.model.{MODULE}.lora_A.weight", f"base_model.model.{MODULE}.lora_B.weight"
+SHAPES: dict[str, tuple[int, ...]] = {A: (4, 64), B: (64, 4)}
+
+
+def only(config: dict[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> TensorChange:
+    (found,) = read(config, dict(shapes))
+    return found
+
+
+def test_lora_is_a_low_rank_change_of_its_modules_weight() -> None:
+    found = only({"peft_type": "LORA", "r": 4, "lora_alpha": 8}, SHAPES)
+    assert (found.key, found.kind, found.left, found.right, found.scale) == (f"{MODULE}.weight", "low-rank", B, A, 2.0)
+
+
+def test_lora_names_may_carry_the_adapters_name() -> None:
+    named = {A.replace("lora_A", "lora_A.default"): (4, 64), B.replace("lora_B", "lora_B.default"): (64, 4)}
+    assert only({"lora_alpha": 8}, named).kind == "low-rank"
+
+
+@pytest.mark.parametrize(
+    ("config", "scale"),
+    [
+        ({"lora_alpha": 8}, 2.0),
+        ({"lora_alpha": 8, "use_rslora": True}, 8 / math.sqrt(4)),
+        ({"lora_alpha": 8, "alpha_pattern": {"q_proj": 6}}, 1.5),
+        ({"lora_alpha": 8, "alpha_pattern": {"self_attn.q_proj": 6}}, 1.5),
+        ({"lora_alpha": 8, "alpha_pattern": {"proj": 6}}, 2.0),
+        ({"lora_alpha": 8, "alpha_pattern": {r"^model\.layers\.0\..*": 6}}, 1.5),
+        ({"lora_alpha": 8, "alpha_pattern": {"((": 6}}, 2.0),
+    ],
+)
+def test_scale_follows_pefts_rules(config: dict[str, Any], scale: float) -> None:
+    assert scale_of(config, MODULE, 4) == pytest.approx(scale)
+
+
+def test_dora_rows_whole_tensors_and_biases_are_told_apart() -> None:
+    prefix = "base_model.model."
+    shapes = {
+        **SHAPES,
+        f"{prefix}{MODULE}.lora_magnitude_vector": (64,),
+        f"{prefix}score.weight": (3, 64),
+        f"{prefix}model.embed_tokens.token_adapter.trainable_tokens_delta": (2, 64),
+        f"{prefix}{MODULE}.lora_B.bias": (64,),
+    }
+    config = {"lora_alpha": 8, "trainable_token_indices": {"embed_tokens": [3, 5]}}
+    kinds = {one.key: one.kind for one in read(config, shapes)}
+    assert kinds == {
+        f"{MODULE}.weight": "dora",
+        f"{MODULE}.bias": "low-rank",
+        "score.weight": "whole",
+        "model.embed_tokens.weight": "rows",
+    }
+
+
+def test_a_table_saved_beside_its_factors_is_what_they_are_added_to() -> None:
+    prefix = "base_model.model.model.embed_tokens"
+    shapes = {
+        f"{prefix}.lora_embedding_A": (4, 100),
+        f"{prefix}.lora_embedding_B": (64, 4),
+        f"{prefix}.base_layer.weight": (100, 64),
+    }
+    found = only({"lora_alpha": 8}, shapes)
+    assert found.embedding
+    assert found.start == f"{prefix}.base_layer.weight"
+
+
+@pytest.mark.parametrize(
+    ("config", "word"),
+    [
+        ({"peft_type": "LOHA"}, "LOHA"),
+        ({"use_qalora": True}, "use_qalora"),
+        ({"init_lora_weights": "corda"}, "corda"),
+        ({"init_lora_weights": "loftq"}, "loftq"),
+        ({"layer_replication": [[0, 2]]}, "layer_replication"),
+        ({"a_field_of_tomorrow": {"x": 1}}, "a_field_of_tomorrow"),
+    ],
+)
+def test_what_is_not_known_is_left_to_peft_with_the_reason(config: dict[str, Any], word: str) -> None:
+    found = only({"lora_alpha": 8, **config}, SHAPES)
+    assert found.kind == "by-peft"
+    assert word in str(found.why)
+
+
+@pytest.mark.parametrize("start", ["pissa", "olora"])
+def test_what_loading_takes_off_the_base_is_part_of_the_change(start: str) -> None:
+    assert only({"lora_alpha": 8, "init_lora_weights": start}, SHAPES).initial == start
+
+
+@pytest.mark.parametrize("start", [True, False, "gaussian", "eva", "orthogonal"])
+def test_other_starts_leave_the_base_alone(start: object) -> None:
+    found = only({"lora_alpha": 8, "init_lora_weights": start}, SHAPES)
+    assert (found.kind, found.initial) == ("low-rank", None)
+
+
+def test_factors_that_do_not_belong_together_are_left_to_peft() -> None:
+    assert only({"lora_alpha": 8}, {A: (4, 64), B: (64, 8)}).kind == "by-peft"
+    assert only({"lora_alpha": 8}, {A: (4, 64)}).kind == "by-peft"
