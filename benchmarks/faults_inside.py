@@ -163,23 +163,24 @@ def kinds(model):
 
 
 def prove(case, merged):
+    from envpin_worker import requests
     from envpin_worker.prove import prove as verb
 
     with open(os.path.join(merged, "config.json")) as stream:
         config = json.load(stream)
     with open(os.path.join(case.base, "config.json")) as stream:
         base = json.load(stream)
-    tie = {"base": base.get("tie_word_embeddings", True), "merged": config.get("tie_word_embeddings", True)}
-    body = {
-        "base": {"folder": case.base, "files": ["model.safetensors"]},
-        "adapter": {"folder": case.adapter, "files": ["adapter_model.safetensors"]},
-        "merged": {"folder": merged, "files": sorted(n for n in os.listdir(merged) if n.endswith(".safetensors"))},
-        "tie": tie,
-        "quantized": None,
-        "embedding": {"action": "grow", "rows": case.rows} if case.rows else None,
-        "architecture": grid.MODELS[case.model][0](False)[0].__name__,
-    }
-    return verb.run(body, Quiet())
+    rows = case.rows
+    request = requests.ProveRequest(
+        base=requests.WeightFiles(case.base, ("model.safetensors",)),
+        adapter=requests.WeightFiles(case.adapter, ("adapter_model.safetensors",)),
+        merged=requests.WeightFiles(merged, tuple(sorted(n for n in os.listdir(merged) if n.endswith(".safetensors")))),
+        base_is_tied=base.get("tie_word_embeddings", True),
+        merged_is_tied=config.get("tie_word_embeddings", True),
+        embedding=requests.EmbeddingFit("grow", rows) if rows else requests.EmbeddingFit(),
+        architecture=grid.MODELS[case.model][0](False)[0].__name__,
+    )
+    return verb.run(request, Quiet())
 
 
 # right merges --------------------------------------------------------------------------------------------------------
@@ -214,15 +215,18 @@ def healthy(case):
 def by_stream(case):
     out = case.path("stream")
     os.makedirs(out)
+    from envpin_worker import requests
     from envpin_worker.stream import engine
 
     wanted, _ = grid.MODELS[case.model][0](False)
-    body = {"base": case.base, "adapter": case.adapter, "out": out, "architecture": wanted.__name__}
-    body["embedding"] = {"action": "grow", "rows": case.rows} if case.rows else None
-    result = engine.run(body, Quiet())
+    fit = requests.EmbeddingFit("grow", case.rows) if case.rows else requests.EmbeddingFit()
+    request = requests.StreamMergeRequest(
+        base=case.base, adapter=case.adapter, out=out, architecture=wanted.__name__, embedding=fit
+    )
+    result = engine.run(request, Quiet())
     with open(os.path.join(case.base, "config.json")) as stream:
         config = json.load(stream)
-    config.update(result["config_updates"])
+    config.update(result.config_updates)
     with open(os.path.join(out, "config.json"), "w") as stream:
         json.dump(config, stream)
     return out
@@ -546,10 +550,10 @@ def cell(case, words, make, causes):
         found = prove(case, merged)
     except Exception as error:
         return {"status": "error", "reason": getattr(error, "message", None) or traceback.format_exc()[-900:]}
-    counts = found["counts"]
-    proved = not counts["wrong"] and not counts["not-compared"]
-    seen = sorted({one.get("cause") for one in found["listed"] if one["state"] == "wrong"} - {None})
-    line = {"proved": proved, "counts": counts, "causes": seen, "ways": found["ways"], "made_s": round(made, 2),
+    counts = found.counts._asdict()
+    proved = not found.counts.wrong and not found.counts.not_compared
+    seen = sorted({one.cause for one in found.listed if one.state == "wrong"} - {None})
+    line = {"proved": proved, "counts": counts, "causes": seen, "ways": found.ways, "made_s": round(made, 2),
             "s": round(time.perf_counter() - began - made, 2)}  # fmt: skip
     if causes is None:
         line["status"] = "right" if proved else "false alarm" if counts["wrong"] else "not compared"
@@ -558,7 +562,7 @@ def cell(case, words, make, causes):
         line["status"] = ("caught" if causes & set(seen) else "caught, other cause") if counts["wrong"] else (
             "no fault: same bits" if same and proved else "not compared" if not proved else "missed")  # fmt: skip
     if line["status"] not in ("right", "caught"):
-        line["listed"] = found["listed"][:4]
+        line["listed"] = [one._asdict() for one in found.listed[:4]]
     return line
 
 

@@ -233,6 +233,48 @@ class StreamAnswersReply(Body, frozen=True, kw_only=True):
     asked_note: str | None = None
 
 
+class TensorVerdict(Body, frozen=True, kw_only=True):
+    """One tensor of a merged model that is wrong or was not compared: `JudgedTensor` of workers/results.py."""
+
+    tensor: str
+    state: str
+    changed: bool = False
+    way: str | None = None
+    cause: str | None = None
+    why: str | None = None
+    factor: float | None = None
+    error: float | None = None
+    rows: tuple[int, ...] = ()
+    wrong_rows: int = 0
+    other: str | None = None
+    lost: bool = False
+
+
+class VerdictCounts(Body, frozen=True, kw_only=True):
+    """Tensors by their state."""
+
+    equal: int = 0
+    rounding: int = 0
+    not_compared: int = 0
+    wrong: int = 0
+
+
+class ProveReply(Body, frozen=True, kw_only=True):
+    """`changed` counts the tensors that the adapter changes. `lost` are right and equal to the base's all the same;
+    `ways` says how often which rounding was met; `listed` are those that are wrong or were not compared."""
+
+    counts: VerdictCounts
+    changed: VerdictCounts
+    lost: tuple[str, ...]
+    ways: dict[str, int]
+    listed: tuple[TensorVerdict, ...]
+    tensors: dict[str, str]
+    notes: tuple[str, ...]
+    base_dtypes: dict[str, int]
+    merged_dtypes: dict[str, int]
+    torch: str
+
+
 class TinyModelReply(Body, frozen=True, kw_only=True):
     folder: str
     adapter: str | None
@@ -335,6 +377,30 @@ class StreamAnswersCall(Call[StreamAnswersReply], frozen=True, kw_only=True):
     misread: bool = False
 
 
+class FolderFiles(Body, frozen=True, kw_only=True):
+    """A folder, and the names of the safetensors files in it that hold its tensors."""
+
+    folder: str
+    files: tuple[str, ...]
+
+
+class ProveCall(Call[ProveReply], frozen=True, kw_only=True):
+    """`base_is_tied` and `merged_is_tied`: whether config.json ties embedding and head. `quantized` is given where the
+    base's files are quantized."""
+
+    verb = "prove"
+    reply = ProveReply
+
+    base: FolderFiles
+    adapter: FolderFiles
+    merged: FolderFiles
+    base_is_tied: bool
+    merged_is_tied: bool
+    quantized: QuantizedChoice | None = None
+    embedding: EmbeddingChoice = EmbeddingChoice()
+    architecture: str | None = None
+
+
 class TinyModelCall(Call[TinyModelReply], frozen=True, kw_only=True):
     """`family` names a recipe, `config` is a whole config.json in its place. Without `weights` only config.json is
     written; `adapter` is a folder for a LoRA adapter on `targets`."""
@@ -381,5 +447,5 @@ class LadderCall(Call[LadderReply], frozen=True, kw_only=True):
 
 
 CALLS: tuple[type[Call[object]], ...] = (
-    MergeCall, VerifyCall, StreamMergeCall, StreamAnswersCall, TinyModelCall, ProbeCall, LadderCall,
+    MergeCall, VerifyCall, StreamMergeCall, StreamAnswersCall, ProveCall, TinyModelCall, ProbeCall, LadderCall,
 )  # type: ignore[assignment]  # fmt: skip

@@ -11,6 +11,7 @@ from envpin.checkpoint.checkpoint import open_checkpoint
 from envpin.checkpoint.no_adapter import require_adapter
 from envpin.checkpoint.quantization import of_base
 from envpin.core.errors import InputError
+from envpin.host.verbs import EmbeddingChoice, FolderFiles, ProveCall, QuantizedChoice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,21 +30,22 @@ class ProofInputs:
     adapter: Checkpoint
     merged: Checkpoint
 
-    def request(self) -> dict[str, Any]:
-        """In the words of the verb `prove` (workers/prove/request.py)."""
+    def request(self) -> ProveCall:
+        """In the words of the worker protocol."""
         quantization = of_base(self.base)
+        stored = quantization is not None and quantization.stored
         rows, own = self.adapter_rows, self.base.embedding_rows
-        return {
-            "base": _place(self.base, self.base.weight_files),
-            "adapter": _place(self.adapter, _adapter_files(self.adapter)),
-            "merged": _place(self.merged, self.merged.weight_files),
-            "tie": {"base": _is_tied(self.base), "merged": _is_tied(self.merged)},
-            "quantized": {"policy": "dequantize", "stored": True, "config": dict(quantization.config), "dtype": None}
-            if quantization is not None and quantization.stored
+        return ProveCall(
+            base=_files(self.base, self.base.weight_files),
+            adapter=_files(self.adapter, _adapter_files(self.adapter)),
+            merged=_files(self.merged, self.merged.weight_files),
+            base_is_tied=_is_tied(self.base),
+            merged_is_tied=_is_tied(self.merged),
+            quantized=QuantizedChoice(policy="dequantize", stored=True, config=dict(quantization.config))
+            if quantization is not None and stored
             else None,
-            "embedding": {"action": "grow", "rows": rows} if rows and own and rows > own else None,
-            "architecture": None,
-        }
+            embedding=EmbeddingChoice(action="grow", rows=rows) if rows and own and rows > own else EmbeddingChoice(),
+        )
 
     @property
     def adapter_rows(self) -> int | None:
@@ -145,9 +147,9 @@ def _adapter_files(adapter: Checkpoint) -> tuple[str, ...]:
     return tuple(sorted({tensor.file for tensor in adapter.adapter_tensors.values()}))
 
 
-def _place(found: Checkpoint, files: tuple[str, ...]) -> dict[str, Any]:
+def _files(found: Checkpoint, files: tuple[str, ...]) -> FolderFiles:
     names = {name for name in files if name.endswith(".safetensors")}
-    return {"folder": str(Path(str(found.path)).absolute()), "files": sorted(names)}
+    return FolderFiles(folder=str(Path(str(found.path)).absolute()), files=tuple(sorted(names)))
 
 
 def _is_tied(model: Checkpoint) -> bool:

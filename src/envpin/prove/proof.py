@@ -6,19 +6,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from envpin import host
 from envpin.core.errors import CheckFailedError, DiskFullError, InfrastructureError, InputError
 from envpin.core.events import Note, ignore
+from envpin.host import worker
 from envpin.prove.environment import choose
 from envpin.prove.inputs import open_inputs
-from envpin.prove.verdict import Answer, Trouble, troubles
+from envpin.prove.verdict import Trouble, is_proved, troubles
 
 if TYPE_CHECKING:
     from envpin.core.events import Listener
     from envpin.core.place import Place
     from envpin.envs.store.store import Store
+    from envpin.host.verbs import ProveReply
     from envpin.prove.environment import Chosen
 
 # Said by the verb about files that the controller could read.
@@ -29,13 +28,13 @@ _OF_THE_INPUT = frozenset({"bad-header", "bad-index", "truncated", "input", "per
 class MergeProof:
     """Whether a merge is the base plus the adapter, where it was looked at, and what is wrong with it."""
 
-    answer: Answer
+    answer: ProveReply
     troubles: tuple[Trouble, ...]
     chosen: Chosen
 
     @property
     def proved(self) -> bool:
-        return self.answer.counts.proved
+        return is_proved(self.answer.counts)
 
 
 def prove(
@@ -60,16 +59,15 @@ def prove(
     versions = ", ".join(f"{name} {version}" for name, version in chosen.packages.items())
     listener(Note(message=f"in an environment with {versions} ({chosen.why})"))
     try:
-        found = host.call(chosen.environment.python, "prove", inputs.request(), listener=listener)
-    except host.WorkerError as error:
+        answer = worker.call(chosen.environment.python, inputs.request(), listener=listener)
+    except worker.WorkerError as error:
         raise _explained(error) from error
-    answer = msgspec.convert(found, Answer)
     return MergeProof(answer=answer, troubles=troubles(answer), chosen=chosen)
 
 
-def _explained(error: host.WorkerError) -> Exception:
+def _explained(error: worker.WorkerError) -> Exception:
     if error.worker_kind in _OF_THE_INPUT:
-        return InputError(error.message, path=error.data.get("path"))
+        return InputError(error.message, path=str(error.data.get("path")))
     if error.worker_kind == "out-of-memory":
         return InfrastructureError("a proof needs more memory than is free", hint="close other programs")
     if error.worker_kind == "disk-full":

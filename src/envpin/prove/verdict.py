@@ -10,28 +10,12 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-STATES = ("equal", "rounding", "not-compared", "wrong")
+    from envpin.host.verbs import ProveReply, TensorVerdict, VerdictCounts
+
 # A model whose untouched tensors differ this often was not merged into this base.
 _MOSTLY = 0.5
 # Causes of single tensors that another base explains as well.
 _OF_ANOTHER_BASE = {"other-base", "other-change", "differs-from-base", "wrong-scale", "wrong-rows", "other-values"}
-
-
-class TensorVerdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One tensor that is wrong or was not compared, as the worker judged it."""
-
-    tensor: str
-    state: str
-    changed: bool = False
-    way: str | None = None
-    cause: str | None = None
-    why: str | None = None
-    factor: float | None = None
-    error: float | None = None
-    rows: tuple[int, ...] = ()
-    wrong_rows: int = 0
-    other: str | None = None
-    lost: bool = False
 
 
 class Trouble(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,42 +28,21 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
     factor: tuple[float, float] | None = None
 
 
-class Counts(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
-    equal: int = 0
-    rounding: int = 0
-    not_compared: int = 0
-    wrong: int = 0
-
-    @property
-    def total(self) -> int:
-        return self.equal + self.rounding + self.not_compared + self.wrong
-
-    @property
-    def proved(self) -> bool:
-        """Whether every tensor was compared, and none is wrong."""
-        return self.total > 0 and not self.wrong and not self.not_compared
+def total(counts: VerdictCounts) -> int:
+    return counts.equal + counts.rounding + counts.not_compared + counts.wrong
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What the worker found."""
-
-    counts: Counts
-    changed: Counts
-    lost: tuple[str, ...]
-    ways: dict[str, int]
-    listed: tuple[TensorVerdict, ...]
-    tensors: dict[str, str]
-    notes: tuple[str, ...]
-    dtypes: dict[str, dict[str, int]]
-    torch: str
+def is_proved(counts: VerdictCounts) -> bool:
+    """Whether every tensor was compared, and none is wrong."""
+    return total(counts) > 0 and not counts.wrong and not counts.not_compared
 
 
-def troubles(answer: Answer) -> tuple[Trouble, ...]:
+def troubles(answer: ProveReply) -> tuple[Trouble, ...]:
     """Every trouble, the one that concerns most tensors first."""
     wrong = [one for one in answer.listed if one.state == "wrong"]
     found: list[Trouble] = []
     strange = [one for one in wrong if not one.changed and one.cause == "differs-from-base"]
-    untouched = answer.counts.total - answer.changed.total
+    untouched = total(answer.counts) - total(answer.changed)
     if untouched and len(strange) > max(1, _MOSTLY * untouched):
         swept = [one for one in wrong if one.cause in _OF_ANOTHER_BASE]
         message = f"{len(strange)} of {untouched} tensors that the adapter leaves alone are not the base's"
@@ -89,7 +52,7 @@ def troubles(answer: Answer) -> tuple[Trouble, ...]:
     for one in wrong:
         groups[_code(one)].append(one)
     for code, members in groups.items():
-        found.append(_trouble(code, _message(code, members, answer.changed.total), members))
+        found.append(_trouble(code, _message(code, members, total(answer.changed)), members))
     return tuple(sorted(found, key=lambda one: (-len(one.tensors), one.code)))
 
 
@@ -153,16 +116,26 @@ def layer_of(name: str) -> int | None:
     return next((int(piece) for piece in name.split(".") if piece.isdigit()), None)
 
 
-def to_json(answer: Answer, found: tuple[Trouble, ...]) -> dict[str, Any]:
+def to_json(answer: ProveReply, found: tuple[Trouble, ...]) -> dict[str, Any]:
     """For `--json`: the counts, each trouble, and each tensor that is not plainly right."""
     return {
-        "proved": answer.counts.proved,
-        "counts": {"tensors": answer.counts.total, **msgspec.to_builtins(answer.counts)},
-        "changed": {"tensors": answer.changed.total, **msgspec.to_builtins(answer.changed)},
+        "proved": is_proved(answer.counts),
+        "counts": _counts(answer.counts),
+        "changed": _counts(answer.changed),
         "troubles": msgspec.to_builtins(found),
         "listed": msgspec.to_builtins(answer.listed),
         "lost_in_rounding": list(answer.lost),
         "ways": answer.ways,
-        "dtypes": answer.dtypes,
+        "dtypes": {"base": answer.base_dtypes, "merged": answer.merged_dtypes},
         "notes": list(answer.notes),
+    }
+
+
+def _counts(counts: VerdictCounts) -> dict[str, int]:
+    return {
+        "tensors": total(counts),
+        "equal": counts.equal,
+        "rounding": counts.rounding,
+        "not_compared": counts.not_compared,
+        "wrong": counts.wrong,
     }

@@ -110,6 +110,27 @@ class StreamAnswersRequest(NamedTuple):
     misread: bool = False
 
 
+class WeightFiles(NamedTuple):
+    """A folder, and the names of the safetensors files in it that hold its tensors."""
+
+    folder: str
+    files: Tuple[str, ...]
+
+
+class ProveRequest(NamedTuple):
+    """`base_is_tied` and `merged_is_tied`: whether config.json ties embedding and head. `quantized` is given where the
+    base's files are quantized."""
+
+    base: WeightFiles
+    adapter: WeightFiles
+    merged: WeightFiles
+    base_is_tied: bool
+    merged_is_tied: bool
+    quantized: Optional[QuantizedBase] = None
+    embedding: EmbeddingFit = EmbeddingFit()
+    architecture: Optional[str] = None
+
+
 class TinyModelRequest(NamedTuple):
     """`family` names a recipe, `config` is a whole config.json in its place. Without `weights` only config.json is
     written, which needs neither torch nor transformers; `adapter` is a folder for a LoRA adapter on `targets`."""

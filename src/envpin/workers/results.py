@@ -152,6 +152,53 @@ class StreamAnswersResult(NamedTuple):
     asked_note: Optional[str] = None
 
 
+class JudgedTensor(NamedTuple):
+    """One tensor of a merged model. `state` is `equal` (to the bit), `rounding` (as near as a right merge comes),
+    `not-compared` or `wrong`; `way` says how a right merge was rounded. `cause` is a stable slug where it is wrong,
+    `why` says it in words; `factor` is the measured scale of the adapter's change, `error` its standard error; `rows`
+    are the first that are wrong, `other` is the tensor whose change it carries. `lost`: it equals the base's, and
+    rightly so."""
+
+    tensor: str
+    state: str
+    changed: bool = False
+    way: Optional[str] = None
+    cause: Optional[str] = None
+    why: Optional[str] = None
+    factor: Optional[float] = None
+    error: Optional[float] = None
+    rows: Tuple[int, ...] = ()
+    wrong_rows: int = 0
+    other: Optional[str] = None
+    lost: bool = False
+
+
+class TensorCounts(NamedTuple):
+    """Tensors by their state."""
+
+    equal: int = 0
+    rounding: int = 0
+    not_compared: int = 0
+    wrong: int = 0
+
+
+class ProveResult(NamedTuple):
+    """`changed` counts those that the adapter changes. `lost` are right and equal to the base's all the same; `ways`
+    says how often which rounding was met; `listed` are those that are wrong or were not compared; `tensors` is the
+    state of each."""
+
+    counts: TensorCounts
+    changed: TensorCounts
+    lost: Tuple[str, ...]
+    ways: Dict[str, int]
+    listed: Tuple[JudgedTensor, ...]
+    tensors: Dict[str, str]
+    notes: Tuple[str, ...]
+    base_dtypes: Dict[str, int]
+    merged_dtypes: Dict[str, int]
+    torch: str
+
+
 class TinyModelResult(NamedTuple):
     folder: str
     adapter: Optional[str]

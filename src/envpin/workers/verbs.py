@@ -17,6 +17,7 @@ VERBS: Dict[str, Verb] = {
     "ladder": Verb(".probe.ladder", requests.LadderRequest),
     "merge": Verb(".peft_engine.merge", requests.MergeRequest),
     "probe": Verb(".probe.probe", requests.ProbeRequest),
+    "prove": Verb(".prove.prove", requests.ProveRequest),
     "tiny-model": Verb(".tiny.make", requests.TinyModelRequest),
     "verify": Verb(".peft_engine.verify", requests.VerifyRequest),
     "stream-answers": Verb(".probe.stream_answers", requests.StreamAnswersRequest),

@@ -18,6 +18,7 @@ RESULTS = {
     "ladder": results.LadderResult,
     "merge": results.MergeResult,
     "probe": results.ProbeResult,
+    "prove": results.ProveResult,
     "tiny-model": results.TinyModelResult,
     "verify": results.VerifyResult,
     "stream-answers": results.StreamAnswersResult,

@@ -6,20 +6,22 @@ from typing import Any
 
 import msgspec
 
-from envpin.prove.verdict import Answer, Counts, troubles
+from envpin.host.verbs import ProveReply, VerdictCounts
+from envpin.prove.verdict import is_proved, troubles
 
 
-def answer(listed: list[dict[str, Any]], *, untouched: int = 7, changed: int = 4) -> Answer:
+def answer(listed: list[dict[str, Any]], *, untouched: int = 7, changed: int = 4) -> ProveReply:
     wrong = [one for one in listed if one["state"] == "wrong"]
     touched = sum(bool(one.get("changed")) for one in wrong)
     total = untouched + changed
     return msgspec.convert(
         {
-            "counts": {"equal": total - len(listed), "wrong": len(wrong), "not-compared": len(listed) - len(wrong)},
+            "counts": {"equal": total - len(listed), "wrong": len(wrong), "not_compared": len(listed) - len(wrong)},
             "changed": {"equal": changed - touched, "wrong": touched},
-            "lost": [], "ways": {}, "listed": listed, "tensors": {}, "notes": [], "dtypes": {}, "torch": "2",
+            "lost": [], "ways": {}, "listed": listed, "tensors": {}, "notes": [],
+            "base_dtypes": {}, "merged_dtypes": {}, "torch": "2",
         },
-        Answer,
+        ProveReply,
     )  # fmt: skip
 
 
@@ -29,10 +31,10 @@ def one(number: int, cause: str, *, changed: bool = True, **more: Any) -> dict[s
 
 
 def test_counts_prove_only_what_was_compared() -> None:
-    assert Counts(equal=2, rounding=1).proved
-    assert not Counts(equal=2, not_compared=1).proved
-    assert not Counts(equal=2, wrong=1).proved
-    assert not Counts().proved
+    assert is_proved(VerdictCounts(equal=2, rounding=1))
+    assert not is_proved(VerdictCounts(equal=2, not_compared=1))
+    assert not is_proved(VerdictCounts(equal=2, wrong=1))
+    assert not is_proved(VerdictCounts())
 
 
 def test_a_layer_left_out_names_the_layer() -> None:

@@ -8,8 +8,9 @@ if TYPE_CHECKING:
     import argparse
 
     from envpin.cli.console.console import Console
+    from envpin.host.verbs import VerdictCounts
     from envpin.prove.proof import MergeProof
-    from envpin.prove.verdict import Counts, Trouble
+    from envpin.prove.verdict import Trouble
 
 takes_child = False
 _SHOWN = 6
@@ -50,9 +51,11 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 
 def _lines(args: argparse.Namespace, found: MergeProof) -> list[str]:
+    from envpin.prove.verdict import total
+
     counts, changed = found.answer.counts, found.answer.changed
-    lines = [f"{args.merged}: {_headline(found)}", f"  {counts.total} tensors: {_words(counts)}"]
-    lines.append(f"  {changed.total} of them changed by the adapter: {_words(changed)}")
+    lines = [f"{args.merged}: {_headline(found)}", f"  {total(counts)} tensors: {_words(counts)}"]
+    lines.append(f"  {total(changed)} of them changed by the adapter: {_words(changed)}")
     for way, count in sorted(found.answer.ways.items(), key=lambda one: -one[1]):
         lines.append(f"    {count}: {way}")
     if found.answer.lost:
@@ -73,7 +76,7 @@ def _headline(found: MergeProof) -> str:
     return "not proved: nothing is wrong in what was compared, but not everything was"
 
 
-def _words(counts: Counts) -> str:
+def _words(counts: VerdictCounts) -> str:
     named = ((counts.equal, "equal to the bit"), (counts.rounding, "within rounding"),
              (counts.not_compared, "not compared"), (counts.wrong, "wrong"))  # fmt: skip
     return ", ".join(f"{count} {word}" for count, word in named if count) or "none"

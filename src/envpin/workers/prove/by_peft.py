@@ -7,10 +7,11 @@ of a layer has to be in the merged model to the bit, or within what rounding all
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from ..protocol import KnownError
+from ..requests import ProveRequest, StreamMergeRequest
+from ..results import JudgedTensor
 from ..stream.io.files import StoredTensor, WeightFolder
 from ..stream.io.reader import Reader
 from .judge import bits, larger
-from .request import Judged, ProveRequest
 from .ways import ulp
 
 _SLACK = 4.0
@@ -43,10 +44,14 @@ def plan(request: ProveRequest, reader: Reader) -> Peft:
     from ..stream.layers import Merger
     from ..stream.skeleton import build
 
-    body: Dict[str, Any] = {
-        "adapter": request.adapter.folder, "base": request.base.folder, "embedding": request.embedding,
-        "architecture": request.architecture, "quantized": request.quantized,
-    }  # fmt: skip
+    body = StreamMergeRequest(
+        base=request.base.folder,
+        adapter=request.adapter.folder,
+        out="",
+        embedding=request.embedding,
+        architecture=request.architecture,
+        quantized=request.quantized,
+    )
     try:
         base = WeightFolder(request.base.folder)
         skeleton = build(base, read_adapters(body), body)
@@ -59,9 +64,9 @@ def plan(request: ProveRequest, reader: Reader) -> Peft:
 
 def judge(
     found: Peft, wanted: Dict[str, StoredTensor], base: Dict[str, StoredTensor], reader: Reader
-) -> Dict[str, Judged]:
+) -> Dict[str, JudgedTensor]:
     """The verdict on each of the `wanted` tensors of the merged model (by their names in the base)."""
-    verdicts: Dict[str, Judged] = {}
+    verdicts: Dict[str, JudgedTensor] = {}
     for one in found.operations:
         here = {output.name: wanted[output.name] for output in one.outputs if output.name in wanted}
         if not here:
@@ -70,7 +75,7 @@ def judge(
             made = found.merger.alone(lambda operation=one: found.merger.run_whole(operation))
         except Exception as error:  # a layer that cannot be merged in this release
             why = "peft cannot merge it: %s" % " ".join(str(error).split())[:200]
-            verdicts.update({name: Judged(name, "not-compared", True, why=why) for name in here})
+            verdicts.update({name: JudgedTensor(name, "not-compared", True, why=why) for name in here})
             continue
         unequal = {}
         for name, stored in here.items():
@@ -83,7 +88,23 @@ def judge(
                 verdicts[name] = verdict
         if unequal:
             verdicts.update(_in_double(found, one, unequal))
-    return verdicts
+    return _pooled(verdicts)
+
+
+def _pooled(verdicts: Dict[str, JudgedTensor]) -> Dict[str, JudgedTensor]:
+    """One scale for all tensors that rounding explains one by one: an error too small to see in any of them shows in
+    their mean."""
+    near = [one for one in verdicts.values() if one.state == "rounding" and one.factor is not None and one.error]
+    weights = [(one.error or 1.0) ** -2 for one in near]
+    if not near:
+        return verdicts
+    mean = sum((one.factor or 0.0) * weight for one, weight in zip(near, weights)) / sum(weights)  # noqa: B905
+    error = sum(weights) ** -0.5
+    if abs(mean - 1) <= 5 * error:
+        return verdicts
+    why = "the change was applied %.5g times (± %.1g over %d tensors)" % (mean, error, len(near))
+    wrong = {one.tensor: one._replace(state="wrong", cause="wrong-scale", why=why, way=None) for one in near}
+    return {**verdicts, **wrong}
 
 
 class _Pair(NamedTuple):
@@ -91,22 +112,22 @@ class _Pair(NamedTuple):
     start: Any
 
 
-def _at_once(name: str, made: Any, there: Any, start: Any) -> Optional[Judged]:
+def _at_once(name: str, made: Any, there: Any, start: Any) -> Optional[JudgedTensor]:
     """The verdict where shapes or bits decide."""
     if tuple(there.shape) != tuple(made.shape):
         why = "it is %s, and %s in peft's own merge" % (list(there.shape), list(made.shape))
-        return Judged(name, "wrong", True, cause="other-shape", why=why)
+        return JudgedTensor(name, "wrong", True, cause="other-shape", why=why)
     if not bool(there.isfinite().all()):
-        return Judged(name, "wrong", True, cause="not-finite", why="it holds values that are not finite")
+        return JudgedTensor(name, "wrong", True, cause="not-finite", why="it holds values that are not finite")
     as_base = start is not None and start.shape == there.shape and bool((start.to(there.dtype) == there).all())
     if bool((bits(made.to(there.dtype)) == bits(there)).all()):
-        return Judged(name, "equal", True, "merged by peft", lost=as_base)
+        return JudgedTensor(name, "equal", True, "merged by peft", lost=as_base)
     if as_base:
-        return Judged(name, "wrong", True, cause="not-applied", why="it is the base's, to the bit", factor=0.0)
+        return JudgedTensor(name, "wrong", True, cause="not-applied", why="it is the base's, to the bit", factor=0.0)
     return None
 
 
-def _in_double(found: Peft, one: Any, pairs: Dict[str, _Pair]) -> Dict[str, Judged]:
+def _in_double(found: Peft, one: Any, pairs: Dict[str, _Pair]) -> Dict[str, JudgedTensor]:
     """Tensors that are not peft's own to the bit, against peft's layer in float64: no element may be off by more than
     the layer's arithmetic allows, and the scale, measured over all of them, has to be right."""
     from ..stream.prove.recompute import Recomputer
@@ -116,11 +137,11 @@ def _in_double(found: Peft, one: Any, pairs: Dict[str, _Pair]) -> Dict[str, Judg
         exact, compute = found.merger.alone(lambda: recomputer.in_double(one))
     except (RuntimeError, NotImplementedError, ValueError) as error:
         why = "peft's layer does not run in float64: %s" % " ".join(str(error).split())[:200]
-        return {name: Judged(name, "not-compared", True, why=why) for name in pairs}
+        return {name: JudgedTensor(name, "not-compared", True, why=why) for name in pairs}
     return {name: _measured(name, pair, exact[name], compute) for name, pair in pairs.items()}
 
 
-def _measured(name: str, pair: _Pair, exact: Any, compute: Any) -> Judged:
+def _measured(name: str, pair: _Pair, exact: Any, compute: Any) -> JudgedTensor:
     import torch
 
     there = pair.there
@@ -131,17 +152,17 @@ def _measured(name: str, pair: _Pair, exact: Any, compute: Any) -> Judged:
     off = bool(((wide - exact).abs() > allowed).any())
     if pair.start is None or pair.start.shape != there.shape:
         state = "wrong" if off else "rounding"
-        return Judged(name, state, True, "merged by peft in float64", "other-change" if off else None)
+        return JudgedTensor(name, state, True, "merged by peft in float64", "other-change" if off else None)
     delta, moved = exact - pair.start.double(), wide - pair.start.double()
     square = float(delta.pow(2).sum())
     factor = float((delta * moved).sum()) / square if square else 1.0
     left = float((moved - factor * delta).pow(2).sum())
     rounding = float((ulp(larger(exact, wide), there.dtype).pow(2) / 6 + ((3 * low + 2.0**-22) * exact).pow(2)).sum())
     error = (max(left, rounding) / moved.numel() / square) ** 0.5 if square else 0.0
-    told = Judged(name, "wrong", True, factor=factor, error=error)
+    told = JudgedTensor(name, "wrong", True, factor=factor, error=error)
     if left <= _SLACK * rounding and abs(factor - 1) > 5 * error:
         near = next((cause for value, cause in _NAMED.items() if abs(factor - value) < 5 * error + 0.01), "wrong-scale")
         return told._replace(cause=near, why="the change was applied %.5g times" % factor)
     if off:
         return told._replace(cause="other-change", why="it is not what peft's layer makes in float64")
-    return Judged(name, "rounding", True, "merged by peft in float64", factor=factor, error=error)
+    return JudgedTensor(name, "rounding", True, "merged by peft in float64", factor=factor, error=error)

@@ -7,12 +7,12 @@ quantized; another base; another adapter. A cause is named only where it leaves 
 
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
+from ..results import JudgedTensor
 from ..stream.io.files import StoredTensor
 from ..stream.io.reader import Reader
 from .expected import Expected, UnfitError, columns_of
 from .judge import FLOATS, Judge, Sums, larger, rows_of
 from .quantizers import requantized
-from .request import Judged
 from .ways import is_low, name_of, ulp
 
 _SAMPLE = 96
@@ -54,11 +54,11 @@ class Causes:
         self._reader = reader
         self._others = others
 
-    def find(self, suspect: Suspect) -> Judged:
+    def find(self, suspect: Suspect) -> JudgedTensor:
         """The suspect with its cause."""
         way = self._judge.likeliest(suspect.expected, suspect.stored, suspect.adapter_dtype)
         sums = self._judge.sums(suspect.expected, suspect.stored, way)
-        shown = Judged(suspect.name, "wrong", True, rows=tuple(sums.rows[:_SHOWN]), wrong_rows=len(sums.rows))
+        shown = JudgedTensor(suspect.name, "wrong", True, rows=tuple(sums.rows[:_SHOWN]), wrong_rows=len(sums.rows))
         plain = _at_once(sums, shown)
         if plain is not None:
             return plain
@@ -76,7 +76,7 @@ class Causes:
             return shown._replace(cause="other-base", why=why)
         return shown._replace(cause="other-change", why="what changed is not this adapter's change")
 
-    def of_untouched(self, verdict: Judged, base: StoredTensor, stored: StoredTensor) -> Judged:
+    def of_untouched(self, verdict: JudgedTensor, base: StoredTensor, stored: StoredTensor) -> JudgedTensor:
         """Why a tensor that the adapter does not touch is not the base's, where a round trip explains it."""
         import torch
 
@@ -99,7 +99,7 @@ class Causes:
                 return verdict._replace(cause="requantized", why=trip)
         return verdict
 
-    def _few_rows(self, suspect: Suspect, sums: Sums, shown: Judged) -> Optional[Judged]:
+    def _few_rows(self, suspect: Suspect, sums: Sums, shown: JudgedTensor) -> Optional[JudgedTensor]:
         """A handful of wrong rows in a table that is right otherwise."""
         rows = suspect.expected.rows
         if not 0 < len(sums.rows) <= max(1, min(16, rows // 16)) or suspect.expected.columns < 2:
@@ -124,7 +124,7 @@ class Causes:
         rounding += sum(float((one.noise / 3).pow(2).sum()) for one in parts)
         return Sample(rows, start, delta, found.double() - start, rounding)
 
-    def _layers(self, suspect: Suspect, sample: Sample, shown: Judged) -> Optional[Judged]:
+    def _layers(self, suspect: Suspect, sample: Sample, shown: JudgedTensor) -> Optional[JudgedTensor]:
         """The change of another layer, or A of one with B of another."""
         best: Optional[Tuple[float, str, str]] = None
         own = suspect.expected
@@ -152,7 +152,7 @@ class Causes:
                 count += 1
                 yield name, other
 
-    def _transposed(self, suspect: Suspect, sample: Sample, shown: Judged) -> Optional[Judged]:
+    def _transposed(self, suspect: Suspect, sample: Sample, shown: JudgedTensor) -> Optional[JudgedTensor]:
         own = suspect.expected
         if own.rows != own.columns or own.change.kind != "low-rank" or own.change.right is None:
             return None
@@ -162,7 +162,7 @@ class Causes:
             return None
         return shown._replace(cause="transposed", why="the change was added transposed")
 
-    def _ranks(self, suspect: Suspect, sample: Sample, shown: Judged) -> Optional[Judged]:
+    def _ranks(self, suspect: Suspect, sample: Sample, shown: JudgedTensor) -> Optional[JudgedTensor]:
         """Each rank direction of the change may have a scale of its own: some of them may be missing."""
         import torch
 
@@ -187,12 +187,12 @@ class Causes:
         listed = ", ".join("%.3g" % float(one) for one in scales[:6])
         return shown._replace(cause="wrong-scale", why="its rank directions have scales of their own: %s" % listed)
 
-    def _quantized(self, _suspect: Suspect, sample: Sample, shown: Judged) -> Optional[Judged]:
+    def _quantized(self, _suspect: Suspect, sample: Sample, shown: JudgedTensor) -> Optional[JudgedTensor]:
         found = requantized(sample.start, sample.delta, sample.moved + sample.start, sample.rounding)
         return None if found is None else shown._replace(cause="requantized", why=found)
 
 
-def _at_once(sums: Sums, shown: Judged) -> Optional[Judged]:
+def _at_once(sums: Sums, shown: JudgedTensor) -> Optional[JudgedTensor]:
     """What needs no looking for."""
     if not sums.finite:
         return shown._replace(cause="not-finite", why="it holds values that are not finite")
@@ -209,7 +209,7 @@ def _is_in_it(sums: Sums) -> bool:
     return abs(sums.factor - 1) < 5 * sums.error and sums.factor > 8 * sums.error
 
 
-def _scale(sums: Sums, expected: Expected, shown: Judged) -> Optional[Judged]:
+def _scale(sums: Sums, expected: Expected, shown: JudgedTensor) -> Optional[JudgedTensor]:
     """A change that is right but for its scale."""
     if sums.residual > _SLACK * sums.rounding:
         return None

@@ -1,16 +1,16 @@
 """One tensor of a merged model: equal to the bit, within rounding, or wrong.
 
-Judged are all elements, a block of rows at a time: first against the usual computation in float32, to the bit; where
+All elements are judged, a block of rows at a time: first against the usual computation in float32, to the bit; where
 that differs, against every way of rounding in ways.py, in float64. Only what no way explains is wrong, and only then
 is its cause looked for (causes.py).
 """
 
 from typing import Any, List, NamedTuple, Optional, Tuple
 
+from ..results import JudgedTensor
 from ..stream.io.files import StoredTensor, torch_dtype
 from ..stream.io.reader import Reader
 from .expected import Block, Expected, blocks, columns_of
-from .request import Judged
 from .ways import ONCE, Way, is_low, ulp, ways
 
 FLOATS = ("BF16", "F16", "F32", "F64")
@@ -59,19 +59,21 @@ class Judge:
         self._reader = reader
         self._usual: Optional[Way] = None
 
-    def changed(self, name: str, expected: Expected, stored: StoredTensor, adapter_dtype: Any) -> Tuple[Judged, bool]:
+    def changed(
+        self, name: str, expected: Expected, stored: StoredTensor, adapter_dtype: Any
+    ) -> Tuple[JudgedTensor, bool]:
         """The verdict on a tensor that the adapter changes, and whether its cause is still to be found."""
         quick = self._quickly(expected, stored)
         if quick is not None:
             equal, lost = quick
-            return Judged(name, "equal" if equal else "rounding", True, ONCE.words, lost=lost), False
+            return JudgedTensor(name, "equal" if equal else "rounding", True, ONCE.words, lost=lost), False
         way = self._way(expected, stored, adapter_dtype)
         if way is None:
-            return Judged(name, "wrong", True), True
+            return JudgedTensor(name, "wrong", True), True
         self._usual = way
         if way.cause is None:
-            return Judged(name, "rounding", True, way.words), False
-        return Judged(name, "wrong", True, way.words, way.cause, "it was " + way.words), False
+            return JudgedTensor(name, "rounding", True, way.words), False
+        return JudgedTensor(name, "wrong", True, way.words, way.cause, "it was " + way.words), False
 
     def _quickly(self, expected: Expected, stored: StoredTensor) -> Optional[Tuple[bool, bool]]:
         """Whether every element is the float32 result rounded once, and whether the whole change was lost in that
@@ -170,19 +172,19 @@ class Judge:
             as_start = as_start and expected.is_base(found, first, last)
         return Sums(expected.rows * expected.columns, change, both, moved, rounding, rows, as_start, finite)
 
-    def untouched(self, name: str, base: StoredTensor, stored: StoredTensor) -> Judged:
+    def untouched(self, name: str, base: StoredTensor, stored: StoredTensor) -> JudgedTensor:
         """A tensor that the adapter does not touch has to be the base's: to the bit, or converted once."""
         import torch
 
         if base.dtype not in FLOATS or stored.dtype not in FLOATS:
             same = base.dtype == stored.dtype and base.shape == stored.shape and self._same_bytes(base, stored)
             if same:
-                return Judged(name, "equal")
+                return JudgedTensor(name, "equal")
             if base.dtype != stored.dtype:
-                return Judged(
+                return JudgedTensor(
                     name, "not-compared", why="it is stored as %s, and %s in the base" % (stored.dtype, base.dtype)
                 )
-            return Judged(name, "wrong", cause="differs-from-base", why="it is not the base's")
+            return JudgedTensor(name, "wrong", cause="differs-from-base", why="it is not the base's")
         columns = columns_of(base.shape)
         bad: List[int] = []
         finite, converted = True, base.dtype != stored.dtype
@@ -199,12 +201,12 @@ class Judge:
         if bad:
             why = "%d of its %d rows are not the base's" % (len(bad), count)
             cause = "differs-from-base" if finite else "not-finite"
-            return Judged(name, "wrong", cause=cause, why=why, rows=tuple(bad[:_SHOWN]), wrong_rows=len(bad))
+            return JudgedTensor(name, "wrong", cause=cause, why=why, rows=tuple(bad[:_SHOWN]), wrong_rows=len(bad))
         if _rows(stored) != _rows(base):
             why = "it has %d rows, the base's has %d, and the adapter says nothing of the others"
-            return Judged(name, "not-compared", why=why % (_rows(stored), _rows(base)))
+            return JudgedTensor(name, "not-compared", why=why % (_rows(stored), _rows(base)))
         state = "rounding" if converted and is_narrower(stored, base) else "equal"
-        return Judged(name, state, way="converted from %s" % base.dtype if converted else None)
+        return JudgedTensor(name, state, way="converted from %s" % base.dtype if converted else None)
 
     def _same_bytes(self, one: StoredTensor, other: StoredTensor) -> bool:
         import torch
@@ -216,12 +218,14 @@ class Judge:
                 return False
         return True
 
-    def whole(self, name: str, brought: StoredTensor, base: Optional[StoredTensor], stored: StoredTensor) -> Judged:
+    def whole(
+        self, name: str, brought: StoredTensor, base: Optional[StoredTensor], stored: StoredTensor
+    ) -> JudgedTensor:
         """A tensor that the adapter brings whole: every row is the adapter's; rows past it are the base's."""
         columns = columns_of(stored.shape)
         if columns_of(brought.shape) != columns or _rows(brought) > _rows(stored):
             why = "it is %s, the adapter brings %s" % (list(stored.shape), list(brought.shape))
-            return Judged(name, "wrong", True, cause="other-shape", why=why)
+            return JudgedTensor(name, "wrong", True, cause="other-shape", why=why)
         bad: List[int] = []
         as_base, finite = base is not None, True
         for first, last in blocks(_rows(brought), columns):
@@ -233,21 +237,21 @@ class Judge:
                 theirs = rows_of(self._reader, base, first, min(last, _rows(base)), columns).to(found.dtype)
                 as_base = bool((bits(theirs) == bits(found[: theirs.shape[0]])).all())
         if bad and not finite:
-            return Judged(name, "wrong", True, cause="not-finite", why="it holds values that are not finite")
+            return JudgedTensor(name, "wrong", True, cause="not-finite", why="it holds values that are not finite")
         if bad and as_base:
-            return Judged(name, "wrong", True, cause="not-applied", why="it is the base's, not the adapter's")
+            return JudgedTensor(name, "wrong", True, cause="not-applied", why="it is the base's, not the adapter's")
         if bad:
             why = "%d of its %d rows are not those that the adapter brings" % (len(bad), _rows(brought))
-            return Judged(
+            return JudgedTensor(
                 name, "wrong", True, cause="other-values", why=why, rows=tuple(bad[:_SHOWN]), wrong_rows=len(bad)
             )
         if _rows(brought) < _rows(stored):
             rest = self._rest(base, stored, _rows(brought), columns)
             if rest is not None:
-                return Judged(name, rest, True, cause="differs-from-base" if rest == "wrong" else None,
+                return JudgedTensor(name, rest, True, cause="differs-from-base" if rest == "wrong" else None,
                               why="rows past those that the adapter brings are not the base's")  # fmt: skip
         state = "rounding" if is_narrower(stored, brought) else "equal"
-        return Judged(name, state, True, "the adapter's own tensor")
+        return JudgedTensor(name, state, True, "the adapter's own tensor")
 
     def _rest(self, base: Optional[StoredTensor], stored: StoredTensor, first: int, columns: int) -> Optional[str]:
         if base is None or _rows(base) < _rows(stored):
@@ -258,7 +262,7 @@ class Judge:
 
     def some_rows(
         self, name: str, brought: StoredTensor, indices: Tuple[int, ...], base: StoredTensor, stored: StoredTensor
-    ) -> Judged:
+    ) -> JudgedTensor:
         """Single rows are the adapter's (`trainable_token_indices`), all others the base's."""
         rest = self.untouched(name, base, stored)
         columns = columns_of(stored.shape)
@@ -266,7 +270,7 @@ class Judge:
         bad, lost = [], True
         for number, row in enumerate(indices):
             if not 0 <= row < _rows(stored):
-                return Judged(name, "wrong", True, cause="other-shape", why="it has no row %d" % row)
+                return JudgedTensor(name, "wrong", True, cause="other-shape", why="it has no row %d" % row)
             found = rows_of(self._reader, stored, row, row + 1, columns)
             mine = rows_of(self._reader, base, row, row + 1, columns) if row < _rows(base) else None
             lost = lost and mine is not None and bool((bits(mine.to(found.dtype)) == bits(found)).all())
@@ -276,14 +280,16 @@ class Judge:
         if bad:
             cause = "not-applied" if lost else "other-values"
             why = "%d of the %d trained rows are not the adapter's" % (len(bad), len(indices))
-            return Judged(name, "wrong", True, cause=cause, why=why, rows=tuple(bad[:_SHOWN]), wrong_rows=len(bad))
+            return JudgedTensor(
+                name, "wrong", True, cause=cause, why=why, rows=tuple(bad[:_SHOWN]), wrong_rows=len(bad)
+            )
         if others > 0:
             left = tuple(row for row in rest.rows if row not in indices)
             why = "%d rows that were not trained are not the base's" % others
-            return Judged(name, "wrong", True, cause="differs-from-base", why=why, rows=left, wrong_rows=others)
+            return JudgedTensor(name, "wrong", True, cause="differs-from-base", why=why, rows=left, wrong_rows=others)
         if rest.state == "not-compared":
             return rest._replace(changed=True)
-        return Judged(name, "equal", True, "the adapter's own rows")
+        return JudgedTensor(name, "equal", True, "the adapter's own rows")
 
     def _differs(self, base: StoredTensor, stored: StoredTensor, row: int, columns: int) -> bool:
         if row >= _rows(base):

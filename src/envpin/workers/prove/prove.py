@@ -4,20 +4,22 @@ Nothing is taken from whoever merged. The formula of the common kinds is written
 what is not known here is merged again by the environment's own peft, or named as not compared.
 """
 
+import math
 import os
-from typing import Any, Dict, List, Optional, Set
+from typing import Dict, Iterable, List, Optional, Set
 
 from ..protocol import Events, KnownError
+from ..requests import ProveRequest, WeightFiles
+from ..results import JudgedTensor, ProveResult, TensorCounts
 from ..runtime.loading import read_json
 from ..stream.io.files import StoredTensor, WeightFolder, read_header, torch_dtype
 from ..stream.io.reader import Reader
-from . import by_peft, changes, request, tables
+from . import by_peft, changes, tables
 from .causes import Causes, Suspect
 from .changes import TensorChange
 from .expected import Expected, Files, UnfitError
 from .judge import FLOATS, Judge
 from .names import Names, paired
-from .request import Judged, ProveRequest, WeightFiles
 
 _KEY = "prove"
 # Tables and counters that releases store or leave out as they like; no adapter trains them.
@@ -34,13 +36,13 @@ _HEAD_MODULES = {"cls", "lm_head", "classifier", "score", "qa_outputs", "pooler"
 _NEW_HEADS = {"SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS", "FEATURE_EXTRACTION"}
 
 
-def run(body: Dict[str, Any], events: Events) -> Dict[str, Any]:
+def run(request: ProveRequest, events: Events) -> ProveResult:
     import torch
 
     reader = Reader()
     try:
         with torch.no_grad():
-            return _Proof(request.read(body), events, reader).run()
+            return _Proof(request, events, reader).run()
     finally:
         reader.close()
 
@@ -60,7 +62,7 @@ class _Proof:
         self.theirs = Names(self.merged)
         self.tables = tables.find(self.base)
         self.judge = Judge(reader)
-        self.verdicts: Dict[str, Judged] = {}
+        self.verdicts: Dict[str, JudgedTensor] = {}
         self.suspects: List[Suspect] = []
         self.expected: Dict[str, Expected] = {}
 
@@ -72,13 +74,13 @@ class _Proof:
 
         folder = WeightFolder(self.asked.base.folder)
         try:
-            decoders = unpack(folder, dict(self.asked.quantized["config"]))
+            decoders = unpack(folder, self.asked.quantized.config)
             self.notes.append("%d tensors of the base are quantized, and were decoded" % len(decoders))
         except KnownError as error:
             self.notes.append("the base is quantized, and not all of it can be decoded: %s" % error.message)
         return folder.tensors
 
-    def run(self) -> Dict[str, Any]:
+    def run(self) -> ProveResult:
         known = changes.read(self.config, {name: one.shape for name, one in self.adapter.items()})
         self.events.step(_KEY, "compare every tensor with base and adapter", "start")
         self.total = len(self.base)
@@ -96,8 +98,9 @@ class _Proof:
                 self._untouched(name)
         self._extra()
         self._find_causes()
-        counts = self._counts()
-        detail = ", ".join("%d %s" % (count, word) for word, count in counts.items() if count)
+        counts = _counts(self.verdicts.values())
+        words = ("equal", "within rounding", "not compared", "wrong")
+        detail = ", ".join("%d %s" % (count, word) for word, count in zip(words, counts) if count)  # noqa: B905
         self.events.step(_KEY, "compare every tensor with base and adapter", "done", detail)
         return self._result(counts)
 
@@ -235,7 +238,7 @@ class _Proof:
         else:
             if change is None:
                 self.verdicts[key] = self.judge.untouched(key, self.base[embedding], there)
-            if self.asked.merged_is_tied and self.verdicts.get(key, Judged(key, "wrong")).state != "wrong":
+            if self.asked.merged_is_tied and self.verdicts.get(key, JudgedTensor(key, "wrong")).state != "wrong":
                 why = "it is right, but config.json ties it to the embedding, which is another table now"
                 self._set(key, "wrong", cause="head-tied", why=why)
 
@@ -248,7 +251,7 @@ class _Proof:
 
     def _tied_on_the_way(self, key: str, follows: bool) -> None:
         if follows and self.asked.merged_is_tied:
-            self.verdicts[key] = Judged(key, "equal", way="tied to the embedding")
+            self.verdicts[key] = JudgedTensor(key, "equal", way="tied to the embedding")
         elif follows:
             self._set(key, "wrong", changed=False, cause="missing", why="config.json does not tie it to the embedding")
         else:
@@ -277,7 +280,7 @@ class _Proof:
             return
         same = self.judge.untouched(key, table, there)
         if same.state == "equal":
-            self.verdicts[key] = Judged(key, "equal", way="a copy of the embedding")
+            self.verdicts[key] = JudgedTensor(key, "equal", way="a copy of the embedding")
         else:
             self._set(
                 key,
@@ -310,13 +313,9 @@ class _Proof:
                     self.verdicts[name] = causes.of_untouched(verdict, self.base[name], stored)
 
     def _set(self, name: str, state: str, *, changed: bool = True, cause: Optional[str] = None, why: str = "") -> None:
-        self.verdicts[name] = Judged(name, state, changed, cause=cause, why=why or None)
+        self.verdicts[name] = JudgedTensor(name, state, changed, cause=cause, why=why or None)
 
-    def _counts(self) -> Dict[str, int]:
-        states = [one.state for one in self.verdicts.values()]
-        return {word: states.count(word) for word in ("equal", "rounding", "not-compared", "wrong")}
-
-    def _result(self, counts: Dict[str, int]) -> Dict[str, Any]:
+    def _result(self, counts: TensorCounts) -> ProveResult:
         import torch
 
         judged = [self.verdicts[name] for name in sorted(self.verdicts)]
@@ -324,17 +323,29 @@ class _Proof:
         for one in judged:
             if one.way is not None and one.state != "wrong" and one.changed:
                 ways[one.way] = ways.get(one.way, 0) + 1
-        return {
-            "counts": counts,
-            "changed": {word: len([1 for one in judged if one.changed and one.state == word]) for word in counts},
-            "lost": [one.tensor for one in judged if one.lost],
-            "ways": ways,
-            "listed": [one.to_json() for one in judged if one.state in ("wrong", "not-compared")],
-            "tensors": {one.tensor: one.state for one in judged},
-            "notes": self.notes,
-            "dtypes": {"base": _dtypes(self.base), "merged": _dtypes(self.merged)},
-            "torch": torch.__version__,
-        }
+        return ProveResult(
+            counts=counts,
+            changed=_counts(one for one in judged if one.changed),
+            lost=tuple(one.tensor for one in judged if one.lost),
+            ways=ways,
+            listed=tuple(_finite(one) for one in judged if one.state in ("wrong", "not-compared")),
+            tensors={one.tensor: one.state for one in judged},
+            notes=tuple(self.notes),
+            base_dtypes=_dtypes(self.base),
+            merged_dtypes=_dtypes(self.merged),
+            torch=torch.__version__,
+        )
+
+
+def _counts(judged: Iterable[JudgedTensor]) -> TensorCounts:
+    states = [one.state for one in judged]
+    return TensorCounts(*(states.count(word) for word in ("equal", "rounding", "not-compared", "wrong")))
+
+
+def _finite(one: JudgedTensor) -> JudgedTensor:
+    """JSON cannot carry infinities."""
+    sound = one.factor is not None and one.error is not None and math.isfinite(one.factor) and math.isfinite(one.error)
+    return one if sound else one._replace(factor=None, error=None)
 
 
 def _dtypes(tensors: Dict[str, StoredTensor]) -> Dict[str, int]:

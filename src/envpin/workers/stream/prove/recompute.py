@@ -8,7 +8,7 @@ wrong place, a lost rounding and a bad write. What is taken whole from the adapt
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Dict, List
+from typing import TYPE_CHECKING, Dict, List, Tuple
 
 from ...protocol import KnownError
 from ..io.files import Segment, StoredTensor
@@ -140,6 +140,10 @@ class Recomputer:
             rows = int(found.shape[0]) if found.dim() else 1
             results.append(self._judge(output, found, wanted, allowed, rows))
         return results
+
+    def in_double(self, one: Operation) -> Tuple[Dict[str, torch.Tensor], torch.dtype]:
+        """What peft's layer makes of an operation in float64, and the least precise dtype that takes part in it."""
+        return self._run_in_double(one), self._compute_dtype(one)
 
     def _run_in_double(self, one: Operation) -> Dict[str, torch.Tensor]:
         with put_in_place(one) as put:
