@@ -260,8 +260,7 @@ class VerdictCounts(Body, frozen=True, kw_only=True):
 
 
 class ProveReply(Body, frozen=True, kw_only=True):
-    """`changed` counts the tensors that the adapter changes. `lost` are right and equal to the base's all the same;
-    `ways` says how often which rounding was met; `listed` are those that are wrong or were not compared."""
+    """`lost` are right and equal to the base's all the same; `listed` are wrong, or were not compared."""
 
     counts: VerdictCounts
     changed: VerdictCounts
@@ -385,8 +384,7 @@ class FolderFiles(Body, frozen=True, kw_only=True):
 
 
 class ProveCall(Call[ProveReply], frozen=True, kw_only=True):
-    """`base_is_tied` and `merged_is_tied`: whether config.json ties embedding and head. `quantized` is given where the
-    base's files are quantized."""
+    """`…_is_tied`: whether config.json ties embedding and head. `quantized`: where the base's files are quantized."""
 
     verb = "prove"
     reply = ProveReply
