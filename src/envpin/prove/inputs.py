@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from envpin.checkpoint.checkpoint import open_checkpoint
 from envpin.checkpoint.no_adapter import require_adapter
@@ -121,7 +121,7 @@ def _refuse_values(adapter: Checkpoint) -> None:
         raise InputError(f"`{path}` holds values that no adapter has", path=path, problems=problems)
 
 
-def _bad_values(config: Mapping[str, Any]) -> Iterator[str]:
+def _bad_values(config: Mapping[str, object]) -> Iterator[str]:
     for name in ("lora_alpha", "alpha", "r"):
         if name in config and config[name] is not None and not _is_number(config[name]):
             yield f"{name}: {config[name]!r} is not a finite number"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -116,7 +116,7 @@ def layer_of(name: str) -> int | None:
     return next((int(piece) for piece in name.split(".") if piece.isdigit()), None)
 
 
-def to_json(answer: ProveReply, found: tuple[Trouble, ...]) -> dict[str, Any]:
+def to_json(answer: ProveReply, found: tuple[Trouble, ...]) -> dict[str, object]:
     """For `--json`: the counts, each trouble, and each tensor that is not plainly right."""
     return {
         "proved": is_proved(answer.counts),

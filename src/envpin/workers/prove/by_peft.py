@@ -4,7 +4,10 @@ The layers are those of the streaming engine (docs/adr/0030): peft's loader on a
 of a layer has to be in the merged model to the bit, or within what rounding allows of the same layer in float64.
 """
 
-from typing import Any, Dict, List, NamedTuple, Optional
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Union
 
 from ..protocol import KnownError
 from ..requests import ProveRequest, StreamMergeRequest
@@ -14,31 +17,34 @@ from ..stream.io.reader import Reader
 from .judge import bits, larger
 from .ways import ulp
 
+if TYPE_CHECKING:
+    import torch
+
+    from ..stream.layers import Merger
+    from ..stream.operations import Operation
+    from ..stream.skeleton import Skeleton
+
+
 _SLACK = 4.0
 _NAMED = {2.0: "applied-twice", -1.0: "sign"}
 
 
-class Peft(NamedTuple):
-    """What peft says of an adapter: the base tensors that its layers change, or why there is nothing to be had."""
+class Layers(NamedTuple):
+    """The layers that peft changes, and the names of the base's tensors that merging them writes."""
 
     outputs: List[str]
-    operations: List[Any]
-    skeleton: Any
-    merger: Any
-    reason: Optional[str]
-
-    def close(self) -> None:
-        if self.merger is not None:
-            self.merger.close()
+    operations: List[Operation]
+    skeleton: Skeleton
+    merger: Merger
 
 
-def plan(request: ProveRequest, reader: Reader) -> Peft:
-    """The layers that peft changes; where this environment cannot say, `reason` says why."""
+def plan(request: ProveRequest, reader: Reader) -> Union[Layers, str]:
+    """The layers that peft changes; where this environment cannot say, why not."""
     try:
         import peft
         import transformers  # noqa: F401  both are needed, and either may be absent
     except ImportError as error:
-        return Peft([], [], None, None, "this environment has no %s" % error.name)
+        return "this environment has no %s" % error.name
     from ..stream import plan as stream_plan
     from ..stream.adapters import read_adapters
     from ..stream.layers import Merger
@@ -57,13 +63,13 @@ def plan(request: ProveRequest, reader: Reader) -> Peft:
         skeleton = build(base, read_adapters(body), body)
         made = stream_plan.make(skeleton, base, body)
     except KnownError as error:
-        return Peft([], [], None, None, "peft %s: %s" % (peft.__version__, error.message))
+        return "peft %s: %s" % (peft.__version__, error.message)
     names = [output.name for one in made.operations for output in one.outputs]
-    return Peft(names, made.operations, skeleton, Merger(skeleton, reader, body), None)
+    return Layers(names, made.operations, skeleton, Merger(skeleton, reader, body))
 
 
 def judge(
-    found: Peft, wanted: Dict[str, StoredTensor], base: Dict[str, StoredTensor], reader: Reader
+    found: Layers, wanted: Dict[str, StoredTensor], base: Dict[str, StoredTensor], reader: Reader
 ) -> Dict[str, JudgedTensor]:
     """The verdict on each of the `wanted` tensors of the merged model (by their names in the base)."""
     verdicts: Dict[str, JudgedTensor] = {}
@@ -72,7 +78,7 @@ def judge(
         if not here:
             continue
         try:
-            made = found.merger.alone(lambda operation=one: found.merger.run_whole(operation))
+            made = found.merger.alone(functools.partial(found.merger.run_whole, one))
         except Exception as error:  # a layer that cannot be merged in this release
             why = "peft cannot merge it: %s" % " ".join(str(error).split())[:200]
             verdicts.update({name: JudgedTensor(name, "not-compared", True, why=why) for name in here})
@@ -108,11 +114,13 @@ def _pooled(verdicts: Dict[str, JudgedTensor]) -> Dict[str, JudgedTensor]:
 
 
 class _Pair(NamedTuple):
-    there: Any
-    start: Any
+    there: torch.Tensor
+    start: Optional[torch.Tensor]
 
 
-def _at_once(name: str, made: Any, there: Any, start: Any) -> Optional[JudgedTensor]:
+def _at_once(
+    name: str, made: torch.Tensor, there: torch.Tensor, start: Optional[torch.Tensor]
+) -> Optional[JudgedTensor]:
     """The verdict where shapes or bits decide."""
     if tuple(there.shape) != tuple(made.shape):
         why = "it is %s, and %s in peft's own merge" % (list(there.shape), list(made.shape))
@@ -127,7 +135,7 @@ def _at_once(name: str, made: Any, there: Any, start: Any) -> Optional[JudgedTen
     return None
 
 
-def _in_double(found: Peft, one: Any, pairs: Dict[str, _Pair]) -> Dict[str, JudgedTensor]:
+def _in_double(found: Layers, one: Operation, pairs: Dict[str, _Pair]) -> Dict[str, JudgedTensor]:
     """Tensors that are not peft's own to the bit, against peft's layer in float64: no element may be off by more than
     the layer's arithmetic allows, and the scale, measured over all of them, has to be right."""
     from ..stream.prove.recompute import Recomputer
@@ -141,7 +149,7 @@ def _in_double(found: Peft, one: Any, pairs: Dict[str, _Pair]) -> Dict[str, Judg
     return {name: _measured(name, pair, exact[name], compute) for name, pair in pairs.items()}
 
 
-def _measured(name: str, pair: _Pair, exact: Any, compute: Any) -> JudgedTensor:
+def _measured(name: str, pair: _Pair, exact: torch.Tensor, compute: torch.dtype) -> JudgedTensor:
     import torch
 
     there = pair.there

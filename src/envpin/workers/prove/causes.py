@@ -5,7 +5,9 @@ change of another layer, or the factors of two; a transposed change; missing ran
 quantized; another base; another adapter. A cause is named only where it leaves no more than rounding explains.
 """
 
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from ..results import JudgedTensor
 from ..stream.io.files import StoredTensor
@@ -14,6 +16,10 @@ from .expected import Expected, UnfitError, columns_of
 from .judge import FLOATS, Judge, Sums, larger, rows_of
 from .quantizers import requantized
 from .ways import is_low, name_of, ulp
+
+if TYPE_CHECKING:
+    import torch
+
 
 _SAMPLE = 96
 _CANDIDATES = 256
@@ -30,19 +36,19 @@ class Suspect(NamedTuple):
     name: str
     expected: Expected
     stored: StoredTensor
-    adapter_dtype: Any
+    adapter_dtype: torch.dtype
 
 
 class Sample(NamedTuple):
     """Some rows of a suspect in float64: where it started, what should have moved it, what moved it."""
 
     rows: List[int]
-    start: Any
-    delta: Any
-    moved: Any
+    start: torch.Tensor
+    delta: torch.Tensor
+    moved: torch.Tensor
     rounding: float
 
-    def left_after(self, delta: Any) -> float:
+    def left_after(self, delta: torch.Tensor) -> float:
         return float((self.moved - delta).pow(2).sum())
 
 
@@ -243,7 +249,7 @@ def _of_the_config(factor: float, error: float, expected: Expected) -> Optional[
     return None
 
 
-def _crossed(own: Expected, other: Expected, rows: List[int]) -> Iterator[Tuple[str, Any]]:
+def _crossed(own: Expected, other: Expected, rows: List[int]) -> Iterator[Tuple[str, torch.Tensor]]:
     try:
         mine, theirs = own.factors(None), other.factors(None)
     except UnfitError:

@@ -8,7 +8,7 @@ their base on loading; IA3; whole tensors (`modules_to_save`, trained biases, gr
 
 import math
 import re
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 Shapes = Dict[str, Tuple[int, ...]]
 
@@ -55,7 +55,7 @@ class TensorChange(NamedTuple):
     why: Optional[str] = None
 
 
-def read(config: Dict[str, Any], shapes: Shapes) -> List[TensorChange]:
+def read(config: Dict[str, object], shapes: Shapes) -> List[TensorChange]:
     """What the adapter with this config and these tensors changes; each of its tensors is in one of the changes, or
     only repeats one that is."""
     given = _Given(config, shapes, *_grouped(shapes))
@@ -77,14 +77,14 @@ class _Given(NamedTuple):
     """An adapter's config and shapes; its factors by module and part, its whole tensors by the name that they replace,
     and copies that peft does not read back."""
 
-    config: Dict[str, Any]
+    config: Dict[str, object]
     shapes: Shapes
     parts: Dict[str, Dict[str, str]]
     whole: Dict[str, str]
     copies: List[str]
 
 
-def _left(names: List[str], config: Dict[str, Any], reason: Optional[str]) -> List[TensorChange]:
+def _left(names: List[str], config: Dict[str, object], reason: Optional[str]) -> List[TensorChange]:
     """Tensors of kinds that are not known here, by the module that they belong to."""
     why = reason or "its tensors are those of %s, which is left to peft" % (config.get("peft_type") or "LORA")
     modules: Dict[str, List[str]] = {}
@@ -121,7 +121,7 @@ def _grouped(shapes: Shapes) -> Tuple[Dict[str, Dict[str, str]], Dict[str, str],
     return parts, whole, copies
 
 
-def _unknown(config: Dict[str, Any]) -> Optional[str]:
+def _unknown(config: Dict[str, object]) -> Optional[str]:
     """What of the config keeps its formula from being known here, in words."""
     kind = str(config.get("peft_type") or "LORA")
     if kind not in {"LORA", "IA3"}:
@@ -189,15 +189,16 @@ def _fits(a: Tuple[int, ...], b: Tuple[int, ...]) -> bool:
     return len(a) >= 2 and len(b) >= 2 and a[0] == b[1]
 
 
-def scale_of(config: Dict[str, Any], module: str, rank: int) -> float:
+def scale_of(config: Dict[str, object], module: str, rank: int) -> float:
     """peft's scaling of a module: alpha / r, or alpha / sqrt(r) with `use_rslora`."""
-    alpha = float(_pattern(config.get("alpha_pattern"), module, config.get("lora_alpha", 8)))
+    alpha = _pattern(config.get("alpha_pattern"), module, config.get("lora_alpha", 8))
+    alpha = float(alpha) if isinstance(alpha, (int, float)) else math.nan
     return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
 
 
-def _pattern(patterns: Optional[Dict[str, Any]], module: str, default: Any) -> Any:
+def _pattern(patterns: object, module: str, default: object) -> object:
     """peft matches a pattern against the end of a module's path, or, with `^`, against all of it."""
-    for key, value in (patterns or {}).items():
+    for key, value in (patterns if isinstance(patterns, dict) else {}).items():
         try:
             if re.match(key if key.startswith("^") else r"(.*\.)?(%s)$" % key, module):
                 return value
@@ -206,7 +207,7 @@ def _pattern(patterns: Optional[Dict[str, Any]], module: str, default: Any) -> A
     return default
 
 
-def _indices(given: Any, module: str) -> Optional[Tuple[int, ...]]:
+def _indices(given: object, module: str) -> Optional[Tuple[int, ...]]:
     """The rows that `trainable_token_indices` names for a module: a list for the input embedding, or lists by name."""
     if isinstance(given, dict):
         given = next((value for key, value in given.items() if (module + ".").endswith(key + ".")), None)

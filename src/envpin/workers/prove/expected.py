@@ -3,11 +3,17 @@
 Every tensor is seen as rows by columns: a convolution's kernel is one row per output channel, a bias one column.
 """
 
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Tuple
 
 from ..stream.io.files import StoredTensor
 from ..stream.io.reader import Reader
 from .changes import TensorChange
+
+if TYPE_CHECKING:
+    import torch
+
 
 BLOCK_ELEMENTS = 1 << 21
 _FLOAT32 = 2.0**-24
@@ -24,10 +30,10 @@ class Block(NamedTuple):
     """Rows [first, last): the start that a right merge adds to (between `low` and `high`, which differ only where the
     start is itself computed), the change, and how far float32 arithmetic may be off in it."""
 
-    low: Any
-    high: Any
-    delta: Any
-    noise: Any
+    low: torch.Tensor
+    high: torch.Tensor
+    delta: torch.Tensor
+    noise: torch.Tensor
 
 
 class Files(NamedTuple):
@@ -37,16 +43,16 @@ class Files(NamedTuple):
     base: Dict[str, StoredTensor]
     reader: Reader
 
-    def wide(self, name: str) -> Any:
+    def wide(self, name: str) -> torch.Tensor:
         return self.reader.whole(self.adapter[name]).double()
 
 
 class _Precision(NamedTuple):
     """What was rounded on the way to a norm: the factors, the base, or, `throughout`, all of it."""
 
-    factors: Any
-    converted: Any
-    throughout: Any
+    factors: Optional[torch.dtype]
+    converted: Optional[torch.dtype]
+    throughout: Optional[torch.dtype]
 
 
 class Expected:
@@ -61,13 +67,13 @@ class Expected:
         self.rows = shape[0] if shape else 1
         self.columns = columns_of(shape)
         self._files = files
-        self._factors: Dict[Any, Tuple[Any, Any]] = {}
-        self._norms: Dict[Any, Any] = {}
-        self._initial: Optional[Tuple[Any, float]] = None
+        self._factors: Dict[Optional[torch.dtype], Tuple[torch.Tensor, torch.Tensor]] = {}
+        self._norms: Dict[_Precision, torch.Tensor] = {}
+        self._initial: Optional[Tuple[torch.Tensor, float]] = None
 
     # the start -------------------------------------------------------------------------------------------------------
 
-    def stored_rows(self, first: int, last: int) -> Any:
+    def stored_rows(self, first: int, last: int) -> torch.Tensor:
         """Rows of the start as they are stored; rows that the start lacks are zeros."""
         import torch
 
@@ -82,11 +88,13 @@ class Expected:
         missing = torch.zeros((last - first - there.shape[0], self.columns), dtype=there.dtype)
         return torch.cat([there, missing])
 
-    def is_base(self, found: Any, first: int, last: int) -> bool:
+    def is_base(self, found: torch.Tensor, first: int, last: int) -> bool:
         """Whether rows hold what the base has, in their own dtype: nothing added, nothing taken off."""
         return bool((self.stored_rows(first, last).to(found.dtype) == found).all())
 
-    def _starts(self, first: int, last: int, converted: Any = None) -> Tuple[Any, Any]:
+    def _starts(
+        self, first: int, last: int, converted: Optional[torch.dtype] = None
+    ) -> Tuple[torch.Tensor, torch.Tensor]:
         """Between what and what the start lies; `converted` is a dtype that the base was loaded in."""
         stored = self.stored_rows(first, last)
         stored = stored if converted is None else stored.to(converted)
@@ -98,7 +106,7 @@ class Expected:
         low, high = (left - error).to(stored.dtype).double(), (left + error).to(stored.dtype).double()
         return low, high
 
-    def _taken_off(self) -> Tuple[Any, float]:
+    def _taken_off(self) -> Tuple[torch.Tensor, float]:
         """What loading a PiSSA or OLoRA adapter takes off the base, and how exact float32 makes it."""
         import torch
 
@@ -123,7 +131,9 @@ class Expected:
 
     # the change ------------------------------------------------------------------------------------------------------
 
-    def block(self, first: int, last: int, rounded: Any = None, converted: Any = None) -> Block:
+    def block(
+        self, first: int, last: int, rounded: Optional[torch.dtype] = None, converted: Optional[torch.dtype] = None
+    ) -> Block:
         """Rows [first, last). With `rounded`, the factors are rounded to that dtype first; with `converted`, the base
         was."""
         low, high = self._starts(first, last, converted)
@@ -138,7 +148,7 @@ class Expected:
         noise = 16 * noise * factor.abs() + 8 * _FLOAT32 * (factor * (low + delta)).abs()
         return Block(low, high, factor * (low + delta) - low, noise)
 
-    def dora_in(self, first: int, last: int, dtype: Any) -> Block:
+    def dora_in(self, first: int, last: int, dtype: torch.dtype) -> Block:
         """A DoRA merge made in a low precision throughout, as peft makes it of an adapter in that dtype: factors,
         change, sum, norm and the quotient are each rounded."""
         import torch
@@ -157,7 +167,7 @@ class Expected:
     def rank(self) -> int:
         return int(self._files.adapter[str(self.change.right)].shape[0]) if self.change.right else 1
 
-    def plain(self, first: int, last: int) -> Optional[Any]:
+    def plain(self, first: int, last: int) -> Optional[torch.Tensor]:
         """start + change in float32, as most programs merge; None where that is not the formula."""
         if self.change.kind != "low-rank" or self.change.initial is not None:
             return None
@@ -165,14 +175,14 @@ class Expected:
         delta = left[first:last].float() @ right.float()
         return self.stored_rows(first, last).float() + delta * self.change.scale
 
-    def _low_rank(self, first: int, last: int, rounded: Any) -> Tuple[Any, Any]:
+    def _low_rank(self, first: int, last: int, rounded: Optional[torch.dtype]) -> Tuple[torch.Tensor, torch.Tensor]:
         left, right = self.factors(rounded)
         rows = left[first:last]
         delta = self.change.scale * (rows @ right)
         size = abs(self.change.scale) * rows.norm(dim=1)[:, None] * right.norm(dim=0)[None, :]
         return delta, size
 
-    def factors(self, rounded: Any) -> Tuple[Any, Any]:
+    def factors(self, rounded: Optional[torch.dtype]) -> Tuple[torch.Tensor, torch.Tensor]:
         """Left and right of the change, as float64 rows by rank and rank by columns."""
         import torch
 
@@ -190,7 +200,7 @@ class Expected:
             self._factors[rounded] = (left, right)
         return self._factors[rounded]
 
-    def _oriented(self, b: Any, a: Any) -> Tuple[Any, Any]:
+    def _oriented(self, b: torch.Tensor, a: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
         straight, crossed = (b, a), (a.T.contiguous(), b.T.contiguous())
         if self.change.embedding:
             return crossed
@@ -211,7 +221,7 @@ class Expected:
             raise UnfitError("its factors %s do not fit a weight of %s" % (shapes, list(self.shape)))
         return crossed and (not fits or self.change.module_is_transposed)
 
-    def _vector(self, first: int, last: int) -> Any:
+    def _vector(self, first: int, last: int) -> torch.Tensor:
         vector = self._files.wide(str(self.change.left))
         if vector.numel() == self.rows and (vector.dim() == 1 or vector.shape[0] != 1 or self.columns == 1):
             return vector.reshape(-1, 1)[first:last]
@@ -219,7 +229,7 @@ class Expected:
             return vector.reshape(1, -1)
         raise UnfitError("its vector of %d does not fit a weight of %s" % (vector.numel(), list(self.shape)))
 
-    def _dora_factor(self, first: int, last: int, whole: Any, made: _Precision) -> Any:
+    def _dora_factor(self, first: int, last: int, whole: torch.Tensor, made: _Precision) -> torch.Tensor:
         """magnitude / norm: of each output, which is a row, or a column of `Conv1D` and of embeddings."""
         import torch
 

@@ -5,13 +5,19 @@ that differs, against every way of rounding in ways.py, in float64. Only what no
 is its cause looked for (causes.py).
 """
 
-from typing import Any, List, NamedTuple, Optional, Tuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, List, NamedTuple, Optional, Tuple
 
 from ..results import JudgedTensor
 from ..stream.io.files import StoredTensor, torch_dtype
 from ..stream.io.reader import Reader
 from .expected import Block, Expected, blocks, columns_of
 from .ways import ONCE, Way, is_low, ulp, ways
+
+if TYPE_CHECKING:
+    import torch
+
 
 FLOATS = ("BF16", "F16", "F32", "F64")
 # A change whose scale is off by more than this would be found, where arithmetic in low precision leaves room.
@@ -60,7 +66,7 @@ class Judge:
         self._usual: Optional[Way] = None
 
     def changed(
-        self, name: str, expected: Expected, stored: StoredTensor, adapter_dtype: Any
+        self, name: str, expected: Expected, stored: StoredTensor, adapter_dtype: torch.dtype
     ) -> Tuple[JudgedTensor, bool]:
         """The verdict on a tensor that the adapter changes, and whether its cause is still to be found."""
         quick = self._quickly(expected, stored)
@@ -95,7 +101,7 @@ class Judge:
                 moves = not torch.equal(start, found)
         return equal, not moves
 
-    def _way(self, expected: Expected, stored: StoredTensor, adapter_dtype: Any) -> Optional[Way]:
+    def _way(self, expected: Expected, stored: StoredTensor, adapter_dtype: torch.dtype) -> Optional[Way]:
         start = _dtype_of(expected.start)
         found = _dtype_of(stored)
         tried = ways(start, found, adapter_dtype, expected.change.kind)
@@ -114,7 +120,7 @@ class Judge:
                 return False
         return True
 
-    def _loosely(self, expected: Expected, stored: StoredTensor, adapter_dtype: Any) -> Optional[Way]:
+    def _loosely(self, expected: Expected, stored: StoredTensor, adapter_dtype: torch.dtype) -> Optional[Way]:
         """A product that a GPU made in low precision differs from element to element by more than any of the ways.
         It passes where no element is off by more than that, and the scale, measured over all of them, is right."""
         import torch
@@ -136,7 +142,7 @@ class Judge:
             return None
         return Way("the change was multiplied out in low precision, its scale is right to %.0e" % _RESOLUTION)
 
-    def likeliest(self, expected: Expected, stored: StoredTensor, adapter_dtype: Any) -> Way:
+    def likeliest(self, expected: Expected, stored: StoredTensor, adapter_dtype: torch.dtype) -> Way:
         """Of the right ways, the one that explains most of a wrong tensor, judged on some of its rows."""
         step = max(1, expected.rows // _SAMPLED)
         best, fewest = ONCE, float("inf")
@@ -299,21 +305,21 @@ class Judge:
         return not bool((bits(mine.to(found.dtype)) == bits(found)).all())
 
 
-def rows_of(reader: Reader, tensor: StoredTensor, first: int, last: int, columns: int) -> Any:
+def rows_of(reader: Reader, tensor: StoredTensor, first: int, last: int, columns: int) -> torch.Tensor:
     """Rows of a stored tensor as rows by columns, in its own dtype."""
     if not tensor.shape:
         return reader.whole(tensor).reshape(1, 1)
     return reader.rows(tensor, first, last).reshape(last - first, columns)
 
 
-def larger(one: Any, other: Any) -> Any:
+def larger(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     """The larger of two sizes, element by element; what is not finite counts as the first."""
     import torch
 
     return torch.maximum(one.abs(), torch.nan_to_num(other, 0.0, 0.0, 0.0).abs())
 
 
-def bits(tensor: Any) -> Any:
+def bits(tensor: torch.Tensor) -> torch.Tensor:
     """The bit patterns of a floating tensor, so that −0 is not 0 and a NaN equals itself."""
     import torch
 
@@ -327,7 +333,7 @@ def is_narrower(stored: StoredTensor, other: StoredTensor) -> bool:
     return stored.dtype != other.dtype and order.get(stored.dtype, 0) <= order.get(other.dtype, 0)
 
 
-def _dtype_of(tensor: Optional[StoredTensor]) -> Any:
+def _dtype_of(tensor: Optional[StoredTensor]) -> Optional[torch.dtype]:
     return None if tensor is None else torch_dtype(tensor.dtype)
 
 

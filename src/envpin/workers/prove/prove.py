@@ -166,27 +166,29 @@ class _Proof:
     def _by_peft(self, left: Dict[str, TensorChange]) -> None:
         self.events.note("peft merges %d layers again that are no plain LoRA" % len(left))
         found = by_peft.plan(self.asked, self.reader)
+        if isinstance(found, str):
+            self._not_by_peft(left, found)
+            return
+        wanted = {}
+        for name in set(found.outputs) - set(self.verdicts):
+            stored = self._stored(name)
+            if stored is None:
+                self._set(name, "wrong", cause="missing", why="the merged model does not have it")
+            elif stored.dtype in FLOATS:
+                wanted[name] = stored
+            else:
+                self._set(name, "not-compared", why="it is quantized (%s)" % stored.dtype)
         try:
-            wanted = {}
-            for name in set(found.outputs) - set(self.verdicts):
-                stored = self._stored(name)
-                if stored is None:
-                    self._set(name, "wrong", cause="missing", why="the merged model does not have it")
-                elif stored.dtype in FLOATS:
-                    wanted[name] = stored
-                else:
-                    self._set(name, "not-compared", why="it is quantized (%s)" % stored.dtype)
             self.verdicts.update(by_peft.judge(found, wanted, self.base, self.reader))
         finally:
-            found.close()
-        if found.reason is None:
-            return
+            found.merger.close()
+
+    def _not_by_peft(self, left: Dict[str, TensorChange], reason: str) -> None:
+        """What the adapter changes in a way that only peft knows, where this environment's does not say how."""
         for name, change in left.items():
-            for one in (name, change.module + ".bias"):
-                if one in self.base and one not in self.verdicts:
-                    self._set(one, "not-compared", why="%s; %s" % (change.why, found.reason))
-            if name not in self.base:
-                self._set(name, "not-compared", why="%s; %s" % (change.why, found.reason))
+            for one in dict.fromkeys((name, change.module + ".bias")):
+                if (one in self.base or one == name) and one not in self.verdicts:
+                    self._set(one, "not-compared", why="%s; %s" % (change.why, reason))
 
     def _untouched(self, name: str) -> None:
         stored = self._stored(name)

@@ -4,8 +4,14 @@ Imitated are NF4 and FP4 in blocks of 64 (bitsandbytes, Dettmers et al., QLoRA, 
 group, and 8 bit by row. Only whole rows that are a multiple of the block are looked at.
 """
 
+from __future__ import annotations
+
 import functools
-from typing import Any, Callable, Iterator, Optional, Tuple
+from typing import TYPE_CHECKING, Callable, Iterator, Optional, Tuple
+
+if TYPE_CHECKING:
+    import torch
+
 
 _NF4 = (
     -1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334,
@@ -19,7 +25,7 @@ _NEARER = 0.25
 _LARGER = 3.0
 
 
-def requantized(start: Any, delta: Any, found: Any, rounding: float) -> Optional[str]:
+def requantized(start: torch.Tensor, delta: torch.Tensor, found: torch.Tensor, rounding: float) -> Optional[str]:
     """Which round trip explains rows of a merged weight, in words; None where none does."""
     plain = float((found - start - delta).pow(2).sum())
     if plain <= 4 * rounding:
@@ -39,7 +45,7 @@ def requantized(start: Any, delta: Any, found: Any, rounding: float) -> Optional
     return None if best is None else best[1]
 
 
-def _trips(width: int) -> Iterator[Tuple[str, Callable[[Any], Any]]]:
+def _trips(width: int) -> Iterator[Tuple[str, Callable[[torch.Tensor], torch.Tensor]]]:
     if width % 64 == 0:
         yield "4 bit (nf4)", functools.partial(_coded, codes=_NF4)
         yield "4 bit (fp4)", functools.partial(_coded, codes=(*_FP4, *(-one for one in _FP4[1:])))
@@ -49,7 +55,7 @@ def _trips(width: int) -> Iterator[Tuple[str, Callable[[Any], Any]]]:
     yield "8 bit (by row)", functools.partial(_symmetric, steps=127)
 
 
-def _coded(weight: Any, codes: Tuple[float, ...], block: int = 64) -> Any:
+def _coded(weight: torch.Tensor, codes: Tuple[float, ...], block: int = 64) -> torch.Tensor:
     import torch
 
     table = torch.tensor(sorted(codes), dtype=weight.dtype)
@@ -59,12 +65,12 @@ def _coded(weight: Any, codes: Tuple[float, ...], block: int = 64) -> Any:
     return (table[torch.bucketize((blocks / scale).contiguous(), middles)] * scale).reshape(weight.shape)
 
 
-def _symmetric(weight: Any, steps: int) -> Any:
+def _symmetric(weight: torch.Tensor, steps: int) -> torch.Tensor:
     scale = weight.abs().amax(dim=1, keepdim=True).clamp_min(1e-30) / steps
     return (weight / scale).round() * scale
 
 
-def _affine(weight: Any, group: int, steps: int = 15) -> Any:
+def _affine(weight: torch.Tensor, group: int, steps: int = 15) -> torch.Tensor:
     groups = weight.reshape(-1, group)
     low, high = groups.amin(dim=1, keepdim=True), groups.amax(dim=1, keepdim=True)
     scale = ((high - low) / steps).clamp_min(1e-30)

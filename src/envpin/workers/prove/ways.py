@@ -5,9 +5,15 @@ it exactly if it lies between what the way makes of (start, change − noise) an
 what float32 arithmetic may be off by: no allowance beyond that is needed, and none is given.
 """
 
-from typing import Any, Iterator, List, NamedTuple, Optional, Tuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Iterator, List, NamedTuple, Optional, Tuple
 
 from .expected import Block, Expected
+
+if TYPE_CHECKING:
+    import torch
+
 
 _LOW = ("bfloat16", "float16")
 _WORDS = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32", "float64": "fp64"}
@@ -19,13 +25,13 @@ class Way(NamedTuple):
     made in. `cause` is set where the way is a fault."""
 
     words: str
-    factors: Optional[Any] = None
-    change: Optional[Any] = None
+    factors: Optional[torch.dtype] = None
+    change: Optional[torch.dtype] = None
     times: int = 0
-    start: Optional[Any] = None
-    total: Optional[Any] = None
+    start: Optional[torch.dtype] = None
+    total: Optional[torch.dtype] = None
     cause: Optional[str] = None
-    throughout: Optional[Any] = None
+    throughout: Optional[torch.dtype] = None
 
     def block(self, expected: Expected, first: int, last: int) -> Block:
         """The rows that this way starts from."""
@@ -33,13 +39,13 @@ class Way(NamedTuple):
             return expected.dora_in(first, last, self.throughout)
         return expected.block(first, last, self.factors, self.start)
 
-    def explains(self, block: Block, scale: float, stored: Any) -> Any:
+    def explains(self, block: Block, scale: float, stored: torch.Tensor) -> torch.Tensor:
         """Which elements of `stored` this way explains."""
         low = self.predict(block.low, block.delta - block.noise, scale, stored.dtype)
         high = self.predict(block.high, block.delta + block.noise, scale, stored.dtype)
         return (low <= stored) & (stored <= high)
 
-    def predict(self, start: Any, delta: Any, scale: float, dtype: Any) -> Any:
+    def predict(self, start: torch.Tensor, delta: torch.Tensor, scale: float, dtype: torch.dtype) -> torch.Tensor:
         if self.change is not None:
             if self.times == 2 and scale:
                 delta = (delta / scale).to(self.change).double() * scale
@@ -53,7 +59,7 @@ class Way(NamedTuple):
 ONCE = Way("rounded once")
 
 
-def ways(base: Any, merged: Any, adapter: Any, kind: str) -> List[Way]:
+def ways(base: Optional[torch.dtype], merged: torch.dtype, adapter: torch.dtype, kind: str) -> List[Way]:
     """Every way to try for a change of this kind, and for a base, a merged and an adapter tensor of these dtypes:
     `ONCE` first, faults last."""
     found = [ONCE, *_right(base, merged, adapter, kind == "low-rank")]
@@ -64,8 +70,8 @@ def ways(base: Any, merged: Any, adapter: Any, kind: str) -> List[Way]:
     return list(dict.fromkeys(found))
 
 
-def _right(base: Any, merged: Any, adapter: Any, low_rank: bool) -> Iterator[Way]:
-    totals: List[Tuple[Optional[Any], Optional[Any], str]] = [(None, None, "")]
+def _right(base: Optional[torch.dtype], merged: torch.dtype, adapter: torch.dtype, low_rank: bool) -> Iterator[Way]:
+    totals: List[Tuple[Optional[torch.dtype], Optional[torch.dtype], str]] = [(None, None, "")]
     if base != merged and is_low(merged):
         totals.append((merged, None, "the base converted to %s first" % name_of(merged)))
     if base != merged and is_low(base):
@@ -78,7 +84,9 @@ def _right(base: Any, merged: Any, adapter: Any, low_rank: bool) -> Iterator[Way
             yield from _in(dtype, adapter, start, total, words)
 
 
-def _in(dtype: Any, adapter: Any, start: Any, total: Any, words: str) -> Iterator[Way]:
+def _in(
+    dtype: torch.dtype, adapter: torch.dtype, start: Optional[torch.dtype], total: Optional[torch.dtype], words: str
+) -> Iterator[Way]:
     name = name_of(dtype)
     after = "; " + words if words else ""
     for factors in [None] if adapter == dtype else [None, dtype]:
@@ -92,7 +100,7 @@ def _in(dtype: Any, adapter: Any, start: Any, total: Any, words: str) -> Iterato
             yield Way("the factors rounded to %s%s" % (name, after), factors, None, 0, start, total)
 
 
-def _faulty(base: Any, merged: Any) -> Iterator[Way]:
+def _faulty(base: Optional[torch.dtype], merged: torch.dtype) -> Iterator[Way]:
     import torch
 
     for name in _LOW:
@@ -107,16 +115,16 @@ def _faulty(base: Any, merged: Any) -> Iterator[Way]:
         yield Way(words, change=dtype, times=1, start=dtype, total=dtype, cause=cause)
 
 
-def is_low(dtype: Any) -> bool:
+def is_low(dtype: torch.dtype) -> bool:
     return str(dtype).replace("torch.", "") in _LOW
 
 
-def name_of(dtype: Any) -> str:
+def name_of(dtype: torch.dtype) -> str:
     name = str(dtype).replace("torch.", "")
     return _WORDS.get(name, name)
 
 
-def ulp(values: Any, dtype: Any) -> Any:
+def ulp(values: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """The distance between neighbours of `dtype` around each of `values`, never below that of its subnormals."""
     import torch
 
