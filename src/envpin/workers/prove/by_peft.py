@@ -29,7 +29,7 @@ _SLACK = 4.0
 _NAMED = {2.0: "applied-twice", -1.0: "sign"}
 
 
-class Layers(NamedTuple):
+class PeftLayers(NamedTuple):
     """The layers that peft changes, and the names of the base's tensors that merging them writes."""
 
     outputs: List[str]
@@ -38,7 +38,7 @@ class Layers(NamedTuple):
     merger: Merger
 
 
-def plan(request: ProveRequest, reader: Reader) -> Union[Layers, str]:
+def plan(request: ProveRequest, reader: Reader) -> Union[PeftLayers, str]:
     """The layers that peft changes; where this environment cannot say, why not."""
     try:
         import peft
@@ -65,11 +65,11 @@ def plan(request: ProveRequest, reader: Reader) -> Union[Layers, str]:
     except KnownError as error:
         return "peft %s: %s" % (peft.__version__, error.message)
     names = [output.name for one in made.operations for output in one.outputs]
-    return Layers(names, made.operations, skeleton, Merger(skeleton, reader, body))
+    return PeftLayers(names, made.operations, skeleton, Merger(skeleton, reader, body))
 
 
 def judge(
-    found: Layers, wanted: Dict[str, StoredTensor], base: Dict[str, StoredTensor], reader: Reader
+    found: PeftLayers, wanted: Dict[str, StoredTensor], base: Dict[str, StoredTensor], reader: Reader
 ) -> Dict[str, JudgedTensor]:
     """The verdict on each of the `wanted` tensors of the merged model (by their names in the base)."""
     verdicts: Dict[str, JudgedTensor] = {}
@@ -135,7 +135,7 @@ def _at_once(
     return None
 
 
-def _in_double(found: Layers, one: Operation, pairs: Dict[str, _Pair]) -> Dict[str, JudgedTensor]:
+def _in_double(found: PeftLayers, one: Operation, pairs: Dict[str, _Pair]) -> Dict[str, JudgedTensor]:
     """Tensors that are not peft's own to the bit, against peft's layer in float64: no element may be off by more than
     the layer's arithmetic allows, and the scale, measured over all of them, has to be right."""
     from ..stream.prove.recompute import Recomputer
