@@ -12,6 +12,7 @@ from packaging.version import InvalidVersion, Version
 from envpin.checkpoint.checkpoint import open_checkpoint
 from envpin.core.errors import InputError
 from envpin.core.files import exists, is_folder
+from envpin.diagnose.contents import compare_contents
 from envpin.diagnose.subject import shape_text
 from envpin.diagnose.target import versions_of
 from envpin.manifest.read import FILE_NAME, read_manifest
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from envpin.checkpoint.checkpoint import Checkpoint
     from envpin.manifest.types import Manifest
     from envpin.matrix.types import Matrix
 
-SECTIONS = ("files", "environment", "config", "tokenizer", "tensors", "quantization")
+SECTIONS = ("files", "environment", "config", "tokenizer", "tensors", "contents", "quantization")
 # Parameters that decide whether weights fit or what they compute come first; these only describe.
 _FIRST = (
     "model_type", "architectures", "base_model_name_or_path", "peft_type", "r", "lora_alpha", "target_modules",
@@ -55,23 +57,34 @@ class Side:
     tensors: dict[str, str] | None = None
     quantization: dict[str, object] | None = None
     faults: dict[str, str] = field(default_factory=dict)
+    checkpoint: Checkpoint | None = None
 
 
-def diff(before: Path, after: Path) -> tuple[Change, ...]:
-    """Every difference, in the order of `SECTIONS`. What only one side tells is left out of its section.
+class Diff(NamedTuple):
+    """`changes` in the order of `SECTIONS`. `not_compared` says what of the weights was not held against each other."""
+
+    changes: tuple[Change, ...]
+    not_compared: str | None = None
+
+
+def diff(before: Path, after: Path, *, whole: bool = False) -> Diff:
+    """Every difference. What only one side tells is left out of its section. `whole` reads weights of any size.
 
     Raises:
         InputError: an argument is no folder, manifest or lock, or cannot be read.
     """
     old, new = read_side(before), read_side(after)
-    return (
+    contents, not_compared = _contents(old, new, whole=whole)
+    changes = (
         *_faults(old, new),
         *_environment(old, new),
         *_config(old, new),
         *_tokenizer(old, new),
         *_tensors(old, new),
+        *contents,
         *_quantization(old, new),
     )
+    return Diff(changes, not_compared)
 
 
 def read_side(path: Path) -> Side:
@@ -93,7 +106,7 @@ def read_side(path: Path) -> Side:
 
 def _folder_side(path: Path) -> Side:
     side = _manifest_side(read_manifest(path)) if (path / FILE_NAME).is_file() else Side()
-    folder = open_checkpoint(path)
+    folder = side.checkpoint = open_checkpoint(path)
     prefix = {f"adapter_config.{key}": value for key, value in (folder.adapter_config or {}).items()}
     side.config = {f"config.{key}": value for key, value in (folder.config or {}).items()} | prefix
     side.tensors = {one.name: f"{shape_text(one.shape)} {one.dtype}" for one in folder.tensors.values()}
@@ -197,6 +210,16 @@ def _tensors(old: Side, new: Side) -> Iterator[Change]:
         before, after = old.tensors.get(name), new.tensors.get(name)
         if before != after:
             yield Change("tensors", name, before, after)
+
+
+def _contents(old: Side, new: Side, *, whole: bool) -> tuple[list[Change], str | None]:
+    if not old.tensors or not new.tensors:
+        return [], None
+    if old.checkpoint is None or new.checkpoint is None:
+        return [], "the values of the tensors: a manifest does not hold them"
+    found = compare_contents(old.checkpoint, new.checkpoint, whole=whole)
+    changes = [Change("contents", name, *blocks, "other values") for name, blocks in found.different.items()]
+    return changes, found.not_compared
 
 
 def _quantization(old: Side, new: Side) -> Iterator[Change]:

@@ -129,6 +129,11 @@ def _base(before: BaseModel, after: BaseModel) -> Iterator[ManifestDifference]:
     for field in ("id", "commit", "config_sha256", "model_type", "architecture", "embedding_rows",
                   "tie_word_embeddings", "dtype", "quantization"):  # fmt: skip
         yield from _differ(f"base.{field}", getattr(before, field), getattr(after, field), "base")
+    # Weights that one side tells nothing of differ in nothing that is known.
+    for name in sorted(before.files.keys() & after.files.keys()):
+        yield from _differ(f"base.files.{name}", before.files[name], after.files[name], "base")
+    for name in sorted((before.weights.keys() & after.weights.keys()) - (before.files.keys() & after.files.keys())):
+        yield from _differ(f"base.weights.{name}", before.weights[name], after.weights[name], "base")
 
 
 def _tokenizer(before: TokenizerInfo, after: TokenizerInfo) -> Iterator[ManifestDifference]:

@@ -44,8 +44,14 @@ class Reverified(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def intact(self) -> bool:
-        """Whether every recorded file still is what it was; files that came later do not count."""
-        return not any(one.what != "added" for one in self.differences)
+        """Whether every recorded file still is what it was; files that came later do not count. A record that lists no
+        weights proves nothing about them."""
+        return self.lists_weights and not any(one.what != "added" for one in self.differences)
+
+    @property
+    def lists_weights(self) -> bool:
+        """Whether the record names any file of weights."""
+        return any(name.endswith(".safetensors") for name in self.record.files)
 
 
 def read_record(folder: Path) -> MergeRecord:

@@ -9,11 +9,13 @@ import pytest
 
 from envpin.manifest.compare import compare, compare_environment
 from envpin.manifest.types import (
+    BaseModel,
     Distribution,
     Manifest,
     PythonInfo,
     TorchInfo,
     TrainerInfo,
+    WeightSample,
 )
 from tests.support.manifests import BASE, FULL, H100, SAVED, TOKENIZER
 
@@ -73,3 +75,14 @@ def test_distributions_differ_by_version_label_and_source() -> None:
 def test_the_order_of_target_modules_is_no_difference() -> None:
     config = {**(SAVED.config or {}), "target_modules": ["a", "b"]}
     assert compare(FULL, changed(saved=msgspec.structs.replace(SAVED, config=config))) == ()
+
+
+def test_compare_holds_weights_of_the_base_against_each_other_where_both_sides_know_them() -> None:
+    sample = WeightSample(size=1, header_sha256="a" * 64, blocks_sha256="a" * 64)
+    other = WeightSample(size=1, header_sha256="a" * 64, blocks_sha256="b" * 64)
+    before = Manifest(
+        schema=1, base=BaseModel(files={"a": "1" * 64, "b": "1" * 64}, weights={"a": sample, "c": sample})
+    )
+    after = Manifest(schema=1, base=BaseModel(files={"a": "2" * 64}, weights={"a": other, "c": other}))
+    assert [one.what for one in compare(before, after)] == ["base.files.a", "base.weights.c"]
+    assert compare(before, before) == ()

@@ -140,3 +140,15 @@ def test_a_hostile_record_reads_nothing_outside_its_folder(tmp_path: Path) -> No
     (folder / FILE_NAME).write_text(json.dumps(record))
     with pytest.raises(InputError, match="outside its folder"):
         reverify(folder)
+
+
+@pytest.mark.parametrize("files", [{}, {"config.json": hashlib.sha256(b"{}").hexdigest()}])
+def test_a_record_that_lists_no_weights_is_no_pass(
+    files: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = merged(tmp_path / "m")
+    record = json.loads((folder / FILE_NAME).read_text())
+    (folder / FILE_NAME).write_text(json.dumps(record | {"files": files}))
+    assert not reverify(folder).intact
+    assert main(["verify", str(folder)]) == 1
+    assert "not verified" in capsys.readouterr().out

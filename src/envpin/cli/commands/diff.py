@@ -18,19 +18,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("before", type=Path, help="a folder, an envpin.json or a pylock*.toml")
     parser.add_argument("after", type=Path, help="the other one")
     parser.add_argument("--all", action="store_true", help="list every difference of a section")
+    parser.add_argument(
+        "--contents", action="store_true", help="compare the values of weights of any size (default: up to 4 GB)"
+    )
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
-    """Exit status 0: no difference. 1: at least one."""
+    """Exit status 0: no difference in what was compared. 1: at least one."""
     from envpin.cli.console.findings import render_table
     from envpin.diagnose.diff import SECTIONS, diff
 
-    changes = diff(args.before, args.after)
+    changes, not_compared = diff(args.before, args.after, whole=args.contents)
     if console.json_mode:
-        console.document(1, {"changes": [one._asdict() for one in changes]})
+        console.document(1, {"changes": [one._asdict() for one in changes], "not_compared": not_compared})
         return 1 if changes else 0
     if not changes:
-        console.data("no difference")
+        console.data("no difference" if not_compared is None else "no difference in what was compared")
     for section in SECTIONS:
         own = [one for one in changes if one.section == section]
         if not own:
@@ -45,6 +48,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
         if len(shown) < len(own):
             console.data(f"… and {len(own) - len(shown)} more (--all shows them)")
         console.data("")
+    if not_compared is not None:
+        console.data(f"not compared: {not_compared}")
     return 1 if changes else 0
 
 

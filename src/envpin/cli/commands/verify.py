@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
-    """Exit status 0: nothing changed. 1: something did, and it is named."""
+    """Exit status 0: nothing changed. 1: something did, and it is named; or the record lists no weights at all."""
     from envpin.replay.reverify import read_record, reverify
 
     title = f"read {args.merged} back"
@@ -46,12 +46,15 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 
 def _report(found: Reverified, folder: Path, console: Console) -> None:
+    from envpin.replay.record import FILE_NAME
+
     if console.json_mode:
         console.document(
             1,
             {
                 "merged": str(folder),
                 "intact": found.intact,
+                "lists_weights": found.lists_weights,
                 "files": found.files,
                 "bytes": found.size,
                 "inputs_digest": found.record.inputs_digest,
@@ -69,5 +72,7 @@ def _report(found: Reverified, folder: Path, console: Console) -> None:
             console.data(f"  {tensor}")
         if len(one.tensors) > _SHOWN:
             console.data(f"  and {len(one.tensors) - _SHOWN} more")
+    if not found.lists_weights:
+        console.data(f"not verified: {FILE_NAME} lists no weights, so nothing is known about those that are here")
     if found.intact:
         console.data(f"intact: {found.files} files are what the merge of {found.record.created} proved")
