@@ -17,6 +17,8 @@ import time
 
 # name -> layers, width, intermediate width, heads, key-value heads, vocabulary
 SIZES = {
+    "tiny": (2, 64, 128, 4, 2, 320),
+    "0.35": (24, 1024, 2816, 16, 8, 32000),
     "0.3": (12, 1024, 2816, 16, 8, 64000),
     "1.1": (22, 2048, 5632, 32, 4, 32000),
     "4": (36, 2560, 9728, 32, 8, 151936),

@@ -177,6 +177,7 @@ def _show_result(merged: Merged, console: Console) -> None:
     from envpin.cli.render.verdict import result_lines
 
     if console.json_mode:
-        console.document(1, {"out": str(merged.out), "merge": msgspec.to_builtins(merged.record)})
+        body = {"out": str(merged.out), "merge": msgspec.to_builtins(merged.record), "seconds": console.seconds}
+        console.document(1, body)
         return
     console.data("\n".join(result_lines(merged)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 from envpin.core.events import Note, Progress, Step
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from envpin.core.errors import EnvpinError
     from envpin.core.events import Event, Listener
 
+# Below this nobody waits for a step: the limit of what feels immediate (Nielsen, Response times).
+_WORTH_SAYING = 1.0
 _MARKS = {"start": "…", "done": "✓", "skipped": "–", "failed": "✗"}
 
 
@@ -25,6 +28,9 @@ class Console:
         self.json_mode = json_mode
         self.interactive = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         self._display: Any = None
+        # How long each step took, by its key; of several with one key, together.
+        self.seconds: dict[str, float] = {}
+        self._began: dict[str, float] = {}
 
     def data(self, text: str) -> None:
         """Print the answer itself on stdout."""
@@ -56,14 +62,26 @@ class Console:
             self.talk(f"\nhint: {error.hint}")
 
     def listener(self) -> Listener:
-        """A listener that draws live on a terminal and writes plain lines elsewhere."""
+        """A listener that draws live on a terminal and writes plain lines elsewhere, and notes how long steps take."""
+        draw: Listener = self._plain
         if self.interactive:
             from envpin.cli.console.live import LiveDisplay
 
             if self._display is None:
                 self._display = LiveDisplay()
-            return self._display.on_event  # type: ignore[no-any-return]
-        return self._plain
+            draw = self._display.on_event
+        return lambda event: draw(self._timed(event) if isinstance(event, Step) else event)
+
+    def _timed(self, step: Step) -> Step:
+        """The step, with its seconds where people wait for it and it does not say so itself."""
+        if step.state == "start":
+            self._began[step.key] = time.monotonic()
+            return step
+        took = time.monotonic() - self._began.pop(step.key, time.monotonic())
+        self.seconds[step.key] = round(self.seconds.get(step.key, 0.0) + took, 3)
+        if took < _WORTH_SAYING or step.detail.endswith(" s"):
+            return step
+        return step._replace(detail=f"{step.detail}, {took:.1f} s" if step.detail else f"{took:.1f} s")
 
     def _plain(self, event: Event) -> None:
         match event:
