@@ -23,6 +23,7 @@ from envpin.checkpoint.embedding import plan_embedding
         ((32001, 32000, None), ("refuse", 32001, "vocab-mismatch")),
         ((152064, None, 151665), ("keep", 152064, None)),
         ((32000, None, None), ("keep", 32000, None)),
+        ((32000, None, 32000), ("keep", 32000, None)),
         ((32000, None, 32001), ("refuse", 32000, "vocab-rows-not-saved")),
         # the padding trap: 321 tokens, and somebody padded on one side only
         ((320, 321, 321), ("grow", 321, "vocab-grown")),
@@ -56,6 +57,27 @@ def test_each_row(sizes_of: tuple[int, int | None, int | None], expected: tuple[
 def test_padding_is_to_the_next_multiple_of_8_to_128(tokens: int, rows: int, *, padded: bool) -> None:
     plan = plan_embedding(base_rows=320, adapter_rows=rows, tokenizer_length=tokens)
     assert plan.code == ("padding-mismatch" if padded else "vocab-grown")
+
+
+@pytest.mark.parametrize(
+    ("sizes_of", "words"),
+    [
+        ((320, 320, None), "adapter and base have the same rows"),
+        ((320, 321, None), "training grew the vocabulary from 320 to 321 rows"),
+        ((320, 384, 321), "training grew the vocabulary from 320 to 384 rows (321 tokens, padded)"),
+        ((320, None, 320), "the adapter carries no embedding, and the base has a row for every token"),
+        ((320, None, 323), "the 3 rows of the new tokens were never saved"),
+        ((384, 321, 321), "training kept 321 rows, one for each token, of a vocabulary padded to 384"),
+        ((384, 328, 321), "321 tokens were padded to 328 rows in training, but to 384 in the base"),
+        ((320, 300, None), "the adapter has 300 rows, the base 320, with no tokenizer to explain it"),
+        ((320, 300, 310), "the adapter has 300 rows, the base 320, with 310 tokens"),
+    ],
+)
+def test_each_row_says_why(sizes_of: tuple[int, int | None, int | None], words: str) -> None:
+    base, adapter, tokens = sizes_of
+    reason = plan_embedding(base_rows=base, adapter_rows=adapter, tokenizer_length=tokens).reason
+    assert words in reason
+    assert reason.startswith(("adapter and", "training", "the ", "321 tokens")), "the whole sentence"
 
 
 sizes = st.integers(min_value=1, max_value=300_000)

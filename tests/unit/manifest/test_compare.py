@@ -54,6 +54,59 @@ def test_each_difference_has_its_class(other: Manifest, what: str, cls: str) -> 
     assert (back.before, back.after) == (found.after, found.before)
 
 
+def torch(**parts: Any) -> Manifest:
+    return changed(torch=msgspec.structs.replace(FULL.torch or TorchInfo(), **parts))
+
+
+def tokenizer(**parts: Any) -> Manifest:
+    return changed(tokenizer=msgspec.structs.replace(TOKENIZER, **parts))
+
+
+SAMPLE = TOKENIZER.samples[0]
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        (torch(cuda="12.4"), ("torch.cuda", "12.1", "12.4", "torch-build")),
+        (torch(hip="6.1"), ("torch.hip", "absent", "6.1", "torch-build")),
+        (torch(driver="550"), ("torch.driver", "absent", "550", "platform")),
+        (torch(gpus=()), ("torch.gpus", '["H100"]', "absent", "platform")),
+        (tokenizer(added={"<x>": 321}), ("tokenizer.added.<x>", "320", "321", "tokenizer")),
+        (tokenizer(added={"<x>": 320, "<y>": 321}), ("tokenizer.added.<y>", "absent", "321", "tokenizer")),
+        (
+            tokenizer(samples=(msgspec.structs.replace(SAMPLE, ids=(1, 3)),)),
+            (f"tokenizer.samples[{SAMPLE.text!r}]", "[1,2]", "[1,3]", "tokenizer"),
+        ),
+        (
+            changed(saved=msgspec.structs.replace(SAVED, config={**(SAVED.config or {}), "r": 8})),
+            ("saved.config.r", "4", "8", "config"),
+        ),
+        (
+            changed(saved=msgspec.structs.replace(SAVED, config={**(SAVED.config or {}), "bias": "none"})),
+            ("saved.config.bias", "absent", "none", "config"),
+        ),
+    ],
+)
+def test_each_difference_says_both_sides(other: Manifest, expected: tuple[str, str, str, str]) -> None:
+    (found,) = compare(FULL, other)
+    assert (found.what, found.before, found.after, found.cls) == expected
+    (back,) = compare(other, FULL)
+    assert (back.what, back.before, back.after, back.cls) == (expected[0], expected[2], expected[1], expected[3])
+
+
+def test_another_sample_of_the_tokenizer_is_not_compared() -> None:
+    assert compare(FULL, tokenizer(samples=(msgspec.structs.replace(SAMPLE, text="other", ids=(9,)),))) == ()
+
+
+def test_an_environment_is_compared_by_python_where_both_sides_have_one() -> None:
+    same = {one.name: one.version for one in FULL.distributions}
+    (found,) = compare_environment(FULL, same, python="3.12.7")
+    assert (found.what, found.before, found.after, found.cls) == ("python.version", "3.11.7", "3.12.7", "python-minor")
+    assert compare_environment(FULL, same) == ()
+    assert compare_environment(changed(python=None), same, python="3.12.7") == ()
+
+
 def test_distributions_differ_by_version_label_and_source() -> None:
     other = changed(
         distributions=(Distribution(name="peft", version="0.13.0"), Distribution(name="torch", version="2.4.0"),

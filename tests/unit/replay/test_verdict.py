@@ -102,6 +102,49 @@ def test_each_difference_has_its_class_and_the_class_its_verdict(
     assert verdict.kind == kind
 
 
+def differences(other: RebuiltEnvironment, **changes: Distribution) -> list[tuple[str, str, str, str]]:
+    recorded = manifest(**changes)
+    found = judge(recorded, closure_of(recorded), other).differences
+    return [(one.what, one.recorded, one.rebuilt, one.cls) for one in found]
+
+
+def test_a_difference_says_both_sides() -> None:
+    plain = rebuilt()
+    without = {name: version for name, version in plain.packages.items() if name != "peft"}
+    assert differences(msgspec.structs.replace(plain, python="3.12.7")) == [
+        ("python", "3.11.7", "3.12.7", "python-minor")
+    ]
+    assert differences(msgspec.structs.replace(plain, platform="win32")) == [
+        ("platform", "linux-x86_64", "win32", "platform")
+    ]
+    assert differences(msgspec.structs.replace(plain, torch="2.4.0")) == [
+        ("torch", "2.4.0+cu121", "2.4.0", "torch-build")
+    ]
+    assert differences(rebuilt(more="1.0")) == [("more", "absent", "1.0", "dependency")]
+    assert differences(msgspec.structs.replace(plain, packages=without)) == [("peft", "0.12.0", "absent", "missing")]
+    editable = Distribution(name="peft", version="0.12.0", editable=True)
+    assert differences(plain, peft=editable) == [
+        ("peft", "0.12.0, installed in editable mode", "a release of the index", "source")
+    ]
+
+
+def test_a_machine_is_compared_where_both_sides_name_one() -> None:
+    recorded = msgspec.structs.replace(manifest(), python=PythonInfo(version="3.11.7", machine="x86_64"))
+    for machine, expected in (("arm64", [("machine", "x86_64", "arm64")]), ("X86_64", []), ("", [])):
+        other = msgspec.structs.replace(rebuilt(), machine=machine)
+        found = judge(recorded, closure_of(recorded), other).differences
+        assert [(one.what, one.recorded, one.rebuilt) for one in found] == expected
+
+
+def test_a_torch_that_one_side_does_not_name_is_no_difference() -> None:
+    assert differences(msgspec.structs.replace(rebuilt(), torch=None)) == []
+    recorded = msgspec.structs.replace(manifest(), torch=None)
+    assert judge(recorded, closure_of(recorded), rebuilt()).kind == "identical"
+    assert (
+        judge(manifest(), None, rebuilt()).kind == judge(None, closure_of(manifest()), rebuilt()).kind == "unrecorded"
+    )
+
+
 @pytest.mark.parametrize("name", ["nvidia-cublas-cu12", "triton", "cuda-bindings"])
 def test_the_companions_of_a_cuda_build_are_no_difference(name: str) -> None:
     verdict = judge(manifest(), closure_of(manifest()), rebuilt(**{name: "1.0"}))
