@@ -94,8 +94,9 @@ def sample_offsets(size: int) -> List[int]:
     return [last * number // (count - 1) for number in range(count)]
 
 
-def sample(path: str) -> Dict[str, object]:
-    """Size, digest of the header and digest of the sampled blocks of a safetensors file."""
+def sample(path: str, end: Optional[float] = None) -> Optional[Dict[str, object]]:
+    """Size, digest of the header and digest of the sampled blocks of a safetensors file; None where the monotonic clock
+    is past `end` before all is read."""
     size = os.path.getsize(path)
     header, blocks = hashlib.sha256(), hashlib.sha256()
     with open(path, "rb") as stream:
@@ -106,6 +107,8 @@ def sample(path: str) -> Dict[str, object]:
         header.update(start)
         header.update(stream.read(length))
         for offset in sample_offsets(size):
+            if end is not None and time.monotonic() > end:
+                return None
             stream.seek(offset)
             blocks.update(stream.read(SAMPLE_BLOCK))
     return {"size": size, "header_sha256": header.hexdigest(), "blocks_sha256": blocks.hexdigest()}
@@ -116,10 +119,11 @@ def weight_samples(folder: str, known: Dict[str, str]) -> Dict[str, Dict[str, ob
     end = time.monotonic() + SAMPLE_SECONDS
     found: Dict[str, Dict[str, object]] = {}
     for name in sorted(os.listdir(folder)):
-        if time.monotonic() > end:
-            break
         if name.endswith(".safetensors") and is_weights(name) and name not in known:
-            found[name] = sample(os.path.join(folder, name))
+            one = sample(os.path.join(folder, name), end)
+            if one is None:
+                break
+            found[name] = one
     return found
 
 
