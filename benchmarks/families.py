@@ -35,7 +35,9 @@ WORDS = {
 LEGEND = (
     "`=`: every tensor of the files to the bit (`fused`: operations on experts that transformers fuses on loading and "
     "the files keep apart); `·`: peft itself cannot make or merge it; wider: all equal, and transformers keeps some "
-    "untouched tensors in float32 on loading, where the files keep the base's dtype."
+    "untouched tensors in float32 on loading, where the files keep the base's dtype. `probe`: |merged - adapter| / "
+    "|adapter - base|, asked layer by layer; where nothing stands behind it, the outputs of the same models loaded "
+    "whole in float32 are equal to the bit; `whole models`: it cannot be taken apart, and is loaded."
 )
 
 
@@ -63,13 +65,16 @@ def markdown(results: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]]) ->
     for era, by_name in cells.items():
         total = Counter(cell["status"] for cell in by_name.values())
         lines.append(f"peft {era}: " + ", ".join(f"{count} {status}" for status, count in total.most_common()) + ".  ")
-    lines += ["", "| family | " + " | ".join(cells) + " |", "|---|" + "---|" * len(cells)]
+    titles = [title for era in cells for title in (era, f"probe {era}")]
+    lines += ["", "| family | " + " | ".join(titles) + " |", "|---|" + "---|" * len(titles)]
     for name in names:
-        row = [shown(by_name.get(name)) for by_name in cells.values()]
+        row = [text for by_name in cells.values() for text in (shown(by_name.get(name)), asked(by_name.get(name)))]
         lines.append(f"| {name} | " + " | ".join(row) + " |")
     lines += ["", "Not `=`, and why:", ""]
     for era, by_name in cells.items():
         lines += [f"- {era} {name}: {one['reason']}" for name, one in by_name.items() if one["status"] != "identical"]
+        probes = {name: one["probe"] for name, one in by_name.items() if "cannot" in one.get("probe", {})}
+        lines += [f"- {era} {name}, probe: {probe['cannot']}" for name, probe in probes.items()]
     return "\n".join(lines)
 
 
@@ -78,6 +83,16 @@ def shown(cell: dict[str, Any] | None) -> str:
         return ""
     fused = f", {cell['fused']} fused" if cell.get("fused") else ""
     return WORDS[cell["status"]].partition(" (")[0] + fused
+
+
+def asked(cell: dict[str, Any] | None) -> str:
+    probe = (cell or {}).get("probe")
+    if probe is None:
+        return ""
+    if "cannot" in probe:
+        return "whole models"
+    differ = "" if probe["largest"] == 0 else f" (whole models {probe['whole']:.4f})"
+    return f"{probe['ratio']:.4f}{differ}"
 
 
 def main() -> None:

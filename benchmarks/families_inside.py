@@ -1,5 +1,5 @@
 """Runs inside one environment: a tiny model of every family, LoRA on what people train, peft's merge against the engine
-`stream`, tensor for tensor in the files. Started by families.py.
+`stream`, tensor for tensor in the files; and the probe layer by layer against whole models. Started by families.py.
 
     python families_inside.py WORKERS_FOLDER SCRATCH_FOLDER RESULT.jsonl [FAMILY,FAMILY]
 """
@@ -99,7 +99,43 @@ def cell(scratch, family, recipe, tiny, verbs):
         "reason": "; ".join(unlike[:4]),
         "operations": len(result["operations"]),
         "fused": fused,
+        "probe": probed(base, adapter, out, result["config_updates"]),
     }
+
+
+def probed(base, adapter, out, updates):
+    """The figures of the probe, and how far the outputs of the same models, loaded whole in float32, are from those
+    that it got layer by layer."""
+    from envpin_worker.probe import layered, three
+    from envpin_worker.requests import StreamAnswersRequest
+    from envpin_worker.runtime import answers, loading
+    from envpin_worker.runtime.several import sources
+
+    with open(os.path.join(base, "config.json"), encoding="utf-8") as stream:
+        config = json.load(stream)
+    config.update({key: value for key, value in updates.items() if value is not None})
+    with open(os.path.join(out, "config.json"), "w", encoding="utf-8") as stream:
+        json.dump(config, stream)
+    request = StreamAnswersRequest(base=base, adapter=adapter, merged=out, scratch=out)
+    with torch.no_grad():
+        try:
+            asked = three.ask(request)
+        except layered.CannotAskError as error:
+            return {"cannot": str(error)[:200]}
+        task = loading.read_json(os.path.join(adapter, "adapter_config.json"))
+        model = loading.load_base(base, task, None, torch.float32)
+        batch = answers.inputs(model.get_input_embeddings().weight.shape[0], batch=2, length=16)
+        whole = [three.outputs_of(model, batch)]
+        adapted = loading.load_adapters(model, sources(request)).get_base_model()
+        whole.append(three.outputs_of(adapted, batch))
+        merged = loading.load_base(out, task, type(adapted).__name__, torch.float32)
+        whole.append(three.outputs_of(merged, batch))
+        pairs = zip((asked.base, asked.adapted, asked.merged), whole)  # noqa: B905 (Python 3.8 has no strict=)
+        return {
+            "ratio": answers.ratio(asked.base, asked.adapted, asked.merged).ratio,
+            "whole": answers.ratio(*whole).ratio,
+            "largest": max(float((one - other).abs().max()) for one, other in pairs),
+        }
 
 
 def is_only_wider(text, saved, out):

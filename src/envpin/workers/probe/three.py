@@ -114,18 +114,18 @@ class _Question:
 
     def _outputs(self, skeleton: Skeleton, batch: List[List[int]]) -> Tensor:
         with filled(skeleton, self._reader, self._merge, resident=self._resident) as model:
-            found = _call(model, batch)
+            found = outputs_of(model, batch)
         if found.device.type == "meta":
             raise CannotAskError("%s answers without its weights" % type(skeleton.inner).__name__)
-        return found.float()
+        return found
 
 
-def _call(model: PreTrainedModel, batch: List[List[int]]) -> Tensor:
+def outputs_of(model: PreTrainedModel, batch: List[List[int]]) -> Tensor:
     import torch
 
     arguments = answers.arguments_of(model, torch.tensor(batch, dtype=torch.long))
     config = model.config
     if getattr(config, "pad_token_id", None) is None and "SequenceClassification" in type(model).__name__:
         config.pad_token_id = -1  # no row of the batch is padded, and without any it refuses a batch
-    found: Tensor = answers.first_output(model(**arguments))
+    found: Tensor = answers.first_output(model(**arguments)).float()
     return found
