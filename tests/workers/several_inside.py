@@ -105,7 +105,8 @@ def check_the_engine_peft_gives_the_same_and_both_answer_as_the_adapters_do(fold
         made = tools.verbs.answer("merge", for_engine_peft(whole, answers), tools.Silent())
         tools.same(tools.tensors(streamed["out"]), tools.tensors(whole["out"]))
         asked_of = {name: whole[name] for name in ("base", "adapter", "weight", "further")}
-        body = {**asked_of, "merged": whole["out"], "answers": answers, "architecture": made["architecture"]}
+        made_as = {name: made[name] for name in ("architecture", "touched")}
+        body = {**asked_of, "merged": whole["out"], "answers": answers, **made_as}
         judged = tools.verbs.answer("verify", body, tools.Silent())
         assert judged["recomputed"]["worst"] <= 1.0, name
         assert judged["recomputed"]["tensors"] > 0, name

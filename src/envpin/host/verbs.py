@@ -174,8 +174,11 @@ class StepOutcome(Body, frozen=True, kw_only=True):
 
 
 class MergeReply(Body, frozen=True, kw_only=True):
-    base_rows: int
-    rows: int
+    """`touched` names, in the model and in the base's files, what the loaded adapters may change; `unusual` says what
+    of them peft itself had to judge."""
+
+    base_rows: int | None
+    rows: int | None
     accounting: TensorAccount
     probe: ProbeNumbers | None
     probe_note: str | None
@@ -183,6 +186,8 @@ class MergeReply(Body, frozen=True, kw_only=True):
     architecture: str
     versions: dict[str, str]
     device: WorkerDevice
+    touched: tuple[str, ...]
+    unusual: tuple[str, ...]
 
 
 class VerifyReply(Body, frozen=True, kw_only=True):
@@ -317,7 +322,7 @@ class MergeCall(Call[MergeReply], frozen=True, kw_only=True):
 
 
 class VerifyCall(Call[VerifyReply], frozen=True, kw_only=True):
-    """`merged` is the folder to prove, `answers` the file that `merge` left."""
+    """`merged` is the folder to prove, `answers` the file that `merge` left, `touched` as `merge` answered."""
 
     verb = "verify"
     reply = VerifyReply
@@ -325,6 +330,7 @@ class VerifyCall(Call[VerifyReply], frozen=True, kw_only=True):
     base: str
     adapter: str
     merged: str
+    touched: tuple[str, ...]
     weight: float = 1.0
     further: tuple[AdapterWeight, ...] = ()
     answers: str | None = None

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from envpin.core.events import Listener
     from envpin.envs.store.environment import Environment
     from envpin.host.session import WorkerSession
-    from envpin.host.verbs import Call, ProbeNumbers, StreamAnswersReply, StreamMergeReply
+    from envpin.host.verbs import Call, MergeReply, ProbeNumbers, StreamAnswersReply, StreamMergeReply
     from envpin.replay.plan import MergePlan
 
 Reply = TypeVar("Reply")
@@ -270,15 +270,21 @@ def _peft(job: MergeJob) -> EngineOutcome:
             merged=str(job.staged),
             answers=str(answers),
             architecture=merged.architecture,
+            touched=merged.touched,
         )
     )
     refuse_probe(verification.probe, force=job.force)
     return EngineOutcome(
         engine="peft",
         stamp=stamp,
-        merge={**msgspec.to_builtins(merged), "companions": companions},
+        merge={**_without_touched(merged), "companions": companions},
         verification=msgspec.to_builtins(verification),
     )
+
+
+def _without_touched(merged: MergeReply) -> dict[str, Any]:
+    """For the record, which has the tensors that changed in other words."""
+    return {key: value for key, value in msgspec.to_builtins(merged).items() if key != "touched"}
 
 
 def refuse_probe(probe: ProbeNumbers | None, *, force: bool) -> None:
@@ -330,9 +336,16 @@ def _text(value: object) -> str | None:
 
 # Faults that other versions may not have.
 _OF_THE_ENVIRONMENT = frozenset({"adapter-not-applied", "load-failed", "adapter-load-failed"})
+_IN_TRAINING = (
+    "if the training environment is still there, save the adapter again with "
+    "`path_initial_model_for_weight_conversion`, or merge the model there as it is in memory"
+)
 _HINTS = {
     "adapter-not-applied": "modules were renamed between the adapter's transformers and this one; "
     "record the training run, or name its environment",
+    "not-as-trained": _IN_TRAINING,
+    "not-reproducible": _IN_TRAINING,
+    "cannot-merge": "such an adapter stays next to its base: load both, as `PeftModel.from_pretrained` does",
     "load-failed": "`envpin check` tells whether this environment can read the base",
     "weights-missing": "the base's checkpoint is incomplete",
     "adapter-load-failed": "`envpin check ADAPTER --base BASE` shows what does not fit",

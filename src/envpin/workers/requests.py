@@ -60,11 +60,12 @@ class MergeRequest(NamedTuple):
 
 
 class VerifyRequest(NamedTuple):
-    """`merged` is the folder to prove, `answers` the file that `merge` left."""
+    """`merged` is the folder to prove, `answers` the file that `merge` left, `touched` as `merge` answered."""
 
     base: str
     adapter: str
     merged: str
+    touched: Tuple[str, ...]
     weight: float = 1.0
     further: Tuple[FurtherAdapter, ...] = ()
     answers: Optional[str] = None

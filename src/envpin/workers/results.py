@@ -43,8 +43,11 @@ class Recomputed(NamedTuple):
 
 
 class MergeResult(NamedTuple):
-    base_rows: int
-    rows: int
+    """`touched` names, in the model and in the base's files, what the loaded adapters may change; `unusual` says what
+    of them peft itself had to judge."""
+
+    base_rows: Optional[int]
+    rows: Optional[int]
     accounting: Accounting
     probe: Optional[ProbeFigures]
     probe_note: Optional[str]
@@ -52,6 +55,8 @@ class MergeResult(NamedTuple):
     architecture: str
     versions: Dict[str, str]
     device: DeviceUsed
+    touched: Tuple[str, ...]
+    unusual: Tuple[str, ...]
 
 
 class VerifyResult(NamedTuple):

@@ -10,10 +10,12 @@ import math
 import re
 from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Set, TypeVar
 
+from ..runtime import methods
+
 if TYPE_CHECKING:
     import torch
 
-    from ..runtime.loading import AdapterConfig
+    from ..runtime.methods import AdapterConfig
 
 T = TypeVar("T")
 
@@ -42,15 +44,6 @@ class LoraPair(NamedTuple):
     def is_low(self) -> bool:
         """Whether A is in half precision."""
         return bool(self.a.element_size() < 4)
-
-
-def touched_tensors(tensors: Dict[str, torch.Tensor]) -> Set[str]:
-    """Module paths that the adapter's tensors belong to, without peft's prefix."""
-    found = set()
-    for name in tensors:
-        plain = name[len(_PREFIX) :] if name.startswith(_PREFIX) else name
-        found.add(re.split(r"\.(?:lora_|ia3_|hada_|lokr_|oft_|boft_|vera_|token_adapter|base_layer)", plain)[0])
-    return {module[: -len(".weight")] if module.endswith(".weight") else module for module in found}
 
 
 def explains(name: str, touched: Set[str]) -> bool:
@@ -156,7 +149,7 @@ class RowRecomputer:
 
     def _pair(self, adapter: AdapterTensors, module: str) -> Optional[LoraPair]:
         config, tensors = adapter.config, adapter.tensors
-        plain = config.get("peft_type") == "LORA" and not config.get("use_dora") and not config.get("fan_in_fan_out")
+        plain = methods.is_additive(config)
         for name, tensor in tensors.items():
             for a, b, embedding in (
                 ("lora_A.weight", "lora_B.weight", False),

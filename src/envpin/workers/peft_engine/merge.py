@@ -11,8 +11,10 @@ from ..protocol import Events, KnownError
 from ..requests import EmbeddingFit, MergeRequest
 from ..results import Accounting, DeviceUsed, MergeResult, ProbeFigures
 from ..runtime import accounting, answers, device, loading
+from ..runtime.accounting import LoadWatch
 from ..runtime.several import Source, WeightedAdapters, sources
 from ..runtime.stamp import stamp
+from . import reproducible, saving
 
 if TYPE_CHECKING:
     import peft
@@ -51,35 +53,43 @@ class _Merge:
         self.adapters = read_adapters(request)
         self.adapter_config = loading.read_json(os.path.join(request.adapter, "adapter_config.json"))
         self.probe_note: Optional[str] = None
+        self.given: List[Source] = []
+        self.labels = loading.labels_of([(one.source.folder, one.shapes) for one in self.adapters])
+        names = [name for one in self.adapters for name in one.tensors]
+        self.architecture, self.own_class = saving.class_of(request, self.adapter_config, self.labels, names)
 
     def run(self) -> MergeResult:
         import torch
 
+        unusual = reproducible.settle([one.source for one in self.adapters])
         self.device = self._choose_device()
+        other = self._digests_with_another_seed() if unusual else None
         base = self._load_base()
-        rows = base.get_input_embeddings().weight.shape[0]
-        batch = answers.inputs(rows)
+        rows = answers.embedding_rows(base)
+        batch = answers.inputs_for(base, rows)
         base_answers = self._ask(base, batch)
         wanted = self._fit_embedding(base, rows)
         title = "load the adapter" if len(self.adapters) == 1 else "load %d adapters" % len(self.adapters)
         self.events.step("load-adapter", title, "start")
-        scratch = os.path.dirname(self.request.answers)
-        given = to_load(base, self.adapters, self.request.embedding, scratch=scratch, rows=wanted)
-        model = loading.load_adapters(base, given)
-        counted = self._account(model)
+        watches = [LoadWatch() for _ in self.adapters]
+        model = self._load_adapters(base, wanted, seed=0, watches=watches)
+        counted = self._account(model, watches)
+        changing = reproducible.units_of(model)
         held = sum(len(one.tensors) for one in self.adapters)
         self.events.step("load-adapter", title, "done", "%d tensors, all in place" % held)
         adapter_answers = self._ask(model, batch)
-        extended = self._extended_batch(rows, wanted)
+        extended = self._extended_batch(base, rows, wanted)
         extended_answers = self._ask(model, extended) if extended else None
         self.events.step("merge", "merge with peft's own code", "start")
-        merged = model.merge_and_unload()
+        merged = reproducible.merge(model)
+        if other is not None:
+            reproducible.refuse_chance(other, reproducible.digests(merged), unusual)
         untied = untie_if_trained(merged)
         merged_answers = self._ask(merged, batch)
         probe = self._judge(base_answers, adapter_answers, merged_answers)
         self.events.step("merge", "merge with peft's own code", "done")
         self.events.step("save", "save to the staging folder", "start")
-        loading.save(merged, self.request.staging, self.request.max_shard_size)
+        saving.save(merged, self.request, whole=self.own_class or self.labels is not None)
         self._stamp()
         self.events.step("save", "save to the staging folder", "done")
         kept: Dict[str, torch.Tensor] = {}
@@ -90,7 +100,7 @@ class _Merge:
         self._keep_answers(kept)
         return MergeResult(
             base_rows=rows,
-            rows=merged.get_input_embeddings().weight.shape[0],
+            rows=answers.embedding_rows(merged),
             accounting=counted,
             probe=probe,
             probe_note=self.probe_note,
@@ -98,7 +108,27 @@ class _Merge:
             architecture=type(merged).__name__,
             versions=versions(),
             device=self.device,
+            touched=tuple(reproducible.touched(merged, changing, watches, self.given, self.request.base)),
+            unusual=tuple(unusual),
         )
+
+    def _load_adapters(
+        self, base: transformers.PreTrainedModel, rows: Optional[int], *, seed: int, watches: List[LoadWatch]
+    ) -> peft.PeftModel:
+        import torch
+
+        if not self.given:
+            scratch = os.path.dirname(self.request.answers)
+            self.given = to_load(base, self.adapters, self.request.embedding, scratch=scratch, rows=rows or 0)
+        torch.manual_seed(seed)
+        return loading.load_adapters(base, self.given, watches)
+
+    def _digests_with_another_seed(self) -> Dict[str, str]:
+        """What the merge would be if torch's random numbers fell otherwise, as digests of its tensors."""
+        self.events.note("peft itself merges this adapter; it is loaded twice, to see whether chance has a part in it")
+        base = self._load_base()
+        wanted = self._fit_embedding(base, answers.embedding_rows(base))
+        return reproducible.digests(reproducible.merge(self._load_adapters(base, wanted, seed=1, watches=[])))
 
     def _choose_device(self) -> DeviceUsed:
         """The device; a model that is merged there has to fit, with the float32 delta of its largest tensor."""
@@ -113,8 +143,8 @@ class _Merge:
         base = loading.load_base(
             self.request.base,
             self.adapter_config,
-            self.request.architecture,
-            labels=loading.labels_of([(one.source.folder, one.shapes) for one in self.adapters]),
+            self.architecture,
+            labels=self.labels,
             quantized=self.request.quantized,
         )
         if self.device.is_cuda:
@@ -124,20 +154,20 @@ class _Merge:
         self.events.step("load-base", "load the base", "done", detail)
         return base
 
-    def _fit_embedding(self, base: transformers.PreTrainedModel, rows: int) -> int:
+    def _fit_embedding(self, base: transformers.PreTrainedModel, rows: Optional[int]) -> Optional[int]:
         wanted = self.request.embedding.grown
         if wanted is None:
             return rows
         # The new rows come from the adapter a moment later, so how they start does not matter.
         base.resize_token_embeddings(wanted)
-        self.events.note("embedding grown from %d to %d rows, as the adapter has them" % (rows, wanted))
+        self.events.note("embedding grown from %s to %d rows, as the adapter has them" % (rows, wanted))
         return wanted
 
-    def _account(self, model: peft.PeftModel) -> Accounting:
+    def _account(self, model: peft.PeftModel, watches: List[LoadWatch]) -> Accounting:
         matched = 0
         renamed: List[str] = []
-        for one in self.adapters:
-            counted = accounting.account(model, one.tensors, one.source.name)
+        for one, watch in zip(self.adapters, watches):  # noqa: B905 (Python 3.8 has no strict=)
+            counted = accounting.account(model, one.tensors, one.source.name, watch)
             if counted.lost:
                 raise KnownError(
                     "adapter-not-applied",
@@ -145,7 +175,7 @@ class _Merge:
                     % (os.path.basename(one.source.folder), len(counted.lost), len(one.tensors)),
                     tensors=counted.lost[:200],
                 )
-            matched += len(counted.matched)
+            matched += len(counted.matched) + len(counted.converted)
             renamed += [one.source.prefix + name for name in counted.renamed]
         return Accounting(matched, tuple(renamed))
 
@@ -155,16 +185,20 @@ class _Merge:
         try:
             return answers.logits(model, batch)
         except Exception as error:  # models that want images or audio refuse text in ways of their own
-            self.probe_note = "no text-only answers from %s: %s" % (
+            self.probe_note = "no answers to text, sound or pixels alone from %s: %s" % (
                 type(model).__name__,
                 loading.one_paragraph(error, 200),
             )
             return None
 
-    def _extended_batch(self, rows: int, wanted: int) -> Optional[List[List[int]]]:
+    def _extended_batch(
+        self, base: transformers.PreTrainedModel, rows: Optional[int], wanted: Optional[int]
+    ) -> Optional[List[List[int]]]:
+        if rows is None or wanted is None:
+            return None
         extra = [token for token in self.request.extra_tokens if 0 <= token < wanted]
         extra += [token for token in range(rows, wanted) if token not in extra]
-        return answers.inputs(rows, extra[:8]) if extra else None
+        return answers.inputs_for(base, rows, extra[:8]) if extra else None
 
     def _judge(
         self, base: Optional[torch.Tensor], adapter: Optional[torch.Tensor], merged: Optional[torch.Tensor]
@@ -234,8 +268,10 @@ def untie_if_trained(model: transformers.PreTrainedModel) -> bool:
     """
     import torch
 
+    if answers.embedding_rows(model) is None or not getattr(model.config, "tie_word_embeddings", False):
+        return False
     head, table = model.get_output_embeddings(), model.get_input_embeddings()
-    if head is None or table is None or not getattr(model.config, "tie_word_embeddings", False):
+    if head is None:
         return False
     one, other = head.weight, table.weight
     if one.data_ptr() == other.data_ptr() or (one.shape == other.shape and torch.equal(one, other)):

@@ -54,7 +54,7 @@ def _compare(request: VerifyRequest, events: Events) -> VerifyResult:
         lora_rows.AdapterTensors(read_json(os.path.join(source.folder, "adapter_config.json")), tensors, source.weight)
         for source, tensors in read_adapters(request)
     ]
-    touched = {module for one in adapters for module in lora_rows.touched_tensors(one.tensors)}
+    touched = {name.rpartition(".")[0] for name in request.touched}
     recompute = lora_rows.RowRecomputer(adapters, request.rows_per_tensor)
     untouched = changed = 0
     wrong: List[str] = []

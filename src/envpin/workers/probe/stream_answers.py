@@ -25,7 +25,7 @@ from .layered import CannotAskError
 if TYPE_CHECKING:
     import transformers
 
-    from ..runtime.loading import AdapterConfig
+    from ..runtime.methods import AdapterConfig
 
     Load = Callable[[StreamAnswersRequest, AdapterConfig, Optional[int]], transformers.PreTrainedModel]
 
@@ -130,22 +130,25 @@ def _ask_whole(request: StreamAnswersRequest, load: Load) -> StreamAnswersResult
     adapters = merge.read_adapters(request)
     labels = loading.labels_of([(one.source.folder, one.shapes) for one in adapters])
     base = load(request, adapter_config, labels)
-    rows = base.get_input_embeddings().weight.shape[0]
-    batch = answers.inputs(rows)
+    rows = answers.embedding_rows(base)
+    batch = answers.inputs_for(base, rows)
     try:
         before = answers.logits(base, batch)
     except Exception as error:  # models that want images or audio refuse text in ways of their own
         if is_dequantized(request) and load is _library_base:
             raise
-        return _skipped("no text-only answers from %s: %s" % (type(base).__name__, loading.one_paragraph(error, 200)))
+        return _skipped(
+            "no answers to text, sound or pixels alone from %s: %s"
+            % (type(base).__name__, loading.one_paragraph(error, 200))
+        )
     wanted = request.embedding.grown or rows
     if wanted != rows:
         base.resize_token_embeddings(wanted)
-    given = merge.to_load(base, adapters, request.embedding, scratch=request.scratch, rows=rows)
+    given = merge.to_load(base, adapters, request.embedding, scratch=request.scratch, rows=rows or 0)
     del adapters
-    extra = [token for token in request.extra_tokens if 0 <= token < wanted]
-    extra = (extra + [token for token in range(rows, wanted) if token not in extra])[:8]
-    longer = answers.inputs(rows, extra) if extra else None
+    extra = [token for token in request.extra_tokens if 0 <= token < (wanted or 0)]
+    extra = (extra + [token for token in range(rows or 0, wanted or 0) if token not in extra])[:8]
+    longer = answers.inputs_for(base, rows, extra) if extra else None
     adapted = loading.load_adapters(base, given)
     with_adapter = answers.logits(adapted, batch)
     with_extra = answers.logits(adapted, longer) if longer else None

@@ -7,7 +7,7 @@ it is small only when it is small beside what the adapter changed.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Dict, List, Optional
+from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
 
 from ..results import ProbeFigures
 
@@ -39,6 +39,31 @@ def inputs(
     return found
 
 
+def inputs_for(
+    model: transformers.PreTrainedModel, rows: Optional[int], extra: Optional[List[int]] = None
+) -> List[List[int]]:
+    """`inputs` that `model` has positions for. Models without a table of tokens (`rows` is None) get as many rows of
+    their own kind of input: `arguments_of` takes no more than the shape."""
+    config = getattr(model.config, "text_config", None) or model.config
+    length = _LENGTH
+    for name in ("max_position_embeddings", "n_positions", "max_target_positions"):
+        positions = getattr(config, name, None)
+        if isinstance(positions, int) and 0 < positions < length + 2:
+            length = max(1, positions - 2)  # RoBERTa and its like begin to count at two
+    if length > 3 and length % 3 == 0:
+        length -= 1  # places of extra tokens are three apart
+    return inputs(rows or 2, extra, length=length)
+
+
+def embedding_rows(model: transformers.PreTrainedModel) -> Optional[int]:
+    """Rows of the table of tokens; None for a model that has none (images, sound)."""
+    try:
+        weight = model.get_input_embeddings().weight
+    except (AttributeError, NotImplementedError):
+        return None
+    return int(weight.shape[0]) if weight.dim() == 2 else None
+
+
 def logits(model: transformers.PreTrainedModel, batch: List[List[int]]) -> torch.Tensor:
     """The first floating output of `model` on a batch of token ids, as float32 on the CPU.
 
@@ -59,19 +84,36 @@ def logits(model: transformers.PreTrainedModel, batch: List[List[int]]) -> torch
 
 
 def arguments_of(model: transformers.PreTrainedModel, ids: torch.Tensor) -> Dict[str, torch.Tensor]:
-    """What `model` is called with for a batch of token ids: speech models hear noise, and read the ids as text."""
+    """What `model` is called with for a batch of token ids: speech models hear a wave and read the ids as text, image
+    models see a picture. Both in the dtype of the weights, which they do not convert to themselves."""
     import torch
 
     config = model.config
-    if getattr(model, "main_input_name", "input_ids") == "input_features":
-        frames = 2 * config.max_source_positions
-        noise = torch.linspace(-1.0, 1.0, ids.shape[0] * config.num_mel_bins * frames, device=ids.device)
-        features = torch.sin(40.0 * noise).reshape(ids.shape[0], config.num_mel_bins, frames)
-        return {"input_features": features, "decoder_input_ids": ids[:, :8]}
+    main = getattr(model, "main_input_name", "input_ids")
+    if main == "input_features":
+        shape = (ids.shape[0], config.num_mel_bins, 2 * config.max_source_positions)
+        return {"input_features": _wave(model, shape, ids.device), "decoder_input_ids": ids[:, :8]}
+    if main == "input_values":
+        return {"input_values": _wave(model, (ids.shape[0], 4000), ids.device)}
+    if main == "pixel_values" and embedding_rows(model) is None:
+        size = getattr(config, "image_size", None) or 64
+        height, width = size if isinstance(size, (list, tuple)) else (size, size)
+        picture = (ids.shape[0], getattr(config, "num_channels", 3), height, width)
+        return {"pixel_values": _wave(model, picture, ids.device)}
     arguments = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     if getattr(config, "is_encoder_decoder", False):
         arguments["decoder_input_ids"] = ids[:, :8]
     return arguments
+
+
+def _wave(model: transformers.PreTrainedModel, shape: Tuple[int, ...], device: torch.device) -> torch.Tensor:
+    import torch
+
+    dtype = next(one.dtype for one in model.parameters() if one.is_floating_point())
+    count = 1
+    for extent in shape:
+        count *= extent
+    return torch.sin(40.0 * torch.linspace(-1.0, 1.0, count, device=device)).reshape(shape).to(dtype)
 
 
 def first_output(output: transformers.utils.ModelOutput) -> torch.Tensor:

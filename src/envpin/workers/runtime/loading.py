@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
+import contextlib
 import json
 import os
 import warnings
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple, Type, Union
+from typing import TYPE_CHECKING, Dict, List, Optional, Tuple, Type, Union
 
 from ..protocol import KnownError
+from . import classes
+from .accounting import LoadWatch, watched
+from .methods import AdapterConfig
 from .several import Source, activate, load_further
 
 if TYPE_CHECKING:
@@ -18,22 +21,7 @@ if TYPE_CHECKING:
 
     from ..requests import QuantizedBase
 
-# An adapter_config.json: what a release writes into it is for that release to say.
-AdapterConfig = Dict[str, Any]
 DtypeLike = Union[str, "torch.dtype"]
-
-# task type of an adapter -> the auto class that peft itself loads its base with (peft.auto)
-_TASK_CLASSES = {
-    "CAUSAL_LM": "AutoModelForCausalLM",
-    "SEQ_2_SEQ_LM": "AutoModelForSeq2SeqLM",
-    "SEQ_CLS": "AutoModelForSequenceClassification",
-    "TOKEN_CLS": "AutoModelForTokenClassification",
-    "QUESTION_ANS": "AutoModelForQuestionAnswering",
-    "FEATURE_EXTRACTION": "AutoModel",
-}
-# Heads that are made at training time: the base's own architecture does not have them.
-_NEW_HEADS = {"SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS"}
-_HEAD_NAMES = ("score", "classifier", "qa_outputs")
 
 
 def quiet() -> None:
@@ -52,31 +40,6 @@ def read_json(path: str) -> AdapterConfig:
     if not isinstance(document, dict):
         raise KnownError("input", "%s does not hold a JSON object" % path, path=path)
     return document
-
-
-def model_class(
-    config: transformers.PretrainedConfig, adapter_config: Optional[AdapterConfig], recorded: Optional[str]
-) -> Type[transformers.PreTrainedModel]:
-    """The class that the base was loaded as: what the manifest recorded, what the adapter's task makes of it, or the
-    architecture that the base's config names."""
-    import transformers
-
-    if recorded and hasattr(transformers, recorded):
-        return _class(recorded)
-    task = (adapter_config or {}).get("task_type")
-    if task in _NEW_HEADS:
-        return _class(_TASK_CLASSES[task])
-    for name in getattr(config, "architectures", None) or []:
-        if hasattr(transformers, name):
-            return _class(name)
-    return _class(_TASK_CLASSES.get(task or "", "AutoModelForCausalLM"))
-
-
-def _class(name: str) -> Type[transformers.PreTrainedModel]:
-    import transformers
-
-    found: Type[transformers.PreTrainedModel] = getattr(transformers, name)
-    return found
 
 
 def dtype_argument(dtype: DtypeLike) -> Dict[str, DtypeLike]:
@@ -107,10 +70,9 @@ def load_base(
 
     try:
         config = transformers.AutoConfig.from_pretrained(path, trust_remote_code=False)
-        if labels is not None:
-            config.num_labels = labels
-        wanted = model_class(config, adapter_config, recorded)
-        more = _as_trained(config, dtype, quantized)
+        more = with_labels(config, labels)
+        wanted, config = next(classes.candidates(config, adapter_config, recorded))
+        more.update(_as_trained(config, dtype, quantized))
         model, info = wanted.from_pretrained(path, config=config, output_loading_info=True, **more)
     except (ValueError, KeyError, RuntimeError, OSError, ImportError, TypeError, AttributeError) as error:
         raise KnownError(
@@ -119,7 +81,8 @@ def load_base(
             path=path,
             exception=type(error).__name__,
         ) from error
-    missing = [key for key in info.get("missing_keys", []) if key.split(".")[0] not in _HEAD_NAMES]
+    missing = [key for key in info.get("missing_keys", []) if not _starts_anew(key, wanted, recorded)]
+    missing += [one[0] for one in info.get("mismatched_keys", []) if not _starts_anew(one[0], wanted, recorded)]
     # A tied head is not stored, so it may be reported missing; that is how it should be.
     missing = [key for key in missing if key not in set(tied_keys(model))]
     if missing:
@@ -130,6 +93,23 @@ def load_base(
             tensors=sorted(missing)[:50],
         )
     return model.eval()
+
+
+def with_labels(config: transformers.PretrainedConfig, labels: Optional[int]) -> Dict[str, object]:
+    """Give the config as many labels as the adapter's own head has, and what `from_pretrained` is told of it: the base
+    may have a head of another size, which the adapter's replaces."""
+    if labels is None:
+        return {}
+    if getattr(config, "num_labels", None) != labels:
+        config.num_labels = labels
+    return {"ignore_mismatched_sizes": True}
+
+
+def _starts_anew(key: str, wanted: Type[transformers.PreTrainedModel], recorded: Optional[str]) -> bool:
+    """Whether it does not matter that the files lack this: a head that comes with the adapter, or the pooler of a
+    backbone whose checkpoint was saved without one."""
+    pieces = key.split(".")
+    return any(one in classes.HEAD_NAMES for one in pieces) or ("pooler" in pieces and wanted.__name__ == recorded)
 
 
 def _as_trained(
@@ -161,28 +141,20 @@ def tied_keys(model: transformers.PreTrainedModel) -> List[str]:
     return found
 
 
-def new_head_labels(adapter_config: AdapterConfig, shapes: Dict[str, Tuple[int, ...]]) -> Optional[int]:
-    """How many labels a classification head of this adapter has; None where the adapter has no such head."""
-    if adapter_config.get("task_type") not in _NEW_HEADS:
-        return None
-    for name, shape in shapes.items():
-        pieces = name.split(".")
-        if pieces[-1] == "weight" and any(piece in _HEAD_NAMES for piece in pieces):
-            return int(shape[0])
-    return None
-
-
 def labels_of(adapters: List[Tuple[str, Dict[str, Tuple[int, ...]]]]) -> Optional[int]:
-    """`new_head_labels` of the first adapter that has such a head; each is a folder and its tensors' shapes."""
+    """`classes.new_head_labels` of the first adapter that has such a head; each is a folder and its tensors' shapes."""
     for folder, shapes in adapters:
-        found = new_head_labels(read_json(os.path.join(folder, "adapter_config.json")), shapes)
+        found = classes.new_head_labels(read_json(os.path.join(folder, "adapter_config.json")), shapes)
         if found is not None:
             return found
     return None
 
 
-def load_adapters(base: transformers.PreTrainedModel, given: List[Source]) -> peft.PeftModel:
+def load_adapters(
+    base: transformers.PreTrainedModel, given: List[Source], watches: Optional[List[LoadWatch]] = None
+) -> peft.PeftModel:
     """Load the adapters with this environment's own peft and defaults, each at its weight, all of them active.
+    `watches` see them loaded, one each.
 
     Raises:
         KnownError: kind `adapter-load-failed`, with the message of peft.
@@ -191,10 +163,12 @@ def load_adapters(base: transformers.PreTrainedModel, given: List[Source]) -> pe
 
     path = given[0].folder
     try:
-        model = peft.PeftModel.from_pretrained(base, path, given[0].name, is_trainable=False)
-        for one in given[1:]:
+        with watched(watches[0]) if watches else contextlib.nullcontext():
+            model = peft.PeftModel.from_pretrained(base, path, given[0].name, is_trainable=False)
+        for number, one in enumerate(given[1:], start=1):
             path = one.folder
-            load_further(model, one)
+            with watched(watches[number]) if watches else contextlib.nullcontext():
+                load_further(model, one)
         activate(model, given)
     except (ValueError, KeyError, RuntimeError, OSError, ImportError, TypeError, AttributeError) as error:
         raise KnownError(
@@ -204,16 +178,6 @@ def load_adapters(base: transformers.PreTrainedModel, given: List[Source]) -> pe
             exception=type(error).__name__,
         ) from error
     return model.eval()
-
-
-def save(model: transformers.PreTrainedModel, folder: str, max_shard_size: Optional[str]) -> None:
-    """`save_pretrained` with safetensors, in the era's own spelling."""
-    arguments: Dict[str, object] = {}
-    if max_shard_size:
-        arguments["max_shard_size"] = max_shard_size
-    if "safe_serialization" in inspect.signature(model.save_pretrained).parameters:
-        arguments["safe_serialization"] = True
-    model.save_pretrained(folder, **arguments)
 
 
 def tensor_files(folder: str) -> List[str]:

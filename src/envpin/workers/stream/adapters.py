@@ -146,6 +146,7 @@ def apply_adapters(
     if "assign" not in inspect.signature(torch.nn.Module.load_state_dict).parameters:
         raise refuse("torch %s is too old to stream with" % torch.__version__)
     model: Optional[peft.PeftModel] = None
+    before = _storages(inner)
     with unfilled():
         for one, header in adapters:
             with _watched(_Watch(header, one.prefix, overlay)), _refusing(one.folder):
@@ -154,7 +155,18 @@ def apply_adapters(
             activate(model, [one for one, _ in adapters])
     if model is None:
         raise refuse("there is no adapter to put onto the base")
+    if not callable(getattr(type(model.base_model), "merge_and_unload", None)):
+        raise refuse("peft has no merge for a %s" % type(model).__name__)
+    changed = [name for name, parameter, storage in before if parameter.untyped_storage()._cdata != storage]  # noqa: SLF001
+    if changed:
+        raise refuse("loading the adapter changes `%s` of the base, whose weights are not there yet" % changed[0])
     return model.eval()
+
+
+def _storages(inner: transformers.PreTrainedModel) -> List[Tuple[str, torch.nn.Parameter, int]]:
+    """Each parameter of the base with the identity of its storage: some initialisations put other weights there."""
+    found = inner.named_parameters(remove_duplicate=False)
+    return [(name, parameter, parameter.untyped_storage()._cdata) for name, parameter in found]  # noqa: SLF001
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from .skeleton import base_without_weights
 if TYPE_CHECKING:
     import transformers
 
-    from ..runtime.loading import AdapterConfig
+    from ..runtime.methods import AdapterConfig
 
 
 def load(
@@ -26,6 +26,7 @@ def load(
         WeightFolder(request.base),
         adapter_config,
         labels,
+        trained=[],
         architecture=request.architecture,
         quantized=request.quantized,
     )

@@ -6,8 +6,10 @@ Each layer is merged once on the meta device, where only shapes and dtypes are c
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict, List
+from typing import TYPE_CHECKING, Dict, List, Set, Tuple
 
+from ..runtime.loading import one_paragraph
+from .io.files import refuse
 from .layers import merge_unit, put_in_place
 from .operations import Operation
 from .skeleton import Skeleton
@@ -40,3 +42,18 @@ def _merged_dtypes(one: Operation) -> Dict[str, torch.dtype]:
         for slot in one.slots:
             put(slot, slot.parameter.data.clone())
         return {path: parameter.dtype for path, parameter in merge_unit(one.unit).named_parameters()}
+
+
+def rehearse(operations: List[Operation]) -> None:
+    """Merge the first layer of each class without its weights: what peft cannot merge at all, or not without the
+    weights that it was made on, comes out before anything is written."""
+    seen: Set[Tuple[object, ...]] = set()
+    for one in operations:
+        key = (type(one.unit), one.kind, len(one.slots))
+        if one.unit is None or key in seen:
+            continue
+        seen.add(key)
+        try:
+            _merged_dtypes(one)
+        except Exception as error:  # each method refuses in a way of its own
+            raise refuse("peft does not merge `%s`: %s" % (one.path, one_paragraph(error, 300))) from error

@@ -236,19 +236,23 @@ def frozen(tensor: torch.Tensor) -> torch.nn.Parameter:
 
 @contextlib.contextmanager
 def put_in_place(one: Operation) -> Iterator[Callable[[Slot, torch.Tensor], None]]:
-    """Real tensors in the slots of a unit, for as long as it is merged; afterwards the empty ones are back."""
-    placed: List[Tuple[Slot, torch.nn.Parameter]] = []
+    """Real tensors in the slots of a unit, for as long as it is merged. Afterwards all of it is as it was, whatever its
+    merge made of it: LN tuning swaps two modules."""
+    modules = list(one.unit.modules()) if one.unit is not None else [slot.owner for slot in one.slots]
+    held = [part for module in modules for part in (module._parameters, module._modules, module._buffers)]  # noqa: SLF001
+    kept = [(part, dict(part)) for part in held]
 
     def put(slot: Slot, tensor: torch.Tensor) -> None:
-        placed.append((slot, getattr(slot.owner, slot.attribute)))
         setattr(slot.owner, slot.attribute, frozen(tensor))
 
     try:
         yield put
     finally:
-        for slot, parameter in placed:
-            setattr(slot.owner, slot.attribute, parameter)
-        forget_merge(one.unit)
+        for part, before in kept:
+            part.clear()
+            part.update(before)
+        if one.unit is not None:
+            forget_merge(one.unit)
 
 
 def merge_layer(unit: torch.nn.Module, only: Optional[List[str]] = None) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Set
 
 from ..requests import StreamMergeRequest
 from .adapters import TAG
-from .dtypes import pefts_dtypes
+from .dtypes import pefts_dtypes, rehearse
 from .fused import Fused
 from .io.files import OutputFile, StoredTensor, WeightFolder, refuse
 from .layout import lay_out
@@ -31,6 +31,7 @@ class StreamPlan(NamedTuple):
 
 def make(skeleton: Skeleton, base: WeightFolder, request: StreamMergeRequest) -> StreamPlan:
     operations, untied, extra = settle_ties(skeleton, operations_of(skeleton))
+    rehearse(operations)
     repeated = _account(skeleton, operations)
     _check_sources(skeleton, operations, extra)
     updates: Dict[str, object] = dict(skeleton.config_updates)

@@ -12,10 +12,11 @@ from __future__ import annotations
 import inspect
 import os
 import re
-from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Pattern, Sequence, Set, Tuple, Type, Union, cast
+from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Pattern, Set, Tuple, Type
 
+from ..protocol import KnownError
 from ..requests import QuantizedBase, StreamMergeRequest
-from ..runtime import loading
+from ..runtime import answers, classes, loading, methods
 from ..runtime.several import Source
 from .adapters import TAG, apply_adapters
 from .empty import empty_model
@@ -26,7 +27,7 @@ from .quantized import Decoded, settle
 if TYPE_CHECKING:
     import transformers
 
-    from ..runtime.loading import AdapterConfig
+    from ..runtime.methods import AdapterConfig
 
     ModelClass = Type[transformers.PreTrainedModel]
 
@@ -75,14 +76,20 @@ class Skeleton:
 
 def build(base: WeightFolder, adapters: List[Tuple[Source, FileHeader]], request: StreamMergeRequest) -> Skeleton:
     adapter_config = loading.read_json(os.path.join(adapters[0][0].folder, "adapter_config.json"))
+    _refuse_unusual([one for one, _ in adapters])
     labels = loading.labels_of(
         [(one.folder, {tensor.name: tensor.shape for tensor in header.tensors}) for one, header in adapters]
     )
     found = base_without_weights(
-        base, adapter_config, labels, architecture=request.architecture, quantized=request.quantized
+        base,
+        adapter_config,
+        labels,
+        trained=[tensor.name for _, header in adapters for tensor in header.tensors],
+        architecture=request.architecture,
+        quantized=request.quantized,
     )
     inner = found.model
-    rows = _embedding_rows(inner)
+    rows = answers.embedding_rows(inner)
     if request.embedding.grown is not None:
         _grow(inner, request.embedding.grown)
     tied = tied_groups(inner)
@@ -95,6 +102,13 @@ def build(base: WeightFolder, adapters: List[Tuple[Source, FileHeader]], request
     skeleton = Skeleton(inner, names=found.names, fused=found.fused, tied=tied, adapter=held)
     skeleton.config_updates, skeleton.base_rows, skeleton.decoded = found.updates, rows, found.decoded
     return skeleton
+
+
+def _refuse_unusual(adapters: List[Source]) -> None:
+    for one in adapters:
+        found = methods.unusual(loading.read_json(os.path.join(one.folder, "adapter_config.json")))
+        if found:
+            raise refuse("%s, which peft has to load onto the base itself" % ", ".join(found))
 
 
 class EmptyBase(NamedTuple):
@@ -113,10 +127,12 @@ def base_without_weights(
     adapter_config: AdapterConfig,
     labels: Optional[int],
     *,
+    trained: List[str],
     architecture: Optional[str],
     quantized: Optional[QuantizedBase],
 ) -> EmptyBase:
-    """A quantized base is listed, from here on, as the plain tensors that it stands for."""
+    """As the class that has modules for the `trained` tensors of the adapter. A quantized base is listed, from here on,
+    as the plain tensors that it stands for."""
     import transformers
 
     loading.quiet()
@@ -125,23 +141,14 @@ def base_without_weights(
     except (ValueError, KeyError, OSError, ImportError) as error:
         raise refuse("transformers %s cannot read the base's config: %s" % (transformers.__version__, error)) from error
     config, decoded = settle(config, base, quantized)
-    if labels is not None:
-        config.num_labels = labels
-    wanted = _concrete_class(config, adapter_config, architecture)
-    updates = _new_config(config, wanted.__name__, labels)
-    inner = empty_model(wanted, config)
+    loading.with_labels(config, labels)
+    inner, own = fitting_class(config, adapter_config, architecture, trained)
+    updates = _new_config(own, type(inner).__name__, labels)
     names, fused = name_map(inner, base)
     if decoded is not None and not decoded.stored:
-        decoded.quantize_on_loading(base, names, wanted, config)
+        decoded.quantize_on_loading(base, names, type(inner), own)
     _take_dtypes(inner, names, fused)
     return EmptyBase(inner, names, fused, decoded, updates)
-
-
-def _embedding_rows(model: transformers.PreTrainedModel) -> Optional[int]:
-    try:
-        return int(model.get_input_embeddings().weight.shape[0])
-    except (AttributeError, NotImplementedError):
-        return None  # a model without a table of tokens
 
 
 def _new_config(config: transformers.PretrainedConfig, architecture: str, labels: Optional[int]) -> Dict[str, object]:
@@ -156,23 +163,25 @@ def _new_config(config: transformers.PretrainedConfig, architecture: str, labels
     }
 
 
-def _concrete_class(
-    config: transformers.PretrainedConfig, adapter_config: AdapterConfig, recorded: Optional[str]
-) -> ModelClass:
-    """The class behind an auto class, since only a concrete one can be built from a config without weights."""
-    wanted = loading.model_class(config, adapter_config, recorded)
-    mapping = getattr(wanted, "_model_mapping", None)
-    if mapping is None:
-        return wanted
-    try:
-        known: Union[ModelClass, Sequence[ModelClass]] = mapping[type(config)]
-    except KeyError as error:
-        raise refuse("%s knows no model for %s" % (wanted.__name__, type(config).__name__)) from error
-    if not isinstance(known, (list, tuple)):
-        return cast("ModelClass", known)
-    named = [one for one in known if one.__name__ in (getattr(config, "architectures", None) or [])]
-    found: ModelClass = (named or list(known))[0]
-    return found
+def fitting_class(
+    config: transformers.PretrainedConfig, adapter_config: AdapterConfig, recorded: Optional[str], names: List[str]
+) -> Tuple[transformers.PreTrainedModel, transformers.PretrainedConfig]:
+    """The first class of the checkpoint that has modules for the adapter's tensors, without weights, and its config;
+    where none has, the first of all: peft may know these modules by other names."""
+    first: Optional[Tuple[transformers.PreTrainedModel, transformers.PretrainedConfig]] = None
+    for wanted, own in classes.candidates(config, adapter_config, recorded):
+        try:
+            inner = empty_model(wanted, own)
+        except KnownError:
+            if first is None:
+                raise
+            continue
+        first = first or (inner, own)
+        if not names or classes.matching(inner, names):
+            return inner, own
+    if first is None:
+        raise refuse("transformers knows no model for %s" % type(config).__name__)
+    return first
 
 
 def name_map(

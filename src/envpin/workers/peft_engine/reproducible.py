@@ -1,0 +1,139 @@
+"""Whether peft's own merge can be repeated at all, and what it may change.
+
+Some methods draw random numbers when they are loaded (a random singular value decomposition, a projection that was not
+saved): their merge is another one each time, and none of them is what was trained. So whatever envpin does not know is
+merged twice, with different seeds, and has to come out the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import TYPE_CHECKING, Dict, List
+
+from ..protocol import KnownError
+from ..runtime import loading, methods
+from ..runtime.accounting import LoadWatch, plain_key
+from ..runtime.several import Source
+from ..stream.io.files import WeightFolder
+from ..stream.operations import units
+from ..stream.skeleton import name_map
+
+if TYPE_CHECKING:
+    import peft
+    import transformers
+
+    from ..runtime.methods import AdapterConfig
+
+
+def settle(adapters: List[Source]) -> List[str]:
+    """What of the adapters peft itself has to judge, in words.
+
+    Raises:
+        KnownError: `cannot-merge` for what peft has no merge for, `not-as-trained` where its merge is another model.
+    """
+    unusual: List[str] = []
+    for one in adapters:
+        config = loading.read_json(os.path.join(one.folder, "adapter_config.json"))
+        reason = methods.refusal(config)
+        if reason is not None:
+            raise KnownError("not-as-trained", "`%s` cannot be merged: %s" % (os.path.basename(one.folder), reason))
+        _refuse_prompts(config, one)
+        unusual += methods.unusual(config)
+    return unusual
+
+
+def _refuse_prompts(config: AdapterConfig, one: Source) -> None:
+    import peft
+    from peft.config import PromptLearningConfig
+
+    method = methods.method_of(config)
+    try:
+        from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+    except ImportError:
+        return
+    found = {str(getattr(key, "value", key)): value for key, value in PEFT_TYPE_TO_CONFIG_MAPPING.items()}.get(method)
+    if found is not None and issubclass(found, PromptLearningConfig):
+        raise KnownError(
+            "cannot-merge",
+            "peft %s has no merge for `%s`: `peft_type` is `%s`, which trains what the model is given, and none of its "
+            "weights" % (peft.__version__, os.path.basename(one.folder), method),
+        )
+
+
+def merge(model: peft.PeftModel) -> transformers.PreTrainedModel:
+    """`merge_and_unload()`, and in peft's words why it cannot.
+
+    Raises:
+        KnownError: `cannot-merge`.
+    """
+    import peft
+
+    try:
+        return model.merge_and_unload()
+    except Exception as error:  # each method refuses in a way of its own
+        method = methods.method_of(next(iter(model.peft_config.values())).to_dict())
+        raise KnownError(
+            "cannot-merge",
+            "peft %s does not merge an adapter whose `peft_type` is `%s`: %s: %s"
+            % (peft.__version__, method.rpartition(".")[2], type(error).__name__, loading.one_paragraph(error, 400)),
+        ) from error
+
+
+def digests(model: transformers.PreTrainedModel) -> Dict[str, str]:
+    """A digest of each parameter."""
+    import torch
+
+    return {
+        name: hashlib.sha256(
+            parameter.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+        ).hexdigest()
+        for name, parameter in model.named_parameters()
+    }
+
+
+def refuse_chance(one: Dict[str, str], other: Dict[str, str], unusual: List[str]) -> None:
+    """
+    Raises:
+        KnownError: `not-reproducible`, naming what of the adapter draws random numbers.
+    """
+    differing = sorted(name for name in set(one) | set(other) if one.get(name) != other.get(name))
+    if differing:
+        raise KnownError(
+            "not-reproducible",
+            "peft gives %d other tensors each time it loads this adapter: %s, and loading it draws random numbers, so "
+            "no merge is the model that was trained" % (len(differing), ", ".join(unusual)),
+            tensors=differing[:50],
+        )
+
+
+def units_of(model: peft.PeftModel) -> List[str]:
+    """The paths, in the unwrapped model, of the modules that peft has wrapped."""
+    return [path for path, _ in units(model.get_base_model())]
+
+
+def touched(
+    merged: transformers.PreTrainedModel,
+    paths: List[str],
+    watches: List[LoadWatch],
+    given: List[Source],
+    base: str,
+) -> List[str]:
+    """Names, in the model and in the base's files, of all that the loaded adapters may change: what lies in a wrapped
+    module, and what peft's loader put anywhere else."""
+    keys = {
+        plain_key(key, one.name)
+        for one, watch in zip(given, watches)  # noqa: B905 (Python 3.8 has no strict=)
+        for key in watch.keys
+    }
+    for key, _ in merged.named_parameters(remove_duplicate=False):
+        pieces = key.split(".")
+        if any(".".join(pieces[:length]) in paths for length in range(1, len(pieces))):
+            keys.add(key)
+    kept = getattr(merged, "_weight_conversions", None)
+    names, fused = name_map(merged, WeightFolder(base))
+    if kept is not None or hasattr(merged, "_weight_conversions"):
+        merged._weight_conversions = kept  # noqa: SLF001 (what a save reverts)
+    stored = {names[key].name for key in keys if key in names}
+    stored |= {source.name for key in keys if key in fused for _, source in fused[key].sources}
+    return sorted(keys | stored)

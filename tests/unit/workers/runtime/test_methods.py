@@ -1,0 +1,45 @@
+"""What of an adapter's config envpin knows, and what it leaves to peft itself."""
+
+from __future__ import annotations
+
+import pytest
+
+from envpin.workers.runtime.methods import is_additive, refusal, unusual
+
+LORA = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "target_modules": ["q_proj"], "init_lora_weights": True}
+
+
+@pytest.mark.parametrize("start", [True, False, "gaussian", "orthogonal", "eva", "mica"])
+def test_starts_that_only_fill_the_adapter_are_usual(start: object) -> None:
+    assert unusual({**LORA, "init_lora_weights": start}) == []
+    assert is_additive({**LORA, "init_lora_weights": start})
+
+
+@pytest.mark.parametrize("start", ["pissa", "pissa_niter_4", "olora", "OLoRA", "corda", "loftq", "of-next-year"])
+def test_starts_that_change_the_base_or_are_unknown_are_named(start: str) -> None:
+    assert unusual({**LORA, "init_lora_weights": start}) == [f"`init_lora_weights` is `{start}`"]
+    assert not is_additive({**LORA, "init_lora_weights": start})
+
+
+def test_unknown_fields_count_only_where_they_say_something() -> None:
+    assert unusual({**LORA, "new_trick": None, "other_trick": False, "third": [], "fourth": {}}) == []
+    assert unusual({**LORA, "new_trick": {"depth": 2}}) == ["`new_trick` is given"]
+    assert unusual({**LORA, "kasa_config": {}, "arrow_config": {"top_k": 3}}) == ["`arrow_config` is given"]
+
+
+@pytest.mark.parametrize("method", ["RANDLORA", "VBLORA", "OSF", "OF_NEXT_YEAR"])
+def test_methods_that_are_not_streamed_are_named(method: str) -> None:
+    assert unusual({"peft_type": method, "target_modules": ["q_proj"]}) == [f"`peft_type` is `{method}`"]
+
+
+@pytest.mark.parametrize("change", [{"use_dora": True}, {"fan_in_fan_out": True}, {"use_bdlora": {"nblocks": 2}}])
+def test_what_is_no_sum_is_not_recomputed_as_one(change: dict[str, object]) -> None:
+    assert unusual({**LORA, **change}) == []
+    assert not is_additive({**LORA, **change})
+
+
+def test_a_start_that_peft_does_not_repeat_is_refused() -> None:
+    assert "`init_lora_weights` is `lora_ga`" in str(refusal({**LORA, "init_lora_weights": "lora_ga"}))
+    assert "`layer_replication` is [[0, 2], [1, 2]]" in str(refusal({**LORA, "layer_replication": [[0, 2], [1, 2]]}))
+    assert refusal(LORA) is None
+    assert refusal({**LORA, "init_lora_weights": "pissa"}) is None
