@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from envpin.core.events import Listener
     from envpin.envs.store.environment import Environment
     from envpin.host.session import WorkerSession
-    from envpin.host.verbs import Call, MergeReply, ProbeNumbers, StreamAnswersReply, StreamMergeReply
+    from envpin.host.verbs import Call, ProbeNumbers, StreamAnswersReply, StreamMergeReply
     from envpin.replay.plan import MergePlan
 
 Reply = TypeVar("Reply")
@@ -274,17 +274,14 @@ def _peft(job: MergeJob) -> EngineOutcome:
         )
     )
     refuse_probe(verification.probe, force=job.force)
+    recorded = msgspec.to_builtins(merged)
+    del recorded["touched"]  # `verification` says it in other words
     return EngineOutcome(
         engine="peft",
         stamp=stamp,
-        merge={**_without_touched(merged), "companions": companions},
+        merge={**recorded, "companions": companions},
         verification=msgspec.to_builtins(verification),
     )
-
-
-def _without_touched(merged: MergeReply) -> dict[str, Any]:
-    """For the record, which has the tensors that changed in other words."""
-    return {key: value for key, value in msgspec.to_builtins(merged).items() if key != "touched"}
 
 
 def refuse_probe(probe: ProbeNumbers | None, *, force: bool) -> None:

@@ -84,12 +84,14 @@ class _Question:
 
     def ask(self) -> Asked:
         plain = self._plain(self._base, self._request.architecture, self._request.quantized)
-        rows = int(plain.inner.get_input_embeddings().weight.shape[0])
-        batch = answers.inputs(rows, batch=_ROWS, length=_LENGTH)
+        rows = answers.embedding_rows(plain.inner)
+        if rows is None:
+            raise CannotAskError("%s has no table of tokens" % type(plain.inner).__name__)
+        batch = answers.inputs_for(plain.inner, rows, batch=_ROWS, length=_LENGTH)
         base = self._outputs(plain, batch)
         architecture = type(plain.inner).__name__
         extra = self._extra_tokens(rows)
-        longer = batch + (answers.inputs(rows, extra, batch=_ROWS, length=_LENGTH) if extra else [])
+        longer = batch + (answers.inputs_for(plain.inner, rows, extra, batch=_ROWS, length=_LENGTH) if extra else [])
         adapted = self._outputs(build(self._base, self._adapters, self._merge), longer)
         merged = self._outputs(self._plain(WeightFolder(self._request.merged), architecture, None), longer)
         extended = (adapted[len(batch) :], merged[len(batch) :]) if extra else None

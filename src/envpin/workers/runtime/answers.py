@@ -40,19 +40,23 @@ def inputs(
 
 
 def inputs_for(
-    model: transformers.PreTrainedModel, rows: Optional[int], extra: Optional[List[int]] = None
+    model: transformers.PreTrainedModel,
+    rows: Optional[int],
+    extra: Optional[List[int]] = None,
+    *,
+    batch: int = _ROWS,
+    length: int = _LENGTH,
 ) -> List[List[int]]:
     """`inputs` that `model` has positions for. Models without a table of tokens (`rows` is None) get as many rows of
     their own kind of input: `arguments_of` takes no more than the shape."""
     config = getattr(model.config, "text_config", None) or model.config
-    length = _LENGTH
     for name in ("max_position_embeddings", "n_positions", "max_target_positions"):
         positions = getattr(config, name, None)
         if isinstance(positions, int) and 0 < positions < length + 2:
             length = max(1, positions - 2)  # RoBERTa and its like begin to count at two
     if length > 3 and length % 3 == 0:
         length -= 1  # places of extra tokens are three apart
-    return inputs(rows or 2, extra, length=length)
+    return inputs(rows or 2, extra, batch=batch, length=length)
 
 
 def embedding_rows(model: transformers.PreTrainedModel) -> Optional[int]:

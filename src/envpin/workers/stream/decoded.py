@@ -26,7 +26,6 @@ def load(
         WeightFolder(request.base),
         adapter_config,
         labels,
-        trained=[],
         architecture=request.architecture,
         quantized=request.quantized,
     )

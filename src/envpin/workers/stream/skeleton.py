@@ -12,7 +12,7 @@ from __future__ import annotations
 import inspect
 import os
 import re
-from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Pattern, Set, Tuple, Type
+from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Pattern, Sequence, Set, Tuple, Type
 
 from ..protocol import KnownError
 from ..requests import QuantizedBase, StreamMergeRequest
@@ -127,7 +127,7 @@ def base_without_weights(
     adapter_config: AdapterConfig,
     labels: Optional[int],
     *,
-    trained: List[str],
+    trained: Sequence[str] = (),
     architecture: Optional[str],
     quantized: Optional[QuantizedBase],
 ) -> EmptyBase:
@@ -164,7 +164,7 @@ def _new_config(config: transformers.PretrainedConfig, architecture: str, labels
 
 
 def fitting_class(
-    config: transformers.PretrainedConfig, adapter_config: AdapterConfig, recorded: Optional[str], names: List[str]
+    config: transformers.PretrainedConfig, adapter_config: AdapterConfig, recorded: Optional[str], names: Sequence[str]
 ) -> Tuple[transformers.PreTrainedModel, transformers.PretrainedConfig]:
     """The first class of the checkpoint that has modules for the adapter's tensors, without weights, and its config;
     where none has, the first of all: peft may know these modules by other names."""
