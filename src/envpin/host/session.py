@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from envpin.core.events import Event, Listener
-    from envpin.host.verbs import Call
+    from envpin.host.bodies import Call
 
 Reply = TypeVar("Reply")
 

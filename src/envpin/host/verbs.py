@@ -6,24 +6,12 @@ default.
 
 from __future__ import annotations
 
-from typing import ClassVar, Generic, Literal, TypeVar
+from typing import Literal
 
-import msgspec
+from envpin.host.bodies import Body, Call
 
-Reply = TypeVar("Reply")
 Dtype = Literal["keep", "peft", "bf16", "fp16", "fp32"]
 Device = Literal["auto", "cpu", "cuda"]
-
-
-class Body(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """What both directions have in common."""
-
-
-class Call(msgspec.Struct, Generic[Reply], frozen=True, kw_only=True, omit_defaults=True):
-    """A request. `verb` is its name in the protocol, `reply` the type of its answer."""
-
-    verb: ClassVar[str]
-    reply: ClassVar[type]
 
 
 # -- what requests are made of

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from envpin.core.events import Listener
-    from envpin.host.verbs import Call
+    from envpin.host.bodies import Call
 
 Reply = TypeVar("Reply")
 

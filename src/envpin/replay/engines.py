@@ -42,8 +42,9 @@ if TYPE_CHECKING:
 
     from envpin.core.events import Listener
     from envpin.envs.store.environment import Environment
+    from envpin.host.bodies import Call
     from envpin.host.session import WorkerSession
-    from envpin.host.verbs import Call, ProbeNumbers, StreamAnswersReply, StreamMergeReply
+    from envpin.host.verbs import ProbeNumbers, StreamAnswersReply, StreamMergeReply
     from envpin.replay.plan import MergePlan
 
 Reply = TypeVar("Reply")
