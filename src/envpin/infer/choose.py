@@ -127,6 +127,7 @@ def _options(found: Range, releases: Known, preferences: Preferences) -> tuple[s
     own = (preferences.pins or {}).get(releases.package)
     if own in usable and own not in settled:
         settled.append(own)
+    settled += [version for version in usable if version in found.hinted and version not in settled]
     return tuple(settled)
 
 
@@ -214,5 +215,7 @@ def _torch(found: Range, releases: Known, day: str, wanted: str | None) -> str |
         allowed = [version for version in allowed if allows(wanted, version)] or allowed
     if found.stated:
         return allowed[-1] if allowed else None
+    if named := [version for version in allowed if version in found.hinted]:
+        return named[-1]
     before = [version for version in allowed if releases.dates[version] and releases.dates[version] <= day]
     return before[-1] if before else next(iter(allowed), None)

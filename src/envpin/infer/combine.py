@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -51,7 +51,20 @@ class Range:
     @property
     def stated(self) -> bool:
         """Whether a file names the version outright, and the answer is that."""
-        return any(one.stated and one not in self.against and one.admits for one in self.signals)
+        return any(
+            one.stated and one.strength != "weak" and one not in self.against and one.admits for one in self.signals
+        )
+
+    @property
+    def hinted(self) -> frozenset[str]:
+        """Versions within the answer that a weak signal names outright: a list of packages next to the adapter."""
+        named = (one.admits for one in self.signals if one.stated and one.strength == "weak")
+        return frozenset[str]().union(*named).intersection(self.versions)
+
+    def bounded(self, signal: Signal) -> Range | None:
+        """The same within one more signal; None where that would leave nothing."""
+        left = tuple(version for version in self.versions if version in signal.admits)
+        return replace(self, versions=left, signals=(*self.signals, signal), known=True) if left else None
 
 
 def combine(signals: Iterable[Signal], releases: Known) -> Range:
@@ -86,5 +99,5 @@ def listed(names: Iterable[str]) -> str:
 
 
 def likelihood(version: str, signals: Sequence[Signal]) -> int:
-    """How many weak signals speak for a release."""
-    return sum(version in one.admits for one in signals if one.strength == "weak")
+    """How many weak signals speak for a release; one that names it outright counts twice."""
+    return sum((1 + one.stated) * (version in one.admits) for one in signals if one.strength == "weak")

@@ -9,7 +9,14 @@ from envpin.infer.choose import CandidatePins, Preferences, candidates
 from envpin.infer.combine import Range, Signal, combine
 from envpin.infer.observe import observe
 from envpin.infer.rules_peft import missing_keys, peft_signals, unknown_keys
-from envpin.infer.rules_run import BASE_CONFIG, base_type, brings_code, run_signals
+from envpin.infer.rules_run import (
+    BASE_CONFIG,
+    BASE_NAME,
+    base_type,
+    brings_code,
+    family_signals,
+    run_signals,
+)
 from envpin.infer.rules_transformers import transformers_signals
 from envpin.infer.trainers import recognise
 from envpin.infer.versions import PACKAGES, known_releases
@@ -75,8 +82,9 @@ class Inferred:
 
     @property
     def confidence(self) -> Confidence:
-        """That of the less sure of peft and transformers: a merge needs both."""
-        return max(self.confidences["peft"], self.confidences["transformers"], key=_STEPS.index)
+        """That of the less sure of peft and transformers: a merge needs both. Not `none` where one of them is told."""
+        less, more = sorted((self.confidences["peft"], self.confidences["transformers"]), key=_STEPS.index)[::-1]
+        return "low" if less == "none" != more else less
 
 
 def infer(
@@ -106,7 +114,8 @@ def judge(observed: Observed, known: Mapping[str, Known], support: Support, matr
         matrix,
         support,
     )
-    kind = None if brings_code(observed) else base_type(observed)
+    ranges, refuted = _within_family(ranges, family, known)
+    kind = None if brings_code(observed) else base_type(observed) or _native_type(family)
     preferences = Preferences(kind=kind, pins=family.pins, day=observed.day, relations=matrix.relations)
     return Inferred(
         observed=observed,
@@ -116,13 +125,32 @@ def judge(observed: Observed, known: Mapping[str, Known], support: Support, matr
         candidates=candidates(ranges, known, support, preferences),
         family=family,
         known=known,
-        notes=(*observed.notes, *_notes(observed)),
+        notes=(*observed.notes, *_notes(observed), *refuted),
     )
+
+
+def _within_family(
+    ranges: Mapping[str, Range], family: Match, known: Mapping[str, Known]
+) -> tuple[dict[str, Range], list[str]]:
+    """The ranges within what the base's family needs, and a note where the run's own files leave nothing of it."""
+    found, notes = dict(ranges), []
+    for signal in family_signals(family, known):
+        bounded = found[signal.package].bounded(signal)
+        if bounded is None:
+            notes.append(f"{signal.says}; the run's files say otherwise, and were believed")
+        else:
+            found[signal.package] = bounded
+    return found, notes
+
+
+def _native_type(family: Match) -> str | None:
+    known = family.family is not None and family.family.kind == "native" and family.certainty == "exact"
+    return family.model_type if known else None
 
 
 def tells(found: Range) -> bool:
     """Whether the adapter's own files narrow a package; what the base is, another run's base was as well."""
-    own = [one for one in found.signals if one.strength != "weak" and one.file != BASE_CONFIG]
+    own = [one for one in found.signals if one.strength != "weak" and one.file not in {BASE_CONFIG, BASE_NAME}]
     return found.known and bool(own)
 
 

@@ -25,11 +25,7 @@ def with_newer(
     """`known` with the releases that some files state, that are newer than all collected ones, and that the index
     lists; None where there is none. An index that does not answer is a note, not an error.
     """
-    asked = {
-        signal.package
-        for signal in signals
-        if signal.stated and not signal.admits and _is_newer(signal.says, known[signal.package])
-    }
+    asked = {signal.package for signal in signals if signal.stated and _is_newer(signal.says, known[signal.package])}
     found = dict(known)
     for package in sorted(asked):
         try:
@@ -47,4 +43,4 @@ def with_newer(
 
 def _is_newer(says: str, releases: Known) -> bool:
     words = [parsed for word in says.replace(",", " ").split() if (parsed := parse(word)) is not None]
-    return bool(words) and words[0] > Version(releases.versions[-1])
+    return bool(words) and Version(words[0].public) > Version(releases.versions[-1])

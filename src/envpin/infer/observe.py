@@ -16,6 +16,7 @@ from envpin.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from envpin.checkpoint.no_adapter import require_adapter
 from envpin.core import json_input
 from envpin.core.errors import InputError, NetworkError
+from envpin.infer.beside import Listed, read_beside
 from envpin.infer.pickle_names import archive_names
 from envpin.infer.pickle_state import read_state
 from envpin.infer.traces import read_card, read_traces
@@ -50,8 +51,8 @@ class Arguments:
 class Observed:
     """What was found. Documents and cards are pairs of a file's name and what it holds, the run's own first.
 
-    `base_config` is the base's config.json; `day` the day of the newest sign of writing inside the folder, and
-    `day_source` where it is from; `notes` say what could not be read.
+    `listed` are versions in lists of packages, `base_config` is the base's config.json; `day` the day of the newest
+    sign of writing inside the folder, and `day_source` where it is from; `notes` say what could not be read.
     """
 
     traces: Traces
@@ -66,6 +67,7 @@ class Observed:
     states: tuple[tuple[str, Mapping[str, object]], ...] = ()
     arguments: tuple[Arguments, ...] = ()
     cards: tuple[tuple[str, str], ...] = ()
+    listed: tuple[Listed, ...] = ()
     base_config: Mapping[str, object] | None = None
     base: str | None = None
     day: dt.date | None = None
@@ -115,6 +117,7 @@ def observe(
         states=tuple(_states(places, notes)),
         arguments=tuple(_arguments(places)),
         cards=tuple(_cards(places)),
+        listed=read_beside(place, names),
         base_config=base_folder[1] if base_folder else None,
         base=base_folder[0] if base_folder else None,
         day=day,

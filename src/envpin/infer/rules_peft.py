@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING
 
 from envpin.infer.combine import Signal, listed
+from envpin.infer.statements import card_signals, stated_signal
 from envpin.infer.versions import releases_at
 from envpin.matrix.fields import load_fields, value_at
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from envpin.infer.versions import Known
     from envpin.matrix.fields import ClassFacts
 
-_CARD = re.compile(r"^[ \t]*[-*] (?:PEFT|Peft|peft):? ([\w.+@-]{1,60})[ \t]*$", re.MULTILINE)
 _FILE = "adapter_config.json"
 # Keys that other programs add to a config of peft's.
 _FOREIGN = frozenset({"unsloth_version", "lora_id", "is_trainable"})
@@ -25,10 +24,11 @@ _FOREIGN = frozenset({"unsloth_version", "lora_id", "is_trainable"})
 
 def peft_signals(observed: Observed, known: Known) -> Iterator[Signal]:
     config = observed.adapter_config or {}
-    yield from _stated(config.get("peft_version"), _FILE, "peft_version", known)
+    written = config.get("peft_version")
+    if isinstance(written, str) and written.strip():
+        yield stated_signal("peft", written, _FILE, known, word="peft_version")
     for file, card in observed.cards:
-        for found in list(dict.fromkeys(_CARD.findall(card)))[-1:]:
-            yield from _stated(found, file, "PEFT", known)
+        yield from card_signals(file, card, "peft", known)
     kind = config.get("peft_type")
     facts = load_fields().packages["peft"].classes.get(kind.upper()) if isinstance(kind, str) else None
     if facts is not None and isinstance(kind, str):
@@ -58,14 +58,6 @@ def unknown_keys(config: Mapping[str, object]) -> tuple[str, ...]:
     return tuple(sorted(key for key in config if key not in facts.fields and key not in _FOREIGN))
 
 
-def _stated(text: object, file: str, word: str, known: Known) -> Iterator[Signal]:
-    if isinstance(text, str) and text.strip():
-        admits = known.stated(text.strip())
-        shown = text.strip()[:60]
-        says = f"{word} {shown}" if admits else f"{word} {shown}, which is no release that is known"
-        yield Signal(package="peft", strength="strong", file=file, says=says, admits=admits, stated=True)
-
-
 def _of_type(kind: str, facts: ClassFacts, known: Known) -> Iterator[Signal]:
     admits = releases_at(facts.spans, known)
     if len(admits) < len(known.versions):
@@ -78,6 +70,16 @@ def _of_keys(config: Mapping[str, object], facts: ClassFacts, known: Known) -> I
     present = {key: facts.fields[key].spans for key in config if key in facts.fields}
     bounding = {key: spans for key, spans in present.items() if spans != facts.spans}
     whole = _together(bounding.values(), known)
+    absent = {key: one.spans for key, one in facts.fields.items() if key not in config}
+    complete = releases_at([(at, at) for at in _complete(config, facts)], known) if absent else frozenset[str]()
+    between = _between(complete, whole, known) if bounding else frozenset[str]()
+    # `peft_version` is no field of the class, and is what people cut out of a config: its absence alone tells nothing.
+    if between and set(_next(absent)) - {"peft_version"}:
+        new = [key for key in bounding if not releases_at(bounding[key], known) & complete]
+        older, newer = known.ordered(between)
+        says = f"has {listed(sorted(new))} and no {listed(_next(absent))}: a build between {older} and {newer}"
+        yield Signal(package="peft", strength="hard", file=_FILE, says=says, admits=between)
+        return
     if bounding and whole:
         # The keys that narrow it most are the ones to show.
         newest = _narrowest(bounding, known)
@@ -88,22 +90,37 @@ def _of_keys(config: Mapping[str, object], facts: ClassFacts, known: Known) -> I
             groups.setdefault(releases_at(spans, known), []).append(key)
         for admits, keys in groups.items():
             yield Signal(package="peft", strength="hard", file=_FILE, says=f"has {listed(keys)}", admits=admits)
-    complete = releases_at(
-        [
-            (at, at)
-            for at in range(len(_collected()))
-            if _holds(facts.spans, at)
-            and all(key in config for key, one in facts.fields.items() if _holds(one.spans, at))
-        ],
-        known,
-    )
-    absent = {key: one.spans for key, one in facts.fields.items() if key not in config}
     if complete and absent:
-        later = [key for key, spans in absent.items() if spans[-1][1] == len(_collected()) - 1]
-        first = min((absent[key][0][0] for key in later), default=None)
-        named = [key for key in later if absent[key][0][0] == first] or list(absent)
-        says = f"has no {listed(named)}, and everything older"
+        says = f"has no {listed(_next(absent) or list(absent))}, and everything older"
         yield Signal(package="peft", strength="strong", file=_FILE, says=says, admits=complete)
+
+
+def _complete(config: Mapping[str, object], facts: ClassFacts) -> list[int]:
+    """The positions of the releases that write nothing which this config lacks."""
+    return [
+        at
+        for at in range(len(_collected()))
+        if _holds(facts.spans, at) and all(key in config for key, one in facts.fields.items() if _holds(one.spans, at))
+    ]
+
+
+def _between(complete: frozenset[str], whole: frozenset[str], known: Known) -> frozenset[str]:
+    """The two releases that a checkout of peft's main branch was made between.
+
+    It has keys of the next release already, and lacks others that the next release brought as well: what the present
+    keys leave begins right after what the absent ones leave.
+    """
+    if not complete or not whole or complete & whole:
+        return frozenset()
+    last, first = known.ordered(complete)[-1], known.ordered(whole)[0]
+    return frozenset({last, first}) if known.position[last] + 1 == known.position[first] else frozenset()
+
+
+def _next(absent: Mapping[str, tuple[tuple[int, int], ...]]) -> list[str]:
+    """Of the keys that are absent and did not leave again those that came first."""
+    later = [key for key, spans in absent.items() if spans[-1][1] == len(_collected()) - 1]
+    first = min((absent[key][0][0] for key in later), default=None)
+    return [key for key in later if absent[key][0][0] == first]
 
 
 def _of_defaults(config: Mapping[str, object], facts: ClassFacts, known: Known) -> Iterator[Signal]:

@@ -9,7 +9,9 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from envpin.infer.combine import Signal
+from envpin.infer.statements import stated_signal
 from envpin.matrix.fields import load_fields
+from envpin.matrix.load import load_matrix
 from envpin.matrix.support import Support, load_support
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from envpin.infer.observe import Observed
     from envpin.infer.trainers import Recognised
     from envpin.infer.versions import Known
+    from envpin.matrix.match import Match
 
 # Vision-language models whose language model transformers 4.52 moved: transformers#38627.
 _MOVED = frozenset({"qwen2_vl", "qwen2_5_vl", "llava", "llava_next", "llava_next_video", "llava_onevision", "gemma3",
@@ -31,6 +34,7 @@ _OLD_PLACE = re.compile(r"^base_model\.model\.(?:language_model\.model\.|model\.
 _FUSED = frozenset({"qwen2_moe", "qwen3_moe", "mixtral", "deepseek_v3", "olmoe", "glm4_moe", "qwen3_next", "phimoe"})
 # What a signal of the base is from: nothing that the run itself wrote.
 BASE_CONFIG = "the base's config.json"
+BASE_NAME = "the base's name"
 _EXPERT = re.compile(r"\.experts\.\d+\.")
 
 
@@ -38,10 +42,32 @@ def run_signals(observed: Observed, trainer: Recognised | None, known: Mapping[s
     yield from _autotrain(observed, known)
     if trainer is not None:
         yield from _declared(trainer, known)
+    for one in observed.listed:
+        found = stated_signal(one.package, one.version, one.file, known[one.package], strength=one.strength)
+        if found.admits:
+            yield found
     yield from _base(observed, known["transformers"])
     yield from _layout(observed, known)
     if observed.day is not None:
         yield from _dates(observed.day, observed.day_source, known)
+
+
+def family_signals(family: Match, known: Mapping[str, Known]) -> Iterator[Signal]:
+    """What the matrix asks of the base's family, where it was recognised. Kinship alone asks nothing.
+
+    Where the config fits several families, a release that one of them allows is allowed.
+    """
+    if family.family is None or family.certainty not in {"exact", "ambiguous"}:
+        return
+    matrix = load_matrix()
+    families = [family.family, *(matrix.families[one] for one in family.alternatives if one in matrix.families)]
+    file = BASE_CONFIG if family.basis == "config" else BASE_NAME
+    for package, releases in known.items():
+        wanted = [one.requires[package].versions if package in one.requires else "" for one in families]
+        if all(wanted):
+            admits = frozenset[str]().union(*map(releases.within, wanted))
+            says = f"the base is {family.family.title}, which needs {package} {' or '.join(dict.fromkeys(wanted))}"
+            yield Signal(package=package, strength="strong", file=file, says=says, admits=admits)
 
 
 def base_type(observed: Observed) -> str | None:

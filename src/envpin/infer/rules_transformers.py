@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
 from envpin.infer.combine import Signal, listed
+from envpin.infer.statements import card_signals, stated_signal
 from envpin.infer.versions import allows, releases_at
 from envpin.matrix.fields import load_fields
 from envpin.matrix.support import load_support
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
     from envpin.infer.versions import Known
     from envpin.matrix.fields import ClassFacts
 
-_CARD = re.compile(
-    r"^[ \t]*[-*] (Transformers|Pytorch|PyTorch|Tokenizers):? ([\w.+-]{1,60})[ \t]*$", re.MULTILINE | re.IGNORECASE
-)
-_PACKAGES = {"transformers": "transformers", "pytorch": "torch", "tokenizers": "tokenizers"}
 _OWN = ("transformers.training_args.", "transformers.training_args_seq2seq.")
 _ENUMERATIONS = ("transformers.trainer_utils.", "transformers.trainer_pt_utils.", "transformers.training_args")
 _KEPT = 64  # more than there are classes of arguments and configs
@@ -44,12 +41,8 @@ def transformers_signals(observed: Observed, known: Mapping[str, Known]) -> Iter
 def _cards(observed: Observed, known: Mapping[str, Known]) -> Iterator[Signal]:
     """A checkpoint's card is peft's; the run's is the trainer's, or what was put in its place (AutoTrain's)."""
     for file, card in observed.cards:
-        latest = {word.lower(): version for word, version in _CARD.findall(card)}
-        for word, version in latest.items():
-            package = _PACKAGES[word]
-            admits = known[package].stated(version)
-            says = f"{package} {version}" if admits else f"{package} {version}, which is no release that is known"
-            yield Signal(package=package, strength="strong", file=file, says=says, admits=admits, stated=True)
+        for package in ("transformers", "torch", "tokenizers"):
+            yield from card_signals(file, card, package, known[package])
         if "No additional optimizer arguments" in card:
             yield _mark(known, "transformers", "card.optimizer_arguments", file, "the optimizer's line of the card")
 
@@ -59,15 +52,9 @@ def _configs(observed: Observed, known: Known) -> Iterator[Signal]:
     for file, document in observed.configs:
         version = document.get("transformers_version")
         if isinstance(version, str) and version.strip():
-            admits = known.stated(version.strip())
             strength: Strength = "weak" if observed.holds_model else "strong"
-            says = f"transformers_version {version.strip()[:40]}"
-            if not admits:
-                says += ", which is no release that is known"
-            yield Signal(
-                package="transformers", strength=strength, file=file, says=says, admits=admits,
-                stated=strength == "strong",
-            )  # fmt: skip
+            found = stated_signal("transformers", version, file, known, strength=strength, word="transformers_version")
+            yield replace(found, stated=not observed.holds_model)
 
 
 def _tokenizer(observed: Observed, known: Mapping[str, Known]) -> Iterator[Signal]:

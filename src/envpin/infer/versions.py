@@ -52,22 +52,21 @@ class Known:
         """The releases that a stated version stands for; empty where no such release is known.
 
         A local build (`2.1.0+cu121`) is its release. A development version (`4.38.0.dev0`) was made between two
-        releases, so it stands for the one before and the one that it became.
+        releases, so it stands for the last before it and the first after it, whatever their numbers: peft calls its
+        main branch 0.6.3.dev0 after 0.6.2, and released 0.7.0 next. A number of two parts (`0.11`) is a series.
         """
         version = parse(text)
         if version is None:
             return frozenset()
         if version.public in self.everything:
             return frozenset({version.public})
-        same = [one for one in self.versions if Version(one) == Version(version.public)]
-        if same:
-            return frozenset(same)
         if version.is_devrelease or version.is_prerelease:
             later = [one for one in self.versions if Version(one) > version]
             earlier = [one for one in self.versions if Version(one) < version]
-            if later and Version(later[0]).release == version.release:
-                return frozenset([*earlier[-1:], later[0]])
-        return frozenset()
+            return frozenset([*earlier[-1:], *later[:1]])
+        if len(version.release) == 2:
+            return frozenset(one for one in self.versions if Version(one).release[:2] == version.release)
+        return frozenset(one for one in self.versions if Version(one) == Version(version.public))
 
     def ordered(self, versions: Iterable[str]) -> tuple[str, ...]:
         return tuple(sorted(versions, key=self.position.__getitem__))

@@ -79,11 +79,13 @@ def test_a_stated_version_is_a_known_release_or_nothing(text: str) -> None:
     for releases in known_releases().values():
         found = releases.stated(text)
         assert found <= releases.everything
-        assert len(found) <= 2
-        if len(found) == 2:
-            parsed = parse(text)
+        parsed = parse(text)
+        if len(found) > 1:
             assert parsed is not None
-            assert parsed.is_prerelease
+            if not parsed.is_prerelease:
+                assert {Version(one).release[:2] for one in found} == {parsed.release}
+                continue
+            assert len(found) == 2
             low, high = sorted(map(Version, found))
             assert low < parsed < high
 
@@ -106,3 +108,8 @@ def test_a_development_version_stands_between_two_releases() -> None:
     assert transformers.stated("4.38.0.dev0") == {"4.37.2", "4.38.0"}
     assert known_releases()["torch"].stated("2.1.0+cu121") == {"2.1.0"}
     assert known_releases()["peft"].stated("0.18.1.dev0@6e0a5d1c") == {"0.18.0", "0.18.1"}
+    assert known_releases()["peft"].stated("0.17.2.dev0@6e0a5d1c") == {"0.17.1", "0.18.0"}  # 0.17.2 never came
+
+
+def test_a_number_of_two_parts_is_a_series() -> None:
+    assert known_releases()["peft"].stated("0.11") == {"0.11.0", "0.11.1"}

@@ -148,7 +148,7 @@ def test_a_stated_version_against_the_keys_is_a_contradiction(adapter: Path) -> 
     shutil.rmtree(adapter / "checkpoint-2")
     found = infer(adapter)
     assert found.ranges["peft"].versions == ("0.14.0",)  # no older release writes `eva_config`
-    assert [one.says for one in found.contradictions] == ["PEFT 0.6.0"]
+    assert [one.says for one in found.contradictions] == ["peft 0.6.0"]
     assert found.confidences["peft"] == "moderate"
 
 

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     hub = Hub(offline=args.offline, listener=console.listener())
     place = hub.open_place(args.path)
     found = infer(place, base=args.base, open_remote=hub.open_remote)
-    newer = with_newer(found.known, found.contradictions, offline=args.offline, listener=console.listener())
+    newer = with_newer(found.known, found.signals, offline=args.offline, listener=console.listener())
     if newer is not None:
         found = infer(place, base=args.base, open_remote=hub.open_remote, known=newer)
     locked = _lock(found, args, console) if args.lock is not None and found.candidates else None
@@ -133,6 +133,8 @@ def _answer(found: Inferred) -> list[str]:
     for package, one in found.ranges.items():
         confidence = found.confidences[package]
         text = found.known[package].describe(one.versions) if one.known else "no signal"
+        if one.hinted and not one.stated:
+            text += f"; a list next to the adapter says {found.known[package].describe(one.hinted)}"
         why = _TO_PERSON[confidence] if found.tells(package) else "what the base needs; the run's files say nothing"
         said = "" if confidence == "none" else f"  ({confidence}: {why})"
         lines.append(f"{package:<13} {text}{said}")
@@ -168,6 +170,7 @@ def _deciding(found: Inferred) -> tuple[Signal, ...]:
             elif left - signal.admits:
                 chosen.append(signal)
                 left &= signal.admits
+        chosen += [signal for signal in one.signals if signal.stated and signal.strength == "weak"]
     return tuple(chosen)
 
 

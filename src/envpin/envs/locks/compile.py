@@ -15,6 +15,7 @@ from envpin.envs.machine import this_platform, where_settings
 from envpin.envs.uv.settings import where_config
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 
@@ -48,6 +49,7 @@ class LockQuestion:
             "where": where_settings(os.environ),
             "configured": where_config(os.environ),
             "platform": this_platform(),
+            "bounded": 1,  # answers from before the matrix's relations bounded them are not those of today
         }
         return digest(json.dumps(question, sort_keys=True))[:32]
 
@@ -59,21 +61,28 @@ def compile_lock(question: LockQuestion, *, exclude_newer: str | None, offline: 
         InputError: something is not a requirement.
         ResolutionError, NoInterpreterError, NetworkError, DiskFullError
     """
+    from envpin.envs.locks.bounded import compile_bounded
     from envpin.envs.locks.hashes import with_hashes
     from envpin.envs.locks.pylock_text import normalized, write_pylock
     from envpin.envs.uv.command import find_uv
 
     wanted = check_requirements(question.requirements)
-    text = find_uv().compile(
-        wanted,
-        python=question.python,
-        exclude_newer=exclude_newer,
-        always_allow=exact_pins(wanted),
-        constraints=check_requirements(question.constraints) if question.constraints else (),
-        prefer=None if question.prefer is None else question.prefer.text,
-        find_links=question.find_links,
-        offline=offline,
-    )
+    pins = exact_pins(wanted)
+
+    def compiled(constraints: Sequence[str]) -> str:
+        return find_uv().compile(
+            wanted,
+            python=question.python,
+            exclude_newer=exclude_newer,
+            always_allow=pins,
+            constraints=constraints,
+            prefer=None if question.prefer is None else question.prefer.text,
+            find_links=question.find_links,
+            offline=offline,
+        )
+
+    bounds = check_requirements(question.constraints) if question.constraints else ()
+    text = compile_bounded(compiled, bounds, pins)
     return parse_lock(write_pylock(normalized(with_hashes(parse_toml(text)))), origin=f"the lock of {question.name}")
 
 

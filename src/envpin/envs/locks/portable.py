@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from envpin.core.errors import BuildError, EnvironmentSetupError, RefusedError, ResolutionError
 from envpin.core.events import Note, Step, ignore
 from envpin.core.toml_input import parse_toml
+from envpin.envs.locks.bounded import compile_bounded
 from envpin.envs.locks.hashes import file_tags, with_hashes
 from envpin.envs.locks.lock import Lock, parse_lock
 from envpin.envs.locks.pylock_text import normalized, write_pylock
@@ -106,7 +107,7 @@ def portable_lock(request: LockRequest, *, offline: bool = False, listener: List
 
 def _lock(request: LockRequest, *, offline: bool, listener: Listener) -> Lock:
     requirements = check_requirements(request.requirements)
-    uv = find_uv()
+    uv, pins = find_uv(), exact_pins(requirements)
 
     def compiled(constraints: Sequence[str]) -> str:
         return uv.compile(
@@ -114,13 +115,13 @@ def _lock(request: LockRequest, *, offline: bool, listener: Listener) -> Lock:
             python=request.python,
             portable=True,
             exclude_newer=request.exclude_newer,
-            always_allow=exact_pins(requirements),
+            always_allow=pins,
             constraints=constraints,
             offline=offline,
         )
 
     try:
-        text = compiled(request.constraints)
+        text = compile_bounded(compiled, request.constraints, pins)
     except ResolutionError:
         if not request.constraints:
             raise
@@ -128,7 +129,7 @@ def _lock(request: LockRequest, *, offline: bool, listener: Listener) -> Lock:
         listener(
             Note(message="not every recorded dependency can be had from the index; the rest follows the main pins")
         )
-        text = compiled(())
+        text = compile_bounded(compiled, (), pins)
     document = normalized(with_hashes(parse_toml(text)))
     local = sorted({package["name"] for package in document["packages"] if _is_local(package)})
     if local:
