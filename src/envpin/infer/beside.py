@@ -7,11 +7,11 @@ the candidates. Small files only; what cannot be read says nothing.
 from __future__ import annotations
 
 import re
-import tomllib
 from typing import TYPE_CHECKING, NamedTuple
 
 from envpin.core import json_input
 from envpin.core.text_input import read_beginning
+from envpin.core.toml_input import BadTomlError, parse_toml
 from envpin.infer.versions import PACKAGES
 
 if TYPE_CHECKING:
@@ -101,8 +101,8 @@ def _conda(file: str, text: str, strength: Strength) -> Iterator[Listed]:
 
 def _locked(file: str, text: str) -> Iterator[Listed]:
     try:
-        document = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError):
+        document = parse_toml(text)
+    except BadTomlError:
         return
     for key in ("package", "packages"):
         entries = document.get(key)
