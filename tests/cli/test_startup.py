@@ -31,8 +31,8 @@ ALLOWED = {
     "ast", "_ast", "gc",
 }  # fmt: skip
 OURS = {
-    "envpin", "envpin.cli", "envpin.cli.console", "envpin.cli.console.console", "envpin.cli.console.width",
-    "envpin.cli.main", "envpin.cli.parser", "envpin.cli.table", "envpin.core",
+    "envpin", "envpin.cli", "envpin.cli.console", "envpin.cli.console.console", "envpin.cli.console.output",
+    "envpin.cli.console.width",    "envpin.cli.main", "envpin.cli.parser", "envpin.cli.table", "envpin.core",
     "envpin.core.errors", "envpin.core.events",
 }  # fmt: skip
 

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from envpin import __version__
-from envpin.core.errors import EnvpinError, InterruptedByUserError, UsageError
+from envpin.core.errors import EnvpinError, InfrastructureError, InterruptedByUserError, UsageError
 
 if TYPE_CHECKING:
     import argparse
@@ -22,22 +22,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Looking for cycles at every 700th new object takes a tenth of a quick command, and there are hardly any.
     gc.set_threshold(50_000)
     from envpin.cli.console.console import Console
+    from envpin.cli.console.output import guard, release
 
+    guard()
     console = Console(json_mode=_wants_json(arguments))
     try:
-        return _dispatch(arguments, console)
+        return _settled(_dispatch(arguments, console), arguments, console)
     except KeyboardInterrupt:
         console.error(InterruptedByUserError())
         return InterruptedByUserError.exit_code
     except EnvpinError as error:
         console.error(error)
         return error.exit_code
-    except BrokenPipeError:
-        # The reader of our stdout went away (`envpin matrix list | head`): nothing is wrong with the answer.
-        console.abandon_stdout()
-        return 0
     finally:
         console.close()
+        release()
+
+
+def _settled(status: int, arguments: Sequence[str], console: Console) -> int:
+    """The exit status of a command, given that its answer may not have arrived. A reader that left, as `head` does, is
+    no fault; and a child's status is the child's, whatever became of what is said about it."""
+    if console.unanswered is None or status != 0 or arguments[0] in {"record", "run"}:
+        return status
+    reason = console.unanswered.strerror or str(console.unanswered)
+    error = InfrastructureError(f"the answer could not be written to stdout: {reason}")
+    console.error(error)
+    return error.exit_code
 
 
 def _unknown(name: str) -> UsageError:

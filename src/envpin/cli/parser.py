@@ -6,6 +6,7 @@ import argparse
 import importlib
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
 
+from envpin.cli.console.output import visible
 from envpin.cli.console.width import columns
 from envpin.cli.table import COMMANDS
 
@@ -39,6 +40,9 @@ class _Parser(argparse.ArgumentParser):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **{"formatter_class": _Formatter, **options})
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        super()._print_message(visible(message) if message else message, file)
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message}\n\nhint: {self.prog} --help\n")

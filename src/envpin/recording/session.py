@@ -6,6 +6,7 @@ outcome says why.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envpin import __version__
+from envpin.core.files import NotRegularError
+from envpin.core.text_input import read_beginning
 from envpin.recording.git import Status, commit_of
 from envpin.recording.injected import HOOK, hook
 
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 RUN_VARIABLE = "ENVPIN_RECORD"
+# A save makes a line of some hundred bytes: these are those of a run with ten thousand checkpoints, and room to spare.
+_LINES_LIMIT = 16_000_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +50,7 @@ class RecordSession:
         self._unprepared: str | None = None
         try:
             self._prepare(argv)
-        except OSError as failed:
+        except Exception as failed:  # noqa: BLE001  whatever it is, the command is to run
             self._unprepared = f"recording could not be prepared: {failed}"
 
     def _prepare(self, argv: Sequence[str]) -> None:
@@ -53,22 +58,33 @@ class RecordSession:
             self._unprepared = f"envpin is installed below `{HOOK}`, and PYTHONPATH cannot hold a `{os.pathsep}`"
             return
         folder = _private_folder()
-        identity = os.urandom(8).hex()
-        run: dict[str, object] = {
-            "argv": hook("redaction").arguments(argv),
-            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        }
-        found = commit_of(Path.cwd())
-        if found is not None:
-            root, commit = found
-            run["git"] = {"commit": commit}
-            self._status = Status(root, folder / "git-status.txt")
-        (folder / "run.json").write_text(json.dumps({"id": identity, "envpin": __version__, "run": run}))
+        try:
+            self._fill(folder, argv)
+        except BaseException:
+            _remove(folder)
+            raise
         inherited = self.environment.get("PYTHONPATH", "")
         entries = [entry for entry in inherited.split(os.pathsep) if entry != str(HOOK)] if inherited else []
         self.environment["PYTHONPATH"] = os.pathsep.join([str(HOOK), *entries])
         self.environment[RUN_VARIABLE] = str(folder)
         self._folder = folder
+
+    def _fill(self, folder: Path, argv: Sequence[str]) -> None:
+        identity = os.urandom(8).hex()
+        run: dict[str, object] = {
+            "argv": hook("redaction").arguments(argv),
+            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        }
+        try:
+            here = Path.cwd()
+        except FileNotFoundError:  # the command may run in a folder that is gone, too
+            here = Path("/")
+        found = commit_of(here)
+        if found is not None:
+            root, commit = found
+            run["git"] = {"commit": commit}
+            self._status = Status(root, folder / "git-status.txt")
+        (folder / "run.json").write_text(json.dumps({"id": identity, "envpin": __version__, "run": run}))
 
     def finish(self, tell: Callable[[str], None] = lambda _: None) -> RecordOutcome:
         """Complete the manifests of the run: digests too large for it, the tokenizer's files, git's answer, and last
@@ -126,9 +142,13 @@ class RecordSession:
 
     def close(self) -> None:
         if self._folder is not None:
-            import shutil
+            _remove(self._folder)
 
-            shutil.rmtree(self._folder, ignore_errors=True)
+
+def _remove(folder: Path) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _private_folder() -> Path:
@@ -144,6 +164,7 @@ def _private_folder() -> Path:
 
 def _lines(folder: Path, kind: str) -> list[str]:
     found: list[str] = []
-    for file in sorted(folder.glob(f"{kind}-*.txt"), key=lambda one: one.stat().st_mtime_ns):
-        found += [line for line in file.read_text(encoding="utf-8", errors="replace").splitlines() if line]
+    for file in sorted(folder.glob(f"{kind}-*.txt"), key=lambda one: one.lstat().st_mtime_ns):
+        with contextlib.suppress(NotRegularError):  # the run put it there, not the recorder
+            found += [line for line in read_beginning(file, _LINES_LIMIT).splitlines() if line]
     return found

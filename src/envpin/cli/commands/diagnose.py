@@ -42,6 +42,8 @@ def _read(name: str) -> Diagnosis:
     from envpin.diagnose.logs.reader import diagnose_log
 
     if name == "-":
+        if sys.stdin is None:
+            raise InputError("stdin is closed, so no log can be read from it", hint="envpin diagnose LOG")
         return diagnose_log(sys.stdin.buffer)
     path = Path(name)
     try:

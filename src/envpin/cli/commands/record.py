@@ -52,10 +52,25 @@ def run(args: argparse.Namespace, console: Console) -> int:
     session = RecordSession(args.child, os.environ)
     try:
         status = process.run_attached(args.child, env=session.environment)
-        outcome = session.finish(console.talk)
-        copied = _copy(outcome, args.output, console)
+    except BaseException:
+        session.close()
+        raise
+    # From here on the status of the run is settled: nothing that recording runs into may turn it into another one.
+    try:
+        _finish(session, args.output, status, console)
+    except KeyboardInterrupt:
+        console.warn("interrupted after the run was over: its records may be incomplete")
+    except Exception as failed:  # noqa: BLE001
+        console.warn(f"while recording: {type(failed).__name__}: {failed}")
     finally:
         session.close()
+    return status
+
+
+def _finish(session: RecordSession, output: Path | None, status: int, console: Console) -> None:
+    outcome = session.finish(console.talk)
+    copied = _copy(outcome, output, console)
+    session.close()
     _tell(outcome, console)
     if console.json_mode:
         console.document(
@@ -69,7 +84,6 @@ def run(args: argparse.Namespace, console: Console) -> int:
                 "slowest_save_seconds": outcome.seconds,
             },
         )
-    return status
 
 
 def _attach(args: argparse.Namespace, console: Console) -> int:

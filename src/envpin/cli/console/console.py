@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from envpin.cli.console.output import outputs, visible, visible_json
 from envpin.core.events import Note, Progress, Step
 
 if TYPE_CHECKING:
@@ -26,28 +26,33 @@ class Console:
 
     def __init__(self, *, json_mode: bool = False) -> None:
         self.json_mode = json_mode
-        self.interactive = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._out, self._err = outputs()
+        self.interactive = self._err.isatty() and os.environ.get("TERM") != "dumb"
         self._display: Any = None
         # How long each step took, by its key; of several with one key, together.
         self.seconds: dict[str, float] = {}
         self._began: dict[str, float] = {}
 
     def data(self, text: str) -> None:
-        """Print the answer itself on stdout."""
-        sys.stdout.write(text if text.endswith("\n") else text + "\n")
-        sys.stdout.flush()
+        """Print the answer itself on stdout. Never raises (see `unanswered`)."""
+        self._out.write(visible(text if text.endswith("\n") else text + "\n"))
 
     def document(self, schema: int, body: Mapping[str, object]) -> None:
         """Print the one JSON document of `--json`."""
-        self.data(json.dumps({"schema": schema, **body}, indent=2, ensure_ascii=False, default=str))
+        text = json.dumps({"schema": schema, **body}, indent=2, ensure_ascii=False, default=str)
+        self._out.write(visible_json(text, self._out.encoding) + "\n")
+
+    @property
+    def unanswered(self) -> OSError | None:
+        """Why stdout could not be written, where somebody waits for it still: a full disk, not a reader that left."""
+        return None if self._out.abandoned else self._out.fault
 
     def talk(self, text: str = "") -> None:
         """Print a line for people on stderr, above whatever is being drawn."""
         if self._display is not None:
-            self._display.print(text)
+            self._display.print(visible(text))
             return
-        sys.stderr.write(text + "\n")
-        sys.stderr.flush()
+        self._err.write(visible(text) + "\n")
 
     def warn(self, text: str) -> None:
         self.talk(f"warning: {text}")
@@ -95,11 +100,6 @@ class Console:
                 self.talk(f"  {event.message}")
             case Note() | Progress():
                 pass
-
-    def abandon_stdout(self) -> None:
-        """Point stdout at nothing, so that the interpreter's last flush does not raise again."""
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, sys.stdout.fileno())
 
     def close(self) -> None:
         """End the live display, leaving what it last drew."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from rich.console import Console
 from rich.table import Column
 from rich.text import Text
 
+from envpin.cli.console.output import visible
 from envpin.core.events import Note, Progress, Step
 
 if TYPE_CHECKING:
@@ -81,20 +81,20 @@ class LiveDisplay:
             case Step(state="start"):
                 self._end()
                 self._bars.columns = self._plain
-                self._task = self._bars.add_task(event.title, total=None, unit="", label="")
+                self._task = self._bars.add_task(visible(event.title), total=None, unit="", label="")
             case Step():
                 self._end()
                 mark, style = _MARKS[event.state]
-                detail = f"  {event.detail}" if event.detail else ""
-                self._print(Text.assemble((mark, style), f" {event.title}", (detail, "dim")))
+                detail = f"  {visible(event.detail)}" if event.detail else ""
+                self._print(Text.assemble((mark, style), f" {visible(event.title)}", (detail, "dim")))
             case Progress() if self._task is not None:
                 self._bars.columns = self._measured if event.unit == "B" else self._counted
                 self._bars.update(self._task, completed=event.done, total=event.total, unit=event.unit,
-                                  label=event.label)  # fmt: skip
+                                  label=visible(event.label))  # fmt: skip
             case Note(level="warning"):
-                self._print(Text.assemble(("warning: ", "yellow"), event.message))
+                self._print(Text.assemble(("warning: ", "yellow"), visible(event.message)))
             case Note(level="info"):
-                self._print(Text("  " + event.message, style="dim"))
+                self._print(Text("  " + visible(event.message), style="dim"))
             case Note() | Progress():
                 pass
 
@@ -103,7 +103,6 @@ class LiveDisplay:
 
     def close(self) -> None:
         self._bars.stop()
-        sys.stderr.flush()
 
     def _print(self, text: Text) -> None:
         self._console.print(text, soft_wrap=True)

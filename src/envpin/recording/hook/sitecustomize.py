@@ -13,13 +13,14 @@ def _install():
         if not run:
             return
         # One file for the whole run, opened and closed: the sign that the recorder was loaded at all.
-        os.close(os.open(os.path.join(run, "seen"), os.O_CREAT | os.O_WRONLY, 0o600))
+        flags = os.O_CREAT | os.O_WRONLY | getattr(os, "O_NONBLOCK", 0)  # a pipe of that name must not hold the run
+        os.close(os.open(os.path.join(run, "seen"), flags, 0o600))
         if sys.version_info >= (3, 8):
             import _envpin_hook
 
             _envpin_hook.install(run)
         else:
-            os.close(os.open(os.path.join(run, "too-old"), os.O_CREAT | os.O_WRONLY, 0o600))
+            os.close(os.open(os.path.join(run, "too-old"), flags, 0o600))
     except Exception as error:
         try:
             with open(os.path.join(run, "faults-%d.txt" % os.getpid()), "a") as stream:

@@ -46,13 +46,17 @@ def fault(where: str, error: BaseException) -> None:
 def guarded(where: str, action: Callable[..., T], *args: object) -> Optional[T]:
     """Call `action`; an exception becomes a noted fault and None.
 
-    KeyboardInterrupt and SystemExit pass: they are the user's, even when they arrive while we are working.
+    What the user's signal handlers raise is not ours to swallow: they are held back until `action` is done.
+    SystemExit passes.
     """
-    try:
-        return action(*args)
-    except Exception as error:
-        fault(where, error)
-        return None
+    from _envpin_hook import signals
+
+    with signals.Held():
+        try:
+            return action(*args)
+        except Exception as error:
+            fault(where, error)
+            return None
 
 
 def append(kind: str, line: str) -> None:
@@ -60,7 +64,8 @@ def append(kind: str, line: str) -> None:
     if run_folder is None:
         return
     path = os.path.join(run_folder, "%s-%d.txt" % (kind, os.getpid()))
-    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+    flags = os.O_CREAT | os.O_WRONLY | os.O_APPEND | getattr(os, "O_NONBLOCK", 0)  # a pipe there must not hold the run
+    descriptor = os.open(path, flags, 0o600)
     try:
         os.write(descriptor, (line + "\n").encode("utf-8", "replace"))
     finally:
