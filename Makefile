@@ -3,7 +3,7 @@ PYTHON ?= $(shell for v in 3.11 3.12 3.13 3.14; do p=$$(command -v python$$v) &&
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup demo test test-all lint unit property mutants locks docs clean
+.PHONY: setup demo test test-all lint unit property mutants bench clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -39,6 +39,10 @@ test: lint
 test-all: lint
 	ENVPIN_TEST_ALL=1 $(BIN)/pytest -n 2 --dist loadgroup
 	$(BIN)/python scripts/mutants.py
+
+# Each quick command beside its budget; merges are timed by benchmarks/replay.py.
+bench: setup
+	$(BIN)/python benchmarks/budgets.py
 
 clean:
 	rm -rf .venv .cache build dist mutants

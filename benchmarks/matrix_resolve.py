@@ -31,13 +31,17 @@ def once(command: list[str], variables: dict[str, str]) -> tuple[float, float]:
     return used.ru_utime + used.ru_stime, wall
 
 
-def main(rounds: int) -> None:
+BARE = "python -c pass"
+
+
+def measure(rounds: int) -> dict[str, tuple[float, float]]:
+    """Milliseconds on the processor and by the clock of each command: the best of all rounds."""
     with tempfile.TemporaryDirectory() as home, tempfile.TemporaryDirectory() as bytecode:
         variables = {**os.environ, "ENVPIN_HOME": home, "ENVPIN_MATRIX": "", "PYTHONPYCACHEPREFIX": bytecode}
         variables.pop("PYTHONDONTWRITEBYTECODE", None)
         llama = str(CONFIGS / "meta-llama--Meta-Llama-3.1-8B-Instruct.json")
         commands = {
-            "python -c pass": [sys.executable, "-c", "pass"],
+            BARE: [sys.executable, "-c", "pass"],
             "envpin --help": [*ENVPIN, "--help"],
             "envpin matrix resolve CONFIG": [*ENVPIN, "matrix", "resolve", llama],
             "envpin matrix resolve NAME": [*ENVPIN, "matrix", "resolve", "Qwen/Qwen2.5-7B-Instruct"],
@@ -48,17 +52,19 @@ def main(rounds: int) -> None:
         for _ in range(rounds):
             for name, command in commands.items():
                 taken[name].append(once(command, variables))
-        cpu = {name: min(one[0] for one in runs) * 1e3 for name, runs in taken.items()}
-        wall = {name: min(one[1] for one in runs) * 1e3 for name, runs in taken.items()}
-        bare = "python -c pass"
-        print(f"best of {rounds}                        cpu ms   beyond bare   wall ms   beyond bare")
-        for name in commands:
-            print(f"{name:30} {cpu[name]:8.1f} {cpu[name] - cpu[bare]:13.1f} "
-                  f"{wall[name]:9.1f} {wall[name] - wall[bare]:13.1f}")  # fmt: skip
         with tempfile.TemporaryDirectory() as fresh:
             first = once(commands["envpin matrix resolve CONFIG"], {**variables, "ENVPIN_HOME": fresh})
-        print(f"{'first, without the cache':30} {first[0] * 1e3:8.1f} {first[0] * 1e3 - cpu[bare]:13.1f} "
-              f"{first[1] * 1e3:9.1f} {first[1] * 1e3 - wall[bare]:13.1f}")  # fmt: skip
+        found = {name: (min(one[0] for one in runs), min(one[1] for one in runs)) for name, runs in taken.items()}
+        found["first, without the cache"] = first
+        return {name: (cpu * 1e3, wall * 1e3) for name, (cpu, wall) in found.items()}
+
+
+def main(rounds: int) -> None:
+    found = measure(rounds)
+    bare = found[BARE]
+    print(f"best of {rounds}                        cpu ms   beyond bare   wall ms   beyond bare")
+    for name, (cpu, wall) in found.items():
+        print(f"{name:30} {cpu:8.1f} {cpu - bare[0]:13.1f} {wall:9.1f} {wall - bare[1]:13.1f}")
 
 
 if __name__ == "__main__":

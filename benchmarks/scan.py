@@ -56,25 +56,26 @@ def write_arguments(path: Path, *, started: bytes) -> None:
             written.writestr(name, content.replace(STARTED, started))
 
 
-def seconds(root: Path, jobs: int) -> float:
+def seconds(root: Path, jobs: int, count: int) -> float:
     command = [sys.executable, "-m", "envpin", "scan", str(root), "--json", *MORE, "--jobs", str(jobs)]
     start = time.perf_counter()
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
     taken = time.perf_counter() - start
     assert done.returncode in {0, 1}, done.returncode
-    assert done.stdout.count(b'"trainer_title": "HF Trainer"') == COUNT
+    assert done.stdout.count(b'"trainer_title": "HF Trainer"') == count
     return taken
 
 
-MORE = [word for word in sys.argv[1:] if word.startswith("--")]
-COUNT = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
+MORE: list[str] = []
 
 if __name__ == "__main__":
+    MORE += [word for word in sys.argv[1:] if word.startswith("--")]
+    COUNT = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
     with tempfile.TemporaryDirectory() as folder:
         make(Path(folder), COUNT)
         before = os.times()
         for jobs in (2, 1):
-            taken = seconds(Path(folder), jobs)
+            taken = seconds(Path(folder), jobs, COUNT)
             print(f"{COUNT:,} adapters, {jobs} process{'es' if jobs > 1 else ''}: {taken:.1f} s "
                   f"({taken / COUNT * 1000:.2f} ms each)")  # fmt: skip
         after = os.times()
