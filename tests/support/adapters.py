@@ -15,7 +15,7 @@ from tests.support.command import envpin
 from tests.support.environments import pinned, store_root
 
 # What a run records: a store that holds adapters of an older form trains them once more, next to the old ones.
-_FORM = "base-weights"
+_FORM = "base-samples"
 _SCRIPT = Path(__file__).with_name("train_tiny.py")
 
 

@@ -78,7 +78,7 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class WeightSample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is quickly known of one safetensors file: its bytes, the digest of its header (the length before it
-    included), and that of 16 blocks of 64 KiB, evenly spaced from its start to its end."""
+    included), and that of 16 blocks of 16 KiB, evenly spaced from its start to its end."""
 
     size: int
     header_sha256: str

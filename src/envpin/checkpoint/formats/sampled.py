@@ -10,7 +10,7 @@ from typing import IO, NamedTuple
 
 from envpin.core.files import new_digest
 
-BLOCK = 64 * 1024
+BLOCK = 16 * 1024
 BLOCKS = 16
 
 

@@ -51,9 +51,9 @@ def test_hook_leaves_out_what_is_known_and_what_takes_too_long(tmp_path: Path, m
     assert artefacts.weight_samples(str(tmp_path), {}) == {}
 
 
-@pytest.mark.parametrize("place", [0, 70_000, 500_000, -1])
+@pytest.mark.parametrize("place", [0, 70_000, 120_000, -1])
 def test_sample_changes_with_any_byte_of_a_small_file(place: int, tmp_path: Path) -> None:
-    write_model(tmp_path, llama_shapes(vocab=1000))
+    write_model(tmp_path, llama_shapes(vocab=100, layers=1))
     before = open_checkpoint(tmp_path).samples["model.safetensors"]
     data = bytearray((tmp_path / "model.safetensors").read_bytes())
     at = place if place < 0 else int.from_bytes(data[:8], "little") + 8 + place
@@ -61,4 +61,5 @@ def test_sample_changes_with_any_byte_of_a_small_file(place: int, tmp_path: Path
     (tmp_path / "model.safetensors").write_bytes(data)
     after = open_checkpoint(tmp_path).samples["model.safetensors"]
     assert after.header_sha256 == before.header_sha256
-    assert (after.blocks_sha256 != before.blocks_sha256) == (len(data) <= BLOCK * BLOCKS or place in {0, -1})
+    assert len(data) <= BLOCK * BLOCKS
+    assert after.blocks_sha256 != before.blocks_sha256

@@ -24,12 +24,12 @@ DIGEST_IN_RUN = 48 * 1024 * 1024
 HEADER_LIMIT = 64 * 1024 * 1024
 CONFIG_LIMIT = 16 * 1024 * 1024
 TENSOR_LIMIT = 20000
-# Of the weights of a local base, 16 blocks of each file: 1 MB, read in a millisecond where training has just read it.
+# Of the weights of a local base, 16 blocks of each file: 256 KiB, a millisecond where training has read it.
 # The controller takes the same sample (checkpoint/formats/sampled.py), and digests the whole after the run.
-SAMPLE_BLOCK = 64 * 1024
+SAMPLE_BLOCK = 16 * 1024
 SAMPLE_BLOCKS = 16
 # On a cold or distant disk the samples end here: a save or a load is held up for 0.3 s at most, everything included.
-SAMPLE_SECONDS = 0.1
+SAMPLE_SECONDS = 0.2
 
 
 def sha256(path: str) -> str:
