@@ -13,8 +13,13 @@ from tests.support.places import ROOT, SOURCE
 if TYPE_CHECKING:
     from pathlib import Path
 
+# What strangers wrote, and adapters' cards: no pages of ours.
+DATA = ROOT / "tests" / "data"
 PAGES = sorted(
-    [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *SOURCE.rglob("*.md"), *(ROOT / "tests").rglob("*.md")]
+    path
+    for found in (ROOT.glob("*.md"), *(folder.rglob("*.md") for folder in (ROOT / "docs", SOURCE, ROOT / "tests")))
+    for path in found
+    if DATA not in path.parents
 )
 DECISIONS = sorted((ROOT / "docs" / "adr").glob("0*.md"))
 SECTIONS = {"Context", "Decision", "Alternatives", "Consequences"}
