@@ -58,6 +58,35 @@ def _unknown(name: str) -> UsageError:
     return UsageError(f"there is no command `{name}`", hint=hint)
 
 
+def _misplaced(arguments: Sequence[str]) -> UsageError:
+    """For an option in front of the command."""
+    from envpin.cli.table import COMMANDS
+
+    names = {entry.name for entry in COMMANDS}
+    at = next((at for at, word in enumerate(arguments) if word in names), None)
+    if at is None:
+        return UsageError(f"`{arguments[0]}` is no option of envpin, and no command is named", hint="envpin --help")
+    return UsageError(
+        f"`{arguments[0]}` stands in front of the command",
+        hint=f"did you mean `envpin {_joined([arguments[at], *arguments[at + 1 :], *arguments[:at]])}`?",
+    )
+
+
+def _no_dashes(arguments: Sequence[str], strange: Sequence[str]) -> UsageError:
+    """For a command of the user's that no `--` sets apart."""
+    at = arguments.index(strange[0])
+    return UsageError(
+        f"`{strange[0]}` is no argument of `envpin {arguments[0]}`: a command to run follows `--`",
+        hint=f"did you mean `envpin {_joined([*arguments[:at], '--', *arguments[at:]])}`?",
+    )
+
+
+def _joined(words: Sequence[str]) -> str:
+    import shlex
+
+    return shlex.join(words)
+
+
 def _wants_json(arguments: Sequence[str]) -> bool:
     own = arguments[: arguments.index("--")] if "--" in arguments else arguments
     return "--json" in own
@@ -72,15 +101,25 @@ def _dispatch(arguments: list[str], console: Console) -> int:
     if arguments[0] in {"-V", "--version"}:
         console.data(f"envpin {__version__}")
         return 0
+    if arguments[0] == "help":
+        arguments = [*arguments[1:], "--help"]
     command = load_command(arguments[0])
     if command is None and not arguments[0].startswith("-"):
         raise _unknown(arguments[0])
+    if command is None and arguments[0] not in {"-h", "--help"}:
+        raise _misplaced(arguments)
     parser = build_parser(command, arguments)
     child: list[str] = []
-    if command is not None and command.takes_child and "--" in arguments:
+    takes_child = command is not None and command.takes_child
+    if takes_child and "--" in arguments:
         at = arguments.index("--")
         arguments, child = arguments[:at], arguments[at + 1 :]
-    namespace: argparse.Namespace = parser.parse_args(arguments)
+    namespace: argparse.Namespace
+    namespace, strange = parser.parse_known_args(arguments)
+    if strange and takes_child and not child:
+        raise _no_dashes(arguments, strange)
+    if strange:
+        parser.error(f"unrecognized arguments: {' '.join(strange)}")
     namespace.child = child
     if command is None:
         return parser.error("no command given")  # argparse has answered `--help`; another option alone means nothing

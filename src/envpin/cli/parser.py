@@ -45,7 +45,19 @@ class _Parser(argparse.ArgumentParser):
         super()._print_message(visible(message) if message else message, file)
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message}\n\nhint: {self.prog} --help\n")
+        self.exit(2, f"error: {message}\n\nhint: {self._closest(message) or f'{self.prog} --help'}\n")
+
+    def _closest(self, message: str) -> str | None:
+        """The whole command with a mistyped verb or choice replaced by the nearest one there is."""
+        import difflib
+        import re
+
+        found = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
+        if found is None:
+            return None
+        choices = re.findall(r"[^\s,']+", found[2])
+        close = difflib.get_close_matches(found[1], choices, n=1)
+        return f"did you mean `{close[0]}`?" if close else None
 
 
 def load_command(name: str) -> CommandModule | None:
