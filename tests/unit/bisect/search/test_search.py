@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envpin.bisect.search.search import Conclusion, Observation, Problem, Run, decide
+from envpin.bisect.search.search import Conclusion, Observation, Problem, Run, decide, plan, repeatable
 from tests.support.histories import History, monotone, plain, problems, search, wrong
 
 QUICK = settings(max_examples=40, deadline=None)  # many more of them: tests/property/test_searches.py
@@ -153,3 +153,62 @@ def test_samples_are_taken_on_both_sides_of_the_edge(samples: int, beyond: set[s
     tested = {one.index for one in seen}
     assert len({index for index in tested if 0 < index < 19}) >= samples
     assert len({index for index in tested if 20 < index < 39}) >= samples
+
+
+def flaky(*, size: int = 12, seed: int = 3, **settings: float) -> tuple[Conclusion, list[Observation], History]:
+    """A search whose test shows the new state in two of three runs, and never where it is not."""
+    history = History(new=tuple(index >= 7 for index in range(size)), shows_new=0.66, seed=seed)
+    conclusion, seen = search(plain(size, **settings), history)
+    return conclusion, seen, history
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_noisy_test_is_named_with_its_probability_and_never_for_certain(seed: int) -> None:
+    conclusion, seen, history = flaky(seed=seed)
+    both = {one.index for one in seen if one.outcome == "before"} & {
+        one.index for one in seen if one.outcome == "after"
+    }
+    assert conclusion.noisy == bool(both)
+    if conclusion.noisy:
+        assert not conclusion.certain
+        assert conclusion.kind == "named"
+        assert conclusion.high == conclusion.low + 1
+        assert 0.95 <= conclusion.probability < 1
+        assert not wrong(conclusion, history)
+
+
+def test_a_noise_budget_that_is_spent_leaves_the_shortest_stretch_that_is_likely_enough() -> None:
+    log = [Observation(index=at, outcome=what) for at, what in ((0, "before"), (11, "after"), (11, "before"))]  # type: ignore[arg-type]
+    conclusion = decide(plain(12, noise_budget=3), log)
+    assert isinstance(conclusion, Conclusion)
+    assert (conclusion.kind, conclusion.noisy, conclusion.certain) == ("undecided", True, False)
+    assert conclusion.probability >= 0.95
+    run = decide(plain(12, noise_budget=4), log)
+    assert isinstance(run, Run)
+    assert run.purpose == "noise"
+    assert 0 < run.chance < 1
+
+
+def test_plan_begins_with_the_decision_and_holds_what_follows_each_outcome() -> None:
+    problem = plain(30, noisy_share=0.001)
+    log = [Observation(index=0, outcome="before"), Observation(index=29, outcome="after")]
+    first = decide(problem, log)
+    runs = plan(problem, log, 3)
+    assert isinstance(first, Run)
+    assert isinstance(runs, tuple)
+    following = {
+        step.index
+        for outcome in ("before", "after")
+        if isinstance(step := decide(problem, [*log, Observation(index=first.index, outcome=outcome)]), Run)
+    }
+    assert runs[0] == first
+    assert {one.index for one in runs[1:]} == following
+    assert plan(problem, log, 1) == (first,)
+    wrong_end = [Observation(index=0, outcome="untestable")]
+    assert plan(problem, wrong_end, 3) == decide(problem, wrong_end)
+
+
+def test_repeatable_is_a_problem_with_next_to_no_noise() -> None:
+    problem = repeatable((1.0, 2.0), (3.0, 4.0), samples=2)
+    assert (problem.prior, problem.cost, problem.samples) == ((1.0, 2.0), (3.0, 4.0), 2)
+    assert (problem.noisy_share, problem.confidence, problem.repeats) == (0.002, 0.9995, 2)

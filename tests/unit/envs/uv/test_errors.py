@@ -13,7 +13,7 @@ from envpin.core.errors import (
     NoInterpreterError,
     ResolutionError,
 )
-from envpin.envs.uv.errors import error_of
+from envpin.envs.uv.errors import error_of, missing_interpreter
 
 
 @pytest.mark.parametrize(
@@ -60,3 +60,20 @@ def test_the_gist_is_twelve_lines_at_most() -> None:
         lines = error_of("error: " + "\n".join(f"line {at}" for at in range(count)), what="x").message.splitlines()
         assert len(lines) == min(count, 12)
         assert lines[-1] == (f"line {count - 1}" if count <= 12 else f"  … and {count - 11} more lines")
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (NoInterpreterError("finding Python failed: none"), "Python 3.9 is not installed"),
+        (
+            NetworkError("finding Python failed: dns error\nmore"),
+            "Python 3.9 is not installed, and it could not be downloaded: dns error",
+        ),
+        (NetworkError("no word"), "Python 3.9 is not installed, and it could not be downloaded"),
+    ],
+)
+def test_a_missing_interpreter_says_why_none_came(fault: EnvpinError, message: str) -> None:
+    error = missing_interpreter("3.9", fault)
+    assert error.message == message
+    assert error.hint == "install it (`uv python install 3.9`), or choose another with `--python`"
