@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from envpin.bisect.search.belief import Tally, believe
 from envpin.bisect.search.search import Conclusion, Observation, Problem, Run, decide, plan, repeatable
 from tests.support.histories import History, monotone, plain, problems, search, wrong
 
@@ -206,6 +207,75 @@ def test_plan_begins_with_the_decision_and_holds_what_follows_each_outcome() -> 
     assert plan(problem, log, 1) == (first,)
     wrong_end = [Observation(index=0, outcome="untestable")]
     assert plan(problem, wrong_end, 3) == decide(problem, wrong_end)
+
+
+@pytest.mark.parametrize(("first", "likelier"), [(12, "after"), (17, "before")])
+def test_plan_follows_the_likelier_outcome_first(first: int, likelier: str) -> None:
+    prior = [0.01] * 30
+    prior[first], prior[29 - first] = 1.0, 0.2
+    problem = Problem(prior=tuple(prior), cost=tuple(1.0 if at in {14, 15} else 3.0 for at in range(30)))
+    log = [Observation(index=0, outcome="before"), Observation(index=29, outcome="after")]
+    run = decide(problem, log)
+    assert isinstance(run, Run)
+    assert (run.chance > 0.5) == (likelier == "after")
+    following = decide(problem, [*log, Observation(index=run.index, outcome=likelier)])  # type: ignore[arg-type]
+    runs = plan(problem, log, 2)
+    assert isinstance(runs, tuple)
+    assert [one.index for one in runs] == [run.index, following.index]  # type: ignore[union-attr]
+    for count in range(1, 9):
+        more = plan(problem, log, count)
+        assert isinstance(more, tuple)
+        assert len({one.index for one in more}) == len(more) <= count
+
+
+def test_plan_leaves_out_what_is_hardly_going_to_happen() -> None:
+    """A follow-up of less than one in fifty is not worth an environment."""
+    prior = [1e-6] * 30
+    prior[10] = 1.0
+    log = [Observation(index=0, outcome="before"), Observation(index=29, outcome="after")]
+    problem = Problem(prior=tuple(prior), cost=(1.0,) * 30, noisy_share=0.001)
+    runs = plan(problem, log, 20)
+    assert isinstance(runs, tuple)
+    assert len(runs) < 8
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(4, 16).flatmap(
+        lambda size: st.tuples(
+            st.just(size),
+            st.dictionaries(st.integers(1, size - 2), st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=4),
+        )
+    )
+)
+def test_a_spent_budget_gives_the_shortest_stretch_that_holds_the_wanted_probability(
+    drawn: tuple[int, dict[int, tuple[int, int]]],
+) -> None:
+    size, counts = drawn
+    tallies = {0: (3, 0), size - 1: (1, 2), **{at: both for at, both in counts.items() if sum(both)}}
+    log = [
+        Observation(index=at, outcome=outcome)  # type: ignore[arg-type]
+        for at, (before, after) in tallies.items()
+        for outcome, count in (("before", before), ("after", after))
+        for _ in range(count)
+    ]
+    problem = plain(size, noise_budget=0)
+    conclusion = decide(problem, log)
+    assert isinstance(conclusion, Conclusion)
+    belief = believe(problem.prior, {at: Tally(before=b, after=a) for at, (b, a) in tallies.items()}, noisy_share=1.0)
+    if conclusion.kind == "named":
+        assert belief.weight[conclusion.high] == max(belief.weight[1:]) >= problem.noise_confidence
+        return
+    enough = [
+        (high - low, low, high)
+        for low in range(size - 1)
+        for high in range(low + 1, size)
+        if math.fsum(belief.weight[low + 1 : high + 1]) >= problem.noise_confidence - 1e-12
+    ]
+    length = min(enough)[0] if enough else size - 1
+    assert conclusion.high - conclusion.low == length
+    assert conclusion.probability == pytest.approx(math.fsum(belief.weight[conclusion.low + 1 : conclusion.high + 1]))
+    assert conclusion.kind == ("range" if length < size // 2 else "undecided")
 
 
 def test_repeatable_is_a_problem_with_next_to_no_noise() -> None:
