@@ -24,6 +24,7 @@ from envpin.checkpoint.weights import (
     model_weights,
 )
 from envpin.core import json_input
+from envpin.core.adapter_format import ForeignFormat, foreign_format
 from envpin.core.errors import InputError
 from envpin.core.files import digest_of_file
 from envpin.core.hub_cache import published_sha256
@@ -75,6 +76,11 @@ class Checkpoint:
     def inside(self) -> ReadOnce:
         """The same files without what a link leads to outside of the folder."""
         return self.files.confined()
+
+    @cached_property
+    def foreign(self) -> ForeignFormat | None:
+        """The format of an adapter that peft did not write; None for peft's own and for models."""
+        return foreign_format(self.files, self.names)
 
     @property
     def is_local(self) -> bool:
@@ -260,7 +266,7 @@ def open_checkpoint(place: Place | Checkpoint, *, confined: bool = False) -> Che
         kind = "both" if has_model else "adapter"
     elif has_model or "config.json" in names:
         kind = "model"
-    elif has_uncertain_weights(names):
+    elif has_uncertain_weights(names) or foreign_format(files, names) is not None:
         kind = "unknown"
     else:
         raise InputError(

@@ -9,18 +9,26 @@ from envpin.core.errors import InputError
 
 if TYPE_CHECKING:
     from envpin.checkpoint.checkpoint import Checkpoint
+    from envpin.core.adapter_format import ForeignFormat
     from envpin.core.place import Place
 
 
-def require_adapter(folder: Checkpoint) -> Checkpoint:
-    """`folder`, which has an adapter_config.json that can be read.
+def require_adapter(folder: Checkpoint, *, any_format: bool = False) -> Checkpoint:
+    """`folder`, which has an adapter_config.json that can be read, in peft's format unless `any_format`.
 
     Raises:
-        InputError: it has none; the message says what it is instead.
+        InputError: it has none, or is in another format; the message says what it is instead.
     """
+    if folder.foreign is not None and (folder.adapter_config is None or not any_format):
+        raise foreign_error(folder.path, folder.foreign)
     if folder.adapter_config is None:
         raise _no_adapter(folder)
     return folder
+
+
+def foreign_error(path: Place, foreign: ForeignFormat) -> InputError:
+    """That an adapter is of another tool, and what to do with it."""
+    return InputError(f"`{path}` holds {foreign.words}", path=str(path), hint=foreign.next_step)
 
 
 def _no_adapter(folder: Checkpoint) -> InputError:

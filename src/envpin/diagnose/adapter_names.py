@@ -24,6 +24,9 @@ _WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 _WHOLE = (".modules_to_save.default", ".modules_to_save", ".original_module", ".base_layer")
 _LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks|block|layer)\.(\d{1,6})\.")
 _EXPERT = re.compile(r"\.experts\.(?:\d+\.)")
+# Experts as a hosted trainer stacks them, and as Unsloth takes gpt-oss apart: in no release of transformers.
+STACKED_EXPERTS = re.compile(r"\.experts\.w[123]$")
+LINEAR_EXPERTS = re.compile(r"\.experts\.(?:gate_up_projs|down_projs)\.\d+$")
 # Parts that only say where the language model sits inside a model.
 _PLACES = frozenset({"base_model", "model", "language_model", "text_model", "transformer", "decoder", "module"})
 
@@ -90,6 +93,11 @@ def layer_of(name: str) -> int | None:
     """The layer number in a parameter's name."""
     match = _LAYER.search(f"{name}.")
     return int(match[1]) if match else None
+
+
+def has_own_experts(module: str) -> bool:
+    """Whether a module is in one of the layouts of experts that no release has, its trainer's `unembed_tokens` too."""
+    return bool(STACKED_EXPERTS.search(module) or LINEAR_EXPERTS.search(module)) or module.endswith("unembed_tokens")
 
 
 def placeless(name: str) -> str:

@@ -12,6 +12,7 @@ from envpin.diagnose.adapter_names import read_names
 from envpin.diagnose.catalogue.catalogue import finding
 from envpin.diagnose.detectors.base import detect_base, detect_eras
 from envpin.diagnose.detectors.files import detect_files, detect_folder
+from envpin.diagnose.detectors.methods import detect_method
 from envpin.diagnose.detectors.shapes import detect_fit, detect_names
 from envpin.diagnose.detectors.versions import detect_versions
 from envpin.diagnose.detectors.vocabulary import detect_vocabulary, selective_loading
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from envpin.core.adapter_format import ForeignFormat
     from envpin.core.findings import Finding
     from envpin.core.place import OpenRemote, Place
     from envpin.manifest.types import Manifest
@@ -50,6 +52,8 @@ def check(
         NetworkError: the Hub was asked for the adapter or an explicit `base`, and does not answer.
     """
     folder = open_checkpoint(path)
+    if folder.foreign is not None:
+        return _foreign(folder, folder.foreign)
     subject = CheckSubject(folder=folder, manifest=_manifest(folder), target=dict(target or {}))
     findings: list[Finding] = []
     mismatches: list[Mismatch] = []
@@ -63,6 +67,7 @@ def check(
     findings += detect_versions(subject)
     if folder.kind == "adapter":
         findings += detect_names(subject)
+        findings += detect_method(subject)
         findings += detect_fit(subject, mismatches)
         findings += detect_vocabulary(subject)
         findings += detect_base(subject)
@@ -78,6 +83,15 @@ def check(
         not_compared=_not_compared(subject),
         subject=subject,
     )
+
+
+def _foreign(folder: Checkpoint, foreign: ForeignFormat) -> CheckReport:
+    """An adapter that peft has no reader for: nothing of it is missing or corrupt by peft's measure."""
+    seen = [Evidence(file=foreign.file, found=f"base: {foreign.base}" if foreign.base else None)]
+    names = {"next_step": foreign.next_step}
+    found = finding("foreign-format", f"`{folder.path}` is {foreign.words}", seen, names=names)
+    subject = CheckSubject(folder=folder)
+    return CheckReport(subject=subject, findings=(found,), not_compared=f"it is in the format of {foreign.tool}")
 
 
 def _not_compared(subject: CheckSubject) -> str | None:

@@ -21,18 +21,18 @@ from envpin.infer.rules_transformers import transformers_signals
 from envpin.infer.trainers import recognise
 from envpin.infer.versions import PACKAGES, known_releases
 from envpin.matrix.load import load_matrix
-from envpin.matrix.match import match
+from envpin.matrix.match import Match, match
 from envpin.matrix.support import load_support
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from envpin.checkpoint.checkpoint import Checkpoint
+    from envpin.core.adapter_format import ForeignFormat
     from envpin.core.place import OpenRemote, Place
     from envpin.infer.observe import Observed
     from envpin.infer.trainers import Recognised
     from envpin.infer.versions import Known
-    from envpin.matrix.match import Match
     from envpin.matrix.support import Support
     from envpin.matrix.types import Matrix
 
@@ -106,6 +106,8 @@ def infer(
 def judge(observed: Observed, known: Mapping[str, Known], support: Support, matrix: Matrix) -> Inferred:
     """The answer to what was observed. Pure."""
     trainer = recognise(observed.traces)
+    if observed.foreign is not None:
+        return _foreign(observed, observed.foreign, trainer, known)
     ranges = ranges_of(observed, trainer, known)
     named = (observed.adapter_config or {}).get("base_model_name_or_path")
     family = match(
@@ -126,6 +128,23 @@ def judge(observed: Observed, known: Mapping[str, Known], support: Support, matr
         family=family,
         known=known,
         notes=(*observed.notes, *_notes(observed), *refuted),
+    )
+
+
+def _foreign(
+    observed: Observed, foreign: ForeignFormat, trainer: Recognised | None, known: Mapping[str, Known]
+) -> Inferred:
+    """No release of peft made it, and none loads it: nothing is proposed."""
+    ranges = {name: combine((), known[name]) for name in PACKAGES}
+    return Inferred(
+        observed=observed,
+        trainer=trainer,
+        ranges=ranges,
+        confidences=dict.fromkeys(PACKAGES, "none"),
+        candidates=(),
+        family=Match(family=None, certainty="unknown", basis="none"),
+        known=known,
+        notes=(*observed.notes, foreign.words, f"what merges or converts it: {foreign.next_step}"),
     )
 
 

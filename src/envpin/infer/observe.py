@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from envpin.checkpoint.formats.safetensors import Tensor
     from envpin.checkpoint.formats.tokenizer import TokenizerMarks
     from envpin.checkpoint.read_once import ReadOnce
+    from envpin.core.adapter_format import ForeignFormat
     from envpin.core.place import OpenRemote, Place
     from envpin.infer.pickle_state import Instance
 
@@ -53,6 +54,7 @@ class Observed:
 
     `listed` are versions in lists of packages, `base_config` is the base's config.json; `day` the day of the newest
     sign of writing inside the folder, and `day_source` where it is from; `notes` say what could not be read.
+    `foreign` is the adapter's format where it is not peft's.
     """
 
     traces: Traces
@@ -72,6 +74,7 @@ class Observed:
     base: str | None = None
     day: dt.date | None = None
     day_source: str = ""
+    foreign: ForeignFormat | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -88,7 +91,7 @@ def observe(
     Raises:
         InputError: the folder holds no adapter, or `base` was given and is not there.
     """
-    folder = require_adapter(open_checkpoint(adapter, confined=True))
+    folder = require_adapter(open_checkpoint(adapter, confined=True), any_format=True)
     place = folder.inside
     names = frozenset(entry.name for entry in place.iterdir())
     places = [("", place), *_checkpoints(place, names)]
@@ -122,6 +125,7 @@ def observe(
         base=base_folder[0] if base_folder else None,
         day=day,
         day_source=day_source,
+        foreign=folder.foreign,
     )
     notes += [f"`{name}` leads out of the folder and was not read" for name in place.refused]
     return replace(observed, notes=tuple(dict.fromkeys(notes)))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from envpin.core.adapter_format import ForeignFormat, foreign_format
 from envpin.core.base_places import base_places
 from envpin.core.errors import InputError
 from envpin.core.files import exists, is_folder
@@ -19,11 +21,13 @@ _LIMIT = 16 * 1024 * 1024  # bytes; the largest config.json in the wild is under
 
 
 class ModelSubject(NamedTuple):
-    """`config` is None where there is none to read; `origin` says where what was read came from."""
+    """`config` is None where there is none to read; `origin` says where what was read came from. `foreign` is the
+    format of an adapter that is not peft's."""
 
     config: dict[str, object] | None
     name: str | None
     origin: tuple[str, ...] = ()
+    foreign: ForeignFormat | None = None
 
 
 def find_subject(text: str, *, base: Path | None = None) -> ModelSubject:
@@ -52,6 +56,8 @@ def find_subject(text: str, *, base: Path | None = None) -> ModelSubject:
         for name in ("config.json", "adapter_config.json", "envpin.json"):
             if (path / name).is_file():
                 return _of_file(path / name, base)
+        if (foreign := foreign_format(path)) is not None:
+            return _of_foreign(foreign)
         raise InputError(
             f"`{path}` holds no config.json, adapter_config.json or envpin.json", path=path,
             hint="give the folder of a model or of an adapter",
@@ -70,6 +76,8 @@ def _read(path: Path, origin: list[str]) -> dict[str, object]:
 def _of_file(path: Path, base: Path | None) -> ModelSubject:
     origin = [f"read from {path}"]
     document = _read(path, origin)
+    if path.name == "adapter_config.json" and (foreign := foreign_format(path.parent)) is not None:
+        return _of_foreign(foreign)
     if "peft_type" in document or path.name == "adapter_config.json":
         return _of_adapter(document, path.parent, base, origin[1:])
     if isinstance(document.get("schema"), int) and path.name == "envpin.json":
@@ -77,6 +85,13 @@ def _of_file(path: Path, base: Path | None) -> ModelSubject:
     name = document.get("_name_or_path")
     own = name if isinstance(name, str) and name.strip() and not name.startswith((".", "/")) else None
     return ModelSubject(config=document, name=own or _folder_name(path), origin=tuple(origin))
+
+
+def _of_foreign(foreign: ForeignFormat) -> ModelSubject:
+    """No pins of transformers and peft are for it, whatever its base is; that one can be asked about by its name."""
+    own = (f"about its base: envpin matrix resolve {shlex.quote(foreign.base)}",) if foreign.base else ()
+    origin = (foreign.words, f"what merges or converts it: {foreign.next_step}", *own)
+    return ModelSubject(config=None, name=None, origin=origin, foreign=foreign)
 
 
 def _of_adapter(document: dict[str, object], folder: Path, base: Path | None, remarks: Sequence[str]) -> ModelSubject:

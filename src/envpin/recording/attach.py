@@ -19,6 +19,7 @@ import msgspec
 from envpin import __version__
 from envpin.checkpoint.bases import find_base
 from envpin.checkpoint.checkpoint import Checkpoint, open_checkpoint
+from envpin.checkpoint.no_adapter import foreign_error
 from envpin.core.errors import CheckFailedError, InputError, RefusedError, UsageError
 from envpin.core.process import run
 from envpin.core.versions import same_release
@@ -83,6 +84,8 @@ def attach(
         raise RefusedError(
             f"`{path}` exists", hint="--force writes it anew; a recorded one knows more than this one can"
         )
+    if read.foreign is not None:
+        raise foreign_error(folder, read.foreign)
     interpreter = python.absolute() if python is not None else _active()
     described = _describe(interpreter)
     distributions = msgspec.convert(described["distributions"], tuple[Distribution, ...])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from envpin.checkpoint.checkpoint import Checkpoint, open_checkpoint
+from envpin.core.adapter_format import foreign_format
 from envpin.core.errors import EnvpinError
 from envpin.diagnose.check import check
 from envpin.envs.refs.recorded import is_recorded_in
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from envpin.manifest.types import Manifest
     from envpin.scan.walk import Spot
 
-_PEFT_WEIGHTS = frozenset({"adapter_model.safetensors", "adapter_model.bin"})
-_MLX = "an adapter in the format of MLX, which peft cannot load"
 _MERGE_RECORD = "envpin-merge.json"
 # Of the shapes and keys that a finding shows: ten thousand folders are not to fill the memory.
 _EVIDENCE = 3
@@ -59,9 +58,12 @@ class Examiner:
         """What is in one folder; a fault of any kind becomes the `problem` of its entry."""
         path = str(spot.path.relative_to(self._root)) or "."
         step = checkpoint_step(spot.path.name) if spot.run is not None else None
-        if "adapters.safetensors" in spot.names and not spot.names & _PEFT_WEIGHTS:
+        foreign = foreign_format(spot.path, spot.names)
+        if foreign is not None:
             found = self._trainer(spot, None)
-            return _with_trainer(ScanEntry(path=path, kind="adapter", step=step, problem=_MLX), found)
+            base = BaseSeen(named=foreign.base) if foreign.base else None
+            problem = f"an adapter in the format of {foreign.tool}, which peft cannot load"
+            return _with_trainer(ScanEntry(path=path, kind="adapter", step=step, base=base, problem=problem), found)
         try:
             report = check(spot.path, open_base=self._open_base)
         except EnvpinError as error:

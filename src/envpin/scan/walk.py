@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from envpin.core import json_input
+from envpin.core.adapter_format import foreign_format
 from envpin.core.errors import InputError
 from envpin.core.events import Progress, ignore
 from envpin.infer.trainers import checkpoint_step
@@ -24,6 +25,7 @@ _ENVIRONMENT = frozenset({"pyvenv.cfg", "conda-meta"})
 _CERTAIN = frozenset({
     "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin", "adapter_model.pt", "model.safetensors",
     "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json", "adapters.safetensors",
+    "adapters.npz", "pytorch_adapter.bin", "pytorch_lora_weights.bin", "adapter_metadata.json", "adapter.pt",
     "trainer_state.json",
 })  # fmt: skip
 _SHARD = re.compile(r".+-\d{5}-of-\d{5}\.(?:safetensors|bin)")
@@ -113,6 +115,8 @@ def _entries(path: Path, *, follow_links: bool) -> tuple[frozenset[str], list[st
 
 def _holds_something(path: Path, names: frozenset[str]) -> bool:
     if names & _CERTAIN or any(name.endswith(".safetensors") or _SHARD.fullmatch(name) for name in names):
+        return True
+    if any(name.endswith((".gguf", ".nemo")) for name in names) and foreign_format(path, names) is not None:
         return True
     return "config.json" in names and _is_model_config(path / "config.json")
 

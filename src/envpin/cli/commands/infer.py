@@ -123,6 +123,8 @@ def _lines(found: Inferred, *, everything: bool) -> list[str]:
     if found.contradictions:
         lines += ["", "the files disagree (✗ above): what most of them allow was taken, hard bounds first"]
     lines += [f"note          {printable(note)}" for note in found.notes]
+    if observed.foreign is not None:
+        return [*lines, "", "no environment with peft belongs to it"]
     if not found.says_something:
         lines += ["", "no file says anything about peft or transformers: the pins are a guess from the base alone"]
     return [*lines, *_first(found, everything=everything)]
@@ -188,6 +190,8 @@ def _base(found: Inferred) -> str:
 
     family = found.family.family
     named = (found.observed.adapter_config or {}).get("base_model_name_or_path")
+    if found.observed.foreign is not None:
+        return printable(found.observed.foreign.base or "not named")
     where = found.observed.base or f"{named if isinstance(named, str) and named else 'not named'} (not here)"
     return printable(f"{where}{f': {family.title}' if family else ''}")
 
@@ -203,6 +207,7 @@ def _document(found: Inferred) -> dict[str, object]:
         "trainer": None
         if found.trainer is None
         else {"id": found.trainer.trainer, "version": found.trainer.version, "through": found.trainer.through},
+        "format": found.observed.foreign.id if found.observed.foreign is not None else "peft",
         "base": found.observed.base,
         "family": family.id if family else None,
         "says_something": found.says_something,

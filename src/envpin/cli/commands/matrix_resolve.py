@@ -31,6 +31,8 @@ def run_resolve(args: argparse.Namespace, console: Console) -> int:
     subject = find_subject(args.model, base=Path(args.base) if args.base else None)
     matrix = load_view(Path(args.matrix) if args.matrix else None)
     found = match(subject.config, subject.name, matrix, load_support())
+    if subject.foreign is not None:
+        found = found._replace(evidence=())
     if args.json:
         console.document(1, _document(found, subject))
     else:

@@ -82,10 +82,27 @@ def detect_folder(subject: CheckSubject, mismatches: list[Mismatch]) -> Iterator
         )
         seen = [Evidence(file=name) for name in (*folder.weight_files[:SHOWN], "adapter_config.json")]
         yield finding("adapter-files-in-merged", text, seen, names=places(subject))
+    if folder.kind == "model":
+        yield from _below(folder, subject)
     yield from _no_configuration(folder, subject)
     yield from _generation(folder, subject)
     yield from _drift(folder, subject, mismatches)
     yield from _noop(subject)
+
+
+def _below(folder: Checkpoint, subject: CheckSubject) -> Iterator[Finding]:
+    """A merger that wrote base and adapter apart: the weights look merged, and are not."""
+    for name in sorted(folder.names):
+        try:
+            there = "." not in name and folder.is_local and (folder.files / name / "adapter_config.json").is_file()
+        except OSError:
+            continue
+        if there:
+            path = folder.path / name
+            text = f"an adapter lies in `{name}/` below these weights, which may be its base, and not a merge of it"
+            fix = (f"envpin replay merge {path} --base {folder.path} -o OUT",)
+            yield finding("adapter-below", text, [Evidence(file=f"{name}/adapter_config.json")], fix=fix,
+                          names=places(subject))  # fmt: skip
 
 
 def _no_configuration(folder: Checkpoint, subject: CheckSubject) -> Iterator[Finding]:

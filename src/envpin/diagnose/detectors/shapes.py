@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from envpin.core.findings import Evidence
-from envpin.diagnose.adapter_names import layer_of
+from envpin.diagnose.adapter_names import has_own_experts, layer_of
 from envpin.diagnose.catalogue.catalogue import finding
 from envpin.diagnose.subject import CheckSubject, Mismatch, shape_text
 
@@ -61,12 +61,27 @@ def _ranks(names: AdapterNames, subject: CheckSubject) -> Iterator[Finding]:
     if not wrong:
         return
     factor, ranks = wrong[0]
-    real = Counter(rank_of(one) for one, _ in wrong).most_common(1)[0][0]
     expected = " or ".join(str(rank) for rank in sorted(ranks))
     text = f"{len(wrong)} factors have rank {rank_of(factor)}, adapter_config.json says {expected}"
     seen = [Evidence(file=one.tensor.file, tensor=one.tensor.name, found=shape_text(one.tensor.shape),
                      expected=f"rank {expected}") for one, _ in wrong[:SHOWN]]  # fmt: skip
+    real = _common_rank([one for one, _ in wrong])
+    if real is None:
+        text += ", and the two factors of a module do not agree: a slice of a sharded save, or two runs mixed"
+        fix = ("save again with the whole state gathered (FSDP: FULL_STATE_DICT), or take another checkpoint",)
+        yield finding("rank-mismatch", text, seen, fix=fix, names=places(subject))
+        return
     yield finding("rank-mismatch", text, seen, names=places(subject) | {"rank": str(real)})
+
+
+def _common_rank(wrong: list[Factor]) -> int | None:
+    """The most frequent rank, where both factors of each module have the same; None where any two differ."""
+    by_module: dict[str, list[Factor]] = {}
+    for one in wrong:
+        by_module.setdefault(one.module, []).append(one)
+    if any({rank_of(one) for one in pair} != {rank_of(pair[0])} or len(pair) < 2 for pair in by_module.values()):
+        return None
+    return Counter(rank_of(one) for one in wrong).most_common(1)[0][0]
 
 
 def rank_of(factor: Factor) -> int:
@@ -76,9 +91,11 @@ def rank_of(factor: Factor) -> int:
 
 
 def _is_plain(factor: Factor) -> bool:
-    """A factor whose shape shows its rank: fused experts stack one pair for each expert along it."""
+    """A factor whose shape shows its rank: fused experts stack one pair for each expert along it, or before it."""
     shape = factor.tensor.shape
-    fused = factor.module.endswith((".experts", ".experts.base_layer"))
+    fused = factor.module.endswith((".experts", ".experts.base_layer")) or (
+        len(shape) == 3 and "expert" in factor.module
+    )
     return factor.kind in _PAIRS and factor.leaf == "weight" and len(shape) >= 2 and 0 not in shape and not fused
 
 
@@ -108,12 +125,17 @@ def detect_fit(subject: CheckSubject, mismatches: list[Mismatch]) -> Iterator[Fi
     if names is None or expected is None or not names.factors:
         return
     homeless = [module for module in names.modules if expected.module_name(module) is None]
-    known = len(names.modules) - len(homeless)
+    explained = [module for module in homeless if has_own_experts(module)]
+    if explained and len(explained) == len(names.modules):
+        return
+    homeless = [module for module in homeless if module not in set(explained)]
+    known = len(names.modules) - len(homeless) - len(explained)
     if not known:
         text = f"none of the {len(names.modules)} modules that the adapter changes is in the base"
         yield finding("wrong-base-architecture", text, _module_samples(homeless, subject), names=places(subject))
         return
-    yield from _layers(names, expected, homeless, subject)
+    if not subject.adapter_config.get("layer_replication"):  # copies of layers are explained by their own finding
+        yield from _layers(names, expected, homeless, subject)
     last = _last_layer(expected)
     other = [module for module in homeless if last is None or (layer_of(module) or 0) <= last]
     if other:

@@ -9,6 +9,7 @@ from envpin.checkpoint.config import text_flag
 from envpin.checkpoint.embedding import plan_embedding
 from envpin.core.findings import Evidence
 from envpin.diagnose.catalogue.catalogue import finding
+from envpin.diagnose.detectors.methods import is_task_head, kind_of
 from envpin.diagnose.detectors.shapes import SHOWN, places
 from envpin.diagnose.subject import CheckSubject, Selective, shape_text
 
@@ -76,7 +77,7 @@ def _tied_head(subject: CheckSubject) -> Iterator[Finding]:
 
 def _extra_tensors(subject: CheckSubject) -> Iterator[Finding]:
     names, config = subject.names, subject.adapter_config
-    if names is None or str(config.get("peft_type", "LORA")).upper() != "LORA" or not names.factors:
+    if names is None or kind_of(subject) != "LORA" or not names.factors:
         return
     saved = config.get("modules_to_save")
     modules = {one for one in saved if isinstance(one, str)} if isinstance(saved, list) else set()
@@ -89,6 +90,7 @@ def _extra_tensors(subject: CheckSubject) -> Iterator[Finding]:
             or any(f".{module}." in f".{parameter}" for module in modules)
             or parameter.split(".")[-2:-1] in [[last] for last in _LAST]
             or (with_bias and parameter.endswith(".bias"))
+            or is_task_head(parameter, config)
         )
     ]
     if extra:
@@ -127,7 +129,4 @@ def selective_loading(subject: CheckSubject, codes: set[str]) -> Selective | Non
     elif plan is not None and plan.action == "grow":
         steps.append(f"grow the base's embedding to {plan.rows} rows, then load every tensor")
         lost = "nothing; leaving the embedding out instead would lose the rows of the new tokens, and is not sound"
-    if "extra-adapter-tensors" in codes:
-        steps.append("drop the tensors that `modules_to_save` does not name")
-        lost = lost or "those tensors; if they were trained, name their modules in `modules_to_save` instead"
     return Selective(sound=True, steps=tuple(steps), lost=lost) if steps else None

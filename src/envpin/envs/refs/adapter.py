@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from envpin.checkpoint.checkpoint import Checkpoint
+from envpin.checkpoint.no_adapter import foreign_error
 from envpin.core.errors import InputError
 from envpin.core.place import local_path
 from envpin.envs.locks.portable import LockRequest
@@ -88,6 +89,8 @@ def unrecorded_choices(
 
     found = infer(adapter, base=base, open_remote=open_remote)
     path = adapter.path if isinstance(adapter, Checkpoint) else adapter
+    if found.observed.foreign is not None:
+        raise foreign_error(path, found.observed.foreign)
     if found.says_something and found.candidates:
         return tuple(_inferred(found, candidate, path) for candidate in found.candidates)
     return (_of_family(found, path),)

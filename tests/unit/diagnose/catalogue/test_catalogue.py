@@ -34,7 +34,8 @@ config-needs-newer-transformers config-needs-older-transformers rope-config-unre
 adapter-needs-newer-peft peft-transformers-incompatible tokenizer-needs-newer torch-too-old-for-bin remote-code-needed
 remote-code-missing adapter-files-in-merged adapter-already-merged output-exists architecture-drift dtype-drift
 transformers-api-changed generation-config-invalid torch-companion-mismatch numpy-abi meta-tensor-offload
-out-of-memory
+out-of-memory foreign-format tensors-not-of-method method-shape-mismatch trained-weights-elsewhere layer-replication
+task-head adapter-below
 """.split()  # noqa: SIM905  a list literal would be fifty lines
 )
 

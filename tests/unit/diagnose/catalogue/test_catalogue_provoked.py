@@ -10,6 +10,7 @@ from tests.support.failures import FAILURES
 from tests.support.faults import CROSSED, FAULTS, FORWARD
 from tests.support.places import ROOT
 
+_CASES = "tests/unit/diagnose/test_check_cases.py"
 # Codes whose test needs more than a table can say.
 ELSEWHERE = {
     "vlm-key-rename": "tests/integration/test_real_pairs.py::test_vision_language_names_across_4_52",
@@ -17,6 +18,13 @@ ELSEWHERE = {
     "base-weights-differ": "tests/e2e/test_replay_merge.py::test_an_exchanged_base_is_refused_from_a_manifest",
     "adapter-already-merged": "tests/e2e/test_replay_merge.py::test_the_output_is_whole",
     "duplicate-json-key": "tests/unit/core/test_json_input.py::test_every_command_reads_a_duplicate_key_in_one_way",
+    "foreign-format": f"{_CASES}::test_a_foreign_adapter_is_neither_corrupt_nor_incomplete",
+    "tensors-not-of-method": f"{_CASES}::test_a_file_without_a_tensor_of_its_method_is_a_blocker",
+    "method-shape-mismatch": f"{_CASES}::test_blocks_of_another_size_do_not_blame_the_base",
+    "trained-weights-elsewhere": f"{_CASES}::test_trained_weights_outside_of_the_adapter_are_named",
+    "layer-replication": f"{_CASES}::test_replicated_layers_are_refused_by_their_field",
+    "task-head": f"{_CASES}::test_a_trained_head_is_no_extra_tensor",
+    "adapter-below": f"{_CASES}::test_an_adapter_below_whole_weights_is_noted_with_the_command_that_merges_it",
     "output-exists": "tests/e2e/test_replay_merge.py::test_the_output_is_whole",
 }
 

@@ -1,0 +1,156 @@
+"""Which tool's format an adapter is in: one recogniser for every command. What peft wrote is not named here.
+
+An adapter that AutoTrain, Unsloth, torchtune or sentence-transformers saved with `peft_type` and peft's file names *is*
+in peft's format, whoever trained it. Names and small documents decide; no weights are read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from envpin.core import json_input
+from envpin.core.files import open_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from envpin.core.place import Place
+
+_PEFT = frozenset({"adapter_model.safetensors", "adapter_model.bin"})
+_MODEL = frozenset(
+    {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"}
+)
+# Keys of peft's LoraConfig that no other format has: a config with one of them was peft's, however damaged.
+_OWN = frozenset({"peft_type", "auto_mapping", "base_model_name_or_path", "inference_mode", "lora_alpha"})
+_DOCUMENT_BYTES = 2_000_000
+_HEAD = 4096  # the first key-value pairs of a GGUF file, `general.type` among them
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ForeignFormat:
+    """A format that peft cannot load. `tool` wrote it; `file` shows it; `base` is what it names; `next_step` is what
+    merges or converts it."""
+
+    id: str
+    tool: str
+    file: str
+    next_step: str
+    base: str | None = None
+
+    @property
+    def words(self) -> str:
+        """`an adapter in the format of MLX LM, which peft cannot load`, with its base where that is named."""
+        named = f"; its base is `{self.base}`" if self.base else ""
+        return f"an adapter in the format of {self.tool}, which peft cannot load{named}"
+
+
+def foreign_format(place: Place, names: frozenset[str] | None = None) -> ForeignFormat | None:
+    """The format of the adapter in a folder, where it is not peft's; None for peft's, for models, for what is neither.
+
+    Never raises: what cannot be read shows nothing.
+    """
+    try:
+        present = frozenset(entry.name for entry in place.iterdir()) if names is None else names
+    except (OSError, ValueError):
+        return None
+    return recognise_format(present, lambda name: _document(place / name), lambda name: _head(place / name))
+
+
+def recognise_format(
+    names: frozenset[str],
+    read: Callable[[str], Mapping[str, object] | None],
+    head: Callable[[str], bytes],
+) -> ForeignFormat | None:
+    """See `foreign_format`. `read` gives the JSON object in a file, `head` its first bytes."""
+    config = read("adapter_config.json") if "adapter_config.json" in names else None
+    for found in _signs(names, config or {}, read, head):
+        return found
+    return None
+
+
+def _signs(
+    names: frozenset[str],
+    config: Mapping[str, object],
+    read: Callable[[str], Mapping[str, object] | None],
+    head: Callable[[str], bytes],
+) -> Iterator[ForeignFormat]:
+    if (robot := _lerobot(names, config, read)) is not None:
+        yield robot
+    if _PEFT & names or config.get("peft_type"):
+        return
+    mlx = next((one for one in ("adapters.safetensors", "adapters.npz") if one in names), None)
+    if {"fine_tune_type", "lora_parameters", "lora_layers"} & set(config) or (mlx and not _OWN & set(config)):
+        file = mlx or "adapter_config.json"
+        base = _text(config, "model")
+        step = f"mlx_lm.fuse --model {base or 'BASE'} --adapter-path FOLDER --save-path MERGED"
+        yield ForeignFormat(id="mlx-lm", tool="MLX LM", file=file, next_step=step, base=base)
+    if "pytorch_adapter.bin" in names or {"hidden_size", "model_class", "version"} <= set(config):
+        weights = "pytorch_adapter.bin" if "pytorch_adapter.bin" in names else "adapter_config.json"
+        step = "with the `adapters` library: model.load_adapter(FOLDER), model.merge_adapter(NAME)"
+        base = _text(config, "model_name")
+        yield ForeignFormat(id="adapter-hub", tool="AdapterHub (adapters)", file=weights, next_step=step, base=base)
+    yield from _by_name(names, head)
+
+
+def _lerobot(
+    names: frozenset[str], config: Mapping[str, object], read: Callable[[str], Mapping[str, object] | None]
+) -> ForeignFormat | None:
+    """A robot policy's; LeRobot uses peft's files for its LoRA, on a policy that transformers has no class for."""
+    mapping = config.get("auto_mapping")
+    library = mapping.get("parent_library") if isinstance(mapping, dict) else None
+    file = "adapter_config.json" if isinstance(library, str) and library.startswith("lerobot.") else None
+    trained = read("train_config.json") or {} if "train_config.json" in names else {}
+    if "policy" in trained and {"dataset", "env"} & set(trained):
+        file = file or "train_config.json"
+    if file is None or not (config or _PEFT & names):
+        return None
+    base = _text(config, "base_model_name_or_path")
+    step = "load it with LeRobot, which knows the policy's class"
+    return ForeignFormat(id="lerobot", tool="LeRobot", file=file, next_step=step, base=base)
+
+
+def _by_name(names: frozenset[str], head: Callable[[str], bytes]) -> Iterator[ForeignFormat]:
+    if _MODEL & names:
+        return
+    diffusers = next(
+        (one for one in ("pytorch_lora_weights.safetensors", "pytorch_lora_weights.bin") if one in names), None
+    )
+    if diffusers is not None:
+        step = "with diffusers: pipe.load_lora_weights(FOLDER), pipe.fuse_lora(), pipe.save_pretrained(OUT)"
+        yield ForeignFormat(id="diffusers", tool="diffusers", file=diffusers, next_step=step)
+    for name in sorted(names):
+        if name.endswith(".gguf") and b"adapter" in (start := head(name)) and start.startswith(b"GGUF"):
+            step = f"llama-export-lora --model BASE.gguf --lora {name} --output MERGED.gguf"
+            yield ForeignFormat(id="gguf", tool="llama.cpp (GGUF)", file=name, next_step=step)
+        elif name.endswith(".nemo") or name == "adapter_metadata.json":
+            step = "export it with NeMo to peft's format, or merge it there"
+            yield ForeignFormat(id="nemo", tool="NeMo", file=name, next_step=step)
+        elif name == "adapter.pt" or (name.startswith("adapter_") and name.endswith(".pt") and name[8:-3].isdigit()):
+            step = "convert it with torchtune's checkpointer (`safe_serialization`), which writes peft's format"
+            yield ForeignFormat(id="torchtune", tool="torchtune", file=name, next_step=step)
+        elif name == "ggml-adapter-model.bin":
+            step = "take the adapter that it was converted from"
+            yield ForeignFormat(id="ggml", tool="llama.cpp (GGML)", file=name, next_step=step)
+
+
+def _text(document: Mapping[str, object], key: str) -> str | None:
+    value = document.get(key)
+    return value.strip()[:300] if isinstance(value, str) and value.strip() else None
+
+
+def _document(path: Place) -> Mapping[str, object] | None:
+    try:
+        return json_input.read_object(path, limit=_DOCUMENT_BYTES) if path.is_file() else None
+    except (OSError, json_input.BadJsonError):
+        return None
+
+
+def _head(path: Place) -> bytes:
+    try:
+        if not path.is_file():
+            return b""
+        with open_file(path) as stream:
+            return stream.read(_HEAD)
+    except OSError:
+        return b""

@@ -1,0 +1,96 @@
+"""The recogniser of formats: each foreign tool by the files that it writes, and never peft's own."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from envpin.core.adapter_format import foreign_format
+from tests.support.places import DATA
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PEFT = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "target_modules": ["q_proj"], "base_model_name_or_path": "a/b"}
+MLX = {"fine_tune_type": "lora", "lora_parameters": {"rank": 8}, "model": "mlx-community/X-4bit", "num_layers": 4}
+ROBOT = {"policy": {"type": "smolvla"}, "dataset": {"repo_id": "a/b"}, "steps": 20000}
+GGUF = (
+    b"GGUF\x03\x00\x00\x00"
+    + bytes(16)
+    + b"\x0c\x00\x00\x00\x00\x00\x00\x00general.type\x08\x00\x00\x00\x07"
+    + bytes(7)
+    + b"adapter"
+)
+Files = dict[str, object]
+
+
+def write(folder: Path, files: Files) -> Path:
+    for name, content in files.items():
+        data = content if isinstance(content, bytes) else json.dumps(content).encode()
+        (folder / name).write_bytes(data)
+    return folder
+
+
+FOREIGN: dict[str, tuple[str, Files]] = {
+    "mlx": ("mlx-lm", {"adapter_config.json": MLX, "adapters.safetensors": b""}),
+    "mlx, old": ("mlx-lm", {"adapter_config.json": {"lora_layers": 16, "model": "m"}, "adapters.npz": b"PK"}),
+    "mlx, no config": ("mlx-lm", {"adapters.safetensors": b""}),
+    "lerobot on peft's files": (
+        "lerobot", {"adapter_config.json": PEFT, "adapter_model.safetensors": b"", "train_config.json": ROBOT}),
+    "lerobot by its library": ("lerobot", {"adapter_config.json": PEFT | {
+        "auto_mapping": {"base_model_class": "SmolVLAPolicy", "parent_library": "lerobot.policies.smolvla"}}}),
+    "diffusers": ("diffusers", {"pytorch_lora_weights.safetensors": b""}),
+    "adapterhub": ("adapter-hub", {"adapter_config.json": {
+        "config": {"architecture": "lora"}, "hidden_size": 768, "model_class": "BertAdapterModel",
+        "model_name": "bert-base-uncased", "version": "adapters.1.0.0"}, "pytorch_adapter.bin": b""}),
+    "gguf": ("gguf", {"lora-f16.gguf": GGUF}),
+    "torchtune": ("torchtune", {"adapter_0.pt": b"PK", "config.json": {"model_type": "llama"}}),
+    "nemo": ("nemo", {"megatron_gpt_peft_lora_tuning.nemo": b""}),
+}  # fmt: skip
+OWN: dict[str, Files] = {
+    "peft": {"adapter_config.json": PEFT, "adapter_model.safetensors": b""},
+    "peft, only the config": {"adapter_config.json": PEFT},
+    "peft without its type": {"adapter_config.json": {k: v for k, v in PEFT.items() if k != "peft_type"}},
+    "peft, converted to mlx too": {"adapter_config.json": PEFT, "adapter_model.safetensors": b"", "adapters.npz": b""},
+    "torchtune in peft's format": {"adapter_config.json": PEFT, "adapter_model.safetensors": b"", "adapter_0.pt": b""},
+    "sentence-transformers": {"adapter_config.json": PEFT, "adapter_model.safetensors": b"", "modules.json": []},
+    "unsloth": {"adapter_config.json": PEFT | {"unsloth_version": "2025.1"}, "adapter_model.safetensors": b""},
+    "a model": {"config.json": {"model_type": "llama"}, "model.safetensors": b"", "model.gguf": GGUF},
+    "a model in gguf": {"model-q4.gguf": b"GGUF\x03" + bytes(40) + b"general.architecture llama"},
+    "a run's state": {"trainer_state.json": {}, "train_config.json": ROBOT},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_a_foreign_format_is_named_by_its_tool(tmp_path: Path, kind: str) -> None:
+    expected, files = FOREIGN[kind]
+    found = foreign_format(write(tmp_path, files))
+    assert found is not None
+    assert found.id == expected
+    assert found.tool in found.words
+    assert found.next_step
+
+
+@pytest.mark.parametrize("kind", OWN)
+def test_what_peft_can_load_is_never_foreign(tmp_path: Path, kind: str) -> None:
+    assert foreign_format(write(tmp_path, OWN[kind])) is None
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"\xff\xfe{\x00", b"[]", b"null", b'{"peft_type": NaN}', bytes(100)])
+def test_a_damaged_config_names_no_tool_without_another_sign(tmp_path: Path, damage: bytes) -> None:
+    write(tmp_path, {"adapter_config.json": damage, "adapter_model.safetensors": b""})
+    assert foreign_format(tmp_path) is None
+
+
+def test_a_folder_in_place_of_a_file_is_no_config(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").mkdir()
+    (tmp_path / "x.gguf").mkdir()
+    assert foreign_format(tmp_path) is None
+
+
+def test_the_base_of_an_mlx_adapter_is_its_key_model() -> None:
+    found = foreign_format(DATA / "cases" / "check" / "mlx-adapter" / "adapters")
+    assert found is not None
+    assert found.base == "mlx-community/Qwen3-4B-4bit"
