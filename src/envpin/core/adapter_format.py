@@ -6,11 +6,10 @@ in peft's format, whoever trained it. Names and small documents decide; no weigh
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from envpin.core import json_input
-from envpin.core.files import open_file
+from envpin.core.files import read_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -27,8 +26,7 @@ _DOCUMENT_BYTES = 2_000_000
 _HEAD = 4096  # the first key-value pairs of a GGUF file, `general.type` among them
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ForeignFormat:
+class ForeignFormat(NamedTuple):
     """A format that peft cannot load. `tool` wrote it; `file` shows it; `base` is what it names; `next_step` is what
     merges or converts it."""
 
@@ -150,7 +148,6 @@ def _head(path: Place) -> bytes:
     try:
         if not path.is_file():
             return b""
-        with open_file(path) as stream:
-            return stream.read(_HEAD)
+        return read_head(path, _HEAD)
     except OSError:
         return b""
