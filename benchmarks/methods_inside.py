@@ -121,7 +121,7 @@ METHODS = {
     "lora experts": lambda: lora(target_modules=["q_proj"], target_parameters=["mlp.gate_proj.weight"]),
     "lora tokens": lambda: lora(trainable_token_indices={"embed_tokens": [3, 5, 300]}),
     "lora saved head": lambda: lora(modules_to_save=["lm_head"]),
-    "lora conv replicated": lambda: lora(layer_replication=[[0, 2], [1, 2]]),
+    "lora layer_replication": lambda: lora(layer_replication=[[0, 2], [1, 2]]),
     "lora bd": lambda: lora(use_bdlora=peft.tuners.lora.config.BdLoraConfig(
         target_modules_bd_a=["q_proj"], target_modules_bd_b=["v_proj"], nblocks=2)),
     "lora kasa": lambda: lora(kasa_config=peft.tuners.lora.config.KasaConfig()),
@@ -197,8 +197,9 @@ METHODS = {
     "cartridge": lambda: known("CartridgeConfig", num_virtual_tokens=4),
     "xlora": with_xlora,
 }  # fmt: skip
-# PeftType -> the method above that stands for it, where their names differ
-STANDS_FOR = {"LORA": "lora"}
+# Rows of the vocabulary after training, where it grew; the base ties its head, whose new rows no file holds.
+GROWN = {"lora grown tied head": grid.VOCABULARY + 3}
+METHODS["lora grown tied head"] = lambda: lora(modules_to_save=["embed_tokens"])
 
 
 def wrapped(name, model):
@@ -211,14 +212,18 @@ def wrapped(name, model):
 # one cell -------------------------------------------------------------------------------------------------------------
 
 
-def loaded(folder):
-    return transformers.AutoModelForCausalLM.from_pretrained(folder, **grid.dtype_auto()).eval()
+def loaded(folder, rows=None):
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, **grid.dtype_auto()).eval()
+    if rows:
+        torch.manual_seed(0)
+        model.resize_token_embeddings(rows)
+    return model
 
 
 def train(name, base, folder):
     """An adapter as training leaves it: every trainable tensor moved. Returns its answers and those of the base."""
     torch.manual_seed(3)
-    model = loaded(base)
+    model = loaded(base, GROWN.get(name))
     before = logits(model)
     adapted = wrapped(name, model)
     for key, parameter in adapted.named_parameters():
@@ -227,15 +232,15 @@ def train(name, base, folder):
             noise *= 1.0 if "lora_E" in key else 0.05  # AdaLoRA's singular values, which scale all else
             parameter.data += noise.to(parameter.dtype)
     adapted.eval()
-    after = logits(adapted)
-    adapted.save_pretrained(folder)
+    after = (answers(adapted) or [None])[0]
+    adapted.save_pretrained(folder, **({"save_embedding_layers": False} if name in GROWN else {}))
     return before, after
 
 
 @torch.no_grad()
 def logits(model):
     torch.manual_seed(0)
-    return model(input_ids=ids()).logits.float()[:, -ids().shape[1] :]
+    return model(input_ids=ids()).logits.float()[:, -ids().shape[1] :, : grid.VOCABULARY]
 
 
 def off(one, other, before):
@@ -244,36 +249,46 @@ def off(one, other, before):
     return float((one - other).pow(2).mean().sqrt()) / moved if moved else None
 
 
-def reload(base, adapter, seed):
+def reload(base, adapter, seed, rows):
+    model = loaded(base, rows)
     torch.manual_seed(seed)
-    return peft.PeftModel.from_pretrained(loaded(base), adapter).eval()
+    return peft.PeftModel.from_pretrained(model, adapter).eval()
 
 
-def merged_by_peft(base, adapter):
+def merged_by_peft(base, adapter, rows):
     """The tensors of peft's own merge, or why it refuses."""
     torch.manual_seed(0)
     with torch.no_grad():
-        model = reload(base, adapter, 0)
-        said = logits(model)
+        model = reload(base, adapter, 0, rows)
+        said = answers(model)
         try:
             merged = model.merge_and_unload()
         except Exception as error:
-            return [said], None, "%s: %s" % (type(error).__name__, str(error)[:300])
+            return said, None, "%s: %s" % (type(error).__name__, str(error)[:300])
         theirs = {name: tensor.clone() for name, tensor in merged.state_dict().items()}
-        return [said, logits(merged)], theirs, None
+        return said + answers(merged), theirs, None
 
 
-def merged_by_envpin(base, adapter, scratch):
+def answers(model):
+    """A list of the model's logits; empty where peft's own layers fail on them (DoRA in bf16 up to 0.15)."""
+    try:
+        return [logits(model)]
+    except Exception:
+        return []
+
+
+def merged_by_envpin(base, adapter, scratch, rows=None):
     """(engine, folder) as `envpin replay merge --engine auto` goes about it; raises what it would refuse with."""
     from envpin_worker.peft_engine import merge, verify
     from envpin_worker.protocol import KnownError
-    from envpin_worker.requests import MergeRequest, StreamMergeRequest, VerifyRequest
+    from envpin_worker.requests import EmbeddingFit, MergeRequest, StreamMergeRequest, VerifyRequest
     from envpin_worker.stream import engine as stream
 
     out = os.path.join(scratch, "out")
     os.makedirs(out)
+    common = {"base": base, "adapter": adapter, "embedding": EmbeddingFit("grow", rows) if rows else EmbeddingFit()}
     try:
-        stream.run(StreamMergeRequest(base=base, adapter=adapter, out=out, dtype="peft"), grid.Quiet())
+        stream.run(StreamMergeRequest(**common, out=out, dtype="peft"), grid.Quiet())
         return "stream", out
     except KnownError as error:
         if error.kind != "not-streamable":
@@ -281,10 +296,11 @@ def merged_by_envpin(base, adapter, scratch):
     shutil.rmtree(out)
     os.makedirs(out)
     kept = os.path.join(scratch, "answers.safetensors")
-    found = merge.run(MergeRequest(base=base, adapter=adapter, staging=out, answers=kept), grid.Quiet())
+    found = merge.run(MergeRequest(**common, staging=out, answers=kept), grid.Quiet())
     request = VerifyRequest(
-        base=base, adapter=adapter, merged=out, touched=found.touched, answers=kept, architecture=found.architecture
-    )
+        base=base, adapter=adapter, merged=out, touched=found.touched, answers=kept, architecture=found.architecture,
+        made_rows=found.made_rows,
+    )  # fmt: skip
     verify.run(request, grid.Quiet())
     return "peft", out
 
@@ -307,25 +323,29 @@ def cell(scratch, name, dtype_name):
     if os.path.lexists(scratch):
         shutil.rmtree(scratch)
     base, adapter = os.path.join(scratch, "base"), os.path.join(scratch, "adapter")
-    grid.make_base(base, "llama", DTYPES[dtype_name], False, False)
+    rows = GROWN.get(name)
+    grid.make_base(base, "llama", DTYPES[dtype_name], bool(rows), False)
     try:
         before, after = train(name, base, adapter)
     except Exception as error:
         return {"status": "absent", "reason": "%s: %s" % (type(error).__name__, str(error)[:300])}
     try:
-        said, theirs, why_not = merged_by_peft(base, adapter)
-        again = logits(reload(base, adapter, 1))
+        said, theirs, why_not = merged_by_peft(base, adapter, rows)
+        again = answers(reload(base, adapter, 1, rows))
         # In bf16 a merge rounds away what training moved by little: whether it is what was trained shows in fp32.
-        compared = [*(said if dtype_name == "fp32" else said[:1]), again]
-        distance = max(off(one, after, before) or 0.0 for one in compared)
+        compared = [*(said if dtype_name == "fp32" else said[:1]), *again] if after is not None else []
+        distance = max([off(one, after, before) or 0.0 for one in compared] or [0.0])
     except Exception as error:
         theirs, distance, why_not = None, None, "%s: %s" % (type(error).__name__, str(error)[:300])
-    return {"reload": distance, "peft": why_not, **ours(base, adapter, scratch, theirs, distance)}
+    found = {"reload": distance, "peft": why_not, **ours(base, adapter, scratch, rows, theirs, distance)}
+    if found["status"] == "refused-wrongly" and found["kind"] == "not-as-trained" and dtype_name != "fp32":
+        found["status"] = cell(scratch, name, "fp32")["status"]
+    return found
 
 
-def ours(base, adapter, scratch, theirs, distance):
+def ours(base, adapter, scratch, rows, theirs, distance):
     try:
-        engine, out = merged_by_envpin(base, adapter, scratch)
+        engine, out = merged_by_envpin(base, adapter, scratch, rows)
     except Exception as error:
         if getattr(error, "message", None) is None:
             return {"status": "error", "reason": traceback.format_exc()[-900:]}

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
+
 from envpin.host.bodies import Body, Call
 
 Dtype = Literal["keep", "peft", "bf16", "fp16", "fp32"]
@@ -163,7 +165,7 @@ class StepOutcome(Body, frozen=True, kw_only=True):
 
 class MergeReply(Body, frozen=True, kw_only=True):
     """`touched` names, in the model and in the base's files, what the loaded adapters may change; `unusual` says what
-    of them peft itself had to judge."""
+    of them peft itself had to judge; `made_rows` are the first and the end of rows that no file holds."""
 
     base_rows: int | None
     rows: int | None
@@ -176,6 +178,7 @@ class MergeReply(Body, frozen=True, kw_only=True):
     device: WorkerDevice
     touched: tuple[str, ...]
     unusual: tuple[str, ...]
+    made_rows: dict[str, tuple[int, int]]
 
 
 class VerifyReply(Body, frozen=True, kw_only=True):
@@ -310,7 +313,7 @@ class MergeCall(Call[MergeReply], frozen=True, kw_only=True):
 
 
 class VerifyCall(Call[VerifyReply], frozen=True, kw_only=True):
-    """`merged` is the folder to prove, `answers` the file that `merge` left, `touched` as `merge` answered."""
+    """`merged` is the folder to prove, `answers` the file that `merge` left; the rest is as `merge` answered."""
 
     verb = "verify"
     reply = VerifyReply
@@ -324,6 +327,7 @@ class VerifyCall(Call[VerifyReply], frozen=True, kw_only=True):
     answers: str | None = None
     architecture: str | None = None
     rows_per_tensor: int = 16
+    made_rows: dict[str, tuple[int, int]] = msgspec.field(default_factory=dict)
 
 
 class StreamMergeCall(Call[StreamMergeReply], frozen=True, kw_only=True):

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from envpin.envs.store.environment import Environment
     from envpin.host.bodies import Call
     from envpin.host.session import WorkerSession
-    from envpin.host.verbs import ProbeNumbers, StreamAnswersReply, StreamMergeReply
+    from envpin.host.verbs import MergeReply, ProbeNumbers, StreamAnswersReply, StreamMergeReply
     from envpin.replay.plan import MergePlan
 
 Reply = TypeVar("Reply")
@@ -140,7 +140,7 @@ def run(job: MergeJob) -> EngineOutcome:
             stamp=outcome.stamp,
             merge=outcome.merge,
             verification=outcome.verification,
-            notes=(note,),
+            notes=(note, *outcome.notes),
         )
 
 
@@ -272,9 +272,13 @@ def _peft(job: MergeJob) -> EngineOutcome:
             answers=str(answers),
             architecture=merged.architecture,
             touched=merged.touched,
+            made_rows=merged.made_rows,
         )
     )
     refuse_probe(verification.probe, force=job.force)
+    notes = tuple(_made(merged))
+    for note in notes:
+        job.listener(Note(message=note, level="warning"))
     recorded = msgspec.to_builtins(merged)
     del recorded["touched"]  # `verification` says it in other words
     return EngineOutcome(
@@ -282,7 +286,17 @@ def _peft(job: MergeJob) -> EngineOutcome:
         stamp=stamp,
         merge={**recorded, "companions": companions},
         verification=msgspec.to_builtins(verification),
+        notes=notes,
     )
+
+
+def _made(merged: MergeReply) -> Iterator[str]:
+    """Which rows of the output are in no file that training left."""
+    for name, (first, end) in sorted(merged.made_rows.items()):
+        yield (
+            f"rows {first} to {end - 1} of `{name}` were never saved by training: transformers "
+            f"{merged.versions['transformers']} made them when the vocabulary grew to {end} rows"
+        )
 
 
 def refuse_probe(probe: ProbeNumbers | None, *, force: bool) -> None:

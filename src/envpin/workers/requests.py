@@ -60,7 +60,7 @@ class MergeRequest(NamedTuple):
 
 
 class VerifyRequest(NamedTuple):
-    """`merged` is the folder to prove, `answers` the file that `merge` left, `touched` as `merge` answered."""
+    """`merged` is the folder to prove, `answers` the file that `merge` left; the rest is as `merge` answered."""
 
     base: str
     adapter: str
@@ -71,6 +71,7 @@ class VerifyRequest(NamedTuple):
     answers: Optional[str] = None
     architecture: Optional[str] = None
     rows_per_tensor: int = 16
+    made_rows: Dict[str, Tuple[int, int]] = {}  # noqa: RUF012 (never changed)
 
 
 class StreamMergeRequest(NamedTuple):

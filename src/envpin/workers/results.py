@@ -44,7 +44,7 @@ class Recomputed(NamedTuple):
 
 class MergeResult(NamedTuple):
     """`touched` names, in the model and in the base's files, what the loaded adapters may change; `unusual` says what
-    of them peft itself had to judge."""
+    of them peft itself had to judge; `made_rows` are the first and the end of rows that no file holds."""
 
     base_rows: Optional[int]
     rows: Optional[int]
@@ -57,6 +57,7 @@ class MergeResult(NamedTuple):
     device: DeviceUsed
     touched: Tuple[str, ...]
     unusual: Tuple[str, ...]
+    made_rows: Dict[str, Tuple[int, int]]
 
 
 class VerifyResult(NamedTuple):

@@ -65,6 +65,7 @@ class _Merge:
         self.device = self._choose_device()
         other = self._digests_with_another_seed() if unusual else None
         base = self._load_base()
+        tied = bool(getattr(base.config, "tie_word_embeddings", False))
         rows = answers.embedding_rows(base)
         batch = answers.inputs_for(base, rows)
         base_answers = self._ask(base, batch)
@@ -84,7 +85,8 @@ class _Merge:
         merged = reproducible.merge(model)
         if other is not None:
             reproducible.refuse_chance(other, reproducible.digests(merged), unusual)
-        untied = untie_if_trained(merged)
+        # peft itself says so in the config from 0.19 on.
+        untied = untie_if_trained(merged) or (tied and not getattr(merged.config, "tie_word_embeddings", False))
         merged_answers = self._ask(merged, batch)
         probe = self._judge(base_answers, adapter_answers, merged_answers)
         self.events.step("merge", "merge with peft's own code", "done")
@@ -110,6 +112,7 @@ class _Merge:
             device=self.device,
             touched=tuple(reproducible.touched(merged, changing, watches, self.given, self.request.base)),
             unusual=tuple(unusual),
+            made_rows=reproducible.made_rows(merged, rows, watches, self.given),
         )
 
     def _load_adapters(
@@ -155,10 +158,14 @@ class _Merge:
         return base
 
     def _fit_embedding(self, base: transformers.PreTrainedModel, rows: Optional[int]) -> Optional[int]:
+        import torch
+
         wanted = self.request.embedding.grown
         if wanted is None:
             return rows
-        # The new rows come from the adapter a moment later, so how they start does not matter.
+        # Most new rows come from the adapter a moment later; those of a head that was not saved stay as they are made
+        # here, and recent transformers draws them at random around the mean.
+        torch.manual_seed(0)
         base.resize_token_embeddings(wanted)
         self.events.note("embedding grown from %s to %d rows, as the adapter has them" % (rows, wanted))
         return wanted

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from typing import TYPE_CHECKING, Dict, List
+from typing import TYPE_CHECKING, Dict, List, Optional, Set, Tuple
 
 from ..protocol import KnownError
 from ..runtime import loading, methods
@@ -121,11 +121,7 @@ def touched(
 ) -> List[str]:
     """Names, in the model and in the base's files, of all that the loaded adapters may change: what lies in a wrapped
     module, and what peft's loader put anywhere else."""
-    keys = {
-        plain_key(key, one.name)
-        for one, watch in zip(given, watches)  # noqa: B905 (Python 3.8 has no strict=)
-        for key in watch.keys
-    }
+    keys = _placed(watches, given)
     for key, _ in merged.named_parameters(remove_duplicate=False):
         pieces = key.split(".")
         if any(".".join(pieces[:length]) in paths for length in range(1, len(pieces))):
@@ -137,3 +133,23 @@ def touched(
     stored = {names[key].name for key in keys if key in names}
     stored |= {source.name for key in keys if key in fused for _, source in fused[key].sources}
     return sorted(keys | stored)
+
+
+def _placed(watches: List[LoadWatch], given: List[Source]) -> Set[str]:
+    """Keys of the unwrapped model that peft's loader put a tensor into."""
+    pairs = zip(given, watches)  # noqa: B905 (Python 3.8 has no strict=)
+    return {plain_key(key, one.name) for one, watch in pairs for key in watch.keys}
+
+
+def made_rows(
+    merged: transformers.PreTrainedModel, rows: Optional[int], watches: List[LoadWatch], given: List[Source]
+) -> Dict[str, Tuple[int, int]]:
+    """Of a grown vocabulary, the rows of each table that neither the base nor an adapter brings: transformers made them
+    on the resize. A table that shares its tensor with one that was brought has none."""
+    placed = _placed(watches, given)
+    tables = {id(module.weight) for module in (merged.get_input_embeddings(), merged.get_output_embeddings()) if module}
+    return {
+        name: (rows, int(parameter.shape[0]))
+        for name, parameter in merged.named_parameters()
+        if rows is not None and id(parameter) in tables and parameter.shape[0] > rows and name not in placed
+    }

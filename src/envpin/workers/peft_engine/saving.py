@@ -42,6 +42,8 @@ def save(model: transformers.PreTrainedModel, request: MergeRequest, *, whole: b
     if not whole:
         _over_base(model, request.base, folder)
         return
+    for parameter in model.parameters():
+        parameter.data = parameter.data.contiguous()  # some merges leave them transposed, which safetensors refuses
     arguments: Dict[str, object] = {}
     if request.max_shard_size:
         arguments["max_shard_size"] = request.max_shard_size

@@ -44,6 +44,12 @@ class FolderTensors:
         if not self.where:
             raise KnownError("no-weights", "`%s` holds no safetensors weights" % path, path=path)
 
+    def rows_like(self, tensor: torch.Tensor, rows: int) -> List[torch.Tensor]:
+        """Every tensor of the folder that `tensor` may have grown from: as wide, and of `rows` rows."""
+        wanted = [rows, *tensor.shape[1:]]
+        found = [name for name, reader in self.where.items() if reader.get_slice(name).get_shape() == wanted]
+        return [self.get(name) for name in found]
+
     def get(self, name: str) -> torch.Tensor:
         return self.where[name].get_tensor(name)
 
@@ -61,6 +67,11 @@ def _compare(request: VerifyRequest, events: Events) -> VerifyResult:
     added: List[str] = []
     for number, (name, ours) in enumerate(_shared(merged)):
         events.progress("verify-tensors", number + 1, len(merged.where), "tensors")
+        if name in request.made_rows:
+            changed += name in base.where
+            added += [] if name in base.where else [name]
+            recompute.check_grown(name, ours, base.rows_like(ours, request.made_rows[name][0]))
+            continue
         if name not in base.where:
             added.append(name)
             recompute.check_added(name, ours)

@@ -24,7 +24,6 @@ STREAMED: Dict[str, FrozenSet[str]] = {
         " init_lora_weights loftq_config lora_alpha lora_bias lora_dropout lora_ga_config megatron_config megatron_core"
         " merge_weights qalora_group_size r rank_pattern runtime_config target_parameters trainable_token_indices"
         " use_bdlora use_dora use_qalora use_rslora velora_config",
-        "BOFT": "bias boft_block_num boft_block_size boft_dropout boft_n_butterfly_factor fan_in_fan_out init_weights",
         "BONE": "bias init_weights r",
         "C3A": "bias block_size block_size_pattern init_weights",
         "DEFT": "alpha bias decomposition_method deft_dropout fan_in_fan_out init_scale init_weights para r",

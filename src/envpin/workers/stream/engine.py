@@ -19,10 +19,11 @@ from ..protocol import Events, KnownError
 from ..requests import StreamMergeRequest
 from ..results import Accounting, DecodedBase, StreamMergeResult, StreamVerification
 from ..runtime.device import choose
+from ..runtime.loading import one_paragraph
 from ..runtime.several import sources
 from ..wire import encode
 from .adapters import read_adapters
-from .io.files import OutputFile, WeightFolder, index_document
+from .io.files import OutputFile, WeightFolder, index_document, refuse
 from .io.reader import Reader
 from .io.write import (
     JOURNAL,
@@ -76,10 +77,22 @@ class _Merge:
         bound_heaps()
         total = sum(file.size for file in plan.files)
         self.events.step("stream-merge", "merge tensor by tensor", "start")
-        entries, merger, resumed = self._execute(base, skeleton, plan, total)
+        try:
+            entries, merger, resumed = self._execute(base, skeleton, plan, total)
+        except (KnownError, OSError, MemoryError):
+            raise
+        except Exception as error:  # a layer of peft's that needs more than what lies in it
+            self._clear(plan)
+            raise refuse("peft's layers do not merge one by one: %s" % one_paragraph(error, 300)) from error
         detail = "%d tensors changed, %.2f GB" % (changed, total / 1e9)
         self.events.step("stream-merge", "merge tensor by tensor", "done", detail)
         return self._result(base, plan, entries, merger, resumed)
+
+    def _clear(self, plan: StreamPlan) -> None:
+        """Leave the folder empty for the other engine."""
+        for name in [JOURNAL, *(file.name + end for file in plan.files for end in ("", ".part"))]:
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(os.path.join(self.folder, name))
 
     def _refuse_occupied(self) -> None:
         """Nothing is ever written into a base or adapter folder, nor over somebody's files."""

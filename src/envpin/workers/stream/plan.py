@@ -100,6 +100,11 @@ def _check_sources(skeleton: Skeleton, operations: List[Operation], extra: Dict[
             continue
         if skeleton.names[name].shape != tuple(parameter.shape) and not written & set(skeleton.partners.get(name, [])):
             raise refuse("`%s` grew, and the adapter does not bring its new rows" % name)
+    parameters = dict(skeleton.inner.named_parameters(remove_duplicate=False))
+    for key in extra.values():
+        stored = skeleton.stored(key)
+        if stored is not None and key in parameters and stored.shape != tuple(parameters[key].shape):
+            raise refuse("`%s` grew and is no longer tied, and the adapter does not bring its new rows" % key)
     if extra and any(skeleton.stored(key) is None for key in extra.values()):
         raise refuse("a head that is no longer tied has no stored tensor to start from")
 
