@@ -120,7 +120,7 @@ def write_atomically(path: Path, data: bytes | str, *, durable: bool = True, par
     """Write a temporary sibling and rename it: a reader sees the old file or the new one, whole.
 
     `durable` puts it on the disk, name included, before this returns; `parents` makes the folders above it. Text is
-    written as UTF-8, newlines as they are.
+    written as UTF-8, newlines as they are; what a name that is no text left in it is escaped.
 
     Raises:
         OSError: it could not be written; the old file is as it was.
@@ -130,7 +130,7 @@ def write_atomically(path: Path, data: bytes | str, *, durable: bool = True, par
     temporary = path.with_name(f".envpin-{os.getpid()}-{os.urandom(6).hex()}.tmp")  # never longer than a name may be
     try:
         with temporary.open("xb") as stream:
-            stream.write(data.encode("utf-8") if isinstance(data, str) else data)
+            stream.write(data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data)
             if durable:
                 flush(stream)
         move_over(temporary, path, durable=durable)

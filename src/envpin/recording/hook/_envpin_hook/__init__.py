@@ -35,7 +35,10 @@ def install(run: Optional[str]) -> None:
 def fault(where: str, error: BaseException) -> None:
     """Note that recording failed at `where`. Never raises."""
     try:
-        line = "%s: %s: %s" % (where, type(error).__name__, " ".join(str(error).split())[:300])
+        from _envpin_hook import redaction
+
+        told = redaction.text(" ".join(str(error).split()))[:300]
+        line = "%s: %s: %s" % (where, type(error).__name__, told)
         if line not in faults and len(faults) < 50:
             faults.append(line)
             append("faults", line)

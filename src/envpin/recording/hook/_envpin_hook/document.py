@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from _envpin_hook.observed import Part
 
 SCHEMA = 1
+# The parts of a record whose texts the run or its user chose; the others hold names, shapes and digests.
+_FREE_TEXT = ("run", "base", "distributions", "trainer", "faults")
 
 _written: Dict[str, Part] = {}  # folder -> the manifest that this process wrote there
 _tokenizer_saves: Dict[str, Part] = {}
@@ -177,10 +179,16 @@ def _write(folder: str, document: Part) -> str:
     `envpin record` syncs the manifest when the run is over."""
     if faults:
         document["faults"] = list(faults)
+    for part in _FREE_TEXT:
+        if part in document:
+            document[part] = redaction.document(document[part])
+    config = document.get("saved", {}).get("config")
+    if config:
+        document["saved"]["config"] = redaction.document(config)
     path = os.path.join(folder, FILE_NAME)
     temporary = os.path.join(folder, ".%s.%d.tmp" % (FILE_NAME, os.getpid()))
     try:
-        with open(temporary, "w", encoding="utf-8") as stream:
+        with open(temporary, "w", encoding="utf-8", errors="replace") as stream:  # a file name may be no text
             stream.write(render(document))
         os.replace(temporary, path)
     except BaseException:
