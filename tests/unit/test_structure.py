@@ -9,14 +9,13 @@ from collections import defaultdict
 from functools import cache
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.support.imports import circles, import_graph, module_name, names_imported
 from tests.support.imports import modules as graph_modules
 from tests.support.places import ROOT, SOURCE
 from tests.support.syntax import nodes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 # They run elsewhere, and import nothing of envpin; nothing of it imports them.
@@ -48,6 +47,21 @@ def room_of(path: Path) -> str:
     return next((name for name in names if name in floors() or name in APART), "")
 
 
+def of_each_module(check: Callable[[Path], None]) -> Callable[[], None]:
+    """One test of what holds for each module: 300 of each rule would take seconds to set up."""
+
+    def test() -> None:
+        faults = []
+        for path in modules():
+            try:
+                check(path)
+            except AssertionError as fault:
+                faults.append(f"{path.relative_to(SOURCE)}: {fault}")
+        assert not faults, "\n".join(faults)
+
+    return test
+
+
 def test_every_file_has_a_room_and_every_room_a_file() -> None:
     rooms = {path: room_of(path) for name, path in graph_modules().items() if name not in PACKAGE}
     homeless = [path for path, room in rooms.items() if not room and path.name != "__init__.py"]
@@ -55,7 +69,7 @@ def test_every_file_has_a_room_and_every_room_a_file() -> None:
     assert set(floors()) - set(rooms.values()) == set(), "ARCHITECTURE.md names a room that is not there"
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))
+@of_each_module
 def test_rooms_import_only_from_lower_floors(path: Path) -> None:
     name, own = module_name(path), room_of(path)
     for target in import_graph()[name] if name not in PACKAGE else ():
@@ -78,7 +92,7 @@ def test_circles_are_found_however_long() -> None:
     assert circles({one: frozenset(others) for one, others in graph.items()}) == {frozenset("abc"), frozenset("de")}
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))
+@of_each_module
 def test_one_door_for_processes_and_no_heavy_imports(path: Path) -> None:
     own = str(path.relative_to(SOURCE))
     for name in names_imported(path):
@@ -152,7 +166,7 @@ OPENING = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))
+@of_each_module
 def test_files_of_strangers_are_opened_through_a_door(path: Path) -> None:
     own = path.relative_to(SOURCE).as_posix()
     if not own.startswith(STRANGERS) or own in OPENING:
@@ -171,7 +185,7 @@ WORDS: dict[str, str] = {
 KNOWING = {("replay/fetch.py", "blobs"), ("cli/commands/env.py", "refs")}
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))
+@of_each_module
 def test_each_word_of_the_outside_is_known_once(path: Path) -> None:
     own = path.relative_to(SOURCE).as_posix()
     for node in nodes(path):
@@ -180,7 +194,7 @@ def test_each_word_of_the_outside_is_known_once(path: Path) -> None:
             assert allowed, f"{own}:{node.lineno} knows `{node.value}`: ask {WORDS[node.value]}"
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))
+@of_each_module
 def test_each_outside_fact_has_one_door(path: Path) -> None:
     own = path.relative_to(SOURCE).as_posix()
     for doing in doings(path) & set(DOORS):
