@@ -65,6 +65,27 @@ def test_an_empty_config_is_answered(tmp_path: Path) -> None:
     assert "the config says no type" in completed.stdout
 
 
+def test_resolve_of_a_type_that_no_release_knows_names_collect(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "stablelm_epoch"}')
+    completed = envpin("matrix", "resolve", tmp_path)
+    assert completed.status == 1
+    assert "envpin matrix collect" in completed.stdout
+    assert "pins" not in completed.stdout
+
+
+def test_resolve_of_an_adapter_gives_its_recorded_versions_before_its_family(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text(
+        '{"peft_type": "LORA", "base_model_name_or_path": "meta-llama/Llama-3.1-8B"}'
+    )
+    family = answer("matrix", "resolve", tmp_path)
+    assert (family["family"], family["certainty"]) == ("llama3.1", "by name")
+    listed = [{"name": "transformers", "version": "4.46.3"}, {"name": "peft", "version": "0.13.2"}]
+    (tmp_path / "envpin.json").write_text(json.dumps({"schema": 1, "distributions": listed}))
+    recorded = answer("matrix", "resolve", tmp_path)
+    assert (recorded["pins_from"], recorded["family"]) == ("recorded", "llama3.1")
+    assert recorded["pins"] == {"transformers": "4.46.3", "peft": "0.13.2"}
+
+
 def test_a_model_type_is_shown_as_well_as_a_family() -> None:
     found = answer("matrix", "show", "bloom")
     assert (found["first_release"], found["last_release"], found["families"]) == ("4.20.0", None, [])

@@ -14,7 +14,7 @@ from envpin.core.resources import cache_path, data_path
 from envpin.core.text_input import plain
 from envpin.core.toml_input import BadTomlError, parse_toml
 from envpin.matrix.convert import FILLED, join, problems_of
-from envpin.matrix.types import SCHEMA, Break, Family, KnownGood, Matrix, Sign
+from envpin.matrix.types import SCHEMA, Break, Condition, Family, KnownGood, Matrix, Sign
 from envpin.matrix.where import MATRIX_BYTES, overlay_path
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # Changes whenever what is kept, or what is checked before it is kept, changes.
-_CACHE_KEY = f"envpin {__version__} schema {SCHEMA} revision 4\n".encode()
+_CACHE_KEY = f"envpin {__version__} schema {SCHEMA} revision 5\n".encode()
 _ID = re.compile(r"[a-z0-9][a-z0-9.+_-]*")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}:\d{2}Z)?")
 _PACKAGE = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
@@ -109,6 +109,7 @@ def convert_matrix(document: dict[str, object], *, source: str, on_top_of: Matri
     return msgspec.structs.replace(
         on_top_of,
         families={**on_top_of.families, **families},
+        types={**on_top_of.types, **matrix.types},
         breaks={**on_top_of.breaks, **breaks},
         relations=(*on_top_of.relations, *matrix.relations),
         overlay=source,
@@ -135,6 +136,11 @@ def _check(matrix: Matrix, *, known_breaks: AbstractSet[str]) -> Iterator[str]:
         if not _ID.fullmatch(key):
             yield f"{at}: an id has lower-case letters, digits and . + _ - only"
         yield from _check_family(family, at, known_breaks)
+    for key, named in matrix.types.items():
+        for index, pattern in enumerate(named.names):
+            yield from _check_pattern(pattern, f"{join('types', key)}.names[{index}]")
+        if named.kind != "native" and named.note is None:
+            yield f"{join('types', key)}: a type that is not native says in note what follows"
     for key, entry in matrix.breaks.items():
         yield from _check_break(entry, join("breaks", key))
     for at_index, relation in enumerate(matrix.relations):
@@ -147,6 +153,8 @@ def _check_family(family: Family, at: str, known_breaks: AbstractSet[str]) -> It
     for package, requirement in family.requires.items():
         yield from _check_package(package, f"{at}.requires")
         yield from _check_specifier(requirement.versions, join(f"{at}.requires", package))
+    for index, condition in enumerate(family.conditions):
+        yield from _check_condition(condition, f"{at}.conditions[{index}]")
     for index, good in enumerate(family.known_good):
         yield from _check_known_good(good, f"{at}.known_good[{index}]")
     for index, statement in enumerate(family.support):
@@ -162,6 +170,17 @@ def _check_family(family: Family, at: str, known_breaks: AbstractSet[str]) -> It
     for index, name in enumerate(family.breaks):
         if name not in known_breaks:
             yield f"{at}.breaks[{index}]: there is no break `{name}`"
+
+
+def _check_condition(condition: Condition, at: str) -> Iterator[str]:
+    yield from _check_package(condition.package, f"{at}.package")
+    yield from _check_specifier(condition.versions, f"{at}.versions")
+    if not condition.when:
+        yield f"{at}.when: is empty; what holds for every model is a requirement"
+    for index, sign in enumerate(condition.when):
+        yield from _check_sign(sign, f"{at}.when[{index}]")
+    for index, pattern in enumerate(condition.names):
+        yield from _check_pattern(pattern, f"{at}.names[{index}]")
 
 
 def _check_known_good(good: KnownGood, at: str) -> Iterator[str]:

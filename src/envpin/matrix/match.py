@@ -6,15 +6,16 @@ hold, the one with the most signs wins. What the config cannot tell apart is sai
 
 from __future__ import annotations
 
-import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from envpin.matrix.conditions import Need, held_conditions, needs_of, pins_within
+from envpin.matrix.names import name_match
 from envpin.matrix.nearest import (
     architecture_type,
     era_pins,
     has_new_rope_spelling,
-    nearest_family,
+    oldest_day,
     own_release,
     proved_pins,
 )
@@ -24,11 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from envpin.matrix.support import Support
-    from envpin.matrix.types import Family, Matrix
+    from envpin.matrix.types import Family, Kind, Matrix, Sign, TypeName
 
-# exact: one family. ambiguous: the config fits several and nothing else decides; the family named is the likelier.
-# nearest: the model is not in the matrix; pins come from what the index tells. unknown: nothing was recognised.
-Certainty = Literal["exact", "ambiguous", "nearest", "unknown"]
+# exact: the config is that of one family. ambiguous: it fits several and nothing else decides; the family named is the
+# likelier. by name: there was no config, and a name proves nothing. not listed: the model is of no family; pins come
+# from what the index tells about its type. unknown: nothing was recognised, or no release knows the type.
+Certainty = Literal["exact", "ambiguous", "by name", "not listed", "unknown"]
 # Names of models have under 100 characters; patterns are not run over more than a stranger's text of this length.
 _NAME_LIMIT = 512
 _ONLY_ITS_NAME = "its config is the same; only a name tells it apart"
@@ -42,7 +44,10 @@ class Considered(NamedTuple):
 
 
 class Match(NamedTuple):
-    """The answer. `basis` says what it rests on; `window` is the first and last transformers that knows the type."""
+    """The answer. `basis` says what it rests on; `window` is the first and last transformers that knows the type.
+
+    `kind` is as that of a family, None where nothing was recognised; `notes` are the family's, or of a named type.
+    """
 
     family: Family | None
     certainty: Certainty
@@ -56,6 +61,9 @@ class Match(NamedTuple):
     model_type: str | None = None
     transformers_version: str | None = None
     window: tuple[str, str | None] | None = None
+    needs: tuple[Need, ...] = ()
+    kind: Kind | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def requirements(self) -> tuple[str, ...]:
@@ -97,6 +105,8 @@ def match(
     name = name[:_NAME_LIMIT] if isinstance(name, str) and name.strip() else None
     usable = config if isinstance(config, dict) and config else None
     kind, how = _model_type(usable)
+    if usable is not None and usable.keys() & {"_diffusers_version", "_class_name"} and "diffusers" in matrix.types:
+        return _out_of_scope(matrix.types["diffusers"], "the config is that of a part of a diffusers model")
     if usable is None or kind is None:
         return _by_name(name, matrix, support, empty=config is not None)
     candidates = [
@@ -133,7 +143,7 @@ def _examine(family: Family, config: Mapping[str, object], name: str | None) -> 
         for sign in recognition.require
         if not holds(sign, config)
     ]
-    named = name_match(family, name)
+    named = name_match(family.match, name)
     if not missing and recognition.only_by_name and not named:
         missing.append(_ONLY_ITS_NAME)
     decided, supporting = (
@@ -154,17 +164,10 @@ def _choose(question: _Question, candidates: Sequence[_Candidate], evidence: lis
         evidence.append(f"the name `{shorten(name)}` is one of its names")
     equals, copies = ([], []) if best.named else _rivals(best, fitting, candidates)
     considered = [Considered(family=one.family.id, reason=_why_not(one, best)) for one in candidates if one is not best]
-    pins, python, newer = family.pins, family.python, family.exclude_newer
-    if has_new_rope_spelling(config) and (release_of(pins.get("transformers")) or (5,)) < (5,):
-        evidence.append("transformers 5 wrote `rope_parameters`; 4 would silently read rope_theta as 10000")
-        own = _own_version(config)
-        release, _ = own_release(question.kind, own if (release_of(own) or ()) >= (5,) else "5.0.0", question.support)
-        pins, python, newer = (era_pins(release, question.support) if release else None) or ({}, None, None)
-    own = _own_version(config)
-    if family.kind == "remote-code" and not pins and own is not None and question.support is not None:
-        release, _ = own_release(question.kind, own, question.support)
-        evidence.append(f"`transformers_version` is {shorten(own)}: what its own code was saved with")
-        pins, python, newer = (era_pins(release, question.support) if release else None) or (pins, python, newer)
+    held = held_conditions(family, config, name)
+    evidence += [_said(sign, config) for one in held for sign in one.when]
+    needs = needs_of(family, held)
+    pins, python, newer = _pins_of(family, needs if held else (), question, evidence)
     return Match(
         family=family,
         certainty="ambiguous" if equals else "exact",
@@ -178,7 +181,30 @@ def _choose(question: _Question, candidates: Sequence[_Candidate], evidence: lis
         model_type=question.kind,
         transformers_version=_own_version(config),
         window=question.window,
+        needs=needs,
+        kind=family.kind,
+        notes=family.notes,
     )
+
+
+def _pins_of(
+    family: Family, needs: Sequence[Need], question: _Question, evidence: list[str]
+) -> tuple[Mapping[str, str], str | None, str | None]:
+    """The pins of the family where nothing speaks against them; `needs` are there only where a condition holds."""
+    config, support, breaks = question.config, question.support, question.matrix.breaks
+    pins, python, newer = family.pins, family.python, family.exclude_newer
+    if needs and pins:
+        pins, python, newer = pins_within(family, needs, support, breaks) or ({}, None, None)
+    own = _own_version(config)
+    if has_new_rope_spelling(config) and (release_of(pins.get("transformers")) or (5,)) < (5,):
+        evidence.append("transformers 5 wrote `rope_parameters`; 4 would silently read rope_theta as 10000")
+        release, _ = own_release(question.kind, own if (release_of(own) or ()) >= (5,) else "5.0.0", support)
+        pins, python, newer = (era_pins(release, support, breaks) if release else None) or ({}, None, None)
+    if family.kind == "remote-code" and not pins and own is not None and support is not None:
+        release, _ = own_release(question.kind, own, support)
+        evidence.append(f"`transformers_version` is {shorten(own)}: what its own code was saved with")
+        pins, python, newer = (era_pins(release, support, breaks) if release else None) or (pins, python, newer)
+    return pins, python, newer
 
 
 def _rivals(
@@ -197,6 +223,12 @@ def _rivals(
     return equals, copies
 
 
+def _said(sign: Sign, config: Mapping[str, object]) -> str:
+    if sign.path.startswith("derived."):
+        return "`head_dim` is not `hidden_size` / `num_attention_heads`"
+    return f"`{sign.path}` is {shorten(value_at(config, sign.path))}"
+
+
 def _why_not(one: _Candidate, best: _Candidate) -> str:
     if one.missing:
         return "; ".join(one.missing)
@@ -208,13 +240,8 @@ def _why_not(one: _Candidate, best: _Candidate) -> str:
 
 
 def _not_listed(question: _Question, candidates: Sequence[_Candidate], evidence: list[str]) -> Match:
-    """No family fits: the nearest one as a hint, versions from the config itself and from the index."""
+    """No family fits: versions from the config itself and from the index."""
     config, kind, support = question.config, question.kind, question.support
-    closest = (
-        min(candidates, key=lambda one: len(one.missing)).family
-        if candidates
-        else nearest_family(kind, question.matrix)
-    )
     if candidates:
         evidence.append("no family of this type fits all its signs")
     else:
@@ -224,18 +251,15 @@ def _not_listed(question: _Question, candidates: Sequence[_Candidate], evidence:
         evidence.append(f"`transformers_version` is {shorten(own)}: what saved this config")
     release, why = own_release(kind, own, support)
     evidence += why
-    era = era_pins(release, support) if release else None
-    if era and support and "peft" not in era[0]:
-        evidence.append(f"there was no peft yet beside transformers {release}: the oldest known-good pins instead")
-        era = proved_pins(kind, question.matrix, support) or era
-    lent = (closest.pins, closest.python, closest.exclude_newer) if closest else ({}, None, None)
-    pins, python, newer = era or lent
-    if release and era is None:
-        pins = {**pins, "transformers": release}
-    known = closest is not None or bool(support and support.window(kind))
+    brings_code = isinstance(config.get("auto_map"), dict) and question.window is None
+    if question.window is None and support is not None and not (brings_code and release in support.positions):
+        release = None
+    elif brings_code:
+        evidence.append("`auto_map` names its own code, which was saved with that release")
+    pins, python, newer = _pins_of_type(question, release, evidence, native=not brings_code)
     return Match(
-        family=closest,
-        certainty="nearest" if known or release else "unknown",
+        family=None,
+        certainty="not listed" if question.window or release else "unknown",
         basis="config",
         evidence=tuple(dict.fromkeys(evidence)),
         considered=tuple(Considered(family=one.family.id, reason="; ".join(one.missing)) for one in candidates),
@@ -245,7 +269,33 @@ def _not_listed(question: _Question, candidates: Sequence[_Candidate], evidence:
         model_type=kind,
         transformers_version=own,
         window=question.window,
+        kind="remote-code" if brings_code else "native" if question.window else None,
     )
+
+
+def _pins_of_type(
+    question: _Question, release: str | None, evidence: list[str], *, native: bool
+) -> tuple[Mapping[str, str], str | None, str | None]:
+    """What fits a release; where that is older than all that was ever proved, the oldest that was proved instead."""
+    support, matrix = question.support, question.matrix
+    if release is None:
+        return {}, None, None
+    era = era_pins(release, support, matrix.breaks)
+    if era is None or support is None:
+        return {"transformers": release}, None, None
+    if native and (era[2] < oldest_day(matrix) or "peft" not in era[0]):
+        proved = proved_pins(question.kind, matrix, support)
+        if proved is not None:
+            evidence.append(f"transformers {release} is older than all known-good pins: the oldest of those instead")
+            return proved
+    return era
+
+
+def _out_of_scope(named: TypeName, reason: str) -> Match:
+    return Match(
+        family=None, certainty="unknown", basis="config", evidence=(reason,), kind=named.kind,
+        notes=(named.note,) if named.note else (),
+    )  # fmt: skip
 
 
 def _by_name(name: str | None, matrix: Matrix, support: Support | None, *, empty: bool) -> Match:
@@ -257,8 +307,12 @@ def _by_name(name: str | None, matrix: Matrix, support: Support | None, *, empty
         found = [matrix.families[name]]
         evidence.append(f"`{name}` is a family of the matrix")
     else:
-        lengths = {family.id: name_match(family, name) for family in matrix.families.values()}
+        lengths = {family.id: name_match(family.match, name) for family in matrix.families.values()}
         longest = max(lengths.values(), default=0)
+        typed = {kind: name_match(one, name) for kind, one in matrix.types.items()}
+        kind = max(typed, key=lambda one: typed[one], default=None)
+        if kind is not None and typed[kind] > longest:
+            return _by_type_name(name, kind, matrix, support, evidence)
         found = [matrix.families[key] for key, length in lengths.items() if length == longest > 0]
         if not found:
             return Match(
@@ -268,38 +322,55 @@ def _by_name(name: str | None, matrix: Matrix, support: Support | None, *, empty
         evidence.append(f"the name `{shorten(name)}` is like its names; no config was there to confirm it")
     family = found[0]
     kind = family.match.model_type[0] if family.match.model_type else None
+    held = held_conditions(family, None, name)
+    needs = needs_of(family, held)
+    pins, python, newer = family.pins, family.python, family.exclude_newer
+    if held and pins:
+        pins, python, newer = pins_within(family, needs, support, matrix.breaks) or ({}, None, None)
     return Match(
         family=family,
-        certainty="ambiguous" if len(found) > 1 else "exact",
+        certainty="by name",
         basis="name",
         evidence=tuple(evidence),
         alternatives=tuple(other.id for other in found[1:]),
-        pins=family.pins,
-        python=family.python,
-        exclude_newer=family.exclude_newer,
+        pins=pins,
+        python=python,
+        exclude_newer=newer,
         model_type=kind,
         window=support.window(kind) if support and kind else None,
+        needs=needs,
+        kind=family.kind,
+        notes=family.notes,
     )
 
 
-def name_match(family: Family, name: str | None) -> int:
-    """How many letters of the name the family's best pattern covers; 0 for none."""
-    if name is None or not family.match.names:
-        return 0
-    lowered = name.lower()
-    longest = 0
-    for pattern, literal in zip(family.match.names, family.match.literals, strict=True):
-        # Compiling a pattern costs a hundred times what this test does, and most families are of other names.
-        if literal in lowered and (found := re.search(pattern, lowered)):
-            longest = max(longest, len(found[0]))
-    return longest
+def _by_type_name(name: str, kind: str, matrix: Matrix, support: Support | None, evidence: list[str]) -> Match:
+    """A name of a model type that no family has: what the index tells about the type."""
+    named = matrix.types[kind]
+    notes = (named.note,) if named.note else ()
+    if named.kind == "other":
+        evidence.append(f"the name `{shorten(name)}` is like those of {kind} models")
+        return Match(
+            family=None, certainty="unknown", basis="name", evidence=tuple(evidence), kind="other", notes=notes
+        )
+    evidence.append(f"the name `{shorten(name)}` is that of the type `{kind}`; no config was there to confirm it")
+    question = _Question(config={}, kind=kind, name=name, matrix=matrix, support=support)
+    release = None
+    if named.kind == "native":
+        release, why = own_release(kind, None, support)
+        evidence += why
+    pins, python, newer = _pins_of_type(question, release, evidence, native=True)
+    return Match(
+        family=None, certainty="by name", basis="name", evidence=tuple(evidence), pins=pins, python=python,
+        exclude_newer=newer, model_type=kind, window=question.window, kind=named.kind, notes=notes,
+    )  # fmt: skip
 
 
 def _other_name(name: str | None, candidates: Sequence[_Candidate], matrix: Matrix) -> list[str]:
     """A warning where the name points to a family that the config rules out."""
     if name is None or any(one.named for one in candidates):
         return []
-    lengths = {family.id: name_match(family, name) for family in matrix.families.values()}
+    lengths = {family.id: name_match(family.match, name) for family in matrix.families.values()}
     best = max(lengths, key=lambda key: lengths[key], default=None)
     if best is None or not lengths[best]:
         return []

@@ -9,27 +9,18 @@ from envpin.core.eras import SETTLING_DAYS, python_of
 from envpin.matrix.signs import release_of, shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from envpin.matrix.support import Support
-    from envpin.matrix.types import Family, Matrix
+    from envpin.matrix.types import Break, Matrix
+
+Pins = tuple[dict[str, str], str, str]  # packages and their versions, the Python, the day that nothing is newer than
 
 
 def architecture_type(architecture: str) -> str:
     """The model type that a class name suggests: `LlamaForCausalLM` is `llama`, `Qwen2VLForCausalLM` is `qwen2_vl`."""
     stem = re.split(r"For[A-Z]|Model(?:$|[A-Z])|LMHead", architecture)[0] or architecture
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", stem).lower()
-
-
-def nearest_family(kind: str, matrix: Matrix) -> Family | None:
-    """The family whose model type shares the longest beginning, of at least four letters, with `kind`."""
-    best: tuple[int, Family] | None = None
-    for family in matrix.families.values():
-        for known in family.match.model_type:
-            shared = _shared(kind.lower(), known)
-            if shared >= 4 and (best is None or shared > best[0]):
-                best = (shared, family)
-    return best[1] if best else None
 
 
 def own_release(kind: str, own: str | None, support: Support | None) -> tuple[str | None, list[str]]:
@@ -53,19 +44,48 @@ def own_release(kind: str, own: str | None, support: Support | None) -> tuple[st
     return support.settled(first), why
 
 
-def era_pins(release: str, support: Support | None) -> tuple[dict[str, str], str, str] | None:
-    """Pins, Python and date for a release of transformers: what fitted it three weeks after it appeared."""
+def era_pins(release: str, support: Support | None, breaks: Mapping[str, Break] | None = None) -> Pins | None:
+    """Pins, Python and date for a release of transformers: what fitted it three weeks after it appeared; a peft that
+    one of `breaks` names alongside that release gives way to the next."""
     from datetime import date, timedelta
 
     day = support.date(release) if support else None
     if support is None or not day:
         return None
-    newer = (date.fromisoformat(day) + timedelta(days=SETTLING_DAYS)).isoformat()
+    settled = (date.fromisoformat(day) + timedelta(days=SETTLING_DAYS)).isoformat()
+    newer = max(day, min(settled, support.collected))  # never a day of which nothing is known yet
     pins = {"transformers": release, **support.fitting(release)}
+    known = [one for one in (breaks or {}).values() if one.alongside]
+    if known and "peft" in pins:
+        pins["peft"], newer = _unbroken_peft(pins, newer, support, known)
     return pins, python_of(newer), newer
 
 
-def proved_pins(kind: str, matrix: Matrix, support: Support) -> tuple[dict[str, str], str, str] | None:
+def _unbroken_peft(pins: Mapping[str, str], newer: str, support: Support, breaks: Sequence[Break]) -> tuple[str, str]:
+    """The peft of `pins`, or the first after it that none of `breaks` names, and the day that it needs."""
+    own = pins["peft"]
+    if not any(_is_inside(pins, one) for one in breaks):
+        return own, newer
+    versions = [one.version for one in support.peft]
+    for later in support.peft[versions.index(own) + 1 :] if own in versions else ():
+        if not later.yanked and not any(_is_inside({**pins, "peft": later.version}, one) for one in breaks):
+            return later.version, max(newer, later.date)
+    return own, newer
+
+
+def _is_inside(pins: Mapping[str, str], known: Break) -> bool:
+    from packaging.specifiers import SpecifierSet
+
+    spans = {known.package: known.versions, **known.alongside}
+    return all(name in pins and SpecifierSet(versions).contains(pins[name]) for name, versions in spans.items())
+
+
+def oldest_day(matrix: Matrix) -> str:
+    """The day of the oldest known-good set of the matrix."""
+    return min((good.exclude_newer for one in matrix.families.values() for good in one.known_good), default="")
+
+
+def proved_pins(kind: str, matrix: Matrix, support: Support) -> Pins | None:
     """Pins, Python and date of the oldest known-good set of the matrix whose transformers knows the type."""
     sets = sorted(
         (good for family in matrix.families.values() for good in family.known_good), key=lambda good: good.exclude_newer
@@ -92,12 +112,3 @@ def _release_named(own: str | None) -> str | None:
     if parts is None or not 2 <= len(parts) <= 3:
         return None
     return ".".join(map(str, (*parts, 0)[:3]))
-
-
-def _shared(one: str, other: str) -> int:
-    count = 0
-    for left, right in zip(one, other, strict=False):
-        if left != right:
-            break
-        count += 1
-    return count

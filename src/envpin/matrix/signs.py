@@ -26,6 +26,8 @@ def value_at(config: Mapping[str, object], path: str) -> object:
         nested = config.get("text_config")
         found = value_at(nested, rest) if isinstance(nested, dict) else None
         return value_at(config, rest) if found is None else found
+    if path == "derived.own_head_dim":
+        return _own_head_dim(config)
     found = _walk(config, path)
     if found is None and path.endswith("rope_scaling.rope_type"):
         found = _walk(config, path.removesuffix("rope_type") + "type")
@@ -89,6 +91,16 @@ def _walk(config: Mapping[str, object], path: str) -> object:
             return None
         value = value.get(key)
     return value
+
+
+def _own_head_dim(config: Mapping[str, object]) -> bool | None:
+    """Whether the width of a head is not what hidden size and heads give; None where the config does not say."""
+    nested = config.get("text_config")
+    part = nested if isinstance(nested, dict) and "hidden_size" in nested else config
+    width, size, heads = (part.get(name) for name in ("head_dim", "hidden_size", "num_attention_heads"))
+    if not (isinstance(width, int) and isinstance(size, int) and isinstance(heads, int)):
+        return None
+    return width * heads != size
 
 
 def _equal(value: object, bound: object) -> bool:

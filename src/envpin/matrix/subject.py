@@ -21,13 +21,15 @@ _LIMIT = 16 * 1024 * 1024  # bytes; the largest config.json in the wild is under
 
 
 class ModelSubject(NamedTuple):
-    """`config` is None where there is none to read; `origin` says where what was read came from. `foreign` is the
-    format of an adapter that is not peft's."""
+    """`config` is None where there is none to read; `origin` says where what was read came from. `adapter` is the
+    folder of the adapter that was asked about, where it is one: its own files say more than its base. `foreign` is
+    the format of an adapter that is not peft's."""
 
     config: dict[str, object] | None
     name: str | None
     origin: tuple[str, ...] = ()
     foreign: ForeignFormat | None = None
+    adapter: Path | None = None
 
 
 def find_subject(text: str, *, base: Path | None = None) -> ModelSubject:
@@ -79,9 +81,9 @@ def _of_file(path: Path, base: Path | None) -> ModelSubject:
     if path.name == "adapter_config.json" and (foreign := foreign_format(path.parent)) is not None:
         return _of_foreign(foreign)
     if "peft_type" in document or path.name == "adapter_config.json":
-        return _of_adapter(document, path.parent, base, origin[1:])
+        return _of_adapter(document, path.parent, base, origin[1:])._replace(adapter=path.parent)
     if isinstance(document.get("schema"), int) and path.name == "envpin.json":
-        return _of_manifest(document, path, origin[1:])
+        return _of_manifest(document, path, origin[1:])._replace(adapter=path.parent)
     name = document.get("_name_or_path")
     own = name if isinstance(name, str) and name.strip() and not name.startswith((".", "/")) else None
     return ModelSubject(config=document, name=own or _folder_name(path), origin=tuple(origin))

@@ -81,13 +81,18 @@ class Support:
         return within(at, self.model_types.get(model_type, ()))
 
     def window(self, model_type: str) -> tuple[str, str | None] | None:
-        """First and last release that knows the type; the last is None where the newest release still does."""
+        """First release, that was not yanked, and last that knows the type; the last is None where the newest does."""
         spans = self.model_types.get(model_type)
         if not spans:
             return None
         last = spans[-1][1]
         ended = last < len(self.transformers) - 1
-        return self.transformers[spans[0][0]].version, self.transformers[last].version if ended else None
+        return self._installable(spans), self.transformers[last].version if ended else None
+
+    def _installable(self, spans: Spans) -> str:
+        """The first release inside that was not yanked: nobody gets a yanked one without naming it."""
+        inside = (one for first, last in spans for one in self.transformers[first : last + 1])
+        return next((one.version for one in inside if not one.yanked), self.transformers[spans[0][0]].version)
 
     def requirements(self, version: str) -> dict[str, str]:
         """What that release declares: package (or `python`) to specifier."""
@@ -122,6 +127,12 @@ class Support:
         series = version.split(".")[:2]
         same = [one.version for one in self.transformers if one.version.split(".")[:2] == series and not one.yanked]
         return same[-1] if same else version
+
+    @cached_property
+    def collected(self) -> str:
+        """The day of the newest release that was collected: nothing is known of what came after it."""
+        dates = [*(one.date for one in self.transformers), *(one.date for one in self.peft), *self.torch.values()]
+        return max((one for one in dates if one), default="")
 
     def newest(self) -> str:
         return next(release.version for release in reversed(self.transformers) if not release.yanked)

@@ -20,9 +20,15 @@ GRADES: tuple[Grade, ...] = ("declared", "reported", "static", "import", "load",
 Kind = Literal["native", "remote-code", "other"]
 
 
+# Which way over the boundary of a break an adapter goes that it hits.
+Crossing = Literal["into", "out-of", "both"]
+
+
 class Sign(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """One condition on a value of config.json. `path` is dotted (`rope_scaling.rope_type`); exactly one test is set,
     and None, which TOML cannot write, is one that is not.
+
+    Apart from what config.json holds, `derived.own_head_dim` is true where `head_dim` is not hidden_size / heads.
 
     `equals` compares as JSON does, with 8 and 8.0 equal. `one_of` is a list of such values. `at_least` and `at_most`
     are inclusive bounds of a number. `present` asks whether a value that is not null exists. `version_at_least` and
@@ -63,6 +69,22 @@ class Recognition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
         return tuple(map(required_literal, self.names))
 
 
+class TypeName(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What models without a family of their own are called: so that their name, alone, gives their model type.
+
+    `names` are patterns as those of `Recognition`. A `kind` other than native has a `note` that says what follows.
+    """
+
+    names: tuple[str, ...]
+    kind: Kind = "native"
+    note: str | None = None
+
+    @property
+    def literals(self) -> tuple[str, ...]:
+        """As `Recognition.literals`."""
+        return tuple(map(required_literal, self.names))
+
+
 class Requirement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """A version specifier of one package (PEP 440), why it is needed, and what that claim rests on."""
 
@@ -70,6 +92,25 @@ class Requirement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     reason: str
     grade: Grade = "declared"
     source: str | None = None
+
+
+class Condition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A requirement of some models of a family only: of those whose config satisfies every sign of `when`, and, where
+    there is no config, of those whose name one of `names` matches."""
+
+    package: str
+    versions: str
+    when: tuple[Sign, ...]
+    reason: str
+    names: tuple[str, ...] = ()
+    grade: Grade = "declared"
+    source: str | None = None
+    evidence: tuple[str, ...] = ()
+
+    @property
+    def literals(self) -> tuple[str, ...]:
+        """As `Recognition.literals`."""
+        return tuple(map(required_literal, self.names))
 
 
 class KnownGood(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -113,6 +154,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     kind: Kind = "native"
     match: Recognition = Recognition()
     requires: dict[str, Requirement] = {}
+    conditions: tuple[Condition, ...] = ()
     known_good: tuple[KnownGood, ...] = ()
     support: tuple[Statement, ...] = ()
     breaks: tuple[str, ...] = ()
@@ -148,6 +190,8 @@ class Family(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
 class Break(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """A release that stopped something from working.
 
+    `alongside` holds versions of other packages without which the fault is not there. `crossing` says which adapters a
+    silent fault hits: those made outside `versions` and taken into them (the usual), those taken out of them, or both.
     `versions` is the specifier of the releases that have the fault. `symptom` is a regular expression over an error
     log and `sample` a text that it matches; a `silent` break has neither, because nothing is printed.
     """
@@ -159,6 +203,8 @@ class Break(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     ways_out: tuple[str, ...]
     source: str
     id: str = ""
+    alongside: dict[str, str] = {}
+    crossing: Crossing = "into"
     silent: bool = False
     symptom: str | None = None
     sample: str | None = None
@@ -179,10 +225,12 @@ class Relation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
 
 
 class Matrix(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """`overlay` is the user's own file that was put on top, if any, and `overlaid` the families that come from it."""
+    """`types` maps model types that no family has to their names. `overlay` is the user's own file that was put on
+    top, if any, and `overlaid` the families that come from it."""
 
     schema: int
     families: dict[str, Family] = {}
+    types: dict[str, TypeName] = {}
     breaks: dict[str, Break] = {}
     relations: tuple[Relation, ...] = ()
     overlay: str | None = None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from envpin.matrix.types import Matrix
 
 # Changes whenever the layout of the file, or what a matrix is checked for, does.
-_LAYOUT = f"envpin {__version__} view 1\n".encode()
+_LAYOUT = f"envpin {__version__} view 2\n".encode()
 _FIELDS = "fields of a record"
 
 

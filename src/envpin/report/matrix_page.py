@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from envpin import __version__
+from envpin.matrix.conditions import needs_of, pins_within
+from envpin.matrix.names import VETO_ENDINGS, VETOES
 from envpin.matrix.nearest import era_pins
 from envpin.matrix.results import PROVES
 from envpin.report.matrix_cells import all_series, by_series, cells, releases_inside, series_of
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
     from envpin.matrix.results import EvidenceRun
     from envpin.matrix.support import Support
-    from envpin.matrix.types import Break, Family, Matrix
+    from envpin.matrix.types import Break, Condition, Family, Matrix
     from envpin.report.matrix_cells import Cell
 
 MARK = '<meta name="generator" content="envpin matrix html'
@@ -40,8 +42,10 @@ def render_matrix(matrix: Matrix, support: Support, evidence: Mapping[str, Evide
         "families": [_family(one, by_family.get(one.id, ()), support, matrix) for one in matrix.families.values()],
         "breaks": {name: _break(entry, support) for name, entry in matrix.breaks.items()},
         "series": series,
-        "releases": [_release(one.version, support) for one in support.transformers],
+        "releases": [_release(one.version, support, matrix) for one in support.transformers],
         "types": dict(sorted(support.model_types.items())),
+        "named": {kind: msgspec.to_builtins(one) for kind, one in matrix.types.items()},
+        "vetoes": {"words": sorted(VETOES), "endings": VETO_ENDINGS},
     }
     return page(
         "matrix.html", data=data, rows=rows, series=series, years=_years(series, support), day=day,
@@ -71,9 +75,9 @@ def _years(series: list[str], support: Support) -> list[dict[str, object]]:
     return years
 
 
-def _release(version: str, support: Support) -> dict[str, object]:
+def _release(version: str, support: Support, matrix: Matrix) -> dict[str, object]:
     release = support.transformers[support.positions[version]]
-    pins, python, newer = era_pins(version, support) or ({"transformers": version}, "3.11", None)
+    pins, python, newer = era_pins(version, support, matrix.breaks) or ({"transformers": version}, "3.11", None)
     return {"version": version, "date": release.date, "yanked": release.yanked, "pins": pins, "python": python,
             "newer": newer}  # fmt: skip
 
@@ -85,7 +89,17 @@ def _family(family: Family, entries: Iterable[EvidenceRun], support: Support, ma
         "models": (), "notes": (), "breaks": (), "support": (), "known_good": (), "requires": {}, "match": {},
         "kind": "native", "unpinnable": None, **body,
         "overlay": family.id in matrix.overlaid, "windows": windows, "runs": _runs(entries, support),
+        "conditions": [_condition(one, family, support, matrix) for one in family.conditions],
     }  # fmt: skip
+
+
+def _condition(one: Condition, family: Family, support: Support, matrix: Matrix) -> dict[str, object]:
+    """With the pins of a model that meets it, so that the page need not compare versions."""
+    found = pins_within(family, needs_of(family, [one]), support, matrix.breaks)
+    packages, python, newer = found or ({}, None, None)
+    pins = {"packages": packages, "python": python, "exclude_newer": newer} if found else None
+    return {"when": [msgspec.to_builtins(sign) for sign in one.when], "names": one.names, "pins": pins,
+            "package": one.package, "versions": one.versions, "reason": one.reason}  # fmt: skip
 
 
 def _runs(entries: Iterable[EvidenceRun], support: Support) -> list[dict[str, object]]:

@@ -62,6 +62,10 @@ NAMES = {
     "deepseek-v3": ("deepseek-ai/DeepSeek-V3", "deepseek-ai/DeepSeek-V3-0324", "deepseek-ai/DeepSeek-R1-0528",),
     "deepseek-r1-distill-llama": ("deepseek-ai/DeepSeek-R1-Distill-Llama-70B",),
     "deepseek-r1-distill-qwen": ("deepseek-ai/DeepSeek-R1-Distill-Qwen-32B",),
+    "chatglm": ("THUDM/chatglm-6b",),
+    "chatglm2": ("THUDM/chatglm2-6b",),
+    "chatglm3": ("zai-org/chatglm3-6b-base",),
+    "deepseek-coder": ("deepseek-ai/deepseek-coder-6.7b-instruct",),
     "glm-4-chat": ("THUDM/glm-4-9b-chat", "zai-org/glm-4-9b",),
     "glm-4": ("zai-org/glm-4-9b-chat-hf", "zai-org/GLM-4-32B-0414", "THUDM/GLM-4-9B-0414",),
     "glm-4v": ("zai-org/glm-4v-9b",),
@@ -96,6 +100,7 @@ NAMES = {
 }  # fmt: skip
 # What transformers cannot load by itself, and what the answer must therefore be about.
 UNPINNABLE = {
+    "chatglm": "trust_remote_code", "chatglm2": "trust_remote_code", "chatglm3": "trust_remote_code",
     "qwen": "trust_remote_code", "glm-4-chat": "-hf conversion", "glm-4v": "modelling code", "glm-tts": "pipeline",
     "kimi-k2": "kimi_k2", "spark-formalizer": "private architecture", "baichuan": "modelling code",
     "internlm": "modelling code",
@@ -106,7 +111,7 @@ UNPINNABLE = {
 def test_a_name_alone(family: str, name: str) -> None:
     found = match(None, name, MATRIX, SUPPORT)
     assert found.family is not None
-    assert (found.family.id, found.certainty, found.basis) == (family, "exact", "name")
+    assert (found.family.id, found.certainty, found.basis) == (family, "by name", "name")
     assert bool(found.pins) == (family not in UNPINNABLE)
 
 

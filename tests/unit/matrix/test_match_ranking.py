@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envpin.matrix.match import Match, match, name_match
+from envpin.matrix.match import Match, match
+from envpin.matrix.names import name_match
 from envpin.matrix.types import Family, Matrix, Recognition, Sign
 
 HERE, ELSEWHERE = Sign(path="here", equals=1), Sign(path="elsewhere", equals=1)
@@ -83,6 +84,23 @@ def test_match_is_ambiguous_where_only_weaker_signs_chose(
 
 def test_name_match_counts_the_letters_of_the_longest_pattern() -> None:
     named = Family(title="x", match=Recognition(names=("llama", "llama-?3", "gemma")))
-    assert name_match(named, "My-LLAMA-3-8b") == len("llama-3")
-    assert name_match(named, "a-llama") == len("llama")
-    assert name_match(named, "qwen") == name_match(named, None) == 0
+    assert name_match(named.match, "My-LLAMA-3-8b") == len("llama-3")
+    assert name_match(named.match, "a-llama") == len("llama")
+    assert name_match(named.match, "qwen") == name_match(named.match, None) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "letters"),
+    [
+        ("medllama-3", 0), ("llama-3b-chat", 0), ("llama-3.5b", 0), ("llama-3.9-8b", 0), ("llava-llama-3", 0),
+        ("Llama-3-8B-Vision", 0), ("4x8b-llama-3", 0), ("internvl-llama-3", 0), ("vision/llama-3-8b", len("llama-3")),
+        ("x-llama-3-70b", len("llama-3")), ("hermes_llama-3", len("llama-3")),
+    ],
+)  # fmt: skip
+def test_name_match_is_vetoed_by_other_words_and_sizes(name: str, letters: int) -> None:
+    named = Recognition(model_type=("llama",), names=("llama-3",))
+    assert name_match(named, name) == letters
+
+
+def test_name_match_does_not_veto_what_the_pattern_covers() -> None:
+    assert name_match(Recognition(names=("qwen2-vl",)), "Qwen/Qwen2-VL-7B") == len("qwen2-vl")

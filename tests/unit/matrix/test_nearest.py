@@ -1,4 +1,4 @@
-"""Pins of a release and its time, and the family that is most like an unknown one."""
+"""Pins of a release and its time."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import datetime as dt
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from packaging.specifiers import SpecifierSet
 
-from envpin.matrix.nearest import architecture_type, era_pins, has_new_rope_spelling, nearest_family, own_release
+from envpin.matrix.nearest import architecture_type, era_pins, has_new_rope_spelling, own_release
 from envpin.matrix.support import ReleaseFacts, Support, load_support, shipped_path
-from envpin.matrix.types import Family, Matrix, Recognition
+from envpin.matrix.types import Break
 
 SUPPORT = load_support(shipped_path())
 
@@ -41,38 +39,6 @@ def test_era_pins_come_from_three_weeks_after_the_release(release: str, newer: s
     assert made is not None
     assert (made[0]["transformers"], made[1], made[2]) == (release, python, newer)
     assert dt.date.fromisoformat(newer) - dt.date.fromisoformat(SUPPORT.date(release) or "") == dt.timedelta(days=21)
-
-
-def matrix(**types: str) -> Matrix:
-    families = {
-        name: Family(title=name, id=name, match=Recognition(model_type=(kind,))) for name, kind in types.items()
-    }
-    return Matrix(schema=1, families=families)
-
-
-@pytest.mark.parametrize(
-    ("kind", "family"),
-    [
-        ("llamb", "a"), ("llam", "a"), ("lla", None), ("llax", None),  # four letters are the least
-        ("llama9", "a"), ("LLAMA9", "a"), ("qwen2_moe_new", "c"), ("qwen2x", "b"), ("xllama", None), ("", None),
-    ],
-)  # fmt: skip
-def test_nearest_family_shares_four_letters_or_more(kind: str, family: str | None) -> None:
-    found = nearest_family(kind, matrix(a="llama", b="qwen2", c="qwen2_moe"))
-    assert (found.id if found else None) == family
-
-
-@given(st.text("abc", min_size=1, max_size=9), st.lists(st.text("abc", min_size=1, max_size=9), max_size=6))
-def test_nearest_family_is_the_first_of_those_that_share_the_longest_beginning(kind: str, types: list[str]) -> None:
-    def shared(other: str) -> int:
-        return next(
-            (at for at in range(min(len(kind), len(other))) if kind[at] != other[at]), min(len(kind), len(other))
-        )
-
-    found = nearest_family(kind, matrix(**{f"f{at}": one for at, one in enumerate(types)}))
-    lengths = [shared(one) for one in types]
-    longest = max(lengths, default=0)
-    assert (found.id if found else None) == (f"f{lengths.index(longest)}" if longest >= 4 else None)
 
 
 FEW = Support(
@@ -131,3 +97,22 @@ def test_architecture_type_from_the_name_of_a_class(architecture: str, kind: str
 )  # fmt: skip
 def test_new_rope_spelling_is_parameters_without_a_theta(config: dict[str, Any], *, new: bool) -> None:
     assert has_new_rope_spelling(config) is new
+
+
+def test_era_pins_end_with_what_was_collected() -> None:
+    newest = SUPPORT.newest()
+    _, _, newer = era_pins(newest, SUPPORT) or ({}, "", "9")
+    assert newer <= SUPPORT.collected
+
+
+def test_era_pins_avoid_a_peft_that_a_break_names_alongside_the_release() -> None:
+    known = Break(
+        package="peft", versions="==0.19.1", alongside={"transformers": ">=5.6"}, title="t", affects=("reload",),
+        ways_out=("peft >= 0.20",), source="s",
+    )  # fmt: skip
+    plain, _, early = era_pins("5.11.0", SUPPORT) or ({}, "", "")
+    pins, _, late = era_pins("5.11.0", SUPPORT, {"known": known}) or ({}, "", "")
+    assert (plain["peft"], pins["peft"]) == ("0.19.1", "0.20.0")
+    assert late >= early
+    before, _, _ = era_pins("5.5.4", SUPPORT, {"known": known}) or ({}, "", "")
+    assert before == (era_pins("5.5.4", SUPPORT) or ({}, "", ""))[0]

@@ -15,37 +15,43 @@ if TYPE_CHECKING:
     import argparse
 
     from envpin.cli.console.console import Console
+    from envpin.envs.refs.adapter_pins import AdapterPins
     from envpin.matrix.match import Match
     from envpin.matrix.subject import ModelSubject
 
 _CERTAINTY = {
     "exact": "",
     "ambiguous": " (the likelier of several, see below)",
-    "nearest": " (the nearest; this model itself is not in the matrix)",
-    "unknown": "",
+    "by name": " (by its name alone, which proves nothing)",
 }
 
 
 def run_resolve(args: argparse.Namespace, console: Console) -> int:
-    """Exit status 1 where nothing was recognised."""
-    subject = find_subject(args.model, base=Path(args.base) if args.base else None)
+    """Exit status 1 where nothing was recognised, or no release knows the type."""
+    base = Path(args.base) if args.base else None
+    subject = find_subject(args.model, base=base)
     matrix = load_view(Path(args.matrix) if args.matrix else None)
     found = match(subject.config, subject.name, matrix, load_support())
     if subject.foreign is not None:
         found = found._replace(evidence=())
+    own = None
+    if subject.adapter is not None:
+        from envpin.envs.refs.adapter_pins import pins_of_adapter
+
+        own = pins_of_adapter(subject.adapter, base=base)
     if args.json:
-        console.document(1, _document(found, subject))
+        console.document(1, _document(found, subject, own))
     else:
-        console.data("\n".join(wrapped(_lines(found, subject), indent=12, width=room())))
-    return 1 if found.certainty == "unknown" else 0
+        console.data("\n".join(wrapped(_lines(found, subject, own), indent=12, width=room())))
+    return 1 if found.certainty == "unknown" and own is None else 0
 
 
-def _document(found: Match, subject: ModelSubject) -> dict[str, object]:
+def _document(found: Match, subject: ModelSubject, own: AdapterPins | None) -> dict[str, object]:
     family = found.family
     return {
         "family": family.id if family else None,
         "title": family.title if family else None,
-        "kind": family.kind if family else None,
+        "kind": found.kind,
         "certainty": found.certainty,
         "basis": found.basis,
         "model_type": found.model_type,
@@ -54,36 +60,47 @@ def _document(found: Match, subject: ModelSubject) -> dict[str, object]:
         "evidence": found.evidence,
         "considered": [{"family": one.family, "reason": one.reason} for one in found.considered],
         "alternatives": found.alternatives,
-        "pins": dict(found.pins),
-        "python": found.python,
-        "exclude_newer": found.exclude_newer,
-        "lock": family.lock if family and found.pins == family.pins else None,
-        "grade": _grade(found),
-        "requires": {name: one.versions for name, one in family.requires.items()} if family else {},
+        "pins": dict(own.pins if own else found.pins),
+        "python": own.python if own else found.python,
+        "exclude_newer": own.exclude_newer if own else found.exclude_newer,
+        "pins_from": own.basis if own else "matrix" if found.pins else None,
+        "lock": family.lock if family and found.pins == family.pins and own is None else None,
+        "grade": own.basis if own else _grade(found),
+        "requires": _joined(found),
         "transformers_version": found.transformers_version,
         "first_release": found.window[0] if found.window else None,
         "last_release": found.window[1] if found.window else None,
         "unpinnable": family.unpinnable if family else None,
         "breaks": family.breaks if family else (),
-        "notes": family.notes if family else (),
+        "notes": found.notes,
     }
 
 
+def _joined(found: Match) -> dict[str, str]:
+    """Package to all that it needs, the conditions that hold included."""
+    joined: dict[str, str] = {}
+    for one in found.needs:
+        joined[one.package] = f"{joined[one.package]},{one.versions}" if one.package in joined else one.versions
+    return joined
+
+
 def _grade(found: Match) -> str | None:
-    if found.family and found.pins == found.family.pins and found.certainty in {"exact", "ambiguous"}:
+    if found.family and found.pins == found.family.pins and found.certainty != "not listed":
         return found.family.grade
     if not found.pins:
         return None
     # Nothing of a remote-code model is in the wheels: its config alone says what it was saved with.
-    return "declared" if found.family and found.family.kind == "remote-code" else "static"
+    return "declared" if found.kind == "remote-code" else "static"
 
 
-def _lines(found: Match, subject: ModelSubject) -> list[str]:
+def _lines(found: Match, subject: ModelSubject, own: AdapterPins | None) -> list[str]:
     family = found.family
     if family:
         lines = [f"{family.title}  [{family.id}]{_CERTAINTY[found.certainty]}"]
-    elif found.certainty == "nearest":
-        lines = [f"not in the matrix; what the index knows about `{found.model_type}`:"]
+    elif found.kind == "other":
+        lines = ["out of scope"]
+    elif found.certainty in {"not listed", "by name"}:
+        lines = [f"not in the matrix; what is known about the type `{found.model_type}`:"]
     else:
         lines = ["nothing was recognised"]
     lines += ["", *(f"  because   {line}" if at == 0 else f"            {line}"
@@ -94,11 +111,11 @@ def _lines(found: Match, subject: ModelSubject) -> list[str]:
     lines += [f"  {'not':<9} {one.family}: {one.reason}" for one in shown[:6]]
     if len(shown) > 6:
         lines.append(f"            … and {len(shown) - 6} more (--json shows all)")
-    lines += ["", *_pins(found)]
+    lines += ["", *_pins(found, own)]
     return lines
 
 
-def _pins(found: Match) -> list[str]:
+def _pins(found: Match, own: AdapterPins | None) -> list[str]:
     family = found.family
     lines: list[str] = []
     if found.window:
@@ -106,22 +123,25 @@ def _pins(found: Match) -> list[str]:
         lines.append(
             f"  type      {found.model_type} is in transformers {first}" + (f" to {last}" if last else " and later")
         )
-    if family:
-        lines += [f"  needs     {name} {one.versions}: {one.reason}" for name, one in family.requires.items()]
+    lines += [f"  needs     {one.package} {one.versions}: {one.reason}" for one in found.needs]
     if family and family.unpinnable:
         lines.append(f"  no pins   {family.unpinnable}")
-    if found.pins:
-        title = "try" if family and family.unpinnable else "pins"
+    if own is not None:
+        lines += [f"  pins      {', '.join(own.requirements)}", f"            {own.described}"]
+        lines += [f"            {line}" for line in own.evidence]
+    elif found.pins:
+        title = "try" if found.kind == "remote-code" else "pins"
         lines.append(f"  {title:<9} {', '.join(found.requirements)}")
-        lines.append(f"            Python {found.python}, nothing newer than {found.exclude_newer}; {_grade(found)}")
+        newest = f", nothing newer than {found.exclude_newer}" if found.exclude_newer else ""
+        lines.append(f"            Python {found.python or '3.11'}{newest}; {_grade(found)}")
+    lines += [f"  note      {note}" for note in found.notes]
     if family:
-        lines += [f"  note      {note}" for note in family.notes]
         lines += [f"  breaks    {name}" for name in family.breaks]
-    if found.pins:
-        reference = (
-            family.id
-            if family and found.pins == family.pins and found.certainty != "nearest"
-            else ",".join(found.requirements)
-        )
-        lines += ["", f"  envpin env create {reference}"]
+    if own is not None:
+        lines += ["", f"  envpin env create {own.reference}"]
+    elif found.pins:
+        whole = family is not None and found.pins == family.pins
+        lines += ["", f"  envpin env create {family.id if family and whole else ','.join(found.requirements)}"]
+    elif found.certainty == "unknown" and found.model_type:
+        lines += ["  hint      a release newer than what was collected may know it: envpin matrix collect"]
     return lines

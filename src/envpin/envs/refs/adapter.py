@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from envpin.infer.choose import CandidatePins
     from envpin.infer.inference import Inferred
     from envpin.manifest.types import Manifest
+    from envpin.matrix.match import Match
     from envpin.matrix.types import Family
 
 
@@ -111,7 +112,7 @@ def candidate_request(found: Inferred, candidate: CandidatePins, *, name: str | 
 
 
 def _inferred(found: Inferred, candidate: CandidatePins, path: Place) -> Unrecorded:
-    family = found.family.family if found.family.certainty == "exact" else None
+    family = found.family.family if _is_one(found.family) else None
     confidence = found.confidence
     evidence = tuple(
         f"{name} {found.known[name].describe(found.ranges[name].versions)} ({found.confidences[name]})"
@@ -144,7 +145,7 @@ def _is_family(found: Inferred, candidate: CandidatePins, family: Family) -> boo
 
 def _of_family(inferred: Inferred, path: Place) -> Unrecorded:
     found = inferred.family
-    family = found.family if found.certainty == "exact" and found.family and found.family.known_good else None
+    family = found.family if _is_one(found) and found.family and found.family.known_good else None
     # A family may fit exactly and its own pins not: a config that transformers 5 wrote is misread by 4.
     if family is not None and found.pins == family.pins:
         return Unrecorded(
@@ -160,10 +161,10 @@ def _of_family(inferred: Inferred, path: Place) -> Unrecorded:
             path=str(path),
             hint="name an environment yourself: transformers==V,peft==V,torch==V",
         )
-    nearest = found.family.title if found.family is not None else "any known family"
+    nearest = found.family.title if found.family is not None else f"model type {found.model_type}"
     return Unrecorded(
         basis="nearest",
-        title=f"the nearest known one ({nearest})",
+        title=f"what is known about {nearest}",
         family=None,
         request=LockRequest(
             name=adapter_name(local_path(path)),
@@ -173,6 +174,11 @@ def _of_family(inferred: Inferred, path: Place) -> Unrecorded:
         ),
         evidence=found.evidence,
     )
+
+
+def _is_one(found: Match) -> bool:
+    """Whether it is one family and no other: by its config, or, where the base is not here, by its name."""
+    return found.certainty == "exact" or (found.certainty == "by name" and not found.alternatives)
 
 
 def _lock_name(found: Inferred) -> str:

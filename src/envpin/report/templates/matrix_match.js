@@ -20,12 +20,19 @@ const Match = (() => {
       const found = isTable(nested) ? valueAt(nested, rest) : null;
       return missing(found) ? valueAt(config, rest) : found;
     }
+    if (path === "derived.own_head_dim") return ownHeadDim(config);
     let found = walk(config, path);
     if (missing(found) && path.endsWith("rope_scaling.rope_type")) found = walk(config, path.slice(0, -"rope_type".length) + "type");
     if (missing(found) && path.startsWith("rope_scaling")) found = walk(config, path.replace("rope_scaling", "rope_parameters"));
     if (found === "default" && path.endsWith("rope_scaling.rope_type")) return null;
     if (missing(found) && path === "rope_theta") found = walk(config, "rope_parameters.rope_theta");
     return missing(found) ? null : found;
+  }
+
+  function ownHeadDim(config) {
+    const nested = config.text_config, part = isTable(nested) && Object.hasOwn(nested, "hidden_size") ? nested : config;
+    const numbers = [part.head_dim, part.hidden_size, part.num_attention_heads];
+    return numbers.every(Number.isInteger) ? numbers[0] * numbers[2] !== numbers[1] : null;
   }
 
   function release(text) {
@@ -64,12 +71,25 @@ const Match = (() => {
     return text.length > 60 ? text.slice(0, 59) + "…" : text;
   }
 
-  function named(family, name) {
+  // As matrix/names.py: whole words, no size read as a version, and no word next to it that means another architecture.
+  let vetoes = { words: [], endings: [] };
+  const wordy = (letter) => letter !== undefined && /[\p{L}\p{N}]/u.test(letter);
+
+  function belongs(lowered, start, end) {
+    if (start && wordy(lowered[start]) && wordy(lowered[start - 1])) return false;
+    const rest = lowered.slice(end);
+    if (/\d/.test(lowered[end - 1]) && (/^\.?\d*\.?\d*[bm](?![a-z])/.test(rest) || /^\.\d/.test(rest))) return false;
+    const own = lowered.lastIndexOf("/") + 1;
+    const beside = `${lowered.slice(own, Math.max(own, start))} ${lowered.slice(Math.max(end, own))}`, words = beside.split(/[^\p{L}]+/u);
+    return !/\dx\d/.test(beside) && !words.some((word) => word && (vetoes.words.includes(word) || vetoes.endings.some((one) => word.endsWith(one))));
+  }
+
+  function named(names, name) {
     if (!name) return 0;
+    const lowered = name.toLowerCase();
     let longest = 0;
-    for (const pattern of family.match.names || []) {
-      const found = new RegExp(pattern).exec(name.toLowerCase());
-      if (found) longest = Math.max(longest, found[0].length);
+    for (const pattern of names || []) for (const found of lowered.matchAll(new RegExp(pattern, "g"))) {
+      if (found[0] && belongs(lowered, found.index, found.index + found[0].length)) longest = Math.max(longest, found[0].length);
     }
     return longest;
   }
@@ -88,7 +108,7 @@ const Match = (() => {
   function examine(family, config, name) {
     const rules = family.match;
     const wanting = (rules.require || []).filter((sign) => !holds(sign, config)).map((sign) => `${sign.path} is ${shown(valueAt(config, sign.path))}`);
-    const byName = named(family, name);
+    const byName = named(family.match.names, name);
     if (!wanting.length && rules.only_by_name && !byName) wanting.push(ONLY_NAME);
     const those = (signs) => (signs || []).filter((sign) => holds(sign, config)).map((sign) => `${sign.path} is ${shown(valueAt(config, sign.path))}`);
     const decided = those(rules.decisive), supporting = those(rules.support);
@@ -98,6 +118,7 @@ const Match = (() => {
 
   // Versions for a model that the matrix does not list, as matrix/nearest.py has them.
   function make(data) {
+    vetoes = data.vetoes || vetoes;
     const positions = new Map(data.releases.map((one, at) => [one.version, at]));
     const newest = [...data.releases].reverse().find((one) => !one.yanked).version;
     const knows = (version, kind) => (data.types[kind] || []).some(([first, last]) => first <= positions.get(version) && positions.get(version) <= last);
@@ -137,16 +158,6 @@ const Match = (() => {
       return sets.find((one) => knows(one.packages.transformers, kind)) || null;
     }
 
-    function nearest(kind) {
-      let best = null, most = 3;
-      for (const family of data.families) for (const known of family.match.model_type || []) {
-        let shared = 0;
-        while (shared < known.length && known[shared] === kind.toLowerCase()[shared]) shared++;
-        if (shared > most) { most = shared; best = family; }
-      }
-      return best;
-    }
-
     const newSpelling = (config) => [config, config.text_config].some((part) => isTable(part) && isTable(part.rope_parameters) && missing(part.rope_theta));
 
     function byName(name, evidence) {
@@ -154,17 +165,43 @@ const Match = (() => {
       const own = data.families.find((family) => family.id === name);
       let found = own ? [own] : [];
       if (!own) {
-        const lengths = data.families.map((family) => named(family, name));
+        const lengths = data.families.map((family) => named(family.match.names, name));
         const longest = Math.max(0, ...lengths);
         found = data.families.filter((family, at) => longest > 0 && lengths[at] === longest);
       }
+      const longest = own ? Infinity : found.length ? named(found[0].match.names, name) : 0;
+      let kind = null, most = longest;
+      for (const [type, one] of Object.entries(data.named || {})) { const length = named(one.names, name); if (length > most) { most = length; kind = type; } }
+      if (kind !== null) return byTypeName(name, kind, evidence);
       if (!found.length) return { family: null, certainty: "unknown", evidence: [...evidence, `the name ${shown(name)} is like none of the matrix`], alternatives: [], pins: null };
-      return { family: found[0], certainty: found.length > 1 ? "ambiguous" : "exact", alternatives: found.slice(1).map((one) => one.id),
-        evidence: own ? evidence : [...evidence, `the name ${shown(name)} is like its names; there was no config to confirm it`], pins: found[0].known_good[0] || null };
+      const held = found[0].conditions.filter((one) => named(one.names, name));
+      return { family: found[0], certainty: "by name", alternatives: found.slice(1).map((one) => one.id), held,
+        evidence: own ? evidence : [...evidence, `the name ${shown(name)} is like its names; there was no config to confirm it`],
+        pins: held.length && found[0].known_good[0] ? held[0].pins : found[0].known_good[0] || null };
+    }
+
+    function byTypeName(name, kind, evidence) {
+      const one = data.named[kind], what = one.kind || "native";
+      evidence = [...evidence, `the name ${shown(name)} is that of the type ${kind}`];
+      if (what === "other") return { family: null, certainty: "unknown", evidence, note: one.note, alternatives: [], pins: null };
+      return { family: null, certainty: "by name", evidence, note: one.note, alternatives: [], kind,
+        pins: what === "native" ? typePins(kind, ownRelease(kind, null), true) : null };
+    }
+
+    // What fits a release; where that is older than all that was ever proved, the oldest that was proved instead.
+    function typePins(kind, version, native) {
+      const pins = version ? era(version) : null;
+      if (!pins) return version ? { packages: { transformers: version }, python: null, exclude_newer: null } : null;
+      const oldest = data.families.flatMap((family) => family.known_good).map((one) => one.exclude_newer).sort()[0] || "";
+      if (native && (pins.exclude_newer < oldest || !Object.hasOwn(pins.packages, "peft"))) return proved(kind) || pins;
+      return pins;
     }
 
     function match(config, name) {
       const usable = isTable(config) && Object.keys(config).length ? config : null;
+      if (usable && (Object.hasOwn(usable, "_diffusers_version") || Object.hasOwn(usable, "_class_name")) && data.named && data.named.diffusers) {
+        return { family: null, certainty: "unknown", evidence: [], note: data.named.diffusers.note, alternatives: [], pins: null };
+      }
       const [kind, how] = usable ? modelType(usable) : [null, null];
       if (kind === null) return byName(name, config === null ? [] : ["the config says no type"]);
       const own = typeof usable.transformers_version === "string" && usable.transformers_version.trim() ? usable.transformers_version : null;
@@ -179,7 +216,9 @@ const Match = (() => {
       const copies = best.byName ? [] : candidates.filter((one) => one.wanting.length === 1 && one.wanting[0] === ONLY_NAME && (one.family.match.require || []).length === signs);
       evidence.push(...(best.family.match.require || []).map((sign) => `${sign.path} is ${shown(valueAt(usable, sign.path))}`), ...best.decided, ...best.supporting);
       if (best.byName) evidence.push(`the name ${shown(name)} is one of its names`);
+      const held = best.family.conditions.filter((one) => one.when.every((sign) => holds(sign, usable)));
       let pins = best.family.known_good[0] || null;
+      if (held.length && pins) pins = held[0].pins;
       if (newSpelling(usable) && compare(release(pins && pins.packages.transformers) || [5], [5]) < 0) {
         evidence.push("transformers 5 wrote rope_parameters; 4 would silently read rope_theta as 10000");
         pins = era(ownRelease(kind, compare(release(own) || [], [5]) >= 0 ? own : "5.0.0"));
@@ -189,21 +228,16 @@ const Match = (() => {
         const version = ownRelease(kind, own);
         pins = version ? era(version) : null;
       }
-      return { family: best.family, certainty: equals.length ? "ambiguous" : "exact", evidence: [...new Set(evidence)], pins, kind,
+      return { family: best.family, certainty: equals.length ? "ambiguous" : "exact", evidence: [...new Set(evidence)], pins, kind, held,
         alternatives: [...equals, ...copies].map((one) => one.family.id) };
     }
 
     function notListed(config, kind, own, candidates, evidence) {
-      const closest = candidates.length ? candidates.reduce((one, other) => (other.wanting.length < one.wanting.length ? other : one)).family : nearest(kind);
       evidence.push(candidates.length ? "no family of this type fits all its signs" : `no family of the matrix has the type ${shown(kind)}`);
-      const version = ownRelease(kind, own);
-      let pins = version ? era(version) : null;
-      if (pins && !Object.hasOwn(pins.packages, "peft")) pins = proved(kind) || pins;
-      if (!pins) {
-        pins = closest && closest.known_good[0] ? closest.known_good[0] : null;
-        if (version) pins = { ...(pins || { python: null, exclude_newer: null }), packages: { ...(pins ? pins.packages : {}), transformers: version } };
-      }
-      return { family: closest, certainty: closest || version || spans(kind) ? "nearest" : "unknown", evidence, alternatives: [], pins, kind };
+      const window = spans(kind), code = isTable(config.auto_map) && !window;
+      let version = ownRelease(kind, own);
+      if (!window && !(code && positions.has(version))) version = null;
+      return { family: null, certainty: window || version ? "not listed" : "unknown", evidence, alternatives: [], kind, pins: typePins(kind, version, !code) };
     }
 
     return { match, spans, newest, era, positions, knows };

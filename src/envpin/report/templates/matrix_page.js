@@ -99,6 +99,7 @@
     const found = [];
     for (const [kind, window] of Object.entries(family.windows)) found.push(el("li", {}, el("code", {}, kind), window ? ` is in transformers ${window[0]} ${window[1] ? `to ${window[1]}` : "and later"}` : " is in no release of transformers"));
     for (const [name, need] of Object.entries(family.requires)) found.push(el("li", {}, "needs ", el("code", {}, `${name} ${need.versions}`), `: ${need.reason} (${need.grade || "declared"})`));
+    for (const need of family.conditions) found.push(el("li", {}, "some models need ", el("code", {}, `${need.package} ${need.versions}`), `: ${need.reason}`));
     for (const one of family.support) found.push(el("li", {}, `${one.capability} works with `, el("code", {}, `${one.package} ${one.versions}`), ` (${one.tested} runs)`));
     if (family.overlay) found.push(el("li", {}, "from your own overlay"));
     for (const note of family.notes) found.push(el("li", {}, note));
@@ -154,7 +155,7 @@
     const window = engine.spans(found.kind);
     present(top(`Not in the matrix: ${found.kind}`, null, null), el("div", { class: "columns" }, el("div", {},
       el("p", {}, window ? `The type is in transformers ${window[0]} ${window[1] ? `to ${window[1]}` : "and later"}; read in the wheels, nothing was run.` : `No release of transformers up to ${engine.newest} knows this type: it brings its own code, or is newer.`),
-      found.family ? el("p", {}, "The nearest family: ", el("a", { href: `#${encodeURIComponent(found.family.id)}` }, found.family.title)) : null, because(found)),
+      because(found)),
     el("div", {}, found.pins && found.pins.python ? commands(found.pins, null) : el("p", { class: "note" }, "No versions follow from this."))));
     mark(null, -1);
   }
@@ -238,7 +239,7 @@
 
   function resolved(config, name) {
     const found = engine.match(config, name);
-    if (found.family && found.certainty !== "nearest") showFamily(found.family, null, found);
+    if (found.family) showFamily(found.family, null, found);
     else if (found.kind) showType(found);
     else $("answer").hidden = true;
     return found;
@@ -253,8 +254,8 @@
       try { config = JSON.parse(text); } catch (error) { told.textContent = `This is not a whole JSON document yet: ${error.message}`; return; }
       const own = typeof config._name_or_path === "string" && config._name_or_path.trim() && !/^[./]/.test(config._name_or_path) ? config._name_or_path : null;
       const found = resolved(config, own);
-      told.textContent = found.certainty === "unknown" ? "Nothing was recognised: the config says no type that is known." :
-        found.certainty === "nearest" ? "The matrix does not list this model; what the wheels tell is below." :
+      told.textContent = found.certainty === "unknown" ? found.note || "Nothing was recognised: the config says no type that is known." :
+        found.certainty === "not listed" ? "The matrix does not list this model; what the wheels tell is below." :
         found.certainty === "ambiguous" ? `The likelier of several: ${found.family.title}.` : `This is ${found.family.title}.`;
       return;
     }
@@ -262,7 +263,8 @@
     let count = filter((at) => names[at].includes(wanted));
     if (!count) {
       const found = Object.hasOwn(data.types, wanted) ? resolved({ model_type: wanted }, null) : resolved(null, text);
-      if (found.family && found.certainty !== "nearest") { filter((at) => data.families[at].id === found.family.id); told.textContent = `By its name this is ${found.family.title}.`; return; }
+      if (found.family) { filter((at) => data.families[at].id === found.family.id); told.textContent = `By its name this is ${found.family.title}.`; return; }
+      if (found.note) { filter(() => true); told.textContent = found.note; return; }
       if (found.kind) { filter(() => true); told.textContent = `${found.kind} is a model type, not a family of the matrix.`; return; }
       told.textContent = "Nothing is called like that. Paste the model's config.json: that decides more than a name.";
       return;
