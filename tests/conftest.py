@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 CLOSED = {Path(__file__).parent / "unit", Path(__file__).parent / "property"}
 
@@ -20,6 +21,12 @@ for _name in ("SIGINT", "SIGQUIT", "SIGHUP"):
     if hasattr(signal, _name) and signal.getsignal(getattr(signal, _name)) == signal.SIG_IGN:
         signal.signal(getattr(signal, _name), signal.default_int_handler if _name == "SIGINT" else signal.SIG_DFL)
 
+
+# Half the examples that hypothesis tries of itself keep the unit tier near half a minute; `make test-all` tries
+# twice as many as it would. A slow machine is no fault of a test.
+settings.register_profile("quick", max_examples=50, deadline=None)
+settings.register_profile("thorough", max_examples=200, deadline=None)
+settings.load_profile("thorough" if os.environ.get("ENVPIN_TEST_ALL") else "quick")
 
 # Nor may they depend on a matrix of the user's own.
 os.environ["ENVPIN_MATRIX"] = ""
