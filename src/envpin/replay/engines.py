@@ -332,6 +332,8 @@ def explained(error: worker.WorkerError) -> Exception:
         return InputError(message, path=_text(error.data.get("path")))
     if error.worker_kind == "no-device":
         return InfrastructureError(message, hint="leave out --device cuda, or name an environment with a CUDA torch")
+    if error.worker_kind == "refused-config":
+        return RefusedError(message, hint="ask who made the adapter; nothing that can be merged needs this")
     if error.worker_kind in {"output-busy", "output-exists"}:
         return RefusedError(message, hint="wait for it, or choose another -o")
     cause = WrongEnvironmentError if error.worker_kind in _OF_THE_ENVIRONMENT else CheckFailedError

@@ -11,6 +11,7 @@ from typing import Dict, Iterable, List, Optional, Set
 from ..protocol import Events, KnownError
 from ..requests import ProveRequest, WeightFiles
 from ..results import JudgedTensor, ProveResult, TensorCounts
+from ..runtime.admitted import admit
 from ..runtime.loading import read_json
 from ..stream.io.files import StoredTensor, WeightFolder, read_header, torch_dtype
 from ..stream.io.reader import Reader
@@ -57,6 +58,7 @@ class _Proof:
         self.merged = _tensors(asked.merged)
         self.adapter = _tensors(asked.adapter)
         self.config = read_json(os.path.join(asked.adapter.folder, "adapter_config.json"))
+        admit(self.config, [name.rpartition(".")[0] for name in self.adapter])
         self.pairs = paired(self.base, self.merged)
         self.names = Names(self.base)
         self.theirs = Names(self.merged)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Dict, List, Optional, Tuple, Type, Union
 from ..protocol import KnownError
 from . import classes
 from .accounting import LoadWatch, watched
+from .admitted import admit
 from .methods import AdapterConfig
 from .several import Source, activate, load_further
 
@@ -162,6 +163,9 @@ def load_adapters(
     import peft
 
     path = given[0].folder
+    modules = [name for name, _ in base.named_modules()]
+    for one in given:
+        admit(read_json(os.path.join(one.folder, "adapter_config.json")), modules)
     try:
         with watched(watches[0]) if watches else contextlib.nullcontext():
             model = peft.PeftModel.from_pretrained(base, path, given[0].name, is_trainable=False)

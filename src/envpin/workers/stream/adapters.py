@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Callable, Dict, Iterator, List, Optional, Tupl
 
 from ..protocol import KnownError
 from ..runtime import loading
+from ..runtime.admitted import admit
 from ..runtime.several import Source, WeightedAdapters, activate, load_further, sources
 from .io.files import FileHeader, read_header, refuse, torch_dtype
 
@@ -145,6 +146,9 @@ def apply_adapters(
 
     if "assign" not in inspect.signature(torch.nn.Module.load_state_dict).parameters:
         raise refuse("torch %s is too old to stream with" % torch.__version__)
+    modules = [name for name, _ in inner.named_modules()]
+    for one, _ in adapters:
+        admit(loading.read_json(os.path.join(one.folder, "adapter_config.json")), modules)
     model: Optional[peft.PeftModel] = None
     before = _storages(inner)
     with unfilled():
