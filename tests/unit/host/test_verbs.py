@@ -36,13 +36,18 @@ def shape(kind: Any) -> object:
     if origin in {tuple, dict}:
         return (origin.__name__, *("…" if one is Ellipsis else shape(one) for one in arguments))
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        fields = msgspec.structs.fields(kind)
-        return {one.name: (shape(one.type), msgspec.to_builtins(one.default) if not one.required else "required")
-                for one in fields}  # fmt: skip
+        return {one.name: (shape(one.type), default_of(one)) for one in msgspec.structs.fields(kind)}
     if hasattr(kind, "_fields"):
         hints = get_type_hints(kind)
         return {name: (shape(hints[name]), plain(kind._field_defaults.get(name, "required"))) for name in kind._fields}
     return kind
+
+
+def default_of(field: Any) -> object:
+    if field.required:
+        return "required"
+    made = field.default_factory is not msgspec.NODEFAULT
+    return msgspec.to_builtins(field.default_factory() if made else field.default)
 
 
 def plain(default: object) -> object:
