@@ -24,16 +24,28 @@ if TYPE_CHECKING:
 _BLOCK = 1 << 22
 # Not part of what was merged: people edit model cards and other tools leave their own files.
 _FOREIGN = (".md", ".gitattributes", ".lock")
+# What transformers, peft and their like look for in a folder: an adapter next to a model is loaded on top of it.
+_READ_BY_LOADERS = (".safetensors", ".bin", ".json", ".py", ".jinja", ".model", ".pt", ".pth", ".ckpt", ".h5",
+                    ".msgpack", ".gguf", ".pkl", ".index")  # fmt: skip
+_TEXTS_OF_TOKENIZERS = frozenset({"vocab.txt", "merges.txt"})
+_OF_ENVPIN = frozenset({"envpin.json"})
+_FOLDERS_OF_LOADERS = frozenset({"additional_chat_templates"})
+_DIGITS = frozenset("0123456789abcdef")
+# The largest models have some hundred shards, and a hundred thousand tensors.
+_MOST_FILES = 20_000
+_LARGEST = 1 << 62  # bytes: what a file can have
 
 
 class FileDifference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One file that is not as recorded. `what` is `missing`, `changed` or `added`; `tensors` names those that changed,
-    or is empty where the header itself did, or where the merge recorded no checksums."""
+    or is empty where the header itself did, or where the merge recorded no checksums. `loaded` says of an added one
+    that what loads the model may read it."""
 
     file: str
     what: str
     detail: str
     tensors: tuple[str, ...] = ()
+    loaded: bool = False
 
 
 class Reverified(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,9 +56,9 @@ class Reverified(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def intact(self) -> bool:
-        """Whether every recorded file still is what it was; files that came later do not count. A record that lists no
-        weights proves nothing about them."""
-        return self.lists_weights and not any(one.what != "added" for one in self.differences)
+        """Whether every recorded file still is what it was, and nothing came that is loaded with them. A record that
+        lists no weights proves nothing about them."""
+        return self.lists_weights and not any(one.what != "added" or one.loaded for one in self.differences)
 
     @property
     def lists_weights(self) -> bool:
@@ -72,9 +84,51 @@ def read_record(folder: Path) -> MergeRecord:
         schema = msgspec.json.decode(data, type=_OnlySchema).schema
         if schema != SCHEMA:
             raise InputError(f"`{path}` has schema {schema}, and this envpin knows {SCHEMA}", path=path)
-        return decode(data)
-    except msgspec.DecodeError as error:
+        record = decode(data)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise InputError(f"`{path}` is not the record of a merge: {error}", path=path) from error
+    problems = _problems(record)
+    if problems:
+        raise InputError(f"`{path}` is not the record of a merge", path=path, problems=problems[:_PROBLEMS_SHOWN])
+    return record
+
+
+_PROBLEMS_SHOWN = 8
+
+
+def _problems(record: MergeRecord) -> list[str]:
+    """What no merge writes: a name that is not one of a file in the folder, a checksum that is none."""
+    if len(record.files) > _MOST_FILES:
+        return [f"files: {len(record.files):,}, more than a model has"]
+    found = [f"files: `{name[:80]}` is outside its folder" for name in record.files if not _is_inside(name)]
+    found += [
+        f"files.{name[:80]}: no sha256"
+        for name, value in record.files.items()
+        if len(value) != 64 or set(value) - _DIGITS
+    ]
+    tensors = record.merge.get("tensors")
+    if tensors is not None and not isinstance(tensors, dict):
+        return [*found, "merge.tensors: no object"]
+    return found + [
+        f"merge.tensors.{name[:80]}: no checksum" for name, value in (tensors or {}).items() if not _placed(value)
+    ]
+
+
+def _is_inside(name: str) -> bool:
+    pieces = PurePath(name)
+    plain = (
+        name.isprintable()
+        and "\\" not in name
+        and all(len(part.encode("utf-8", "replace")) < 256 for part in pieces.parts)
+    )
+    return plain and bool(pieces.parts) and not pieces.is_absolute() and ".." not in pieces.parts
+
+
+def _placed(value: object) -> bool:
+    """Whether this is file, crc32, offset and length."""
+    if not isinstance(value, list) or len(value) != 4 or not isinstance(value[0], str):
+        return False
+    return all(type(one) is int and 0 <= one < _LARGEST for one in value[1:])
 
 
 # One entry for each tensor and file: some 20 MB for the largest models.
@@ -95,7 +149,7 @@ def reverify(folder: Path, progress: Callable[[int], None] | None = None) -> Rev
     differences: list[FileDifference] = []
     size = 0
     for name, wanted in sorted(record.files.items()):
-        path = _inside(folder, name)
+        path = folder / name
         if not path.is_file():
             differences.append(FileDifference(file=name, what="missing", detail="the file is not there"))
             continue
@@ -107,18 +161,23 @@ def reverify(folder: Path, progress: Callable[[int], None] | None = None) -> Rev
         if found != wanted:
             differences.append(_explain(path, name, record))
     differences += [
-        FileDifference(file=path.name, what="added", detail="the merge did not write it")
+        _added(path)
         for path in sorted(folder.iterdir())
-        if path.name not in record.files and path.name != FILE_NAME and path.suffix not in _FOREIGN
+        if path.name not in record.files
+        and path.name != FILE_NAME
+        and path.suffix not in _FOREIGN
+        and not any(name.startswith(path.name + "/") for name in record.files)
     ]
     return Reverified(record=record, files=len(record.files), size=size, differences=tuple(differences))
 
 
-def _inside(folder: Path, name: str) -> Path:
-    pieces = PurePath(name)
-    if pieces.is_absolute() or ".." in pieces.parts:
-        raise InputError(f"`{FILE_NAME}` names `{name}`, outside its folder", path=folder / FILE_NAME)
-    return folder / name
+def _added(path: Path) -> FileDifference:
+    name = path.name.lower()
+    loaded = (name.endswith(_READ_BY_LOADERS) or name in _TEXTS_OF_TOKENIZERS or name in _FOLDERS_OF_LOADERS) and (
+        name not in _OF_ENVPIN
+    )
+    detail = "the merge did not write it" + (", and what loads the model may read it" if loaded else "")
+    return FileDifference(file=path.name, what="added", detail=detail, loaded=loaded)
 
 
 def _explain(path: Path, name: str, record: MergeRecord) -> FileDifference:

@@ -105,10 +105,40 @@ def test_missing_shorter_and_added_files_are_named(tmp_path: Path, capsys: pytes
     assert found["model-1.safetensors"]["tensors"] == ["gamma1"]
 
 
-def test_a_file_that_was_added_changes_no_answer(tmp_path: Path) -> None:
+def test_a_file_that_was_added_and_nobody_loads_changes_no_answer(tmp_path: Path) -> None:
     folder = merged(tmp_path / "out")
-    (folder / "notes.txt").write_text("mine")
+    for name in ("notes.txt", "README.md", "envpin.json", "train.log"):
+        (folder / name).write_text("mine")
     assert reverify(folder).intact
+
+
+@pytest.mark.parametrize("name", [
+    "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin", "model.safetensors.index.json",
+    "modeling_evil.py", "chat_template.jinja", "tokenizer.json", "tokenizer.model", "vocab.txt", "pytorch_model.bin",
+    "generation_config.json", "MODEL.SAFETENSORS",
+])  # fmt: skip
+def test_an_added_file_that_loaders_read_is_not_intact(name: str, tmp_path: Path) -> None:
+    folder = merged(tmp_path / "out")
+    (folder / name).write_text("theirs")
+    assert not reverify(folder).intact
+
+
+@pytest.mark.parametrize("change", [
+    {"merge": {"tensors": {"w": ["model-1.safetensors", 1, 10**30, 1]}}}, {"merge": {"tensors": {"w": [1, 2, 3, 4]}}},
+    {"merge": {"tensors": {"w": ["model-1.safetensors", 1, -5, 1]}}}, {"merge": {"tensors": [1]}},
+    {"merge": {"tensors": {"w": ["model-1.safetensors", True, 0, 1]}}}, {"merge": {"tensors": {"w": None}}},
+    {"merge": {"tensors": {"w": ["model-1.safetensors", 1.5, 0, 1]}}}, {"files": {"a" * 300: "0" * 64}},
+    {"files": {"a\x00b": "0" * 64}}, {"files": {"\x1b[2J": "0" * 64}}, {"files": {"": "0" * 64}},
+    {"files": {"model-1.safetensors": "no digest"}}, {"files": {"/etc/passwd": "0" * 64}},
+    {"files": {str(number): "0" * 64 for number in range(20_001)}}, {"created": 5}, {"files": None},
+])  # fmt: skip
+def test_a_record_that_no_merge_writes_is_one_clear_error(change: dict[str, Any], tmp_path: Path) -> None:
+    folder = merged(tmp_path / "out")
+    record = json.loads((folder / FILE_NAME).read_text())
+    (folder / FILE_NAME).write_text(json.dumps(record | change))
+    (folder / "model-1.safetensors").write_bytes(b"changed")
+    with pytest.raises(InputError, match="is not the record of a merge"):
+        reverify(folder)
 
 
 @pytest.mark.parametrize(

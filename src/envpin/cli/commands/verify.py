@@ -60,7 +60,13 @@ def _report(found: Reverified, folder: Path, console: Console) -> None:
                 "inputs_digest": found.record.inputs_digest,
                 "engine": found.record.engine,
                 "differences": [
-                    {"file": one.file, "what": one.what, "detail": one.detail, "tensors": list(one.tensors)}
+                    {
+                        "file": one.file,
+                        "what": one.what,
+                        "detail": one.detail,
+                        "tensors": list(one.tensors),
+                        "loaded": one.loaded,
+                    }
                     for one in found.differences
                 ],
             },
