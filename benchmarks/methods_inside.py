@@ -366,6 +366,16 @@ def refusal(theirs, distance):
     return "refused-not-as-trained" if distance is not None and distance > RELOADS else "refused-wrongly"
 
 
+def fields_by_type():
+    """Every PeftType of this peft, with the fields of its config."""
+    from peft import mapping
+
+    found = {str(one.value): [] for one in peft.PeftType}
+    for one, config in mapping.PEFT_TYPE_TO_CONFIG_MAPPING.items():
+        found[str(getattr(one, "value", one))] = sorted(inspect.signature(config.__init__).parameters)
+    return found
+
+
 def main(workers, scratch, result, wanted=""):
     warnings.simplefilter("ignore")
     transformers.logging.set_verbosity_error()
@@ -374,8 +384,8 @@ def main(workers, scratch, result, wanted=""):
     names = [tuple(one.split("/")) for one in wanted.split(",")] if wanted else [
         (name, dtype) for name in METHODS for dtype in DTYPES
     ]  # fmt: skip
-    about = {"peft": peft.__version__, "transformers": transformers.__version__, "torch": torch.__version__,
-             "types": sorted(one.value for one in peft.PeftType)}  # fmt: skip
+    about = {"peft": peft.__version__, "transformers": transformers.__version__, "torch": torch.__version__}
+    about.update(types=fields_by_type(), methods=list(METHODS))
     with open(result, "w", encoding="utf-8") as stream:
         stream.write(json.dumps(about) + "\n")
         for name, dtype in names:

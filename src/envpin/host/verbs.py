@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import msgspec
-
 from envpin.host.bodies import Body, Call
 
 Dtype = Literal["keep", "peft", "bf16", "fp16", "fp32"]
@@ -327,7 +325,7 @@ class VerifyCall(Call[VerifyReply], frozen=True, kw_only=True):
     answers: str | None = None
     architecture: str | None = None
     rows_per_tensor: int = 16
-    made_rows: dict[str, tuple[int, int]] = msgspec.field(default_factory=dict)
+    made_rows: dict[str, tuple[int, int]] | None = None
 
 
 class StreamMergeCall(Call[StreamMergeReply], frozen=True, kw_only=True):

@@ -71,7 +71,7 @@ class VerifyRequest(NamedTuple):
     answers: Optional[str] = None
     architecture: Optional[str] = None
     rows_per_tensor: int = 16
-    made_rows: Dict[str, Tuple[int, int]] = {}  # noqa: RUF012 (never changed)
+    made_rows: Optional[Dict[str, Tuple[int, int]]] = None
 
 
 class StreamMergeRequest(NamedTuple):

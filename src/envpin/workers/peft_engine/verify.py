@@ -50,6 +50,13 @@ class FolderTensors:
         found = [name for name, reader in self.where.items() if reader.get_slice(name).get_shape() == wanted]
         return [self.get(name) for name in found]
 
+    def name_of(self, name: str) -> Optional[str]:
+        """The name that a tensor has here: another class of the model may put a prefix before it, or take one away."""
+        if name in self.where:
+            return name
+        found = [one for one in self.where if one.endswith("." + name) or name.endswith("." + one)]
+        return found[0] if len(found) == 1 else None
+
     def get(self, name: str) -> torch.Tensor:
         return self.where[name].get_tensor(name)
 
@@ -62,21 +69,23 @@ def _compare(request: VerifyRequest, events: Events) -> VerifyResult:
     ]
     touched = {name.rpartition(".")[0] for name in request.touched}
     recompute = lora_rows.RowRecomputer(adapters, request.rows_per_tensor)
+    made_rows = request.made_rows or {}
     untouched = changed = 0
     wrong: List[str] = []
     added: List[str] = []
     for number, (name, ours) in enumerate(_shared(merged)):
         events.progress("verify-tensors", number + 1, len(merged.where), "tensors")
-        if name in request.made_rows:
+        if name in made_rows:
             changed += name in base.where
             added += [] if name in base.where else [name]
-            recompute.check_grown(name, ours, base.rows_like(ours, request.made_rows[name][0]))
+            recompute.check_grown(name, ours, base.rows_like(ours, made_rows[name][0]))
             continue
-        if name not in base.where:
+        own = base.name_of(name)
+        if own is None:
             added.append(name)
             recompute.check_added(name, ours)
             continue
-        theirs = base.get(name)
+        theirs = base.get(own)
         if _bytes_equal(ours, theirs):
             untouched += 1
         elif lora_rows.explains(name, touched):
@@ -101,7 +110,7 @@ def _compare(request: VerifyRequest, events: Events) -> VerifyResult:
         untouched=untouched,
         changed=changed,
         added=tuple(added),
-        dropped=tuple(sorted(set(base.where) - set(merged.where))),
+        dropped=tuple(sorted(set(base.where) - {base.name_of(name) for name in merged.where})),
         recomputed=Recomputed(recompute.tensors, recompute.rows, recompute.worst),
         not_recomputed=tuple(recompute.skipped),
         probe=None,

@@ -83,7 +83,9 @@ def load_base(
             exception=type(error).__name__,
         ) from error
     missing = [key for key in info.get("missing_keys", []) if not _starts_anew(key, wanted, recorded)]
-    missing += [one[0] for one in info.get("mismatched_keys", []) if not _starts_anew(one[0], wanted, recorded)]
+    # Names, or before transformers 4.5x and since 5 names with both shapes.
+    mismatched = [one if isinstance(one, str) else one[0] for one in info.get("mismatched_keys", [])]
+    missing += [key for key in mismatched if not _starts_anew(key, wanted, recorded)]
     # A tied head is not stored, so it may be reported missing; that is how it should be.
     missing = [key for key in missing if key not in set(tied_keys(model))]
     if missing:
