@@ -13,6 +13,7 @@ from envpin.manifest.read import read_manifest
 from tests.support.adapters import copy
 from tests.support.command import envpin
 from tests.support.environments import pinned
+from tests.support.places import DATA
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,6 +70,25 @@ def test_one_that_is_there_is_kept(adapter: Path, tmp_path: Path) -> None:
     assert (adapter / "envpin.json").read_bytes() == before
     assert envpin("record", "--attach", adapter, "--python", pinned("peft012").python, "--force").status == 0
     assert (adapter / "envpin.json").read_bytes() != before
+
+
+def test_an_environment_that_the_keys_refute_is_refused(adapter: Path) -> None:
+    """peft 0.12.0 does not write `corda_config`, and no file has to name a version for that."""
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    (adapter / "adapter_config.json").write_text(json.dumps({**config, "corda_config": None}))
+    refused = envpin("record", "--attach", adapter, "--python", pinned("peft012").python)
+    assert refused.status == 1
+    assert "corda_config" in refused.stderr
+    assert not (adapter / "envpin.json").exists()
+
+
+def test_an_adapter_of_another_tool_gets_no_manifest(tmp_path: Path) -> None:
+    folder = tmp_path / "adapters"
+    shutil.copytree(DATA / "cases" / "check" / "mlx-adapter" / "adapters", folder)
+    refused = envpin("record", "--attach", folder, "--python", pinned("peft012").python)
+    assert refused.status == 2
+    assert "MLX LM" in refused.stderr
+    assert not (folder / "envpin.json").exists()
 
 
 def test_another_environment_is_refused(adapter: Path) -> None:

@@ -23,8 +23,11 @@ from envpin.checkpoint.no_adapter import foreign_error
 from envpin.core.errors import CheckFailedError, InputError, RefusedError, UsageError
 from envpin.core.process import run
 from envpin.core.versions import same_release
+from envpin.infer.inference import ranges_of
+from envpin.infer.observe import observe
 from envpin.infer.traces import read_card, read_traces
 from envpin.infer.trainers import recognise
+from envpin.infer.versions import known_releases
 from envpin.manifest.closure import REQUIRED
 from envpin.manifest.read import FILE_NAME
 from envpin.manifest.types import (
@@ -98,6 +101,7 @@ def attach(
             hint="name the interpreter of the training environment: --python PATH",
         )
     checked = _compare(_claims(read), versions, interpreter)
+    doubts = _within_bounds(read, versions, interpreter)
     saved = _saved_at(read, folder)
     found = recognise(read_traces(folder, os.listdir(folder)))  # noqa: PTH208  names only
     described_base, how = _base(read, base)
@@ -120,7 +124,7 @@ def attach(
     )
     write_manifest(path, manifest)
     declared = manifest.attached.declared if manifest.attached is not None else ()
-    warnings = _warnings(saved, described["installed"], checked)
+    warnings = (*doubts, *_warnings(saved, described["installed"], checked))
     return AttachOutcome(path=path, checked=checked, declared=declared, warnings=warnings)
 
 
@@ -186,6 +190,33 @@ def _compare(claims: list[tuple[str, str, str]], versions: dict[str, str], pytho
             hint="name the interpreter of the training environment: --python PATH",
         )
     return tuple(dict.fromkeys(f"{package} {claimed} ({file})" for file, package, claimed in claims))
+
+
+def _within_bounds(read: Checkpoint, versions: dict[str, str], python: Path) -> tuple[str, ...]:
+    """What the adapter's files say against this environment without naming a version: all that `infer` goes by.
+
+    Raises:
+        CheckFailedError: a file could not be as it is with a version of the environment.
+    """
+    if read.adapter_config is None:
+        return ()
+    observed, known = observe(read, search=False), known_releases()
+    hard, strong = [], []
+    for one in ranges_of(observed, recognise(observed.traces), known).values():
+        version = versions.get(one.package, "")
+        meant = known[one.package].stated(version)
+        for signal in one.signals:
+            if meant and signal.admits and not meant & signal.admits and signal.strength != "weak":
+                said = known[one.package].describe(signal.admits)
+                line = f"{signal.file} {signal.says}: {one.package} {said}, the environment has {version}"
+                (hard if signal.strength == "hard" else strong).append(line)
+    if hard:
+        listed = "\n".join(f"  {line}" for line in dict.fromkeys(hard))
+        raise CheckFailedError(
+            f"`{python}` is not what wrote this folder\n{listed}",
+            hint="name the interpreter of the training environment: --python PATH",
+        )
+    return tuple(dict.fromkeys(strong))
 
 
 def _saved_at(read: Checkpoint, folder: Path) -> dt.datetime:

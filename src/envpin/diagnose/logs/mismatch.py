@@ -32,6 +32,20 @@ _VOCABULARY = re.compile(
 )
 _A = re.compile(r"\.lora_(?:embedding_)?A\b")
 _INSIDE = re.compile(r"\.(?:layers|layer|h|blocks?)\.|lora_magnitude")
+# The head of a task, wrapped as peft wraps it or not: its rows are labels.
+_HEAD = re.compile(
+    r"(?:^|\.)(?:score|classifier|qa_outputs|classification_head|cls_head|classif)"
+    r"(?:\.(?:original_module|modules_to_save(?:\.\w+)?|out_proj|dense|fc|\d))*\.(?:weight|bias)$"
+)
+_POSITIONS = re.compile(r"(?:position_embeddings?|embed_positions|wpe|pos_embed|relative_attention_bias)(?:\.weight)?$")
+_TOWER = re.compile(r"(?:^|\.)(?:visual|vision_tower|vision_model|audio_tower|image_encoder)\.")
+# Factors of peft's other methods: the axes whose length is the module's width, and those that the config gives.
+_METHOD = re.compile(
+    r"\.(?P<part>oft_R|boft_[Rs]|hra_u|hada_w\d_[ab]|hada_t\d|lokr_\w+|vera_lambda_[bd]|ia3_l|bone_block|"
+    r"miss_block|fourierft_spectrum|c3a_kernel|road_\w+|delora_\w+|randlora_\w+|vblora_\w+|"
+    r"waveft_spectrum|shira_weight)\b"
+)  # fmt: skip
+_WIDTH_AXES = {"hra_u": 0, "hada_w1_a": 0, "hada_w2_a": 0, "hada_w1_b": 1, "hada_w2_b": 1, "vera_lambda_b": 0}
 _B = re.compile(r"\.lora_(?:embedding_)?B\b")
 
 
@@ -67,6 +81,8 @@ def cause_of(line: Line) -> str:
     found, expected = line.found, line.expected
     if 0 in found or 0 in expected or _placeholder(found, expected, line.name):
         return "empty-tensors-zero3"
+    if (code := _by_role(line)) is not None:
+        return code
     if _packed(found) != _packed(expected):
         return "quantized-base-packed"
     if _VOCABULARY.search(line.name) or _looks_like_vocabulary(line):
@@ -74,6 +90,58 @@ def cause_of(line: Line) -> str:
     if len(found) == len(expected) == 2 and found == expected[::-1]:
         return "moe-layout"
     return _module(line)
+
+
+def _by_role(line: Line) -> str | None:
+    """What the module's role tells: a factor of another method, a head, positions, a vision tower, stacked experts."""
+    found, expected = line.found, line.expected
+    if (method := _METHOD.search(line.name)) is not None:
+        return _of_method(method["part"], found, expected)
+    if _HEAD.search(line.name) and found[1:] == expected[1:]:
+        return "task-head"
+    if _POSITIONS.search(line.name) or (_TOWER.search(line.name) and len(found) != 2):
+        return "architecture-drift"
+    return _of_stack(line) if 3 in {len(found), len(expected)} else None
+
+
+def _of_method(part: str, found: tuple[int, ...], expected: tuple[int, ...]) -> str:
+    """A factor that is not LoRA's: the base is at fault only where the module's own width differs."""
+    if part == "ia3_l" or len(found) != len(expected):
+        return "wrong-base-hidden-size" if len(found) == len(expected) else "method-shape-mismatch"
+    if part == "oft_R" and len(found) == 2:
+        widths = [blocks * side for shape in (found, expected) if (side := _side(shape[1])) for blocks in shape[:1]]
+        return "wrong-base-hidden-size" if len(widths) == 2 and widths[0] != widths[1] else "method-shape-mismatch"
+    axis = _WIDTH_AXES.get(part)
+    other = axis is not None and axis < len(found) and found[axis] != expected[axis]
+    return "wrong-base-hidden-size" if other else "method-shape-mismatch"
+
+
+def _side(triangle: int) -> int | None:
+    """The side of a square whose upper triangle has so many entries."""
+    side = round((1 + (1 + 8 * triangle) ** 0.5) / 2)
+    return side if side * (side - 1) // 2 == triangle else None
+
+
+def _of_stack(line: Line) -> str:
+    """Experts are stacked in three dimensions, and convolutions over time have them too."""
+    if "expert" in line.name or (len(line.found) == len(line.expected) and sorted(line.found) == sorted(line.expected)):
+        return "moe-layout"
+    return _module(line)
+
+
+def words_for(code: str, line: Line) -> str | None:
+    """What the shapes of one line say more exactly than the catalogue; None where that says all."""
+    found, expected = line.found, line.expected
+    if code == "task-head" and found and expected:
+        return f"The head of the task has {found[0]} labels in the checkpoint, and {expected[0]} in this model"
+    if code == "method-shape-mismatch" and ".oft_R" in line.name and len(found) == len(expected) == 2:
+        one, other = _side(found[1]), _side(expected[1])
+        if one and other:
+            return (
+                f"`oft_R` holds {found[0]} blocks of {one}, and the config asks for {expected[0]} of {other}: the "
+                f"block size differs, and the base is right ({found[0]}·{one} = {expected[0]}·{other})"
+            )
+    return None
 
 
 def _placeholder(found: tuple[int, ...], expected: tuple[int, ...], name: str) -> bool:

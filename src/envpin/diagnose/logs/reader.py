@@ -10,18 +10,22 @@ import re
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
+import msgspec
+
 from envpin.core.findings import SEVERITY_ORDER, Evidence
 from envpin.core.text_input import plain_block, to_utf8
 from envpin.diagnose.catalogue.catalogue import finding, load_catalogue
-from envpin.diagnose.logs.mismatch import ANCHORS, Line, common_cause, read_line
-from envpin.diagnose.logs.signature import matchers
+from envpin.diagnose.logs.arguments import ANCHOR, explain
+from envpin.diagnose.logs.mismatch import ANCHORS, Line, common_cause, read_line, words_for
+from envpin.diagnose.logs.signature import Signature, matchers
 from envpin.diagnose.subject import Mismatch, shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from envpin.core.findings import Finding, Severity
-    from envpin.diagnose.logs.signature import Matcher, Signature
+    from envpin.diagnose.logs.arguments import Explained
+    from envpin.diagnose.logs.signature import Matcher
 
 # Memory stays that of a few blocks; smaller ones search no faster.
 _BLOCK = 1 << 20
@@ -41,6 +45,14 @@ _SAID_BETTER = {
     "transformers-api-changed": "peft-transformers-incompatible",
     "unmatched-adapter-keys": "vlm-key-rename",
 }
+# The same, where it says so of the same lines: another line of the log may still be of the first kind.
+_SAID_BETTER_OF_A_LINE = {
+    "unmatched-adapter-keys": "tensors-not-of-method",
+    "wrong-base-architecture": "vlm-key-rename",
+    "tied-head": "shared-tensors",
+}
+# Of a line that names the release all by itself, what these codes would say is less.
+_LESS_EXACT = frozenset({"adapter-needs-newer-peft", "transformers-api-changed"})
 
 
 @dataclass
@@ -50,6 +62,8 @@ class _Seen:
     severity: Severity
     lines: list[tuple[int, str]] = field(default_factory=list)
     count: int = 0
+    says: str | None = None
+    fix: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,15 +92,24 @@ class _Reader:
         self.seen: dict[str, _Seen] = {}
         self.shapes: dict[Line, int] = {}
         self.shape_count = 0
+        self.explained: set[str] = set()
         self.tail = b""
 
     def read(self, block: bytes) -> None:
         numbers = _Numbers(block, self.line)
+        for at, text in _lines_with(block, ANCHOR.encode()):
+            explained = explain(text)
+            if explained is not None:
+                self.explained.add(text)
+                self._keep(_signature_of(explained, text), numbers, at, text)
         for anchor, signatures in self.matchers.items():
             for at, text in _lines_with(block, anchor):
                 for one in signatures:
-                    if self._matches(one, text, block, at):
-                        self._keep(one.signature, numbers, at, text)
+                    if text in self.explained and one.signature.code in _LESS_EXACT:
+                        continue
+                    found = self._matches(one, text, block, at)
+                    if found is not None:
+                        self._keep(_filled(one.signature, found), numbers, at, text)
         for literal in ANCHORS:
             for at, text in _lines_with(block, literal.encode()):
                 line = read_line(text) or read_line(_with_next(block, at, text))
@@ -97,37 +120,47 @@ class _Reader:
         self.line += block.count(b"\n")
         self.tail = block[-20_000:]
 
-    def _matches(self, one: Matcher, text: str, block: bytes, at: int) -> bool:
-        if one.pattern.search(text) is None or (one.unless is not None and one.unless.search(text)):
-            return False
+    def _matches(self, one: Matcher, text: str, block: bytes, at: int) -> re.Match[str] | None:
+        found = one.pattern.search(text)
+        if found is None or (one.unless is not None and one.unless.search(text)):
+            return None
         after, against = one.signature.after, one.signature.unless_after
         if after is None and against is None:
-            return True
+            return found
         before = block[max(0, at - 20_000) : at]
         if at < 20_000:
             before = self.tail + before
         near = b"\n".join(before.split(b"\n")[-_NEAR - 1 :])
-        return (after is None or after.encode() in near) and (against is None or against.encode() not in near)
+        fits = (after is None or after.encode() in near) and (against is None or against.encode() not in near)
+        return found if fits else None
 
     def _keep(self, signature: Signature, numbers: _Numbers, at: int, text: str) -> None:
         severity = signature.severity or load_catalogue()[signature.code].severity
         seen = self.seen.setdefault(signature.code, _Seen(severity))
         seen.count += 1
+        if signature.says is not None and seen.says is None:
+            seen.says, seen.fix = signature.says, signature.fix
         if SEVERITY_ORDER[severity] < SEVERITY_ORDER[seen.severity]:
             seen.severity = severity
         if len(seen.lines) < 3 and all(text != other for _, other in seen.lines):
             seen.lines.append((numbers.of(at), text))
 
+    def _is_said_better(self, code: str) -> bool:
+        if _SAID_BETTER.get(code) in self.seen:
+            return True
+        better = self.seen.get(_SAID_BETTER_OF_A_LINE.get(code, ""))
+        return better is not None and {text for _, text in self.seen[code].lines} <= {text for _, text in better.lines}
+
     def result(self) -> Diagnosis:
         causes = common_cause(self.shapes)
         found = [self._shape_finding(code, lines) for code, lines in causes.items()]
         for code, seen in self.seen.items():
-            if code in causes or _SAID_BETTER.get(code) in self.seen or (code == "architecture-drift" and causes):
+            if code in causes or self._is_said_better(code) or (code == "architecture-drift" and causes):
                 continue
             evidence = [Evidence(line=number, note=line) for number, line in sorted(seen.lines)]
             more = f" ({seen.count} lines)" if seen.count > 1 else ""
-            text = load_catalogue()[code].meaning.partition(". ")[0].rstrip(".")
-            found.append(finding(code, text + more, evidence, severity=seen.severity))
+            text = seen.says or load_catalogue()[code].meaning.partition(". ")[0].rstrip(".")
+            found.append(finding(code, text + more, evidence, severity=seen.severity, fix=seen.fix or None))
         mismatches = tuple(
             Mismatch(parameter=line.name, found=line.found, expected=line.expected, why=code)
             for code, lines in causes.items()
@@ -144,10 +177,27 @@ class _Reader:
                      expected=shape_text(line.expected))
             for line in lines[:3]
         ]  # fmt: skip
-        text = load_catalogue()[code].meaning.partition(". ")[0].rstrip(".")
+        text = words_for(code, lines[0]) or load_catalogue()[code].meaning.partition(". ")[0].rstrip(".")
         count = f"{total} parameters do not fit" if total > 1 else "one parameter does not fit"
         rows = str(lines[0].found[0]) if lines[0].found else "0"
-        return finding(code, f"{text} ({count})", evidence, severity="blocker", names={"rows": rows, "rank": rows})
+        return finding(
+            code, f"{text} ({count})", evidence, severity="blocker", names={"rows": rows, "rank": rows, "labels": rows}
+        )
+
+
+def _signature_of(explained: Explained, text: str) -> Signature:
+    return Signature(
+        code=explained.code, anchor=ANCHOR, pattern="", sample=text, source="", says=explained.says, fix=explained.fix
+    )
+
+
+def _filled(signature: Signature, found: re.Match[str]) -> Signature:
+    """The signature with what its groups matched in its own words."""
+    if signature.says is None:
+        return signature
+    words = {name: value or "" for name, value in found.groupdict().items()}
+    fix = tuple(step.format_map(words) for step in signature.fix)
+    return msgspec.structs.replace(signature, says=signature.says.format_map(words), fix=fix)
 
 
 class _Numbers:

@@ -75,7 +75,7 @@ SIZE = (
         ),
         ("model.layers.0.self_attn.q_proj.weight", [4096, 4096], [8388608, 1], "quantized-base-packed"),
         ("model.layers.0.mlp.experts.gate_up_proj", [64, 128], [128, 64], "moe-layout"),
-        ("classifier.weight", [3, 768], [2, 768], "architecture-drift"),
+        ("classifier.weight", [3, 768], [2, 768], "task-head"),
     ],
 )
 def test_shapes_tell_the_cause(name: str, found: list[int], expected: list[int], code: str) -> None:

@@ -1,0 +1,117 @@
+"""Arguments that came with a release or went with one: which version an unexpected keyword speaks of. Pure.
+
+The facts are read from released wheels: classes of peft and transformers from what `matrix collect --fields` wrote,
+those of trl and accelerate from `arguments.json` (one release of each minor series; `benchmarks/wild.py` tells how).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from envpin.matrix.fields import load_fields
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ANCHOR = "got an unexpected keyword argument"
+_LINE = re.compile(r"(?:\b(\w+)\.)?(\w+)\(\) got an unexpected keyword argument '(\w{1,80})'")
+_FACTS = Path(__file__).with_name("arguments.json")
+_TRL = re.compile(
+    r"(?:SFT|DPO|PPO|PPOv2|KTO|ORPO|CPO|GRPO|Reward|RLOO|GKD|BCO|IterativeSFT|OnlineDPO|XPO|NashMD|PRM)(?:Trainer|Config)"
+)
+# Classes of peft's configs by what they are called, where that is not the method's name and `Config`.
+_PEFT_CLASSES = {"IA3CONFIG": "IA3", "LNTUNINGCONFIG": "LN_TUNING", "PROMPTTUNINGCONFIG": "PROMPT_TUNING",
+                 "PREFIXTUNINGCONFIG": "PREFIX_TUNING", "PROMPTENCODERCONFIG": "P_TUNING",
+                 "TRAINABLETOKENSCONFIG": "TRAINABLE_TOKENS"}  # fmt: skip
+# `Trainer.__init__` itself was not collected: read from the wheels of 4.45.2, 4.46.0 and 5.0.0.
+_TRAINER: Mapping[str, tuple[str | None, str | None]] = {
+    "processing_class": ("4.46.0", None),
+    "tokenizer": (None, "5.0.0"),
+}
+
+
+class Explained(NamedTuple):
+    """`package` lost or gained an argument: `code` and what to say and do."""
+
+    code: str
+    says: str
+    fix: tuple[str, ...]
+
+
+def explain(line: str) -> Explained | None:
+    """What a line about an unexpected keyword says of releases; None where no collected class has that argument."""
+    found = _LINE.search(line)
+    if found is None:
+        return None
+    owner, function, argument = found[1] or "", found[2], found[3]
+    if function not in {"__init__", "init"}:
+        return None
+    since, gone, package = _history(owner, argument)
+    if package is None:
+        return _of_trl(owner, argument)
+    called = f"`{owner}`" if owner else "the constructor"
+    code = {
+        ("peft", False): "adapter-needs-newer-peft",
+        ("peft", True): "adapter-needs-older-peft",
+        ("transformers", False): "transformers-api-changed",
+        ("transformers", True): "transformers-api-changed",
+    }.get((package, gone is not None), "library-api-changed")
+    if gone is not None:
+        says = f"{called} of {package} has no `{argument}` from {gone} on: the code or file is of an older {package}"
+        return Explained(code, says, (f"run with {package} < {gone}, as training did: envpin run ADAPTER -- CMD",
+                                      f"leave out `{argument}`, as {package} {gone} wants it"))  # fmt: skip
+    says = f"{called} of {package} has `{argument}` from {since} on: this {package} is older"
+    return Explained(
+        code, says, (f"run with {package} ≥ {since}", f"by hand: remove `{argument}`, if its value is the default")
+    )
+
+
+def _of_trl(owner: str, argument: str) -> Explained | None:
+    """An argument that no collected release has: the class tells at least whose it is."""
+    if _TRL.fullmatch(owner) is None:
+        return None
+    says = f"`{owner}` of trl has no `{argument}` in any release that was looked at: it may be of the other class"
+    fix = ("data and loss are set in the …Config, the model and the data sets are given to the …Trainer",
+           "run with the trl of training: envpin run ADAPTER -- CMD")  # fmt: skip
+    return Explained("library-api-changed", says, fix)
+
+
+def _history(owner: str, argument: str) -> tuple[str | None, str | None, str | None]:
+    """First release with the argument where it came later than the class, first release without it, the package."""
+    if (kind := _peft_class(owner)) is not None:
+        return _collected("peft", kind, argument)
+    if owner in {"TrainingArguments", "Seq2SeqTrainingArguments"}:
+        return _collected("transformers", owner, argument)
+    if owner in {"Trainer", "Seq2SeqTrainer"} and argument in _TRAINER:
+        return (*_TRAINER[argument], "transformers")
+    for package, facts in _arguments().items():
+        entry = facts.get(owner, {}).get(argument)
+        if entry is not None:
+            return entry.get("since"), entry.get("gone"), package
+    return None, None, None
+
+
+def _peft_class(owner: str) -> str | None:
+    upper = owner.upper()
+    kind = _PEFT_CLASSES.get(upper, upper.removesuffix("CONFIG"))
+    return kind if upper.endswith("CONFIG") and kind in load_fields().packages["peft"].classes else None
+
+
+def _collected(package: str, kind: str, argument: str) -> tuple[str | None, str | None, str | None]:
+    facts = load_fields().packages[package]
+    found = facts.classes[kind].fields.get(argument)
+    if found is None:
+        return None, None, None
+    last = found.spans[-1][1]
+    gone = facts.releases[last + 1] if last + 1 < len(facts.releases) else None
+    return facts.releases[found.spans[0][0]], gone, package
+
+
+@cache
+def _arguments() -> Mapping[str, Mapping[str, Mapping[str, Mapping[str, str]]]]:
+    found: Mapping[str, Mapping[str, Mapping[str, Mapping[str, str]]]] = json.loads(_FACTS.read_text(encoding="utf-8"))
+    return found

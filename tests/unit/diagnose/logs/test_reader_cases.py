@@ -1,0 +1,89 @@
+"""Error logs of public threads (tests/data/cases/diagnose): the right cause, with its number, and no other."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from envpin.diagnose.logs.reader import diagnose_log
+from tests.support.places import DATA
+
+CASES = DATA / "cases" / "diagnose"
+# Case to its one code, and words that the answer must hold.
+TABLE = {
+    "lora_enable_lora": ("adapter-needs-older-peft", ["0.3.0"]),
+    "size_classifier": ("task-head", ["6 labels", "num_labels=6", "ignore_mismatched_sizes=True", "replay merge"]),
+    "chatglm_tokenizer434": ("config-needs-older-transformers", ["4.34"]),
+    "L4-reverse-op": ("quantized-base-packed", ["--quantized-base dequantize"]),
+    "L5-offload-keyerror": ("meta-tensor-offload", ["offload"]),
+    "L8-adapter-named-lora": ("tensors-not-of-method", ["`lora`", "prefix"]),
+    "L10-unsloth-lora-count": ("library-api-changed", ["Unsloth", "unsloth_zoo", "envpin replay merge"]),
+    "L11-no-vision-config": ("architecture-drift", ["text model", "vision_config"]),
+    "P-oft": ("method-shape-mismatch", ["block size", "4·16 = 2·32"]),
+    "real-no-post-init": ("transformers-api-changed", ["all_tied_weights_keys", "transformers < 5"]),
+    "real-rope-default": ("transformers-api-changed", ["ROPE_INIT_FUNCTIONS", "5.0"]),
+    "real-regex-target": ("vlm-key-rename", ["language_model", "ForConditionalGeneration"]),
+}
+
+
+def test_every_case_is_in_the_table() -> None:
+    assert {one.name for one in CASES.iterdir()} == set(TABLE)
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_a_case_gets_its_one_cause(name: str) -> None:
+    code, words = TABLE[name]
+    found = diagnose_log(io.BytesIO((CASES / name / "error.log").read_bytes())).findings
+    assert [one.code for one in found] == [code]
+    said = " ".join([found[0].message, *found[0].fix])
+    assert [word for word in words if word not in said] == []
+
+
+@pytest.mark.parametrize("change", ["crlf", "utf-16", "mark"])
+@pytest.mark.parametrize("name", TABLE)
+def test_line_ends_and_encodings_change_no_answer(name: str, change: str) -> None:
+    data = (CASES / name / "error.log").read_bytes()
+    damaged = {
+        "crlf": data.replace(b"\n", b"\r\n"),
+        "utf-16": data.decode("utf-8").encode("utf-16"),
+        "mark": b"\xef\xbb\xbf" + data,
+    }[change]
+    assert [one.code for one in diagnose_log(io.BytesIO(damaged)).findings] == [TABLE[name][0]]
+
+
+SHAPES = [
+    ("score.weight", [6, 768], [2, 768], "task-head"),
+    ("base_model.model.classifier.modules_to_save.default.bias", [101], [1000], "task-head"),
+    ("classifier.out_proj.weight", [3, 768], [2, 768], "task-head"),
+    ("model.layers.0.self_attn.q_proj.oft_R.default.weight", [4, 120], [2, 496], "method-shape-mismatch"),
+    ("model.layers.0.self_attn.q_proj.oft_R.default.weight", [4, 120], [8, 120], "wrong-base-hidden-size"),
+    ("model.layers.0.self_attn.q_proj.hra_u", [64, 4], [64, 8], "method-shape-mismatch"),
+    ("model.layers.0.self_attn.q_proj.hra_u", [64, 4], [128, 4], "wrong-base-hidden-size"),
+    ("model.layers.0.self_attn.q_proj.vera_lambda_d", [128], [256], "method-shape-mismatch"),
+    ("model.layers.0.self_attn.q_proj.vera_lambda_b", [4096], [5120], "wrong-base-hidden-size"),
+    ("model.layers.0.self_attn.q_proj.ia3_l", [4096, 1], [5120, 1], "wrong-base-hidden-size"),
+    ("model.layers.0.mlp.experts.gate_up_proj", [8, 64, 96], [8, 96, 64], "moe-layout"),
+    ("vision_tower.vision_model.embeddings.position_embedding.weight", [577, 1024], [257, 1024], "architecture-drift"),
+    ("model.embed_tokens.weight", [32001, 4096], [32000, 4096], "vocab-grown"),
+    ("model.layers.0.self_attn.q_proj.lora_A.default.weight", [16, 4096], [8, 4096], "rank-mismatch"),
+]
+
+
+@pytest.mark.parametrize(("parameter", "in_file", "in_model", "code"), SHAPES)
+def test_a_size_mismatch_is_judged_by_the_role_of_its_module(
+    parameter: str, in_file: list[int], in_model: list[int], code: str
+) -> None:
+    line = (
+        f"\tsize mismatch for {parameter}: copying a param with shape torch.Size({in_file}) from checkpoint, the shape "
+        f"in current model is torch.Size({in_model})."
+    )
+    assert [one.code for one in diagnose_log(io.BytesIO(line.encode())).findings] == [code]
+
+
+def test_shared_tensors_are_a_tied_head_only_by_their_names() -> None:
+    text = "RuntimeError: Some tensors share memory, this will lead to duplicate memory on disk: [{{'{0}', '{1}'}}]."
+    tied = text.format("lm_head.weight", "model.embed_tokens.weight")
+    other = text.format("encoder.layer.0.weight", "decoder.layer.0.weight")
+    assert [one.code for one in diagnose_log(io.BytesIO(tied.encode())).findings] == ["tied-head"]
+    assert [one.code for one in diagnose_log(io.BytesIO(other.encode())).findings] == ["shared-tensors"]
