@@ -201,7 +201,8 @@ def _within_bounds(read: Checkpoint, versions: dict[str, str], python: Path) -> 
     if read.adapter_config is None:
         return ()
     observed, known = observe(read, search=False), known_releases()
-    hard, strong = [], []
+    hard: list[str] = []
+    strong: list[str] = []
     for one in ranges_of(observed, recognise(observed.traces), known).values():
         version = versions.get(one.package, "")
         meant = known[one.package].stated(version)
