@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from envpin.core.files import read_bounded
 from envpin.matrix.fields import load_fields
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 ANCHOR = "got an unexpected keyword argument"
 _LINE = re.compile(r"(?:\b(\w+)\.)?(\w+)\(\) got an unexpected keyword argument '(\w{1,80})'")
 _FACTS = Path(__file__).with_name("arguments.json")
+_FACTS_BYTES = 1_000_000
 _TRL = re.compile(
     r"(?:SFT|DPO|PPO|PPOv2|KTO|ORPO|CPO|GRPO|Reward|RLOO|GKD|BCO|IterativeSFT|OnlineDPO|XPO|NashMD|PRM)(?:Trainer|Config)"
 )
@@ -113,5 +115,5 @@ def _collected(package: str, kind: str, argument: str) -> tuple[str | None, str 
 
 @cache
 def _arguments() -> Mapping[str, Mapping[str, Mapping[str, Mapping[str, str]]]]:
-    found: Mapping[str, Mapping[str, Mapping[str, Mapping[str, str]]]] = json.loads(_FACTS.read_text(encoding="utf-8"))
+    found: Mapping[str, Mapping[str, Mapping[str, Mapping[str, str]]]] = json.loads(read_bounded(_FACTS, _FACTS_BYTES))
     return found
