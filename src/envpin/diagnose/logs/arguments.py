@@ -6,11 +6,12 @@ those of trl and accelerate from `arguments.json` (one release of each minor ser
 
 from __future__ import annotations
 
-import json
 import re
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 from envpin.core.files import read_bounded
 from envpin.matrix.fields import load_fields
@@ -115,5 +116,4 @@ def _collected(package: str, kind: str, argument: str) -> tuple[str | None, str 
 
 @cache
 def _arguments() -> Mapping[str, Mapping[str, Mapping[str, Mapping[str, str]]]]:
-    found: Mapping[str, Mapping[str, Mapping[str, Mapping[str, str]]]] = json.loads(read_bounded(_FACTS, _FACTS_BYTES))
-    return found
+    return msgspec.json.decode(read_bounded(_FACTS, _FACTS_BYTES), type=dict[str, dict[str, dict[str, dict[str, str]]]])
