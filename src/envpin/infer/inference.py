@@ -163,7 +163,7 @@ def _within_family(
 
 
 def _native_type(family: Match) -> str | None:
-    known = family.family is not None and family.family.kind == "native" and family.certainty == "exact"
+    known = family.family is not None and family.family.kind == "native" and family.certainty in {"exact", "by name"}
     return family.model_type if known else None
 
 

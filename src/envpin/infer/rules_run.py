@@ -57,7 +57,7 @@ def family_signals(family: Match, known: Mapping[str, Known]) -> Iterator[Signal
 
     Where the config fits several families, a release that one of them allows is allowed.
     """
-    if family.family is None or family.certainty not in {"exact", "ambiguous"}:
+    if family.family is None or family.certainty not in {"exact", "ambiguous", "by name"}:
         return
     matrix = load_matrix()
     families = [family.family, *(matrix.families[one] for one in family.alternatives if one in matrix.families)]
