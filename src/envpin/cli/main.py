@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import gc
+import os
 import sys
 from typing import TYPE_CHECKING
 
 from envpin import __version__
-from envpin.core.errors import EnvpinError, InfrastructureError, InterruptedByUserError, UsageError
+from envpin.core.errors import (
+    DiskFullError,
+    EnvpinError,
+    InfrastructureError,
+    InputError,
+    InterruptedByUserError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     import argparse
@@ -28,15 +37,43 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = Console(json_mode=_wants_json(arguments))
     try:
         return _settled(_dispatch(arguments, console), arguments, console)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as ended:
         console.error(InterruptedByUserError())
-        return InterruptedByUserError.exit_code
+        return int(getattr(ended, "status", InterruptedByUserError.exit_code))
     except EnvpinError as error:
         console.error(error)
         return error.exit_code
+    except (OSError, UnicodeError, RecursionError, MemoryError) as fault:
+        if os.environ.get("ENVPIN_TRACEBACK"):
+            raise
+        explained = _explained(fault)
+        console.error(explained)
+        return explained.exit_code
     finally:
         console.close()
         release()
+
+
+def _explained(fault: Exception) -> EnvpinError:
+    """For what no reader or writer has turned into an error of its own: a file, a name or a machine that is at fault.
+    Every other exception is a defect of envpin, and keeps its traceback."""
+    if isinstance(fault, OSError):
+        named = f"`{fault.filename}`" if fault.filename is not None else "a file"
+        reason = fault.strerror or str(fault)
+        if fault.errno in {errno.ENOSPC, errno.EDQUOT}:
+            return DiskFullError(f"{named} cannot be written: {reason}", hint="free some space")
+        if fault.errno in _OF_THE_INPUT:
+            return InputError(f"{named} cannot be used: {reason}", path=str(fault.filename))
+        return InfrastructureError(f"{named}: {reason}")
+    if isinstance(fault, MemoryError):
+        return InfrastructureError("out of memory")
+    if isinstance(fault, RecursionError):
+        return InputError("something in the input is nested too deep")
+    return InputError(f"a name or a text in the input cannot be encoded: {fault}")
+
+
+_OF_THE_INPUT = frozenset({errno.ENOENT, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG, errno.EISDIR,
+                           errno.ENOTDIR, errno.EINVAL, errno.EROFS, errno.ENXIO, errno.EEXIST})  # fmt: skip
 
 
 def _settled(status: int, arguments: Sequence[str], console: Console) -> int:
@@ -114,6 +151,7 @@ def _dispatch(arguments: list[str], console: Console) -> int:
     if takes_child and "--" in arguments:
         at = arguments.index("--")
         arguments, child = arguments[:at], arguments[at + 1 :]
+    arguments = [_at_home(word) for word in arguments]
     namespace: argparse.Namespace
     namespace, strange = parser.parse_known_args(arguments)
     if strange and takes_child and not child:
@@ -123,4 +161,13 @@ def _dispatch(arguments: list[str], console: Console) -> int:
     namespace.child = child
     if command is None:
         return parser.error("no command given")  # argparse has answered `--help`; another option alone means nothing
-    return command.run(namespace, console)
+    from envpin.core.endings import OrderlyEnd
+
+    with OrderlyEnd():
+        return command.run(namespace, console)
+
+
+def _at_home(word: str) -> str:
+    """A word with its `~` expanded, which a shell leaves as it is in quotes and behind `=`."""
+    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    return option + equals + os.path.expanduser(value) if value == "~" or value.startswith("~/") else word  # noqa: PTH111

@@ -11,19 +11,19 @@ import contextlib
 import json
 import os
 import sys
-import tempfile
 import threading
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self, TypeVar
 
 import msgspec
 
 from envpin.core import process
 from envpin.core.events import ignore
+from envpin.core.scratch import scratch
 from envpin.host.worker import PROTOCOL, call, command_of, forward, reply_of, variables_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from envpin.core.events import Event, Listener
     from envpin.host.bodies import Call
@@ -52,7 +52,7 @@ class WorkerSession:
         if sys.platform in {"win32", "darwin"}:
             return self
         with contextlib.ExitStack() as stack:
-            self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="envpin-session-")))
+            self._folder = stack.enter_context(scratch("session"))
             read_end, write_end = os.pipe()
             life_read, life_write = os.pipe()
             listening = threading.Thread(target=forward, args=(read_end, self._hear, None), daemon=True)

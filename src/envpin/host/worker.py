@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -14,6 +13,7 @@ import msgspec
 from envpin.core import process
 from envpin.core.errors import EnvpinError, WorkerBrokenError
 from envpin.core.events import Note, Progress, Step, ignore
+from envpin.core.scratch import scratch
 from envpin.host.verbs import StepOutcome
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def call(
         ChildKilledError: a signal ended it.
         TimedOutError: it ran past `timeout` seconds.
     """
-    with tempfile.TemporaryDirectory(prefix="envpin-worker-") as folder:
+    with scratch("worker") as folder:
         asked, result = Path(folder, "request.json"), Path(folder, "result.json")
         asked.write_bytes(msgspec.json.encode({"protocol": PROTOCOL, "body": request}))
         completed = _run(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,6 +15,7 @@ from envpin.checkpoint.base_weights import compare_bases
 from envpin.core.errors import CheckFailedError, RefusedError
 from envpin.core.events import Note, Step, ignore
 from envpin.core.hub_cache import cached_identity
+from envpin.core.scratch import scratch
 from envpin.host.session import WorkerSession
 from envpin.replay import digests, engines, publish
 from envpin.replay.fetch import fetch, refuse_other_bytes
@@ -69,6 +69,7 @@ def merge(
         InfrastructureError: disk, memory, network or a killed worker.
     """
     publish.refuse_existing(plan.out)
+    publish.refuse_within(plan.out, [store.root, plan.base.path, *(part.path for part in plan.parts)])
     refuse_environments(plan, force=force)
     environment = provision(plan, store, listener=listener, offline=offline)
     verdict = verdict_of(plan, environment)
@@ -83,7 +84,7 @@ def merge(
     locks, resume = store.root / "locks", plan.engine.resume
     with (
         publish.staging(plan.out, locks=locks, resume=resume, listener=listener) as staged,
-        _scratch() as scratch_name,
+        scratch("merge") as scratch_folder,
         # It imports the libraries while the inputs are digested.
         WorkerSession(environment.python, imports=_imports(plan)) as session,
     ):
@@ -93,7 +94,7 @@ def merge(
             verdict,
             inputs,
             staged=staged,
-            scratch=Path(scratch_name),
+            scratch=Path(scratch_folder),
             listener=listener,
             force=force,
             session=session,
@@ -320,7 +321,3 @@ def _adapter(part: Part, files: dict[str, str], several: bool) -> InputFolder:
 def _versions(environment: Environment) -> str:
     packages = packages_of(environment)
     return ", ".join(f"{name} {packages[name]}" for name in ("transformers", "peft", "torch") if name in packages)
-
-
-def _scratch() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="envpin-merge-")

@@ -20,7 +20,7 @@ from envpin.core.events import Note, ignore
 from envpin.core.files import digest, sync_folder, sync_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from envpin.core.events import Listener
 
@@ -57,6 +57,18 @@ def refuse_existing(out: Path) -> None:
         raise InputError(f"`{parent}` is not a folder, so `{out.name}` cannot be made in it", path=parent)
     if not os.access(parent, os.W_OK):
         raise InputError(f"`{parent}` cannot be written to", path=parent)
+
+
+def refuse_within(out: Path, others: Iterable[Path]) -> None:
+    """Nothing is ever written into a base, an adapter or the store.
+
+    Raises:
+        RefusedError: `out` lies in one of `others`, or is one.
+    """
+    real = out.absolute().parent.resolve() / out.name
+    for other in others:
+        if real.is_relative_to(other.resolve()):
+            raise RefusedError(f"`{out}` is inside `{other}`, into which nothing is written", hint="choose another -o")
 
 
 @contextlib.contextmanager

@@ -6,7 +6,6 @@ import io
 import signal
 import sys
 import tarfile
-import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from envpin.core.errors import ChildKilledError, EnvironmentDamagedError, InfrastructureError, TimedOutError
+from envpin.core.scratch import scratch
 from envpin.envs.locks.lock import Lock
 from envpin.envs.machine import platform_name, this_platform
 from envpin.envs.store.identity import EnvironmentSpec
@@ -196,7 +196,7 @@ def _unpacked(held: str | bytes | None, stack: ExitStack) -> str:
     """A folder on this machine that has what was made before; a scratch one where there is none yet."""
     if isinstance(held, str):
         return held
-    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="envpin-verify-"))
+    folder = str(stack.enter_context(scratch("verify")))
     if held is not None:
         with tarfile.open(fileobj=io.BytesIO(held)) as archive:
             archive.extractall(folder, filter="data")

@@ -20,16 +20,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
-    import tempfile
-
+    from envpin.core.scratch import scratch
     from envpin.demo.story import tell
     from envpin.envs.store.store import Store
     from envpin.replay.publish import refuse_existing
 
     if args.folder is not None:
         refuse_existing(args.folder)
-    with tempfile.TemporaryDirectory(prefix="envpin-demo-") as temporary:
-        folder = args.folder or Path(temporary)
+    with scratch("demo") as temporary:
+        folder = args.folder or temporary
         told = tell(folder.absolute(), Store(), say=console.talk, listener=console.listener())
         console.close()
         probe = told.merged.record.verification["probe"]

@@ -118,7 +118,9 @@ def write_lock(lock: Lock, target: Path) -> bool:
         OutputExistsError: something is there that is not a lock.
         InputError: the folder cannot be written.
     """
-    from envpin.core.errors import InputError, OutputExistsError
+    import errno
+
+    from envpin.core.errors import DiskFullError, InputError, OutputExistsError
     from envpin.core.files import write_atomically
     from envpin.envs.locks.lock import read_lock
 
@@ -133,6 +135,8 @@ def write_lock(lock: Lock, target: Path) -> bool:
     try:
         write_atomically(target, lock.text)
     except OSError as fault:
+        if fault.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise DiskFullError(f"`{target}` cannot be written: no space left", hint="free some space") from fault
         raise InputError(
             f"`{target}` cannot be written: {(fault.strerror or str(fault)).lower()}", path=target
         ) from fault

@@ -101,7 +101,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from envpin.replay.merge import merge
     from envpin.replay.options import EngineOptions, MergeOptions
     from envpin.replay.plan import blockers_of, make_plan, refuse_blockers
-    from envpin.replay.publish import refuse_existing
+    from envpin.replay.publish import refuse_existing, refuse_within
 
     refuse_existing(args.output)
     listener = console.listener()
@@ -143,6 +143,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         listener=listener,
         open_remote=hub.open_remote,
     )
+    refuse_within(args.output, [store.root, plan.base.path, *(part.path for part in plan.parts)])
     if args.dry_run:
         console.close()
         _show_plan(plan, console)

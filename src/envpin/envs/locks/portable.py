@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envpin.core.errors import BuildError, EnvironmentSetupError, RefusedError, ResolutionError
 from envpin.core.events import Note, Step, ignore
+from envpin.core.scratch import scratch
 from envpin.core.toml_input import parse_toml
 from envpin.envs.locks.bounded import compile_bounded
 from envpin.envs.locks.hashes import file_tags, with_hashes
@@ -172,7 +172,7 @@ def _prove(document: dict[str, object], request: LockRequest, uv: Uv) -> dict[Pl
     lowest = int(request.python.split(".")[1])
     proven: dict[Platform, list[str]] = {}
     reason: EnvironmentSetupError | None = None
-    with tempfile.TemporaryDirectory(prefix="envpin-prove-") as folder:
+    with scratch("prove") as folder:
         lock = Path(folder, "pylock.toml")
         lock.write_text(write_pylock(document), encoding="utf-8")
         python = uv.create(Path(folder, "venv"), python=None)

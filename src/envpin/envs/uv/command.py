@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from envpin.core import process
 from envpin.core.errors import EnvironmentSetupError, NetworkError, NoInterpreterError
 from envpin.core.events import Progress, ignore
+from envpin.core.scratch import scratch
 from envpin.envs.uv.errors import error_of, missing_interpreter
 from envpin.envs.uv.interpreters import managed_interpreter
 from envpin.envs.uv.settings import where_config
@@ -94,7 +94,7 @@ class Uv:
             arguments += ["--exclude-newer", exclude_newer]
             for name in sorted(always_allow):
                 arguments += ["--exclude-newer-package", f"{name}=false"]
-        with tempfile.TemporaryDirectory(prefix="envpin-lock-") as folder:
+        with scratch("lock") as folder:
             target = Path(folder, "pylock.toml")
             if prefer is not None:
                 target.write_text(prefer, encoding="utf-8")  # uv prefers what the file it is to overwrite holds
@@ -265,7 +265,7 @@ def _configuration(settings: dict[str, Any]) -> Iterator[list[str]]:
         return
     import tomlkit
 
-    with tempfile.TemporaryDirectory(prefix="envpin-uv-") as folder:
+    with scratch("uv") as folder:
         path = Path(folder, "uv.toml")
         path.write_text(tomlkit.dumps(settings), encoding="utf-8")
         yield ["--config-file", str(path)]
