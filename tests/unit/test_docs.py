@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.places import ROOT, SOURCE
+from tests.support.transcripts import Transcript, matches, transcripts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,3 +102,45 @@ def test_pages_say_the_words_of_the_field(page: Path) -> None:
     """Left: what newcomers had to guess. Samples of logs are other people's words."""
     text = "\n".join(line for line in page.read_text(encoding="utf-8").splitlines() if not line.startswith("sample ="))
     assert not re.findall(r"\b(?:beside|likeliest|anew|mends?|mended|stands? twice|truth values?|insists?)\b", text)
+
+
+def test_transcripts_finds_every_command_with_its_output() -> None:
+    page = "```console\n$ one\na\nb\n$ two\n```\n\n    $ not\n\n```python\n$ nor\n```\n\n```console\n$ three\nc\n```\n"
+    assert transcripts(page) == [
+        Transcript(command="one", expected="a\nb\n"),
+        Transcript(command="two", expected=""),
+        Transcript(command="three", expected="c\n"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("expected", "actual"),
+    [
+        ("", ""),
+        ("a b\n", "a\n    b\n"),
+        ("…\nb\n", "a\nb\n"),
+        ("…\nb\n", "b\n"),
+        ("a\n…\nc\n…\n", "a\nb\nc\n"),
+        ("out /tmp/tutorial/x\n", "out /var/tmp/y/x\n"),
+        ("✓ built: 39 packages in 11.4 s\n", "✓ built: 39 packages\n"),
+        ("outputs = 0.00332 / 0.786 = 0.00423\n", "outputs = 2e-05 / 0.7 = 0.1\n"),
+    ],
+)
+def test_matches_ignores_what_varies(expected: str, actual: str) -> None:
+    assert matches(expected, actual, "/tmp/tutorial", "/var/tmp/y")
+
+
+@pytest.mark.parametrize(
+    ("expected", "actual"),
+    [
+        ("", "warning\n"),
+        ("a\n", ""),
+        ("a\n", "a\nb\n"),
+        ("…\nb\n", "a\nbb\n"),
+        ("verdict identical\n", "verdict identical-environment\n"),
+        ("16 tensors\n", "17 tensors\n"),
+        ("a\n…\nb\n", "b\na\n"),
+    ],
+)
+def test_matches_sees_every_other_difference(expected: str, actual: str) -> None:
+    assert not matches(expected, actual, "/tmp/tutorial")
