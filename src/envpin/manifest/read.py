@@ -27,6 +27,9 @@ SIZE_LIMIT = 64 * 1024 * 1024
 DEPTH_LIMIT = 40
 # Problems of one file that are shown; a file with more is broken as a whole.
 _PROBLEM_LIMIT = 50
+# The largest environments have some thousand; what compares them with a lock is not linear in this.
+_MOST_DISTRIBUTIONS = 20_000
+_LONGEST_VERSION = 200  # characters; Python converts no number of more than 4,300 digits
 _NAME = re.compile(r"^[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?$")
 _VERSION = re.compile(r"^[A-Za-z0-9][A-Za-z0-9.+!_-]*$")
 _DIGEST = re.compile(r"^[0-9a-f]{64}$")
@@ -76,6 +79,9 @@ def parse_manifest(data: bytes, *, path: Path | str = FILE_NAME) -> Manifest:
             path=path,
             hint="upgrade envpin: `pip install --upgrade envpin`",
         )
+    listed = document.get("distributions")
+    if isinstance(listed, list) and len(listed) > _MOST_DISTRIBUTIONS:
+        raise InputError(f"`{path}` lists {len(listed):,} packages, more than an environment has", path=path)
     problems: list[str] = []
     for problem in _problems(document):
         problems.append(problem)
@@ -163,7 +169,7 @@ def _meaning(document: dict[str, Any]) -> Iterator[str]:
     for index, one in enumerate(document.get("distributions", [])):
         if not _NAME.match(one["name"]):
             yield f"distributions[{index}].name: {one['name'][:80]!r} is not a distribution name"
-        if not _VERSION.match(one["version"]):
+        if not _VERSION.match(one["version"]) or len(one["version"]) > _LONGEST_VERSION:
             yield f"distributions[{index}].version: {one['version'][:80]!r} is not a version"
     for part in ("base", "tokenizer", "saved"):
         for name, digest in ((document.get(part) or {}).get("files") or {}).items():

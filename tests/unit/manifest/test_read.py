@@ -124,3 +124,11 @@ def test_a_missing_and_an_oversized_file(tmp_path: Path) -> None:
         stream.truncate(SIZE_LIMIT + 1)
     with pytest.raises(InputError, match="more than the 67,108,864 bytes"):
         read_manifest(tmp_path)
+
+
+def test_a_manifest_of_a_million_packages_is_refused_at_once() -> None:
+    listed = [{"name": f"p{number}", "version": "1"} for number in range(20_001)]
+    with pytest.raises(InputError, match="20,001 packages, more than an environment has"):
+        parse_manifest(json.dumps({"schema": 1, "distributions": listed}).encode())
+    with pytest.raises(InputError, match="is not a valid manifest"):
+        parse_manifest(json.dumps({"schema": 1, "distributions": [{"name": "a", "version": "9" * 5000}]}).encode())

@@ -3,6 +3,7 @@ outside of the adapter's file, config fields that change the model."""
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -62,12 +63,17 @@ _AXES: dict[str, tuple[_Axis, ...]] = {
 }
 
 
+# What a weight's change is multiplied with or divided by.
+_SCALING = ("lora_alpha", "alpha", "r", "scaling", "lora_dropout", "init_scale", "eps")
+
+
 def detect_method(subject: CheckSubject) -> Iterator[Finding]:
     """What the adapter's files show by its method."""
     if not subject.is_adapter:
         return
     yield from _names(subject)
     yield from _alpha(subject)
+    yield from _not_finite(subject)
     yield from _shapes(subject)
     yield from _elsewhere(subject)
     yield from _replicated(subject)
@@ -128,6 +134,30 @@ def _alpha(subject: CheckSubject) -> Iterator[Finding]:
     seen = [Evidence(file="adapter_config.json", found=f"lora_alpha: {alpha}")]
     fix = ("put back the `lora_alpha` that training used",)
     yield finding("adapter-is-noop", text, seen, fix=fix, names=places(subject))
+
+
+def _not_finite(subject: CheckSubject) -> Iterator[Finding]:
+    """JSON of Python lets NaN and Infinity through, and whatever they scale becomes NaN without an error."""
+    config = subject.adapter_config
+    pattern = config.get("alpha_pattern")
+    given = {name: config.get(name) for name in _SCALING}
+    given |= {f"alpha_pattern.{name}": value for name, value in (pattern.items() if isinstance(pattern, dict) else ())}
+    wrong = {name: value for name, value in given.items() if isinstance(value, (int, float)) and not _is_finite(value)}
+    if wrong:
+        first = next(iter(wrong))
+        text = f"`{first}` is {str(wrong[first])[:20]}, which is no number that a weight can be scaled by"
+        seen = [
+            Evidence(file="adapter_config.json", found=f"{name}: {str(value)[:20]}") for name, value in wrong.items()
+        ]
+        fix = (f"put back the `{first}` that training used",)
+        yield finding("corrupt-header", text, seen[:SHOWN], fix=fix, names=places(subject))
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond every float
+        return False
 
 
 def _shapes(subject: CheckSubject) -> Iterator[Finding]:

@@ -108,8 +108,8 @@ def as_time(date: str) -> str:
 
     try:
         moment = dt.datetime.fromisoformat(date)
-    except ValueError:
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=dt.UTC)
+        return moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError):  # a zone may move the last day that Python knows beyond it
         raise InputError(f"`{date}` is not a date such as 2024-08-01 or 2024-08-01T12:00:00Z") from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=dt.UTC)
-    return moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -97,9 +97,7 @@ def recorded_python(manifest: Manifest) -> str | None:
 def day_after(saved: str | None) -> str | None:
     """Nothing newer than the day after the run can have been installed in it. None where the date is unreadable."""
     try:
-        moment = dt.datetime.fromisoformat(saved) if saved else None
-    except ValueError:
+        moment = dt.datetime.fromisoformat(saved) + dt.timedelta(days=1) if saved else None
+    except (ValueError, OverflowError):  # the last day that Python knows has none after it
         return None
-    if moment is None:
-        return None
-    return (moment + dt.timedelta(days=1)).strftime("%Y-%m-%dT00:00:00Z")
+    return moment.strftime("%Y-%m-%dT00:00:00Z") if moment is not None else None
