@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 takes_child = False
 _ROWS = 40
+_FOLDED = 3  # two lines that say the same are read faster than one that counts
 _CODES = 3
 _MARKS: dict[Severity, str] = {"blocker": "✗", "warning": "!"}
 
@@ -116,12 +117,14 @@ def _text(scanned: Scanned, *, every: bool) -> str:
     from envpin.scan.entry import count_findings
 
     lines = [_headline(scanned)]
-    shown = scanned.entries if every else scanned.entries[:_ROWS]
+    groups = [[entry] for entry in scanned.entries] if every else _folded(scanned.entries)
+    shown = groups if every else groups[:_ROWS]
     if shown:
         head = ("folder", "what", "trainer", "base", "record", "environment", "findings")
-        lines += ["", render_table(head, [_row(entry) for entry in shown])]
-    if len(shown) < len(scanned.entries):
-        lines.append(f"… and {len(scanned.entries) - len(shown):,} more (--all shows them)")
+        lines += ["", render_table(head, [_row_of(group) for group in shown])]
+    hidden = sum(len(group) for group in groups[len(shown) :])
+    if hidden:
+        lines.append(f"… and {hidden:,} more (--all shows them)")
     counts = count_findings(scanned.entries)
     if counts:
         rows = [(severity, code, f"{count:,}") for severity, code, count in counts]
@@ -142,6 +145,29 @@ def _headline(scanned: Scanned) -> str:
     said = ", ".join(filter(None, (bad, open_ones))) or "nothing stands in the way"
     where = counted(scanned.folders, "folder")
     return f"{scanned.root}: {count:,} found ({counted(adapters, 'adapter')}) in {where}; {said}"
+
+
+def _folded(entries: tuple[ScanEntry, ...]) -> list[list[ScanEntry]]:
+    """Neighbours of one folder that say the same, as the checkpoints of a run do, together; in the order of the first.
+
+    Fewer than `_FOLDED` stay as they are.
+    """
+    groups: dict[tuple[str, ...], list[ScanEntry]] = {}
+    for entry in entries:
+        same = (entry.path.rpartition("/")[0], "" if entry.step is None else "step", *_row(entry)[2:])
+        groups.setdefault(same, []).append(entry)
+    return [part for group in groups.values()
+            for part in ([group] if len(group) >= _FOLDED else [[one] for one in group])]  # fmt: skip
+
+
+def _row_of(group: list[ScanEntry]) -> tuple[str, ...]:
+    first, *cells = _row(group[0])
+    if len(group) == 1:
+        return (first, *cells)
+    steps = [entry.step for entry in group if entry.step is not None]
+    what = _what(group[0]).partition(",")[0]
+    span = f", steps {min(steps)} to {max(steps)}" if steps else ""
+    return (f"{first} and {len(group) - 1} more", f"{len(group)} × {what}{span}", *cells[1:])
 
 
 def _row(entry: ScanEntry) -> tuple[str, ...]:
