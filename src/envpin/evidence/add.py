@@ -303,7 +303,7 @@ def _statement(family: Family, capability: str, own: Iterable[EvidenceRun]) -> t
         capability=capability,
         package="transformers",
         versions=spread,
-        tested=len(order),
+        tested=last - first + 1,
         grade=PROVES[capability],
         evidence=tuple(dict.fromkeys(min(one.id for one in by_version[version]) for version in edges)),
     ), None

@@ -12,6 +12,7 @@ from packaging.version import Version
 
 from envpin.evidence.intervals import contradicting_intervals
 from envpin.evidence.proof import break_proof, family_proof
+from envpin.evidence.refuted import refuted_statements
 from envpin.matrix.convert import join
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def lint(
     found += contradicting_intervals(matrix)
     for entry in matrix.breaks.values():
         found += break_proof(entry, evidence=evidence)
+    found += refuted_statements(matrix, evidence)
     return found
 
 

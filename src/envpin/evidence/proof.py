@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from envpin.matrix.results import EvidenceRun
-    from envpin.matrix.types import Break, Family, KnownGood, Statement
+    from envpin.matrix.types import Break, Condition, Family, KnownGood, Statement
 
 RUN_GRADES = frozenset({"import", "load", "train", "merge-verified"})
 
@@ -35,6 +35,8 @@ def family_proof(
         place = f"{at}.support[{index}]"
         yield from _statement(statement, evidence, place)
         yield from _dates(statement.evidence, evidence, place, today)
+    for index, condition in enumerate(family.conditions):
+        yield from _condition(condition, evidence, f"{at}.conditions[{index}]")
 
 
 def break_proof(entry: Break, *, evidence: Mapping[str, EvidenceRun]) -> Iterator[str]:
@@ -88,6 +90,23 @@ def _statement(statement: Statement, evidence: Mapping[str, EvidenceRun], at: st
             inside = versions.contains(run.packages[statement.package], prereleases=True)
             if inside != (run.outcome == "ok"):
                 yield f"{at}.versions: '{statement.versions}', but `{name}` is {run.outcome}"
+
+
+def _condition(condition: Condition, evidence: Mapping[str, EvidenceRun], at: str) -> Iterator[str]:
+    """A condition that is graded as run has a run that failed outside its versions and one that worked inside."""
+    versions = SpecifierSet(condition.versions)
+    seen = set()
+    for name in condition.evidence:
+        run = evidence.get(name)
+        if run is None:
+            yield f"{at}.evidence: there is no committed result `{name}`; verify again"
+            continue
+        inside = versions.contains(run.packages.get(condition.package, "0"))
+        if inside != (run.outcome == "ok"):
+            yield f"{at}.versions: '{condition.versions}', but `{name}` is {run.outcome}"
+        seen.add(inside)
+    if condition.grade in RUN_GRADES and seen != {True, False}:
+        yield f"{at}.grade: is {condition.grade} without a run on either side of '{condition.versions}'"
 
 
 def _dates(names: tuple[str, ...], evidence: Mapping[str, EvidenceRun], at: str, today: str | None) -> Iterator[str]:

@@ -21,7 +21,7 @@ Kind = Literal["native", "remote-code", "other"]
 
 
 # Which way over the boundary of a break an adapter goes that it hits.
-Crossing = Literal["into", "out-of", "both"]
+Crossing = Literal["into", "out-of"]
 
 
 class Sign(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -134,8 +134,8 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, f
     """What runs showed of one capability over the releases of one package: it works in `versions`.
 
     `versions` reaches from the first to the last release that was seen to work and leaves out (`!=`) those seen to
-    fail; `tested` counts the runs. `evidence` names the runs at its edges. `envpin matrix add` writes statements, and
-    only where the outcomes are simple.
+    fail; `tested` counts the releases inside that were run. `evidence` names the runs at its edges. `envpin matrix add`
+    writes statements, and only where the outcomes are simple.
     """
 
     capability: str
@@ -191,7 +191,7 @@ class Break(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     """A release that stopped something from working.
 
     `alongside` holds versions of other packages without which the fault is not there. `crossing` says which adapters a
-    silent fault hits: those made outside `versions` and taken into them (the usual), those taken out of them, or both.
+    silent fault hits: those made outside `versions` and taken into them (the usual), or those taken out of them.
     `versions` is the specifier of the releases that have the fault. `symptom` is a regular expression over an error
     log and `sample` a text that it matches; a `silent` break has neither, because nothing is printed.
     """

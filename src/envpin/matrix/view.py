@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from envpin.matrix.types import Matrix
 
 # Changes whenever the layout of the file, or what a matrix is checked for, does.
-_LAYOUT = f"envpin {__version__} view 2\n".encode()
+_LAYOUT = f"envpin {__version__} view 3\n".encode()
 _FIELDS = "fields of a record"
+# What an answer is not made from, and half of the whole: which runs prove a statement.
+LEFT_OUT = frozenset({"Family.support", "KnownGood.evidence", "Break.evidence", "Condition.evidence"})
 
 
 class Record:
@@ -47,7 +49,8 @@ class Record:
 
 
 def load_view(path: Path | None = None) -> Matrix:
-    """The matrix as `load_matrix` reads it, for reading only: records stand in for its types, lists for its tuples.
+    """The matrix as `load_matrix` reads it, for reading only: records stand in for its types, lists for its tuples;
+    without the fields of `LEFT_OUT`.
 
     Raises:
         InputError: as `load_matrix`.
@@ -101,14 +104,17 @@ def _records(plain: bytes) -> object:
 
 
 def _plain(matrix: Matrix) -> bytes:
-    """Every field and every property of every table, the tables marked as what they are."""
+    """Every field but those left out, and every property of every table, the tables marked as what they are."""
     import msgspec
 
     def plain(value: object) -> object:
         if isinstance(value, msgspec.Struct):
             names = [*value.__struct_fields__, *(name for name, own in vars(type(value)).items()
                                                  if isinstance(own, property))]  # fmt: skip
-            return {_FIELDS: {name: plain(getattr(value, name)) for name in names}}
+            return {_FIELDS: {
+                name: plain(getattr(value, name)) for name in names
+                if f"{type(value).__name__}.{name}" not in LEFT_OUT
+            }}  # fmt: skip
         if isinstance(value, dict):
             return {key: plain(item) for key, item in value.items()}
         if isinstance(value, list | tuple):

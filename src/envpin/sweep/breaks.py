@@ -20,16 +20,33 @@ def found_breaks(entries: Iterable[EvidenceRun], support: Support) -> dict[str, 
 
     Three runs are needed: the adapter merges where it was trained, in the release just before the boundary; the same
     adapter does not merge in the release after it; and that release merges an adapter of its own. peft, torch and
-    Python are the same on both sides, so it is transformers that changed.
+    Python are the same on both sides, so it is transformers that changed. Where the same adapter merges again in a
+    later release, the break ends with the last before it that was seen to fail.
     """
-    by_kind: dict[tuple[str, str], list[tuple[EvidenceRun, EvidenceRun, EvidenceRun]]] = {}
-    for boundary in _boundaries(tuple(entries), support):
+    runs = tuple(entries)
+    by_kind: dict[tuple[str, str, str | None], list[tuple[EvidenceRun, EvidenceRun, EvidenceRun]]] = {}
+    for boundary in _boundaries(runs, support):
         failed = boundary[1]
-        by_kind.setdefault((failed.packages["transformers"], _kind(failed)), []).append(boundary)
+        key = (failed.packages["transformers"], _kind(failed), _last_failing(failed, runs, support))
+        by_kind.setdefault(key, []).append(boundary)
     return {
-        f"transformers-{release.replace('.', '-')}-{kind}": _break(release, kind, boundaries)
-        for (release, kind), boundaries in by_kind.items()
+        "-".join(["transformers", release, kind, *(["to", last] if last else [])]).replace(".", "-"): _break(
+            release, last, kind, boundaries
+        )
+        for (release, kind, last), boundaries in by_kind.items()
     }
+
+
+def _last_failing(failed: EvidenceRun, runs: Sequence[EvidenceRun], support: Support) -> str | None:
+    """The last release that was seen to fail before one where the same adapter merges; None where it never does."""
+    same = sorted(
+        (support.positions.get(one.packages["transformers"], -1), one.outcome == "ok", one.packages["transformers"])
+        for one in runs
+        if one.capability == CROSS and (one.family, one.trained_with) == (failed.family, failed.trained_with)
+    )
+    later = [one for one in same if one[0] >= support.positions[failed.packages["transformers"]]]
+    good = next((at for at, works, _ in later if works), None)
+    return None if good is None else [version for at, works, version in later if at < good][-1]
 
 
 def _kind(failed: EvidenceRun) -> str:
@@ -75,14 +92,16 @@ def _adjacent(before: EvidenceRun, after: EvidenceRun, support: Support) -> bool
     return None not in places and places[1] == places[0] + 1  # type: ignore[operator]  # neither is None
 
 
-def _break(release: str, kind: str, boundaries: Sequence[tuple[EvidenceRun, EvidenceRun, EvidenceRun]]) -> Break:
+def _break(
+    release: str, last: str | None, kind: str, boundaries: Sequence[tuple[EvidenceRun, EvidenceRun, EvidenceRun]]
+) -> Break:
     families = list(dict.fromkeys(failed.family for _, failed, _ in boundaries))
     before, failed = boundaries[0][0].packages["transformers"], boundaries[0][1]
     silent = kind != CROSS
     line = failed.error.splitlines()[0] if failed.error else ""
     return Break(
         package="transformers",
-        versions=f">={release}",
+        versions=f">={release}" if last is None else f"=={release}" if last == release else f">={release},<={last}",
         title=f"{_TITLES[kind].format(before=before)}: {', '.join(families)}",
         affects=_AFFECTS[kind],
         ways_out=(f"merge on transformers {before}",),

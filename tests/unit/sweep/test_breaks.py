@@ -42,6 +42,14 @@ def test_three_runs_make_a_break() -> None:
     assert "qwen2-vl" in found.title
 
 
+def test_a_break_ends_where_the_same_adapter_merges_again() -> None:
+    (alone,) = found_breaks([*FOUND, run("4.53.0", "cross-merge", trained=LAST)], SUPPORT).items()
+    assert (alone[0], alone[1].versions) == ("transformers-4-52-0-adapter-lost-to-4-52-0", "==4.52.0")
+    also = run("4.52.4", "cross-merge", "fail", trained=LAST)
+    (spread,) = found_breaks([*FOUND, also, run("4.53.0", "cross-merge", trained=LAST)], SUPPORT).values()
+    assert spread.versions == ">=4.52.0,<=4.52.4"
+
+
 def test_what_is_said_aloud_becomes_a_symptom_that_matches_its_sample() -> None:
     loud = [*FOUND[:2], run(FIRST, "cross-merge", "fail", trained=LAST, error="RuntimeError: size mismatch for 'x'")]
     (found,) = found_breaks(loud, SUPPORT).values()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from envpin.cli.console.console import Console
     from envpin.matrix.support import Support
-    from envpin.matrix.types import Break, Family, Matrix
+    from envpin.matrix.types import Break, Family, Matrix, Statement
 
 
 _INDENT = 12
@@ -60,7 +60,7 @@ def run_show(args: argparse.Namespace, console: Console) -> int:
             1, {**body, "overlay": _origin(family, matrix), "breaks": msgspec.to_builtins(breaks), "windows": windows}
         )
         return 0
-    lines = _family_lines(family, breaks, windows, origin=_origin(family, matrix))
+    lines = _family_lines(family, breaks, windows, support, origin=_origin(family, matrix))
     console.data("\n".join(wrapped(lines, indent=_INDENT, width=room())))
     return 0
 
@@ -146,7 +146,12 @@ def _runs(names: Sequence[str]) -> list[str]:
 
 
 def _family_lines(
-    family: Family, breaks: Sequence[Break], windows: dict[str, tuple[str, str | None] | None], *, origin: str | None
+    family: Family,
+    breaks: Sequence[Break],
+    windows: dict[str, tuple[str, str | None] | None],
+    support: Support,
+    *,
+    origin: str | None,
 ) -> list[str]:
     lines = [f"{family.title}  [{family.id}]", ""]
     if origin:
@@ -162,6 +167,7 @@ def _family_lines(
         lines.append(f"  no pins   {family.unpinnable}")
     for name, requirement in family.requires.items():
         lines.append(f"  needs     {name} {requirement.versions}: {requirement.reason} ({requirement.grade})")
+    lines += [f"  some need {one.package} {one.versions}: {one.reason} ({one.grade})" for one in family.conditions]
     for good in family.known_good:
         pins = ", ".join(f"{package}=={version}" for package, version in good.packages.items())
         lines += [f"  pins      {pins}", f"            Python {good.python}, nothing newer than {good.exclude_newer}",
@@ -170,14 +176,28 @@ def _family_lines(
             lines.append(f"            lock: pylock.{good.lock}.toml")
         lines += [f"            {line}" for line in _runs(good.evidence)]
     for statement in family.support:
-        tested = f"{statement.package} {statement.versions} ({statement.tested} tested)"
-        lines.append(f"  works     {statement.capability} with {tested}")
+        seen = f"seen at {statement.tested} of {_released(statement, support)} releases"
+        lines.append(f"  works     {statement.capability} with {statement.package} {statement.versions} ({seen})")
     lines += [f"  note      {note}" for note in family.notes]
     for entry in breaks:
         lines += [
             "",
             f"  break     {entry.title} ({entry.package} {entry.versions}{', silent' if entry.silent else ''})",
         ]
+        if entry.silent and entry.crossing == "out-of":
+            lines.append("            hits adapters that were trained inside these versions and are taken out of them")
+        if entry.alongside:
+            others = ", ".join(f"{name} {versions}" for name, versions in entry.alongside.items())
+            lines.append(f"            only alongside {others}")
         lines += [f"            way out: {way}" for way in entry.ways_out]
         lines.append(f"            {entry.source}")
     return lines
+
+
+def _released(statement: Statement, support: Support) -> int:
+    """How many releases there are within a statement, yanked ones left out unless they were run."""
+    from packaging.specifiers import SpecifierSet
+
+    versions = SpecifierSet(statement.versions)
+    releases = support.transformers if statement.package == "transformers" else support.peft
+    return max(sum(versions.contains(one.version) and not one.yanked for one in releases), statement.tested)

@@ -100,7 +100,7 @@
     for (const [kind, window] of Object.entries(family.windows)) found.push(el("li", {}, el("code", {}, kind), window ? ` is in transformers ${window[0]} ${window[1] ? `to ${window[1]}` : "and later"}` : " is in no release of transformers"));
     for (const [name, need] of Object.entries(family.requires)) found.push(el("li", {}, "needs ", el("code", {}, `${name} ${need.versions}`), `: ${need.reason} (${need.grade || "declared"})`));
     for (const need of family.conditions) found.push(el("li", {}, "some models need ", el("code", {}, `${need.package} ${need.versions}`), `: ${need.reason}`));
-    for (const one of family.support) found.push(el("li", {}, `${one.capability} works with `, el("code", {}, `${one.package} ${one.versions}`), ` (${one.tested} runs)`));
+    for (const one of family.support) found.push(el("li", {}, `${one.capability} works with `, el("code", {}, `${one.package} ${one.versions}`), ` (seen at ${one.tested} releases)`));
     if (family.overlay) found.push(el("li", {}, "from your own overlay"));
     for (const note of family.notes) found.push(el("li", {}, note));
     if (family.models.length) found.push(el("li", {}, "for example ", family.models.join(", ")));
