@@ -76,7 +76,7 @@ def _run(situation: Situation, work: Path, environment: dict[str, str]) -> str:
         except subprocess.TimeoutExpired:
             pytest.fail(f"hangs: {output.read_text(errors='replace')[-3000:]}")
         finally:
-            left = _left(running.pid)
+            left = outlived(running.pid)
             if left:
                 os.killpg(running.pid, signal.SIGKILL)
     said = output.read_text(encoding="utf-8", errors="replace")
@@ -86,16 +86,14 @@ def _run(situation: Situation, work: Path, environment: dict[str, str]) -> str:
     return said
 
 
-def _left(group: int) -> bool:
-    """Whether anybody of the group lives a second after its command."""
+def outlived(group: int) -> bool:
+    """Whether anybody of the group lives a second after its command. What ended and nobody has collected does not."""
     end = time.monotonic() + 1.0
     while time.monotonic() < end:
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
+        if not any(_is_alive(one, group) for one in Path("/proc").glob("[0-9]*")):
             return False
-        time.sleep(0.02)
-    return any(_is_alive(one, group) for one in Path("/proc").glob("[0-9]*"))
+        time.sleep(0.05)
+    return True
 
 
 def _is_alive(process: Path, group: int) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.hostile.situation import outlived
 from tests.support.command import arguments, variables
 
 if TYPE_CHECKING:
@@ -23,10 +23,13 @@ from envpin.cli.main import main
 from envpin.cli.commands import verify
 from envpin.core import process
 from envpin.core.scratch import scratch
+from envpin.core.watchdog import watch, watching
 def run(args, console):
     with scratch("test") as folder:
         print("ready", flush=True)
-        process.run([sys.executable, "-c", "import time; time.sleep(60)"], cwd=folder)
+        with watching() as pids:
+            process.run([sys.executable, "-c", "import time; time.sleep(60)"], cwd=folder,
+                        on_start=lambda child: watch(pids, child))
     return 0
 verify.run = run
 sys.exit(main(["verify", "x"]))
@@ -52,16 +55,15 @@ def test_a_signal_ends_in_order(number: signal.Signals, tmp_path: Path) -> None:
     assert running.returncode == (130 if number == signal.SIGINT else 128 + number), errors
     assert b"Traceback" not in errors
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(ProcessLookupError):
-        os.killpg(running.pid, 0)
+    assert not outlived(running.pid)
 
 
 def test_the_next_start_clears_what_a_kill_left_and_nothing_of_the_living(tmp_path: Path) -> None:
     with started(tmp_path) as killed:
+        time.sleep(0.3)  # until its child runs
         killed.kill()
         killed.wait()
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(killed.pid, signal.SIGKILL)
+    assert not outlived(killed.pid), "a child outlived the killed command by a second"
     assert len(list(tmp_path.iterdir())) == 1
     with started(tmp_path) as living:
         assert len(list(tmp_path.iterdir())) == 1, "the one of the living"

@@ -30,6 +30,7 @@ _INTERPRETER_VARIABLES = frozenset(
 
 Child: TypeAlias = subprocess.Popen[bytes]
 PIPE = subprocess.PIPE
+DEVNULL = subprocess.DEVNULL
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,6 +16,7 @@ from envpin.core import process
 from envpin.core.errors import EnvironmentSetupError, NetworkError, NoInterpreterError
 from envpin.core.events import Progress, ignore
 from envpin.core.scratch import scratch
+from envpin.core.watchdog import watch, watching
 from envpin.envs.uv.errors import error_of, missing_interpreter
 from envpin.envs.uv.interpreters import managed_interpreter
 from envpin.envs.uv.settings import where_config
@@ -188,7 +189,7 @@ class Uv:
         portable: bool = False,
         on_stderr: Callable[[str], None] | None = None,
     ) -> process.Completed:
-        with _configuration(where_config(os.environ, portable=portable)) as options:
+        with _configuration(where_config(os.environ, portable=portable)) as options, watching() as pids:
             completed = process.run(
                 [self.path, *arguments, "--color", "never", "--no-progress", *options],
                 env=uv_environment(os.environ, find_links=find_links, portable=portable),
@@ -196,6 +197,7 @@ class Uv:
                 cwd=Path(Path(sys.executable).anchor),
                 stdin=None if stdin is None else stdin.encode("utf-8"),
                 on_stderr=on_stderr,
+                on_start=lambda child: watch(pids, child),
             )
         process.raise_if_killed(completed, what="`uv`")
         if completed.status != 0:
