@@ -126,7 +126,13 @@ def _joined(words: Sequence[str]) -> str:
 
 def _wants_json(arguments: Sequence[str]) -> bool:
     own = arguments[: arguments.index("--")] if "--" in arguments else arguments
-    return "--json" in own
+    return "--json" in own or "--format=json" in own or "json" in _after("--format", own)
+
+
+def _after(option: str, words: Sequence[str]) -> Sequence[str]:
+    """The word that follows the option, if any."""
+    at = words.index(option) + 1 if option in words else len(words)
+    return words[at : at + 1]
 
 
 def _dispatch(arguments: list[str], console: Console) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from envpin.cli.console.formats import add_format, answer, is_for_ci
+
 if TYPE_CHECKING:
     import argparse
 
@@ -23,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target", metavar="REF", help="also tell whether this environment can read it")
     parser.add_argument("--offline", action="store_true", help="ask no network: the Hub cache only")
     parser.add_argument("--all", action="store_true", help="list every mismatching tensor, not only the first ones")
+    add_format(parser)
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
@@ -30,6 +33,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from envpin.diagnose.check import check
     from envpin.remote.hub.client import Hub
 
+    for_ci = is_for_ci(args)
     target = None
     if args.target:
         from envpin.diagnose.target import versions_of
@@ -39,7 +43,12 @@ def run(args: argparse.Namespace, console: Console) -> int:
     place = hub.open_place(args.path)
     report = check(place, base=args.base, target=target, open_remote=hub.open_remote)
     console.close()
-    if console.json_mode:
+    if for_ci:
+        from envpin.report.annotations import Subject
+
+        subject = Subject(path=str(place), findings=tuple(report.findings), not_compared=report.not_compared)
+        answer([subject], args, console)
+    elif console.json_mode:
         console.document(1, _document(place, report, target))
     else:
         from envpin.cli.console.findings import render_findings, render_table, wrapped

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpin.cli.commands.env import REF_HELP
+from envpin.cli.console.formats import add_format, answer, is_for_ci, stale_lock
 
 if TYPE_CHECKING:
     import argparse
@@ -37,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="write nothing; exit 1 where FILE, or without REF any lock of the matrix, is not what would be written",
     )
+    add_format(parser)
     parser.epilog = (
         "Wheels only, every one with its hash. The lock promises only the platforms and Pythons for which a dry run "
         "finds every wheel. Wheels of this machine (UV_FIND_LINKS) and a torch chosen for its GPU (UV_TORCH_BACKEND) "
@@ -45,6 +47,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
+    if is_for_ci(args) and not args.check:
+        from envpin.core.errors import UsageError
+
+        raise UsageError(f"`--format {args.format}` goes with `--check`", hint="envpin lock REF --check")
     if args.ref is None:
         from envpin.cli.commands.lock_check import check_all
 
@@ -57,7 +63,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     lock = portable_lock(request, offline=args.offline, listener=console.listener())
     console.close()
     if args.check:
-        return _check(lock, target, console)
+        return _check(lock, target, args, console)
     if target is None:
         if console.json_mode:
             console.document(SCHEMA, {**_facts(lock), "text": lock.text})
@@ -87,7 +93,7 @@ def target_of(output: str | None, name: str) -> Path | None:
     return target
 
 
-def _check(lock: Lock, target: Path | None, console: Console) -> int:
+def _check(lock: Lock, target: Path | None, args: argparse.Namespace, console: Console) -> int:
     """0 where the file on disk installs what the fresh lock installs.
 
     Raises:
@@ -102,7 +108,9 @@ def _check(lock: Lock, target: Path | None, console: Console) -> int:
     kept = read_lock(target)
     same = kept == lock
     differences = [] if same else differences_of(kept, lock)
-    if console.json_mode:
+    if is_for_ci(args):
+        answer([stale_lock(target, [] if same else differences or ["not what would be written"])], args, console)
+    elif console.json_mode:
         console.document(SCHEMA, {**_facts(lock), "path": str(target), "same": same, "differences": differences})
     else:
         console.data(f"{'✓' if same else '✗'} {target}: {'up to date' if same else 'not what would be written'}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from envpin.cli.console.formats import answer, is_for_ci, stale_lock
 from envpin.core.errors import EnvironmentSetupError, InputError, UsageError
 from envpin.core.resources import data_path
 from envpin.envs.locks.compare import differences_of
@@ -39,7 +40,10 @@ def check_all(args: argparse.Namespace, console: Console) -> int:
         answers.append(_checked(stem, request, families, args, console))
     wrong = [one for one in answers if one["problems"]]
     console.close()
-    if console.json_mode:
+    if is_for_ci(args):
+        locks = data_path("lockfiles")
+        answer([stale_lock(locks / one["lock"], one["problems"]) for one in answers], args, console)
+    elif console.json_mode:
         console.document(SCHEMA, {"locks": answers})
     else:
         for one in answers:
@@ -53,17 +57,17 @@ def _checked(
     stem: str, request: LockRequest, families: tuple[str, ...], args: argparse.Namespace, console: Console
 ) -> dict[str, Any]:
     path = data_path("lockfiles") / lock_file_name(stem)
-    answer: dict[str, object] = {"lock": path.name, "families": list(families), "problems": [], "environments": []}
+    state: dict[str, object] = {"lock": path.name, "families": list(families), "problems": [], "environments": []}
     try:
         kept = read_lock(path)
         # Made anew, every platform and Python that the lock promises is proved by a dry run of uv.
         fresh = portable_lock(request, offline=args.offline, listener=console.listener())
     except (InputError, EnvironmentSetupError) as fault:
-        answer["problems"] = [line.strip() for line in fault.message.splitlines()]
-        return answer
-    answer["environments"] = [str(marker) for marker in kept.pylock.environments or ()]
-    answer["problems"] = [] if kept == fresh else differences_of(kept, fresh)
-    return answer
+        state["problems"] = [line.strip() for line in fault.message.splitlines()]
+        return state
+    state["environments"] = [str(marker) for marker in kept.pylock.environments or ()]
+    state["problems"] = [] if kept == fresh else differences_of(kept, fresh)
+    return state
 
 
 def _said(answer: dict[str, Any]) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from envpin.cli.console.formats import add_format, answer, is_for_ci
+
 if TYPE_CHECKING:
     import argparse
 
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
     from envpin.host.verbs import VerdictCounts
     from envpin.prove.proof import MergeProof
     from envpin.prove.verdict import Trouble
+    from envpin.report.annotations import Subject
 
 takes_child = False
 _SHOWN = 6
@@ -30,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--offline", action="store_true", help="never use the network: a missing environment is an error"
     )
+    add_format(parser)
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
@@ -37,17 +41,40 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from envpin.prove.proof import prove
     from envpin.remote.hub.client import Hub
 
+    for_ci = is_for_ci(args)
     hub = Hub(offline=True, listener=console.listener())
     places = [hub.open_place(one) for one in (args.base, args.adapter, args.merged)]
     found = prove(
         *places, store=Store(), environment=args.environment, listener=console.listener(), offline=args.offline
     )
     console.close()
-    if console.json_mode:
+    if for_ci:
+        answer([_subject(args, found)], args, console)
+    elif console.json_mode:
         console.document(1, _document(args, found))
     else:
         console.data("\n".join(_lines(args, found)))
     return 0 if found.proved else 1
+
+
+def _subject(args: argparse.Namespace, found: MergeProof) -> Subject:
+    from envpin.core.findings import Evidence, Finding
+    from envpin.report.annotations import Subject
+
+    why = {one.tensor: one.why for one in found.answer.listed}
+    wrong = [
+        Finding(
+            code=one.code,
+            severity="blocker",
+            message=one.message,
+            evidence=tuple(Evidence(tensor=name, note=why.get(name)) for name in one.tensors),
+        )
+        for one in found.troubles
+    ]
+    left = found.answer.counts.not_compared
+    unproved = f"{left} tensors" if left else "there is no tensor to compare"
+    open_one = None if found.proved or (wrong and not left) else unproved
+    return Subject(path=str(args.merged), findings=tuple(wrong), not_compared=open_one)
 
 
 def _lines(args: argparse.Namespace, found: MergeProof) -> list[str]:

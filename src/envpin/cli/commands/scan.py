@@ -6,12 +6,15 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from envpin.cli.console.formats import add_format, answer, is_for_ci
+
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable
 
     from envpin.cli.console.console import Console
     from envpin.core.findings import Severity
+    from envpin.report.annotations import Subject
     from envpin.scan.entry import ScanEntry, Scanned
 
 takes_child = False
@@ -32,6 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--no-infer", action="store_true", help="leave versions open that were not recorded; takes half of the time"
     )
     parser.add_argument("-j", "--jobs", type=int, metavar="N", help="processes to use (default: one a core)")
+    parser.add_argument(
+        "--require-record", action="store_true", help="an adapter without a readable envpin.json is a blocker"
+    )
+    add_format(parser)
     parser.epilog = (
         "The network is never asked: bases are looked for on this machine. Exit status 1: at least one cannot be read, "
         "loaded or merged as it is. An adapter whose base is not on this machine is `not compared`; that is no fault."
@@ -45,6 +52,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from envpin.envs.store.store import Store
     from envpin.scan.run import scan
 
+    for_ci = is_for_ci(args)
     if args.jobs is not None and args.jobs < 1:
         raise UsageError("--jobs takes a number of at least 1")
     if args.html is not None:
@@ -58,14 +66,52 @@ def run(args: argparse.Namespace, console: Console) -> int:
         listener=console.listener(),
     )
     console.close()
+    if args.require_record:
+        scanned = _with_unrecorded(scanned)
     if args.html is not None:
         _write_page(args.html, scanned)
         console.talk(f"wrote {args.html}")
-    if console.json_mode:
+    if for_ci:
+        answer(_subjects(scanned), args, console)
+    elif console.json_mode:
         console.document(1, document_of(scanned))
     else:
         console.data(_text(scanned, every=args.all))
     return 1 if scanned.bad else 0
+
+
+def _with_unrecorded(scanned: Scanned) -> Scanned:
+    """The same, with a blocker for each adapter that nobody recorded."""
+    from msgspec.structs import replace
+
+    from envpin.core.findings import Finding
+
+    entries = []
+    for one in scanned.entries:
+        if one.kind in {"adapter", "both"} and one.record != "recorded":
+            folder = Path(scanned.root) / one.path
+            missing = Finding(
+                code="not-recorded",
+                severity="blocker",
+                message="the adapter has no readable envpin.json",
+                fix=("envpin record -- CMD", f"envpin record --attach {folder}"),
+            )
+            entries.append(replace(one, findings=(missing, *one.findings)))
+        else:
+            entries.append(one)
+    return replace(scanned, entries=tuple(sorted(entries, key=lambda one: one.sort_key)))
+
+
+def _subjects(scanned: Scanned) -> list[Subject]:
+    from envpin.report.annotations import Subject
+
+    root = Path(scanned.root)
+    subjects = [
+        Subject(path=str(root / one.path), findings=one.findings, problem=one.problem, not_compared=one.not_compared)
+        for one in scanned.entries
+    ]
+    closed = scanned.unreadable.items()
+    return subjects + [Subject(path=str(root / path), not_compared=f"not readable: {why}") for path, why in closed]
 
 
 def _check_page(path: Path) -> None:
