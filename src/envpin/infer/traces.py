@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from envpin.core import json_input
 from envpin.core.text_input import read_beginning
 from envpin.infer.pickle_names import class_paths
+from envpin.infer.recipes import trainer_of_recipe
 from envpin.infer.trainers import Traces
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ CARD_BYTES = 400_000
 DOCUMENTS = ("adapter_config.json", "training_params.json", "args.json", "sft_args.json", "config.json")
 # Settings of trainers have some kB; the largest config.json in the wild is under 1 MB.
 _DOCUMENT_BYTES = 2_000_000
+_RECIPES = 5  # YAML files that are looked into
 
 
 def read_traces(
@@ -39,8 +41,21 @@ def read_traces(
         names=present,
         documents=documents,
         card=read_card(folder / "README.md") if "README.md" in present else None,
+        recipes=_recipes(folder, present),
         classes=class_paths(folder / "training_args.bin") if "training_args.bin" in present else (),
     )
+
+
+def _recipes(folder: Place, names: frozenset[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name in sorted(one for one in names if one.endswith((".yml", ".yaml")))[:_RECIPES]:
+        try:
+            text = read_beginning(folder / name, CARD_BYTES) if (folder / name).is_file() else ""
+        except OSError:
+            continue
+        if (trainer := trainer_of_recipe(text)) is not None:
+            found[name] = trainer
+    return found
 
 
 def read_card(path: Place) -> str | None:

@@ -40,7 +40,7 @@ class Traces:
     """What one folder shows. `names` are its entries; `documents` its JSON objects, by file name; `card` its README.md.
 
     `classes` are the class paths named in training_args.bin, read as opcodes, outermost object first. `folder` is the
-    folder's own name.
+    folder's own name. `recipes` maps YAML files to the trainer whose recipe each is.
     """
 
     folder: str = ""
@@ -48,6 +48,7 @@ class Traces:
     documents: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     card: str | None = None
     classes: tuple[str, ...] = ()
+    recipes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,6 +137,8 @@ def _signs(traces: Traces) -> Iterator[TrainerSign]:
     if traces.card is not None:
         yield from _of_card(traces.card)
     yield from _of_classes(traces.classes)
+    for name, trainer in traces.recipes.items():
+        yield TrainerSign(trainer=trainer, strength="strong", file=name, note="a recipe of this trainer")
 
 
 def _of_documents(traces: Traces) -> Iterator[TrainerSign]:

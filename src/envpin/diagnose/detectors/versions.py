@@ -13,6 +13,7 @@ from envpin.core.text_input import read_beginning
 from envpin.diagnose.catalogue.catalogue import finding
 from envpin.diagnose.detectors.shapes import places
 from envpin.matrix.fields import load_fields
+from envpin.matrix.load import load_matrix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -211,6 +212,11 @@ def _companions(subject: CheckSubject) -> Iterator[Finding]:
     if audio is not None and audio.release[:2] != torch.release[:2] and torch < Version("2.9"):
         text = f"torchaudio {audio} was built for torch {audio.major}.{audio.minor}, not for {torch}"
         yield finding("torch-companion-mismatch", text, [Evidence(found=f"torchaudio {audio}")])
-    if subject.from_on("numpy", "2.0") and torch < Version("2.3"):
-        text = f"torch {torch} was built against numpy 1, and this is numpy {subject.target['numpy']}"
-        yield finding("numpy-abi", text, [Evidence(found=f"numpy {subject.target['numpy']}", expected="numpy < 2")])
+    numpy = subject.version("numpy")
+    relations = load_matrix().relations if numpy is not None else ()
+    for one in relations:
+        if (one.package, one.other) != ("torch", "numpy") or numpy is None:
+            continue
+        if SpecifierSet(one.versions).contains(torch, prereleases=True) and not SpecifierSet(one.needs).contains(numpy):
+            text = f"torch {torch} was built against numpy 1, and this is numpy {numpy}"
+            yield finding("numpy-abi", text, [Evidence(found=f"numpy {numpy}", expected=f"numpy {one.needs}")])
