@@ -183,6 +183,20 @@ def sync_tree(folder: Path) -> None:
         sync_folder(Path(place))
 
 
+def remove_tree(path: Path) -> None:
+    """Remove a folder with all that is in it, or whatever stands under its name; what resists stays.
+
+    `shutil.rmtree` opens what it removes: for a pipe that waits without end.
+    """
+    import shutil
+
+    with contextlib.suppress(OSError):
+        if not stat.S_ISDIR(path.lstat().st_mode):
+            path.unlink()
+            return
+    shutil.rmtree(path, ignore_errors=True)
+
+
 def new_digest() -> Digest:
     """A sha256 to feed piece by piece."""
     import hashlib  # loads OpenSSL, which takes longer than reading an adapter

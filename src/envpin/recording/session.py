@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envpin import __version__
-from envpin.core.files import NotRegularError
+from envpin.core.files import NotRegularError, remove_tree
 from envpin.core.text_input import read_beginning
 from envpin.recording.git import Status, commit_of
 from envpin.recording.injected import HOOK, hook
@@ -61,7 +61,7 @@ class RecordSession:
         try:
             self._fill(folder, argv)
         except BaseException:
-            _remove(folder)
+            remove_tree(folder)
             raise
         inherited = self.environment.get("PYTHONPATH", "")
         entries = [entry for entry in inherited.split(os.pathsep) if entry != str(HOOK)] if inherited else []
@@ -142,13 +142,7 @@ class RecordSession:
 
     def close(self) -> None:
         if self._folder is not None:
-            _remove(self._folder)
-
-
-def _remove(folder: Path) -> None:
-    import shutil
-
-    shutil.rmtree(folder, ignore_errors=True)
+            remove_tree(self._folder)
 
 
 def _private_folder() -> Path:

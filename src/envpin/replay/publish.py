@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from envpin.checkpoint.confined import leads_out, roots_of
 from envpin.core.errors import InputError, OutputExistsError, RefusedError
 from envpin.core.events import Note, ignore
-from envpin.core.files import digest, sync_folder, sync_tree
+from envpin.core.files import digest, remove_tree, sync_folder, sync_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -106,7 +106,7 @@ def _staging_folder(out: Path, prefix: str, *, resume: bool, listener: Listener)
     leftovers = sorted(out.parent.glob(prefix + "*"), key=finished_shards, reverse=True)
     furthest = leftovers.pop(0) if resume and leftovers and finished_shards(leftovers[0]) else None
     for leftover in leftovers:
-        shutil.rmtree(leftover, ignore_errors=True)
+        remove_tree(leftover)
     if furthest is not None:
         return furthest
     if resume:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 from typing import TYPE_CHECKING
+
+from envpin.core.files import remove_tree
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,7 +17,7 @@ def discard(folder: Path, building: Path) -> None:
     building.mkdir(parents=True, exist_ok=True)
     grave = building / f"{folder.name}-{os.getpid()}-{secrets.token_hex(4)}"
     folder.rename(grave)
-    shutil.rmtree(grave, ignore_errors=True)
+    remove_tree(grave)
 
 
 def size_of(folder: Path) -> int:
@@ -31,7 +32,7 @@ def size_of(folder: Path) -> int:
 
 def remove_leftover(folder: Path) -> None:
     """Remove what a killed build left. Its uv may have outlived it for a moment, and still be writing."""
-    shutil.rmtree(folder, ignore_errors=True)
+    remove_tree(folder)
 
 
 def leftovers(building: Path) -> tuple[Path, ...]:
