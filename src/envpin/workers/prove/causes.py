@@ -15,7 +15,7 @@ from ..stream.io.reader import Reader
 from .expected import Expected, UnfitError, columns_of
 from .judge import FLOATS, Judge, Sums, larger, rows_of
 from .quantizers import requantized
-from .ways import is_low, name_of, ulp
+from .ways import Dtypes, is_low, name_of, ulp
 
 if TYPE_CHECKING:
     import torch
@@ -36,7 +36,7 @@ class Suspect(NamedTuple):
     name: str
     expected: Expected
     stored: StoredTensor
-    adapter_dtype: torch.dtype
+    dtypes: Dtypes
 
 
 class Sample(NamedTuple):
@@ -62,7 +62,7 @@ class Causes:
 
     def find(self, suspect: Suspect) -> JudgedTensor:
         """The suspect with its cause."""
-        way = self._judge.likeliest(suspect.expected, suspect.stored, suspect.adapter_dtype)
+        way = self._judge.likeliest(suspect.expected, suspect.stored, suspect.dtypes)
         sums = self._judge.sums(suspect.expected, suspect.stored, way)
         shown = JudgedTensor(suspect.name, "wrong", True, rows=tuple(sums.rows[:_SHOWN]), wrong_rows=len(sums.rows))
         plain = _at_once(sums, shown)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 BLOCK_ELEMENTS = 1 << 21
 _FLOAT32 = 2.0**-24
 # How many roundings of float32 a norm, summed by blocks, may be off by.
-_NORM = 4
+_NORM = 16
 _SVD = 64  # how many roundings of float32 a singular vector may be off by, in units of σ1 / gap
 
 
@@ -48,11 +48,13 @@ class Files(NamedTuple):
 
 
 class _Precision(NamedTuple):
-    """What was rounded on the way to a norm: the factors, the base, or, `throughout`, all of it."""
+    """What was rounded on the way to a norm: the factors, the base, the magnitude, or, `throughout`, all of it."""
 
     factors: Optional[torch.dtype]
     converted: Optional[torch.dtype]
+    magnitude: Optional[torch.dtype]
     throughout: Optional[torch.dtype]
+    times: int = 1
 
 
 class Expected:
@@ -132,10 +134,15 @@ class Expected:
     # the change ------------------------------------------------------------------------------------------------------
 
     def block(
-        self, first: int, last: int, rounded: Optional[torch.dtype] = None, converted: Optional[torch.dtype] = None
+        self,
+        first: int,
+        last: int,
+        rounded: Optional[torch.dtype] = None,
+        converted: Optional[torch.dtype] = None,
+        magnitude: Optional[torch.dtype] = None,
     ) -> Block:
         """Rows [first, last). With `rounded`, the factors are rounded to that dtype first; with `converted`, the base
-        was."""
+        was; with `magnitude`, DoRA's magnitude."""
         low, high = self._starts(first, last, converted)
         if self.change.kind == "scaled":
             delta = low * (self._vector(first, last) - 1)
@@ -144,24 +151,31 @@ class Expected:
         noise = _FLOAT32 * ((self.rank + 3) * size + low.abs())
         if self.change.kind != "dora":
             return Block(low, high, delta, noise)
-        factor = self._dora_factor(first, last, low + delta, _Precision(rounded, converted, None))
+        factor = self._dora_factor(first, last, low + delta, _Precision(rounded, converted, magnitude, None))
         noise = 16 * noise * factor.abs() + 8 * _FLOAT32 * (factor * (low + delta)).abs()
         return Block(low, high, factor * (low + delta) - low, noise)
 
-    def dora_in(self, first: int, last: int, dtype: torch.dtype) -> Block:
+    def dora_in(self, first: int, last: int, dtype: torch.dtype, times: int) -> Block:
         """A DoRA merge made in a low precision throughout, as peft makes it of an adapter in that dtype: factors,
-        change, sum, norm and the quotient are each rounded."""
+        change (`times` times: some releases round the product and the scaled product), sum, norm and the quotient are
+        each rounded."""
         import torch
 
         low, _ = self._starts(first, last, dtype)
         delta, size = self._low_rank(first, last, dtype)
         noise = _FLOAT32 * (self.rank + 3) * size
-        whole = [(low + (delta + sign * noise).to(dtype).double()).to(dtype).double() for sign in (-1, 1)]
-        middle = (low + delta.to(dtype).double()).to(dtype).double()
-        norms = self._dora_factor(first, last, middle, _Precision(dtype, dtype, dtype))
+        whole = [self._added(low, delta + sign * noise, dtype, times) for sign in (-1, 1)]
+        middle = self._added(low, delta, dtype, times)
+        norms = self._dora_factor(first, last, middle, _Precision(dtype, dtype, dtype, dtype, times))
         factors = [(norms * (1 + sign * _NORM * _FLOAT32)).to(dtype).double() for sign in (-1, 1)]
         ends = torch.stack([one * other for one in whole for other in factors])
         return Block(ends.amin(dim=0), ends.amax(dim=0), torch.zeros_like(delta), torch.zeros_like(delta))
+
+    def _added(self, low: torch.Tensor, delta: torch.Tensor, dtype: torch.dtype, times: int) -> torch.Tensor:
+        scale = self.change.scale
+        if times == 2 and scale:
+            delta = (delta / scale).to(dtype).double() * scale
+        return (low + delta.to(dtype).double()).to(dtype).double()
 
     @property
     def rank(self) -> int:
@@ -234,8 +248,8 @@ class Expected:
         import torch
 
         magnitude = self._files.wide(str(self.change.magnitude)).reshape(-1)
-        if made.throughout is not None:
-            magnitude = magnitude.to(made.throughout).double()
+        if made.magnitude is not None:
+            magnitude = magnitude.to(made.magnitude).double()
         by_row = magnitude.numel() == self.rows and not self.change.embedding and not self._is_transposed()
         if by_row:
             norm = whole.norm(dim=1, keepdim=True)
@@ -249,10 +263,10 @@ class Expected:
             for begin, end in blocks(self.rows, self.columns):
                 low, _ = self._starts(begin, end, made.converted)
                 delta, _ = self._low_rank(begin, end, made.factors)
+                whole = low + delta
                 if made.throughout is not None:
-                    low = (low + delta.to(made.throughout).double()).to(made.throughout).double()
-                    delta = torch.zeros_like(low)
-                squares += (low + delta).pow(2).sum(dim=0)
+                    whole = self._added(low, delta, made.throughout, made.times)
+                squares += whole.pow(2).sum(dim=0)
             norms = squares.sqrt()
             self._norms[made] = norms if made.throughout is None else norms.to(made.throughout).double()
         return (magnitude / self._norms[made])[None, :]

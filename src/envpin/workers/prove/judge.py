@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, List, NamedTuple, Optional, Tuple
 
 from ..results import JudgedTensor
-from ..stream.io.files import StoredTensor, torch_dtype
+from ..stream.io.files import StoredTensor
 from ..stream.io.reader import Reader
 from .expected import Block, Expected, blocks, columns_of
-from .ways import ONCE, Way, is_low, ulp, ways
+from .ways import ONCE, Dtypes, Way, is_low, ulp, ways
 
 if TYPE_CHECKING:
     import torch
@@ -65,15 +65,13 @@ class Judge:
         self._reader = reader
         self._usual: Optional[Way] = None
 
-    def changed(
-        self, name: str, expected: Expected, stored: StoredTensor, adapter_dtype: torch.dtype
-    ) -> Tuple[JudgedTensor, bool]:
+    def changed(self, name: str, expected: Expected, stored: StoredTensor, dtypes: Dtypes) -> Tuple[JudgedTensor, bool]:
         """The verdict on a tensor that the adapter changes, and whether its cause is still to be found."""
         quick = self._quickly(expected, stored)
         if quick is not None:
             equal, lost = quick
             return JudgedTensor(name, "equal" if equal else "rounding", True, ONCE.words, lost=lost), False
-        way = self._way(expected, stored, adapter_dtype)
+        way = self._way(expected, stored, dtypes)
         if way is None:
             return JudgedTensor(name, "wrong", True), True
         self._usual = way
@@ -101,16 +99,14 @@ class Judge:
                 moves = not torch.equal(start, found)
         return equal, not moves
 
-    def _way(self, expected: Expected, stored: StoredTensor, adapter_dtype: torch.dtype) -> Optional[Way]:
-        start = _dtype_of(expected.start)
-        found = _dtype_of(stored)
-        tried = ways(start, found, adapter_dtype, expected.change.kind)
+    def _way(self, expected: Expected, stored: StoredTensor, dtypes: Dtypes) -> Optional[Way]:
+        tried = ways(dtypes, expected.change.kind)
         if self._usual in tried:
             tried = [self._usual, *(one for one in tried if one != self._usual)]
         for way in tried:
             if way != ONCE and self._explained(expected, stored, way):
                 return way
-        return self._loosely(expected, stored, adapter_dtype)
+        return self._loosely(expected, stored, dtypes.adapter)
 
     def _explained(self, expected: Expected, stored: StoredTensor, way: Way) -> bool:
         for first, last in blocks(expected.rows, expected.columns):
@@ -142,11 +138,11 @@ class Judge:
             return None
         return Way("the change was multiplied out in low precision, its scale is right to %.0e" % _RESOLUTION)
 
-    def likeliest(self, expected: Expected, stored: StoredTensor, adapter_dtype: torch.dtype) -> Way:
+    def likeliest(self, expected: Expected, stored: StoredTensor, dtypes: Dtypes) -> Way:
         """Of the right ways, the one that explains most of a wrong tensor, judged on some of its rows."""
         step = max(1, expected.rows // _SAMPLED)
         best, fewest = ONCE, float("inf")
-        for way in ways(_dtype_of(expected.start), _dtype_of(stored), adapter_dtype, expected.change.kind):
+        for way in ways(dtypes, expected.change.kind):
             if way.cause is not None:
                 continue
             wrong = 0
@@ -331,10 +327,6 @@ def is_narrower(stored: StoredTensor, other: StoredTensor) -> bool:
     """Whether a conversion from `other` to `stored` may round."""
     order = {"F16": 1, "BF16": 1, "F32": 2, "F64": 3}
     return stored.dtype != other.dtype and order.get(stored.dtype, 0) <= order.get(other.dtype, 0)
-
-
-def _dtype_of(tensor: Optional[StoredTensor]) -> Optional[torch.dtype]:
-    return None if tensor is None else torch_dtype(tensor.dtype)
 
 
 def _rows(tensor: StoredTensor) -> int:

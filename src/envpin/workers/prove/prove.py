@@ -21,6 +21,7 @@ from .changes import TensorChange
 from .expected import Expected, Files, UnfitError
 from .judge import FLOATS, Judge
 from .names import Names, paired
+from .ways import Dtypes
 
 _KEY = "prove"
 # Tables and counters that releases store or leave out as they like; no adapter trains them.
@@ -64,6 +65,7 @@ class _Proof:
         self.theirs = Names(self.merged)
         self.tables = tables.find(self.base)
         self.judge = Judge(reader)
+        self.usual = "F32"
         self.verdicts: Dict[str, JudgedTensor] = {}
         self.suspects: List[Suspect] = []
         self.expected: Dict[str, Expected] = {}
@@ -87,6 +89,7 @@ class _Proof:
         self.events.step(_KEY, "compare every tensor with base and adapter", "start")
         self.total = len(self.base)
         mine = {self._name_of(one.key): one for one in known}
+        self.usual = self._usual_dtype(mine)
         left = {name: one for name, one in mine.items() if one.kind == "by-peft"}
         for name in sorted(mine):
             if mine[name].kind != "by-peft":
@@ -105,6 +108,13 @@ class _Proof:
         detail = ", ".join("%d %s" % (count, word) for word, count in zip(words, counts) if count)  # noqa: B905
         self.events.step(_KEY, "compare every tensor with base and adapter", "done", detail)
         return self._result(counts)
+
+    def _usual_dtype(self, mine: Dict[str, TensorChange]) -> str:
+        """What the merged model is stored in, by the tensors that the adapter leaves alone: some releases of peft leave
+        float32 behind in those that it changes."""
+        alone = {self.pairs[name] for name in self.pairs if name not in mine} or set(self.merged)
+        found = _dtypes({name: self.merged[name] for name in alone if self.merged[name].dtype in FLOATS})
+        return max(sorted(found), key=lambda one: found[one]) if found else "F32"
 
     # one tensor each -------------------------------------------------------------------------------------------------
 
@@ -156,14 +166,19 @@ class _Proof:
             return
         expected = Expected(change, start, Files(self.adapter, self.base, self.reader), stored.shape)
         try:
-            adapter_dtype = torch_dtype(self.adapter[str(change.left)].dtype)
-            self.verdicts[name], unclear = self.judge.changed(name, expected, stored, adapter_dtype)
+            dtypes = Dtypes(
+                base=torch_dtype(start.dtype),
+                merged=torch_dtype(stored.dtype),
+                usual=torch_dtype(self.usual),
+                adapter=torch_dtype(self.adapter[str(change.left)].dtype),
+            )
+            self.verdicts[name], unclear = self.judge.changed(name, expected, stored, dtypes)
         except UnfitError as error:
             left[name] = change._replace(kind="by-peft", why=str(error))
             return
         self.expected[name] = expected
         if unclear:
-            self.suspects.append(Suspect(name, expected, stored, adapter_dtype))
+            self.suspects.append(Suspect(name, expected, stored, dtypes))
 
     def _by_peft(self, left: Dict[str, TensorChange]) -> None:
         self.events.note("peft merges %d layers again that are no plain LoRA" % len(left))

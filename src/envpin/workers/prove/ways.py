@@ -21,8 +21,8 @@ _WORDS = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32", "float64": "
 
 class Way(NamedTuple):
     """`factors`, `change` and `total` name the dtypes that the factors, the change (`times` times) and the sum pass
-    through; `start` the dtype that the base was converted to first; `throughout` is the one that all of a DoRA merge is
-    made in. `cause` is set where the way is a fault."""
+    through; `start` the dtype that the base was converted to first; `throughout` is the one that all of a
+    DoRA merge is made in, `magnitude` that of its magnitude. `cause` is set where the way is a fault."""
 
     words: str
     factors: Optional[torch.dtype] = None
@@ -32,12 +32,13 @@ class Way(NamedTuple):
     total: Optional[torch.dtype] = None
     cause: Optional[str] = None
     throughout: Optional[torch.dtype] = None
+    magnitude: Optional[torch.dtype] = None
 
     def block(self, expected: Expected, first: int, last: int) -> Block:
         """The rows that this way starts from."""
         if self.throughout is not None:
-            return expected.dora_in(first, last, self.throughout)
-        return expected.block(first, last, self.factors, self.start)
+            return expected.dora_in(first, last, self.throughout, self.times)
+        return expected.block(first, last, self.factors, self.start, self.magnitude)
 
     def explains(self, block: Block, scale: float, stored: torch.Tensor) -> torch.Tensor:
         """Which elements of `stored` this way explains."""
@@ -59,29 +60,52 @@ class Way(NamedTuple):
 ONCE = Way("rounded once")
 
 
-def ways(base: Optional[torch.dtype], merged: torch.dtype, adapter: torch.dtype, kind: str) -> List[Way]:
-    """Every way to try for a change of this kind, and for a base, a merged and an adapter tensor of these dtypes:
-    `ONCE` first, faults last."""
-    found = [ONCE, *_right(base, merged, adapter, kind == "low-rank")]
+class Dtypes(NamedTuple):
+    """Of a base tensor, of the merged one, of most of the merged model, and of the adapter's factors."""
+
+    base: Optional[torch.dtype]
+    merged: torch.dtype
+    usual: torch.dtype
+    adapter: torch.dtype
+
+    def low(self) -> List[torch.dtype]:
+        """The 16-bit ones among them that a right merge may round to."""
+        found = (self.base, self.merged, self.adapter, self.usual)
+        return [one for one in dict.fromkeys(found) if one is not None and is_low(one)]
+
+
+def ways(dtypes: Dtypes, kind: str) -> List[Way]:
+    """Every way to try for a change of this kind, and for tensors of these dtypes: `ONCE` first, faults last."""
+    found = [ONCE, *_right(dtypes, kind == "low-rank")] if dtypes.base is not None else [ONCE]
     if kind == "dora":
-        lows = dict.fromkeys(one for one in (base, merged, adapter) if is_low(one))
-        found += [Way("DoRA computed in %s throughout" % name_of(dtype), throughout=dtype) for dtype in lows]
-    found += _faulty(base, merged)
+        found += [way for dtype in dtypes.low() for way in _dora(dtype)]
+    found += _faulty(dtypes)
     return list(dict.fromkeys(found))
 
 
-def _right(base: Optional[torch.dtype], merged: torch.dtype, adapter: torch.dtype, low_rank: bool) -> Iterator[Way]:
+def _dora(dtype: torch.dtype) -> Iterator[Way]:
+    name = name_of(dtype)
+    # peft up to 0.13 reads an adapter into parameters of the base's dtype, and computes in float32 from there.
+    for factors in (dtype, None):
+        for start in (None, dtype):
+            yield Way("the adapter rounded to %s" % name, factors=factors, start=start, magnitude=dtype)
+    for times in (1, 2):
+        yield Way("DoRA computed in %s throughout" % name, throughout=dtype, times=times)
+
+
+def _right(dtypes: Dtypes, low_rank: bool) -> Iterator[Way]:
+    base, merged = dtypes.base, dtypes.merged
     totals: List[Tuple[Optional[torch.dtype], Optional[torch.dtype], str]] = [(None, None, "")]
-    if base != merged and is_low(merged):
-        totals.append((merged, None, "the base converted to %s first" % name_of(merged)))
-    if base != merged and is_low(base):
+    others = [one for one in dict.fromkeys((merged, dtypes.usual)) if base != one and is_low(one)]
+    totals += [(one, None, "the base converted to %s first" % name_of(one)) for one in others]
+    if base is not None and base != merged and is_low(base):
         totals.append((None, base, "merged in the base's %s, then converted" % name_of(base)))
     for start, total, words in totals:
         yield Way(words or "rounded once", start=start, total=total)
         if not low_rank:
             continue
-        for dtype in dict.fromkeys(one for one in (base, merged, adapter) if is_low(one)):
-            yield from _in(dtype, adapter, start, total, words)
+        for dtype in dtypes.low():
+            yield from _in(dtype, dtypes.adapter, start, total, words)
 
 
 def _in(
@@ -100,15 +124,14 @@ def _in(
             yield Way("the factors rounded to %s%s" % (name, after), factors, None, 0, start, total)
 
 
-def _faulty(base: Optional[torch.dtype], merged: torch.dtype) -> Iterator[Way]:
+def _faulty(dtypes: Dtypes) -> Iterator[Way]:
     import torch
 
     for name in _LOW:
         dtype = getattr(torch, name)
-        if dtype in (base, merged):
+        if dtype in (dtypes.base, dtypes.merged, dtypes.usual):
             continue
-        wide = not is_low(merged)
-        cause = "precision-lost" if wide else "rounded-twice"
+        cause = "rounded-twice" if is_low(dtypes.merged) else "precision-lost"
         words = "rounded to %s on the way" % name_of(dtype)
         yield Way(words, start=dtype, total=dtype, cause=cause)
         yield Way(words, total=dtype, cause=cause)
