@@ -183,6 +183,28 @@ def prove(case, merged):
     return verb.run(request, Quiet())
 
 
+def ask(case, merged):
+    """Ratio, what rounding explains of it, or why there is none: as `replay merge` asks."""
+    from envpin_worker import requests
+    from envpin_worker.probe import stream_answers
+
+    fit = requests.EmbeddingFit("grow", case.rows) if case.rows else requests.EmbeddingFit()
+    found = stream_answers.run(
+        requests.StreamAnswersRequest(
+            base=case.base,
+            adapter=case.adapter,
+            merged=merged,
+            scratch=case.folder,
+            embedding=fit,
+            architecture=grid.MODELS[case.model][0](False)[0].__name__,
+        ),
+        Quiet(),
+    )
+    if found.probe is None:
+        return {"note": found.probe_note}
+    return {"ratio": found.probe.ratio, "expected": found.probe.expected}
+
+
 # right merges --------------------------------------------------------------------------------------------------------
 
 
@@ -561,6 +583,10 @@ def cell(case, words, make, causes):
         same = not proved or identical(case, merged)
         line["status"] = ("caught" if causes & set(seen) else "caught, other cause") if counts["wrong"] else (
             "no fault: same bits" if same and proved else "not compared" if not proved else "missed")  # fmt: skip
+    try:
+        line["probe"] = ask(case, merged)
+    except Exception as error:
+        line["probe"] = {"note": " ".join(str(error).split())[:120]}
     if line["status"] not in ("right", "caught"):
         line["listed"] = [one._asdict() for one in found.listed[:4]]
     return line

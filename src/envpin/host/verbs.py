@@ -58,11 +58,12 @@ class LadderClimb(Body, frozen=True, kw_only=True):
 
 class ProbeNumbers(Body, frozen=True, kw_only=True):
     """How far the adapter moves the base's logits, how far the merged model is from the adapter's, and their ratio;
-    None where the figure is not finite."""
+    None where the figure is not finite. `expected` is the ratio that rounding alone explains; None: not measured."""
 
     moved: float | None
     noise: float | None
     ratio: float | None
+    expected: float | None = None
 
 
 class WorkerDevice(Body, frozen=True, kw_only=True):

@@ -8,11 +8,12 @@ from typing import Dict, NamedTuple, Optional, Tuple
 
 class ProbeFigures(NamedTuple):
     """How far the adapter moves the base's logits, how far the merged model is from the adapter's, and their ratio;
-    None where the figure is not finite."""
+    None where the figure is not finite. `expected` is the ratio that rounding alone explains; None: not measured."""
 
     moved: Optional[float]
     noise: Optional[float]
     ratio: Optional[float]
+    expected: Optional[float] = None
 
 
 class DeviceUsed(NamedTuple):

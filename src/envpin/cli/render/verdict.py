@@ -30,7 +30,7 @@ def result_lines(merged: Merged) -> list[str]:
     if probe:
         lines.append(
             f"outputs     |merged - adapter| / |adapter - base| = {probe['noise']:.3g} / {probe['moved']:.3g} "
-            f"= {probe['ratio']:.3g}"
+            f"= {probe['ratio']:.3g}" + _expected(probe.get("expected"))
             if probe["ratio"] is not None
             else "outputs     the adapter moves nothing"
         )
@@ -38,3 +38,7 @@ def result_lines(merged: Merged) -> list[str]:
         lines.append(f"outputs     not compared: {checked.get('probe_note')}")
     lines += [f"note        {note}" for note in record.notes]
     return lines
+
+
+def _expected(ratio: float | None) -> str:
+    return "" if ratio is None else f" (rounding alone explains {ratio:.3g})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Iterator, List, Optional, Tuple
 
+from ..probe import rounding
 from ..protocol import Events, KnownError
 from ..requests import VerifyRequest
 from ..results import ProbeFigures, Recomputed, VerifyResult
@@ -146,7 +147,13 @@ def _ask_again(request: VerifyRequest) -> Tuple[Optional[ProbeFigures], Optional
     if "batch" not in kept:
         return None, "no recorded answers to compare with", None
     again = answers.logits(model, kept["batch"].tolist())
-    probe = answers.ratio(kept["base"], kept["adapter"], again)
+    probe = rounding.calibrated(
+        answers.ratio(kept["base"], kept["adapter"], again),
+        base=request.base,
+        merged=request.merged,
+        outputs=kept["base"],
+        eps=rounding.unit_roundoff(model),
+    )
     extended: Optional[float] = None
     if "extended_batch" in kept:
         extended = answers.distance(answers.logits(model, kept["extended_batch"].tolist()), kept["extended_adapter"])

@@ -19,7 +19,7 @@ from ..results import StreamAnswersResult
 from ..runtime import answers, loading
 from ..stream import decoded
 from ..stream.io.files import WeightFolder
-from . import three
+from . import rounding, three
 from .layered import CannotAskError
 
 if TYPE_CHECKING:
@@ -54,7 +54,12 @@ def _ask_files(request: StreamAnswersRequest) -> StreamAnswersResult:
     except CannotAskError as error:
         return _ask_whole(request, _library_base)._replace(asked_note="asked as whole models, because %s" % error)
     return StreamAnswersResult(
-        probe=answers.ratio(asked.base, asked.adapted, asked.merged),
+        probe=rounding.calibrated(
+            answers.ratio(asked.base, asked.adapted, asked.merged),
+            base=request.base,
+            merged=request.merged,
+            outputs=asked.base,
+        ),
         probe_note=None,
         extended=answers.distance(*asked.extended) if asked.extended else None,
         asked="layers",
@@ -160,4 +165,7 @@ def _ask_whole(request: StreamAnswersRequest, load: Load) -> StreamAnswersResult
         answers.distance(answers.logits(merged, longer), with_extra) if longer and with_extra is not None else None
     )
     probe = answers.ratio(before, with_adapter, answers.logits(merged, batch))
+    if request.quantized is None:  # what the library of a quantized base computes in is its own affair
+        eps = rounding.unit_roundoff(merged)
+        probe = rounding.calibrated(probe, base=request.base, merged=request.merged, outputs=before, eps=eps)
     return StreamAnswersResult(probe=probe, probe_note=None, extended=extended)

@@ -1,0 +1,101 @@
+"""How far a right merge may answer from its adapter: what rounding alone makes of it, measured on this model.
+
+Two things lie between `base + adapter` and the merged model. The merged weights were rounded to the dtype of their
+files: relative to what the adapter changed that is measured on rows of the files themselves. And the models compute in
+some precision, which moves their outputs by about `eps · |outputs| · sqrt(layers)`. What was measured of the two on
+tiny models and adapters of all kinds and dtypes is in docs/explanation/the-gate.md.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import TYPE_CHECKING, Dict, List, Optional
+
+from ..protocol import KnownError
+from ..results import ProbeFigures
+from ..runtime.loading import read_json
+from ..stream.io.files import StoredTensor, WeightFolder
+from ..stream.io.reader import Reader
+
+if TYPE_CHECKING:
+    import torch
+    import transformers
+
+_FLOATS = ("BF16", "F16", "F32", "F64")
+_ROWS = 16
+
+
+def calibrated(
+    figures: ProbeFigures, *, base: str, merged: str, outputs: torch.Tensor, eps: float = 2.0**-24
+) -> ProbeFigures:
+    """The figures with the ratio |merged - adapter| / |adapter - base| that rounding alone explains. `base` and
+    `merged` are folders, `outputs` are those of the base, `eps` is the unit roundoff that the models computed in. It
+    stays None where it cannot be told: the base's files are quantized, nothing changed, or a value is not finite."""
+    weights = _of_weights(base, merged)
+    if weights is None or not figures.moved:
+        return figures
+    size = float(outputs.double().pow(2).mean().sqrt())
+    computed = eps * size / figures.moved * (1 + _layers(base)) ** 0.5
+    total = weights + computed
+    return figures._replace(expected=total if math.isfinite(total) else None)
+
+
+def unit_roundoff(model: transformers.PreTrainedModel) -> float:
+    """Half the distance between 1 and its neighbour, in the dtype that most of a model computes in."""
+    import torch
+
+    counts: Dict[torch.dtype, int] = {}
+    for parameter in model.parameters():
+        if parameter.is_floating_point() and parameter.element_size() > 1:
+            counts[parameter.dtype] = counts.get(parameter.dtype, 0) + parameter.numel()
+    return float(torch.finfo(max(counts, key=lambda one: counts[one])).eps) / 2 if counts else 2.0**-24
+
+
+def _layers(folder: str) -> int:
+    """How many layers the config of a model says that it has; 0 where it does not say."""
+    config = read_json(os.path.join(folder, "config.json"))
+    for one in (config, config.get("text_config"), config.get("decoder")):
+        for name in ("num_hidden_layers", "n_layer", "num_layers"):
+            found = one.get(name) if isinstance(one, dict) else None
+            if isinstance(found, int):
+                return max(0, found)
+    return 0
+
+
+def _of_weights(base: str, merged: str) -> Optional[float]:
+    """sqrt(Σ rounding² / Σ change²) over sampled rows of every tensor that the merge changed."""
+    try:
+        ours, theirs = WeightFolder(base).tensors, WeightFolder(merged).tensors
+    except KnownError:
+        return None
+    pairs = [(ours[name], theirs[name]) for name in sorted(set(ours) & set(theirs)) if _alike(ours[name], theirs[name])]
+    if not pairs:
+        return None
+    reader = Reader()
+    try:
+        sums = [_sums(reader, one, other) for one, other in pairs]
+    finally:
+        reader.close()
+    change = sum(pair[1] for pair in sums)
+    return (sum(pair[0] for pair in sums) / change) ** 0.5 if change else None
+
+
+def _alike(one: StoredTensor, other: StoredTensor) -> bool:
+    return one.shape == other.shape and bool(one.shape) and {one.dtype, other.dtype} <= set(_FLOATS)
+
+
+def _sums(reader: Reader, base: StoredTensor, merged: StoredTensor) -> List[float]:
+    """Squared rounding and squared change of some rows; nothing where they are equal."""
+    import torch
+
+    step = max(1, base.shape[0] // _ROWS)
+    rows = range(0, base.shape[0], step)
+    before = torch.cat([reader.rows(base, row, row + 1) for row in rows]).double()
+    found = torch.cat([reader.rows(merged, row, row + 1) for row in rows])
+    change = found.double() - before
+    if not bool(change.any()):
+        return [0.0, 0.0]
+    info = torch.finfo(found.dtype)
+    ulp = torch.exp2(torch.floor(torch.log2(found.double().abs().clamp_min(info.tiny)))) * info.eps
+    return [float((ulp * ulp / 12).sum()), float((change * change).sum())]

@@ -1,0 +1,59 @@
+"""How far a merged model may answer from its adapter before the merge is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from envpin.core.errors import WrongEnvironmentError
+from envpin.host.verbs import ProbeNumbers
+from envpin.replay.engines import gate, refuse_probe
+
+# Measured on tiny models (docs/explanation/the-gate.md): ratio, and what rounding alone explains.
+RIGHT = [(0.00375, 0.00296), (0.00494, 0.00296), (0.000647, 0.000369), (5.1e-07, 1.8e-07), (0.0313, 0.0346)]
+WRONG = {
+    "one layer of 14 left out": (0.133, 0.0029),
+    "change times 0.5": (0.583, 0.00513),
+    "base from 4 bit": (0.152, 0.00294),
+    "PiSSA without what loading takes off": (0.468, 0.0131),
+    "OLoRA without what loading takes off": (0.38, 0.0131),
+    "change times 1.001 in fp32": (0.0012, 1.8e-07),
+}
+
+
+def probe(ratio: float | None, expected: float | None, moved: float | None = 0.1) -> ProbeNumbers:
+    noise = None if ratio is None or moved is None else ratio * moved
+    return ProbeNumbers(moved=moved, noise=noise, ratio=ratio, expected=expected)
+
+
+@pytest.mark.parametrize(("ratio", "expected"), RIGHT)
+def test_gate_lets_right_merges_pass(ratio: float, expected: float) -> None:
+    refuse_probe(probe(ratio, expected), force=False)
+
+
+@pytest.mark.parametrize("name", sorted(WRONG))
+def test_gate_refuses_wrong_merges_and_says_what_rounding_explains(name: str) -> None:
+    with pytest.raises(WrongEnvironmentError, match="rounding alone explains"):
+        refuse_probe(probe(*WRONG[name]), force=False)
+
+
+def test_gate_is_five_times_what_rounding_explains() -> None:
+    assert gate(0.01) == pytest.approx(0.05)
+
+
+def test_gate_never_passes_what_is_nearer_to_doing_nothing() -> None:
+    assert gate(10.0) == gate(None) == 0.5
+
+
+def test_gate_does_not_judge_the_order_of_float32_sums() -> None:
+    assert gate(0.0) == pytest.approx(1e-3)
+
+
+def test_a_merge_whose_outputs_are_not_finite_is_refused() -> None:
+    with pytest.raises(WrongEnvironmentError):
+        refuse_probe(probe(None, 0.003), force=False)
+
+
+def test_an_adapter_that_moves_nothing_is_refused_unless_forced() -> None:
+    with pytest.raises(WrongEnvironmentError, match="changes nothing"):
+        refuse_probe(probe(None, None, moved=0.0), force=False)
+    refuse_probe(probe(None, None, moved=0.0), force=True)
