@@ -39,7 +39,7 @@ def test_the_document_holds_every_signal(tmp_path: Path) -> None:
     assert found["schema"] == 1
     assert found["packages"]["peft"]["versions"] == ["0.14.0"]
     assert found["packages"]["transformers"]["confidence"] == "moderate"
-    assert [one["says"] for one in found["signals"] if one["contradicted"]] == ["PEFT 0.6.0"]
+    assert [one["says"] for one in found["signals"] if one["contradicted"]] == ["peft 0.6.0"]
     assert {one["strength"] for one in found["signals"]} == {"hard", "strong", "weak"}
     assert found["candidates"][0]["pins"]["peft"] == "0.14.0"
     assert found["lock"] is None
