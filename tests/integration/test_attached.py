@@ -15,7 +15,7 @@ from envpin.core import process
 from envpin.core.errors import InputError
 from tests.support.terminal import Terminal
 
-WRAPPER = "import sys; from envpin import process; sys.exit(process.run_attached(sys.argv[1:]))"
+WRAPPER = "import sys; from envpin.core import process; sys.exit(process.run_attached(sys.argv[1:]))"
 # Counts each signal that it gets, and says so when its stdin says "end".
 COUNTER = """
 import os, signal, sys
