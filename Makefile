@@ -3,7 +3,7 @@ PYTHON ?= $(shell for v in 3.11 3.12 3.13 3.14; do p=$$(command -v python$$v) &&
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup demo test test-all lint unit property mutants bench clean
+.PHONY: setup demo test test-all lint unit property mutants bench dist clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -43,6 +43,15 @@ test-all: lint
 # Each quick command beside its budget; merges are timed by benchmarks/replay.py.
 bench: setup
 	$(BIN)/python benchmarks/budgets.py
+
+# What is published: built twice, and the same to the byte.
+dist: setup
+	rm -rf dist build/again
+	$(BIN)/uv build --quiet --out-dir dist
+	$(BIN)/uv build --quiet --out-dir build/again
+	for file in $$(cd dist && ls *.whl *.tar.gz); do cmp "dist/$$file" "build/again/$$file" || exit 1; done
+	$(BIN)/uvx --quiet twine check --strict dist/*.whl dist/*.tar.gz
+	$(BIN)/uvx --quiet check-wheel-contents dist/*.whl
 
 clean:
 	rm -rf .venv .cache build dist mutants
