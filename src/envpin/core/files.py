@@ -100,7 +100,7 @@ def read_bounded(file: Place, limit: int) -> bytes:
         if (file.stat() if remote else os.fstat(stream.fileno())).st_size > limit:
             raise _too_large(file, limit)
         # One request for a whole remote file. A local one may grow, and those of /proc say that they are empty.
-        data = file.read_bytes() if remote else stream.read(limit + 1)
+        data = file.read_bytes() if remote else _read(stream, limit + 1, file)
     if len(data) > limit:
         raise _too_large(file, limit)
     return data
@@ -113,7 +113,7 @@ def read_head(file: Place, limit: int) -> bytes:
         OSError: as `open_regular`.
     """
     with open_file(file) as stream:
-        return stream.read(limit)
+        return _read(stream, limit, file)
 
 
 def write_atomically(path: Path, data: bytes | str, *, durable: bool = True, parents: bool = False) -> None:
@@ -248,6 +248,14 @@ def digest_by(algorithm: str, file: Path | str) -> str:
 
     with open_regular(file) as stream:
         return hashlib.file_digest(stream, algorithm).hexdigest()
+
+
+def _read(stream: IO[bytes], count: int, file: Place | str) -> bytes:
+    """Files of /proc/kmsg's kind call themselves regular and have a reader wait, which gives None where it does not."""
+    data: bytes | None = stream.read(count)
+    if data is None:
+        raise NotRegularError(errno.EINVAL, "not a regular file: it waits for a writer", str(file))
+    return data
 
 
 def _refuse_others(mode: int, file: Path | str) -> None:
