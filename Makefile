@@ -3,7 +3,7 @@ PYTHON ?= $(shell for v in 3.11 3.12 3.13 3.14; do p=$$(command -v python$$v) &&
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup demo test test-all lint unit property mutants bench dist clean
+.PHONY: setup demo test test-all lint unit property mutants bench dist docs clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -52,6 +52,10 @@ dist: setup
 	for file in $$(cd dist && ls *.whl *.tar.gz); do cmp "dist/$$file" "build/again/$$file" || exit 1; done
 	$(BIN)/uvx --quiet twine check --strict dist/*.whl dist/*.tar.gz
 	$(BIN)/uvx --quiet check-wheel-contents dist/*.whl
+
+# build/site/index.html; a link to nowhere fails.
+docs: setup
+	$(BIN)/python scripts/site.py
 
 clean:
 	rm -rf .venv .cache build dist mutants
