@@ -213,7 +213,7 @@ def _row_of(group: list[ScanEntry]) -> tuple[str, ...]:
     steps = [entry.step for entry in group if entry.step is not None]
     what = _what(group[0]).partition(",")[0]
     span = f", steps {min(steps)} to {max(steps)}" if steps else ""
-    return (f"{first} and {len(group) - 1} more", f"{len(group)} × {what}{span}", *cells[1:])
+    return (f"{first} and {len(group) - 1:,} more", f"{len(group):,} × {what}{span}", *cells[1:])
 
 
 def _row(entry: ScanEntry) -> tuple[str, ...]:
