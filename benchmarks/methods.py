@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -110,7 +111,8 @@ def mark(cell: dict[str, Any]) -> str:
 
 
 def reason(cell: dict[str, Any]) -> str:
-    return " ".join(str(cell["reason"]).split())[:220].replace("|", "\\|")
+    text = " ".join(str(cell["reason"]).split()).replace("|", "\\|")
+    return re.sub(r"^peft [\d.]+ ", "peft ", text)[:220]
 
 
 def main() -> None:

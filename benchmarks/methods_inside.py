@@ -42,10 +42,8 @@ grid = load_grid()
 
 
 def known(name, **options):
-    """The config class of this peft, with those of `options` that it has fields for."""
-    wanted = getattr(peft, name)
-    fields = inspect.signature(wanted.__init__).parameters
-    return wanted(task_type="CAUSAL_LM", **{key: value for key, value in options.items() if key in fields})
+    """A config of this peft. An option that it has no field for is an error: without it, it would be another method."""
+    return getattr(peft, name)(task_type="CAUSAL_LM", **options)
 
 
 def lora(**options):
@@ -65,10 +63,8 @@ def with_corda(model):
     from peft.tuners.lora.config import CordaConfig
     from peft.tuners.lora.corda import preprocess_corda
 
-    config = lora(
-        init_lora_weights="corda", corda_config=CordaConfig(corda_method="ipm", sample_count=2, verbose=False)
-    )
-    preprocess_corda(model, config, run_model=lambda: [model(ids()) for _ in range(2)])
+    config = lora(init_lora_weights="corda", corda_config=CordaConfig(corda_method="ipm", verbose=False))
+    preprocess_corda(model, config, run_model=lambda: [model(ids()[:1]) for _ in range(2)])
     return peft.get_peft_model(model, config)
 
 
@@ -97,7 +93,15 @@ def with_loftq(model):
 
 
 def with_xlora(model):
-    raise NotImplementedError("X-LoRA adapters name other adapters and gate them by their inputs")
+    base, adapters = model.name_or_path, {}
+    for number in ("1", "2"):
+        folder = os.path.join(os.path.dirname(base), "expert-" + number)
+        expert = peft.get_peft_model(loaded(base), lora(init_lora_weights=False))
+        expert.save_pretrained(folder)
+        adapters[number] = folder
+    model.config.use_cache = False
+    config = known("XLoraConfig", hidden_size=model.config.hidden_size, xlora_depth=1, adapters=adapters)
+    return peft.get_peft_model(model, config)
 
 
 # name -> what makes the config, or (given the model) the wrapped model itself

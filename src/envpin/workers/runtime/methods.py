@@ -52,6 +52,7 @@ _PLAIN_STARTS: Dict[str, FrozenSet[str]] = {
     "BONE": frozenset({"bat"}),
     "C3A": frozenset({"gaussian", "kaiming_uniform", "xavier_uniform"}),
 }
+_GATED = ("XLORA", "POLY")
 # Of LoRA: what makes of a layer something else than W + s·B·A.
 _VARIANTS = ("kasa_config", "monteclora_config", "alora_invocation_tokens", "arrow_config", "use_dora", "use_bdlora")
 
@@ -93,9 +94,20 @@ def refusal(config: AdapterConfig) -> Optional[str]:
             "`layer_replication` is %s: training repeated layers of the base, whose copies share one weight and got an "
             "adapter each, so no merge into the base's layers is right" % config["layer_replication"]
         )
-    if str(config.get("init_lora_weights")).lower() == "lora_ga":
+    start = str(config.get("init_lora_weights")).lower()
+    if start.startswith("corda"):
+        return (
+            "`init_lora_weights` is `%s`: training began by subtracting from the base's weights what a sample of its "
+            "data gave, and neither is saved; peft does not load it (`eigens` attribute not found)" % start
+        )
+    if start == "lora_ga":
         return (
             "`init_lora_weights` is `lora_ga`: training began by subtracting the initial adapter from the base's "
             "weights, and peft does not repeat that on loading, so its merge is not the model that was trained"
+        )
+    if method_of(config) in _GATED:
+        return (
+            "`peft_type` is `%s`, whose adapters are mixed differently for each input, so no fixed weights answer as "
+            "it does" % method_of(config)
         )
     return None

@@ -41,5 +41,7 @@ def test_what_is_no_sum_is_not_recomputed_as_one(change: dict[str, object]) -> N
 def test_a_start_that_peft_does_not_repeat_is_refused() -> None:
     assert "`init_lora_weights` is `lora_ga`" in str(refusal({**LORA, "init_lora_weights": "lora_ga"}))
     assert "`layer_replication` is [[0, 2], [1, 2]]" in str(refusal({**LORA, "layer_replication": [[0, 2], [1, 2]]}))
+    assert "`eigens` attribute not found" in str(refusal({**LORA, "init_lora_weights": "corda"}))
+    assert "mixed differently for each input" in str(refusal({"peft_type": "XLORA"}))
     assert refusal(LORA) is None
     assert refusal({**LORA, "init_lora_weights": "pissa"}) is None
