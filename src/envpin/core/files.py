@@ -67,10 +67,20 @@ def open_regular(file: Path | str) -> io.BufferedReader:
         raise OSError(errno.EINVAL, f"a name that no file can have ({error})", str(file)) from error
     try:
         _refuse_others(os.fstat(descriptor).st_mode, file)  # it may be another one by now
-        return os.fdopen(descriptor, "rb")
+        return _Answering(io.FileIO(descriptor))
     except BaseException:
         os.close(descriptor)
         raise
+
+
+class _Answering(io.BufferedReader):
+    """A file of the kernel's that has nothing to say right now is an error, where Python would give None."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        found: bytes | None = super().read(size)
+        if found is None:
+            raise BlockingIOError(errno.EAGAIN, "a file that does not answer, not a regular one")
+        return found
 
 
 def exists(path: Path | str) -> bool:
