@@ -37,3 +37,16 @@ def test_most_published_names_are_recognised() -> None:
 
 def test_every_family_has_a_published_name() -> None:
     assert set(MATRIX.families) - {one for truth, _ in ROWS for one in truth.split(",")} == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "model_type"),
+    [
+        ("EleutherAI/pythia-6.9b-deduped", "gpt_neox"), ("google/pegasus-xsum", "pegasus"),
+        ("microsoft/speecht5_tts", "speecht5"), ("HuggingFaceTB/SmolVLM2-500M-Video-Instruct", "smolvlm"),
+        ("Qwen/Qwen3-8B-AWQ", "qwen3"), ("deepseek-ai/DeepSeek-V2.5", "deepseek_v2"), ("Qwen/CodeQwen1.5-7B", "qwen2"),
+        ("allenai/Olmo-3-7B-Instruct", "olmo3"),
+    ],
+)  # fmt: skip
+def test_name_with_its_size_or_task_at_the_end_is_recognised(name: str, model_type: str) -> None:
+    assert match(None, name, MATRIX, SUPPORT).model_type == model_type
