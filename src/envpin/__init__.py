@@ -1,28 +1,63 @@
 """envpin: pin, rebuild and prove the environment that an adapter was trained in.
 
-The public Python API is re-exported lazily, so that `import envpin` costs next to nothing inside a training run:
+The public Python API is re-exported lazily, so that `import envpin` costs next to nothing inside a training run. What
+is not named here is private. For training scripts (`envpin.api`):
 
-- `record(model, tokenizer, output_dir)` writes `envpin.json` beside what was saved there;
+- `record(model, tokenizer, output_dir)` writes `envpin.json` next to what was saved there;
 - `watch()` does so for every later save of this process;
 - `TrainerCallback` does both for a `transformers.Trainer`.
+
+For everything after training (`envpin.public`): `check`, `infer_environment`, `plan`, `replay_merge`, `prove_merge`,
+`read_manifest` and `resolve`. They raise `EnvpinError`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from envpin.api import TrainerCallback, record, watch
+from envpin.version import __version__
 
-__version__ = "0.1.0"
-__all__ = ["TrainerCallback", "__version__", "record", "watch"]
+if TYPE_CHECKING:
+    from envpin.api import RecordingWarning, TrainerCallback, record, watch
+    from envpin.public import (
+        EnvpinError,
+        check,
+        infer_environment,
+        plan,
+        prove_merge,
+        read_manifest,
+        replay_merge,
+        resolve,
+    )
+
+__all__ = [
+    "EnvpinError",
+    "RecordingWarning",
+    "TrainerCallback",
+    "__version__",
+    "check",
+    "infer_environment",
+    "plan",
+    "prove_merge",
+    "read_manifest",
+    "record",
+    "replay_merge",
+    "resolve",
+    "watch",
+]
+# Nothing else of the API may be imported inside a training environment.
+_TRAINING = frozenset({"RecordingWarning", "TrainerCallback", "record", "watch"})
 
 
 def __getattr__(name: str) -> object:
-    if name in __all__:
+    if name in _TRAINING:
         from envpin import api
 
         return getattr(api, name)
+    if name in __all__:
+        from envpin import public
+
+        return getattr(public, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

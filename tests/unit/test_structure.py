@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # They run elsewhere, and import nothing of envpin; nothing of it imports them.
 APART = ("workers", "recording/hook", "demo/scripts")
 # The package itself: its version, which every room may read, and its lazy Python API.
-PACKAGE = ("envpin", "envpin.__main__", "envpin.api")
+PACKAGE = ("envpin", "envpin.__main__", "envpin.api", "envpin.public", "envpin.version")
 
 
 def modules() -> list[Path]:

@@ -8,7 +8,6 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from envpin import __version__
 from envpin.core.errors import (
     DiskFullError,
     EnvpinError,
@@ -17,6 +16,7 @@ from envpin.core.errors import (
     InterruptedByUserError,
     UsageError,
 )
+from envpin.version import __version__
 
 if TYPE_CHECKING:
     import argparse

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from envpin import __version__
 from envpin.core.errors import InputError
 from envpin.core.files import digest, read_bounded, write_cache
 from envpin.core.resources import cache_path, data_path
@@ -16,6 +15,7 @@ from envpin.core.toml_input import BadTomlError, parse_toml
 from envpin.matrix.convert import FILLED, join, problems_of
 from envpin.matrix.types import SCHEMA, Break, Condition, Family, KnownGood, Matrix, Sign
 from envpin.matrix.where import MATRIX_BYTES, overlay_path
+from envpin.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

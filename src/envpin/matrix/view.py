@@ -11,10 +11,10 @@ import json
 import os
 from typing import TYPE_CHECKING, Any, cast
 
-from envpin import __version__
 from envpin.core.files import read_bounded, write_cache
 from envpin.core.resources import cache_path, data_path
 from envpin.matrix.where import MATRIX_BYTES, overlay_path
+from envpin.version import __version__
 
 if TYPE_CHECKING:
     from pathlib import Path

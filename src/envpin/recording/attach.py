@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from envpin import __version__
 from envpin.checkpoint.bases import find_base
 from envpin.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from envpin.checkpoint.no_adapter import foreign_error
@@ -45,6 +44,7 @@ from envpin.manifest.types import (
 )
 from envpin.manifest.write import write_manifest
 from envpin.recording.injected import HOOK, hook
+from envpin.version import __version__
 
 if TYPE_CHECKING:
     from envpin.infer.trainers import Recognised

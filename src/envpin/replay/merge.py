@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from envpin import __version__
 from envpin.checkpoint.base_weights import compare_bases
 from envpin.core.errors import CheckFailedError, RefusedError
 from envpin.core.events import Note, Step, ignore
@@ -29,6 +28,7 @@ from envpin.replay.record import (
     encode,
 )
 from envpin.replay.verdict import ORDER, RebuiltEnvironment, Verdict, judge, judge_base
+from envpin.version import __version__
 
 if TYPE_CHECKING:
     from envpin.core.events import Listener

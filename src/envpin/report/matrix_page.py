@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from envpin import __version__
 from envpin.matrix.conditions import needs_of, pins_within
 from envpin.matrix.names import VETO_ENDINGS, VETOES
 from envpin.matrix.nearest import era_pins
 from envpin.matrix.results import PROVES
 from envpin.report.matrix_cells import all_series, by_series, cells, releases_inside, series_of
 from envpin.report.template import page
+from envpin.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

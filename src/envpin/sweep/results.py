@@ -10,10 +10,10 @@ import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
-from envpin import __version__
 from envpin.core.errors import InputError, RefusedError
 from envpin.core.journal import Journal
 from envpin.matrix.results import EvidenceRun
+from envpin.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

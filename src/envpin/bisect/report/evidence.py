@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from envpin import __version__
 from envpin.envs.locks.requirements import exact_pins
 from envpin.matrix.results import KIND, PROVES, SCHEMA, EvidenceFile, EvidenceRun, Outcome
 from envpin.matrix.types import Break
+from envpin.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

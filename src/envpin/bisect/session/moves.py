@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from envpin import __version__
 from envpin.bisect.environments.changed import Minimal, Tested, Trial, closure, dependents, next_step, plan, without
 from envpin.bisect.environments.holding import versions
 from envpin.bisect.environments.mixing import Ends, declared_requirements
@@ -23,6 +22,7 @@ from envpin.core.events import Step
 from envpin.envs.locks.lock import parse_lock
 from envpin.envs.machine import this_platform
 from envpin.envs.store.store import Store
+from envpin.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

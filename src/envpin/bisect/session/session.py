@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from envpin import __version__
 from envpin.bisect.question import digest
 from envpin.bisect.search.search import Conclusion, Observation, Problem, Run, plan
 from envpin.bisect.session.history import SCHEMA, Log, VerdictCache, alone
@@ -22,6 +21,7 @@ from envpin.core.errors import (
 )
 from envpin.core.events import Note, Step, ignore
 from envpin.envs.machine import this_platform
+from envpin.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -43,8 +43,8 @@ def answer(subjects: Sequence[Subject], args: argparse.Namespace, console: Conso
     """Print what was found in the format that was asked for; files are named from the current folder."""
     from pathlib import Path
 
-    from envpin import __version__
     from envpin.report.annotations import render
+    from envpin.version import __version__
 
     text = render(subjects, args.format, command=args.command, version=__version__, root=Path.cwd())
     if text:
