@@ -30,8 +30,8 @@ _TRL = re.compile(
 _PEFT_CLASSES = {"IA3CONFIG": "IA3", "LNTUNINGCONFIG": "LN_TUNING", "PROMPTTUNINGCONFIG": "PROMPT_TUNING",
                  "PREFIXTUNINGCONFIG": "PREFIX_TUNING", "PROMPTENCODERCONFIG": "P_TUNING",
                  "TRAINABLETOKENSCONFIG": "TRAINABLE_TOKENS"}  # fmt: skip
-# `Trainer.__init__` itself was not collected. In installed releases up to 4.45.0 it takes `tokenizer` alone, from 4.51.3
-# to 4.57.6 `processing_class`, with `tokenizer` deprecated until 5.0.0, from 5.1.0 `processing_class` alone; that 4.46.0
+# `Trainer.__init__` itself was not collected. Installed releases up to 4.45.0 take `tokenizer` alone, 4.51.3 to 4.57.6
+# `processing_class` and, deprecated until 5.0.0, `tokenizer`, and 5.1.0 on `processing_class` alone; that 4.46.0
 # brought it is what transformers#32385 says.
 _TRAINER: Mapping[str, tuple[str | None, str | None]] = {
     "processing_class": ("4.46.0", None),
