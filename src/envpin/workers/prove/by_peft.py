@@ -14,8 +14,9 @@ from ..requests import ProveRequest, StreamMergeRequest
 from ..results import JudgedTensor
 from ..stream.io.files import StoredTensor, WeightFolder
 from ..stream.io.reader import Reader
+from .expected import Block
 from .judge import bits, larger
-from .ways import ulp
+from .ways import Dtypes, Way, is_low, ulp, ways
 
 if TYPE_CHECKING:
     import torch
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 
 
 _SLACK = 4.0
+# Kinds that add a change, made in the precision of their own parameters.
+_ADDED = {"loha", "lokr", "lora-parameter", "vera"}
+# Roundings of float32 that a sum of some hundred products in any order may be off by.
+_TERMS = 64
 _NAMED = {2.0: "applied-twice", -1.0: "sign"}
 
 
@@ -136,8 +141,9 @@ def _at_once(
 
 
 def _in_double(found: PeftLayers, one: Operation, pairs: Dict[str, _Pair]) -> Dict[str, JudgedTensor]:
-    """Tensors that are not peft's own to the bit, against peft's layer in float64: no element may be off by more than
-    the layer's arithmetic allows, and the scale, measured over all of them, has to be right."""
+    """Tensors that are not peft's own to the bit, against peft's layer in float64: each has to be what one of the ways
+    of rounding makes of it. Kinds that compute in the weight's own precision may be off by what that allows, if the
+    scale, measured over all elements, is right."""
     from ..stream.prove.recompute import Recomputer
 
     recomputer = Recomputer(found.skeleton, found.merger, {})
@@ -146,19 +152,45 @@ def _in_double(found: PeftLayers, one: Operation, pairs: Dict[str, _Pair]) -> Di
     except (RuntimeError, NotImplementedError, ValueError) as error:
         why = "peft's layer does not run in float64: %s" % " ".join(str(error).split())[:200]
         return {name: JudgedTensor(name, "not-compared", True, why=why) for name in pairs}
-    return {name: _measured(name, pair, exact[name], compute) for name, pair in pairs.items()}
+    dtypes = [slot.parameter.dtype for slot in one.slots if slot.source == "adapter"]
+    adapter = min(dtypes, key=lambda dtype: dtype.itemsize if hasattr(dtype, "itemsize") else 4) if dtypes else compute
+    strict = one.kind in _ADDED and not is_low(adapter)
+    verdicts = {}
+    for name, pair in pairs.items():
+        way = _way(pair, exact[name], adapter)
+        if way is not None:
+            verdicts[name] = JudgedTensor(name, "rounding", True, "merged by peft in float64, " + way.words)
+        else:
+            verdicts[name] = _measured(name, pair, exact[name], compute, strict)
+    return verdicts
 
 
-def _measured(name: str, pair: _Pair, exact: torch.Tensor, compute: torch.dtype) -> JudgedTensor:
+def _way(pair: _Pair, exact: torch.Tensor, adapter: torch.dtype) -> Optional[Way]:
+    """The way of rounding that explains every element."""
+    if pair.start is None or pair.start.shape != pair.there.shape:
+        return None
+    start = pair.start.double()
+    noise = _TERMS * 2.0**-24 * (exact.abs() + (exact - start).abs().max())
+    block = Block(start, start, exact - start, noise)
+    there = pair.there
+    for way in ways(Dtypes(pair.start.dtype, there.dtype, there.dtype, adapter), "low-rank"):
+        fits = way.cause is None and way.factors is None and way.start is None
+        if fits and bool(way.explains(block, 1.0, there).all()):
+            return way
+    return None
+
+
+def _measured(name: str, pair: _Pair, exact: torch.Tensor, compute: torch.dtype, strict: bool) -> JudgedTensor:
     import torch
 
     there = pair.there
     wide = there.double()
     size = exact.abs() + (exact.abs().max() if exact.numel() else 0)
     low = torch.finfo(compute).eps if torch.finfo(compute).eps > 2.0**-22 else 0.0
-    allowed = 0.5 * ulp(larger(exact, wide), there.dtype) + (64 * 2.0**-24 + 3 * low) * size
-    off = bool(((wide - exact).abs() > allowed).any())
+    allowed = 0.5 * ulp(larger(exact, wide), there.dtype) + (_TERMS * 2.0**-24 + 3 * low) * size
+    off = strict or bool(((wide - exact).abs() > allowed).any())
     if pair.start is None or pair.start.shape != there.shape:
+        off = bool(((wide - exact).abs() > allowed).any())
         state = "wrong" if off else "rounding"
         return JudgedTensor(name, state, True, "merged by peft in float64", "other-change" if off else None)
     delta, moved = exact - pair.start.double(), wide - pair.start.double()

@@ -1,0 +1,131 @@
+"""Planted faults and right merges over kinds of adapters and dtypes, each held against base and adapter by `prove`, and
+asked as `replay merge` asks. Prints the tables of docs/reference/faults.md.
+
+    python benchmarks/faults.py [--environment latest …] [--cells MODEL/KIND[/DTYPE],…] [-o lines.jsonl]
+
+Environments are those of tests/support/environments.py. A fault that leaves the same bits as the right merge is none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter, defaultdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from tests.support import environments
+
+from envpin.core import process
+from envpin.replay.engines import gate
+
+INSIDE = Path(__file__).with_name("faults_inside.py")
+WORKERS = ROOT / "src" / "envpin" / "workers"
+CAUGHT = {"caught", "caught, other cause"}
+NOT_MET = {"absent", "no fault: same bits"}
+DTYPES = ("bf16", "fp16", "fp32")
+Line = dict[str, Any]
+
+
+def measure(environment: str, cells: str | None) -> list[Line]:
+    """Every line of one environment; the first names its versions."""
+    python = environments.pinned(environment).python
+    variables = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1", "PYTHONWARNINGS": "ignore"}
+    with TemporaryDirectory(prefix="envpin-faults-") as folder:
+        out = Path(folder, "lines.jsonl")
+        words = [
+            str(python),
+            str(INSIDE),
+            str(WORKERS),
+            str(Path(folder, "scratch")),
+            str(out),
+            *([cells] if cells else []),
+        ]
+        completed = process.run([str(word) for word in words], env=process.scrubbed_environment(set_values=variables))
+        if completed.status:
+            raise SystemExit(completed.stderr[-3000:])
+        return [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+
+
+def verdict_of_probe(line: Line) -> str | None:
+    """`passes` or `refused` by the gate of `replay merge`; None where the model could not be asked."""
+    found = line.get("probe") or {}
+    if "ratio" not in found:
+        return None
+    return "refused" if found["ratio"] is None or found["ratio"] > gate(found["expected"]) else "passes"
+
+
+def summary(lines: list[Line]) -> list[str]:
+    """Totals, and every line that is not as it should be."""
+    met = [line for line in lines if line["status"] not in NOT_MET]
+    right = [line for line in met if line["kind"] == "healthy"]
+    faults = [line for line in met if line["kind"] == "fault"]
+    alarms = [line for line in right if line["status"] != "right"]
+    missed = [line for line in faults if line["status"] not in CAUGHT]
+    other = [line for line in faults if line["status"] == "caught, other cause"]
+    caught = f"caught {len(faults) - len(missed)}, of these named otherwise {len(other)}"
+    text = [f"right merges: {len(right)}, proved {len(right) - len(alarms)}; planted faults: {len(faults)}, {caught}"]
+    return text + [f"  {line['cell']}: {line['merge']}: {line['status']}" for line in [*alarms, *missed]]
+
+
+def table(lines: list[Line]) -> list[str]:
+    """One row for each merge: how often it was met, what `prove` and the probe said of it."""
+    rows: dict[tuple[str, str], list[Line]] = defaultdict(list)
+    for line in lines:
+        if line["status"] not in NOT_MET:
+            rows[line["kind"], line["merge"]].append(line)
+    text = ["| merge | cells | `prove` | named | outputs alone refuse |", "|---|---|---|---|---|"]
+    for (kind, merge), members in sorted(rows.items(), key=lambda one: (one[0][0] != "healthy", one[0][1])):
+        states = Counter("caught" if line["status"] in CAUGHT else line["status"] for line in members)
+        causes = Counter(cause for line in members for cause in line.get("causes", ()))
+        asked = [verdict for line in members if (verdict := verdict_of_probe(line)) is not None]
+        said = ", ".join(f"{count} {state}" for state, count in states.most_common())
+        named = ", ".join(f"`{cause}`" for cause, _ in causes.most_common(3)) if kind == "fault" else ""
+        text.append(f"| {merge} | {len(members)} | {said} | {named} | {asked.count('refused')} of {len(asked)} |")
+    return text
+
+
+def kinds(lines: list[Line]) -> list[str]:
+    """One row for each kind of adapter: right merges proved and faults caught, by dtype."""
+    rows: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
+    for line in lines:
+        if line["status"] in NOT_MET:
+            continue
+        name, _, dtype = line["cell"].rpartition("/")
+        good = line["status"] == "right" or line["status"] in CAUGHT
+        rows[name][dtype][f"{line['kind']}-{'good' if good else 'bad'}"] += 1
+    text = [f"| model/kind | {' | '.join(f'{dtype}: right, faults' for dtype in DTYPES)} |", "|---|---|---|---|"]
+    for name, by_dtype in rows.items():
+        cells = []
+        for dtype in DTYPES:
+            found = by_dtype[dtype]
+            healthy, fault = (found[f"{kind}-good"] for kind in ("healthy", "fault"))
+            cells.append(f"{healthy}/{healthy + found['healthy-bad']}, {fault}/{fault + found['fault-bad']}")
+        text.append(f"| {name} | {' | '.join(cells)} |")
+    return text
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--environment", nargs="+", default=["latest"])
+    parser.add_argument("--cells")
+    parser.add_argument("-o", "--out", type=Path)
+    args = parser.parse_args()
+    lines: list[Line] = []
+    for environment in args.environment:
+        about, *found = measure(environment, args.cells)
+        print(environment, *(f"{name} {version}" for name, version in about.items()))
+        print(*summary(found), "", sep="\n")
+        lines += found
+    if args.out:
+        args.out.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    print(*table(lines), "", *kinds(lines), sep="\n")
+
+
+if __name__ == "__main__":
+    main()
