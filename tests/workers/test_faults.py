@@ -11,8 +11,8 @@ from benchmarks.faults import CAUGHT, measure, verdict_of_probe
 pytestmark = pytest.mark.xdist_group("faults")
 # Enough of each kind of change: by formula, DoRA, by peft, rows of a table, what loading takes off.
 CELLS = {
-    "latest": "llama/lora/bf16,llama/dora/fp16,llama/loha/fp32,llama/tokens/bf16,llama/pissa/bf16,gpt2/lora/bf16",
-    "peft012": "llama/lora-tied/bf16,llama/dora/bf16,llama/grown-saved/fp32",
+    "latest": "llama/lora/bf16,llama/dora/fp16,llama/loha/fp32,llama/tokens/bf16,llama/pissa/bf16",
+    "peft012": "llama/lora-tied/bf16,llama/dora/bf16",
 }
 # The same question of a whole model: outputs that rounding does not explain are refused.
 SEEN_IN_OUTPUTS = {"one layer left out", "change times 0.5", "change times -1", "other adapter"}
