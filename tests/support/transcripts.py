@@ -24,6 +24,7 @@ _VARYING = (
     (re.compile(r"\d+\.\d+(?:e-\d+)? of what"), "N of what"),
     (re.compile(r"= \d\S* / \d\S* = \d\S*"), "= N / N = N"),
     (re.compile(r"(?:, | in )\d+(?:\.\d+)? s\b"), ""),
+    (re.compile(r"rounding alone explains \d[\d.e-]*"), "rounding alone explains N"),
     (re.compile(r"\bline \d+:"), "line N:"),
     (re.compile(r"[─┼│]+"), " "),
 )
