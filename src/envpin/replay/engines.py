@@ -320,13 +320,13 @@ def refuse_probe(probe: ProbeNumbers | None, *, force: bool) -> None:
         return
     if not probe.moved:
         raise WrongEnvironmentError(
-            "the adapter changes nothing: with it, the base answers exactly as without it",
+            "the adapter changes nothing: with it, the outputs of the base are exactly those without it",
             hint="was it saved before training? `envpin check` looks at its tensors; --force merges it anyway",
         )
     if probe.ratio is None or probe.ratio > gate(probe.expected):
         raise WrongEnvironmentError(
-            f"the merged model does not answer as the adapter does: it is off by {probe.noise or math.inf:.3g}, "
-            f"where the adapter moves the base by {probe.moved:.3g}{_beyond(probe)}",
+            "the outputs of the merged model are not those of base and adapter: they are off by "
+            f"{probe.noise or math.inf:.3g}, where the adapter moves the base by {probe.moved:.3g}{_beyond(probe)}",
             hint="the adapter's effect may be lost in rounding to the base's dtype; --force publishes it anyway",
         )
 

@@ -46,7 +46,7 @@ def headline(report: BisectReport) -> str:
             return f"{package} {report.before} cannot be tested, so there is no end to start from"
         case _:
             between = f"between {report.before} and {report.after}"
-            return f"undecided: the probe answers too differently from run to run ({between})"
+            return f"undecided: the outcomes of the probe differ too much from run to run ({between})"
 
 
 def text(report: BisectReport) -> str:

@@ -71,7 +71,7 @@ def _other_precision(subject: CheckSubject, base: Quantization | None) -> Iterat
     if trained is not None and trained.can_be_dequantized:
         yield finding("quantization-differs", f"{text}: a merge has two choices", [note], names=places(subject))
         return
-    fix = ("merge into it, and compare answers: the merged model differs a little from the one that was trained",)
+    fix = ("merge into it, and compare outputs: the merged model differs a little from the one that was trained",)
     yield finding("quantization-differs", text, [note], fix=fix, names=places(subject))
 
 
