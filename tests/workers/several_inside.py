@@ -191,7 +191,7 @@ def check_another_weight_does_not_resume_the_merge_of_the_first(folder: str) -> 
     two = Two(folder, "lora", "lora")
     out = two.request("out")["out"]
 
-    class Stopped(Exception):
+    class Stopped(BaseException):  # a kill is no fault of the engine, which would fall back
         pass
 
     def stop(self: Any, entry: Any) -> None:
