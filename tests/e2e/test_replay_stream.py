@@ -110,7 +110,7 @@ def test_two_adapters_are_one_merge_after_the_other_and_both_weights_are_recorde
     assert envpin("verify", tmp_path / "both").status == 0
 
     chained = ("replay", "merge", f"{other / 'adapter'}:0.5", "--base", tmp_path / "one", "-o", tmp_path / "chained")
-    answer(*chained)
+    answer(*chained, "--force")  # its base, with the first merged into it, has other weights than training's
     assert data_of(tmp_path / "both") == data_of(tmp_path / "chained")
     in_memory = answer(*both, "-o", tmp_path / "memory", "--engine", "peft")["merge"]
     assert data_of(tmp_path / "memory") == data_of(tmp_path / "both")
