@@ -32,10 +32,13 @@ DTYPES = ("bf16", "fp16", "fp32")
 Line = dict[str, Any]
 
 
-def measure(environment: str, cells: str | None) -> list[Line]:
-    """Every line of one environment; the first names its versions."""
+def measure(environment: str, cells: str | None, deltalint: Path | None = None) -> list[Line]:
+    """Every line of one environment; the first names its versions. With the folder of an installed `deltalint`, that
+    is asked in place of the model."""
     python = environments.pinned(environment).python
     variables = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1", "PYTHONWARNINGS": "ignore"}
+    if deltalint is not None:
+        variables["ENVPIN_DELTALINT"] = str(deltalint.absolute())
     with TemporaryDirectory(prefix="envpin-faults-") as folder:
         out = Path(folder, "lines.jsonl")
         words = [

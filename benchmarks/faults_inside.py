@@ -205,6 +205,21 @@ def ask(case, merged):
     return {"ratio": found.probe.ratio, "expected": found.probe.expected}
 
 
+def by_deltalint(case, merged):
+    """What deltalint says of the same folders, where ENVPIN_DELTALINT names a folder that it is installed in."""
+    if os.environ["ENVPIN_DELTALINT"] not in sys.path:
+        sys.path.append(os.environ["ENVPIN_DELTALINT"])
+    import deltalint
+
+    began = time.perf_counter()
+    try:
+        report = deltalint.check_merge(case.base, case.adapter, merged)
+    except Exception as error:
+        return {"verdict": "error", "reason": "%s: %s" % (type(error).__name__, str(error)[:200])}
+    named = sorted({layer.diagnosis for layer in report.failures()} - {None})
+    return {"verdict": report.verdict.value, "named": named, "s": round(time.perf_counter() - began, 3)}
+
+
 # right merges --------------------------------------------------------------------------------------------------------
 
 
@@ -584,6 +599,9 @@ def cell(case, words, make, causes):
         same = not proved or identical(case, merged)
         line["status"] = ("caught" if causes & set(seen) else "caught, other cause") if counts["wrong"] else (
             "no fault: same bits" if same and proved else "not compared" if not proved else "missed")  # fmt: skip
+    if "ENVPIN_DELTALINT" in os.environ:
+        line["deltalint"] = by_deltalint(case, merged)
+        return line
     try:
         line["probe"] = ask(case, merged)
     except Exception as error:

@@ -152,7 +152,6 @@ def _ask_again(request: VerifyRequest) -> Tuple[Optional[ProbeFigures], Optional
         base=request.base,
         merged=request.merged,
         outputs=kept["base"],
-        eps=rounding.unit_roundoff(model),
     )
     extended: Optional[float] = None
     if "extended_batch" in kept:

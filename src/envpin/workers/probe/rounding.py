@@ -20,36 +20,39 @@ from ..stream.io.reader import Reader
 
 if TYPE_CHECKING:
     import torch
-    import transformers
 
-_FLOATS = ("BF16", "F16", "F32", "F64")
+_FLOAT32 = 2.0**-24
+_ROUNDOFF = {"BF16": 2.0**-9, "F16": 2.0**-12, "F32": _FLOAT32, "F64": 2.0**-53}
 _ROWS = 16
 
 
 def calibrated(
-    figures: ProbeFigures, *, base: str, merged: str, outputs: torch.Tensor, eps: float = 2.0**-24
+    figures: ProbeFigures, *, base: str, merged: str, outputs: torch.Tensor, in_float32: bool = False
 ) -> ProbeFigures:
     """The figures with the ratio |merged - adapter| / |adapter - base| that rounding alone explains. `base` and
-    `merged` are folders, `outputs` are those of the base, `eps` is the unit roundoff that the models computed in. It
-    stays None where it cannot be told: the base's files are quantized, nothing changed, or a value is not finite."""
-    weights = _of_weights(base, merged)
+    `merged` are folders, `outputs` are those of the base; the models were asked `in_float32`, or in the dtype of their
+    files. It stays None where it cannot be told: the base's files are quantized, nothing changed, or a value is not
+    finite."""
+    try:
+        ours, theirs = WeightFolder(base).tensors, WeightFolder(merged).tensors
+    except KnownError:
+        return figures
+    weights = _of_weights(ours, theirs)
     if weights is None or not figures.moved:
         return figures
+    before, after = _unit_roundoff(ours), _unit_roundoff(theirs)
+    eps = _FLOAT32 if in_float32 else max(before, after)
+    if after > before:
+        eps = max(eps, after)  # every weight was rounded, not only those that the adapter changes
     size = float(outputs.double().pow(2).mean().sqrt())
-    computed = eps * size / figures.moved * (1 + _layers(base)) ** 0.5
-    total = weights + computed
+    total = weights + eps * size / figures.moved * (1 + _layers(base)) ** 0.5
     return figures._replace(expected=total if math.isfinite(total) else None)
 
 
-def unit_roundoff(model: transformers.PreTrainedModel) -> float:
-    """Half the distance between 1 and its neighbour, in the dtype that most of a model computes in."""
-    import torch
-
-    counts: Dict[torch.dtype, int] = {}
-    for parameter in model.parameters():
-        if parameter.is_floating_point() and parameter.element_size() > 1:
-            counts[parameter.dtype] = counts.get(parameter.dtype, 0) + parameter.numel()
-    return float(torch.finfo(max(counts, key=lambda one: counts[one])).eps) / 2 if counts else 2.0**-24
+def _unit_roundoff(tensors: Dict[str, StoredTensor]) -> float:
+    """Half the distance between 1 and its neighbour, in the dtype that most of a model is stored in."""
+    sizes = {dtype: sum(one.size for one in tensors.values() if one.dtype == dtype) for dtype in _ROUNDOFF}
+    return _ROUNDOFF[max(sizes, key=lambda one: sizes[one])]
 
 
 def _layers(folder: str) -> int:
@@ -63,12 +66,8 @@ def _layers(folder: str) -> int:
     return 0
 
 
-def _of_weights(base: str, merged: str) -> Optional[float]:
+def _of_weights(ours: Dict[str, StoredTensor], theirs: Dict[str, StoredTensor]) -> Optional[float]:
     """sqrt(Σ rounding² / Σ change²) over sampled rows of every tensor that the merge changed."""
-    try:
-        ours, theirs = WeightFolder(base).tensors, WeightFolder(merged).tensors
-    except KnownError:
-        return None
     pairs = [(ours[name], theirs[name]) for name in sorted(set(ours) & set(theirs)) if _alike(ours[name], theirs[name])]
     if not pairs:
         return None
@@ -82,7 +81,7 @@ def _of_weights(base: str, merged: str) -> Optional[float]:
 
 
 def _alike(one: StoredTensor, other: StoredTensor) -> bool:
-    return one.shape == other.shape and bool(one.shape) and {one.dtype, other.dtype} <= set(_FLOATS)
+    return one.shape == other.shape and bool(one.shape) and {one.dtype, other.dtype} <= set(_ROUNDOFF)
 
 
 def _sums(reader: Reader, base: StoredTensor, merged: StoredTensor) -> List[float]:

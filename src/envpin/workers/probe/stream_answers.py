@@ -59,6 +59,7 @@ def _ask_files(request: StreamAnswersRequest) -> StreamAnswersResult:
             base=request.base,
             merged=request.merged,
             outputs=asked.base,
+            in_float32=True,
         ),
         probe_note=None,
         extended=answers.distance(*asked.extended) if asked.extended else None,
@@ -166,6 +167,5 @@ def _ask_whole(request: StreamAnswersRequest, load: Load) -> StreamAnswersResult
     )
     probe = answers.ratio(before, with_adapter, answers.logits(merged, batch))
     if request.quantized is None:  # what the library of a quantized base computes in is its own affair
-        eps = rounding.unit_roundoff(merged)
-        probe = rounding.calibrated(probe, base=request.base, merged=request.merged, outputs=before, eps=eps)
+        probe = rounding.calibrated(probe, base=request.base, merged=request.merged, outputs=before)
     return StreamAnswersResult(probe=probe, probe_note=None, extended=extended)
