@@ -115,6 +115,7 @@ DOORS: dict[str, tuple[str, ...]] = {
         "bisect/session/history.py",
         "envs/store/artifacts.py",
         "infer/rules_run.py",
+        "matrix/stack.py",
         "matrix/support.py",
         "matrix/view.py",
         "recording/session.py",

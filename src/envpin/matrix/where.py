@@ -29,5 +29,14 @@ def usual_overlay() -> Path:
 def own_support_path() -> Path | None:
     """What the user's own `matrix collect` wrote or will write; None where `ENVPIN_MATRIX` says to use nothing of
     theirs."""
+    return _own("support.json")
+
+
+def own_stack_path() -> Path | None:
+    """The same of `matrix collect --stack`."""
+    return _own("stack.json")
+
+
+def _own(name: str) -> Path | None:
     named = os.environ.get("ENVPIN_MATRIX")
-    return None if named is not None and not named.strip() else config_path() / "support.json"
+    return None if named is not None and not named.strip() else config_path() / name

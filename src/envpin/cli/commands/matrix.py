@@ -65,6 +65,8 @@ def _collect(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--offline", action="store_true", help="only what is cached")
     verb.add_argument("--fields", action="store_true",
                       help="instead: which fields each release of peft and transformers writes")  # fmt: skip
+    verb.add_argument("--stack", action="store_true",
+                      help="instead: what each release of trainers, servers and quantizers lists, needs")  # fmt: skip
 
 
 def _verify(verb: argparse.ArgumentParser) -> None:

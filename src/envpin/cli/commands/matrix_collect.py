@@ -23,6 +23,8 @@ def run_collect(args: argparse.Namespace, console: Console) -> int:
         raise UsageError(f"`--jobs {args.jobs}` is not between 1 and 64")
     if args.fields:
         return _collect_fields(args, console)
+    if args.stack:
+        return _collect_stack(args, console)
     target = Path(args.output) if args.output else own_support_path() or shipped_path()
     support = collect(Index(offline=args.offline, connections=args.jobs), jobs=args.jobs, listener=console.listener())
     data = encode_support(support)
@@ -54,6 +56,26 @@ def _collect_fields(args: argparse.Namespace, console: Console) -> int:
     else:
         listed = ", ".join(f"{count} of {name}" for name, count in counts.items())
         console.data(f"{target}: releases read: {listed}; {len(data)} bytes")
+    return 0
+
+
+def _collect_stack(args: argparse.Namespace, console: Console) -> int:
+    from envpin.evidence.stack.collect import collect_stack
+    from envpin.matrix.stack import encode_stack, shipped_stack_path
+    from envpin.matrix.where import own_stack_path
+
+    target = Path(args.output) if args.output else own_stack_path() or shipped_stack_path()
+    index = Index(offline=args.offline, connections=args.jobs)
+    stack = collect_stack(index, jobs=args.jobs, listener=console.listener())
+    data = encode_stack(stack)
+    _write(target, data)
+    console.close()
+    counts = {name: len(tool.releases) for name, tool in stack.tools.items()}
+    if args.json:
+        console.document(1, {"file": str(target), "bytes": len(data), "releases": counts})
+    else:
+        total = sum(counts.values())
+        console.data(f"{target}: {total} releases of {len(counts)} packages, {len(data)} bytes")
     return 0
 
 

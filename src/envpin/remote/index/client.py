@@ -6,7 +6,7 @@ import json
 import os
 import time
 import urllib.request
-import zipfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -18,12 +18,13 @@ from envpin.core import json_input
 from envpin.core.errors import InputError, NetworkError
 from envpin.core.files import digest, write_cache
 from envpin.core.resources import cache_path
-from envpin.remote.index.ranges import open_wheel
+from envpin.remote.index.ranges import WheelContents, open_wheel
 from envpin.remote.index.types import Release, ReleaseFile, parse_releases
 from envpin.remote.index.where import index_url, without_credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    import zipfile
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from envpin.core.range_file import RangeFile
 
@@ -34,6 +35,8 @@ _FRESH_SECONDS = 600.0
 _PAGE_BYTES = 100_000_000
 # Too many requests, and the errors of servers and gateways that pass by themselves.
 _STATUS_RETRIED = (429, 500, 502, 503, 504)
+# Source distributions of the packages that have no wheels are below 10 MB.
+_SOURCE_BYTES = 40_000_000
 
 
 def releases(package: str, *, offline: bool = False) -> list[Release]:
@@ -120,6 +123,46 @@ class Index:
         write_cache(kept, "\n".join(names).encode())
         return names
 
+    @contextmanager
+    def wheel(self, file: ReleaseFile) -> Iterator[WheelContents]:
+        """What is in a wheel, for reading much of it once: nothing of it is cached (see `remembered`).
+
+        Raises:
+            InputError, NetworkError: as `members`.
+        """
+        opened, reader = self._open_wheel(file)
+        with opened:
+            yield WheelContents(file.filename, opened, reader)
+
+    def metadata(self, file: ReleaseFile) -> bytes:
+        """The METADATA of a wheel: from the file that the index serves for it (PEP 658), else from inside the wheel.
+
+        Raises:
+            InputError, NetworkError: as `members`.
+        """
+        if file.has_metadata and not self._offline:
+            response = self.request(f"{file.url}.metadata", {})
+            if response.status == 200:
+                return response.data
+        with self.wheel(file) as contents:
+            name = next((one for one in contents.names if one.endswith(".dist-info/METADATA")), "")
+            return contents.read([name]).get(name, b"")
+
+    def whole(self, file: ReleaseFile) -> bytes:
+        """All bytes of a file, not cached: of a source distribution, which has no directory to read by ranges.
+
+        Raises:
+            InputError: it is larger than a source distribution is.
+            NetworkError: as `releases`.
+        """
+        if self._offline:
+            raise self._not_cached(file)
+        if (file.size or 0) > _SOURCE_BYTES:
+            raise InputError(f"`{file.filename}` has {file.size} bytes, which is too much to read")
+        response = self.request(file.url, {})
+        self.check(response.status, file.url)
+        return response.data
+
     def remembered(self, file: ReleaseFile, question: str, answer: Callable[[], object]) -> Any:
         """What `answer` made of a wheel's contents, as plain data: made once, then kept by its hash and `question`.
 
@@ -136,27 +179,12 @@ class Index:
         return made
 
     def _fetch_members(self, file: ReleaseFile, names: list[str]) -> dict[str, bytes]:
-        found: dict[str, bytes] = {}
         wheel, reader = self._open_wheel(file)
-        present = {info.filename: info for info in wheel.infolist()}
-        reader.prefetch_together(
-            [(present[name].header_offset, _extent(present[name])) for name in names if name in present]
-        )
-        for name in names:
-            if name in present:
-                info = present[name]
-                try:
-                    found[name] = wheel.read(info)
-                except (zipfile.BadZipFile, EOFError, OSError) as error:
-                    raise InputError(f"`{name}` in `{file.filename}` cannot be read: {error}") from error
-        return found
+        return WheelContents(file.filename, wheel, reader).read(names)
 
     def _open_wheel(self, file: ReleaseFile) -> tuple[zipfile.ZipFile, RangeFile]:
         if self._offline:
-            raise NetworkError(
-                f"the contents of `{file.filename}` are not cached, and offline was asked for",
-                hint="run it once without --offline",
-            )
+            raise self._not_cached(file)
 
         def ask(span: str) -> urllib3.BaseHTTPResponse:
             response = self.request(file.url, {"Range": span, "Accept-Encoding": "identity"})
@@ -164,6 +192,12 @@ class Index:
             return response
 
         return open_wheel(file.filename, ask)
+
+    def _not_cached(self, file: ReleaseFile) -> NetworkError:
+        return NetworkError(
+            f"the contents of `{file.filename}` are not cached, and offline was asked for",
+            hint="run it once without --offline",
+        )
 
     def _page(self, url: str, name: str) -> dict[str, object]:
         path = self._cache / "pages" / f"{digest(url)}.json"
@@ -269,11 +303,6 @@ def _read_page(path: Path) -> dict[str, Any] | None:
 
 def _write_page(path: Path, document: Mapping[str, object]) -> None:
     write_cache(path, json.dumps(document).encode())
-
-
-def _extent(info: zipfile.ZipInfo) -> int:
-    """How far a member may reach: its header, name and extra field come first, and the last is known only there."""
-    return info.compress_size + 30 + len(info.filename.encode()) + 512
 
 
 def _basic(username: str | None, password: str | None) -> str | None:

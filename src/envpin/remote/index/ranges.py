@@ -9,7 +9,7 @@ from envpin.core.errors import InputError
 from envpin.core.range_file import RangeFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 # A wheel's directory is at its end, and rarely larger than this.
 _TAIL = 64 * 1024
@@ -50,3 +50,41 @@ def open_wheel(name: str, ask: Callable[[str], RangeAnswer]) -> tuple[zipfile.Zi
         return zipfile.ZipFile(reader), reader
     except (zipfile.BadZipFile, OSError, ValueError) as error:
         raise InputError(f"`{name}` is not a wheel that can be read: {error}") from error
+
+
+class WheelContents:
+    """The members of an open wheel, called `filename`."""
+
+    def __init__(self, filename: str, wheel: zipfile.ZipFile, reader: RangeFile) -> None:
+        self._filename, self._wheel, self._reader = filename, wheel, reader
+        self._members = {info.filename: info for info in wheel.infolist()}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._members)
+
+    def fingerprint(self, name: str) -> tuple[str, int, int]:
+        """Name, CRC and size of a member, by the wheel's own directory: known before the member is read."""
+        info = self._members[name]
+        return name, info.CRC, info.file_size
+
+    def read(self, names: Iterable[str]) -> dict[str, bytes]:
+        """The named members, those that it has; neighbours come in one request.
+
+        Raises:
+            InputError: one of them cannot be read.
+        """
+        present = [self._members[name] for name in names if name in self._members]
+        self._reader.prefetch_together([(info.header_offset, _extent(info)) for info in present])
+        found: dict[str, bytes] = {}
+        for info in present:
+            try:
+                found[info.filename] = self._wheel.read(info)
+            except (zipfile.BadZipFile, EOFError, OSError) as error:
+                raise InputError(f"`{info.filename}` in `{self._filename}` cannot be read: {error}") from error
+        return found
+
+
+def _extent(info: zipfile.ZipInfo) -> int:
+    """How far a member may reach: its header, name and extra field come first, and the last is known only there."""
+    return info.compress_size + 30 + len(info.filename.encode()) + 512

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -18,10 +19,15 @@ from packaging.version import InvalidVersion, Version
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_LINUX = re.compile(r"linux\w*_x86_64\.whl$")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReleaseFile:
-    """One artifact. `sha256` is absent where the index does not say it; `size` is in bytes."""
+    """One artifact. `sha256` is absent where the index does not say it; `size` is in bytes.
+
+    `has_metadata` says that the index serves the file's METADATA on its own (PEP 658).
+    """
 
     filename: str
     url: str
@@ -29,6 +35,7 @@ class ReleaseFile:
     size: int | None
     uploaded: datetime | None
     yanked: bool
+    has_metadata: bool = False
 
     @property
     def is_wheel(self) -> bool:
@@ -56,6 +63,19 @@ class Release:
         """The pure wheel (`…-none-any.whl`) where there is one, else the first wheel."""
         wheels = [file for file in self.files if file.is_wheel]
         return next((file for file in wheels if file.filename.endswith("-none-any.whl")), wheels[0] if wheels else None)
+
+    @property
+    def linux_wheel(self) -> ReleaseFile | None:
+        """The pure wheel where there is one, else one for Linux on x86-64, else the first: metadata and contents of
+        the wheels for other machines may be others."""
+        here = [file for file in self.files if _LINUX.search(file.filename)]
+        pure = self.wheel
+        return pure if pure is None or pure.filename.endswith("-none-any.whl") or not here else here[0]
+
+    @property
+    def source(self) -> ReleaseFile | None:
+        """The source distribution, as a `.tar.gz`."""
+        return next((file for file in self.files if file.filename.endswith(".tar.gz")), None)
 
 
 def parse_releases(page: Mapping[str, Any], name: str, *, base: str) -> list[Release]:
@@ -94,6 +114,7 @@ def _file(entry: Mapping[str, Any], base: str) -> ReleaseFile:
         size=size if isinstance(size, int) else None,
         uploaded=_time(entry.get("upload-time")),
         yanked=bool(entry.get("yanked", False)),
+        has_metadata=bool(entry.get("core-metadata") or entry.get("dist-info-metadata")),
     )
 
 
