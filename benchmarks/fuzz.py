@@ -45,7 +45,7 @@ def fuzz(target: str, seconds: int, corpus: Path) -> None:
             run(files, data)
 
         options = [f"-max_total_time={seconds}", f"-artifact_prefix={corpus}/found-", "-timeout=10",
-                   "-rss_limit_mb=200", "-max_len=16384", "-print_final_stats=1"]  # fmt: skip
+                   "-rss_limit_mb=300", "-max_len=16384", "-print_final_stats=1"]  # fmt: skip
         atheris.Setup([sys.argv[0], *options, str(corpus)], once)
         atheris.Fuzz()
 

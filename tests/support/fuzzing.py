@@ -8,10 +8,19 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envpin.core.errors import InputError
+from envpin.bisect.session.history import read_records
+from envpin.core import json_input
+from envpin.core.errors import EnvpinError, InputError
 from envpin.diagnose.check import check
 from envpin.diagnose.logs.reader import diagnose_log
 from envpin.diagnose.logs.signature import load_signatures
+from envpin.envs.locks.lock import read_lock
+from envpin.infer.inference import infer
+from envpin.matrix.load import load_matrix
+from envpin.matrix.results import read_document
+from envpin.recording.injected import hook
+from envpin.remote.index.types import parse_releases
+from envpin.replay.reverify import reverify
 from tests.support.checkpoints import llama_config, llama_shapes, lora_shapes, write_adapter, write_model
 from tests.support.pickles import state_dict, write_bin, write_legacy
 
@@ -20,6 +29,44 @@ if TYPE_CHECKING:
 
 TARGET = {"transformers": "4.43.1", "peft": "0.12.0", "torch": "2.4.0", "tokenizers": "0.19.1", "numpy": "1.26.4"}
 SHAPES = llama_shapes(layers=1)
+PLAIN_LOCK = b"""lock-version = "1.0"
+created-by = "x"
+requires-python = ">=3.11"
+[[packages]]
+name = "peft"
+version = "0.12.0"
+wheels = [{ name = "peft-0.12.0-py3-none-any.whl", url = "https://i.test/peft-0.12.0-py3-none-any.whl",
+ upload-time = 2024-07-24T11:00:00Z, hashes = { sha256 = "00" } }]
+[tool.envpin]
+family = "llama3.1"
+"""
+FOLDER = {"path": "/x", "files": {"a.safetensors": "0" * 64}}
+MERGE_RECORD = json.dumps(
+    {
+        "schema": 1, "envpin": "0.1", "created": "2026-01-01", "inputs_digest": "0" * 64,
+        "verdict": {"kind": "identical"}, "adapter": FOLDER, "base": FOLDER,
+        "environment": {"key": "0", "lock_sha256": "0", "python": "3.11", "packages": {"peft": "1"}, "basis": "x"},
+        "engine": "stream", "embedding": {}, "verification": {},
+        "files": {"model-00001-of-00002.safetensors": "0" * 64},
+        "merge": {"tensors": {"a": ["model-00001-of-00002.safetensors", 1, 8, 4]}},
+    }
+).encode()  # fmt: skip
+EVIDENCE = json.dumps(
+    {
+        "kind": "matrix-evidence", "schema": 1, "breaks": {},
+        "environments": {"a": {"packages": {"transformers": "4.43.1"}, "python": "3.11", "platform": "linux-x86_64",
+                               "date": "2026-01-01", "tool": "x"}},
+        "entries": [{"in": "a", "family": "llama", "capability": "load", "outcome": "ok", "seconds": 1.0}],
+    }
+).encode()  # fmt: skip
+SEARCH_LOG = (
+    b'{"event":"question","schema":1,"question":{"package":"peft"},"at":""}\n'
+    b'{"event":"skip","reason":"x","version":"0.1","at":""}\n{"event":"start","jobs":1,"at":""}\n'
+)
+INDEX_PAGE = (
+    b'{"name":"peft","files":[{"filename":"peft-0.12.0-py3-none-any.whl","url":"../x.whl","hashes":{"sha256":"00"},'
+    b'"upload-time":"2024-07-24T11:00:00Z","requires-python":">=3.8","yanked":false,"core-metadata":true}]}'
+)
 
 
 class Files:
@@ -102,10 +149,72 @@ def _log(files: Files, data: bytes) -> None:
     diagnose_log(io.BytesIO(data))
 
 
+def _lock(files: Files, data: bytes) -> None:
+    path = files.base.parent / "pylock.fuzzed.toml"
+    path.write_bytes(data)
+    with contextlib.suppress(InputError):
+        _ = read_lock(path).digest
+
+
+def _merge_record(files: Files, data: bytes) -> None:
+    (files.shards / "envpin-merge.json").write_bytes(data)
+    with contextlib.suppress(InputError):
+        reverify(files.shards)
+
+
+def _search_log(files: Files, data: bytes) -> None:
+    path = files.base.parent / "log.jsonl"
+    path.write_bytes(data)
+    with contextlib.suppress(InputError):
+        read_records(path)
+
+
+def _evidence(files: Files, data: bytes) -> None:
+    path = files.base.parent / "evidence.json"
+    path.write_bytes(data)
+    with contextlib.suppress(InputError):
+        read_document(path)
+
+
+def _matrix(files: Files, data: bytes) -> None:
+    path = files.base.parent / "families.toml"
+    path.write_bytes(data)
+    with contextlib.suppress(InputError):
+        load_matrix(path)
+
+
+def _page(files: Files, data: bytes) -> None:
+    del files
+    with contextlib.suppress(json_input.BadJsonError, InputError):
+        page = json_input.parse(data, remarks=[])
+        if isinstance(page, dict):
+            parse_releases(page, "peft", base="https://index.test/simple/peft/")
+
+
+def _traces(files: Files, data: bytes) -> None:
+    """What training leaves next to an adapter, as `infer` reads it."""
+    for name in ("training_args.bin", "trainer_state.json", "requirements.txt", "README.md", "config.yaml"):
+        (files.plain / name).write_bytes(data)
+    with contextlib.suppress(EnvpinError):
+        infer(files.plain)
+    for name in ("training_args.bin", "trainer_state.json", "requirements.txt", "README.md", "config.yaml"):
+        (files.plain / name).unlink()
+
+
+def _redaction(files: Files, data: bytes) -> None:
+    """Arguments, variables and configs of a run, which may be another's."""
+    del files
+    words = data.decode("utf-8", "replace").split("\0")
+    cleaned = hook("redaction").arguments(words)
+    assert len(cleaned) == len(words)
+    hook("redaction").document({"config": words, words[0]: words[-1]})
+
+
 TARGETS: dict[str, Callable[[Files, bytes], object]] = {
     "header": _header, "weights": _weights, "index": _index, "config": _config, "adapter_config": _adapter_config,
     "manifest": _manifest, "tokenizer": _tokenizer, "sentencepiece": _sentencepiece, "pickle": _pickle,
-    "archive": _archive, "log": _log,
+    "archive": _archive, "log": _log, "lock": _lock, "merge_record": _merge_record, "search_log": _search_log,
+    "evidence": _evidence, "matrix": _matrix, "page": _page, "traces": _traces, "redaction": _redaction,
 }  # fmt: skip
 
 
@@ -140,6 +249,16 @@ def seeds(target: str) -> list[bytes]:
             "sentencepiece": [b"\x0a\x05\x0a\x03abc\x0a\x0c\x0a\x03xyz\x15\x00\x00\x80\xbf"],
             "pickle": [state_dict(small, more=b"N"), legacy[-200:]],
             "archive": [archive, legacy],
+            "lock": [PLAIN_LOCK],
+            "merge_record": [MERGE_RECORD],
+            "search_log": [SEARCH_LOG],
+            "evidence": [EVIDENCE],
+            "matrix": [b'schema = 1\n[families.x]\ntitle = "x"\n[families.x.match]\nmodel_type = ["llama"]\n'],
+            "page": [INDEX_PAGE],
+            "traces": [archive, b"peft==0.12.0\ntransformers>=4.43\n", b'{"global_step": 4, "log_history": []}',
+                       b"---\nlibrary_name: peft\n---\n### Framework versions\n\n- PEFT 0.12.0\n"],
+            "redaction": [b"python\0train.py\0--hf_token\0abc\0+x.api_key=s3cr3t\0https://me:pa@host/x?token=a",
+                          b"Authorization: Bearer abcdefgh12345678", b'{"password": "x", "sort_key": "name"}'],
             "log": [b"\x1b[31msize mismatch for a: \r\n", *(one.sample.encode() for one in load_signatures()[::3])],
         }  # fmt: skip
         return found[target]

@@ -33,6 +33,7 @@ ELSEWHERE = {
     "evidence/*": "tests/integration/test_matrix_collect.py",
     "host/worker.py": "tests/workers",
     "host/session.py": "tests/integration/test_worker_session.py",
+    "host/bytecode.py": "tests/integration/test_bytecode.py",
     "prove/*": "tests/unit/prove/test_verdict.py",
     "diagnose/*": "tests/support/faults.py",  # each fault of the catalogue is made and found
     "checkpoint/formats/*": "tests/property/test_hostile_files.py",

@@ -10,11 +10,14 @@ import json
 from typing import TYPE_CHECKING
 
 from envpin.core.errors import DiskFullError, InfrastructureError, InputError
-from envpin.core.files import flush
+from envpin.core.files import flush, read_bounded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+# A line has some KB, and a search some hundred lines. Logs are handed on, so that others may go on from them.
+_MAX_BYTES = 512_000_000
 
 
 class Journal:
@@ -56,7 +59,7 @@ def read_journal(path: Path) -> tuple[list[dict[str, object]], int]:
         InputError: it cannot be read, or a line other than the last is damaged.
     """
     try:
-        data = path.read_bytes()
+        data = read_bounded(path, _MAX_BYTES)
     except OSError as fault:
         raise InputError(f"`{path}` cannot be read: {fault.strerror}", path=path) from fault
     records: list[dict[str, object]] = []

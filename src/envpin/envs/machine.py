@@ -12,10 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-# The name of an environment's receipt. Its presence is the mark that the environment is complete.
-RECEIPT = "envpin-receipt.json"
-
-
 def this_platform() -> dict[str, str]:
     """What decides which wheels fit here: system, machine and C library, without its patch level."""
     facts = {"system": sys.platform, "machine": platform.machine().lower()}

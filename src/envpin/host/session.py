@@ -19,6 +19,7 @@ import msgspec
 from envpin.core import process
 from envpin.core.events import ignore
 from envpin.core.scratch import scratch
+from envpin.host.bytecode import Bytecode
 from envpin.host.worker import PROTOCOL, call, command_of, forward, reply_of, variables_of
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class WorkerSession:
             return self
         with contextlib.ExitStack() as stack:
             self._folder = stack.enter_context(scratch("session"))
+            bytecode = stack.enter_context(Bytecode(self._python, self._folder))
             read_end, write_end = os.pipe()
             life_read, life_write = os.pipe()
             listening = threading.Thread(target=forward, args=(read_end, self._hear, None), daemon=True)
@@ -63,8 +65,8 @@ class WorkerSession:
             log = stack.enter_context((self._folder / "log").open("wb"))
             arguments = ["serve", json.dumps(list(self._imports)), str(write_end), str(life_read)]
             self._child = process.start(
-                [*command_of(self._python), *arguments], env=variables_of(), cwd=self._folder, stdin=process.PIPE,
-                stderr=log.fileno(), pass_fds=(write_end, life_read),
+                [*command_of(self._python, bytecode), *arguments], env=variables_of(), cwd=self._folder,
+                stdin=process.PIPE, stderr=log.fileno(), pass_fds=(write_end, life_read),
             )  # fmt: skip
             os.close(life_read)
             stack.callback(process.end, self._child)

@@ -14,6 +14,7 @@ from envpin.core import process
 from envpin.core.errors import EnvpinError, WorkerBrokenError
 from envpin.core.events import Note, Progress, Step, ignore
 from envpin.core.scratch import scratch
+from envpin.host.bytecode import Bytecode
 from envpin.host.verbs import StepOutcome
 
 if TYPE_CHECKING:
@@ -68,11 +69,11 @@ def call(
         ChildKilledError: a signal ended it.
         TimedOutError: it ran past `timeout` seconds.
     """
-    with scratch("worker") as folder:
+    with scratch("worker") as folder, Bytecode(python, folder) as bytecode:
         asked, result = Path(folder, "request.json"), Path(folder, "result.json")
         asked.write_bytes(msgspec.json.encode({"protocol": PROTOCOL, "body": request}))
         completed = _run(
-            python, request.verb, request=asked, result=result, timeout=timeout, env=env,
+            command_of(python, bytecode), request.verb, request=asked, result=result, timeout=timeout, env=env,
             on_start=on_start, reader=lambda stream: forward(stream, listener, on_outcome),
         )  # fmt: skip
         return reply_of(request, completed, result)
@@ -130,7 +131,7 @@ def tail(log: str, lines: int = 15) -> str:
 
 
 def _run(
-    python: Path,
+    command: list[str],
     verb: str,
     *,
     request: Path,
@@ -147,7 +148,7 @@ def _run(
     listening.start()
     try:
         return process.run(
-            [*command_of(python), verb, str(request), str(result), str(write_end), str(life_read)],
+            [*command, verb, str(request), str(result), str(write_end), str(life_read)],
             env=variables_of(env),
             timeout=timeout,
             pass_fds=(write_end, life_read),
@@ -160,10 +161,10 @@ def _run(
         listening.join(timeout=5)
 
 
-def command_of(python: Path) -> list[str]:
+def command_of(python: Path, bytecode: Bytecode) -> list[str]:
     """How a worker is started in the interpreter `python`; what it is to do follows."""
     # absolute, not resolved: a virtual environment is found through its own symlink
-    return [str(python.absolute()), "-I", "-X", "utf8", str(_WORKER)]
+    return [str(python.absolute()), "-I", "-X", "utf8", "-X", f"pycache_prefix={bytecode.folder}", str(_WORKER)]
 
 
 def variables_of(env: Mapping[str, str] | None = None) -> dict[str, str]:

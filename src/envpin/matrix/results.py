@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from envpin.core.errors import InputError
-from envpin.core.files import digest
+from envpin.core.files import digest, read_bounded
 from envpin.matrix.convert import problems_of
 from envpin.matrix.types import GRADES, Break, Grade
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 KIND = "matrix-evidence"
+# The evidence that travels with envpin has some MB.
+_MAX_BYTES = 256_000_000
 _SHIPPED = Path(__file__).with_name("evidence.json")
 
 Outcome = Literal["ok", "fail", "timeout", "untestable"]
@@ -114,12 +116,12 @@ def read_document(path: Path) -> EvidenceFile:
         InputError: it cannot be read, or is not one; every problem with its place.
     """
     try:
-        data = path.read_bytes()
+        data = read_bounded(path, _MAX_BYTES)
     except OSError as error:
         raise InputError(f"`{path}` cannot be read: {error.strerror}", path=path) from error
     try:
         document = msgspec.json.decode(data)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"`{path}` is not JSON: {error}", path=path) from error
     return parse_document(document, source=str(path))
 

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from envpin.core.eras import COMPANION_DAYS
 from envpin.core.errors import InputError
+from envpin.core.files import read_bounded, read_head
 from envpin.matrix.where import own_support_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 SCHEMA = 2
+_MAX_BYTES = 64_000_000  # what travels with envpin has 67 kB
 _SHIPPED = Path(__file__).with_name("support.json")
 Spans = tuple[tuple[int, int], ...]
 
@@ -179,7 +181,7 @@ def load_support(path: Path | None = None) -> Support:
             pass  # what travels with envpin is right, if older
     source = _SHIPPED if path is None else path
     try:
-        document = json.loads(source.read_bytes())
+        document = json.loads(read_bounded(source, _MAX_BYTES))
         if document["schema"] != SCHEMA:
             raise ValueError(f"its schema is {document['schema']}, and this envpin reads {SCHEMA}")
         return _support_of(document)
@@ -197,8 +199,7 @@ def load_support(path: Path | None = None) -> Support:
 def _count(path: Path) -> int:
     """How many releases of transformers a file says to hold, from its first bytes; 0 where there is no such file."""
     try:
-        with path.open("rb") as stream:
-            beginning = stream.read(64)
+        beginning = read_head(path, 64)
     except OSError:
         return 0
     found = beginning.partition(b'"releases":')[2].partition(b",")[0]

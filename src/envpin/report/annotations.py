@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 from xml.sax.saxutils import escape, quoteattr
 
-from envpin.core.files import digest
+from envpin.core.files import digest, read_bounded
 from envpin.core.findings import Finding
 
 if TYPE_CHECKING:
@@ -184,9 +184,9 @@ def anchor_of(subject: Subject, finding: Finding | None, root: Path) -> Anchor:
 
 def _line(file: Path, said: str) -> int:
     try:
-        if file.suffix != ".json" or file.stat().st_size > _LARGEST:
+        if file.suffix != ".json":
             return 1
-        text = file.read_text(encoding="utf-8", errors="replace")
+        text = read_bounded(file, _LARGEST).decode("utf-8", "replace")
     except OSError:
         return 1
     for at, line in enumerate(text.splitlines(), start=1):

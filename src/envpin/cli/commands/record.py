@@ -118,10 +118,11 @@ def _check_output(output: Path) -> None:
 def _copy(outcome: RecordOutcome, output: Path | None, console: Console) -> str | None:
     if output is None or not outcome.manifests:
         return None
+    from envpin.core.text_input import read_text
     from envpin.manifest.write import write_text
 
     try:
-        write_text(output.absolute(), outcome.manifests[-1].read_text(encoding="utf-8"))
+        write_text(output.absolute(), read_text(outcome.manifests[-1]))
     except (EnvpinError, OSError) as failed:
         console.warn(str(failed))  # the training run has succeeded or failed by itself: its status stays
         return None

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from envpin.core.errors import BuildError, DiskFullError, EnvironmentDamagedError, InputError, NetworkError
 from envpin.core.events import Note
 from envpin.core.files import digest_of_file, sync_folder, write_atomically
-from envpin.envs.machine import RECEIPT, this_platform
+from envpin.core.marks import RECEIPT
+from envpin.envs.machine import this_platform
 from envpin.envs.store.artifacts import applicable, describe_interpreter, installed_artifacts
 from envpin.envs.store.housekeeping import discard
 from envpin.envs.store.integrity import (

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from envpin.envs.machine import RECEIPT
+from envpin.core.marks import RECEIPT
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,17 +7,19 @@ import secrets
 from typing import TYPE_CHECKING
 
 from envpin.core.files import remove_tree
+from envpin.core.marks import BYTECODE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 def discard(folder: Path, building: Path) -> None:
-    """Take a folder out of the store with one rename, then delete it."""
+    """Take an environment out of the store with one rename, then delete it with the byte code of its workers."""
     building.mkdir(parents=True, exist_ok=True)
     grave = building / f"{folder.name}-{os.getpid()}-{secrets.token_hex(4)}"
     folder.rename(grave)
     remove_tree(grave)
+    remove_tree(folder.parent / BYTECODE / folder.name)
 
 
 def size_of(folder: Path) -> int:
@@ -36,5 +38,8 @@ def remove_leftover(folder: Path) -> None:
 
 
 def leftovers(building: Path) -> tuple[Path, ...]:
-    """What killed builds left in `building`."""
-    return tuple(sorted(building.iterdir())) if building.is_dir() else ()
+    """What killed builds left in `building`, and the byte code of environments that are gone."""
+    left = sorted(building.iterdir()) if building.is_dir() else []
+    kept = building.parent / BYTECODE
+    compiled = sorted(kept.iterdir()) if kept.is_dir() else []
+    return (*left, *(one for one in compiled if not (building.parent / one.name).exists()))

@@ -3,7 +3,7 @@
 uv never looks at installed bytes again, and where it hard-links, an edit in one environment reaches its cache and
 every other environment (docs/adr/0010). RECORD is the wheel's own list of digests; the receipt holds the digest of
 each RECORD, and lists every file and link that no RECORD names. Only byte code under `__pycache__`, which interpreters
-write at will, is not looked at: workers keep theirs elsewhere (host.py).
+write at will, is not looked at: workers do not run it (host/bytecode.py).
 https://packaging.python.org/en/latest/specifications/recording-installed-packages/
 """
 
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from envpin.core.files import digest_by, digest_of_file, knows_algorithm
-from envpin.envs.machine import RECEIPT
+from envpin.core.marks import RECEIPT
 from envpin.envs.store.environment import USED
 from envpin.envs.store.remembered import HASHED, Fingerprint, fingerprint_of, read_remembered, remember
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from envpin.core.errors import EnvironmentDamagedError
-from envpin.envs.machine import RECEIPT
+from envpin.core.marks import RECEIPT
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from envpin.core.files import digest, write_cache
-from envpin.envs.machine import RECEIPT
+from envpin.core.marks import RECEIPT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -3,6 +3,7 @@
 ROOT/environments/KEY/            a finished environment: a relocatable venv, its pylock.toml and its receipt
 ROOT/environments/.building/…     unfinished ones; nothing in there counts, and `prune` removes it
 ROOT/environments/.locks/KEY      held while KEY is built or removed
+ROOT/environments/.bytecode/KEY   what workers in KEY have compiled (host/bytecode.py)
 ROOT/resolutions/                 locks that literal pins resolved to (see `envs.locks.compile`)
 """
 
@@ -15,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from envpin.core.errors import EnvironmentDamagedError, InputError
 from envpin.core.events import Note, Step, ignore
-from envpin.envs.machine import RECEIPT, default_root, this_platform
+from envpin.core.marks import RECEIPT
+from envpin.envs.machine import default_root, this_platform
 from envpin.envs.store.environment import USED, Environment
 from envpin.envs.store.identity import environment_key
 

@@ -1,0 +1,8 @@
+"""Names in the store by which rooms of several floors know its folders."""
+
+from __future__ import annotations
+
+# The receipt of an environment. Its presence is the mark that the environment is complete.
+RECEIPT = "envpin-receipt.json"
+# Next to the environments: the byte code that workers of each run and leave, by its key.
+BYTECODE = ".bytecode"
