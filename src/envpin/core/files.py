@@ -10,6 +10,7 @@ import contextlib
 import errno
 import io
 import os
+import re
 import stat
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
@@ -127,7 +128,8 @@ def read_head(file: Place, limit: int) -> bytes:
 
 
 def write_atomically(path: Path, data: bytes | str, *, durable: bool = True, parents: bool = False) -> None:
-    """Write a temporary sibling and rename it: a reader sees the old file or the new one, whole.
+    """Write a temporary sibling and rename it: a reader sees the old file or the new one, whole. What a killed process
+    left of its own in that folder goes.
 
     `durable` puts it on the disk, name included, before this returns; `parents` makes the folders above it. Text is
     written as UTF-8, newlines as they are; what a name that is no text left in it is escaped.
@@ -137,9 +139,11 @@ def write_atomically(path: Path, data: bytes | str, *, durable: bool = True, par
     """
     if parents:
         path.parent.mkdir(parents=True, exist_ok=True)
+    remove_unfinished(path.parent)
     temporary = path.with_name(f".envpin-{os.getpid()}-{os.urandom(6).hex()}.tmp")  # never longer than a name may be
     try:
         with temporary.open("xb") as stream:
+            _claim(stream)
             stream.write(data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data)
             if durable:
                 flush(stream)
@@ -148,6 +152,55 @@ def write_atomically(path: Path, data: bytes | str, *, durable: bool = True, par
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what killed processes left of files that they were writing into this folder; once in a process, and
+    never what somebody is writing still. Never raises."""
+    if str(folder) in _tidied:
+        return
+    _tidied.add(str(folder))
+    with contextlib.suppress(OSError):
+        for name in os.listdir(folder):  # noqa: PTH208  names only: some caches hold thousands
+            found = _UNFINISHED.fullmatch(name)
+            if found is not None and not _is_running(int(found[1])):
+                _remove_unclaimed(folder / name)
+
+
+_UNFINISHED = re.compile(r"\.envpin-([0-9]{1,9})-[0-9a-f]{12}\.tmp")
+_tidied: set[str] = set()
+
+
+def _is_running(process: int) -> bool:
+    if os.name == "nt":
+        return True  # there, the question would end it
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
+def _claim(stream: IO[bytes]) -> bool:
+    """Lock a file while it is being written: its writer may be one of another machine, whose numbers mean nothing here.
+    The lock goes with the writer, however that ends. False where another one has it."""
+    try:
+        import fcntl
+
+        fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError):
+        pass  # Windows, or a file system without locks
+    return True
+
+
+def _remove_unclaimed(path: Path) -> None:
+    with contextlib.suppress(OSError), open_regular(path) as stream:
+        if _claim(stream):
+            path.unlink()
 
 
 def write_cache(path: Path, data: bytes | str) -> None:

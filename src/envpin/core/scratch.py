@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from envpin.core.runs import RUN_PREFIX, is_over
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -18,9 +20,8 @@ _PREFIX = "envpin-"
 _OWNER = ".owner.lock"
 # A folder of ours without that file is being made right now, or is one of a release that made none.
 _YOUNG = 3600.0  # seconds
-# The training run goes on where `envpin record` was killed, and its recorder writes here.
-_OF_A_RUN = f"{_PREFIX}record-"
-_DAY = 86400.0  # seconds
+# Longer than any training run, where nothing tells whether it goes on.
+_LONGEST_RUN = 60 * 86400.0  # seconds
 _cleared: list[bool] = []
 
 
@@ -63,7 +64,10 @@ def _clear(folder: Path) -> None:
         if hasattr(os, "getuid") and status.st_uid != os.getuid():
             return
         age = time.time() - status.st_mtime
-        if folder.name.startswith(_OF_A_RUN) and age < _DAY:
+        if folder.name.startswith(RUN_PREFIX):
+            over = is_over(str(folder.resolve()))
+            if over or (over is None and age > _LONGEST_RUN):
+                shutil.rmtree(folder, ignore_errors=True)
             return
         if not (folder / _OWNER).is_file():
             if age < _YOUNG:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envpin.core.files import NotRegularError, remove_tree
+from envpin.core.runs import RUN_PREFIX, RUN_VARIABLE, own_name
 from envpin.core.text_input import read_beginning
 from envpin.recording.git import Status, commit_of
 from envpin.recording.injected import HOOK, hook
@@ -24,7 +25,6 @@ from envpin.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-RUN_VARIABLE = "ENVPIN_RECORD"
 # A save makes a line of some hundred bytes: these are those of a run with ten thousand checkpoints, and room to spare.
 _LINES_LIMIT = 16_000_000
 
@@ -146,12 +146,14 @@ class RecordSession:
 
 
 def _private_folder() -> Path:
-    """A new folder that only this user can enter. `tempfile` would cost a tenth of the start-up budget to import."""
+    """A new folder that only this user can enter. `tempfile` would cost a tenth of the start-up budget to import.
+
+    Its name says who waits for the run, for whoever finds it later (`core.scratch`)."""
     if sys.platform == "win32":
         import tempfile
 
-        return Path(tempfile.mkdtemp(prefix="envpin-record-"))
-    folder = Path(os.environ.get("TMPDIR") or "/tmp", f"envpin-record-{os.urandom(8).hex()}")  # noqa: S108  0700 below
+        return Path(tempfile.mkdtemp(prefix=RUN_PREFIX))
+    folder = Path(os.environ.get("TMPDIR") or "/tmp", f"{RUN_PREFIX}{own_name()}-{os.urandom(8).hex()}")  # noqa: S108  0700 below
     folder.mkdir(mode=0o700)
     return folder.resolve()
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from envpin.core.files import digest_by, digest_of_file, knows_algorithm
+from envpin.core.files import digest_by, digest_of_file, knows_algorithm, remove_unfinished
 from envpin.core.marks import RECEIPT
 from envpin.envs.store.environment import USED
 from envpin.envs.store.remembered import HASHED, Fingerprint, fingerprint_of, read_remembered, remember
@@ -108,6 +108,7 @@ def find_damage(
     else only files are read that moved since they were last hashed (`envpin.envs.store.remembered`).
     """
     began = time.time_ns()
+    remove_unfinished(environment)  # of what is remembered here; all other files are somebody's
     there = dict(entries(environment))
     known = {} if everything else read_remembered(environment)
     if known and known == there:

@@ -186,6 +186,7 @@ def _write(folder: str, document: Part) -> str:
     if config:
         document["saved"]["config"] = redaction.document(config)
     path = os.path.join(folder, FILE_NAME)
+    guarded("clearing", _remove_unfinished, folder)
     temporary = os.path.join(folder, ".%s.%d.tmp" % (FILE_NAME, os.getpid()))
     try:
         with open(temporary, "w", encoding="utf-8", errors="replace") as stream:  # a file name may be no text
@@ -199,6 +200,22 @@ def _write(folder: str, document: Part) -> str:
         raise
     _written[folder] = document
     return path
+
+
+def _remove_unfinished(folder: str) -> None:
+    """What a run that was killed while it wrote has left here."""
+    if os.name == "nt":
+        return  # there, asking whether a process lives would end it
+    start, end = ".%s." % FILE_NAME, ".tmp"
+    for name in os.listdir(folder):
+        number = name[len(start) : -len(end)]
+        if name.startswith(start) and name.endswith(end) and number.isdigit() and int(number) < 1 << 31:
+            try:
+                os.kill(int(number), 0)
+            except ProcessLookupError:
+                os.unlink(os.path.join(folder, name))
+            except OSError:
+                pass  # it lives, and is somebody else's
 
 
 def render(document: Part) -> str:

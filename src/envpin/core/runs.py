@@ -1,0 +1,43 @@
+"""The folders of recorded runs: when nobody is left who uses one.
+
+`envpin record` may be killed, and the training run goes on; its recorder writes there until its last process ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+
+RUN_VARIABLE = "ENVPIN_RECORD"
+RUN_PREFIX = "envpin-record-"
+_OWNER = re.compile(RUN_PREFIX + r"([0-9]+)-([0-9]+)-[0-9a-f]+")
+
+
+def own_name() -> str:
+    """This process among all of the machine: its name space (a container has its own) and its number in there."""
+    return f"{_name_space()}-{os.getpid()}"
+
+
+def is_over(folder: str) -> bool | None:
+    """Whether nobody uses this folder of a recorded run any more; None where that cannot be told."""
+    found = _OWNER.fullmatch(os.path.basename(folder))  # noqa: PTH119
+    if found is None or found[1] != _name_space() or found[1] == "0":
+        return None
+    if os.path.exists(f"/proc/{found[2]}"):  # noqa: PTH110
+        return False
+    mark = f"{RUN_VARIABLE}={folder}".encode("utf-8", "surrogateescape")
+    return not any(mark in _variables(name) for name in os.listdir("/proc") if name.isdigit())  # noqa: PTH208
+
+
+def _name_space() -> str:
+    """The number of this process's name space of processes; 0 where the system does not tell."""
+    with contextlib.suppress(OSError):
+        return "".join(filter(str.isdigit, os.readlink("/proc/self/ns/pid"))) or "0"  # noqa: PTH115
+    return "0"
+
+
+def _variables(process: str) -> list[bytes]:
+    with contextlib.suppress(OSError), open(f"/proc/{process}/environ", "rb") as stream:  # noqa: PTH123
+        return stream.read().split(b"\0")
+    return []
