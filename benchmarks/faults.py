@@ -32,27 +32,24 @@ DTYPES = ("bf16", "fp16", "fp32")
 Line = dict[str, Any]
 
 
-def measure(environment: str, cells: str | None, deltalint: Path | None = None) -> list[Line]:
+def measure(
+    environment: str, cells: str | None, deltalint: Path | None = None, *, kept: Path | None = None
+) -> list[Line]:
     """Every line of one environment; the first names its versions. With the folder of an installed `deltalint`, that
-    is asked in place of the model."""
+    is asked too. Cells that the folder `kept` holds from an earlier run are not run again."""
     python = environments.pinned(environment).python
     variables = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1", "PYTHONWARNINGS": "ignore"}
     if deltalint is not None:
         variables["ENVPIN_DELTALINT"] = str(deltalint.absolute())
     with TemporaryDirectory(prefix="envpin-faults-") as folder:
-        out = Path(folder, "lines.jsonl")
-        words = [
-            str(python),
-            str(INSIDE),
-            str(WORKERS),
-            str(Path(folder, "scratch")),
-            str(out),
-            *([cells] if cells else []),
-        ]
+        out = Path(kept or folder, f"faults-{environment}.jsonl").absolute()
+        out.parent.mkdir(parents=True, exist_ok=True)
+        words = [python, INSIDE, WORKERS, Path(folder, "scratch"), out, *([cells] if cells else [])]
         completed = process.run([str(word) for word in words], env=process.scrubbed_environment(set_values=variables))
         if completed.status:
             raise SystemExit(completed.stderr[-3000:])
-        return [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+        lines = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    return [line for line in lines if "finished" not in line]
 
 
 def verdict_of_probe(line: Line) -> str | None:

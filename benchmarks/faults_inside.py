@@ -1,7 +1,9 @@
 """Runs inside one environment: tiny models and adapters, merged right in many ways and wrong in many ways, each held
 against base and adapter by the verb `prove`. Started by faults.py; Python 3.8 syntax, only what the environment holds.
 
-    python faults_inside.py WORKERS_FOLDER SCRATCH_FOLDER RESULT.jsonl [MODEL/KIND/DTYPE,…] [--sample]
+    python faults_inside.py WORKERS_FOLDER SCRATCH_FOLDER RESULT.jsonl [MODEL/KIND/DTYPE,…]
+
+Cells that RESULT.jsonl holds whole are not run again.
 
 Faults are planted where they come from in practice: peft itself merges an adapter whose alpha, sign or factors are
 wrong, or into another base; the rest is done to the merged files.
@@ -601,7 +603,6 @@ def cell(case, words, make, causes):
             "no fault: same bits" if same and proved else "not compared" if not proved else "missed")  # fmt: skip
     if "ENVPIN_DELTALINT" in os.environ:
         line["deltalint"] = by_deltalint(case, merged)
-        return line
     try:
         line["probe"] = ask(case, merged)
     except Exception as error:
@@ -617,27 +618,39 @@ def identical(case, merged):
     return set(one) == set(other) and all(one[n].dtype == other[n].dtype and torch.equal(one[n], other[n]) for n in one)
 
 
+def finished(out):
+    """The lines of whole cells that an earlier run left, and the names of these cells."""
+    if not os.path.exists(out):
+        return [], set()
+    with open(out) as stream:
+        lines = [json.loads(line) for line in stream if line.endswith("\n")]
+    whole = {line["finished"] for line in lines if "finished" in line}
+    return [line for line in lines if line.get("finished", line.get("cell")) in whole], whole
+
+
 def main(argv):
-    sample = "--sample" in argv
-    argv = [one for one in argv if one != "--sample"]
     workers, scratch, out = argv[:3]
     wanted = argv[3].split(",") if len(argv) > 3 else None
     load("envpin_worker", os.path.join(workers, "__init__.py"), package=True)
     torch.manual_seed(0)
+    lines, whole = finished(out)
     with open(out, "w") as stream:
         about = {"peft": peft.__version__, "transformers": transformers.__version__, "torch": torch.__version__}
-        stream.write(json.dumps(about) + "\n")
+        for line in [about, *lines]:
+            stream.write(json.dumps(line) + "\n")
         for model, kind, tied in KINDS:
             for dtype in DTYPES:
                 name = "/".join([model, kind + ("-tied" if tied else ""), dtype])
                 if wanted is not None and name not in wanted and not any(name.startswith(one) for one in wanted):
                     continue
-                for line in cells_of(scratch, model, kind, dtype, tied, sample):
-                    stream.write(json.dumps({"cell": name, **line}) + "\n")
+                if name in whole:
+                    continue
+                for line in [*cells_of(scratch, model, kind, dtype, tied), None]:
+                    stream.write(json.dumps({"cell": name, **line} if line else {"finished": name}) + "\n")
                     stream.flush()
 
 
-def cells_of(scratch, model, kind, dtype, tied, sample):
+def cells_of(scratch, model, kind, dtype, tied):
     table = kinds(model)
     if kind not in table or Version(table[kind][1]) > PEFT:
         return

@@ -83,6 +83,19 @@ def test_an_environment_that_drops_the_adapter_gives_way_to_the_next(
     assert not any("peft012" in note for note in notes)
 
 
+def test_rows_of_a_tied_head_that_training_never_saved_need_no_second_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = forgotten("grown-embedding", tmp_path)
+    merged, notes = merged_in(pair, monkeypatch, "latest", "peft012")
+    assert merged.record.environment.packages["transformers"] == "5.23.0"
+    assert not any(note.startswith("tried before") for note in (*merged.record.notes, *notes))
+    assert merged.record.merge["rows"] == 321
+    assert merged.record.merge["made_rows"] == {"lm_head.weight": (320, 321)}
+    assert any(note.startswith("rows 320 to 320 of `lm_head.weight` were never saved") for note in notes)
+    assert merged.record.verification["probe"]["ratio"] < 0.1
+
+
 def test_the_tries_are_bounded_and_leave_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pair = forgotten("qwen2-vl", tmp_path)
     with pytest.raises(WrongEnvironmentError):

@@ -32,6 +32,8 @@ RECIPES = {
     "grown": Recipe(environment="peft012", kind="llama-grown"),
     # The same over tied embeddings: the trained head must not be lost.
     "grown-tied": Recipe(environment="peft012", kind="llama-grown-tied"),
+    # Of tied tables only the embedding was trained and saved; what the head's new rows were is in no file.
+    "grown-embedding": Recipe(environment="latest", kind="qwen2-grown-embedding"),
     # LoRA on the attention only.
     "plain": Recipe(environment="peft012", kind="llama-plain"),
     # Never trained: B is zero.

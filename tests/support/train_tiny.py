@@ -48,6 +48,20 @@ def llama(tied: bool) -> Any:
     return transformers.LlamaForCausalLM(config)
 
 
+def qwen2() -> Any:
+    config = transformers.Qwen2Config(
+        vocab_size=320,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        tie_word_embeddings=True,
+        dtype="bfloat16",
+    )
+    return transformers.Qwen2ForCausalLM(config)
+
+
 def qwen2_vl() -> Any:
     config = transformers.Qwen2VLConfig(
         vocab_size=320,
@@ -77,6 +91,8 @@ def make(kind: str) -> tuple[Any, dict[str, Any]]:
     trained = {"modules_to_save": ["embed_tokens", "lm_head"]}
     if kind == "qwen2-vl":
         return qwen2_vl(), {}
+    if kind == "qwen2-grown-embedding":
+        return qwen2(), {"modules_to_save": ["embed_tokens"]}
     return llama(tied=kind == "llama-grown-tied"), trained if "grown" in kind else {}
 
 
@@ -115,7 +131,8 @@ def main(kind: str, folder: str) -> None:
         model(input_ids=ids, labels=ids).loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-    model.save_pretrained(output)
+    # Of a grown vocabulary peft saves both tables by itself; trainers that write the state dict save what was trained.
+    model.save_pretrained(output, **({"save_embedding_layers": False} if kind.endswith("-embedding") else {}))
     words.save_pretrained(output)
 
 
