@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote, unquote
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,13 +53,14 @@ class SimpleIndex:
         uploaded: str | None = None,
         yanked: bool | str = False,
         requires_python: str | None = None,
+        sha256: str | None = None,
     ) -> None:
-        """Publish a file of the package that its name says."""
+        """Publish a file of the package that its name says. `sha256` is what the page says of it, "" for nothing."""
         name = filename.split("-", maxsplit=1)[0].replace("_", "-").lower()
         entry: dict[str, Any] = {
             "filename": filename,
-            "url": f"../../files/{filename}",
-            "hashes": {"sha256": hashlib.sha256(data).hexdigest()},
+            "url": f"../../files/{quote(filename)}",
+            "hashes": {} if sha256 == "" else {"sha256": sha256 or hashlib.sha256(data).hexdigest()},
             "size": len(data),
             "yanked": yanked,
         }
@@ -125,13 +127,13 @@ class _Handler(BaseHTTPRequestHandler):
         elif index.status is not None:
             self._send(index.status, b"")
         elif self.path.startswith("/files/"):
-            self._file(self.path.removeprefix("/files/"))
+            self._file(unquote(self.path.removeprefix("/files/")))
         else:
             self._page(self.path.strip("/").removeprefix("simple/"))
 
     def do_HEAD(self) -> None:
         """uv asks for the length and for ranges before it reads a wheel's metadata."""
-        data = self.index.files.get(self.path.removeprefix("/files/"))
+        data = self.index.files.get(unquote(self.path.removeprefix("/files/")))
         if self.index.cut:
             self.close_connection = True
             return

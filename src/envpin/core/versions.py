@@ -32,6 +32,11 @@ def same_build(one: str | None, other: str | None) -> bool:
     return same_release(one, other) and (one is None or other is None or _label(one) == _label(other))
 
 
+def label_of(version: str | None) -> str | None:
+    """The local label (`cu121` of `2.3.0+cu121`), or None."""
+    return (_label(version) or None) if version is not None else None
+
+
 def _label(version: str) -> str:
     text = version.partition("@")[0].strip()
     return (_parsed(text) or text).partition("+")[2]

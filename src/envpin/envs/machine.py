@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,18 @@ def this_platform() -> dict[str, str]:
 def platform_name() -> str:
     """This machine in the words of evidence: `linux-x86_64`."""
     return f"{sys.platform}-{platform.machine().lower()}"
+
+
+def driver_version(root: Path = Path("/")) -> str | None:
+    """The version of the NVIDIA driver, or None where there is none. Starts no process."""
+    for name in ("sys/module/nvidia/version", "proc/driver/nvidia/version"):
+        try:
+            text = (root / name).read_text(encoding="utf-8")
+        except OSError:
+            continue
+        if (found := re.search(r"\b\d{3,}\.\d+(?:\.\d+)?\b", text)) is not None:
+            return found[0]
+    return None
 
 
 def default_python() -> str:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Literal
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from envpin.core.versions import release_of
+from envpin.core.torch_builds import backend_of
+from envpin.core.versions import label_of, release_of
 
 if TYPE_CHECKING:
     from envpin.manifest.types import Distribution, Manifest
@@ -37,13 +38,15 @@ class Unpinnable:
 class Closure:
     """`requirements` pin the packages of the merge closure; `constraints` hold everything else that they pull in.
 
-    `missing` names packages of `REQUIRED` that the manifest does not list.
+    `missing` names packages of `REQUIRED` that the manifest does not list. `torch_label` is that of the recorded
+    torch (`cpu`, `cu121`), where it names a build; an index's own has none.
     """
 
     requirements: tuple[str, ...]
     constraints: tuple[str, ...]
     unpinnable: tuple[Unpinnable, ...]
     missing: tuple[str, ...]
+    torch_label: str | None = None
 
 
 def closure_of(manifest: Manifest, *, also: tuple[str, ...] = ()) -> Closure:
@@ -74,7 +77,14 @@ def closure_of(manifest: Manifest, *, also: tuple[str, ...] = ()) -> Closure:
         constraints=constraints,
         unpinnable=tuple(unpinnable),
         missing=tuple(name for name in REQUIRED if name not in recorded),
+        torch_label=_torch_label(recorded.get("torch")),
     )
+
+
+def _torch_label(torch: Distribution | None) -> str | None:
+    """That of the distribution: what `torch.__version__` says beyond it, an index's own build says as well."""
+    label = label_of(torch.version) if torch is not None and _why_unpinnable(torch) is None else None
+    return label if backend_of(label) is not None else None
 
 
 def _why_unpinnable(

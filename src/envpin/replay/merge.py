@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
@@ -15,6 +14,8 @@ from envpin.core.errors import CheckFailedError, RefusedError
 from envpin.core.events import Note, Step, ignore
 from envpin.core.hub_cache import cached_identity
 from envpin.core.scratch import scratch
+from envpin.envs.machine import driver_version
+from envpin.envs.store.torch_installed import installed_torch, torch_findings
 from envpin.host.session import WorkerSession
 from envpin.replay import digests, engines, publish
 from envpin.replay.fetch import fetch, refuse_other_bytes
@@ -120,6 +121,9 @@ def provision(plan: MergePlan, store: Store, *, listener: Listener, offline: boo
     listener(
         Step(key="environment-verify", title="check its installed bytes", state="done", detail=_versions(environment))
     )
+    for one in torch_findings(environment.path, environment.receipt.artifacts, driver=driver_version()):
+        level: Literal["info", "warning"] = "info" if plan.engine.device == "cpu" else "warning"
+        listener(Note(message=f"{one.code}: {one.message}", level=level))
     return environment
 
 
@@ -130,22 +134,14 @@ def packages_of(environment: Environment) -> dict[str, str]:
 
 def rebuilt_state(environment: Environment) -> RebuiltEnvironment:
     """What the environment is, read from its receipt and from torch's own version file."""
-    receipt = environment.receipt
+    receipt, torch = environment.receipt, installed_torch(environment.path)
     return RebuiltEnvironment(
         packages=packages_of(environment),
         python=receipt.interpreter.version,
         platform=receipt.platform.get("system", ""),
         machine=receipt.platform.get("machine", ""),
-        torch=_torch_label(environment),
+        torch=torch.version if torch is not None else None,
     )
-
-
-def _torch_label(environment: Environment) -> str | None:
-    for path in environment.path.glob("lib/python*/site-packages/torch/version.py"):
-        found = re.search(r"^__version__\s*=\s*['\"]([^'\"]+)", path.read_text(encoding="utf-8"), re.MULTILINE)
-        if found:
-            return found.group(1)
-    return None
 
 
 def _tell(plan: MergePlan, verdict: Verdict, listener: Listener) -> None:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from envpin.core.errors import UsageError
+from envpin.core.sizes import parse_size
 
 if TYPE_CHECKING:
     from envpin.checkpoint.bases import FoundBase
     from envpin.checkpoint.quantization import Policy
+    from envpin.envs.locks.torch_wish import TorchWish
     from envpin.envs.refs.adapter import Unrecorded
     from envpin.host.verbs import Device, Dtype
     from envpin.replay.adapters import WeightedAdapter
 
 Engine = Literal["auto", "stream", "peft"]
-_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,11 +40,7 @@ class EngineOptions:
         """
         if self.max_shard_size is None:
             return None
-        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", self.max_shard_size)
-        unit = found.group(2).upper() if found else "?"
-        if found is None or unit not in _UNITS or not float(found.group(1)):
-            raise UsageError(f"`{self.max_shard_size}` is not a size", hint="write for example 5GB or 500MB")
-        return int(float(found.group(1)) * _UNITS[unit])
+        return parse_size(self.max_shard_size)
 
     def check(self) -> None:
         """
@@ -71,7 +67,8 @@ class EngineOptions:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MergeOptions:
     """What the user asked for, beyond the adapter and the output. `further` adapters are merged after the first, in
-    their order. `choice` is the environment to take for an adapter without a manifest; without it, the most likely."""
+    their order. `choice` is the environment to take for an adapter without a manifest; without it, the most likely.
+    `torch` is the build of torch to merge with; without it, the recorded one, and where none is, one for the device."""
 
     weight: float = 1.0
     further: tuple[WeightedAdapter, ...] = ()
@@ -81,3 +78,4 @@ class MergeOptions:
     engine: EngineOptions = field(default_factory=EngineOptions)
     offline: bool = False
     choice: Unrecorded | None = None
+    torch: TorchWish | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -14,7 +14,11 @@ from envpin.checkpoint.checkpoint import opener
 from envpin.checkpoint.no_adapter import require_adapter
 from envpin.core.errors import CheckFailedError, InputError, RefusedError
 from envpin.core.events import Note, ignore
+from envpin.core.versions import same_build, same_release
 from envpin.diagnose.check import check, find_recorded_base
+from envpin.envs.locks.torch_build import torch_of
+from envpin.envs.locks.torch_wish import TorchWish
+from envpin.envs.machine import platform_name
 from envpin.envs.refs.adapter import unrecorded
 from envpin.envs.refs.pins import Resolver
 from envpin.envs.refs.recorded import find_ready, resolve_recorded
@@ -85,6 +89,16 @@ class MergePlan:
         return tuple(part.manifest.base if part.manifest is not None else None for part in self.parts)
 
     @property
+    def other_torch(self) -> tuple[str, str] | None:
+        """The recorded version of torch and the one that this merge takes, where they are two builds of one release."""
+        locked = torch_of(self.spec.lock)
+        for part in self.parts if self.basis == "manifest" else ():
+            recorded = part.manifest.version_of("torch") if part.manifest is not None else None
+            if recorded and locked and same_release(recorded, locked) and not same_build(recorded, locked):
+                return recorded, locked
+        return None
+
+    @property
     def blockers(self) -> tuple[Finding, ...]:
         return tuple(finding for finding in self.findings if finding.severity == "blocker")
 
@@ -114,6 +128,7 @@ class MergePlan:
                 "python": self.spec.python,
                 "lock_sha256": self.spec.lock.digest,
                 "packages": {one.name: str(one.version) for one in self.spec.lock.packages},
+                "other_torch": self.other_torch,
             },
             "embedding": {**self.embedding_request(), "reason": self.embedding.reason},
             "engine": self.engine.engine,
@@ -300,11 +315,13 @@ def _environment(
     also: tuple[str, ...],
     listener: Listener,
 ) -> tuple[Basis, str | None, EnvironmentSpec]:
-    resolver = Resolver(python=options.python, listener=listener, offline=options.offline, root=store.root)
+    resolver = Resolver(
+        python=options.python, listener=listener, offline=options.offline, root=store.root, torch=options.torch
+    )
     if options.environment is not None:
         return "reference", None, resolve(options.environment, resolver)
     if manifest is not None and closure_of(manifest).missing == ():
-        ready = find_ready(manifest, store, python=options.python, also=also)
+        ready = find_ready(manifest, store, python=options.python, also=also, torch=options.torch)
         if ready is not None:
             return "manifest", None, ready
         return "manifest", None, resolve_recorded(manifest, resolver, name=adapter.path.name, also=also)
@@ -316,6 +333,9 @@ def _environment(
     listener(Note(message=f"no record of the training environment: using {choice.title}{sure}", level="warning"))
     for line in choice.evidence:
         listener(Note(message=line))
+    if resolver.torch is None and options.engine.device == "cpu" and platform_name() == "linux-x86_64":
+        # The index's own build is for a GPU here, and ten times as large; elsewhere it is for a CPU.
+        resolver = replace(resolver, torch=TorchWish(label="cpu"))
     if choice.family is not None:
         family = choice.family.id
         return "family", family, resolve(family, resolver)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 from packaging.utils import canonicalize_name
 
-from envpin.core.versions import same_release
+from envpin.core.versions import label_of, same_build, same_release
 from envpin.manifest.base_weights import WeightsState  # noqa: TC001  # msgspec resolves the annotation at run time
 from envpin.manifest.closure import IF_RECORDED, MERGE_CLOSURE
 
@@ -129,11 +129,17 @@ def _python(manifest: Manifest, rebuilt: RebuiltEnvironment) -> list[Environment
 
 def _torch(manifest: Manifest, rebuilt: RebuiltEnvironment) -> list[EnvironmentDifference]:
     recorded = manifest.torch.version if manifest.torch else None
-    if not recorded or not rebuilt.torch or recorded == rebuilt.torch:
-        return []
-    if not same_release(recorded, rebuilt.torch):
-        return []  # another version altogether: the package comparison says so
-    return [EnvironmentDifference(what="torch", recorded=recorded, rebuilt=rebuilt.torch, cls="torch-build")]
+    recorded = recorded or _labelled(manifest.version_of("torch"))
+    other = rebuilt.torch or _labelled(rebuilt.packages.get("torch"))
+    # Another version altogether is said by the comparison of the packages.
+    if recorded and other and same_release(recorded, other) and not same_build(recorded, other):
+        return [EnvironmentDifference(what="torch", recorded=recorded, rebuilt=other, cls="torch-build")]
+    return []
+
+
+def _labelled(version: str | None) -> str | None:
+    """A version that says which build it is: that of a distribution need not."""
+    return version if label_of(version) is not None else None
 
 
 def _packages(manifest: Manifest, packages: Mapping[str, str]) -> list[EnvironmentDifference]:

@@ -14,6 +14,7 @@ import pytest
 
 from envpin.checkpoint.checkpoint import open_checkpoint
 from envpin.diagnose.check import find_recorded_base
+from envpin.envs.locks.torch_wish import TorchWish
 from envpin.envs.refs.adapter import Unrecorded, unrecorded_choices
 from envpin.envs.refs.family import family_request
 from envpin.envs.store.store import Store
@@ -27,6 +28,9 @@ from tests.support.checkpoints import llama_config, llama_shapes, lora_shapes, w
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# The committed lock as it is: nothing is asked of uv.
+INDEX = TorchWish(label="index")
 
 _counting: list[tuple[Path, Counter[str]]] = []
 
@@ -100,7 +104,7 @@ def test_plan_of_an_unrecorded_adapter_opens_each_file_once(
     _ = adapter.tokenizer
     base = find_recorded_base(adapter, None)
     assert unrecorded_choices(adapter, base=base.checkpoint)
-    options = MergeOptions(choice=family, base=base)
+    options = MergeOptions(torch=INDEX, choice=family, base=base)
     for _attempt in range(2):
         make_plan(adapter, out=tmp_path / "out", store=Store(tmp_path / "store"), options=options)
     assert more_than_once(opened) == {}
@@ -128,7 +132,7 @@ def test_plan_of_a_recorded_adapter_opens_each_file_once(
     merged = {"adapter": {"files": {"adapter_model.safetensors": "0" * 64}}}
     (tmp_path / "base" / "envpin-merge.json").write_text(json.dumps(merged))
     opened.clear()
-    options = MergeOptions(choice=family)
+    options = MergeOptions(torch=INDEX, choice=family)
     plan = make_plan(adapter, out=tmp_path / "out", store=Store(tmp_path / "store"), options=options)
     assert "base-changed-since-training" in {one.code for one in plan.findings}
     assert plan.weights.state == "sampled"
@@ -147,7 +151,7 @@ def test_plan_of_two_adapters_opens_each_file_once(tmp_path: Path, opened: Count
         furnish(tmp_path / name)
     further = WeightedAdapter(path=tmp_path / "other", weight=0.5)
     opened.clear()
-    options = MergeOptions(choice=family, further=(further,))
+    options = MergeOptions(torch=INDEX, choice=family, further=(further,))
     make_plan(adapter, out=tmp_path / "out", store=Store(tmp_path / "store"), options=options)
     assert more_than_once(opened) == {}
     assert {"adapter/adapter_model.safetensors", "other/adapter_model.safetensors", "base/config.json"} <= set(opened)
@@ -156,7 +160,7 @@ def test_plan_of_two_adapters_opens_each_file_once(tmp_path: Path, opened: Count
 def test_plan_names_the_base_that_was_passed_over(tmp_path: Path, family: Unrecorded) -> None:
     path = write_pair(tmp_path)
     near = write_model(path / "base", llama_shapes(hidden=128), llama_config(hidden_size=128))
-    options = MergeOptions(choice=family)
+    options = MergeOptions(torch=INDEX, choice=family)
     plan = make_plan(path, out=tmp_path / "out", store=Store(tmp_path / "store"), options=options)
     assert plan.base.path == tmp_path / "base"
     assert not plan.blockers

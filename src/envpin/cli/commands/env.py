@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from envpin.cli.console.console import Console
-    from envpin.core.events import Event
+    from envpin.core.events import Event, Listener
+    from envpin.envs.locks.torch_wish import TorchWish
+    from envpin.envs.refs.pins import Resolver
     from envpin.envs.store.environment import Environment
     from envpin.envs.store.store import Store
 
@@ -61,6 +63,41 @@ def add_build_arguments(parser: argparse.ArgumentParser) -> None:
     _add_python(parser)
     parser.add_argument("--offline", action="store_true", help="use only what uv's cache holds; never the network")
     parser.add_argument("--refresh", action="store_true", help="resolve literal pins anew, past the remembered answer")
+    add_torch_backend(parser)
+
+
+def add_torch_backend(parser: argparse.ArgumentParser) -> None:
+    """`--torch-backend`, which means the same everywhere."""
+    parser.add_argument(
+        "--torch-backend",
+        metavar="BUILD",
+        help="the build of torch: cpu, cu126, rocm6.2, auto for this machine's GPU, index for its own; where left out, "
+        "ENVPIN_TORCH_BACKEND, then the recorded one; for a merge on a CPU without a record, cpu",
+    )
+
+
+def torch_wish(args: argparse.Namespace) -> TorchWish | None:
+    """The build of torch that the user asked for, or None.
+
+    Raises:
+        UsageError: it is none.
+    """
+    import os
+
+    from envpin.core.torch_builds import checked_backend
+    from envpin.envs.locks.torch_wish import TorchWish
+
+    asked = args.torch_backend or os.environ.get("ENVPIN_TORCH_BACKEND")
+    return TorchWish(label=checked_backend(asked), required=True) if asked else None
+
+
+def resolver_of(args: argparse.Namespace, listener: Listener) -> Resolver:
+    """How the options of `add_build_arguments` have an environment resolved."""
+    from envpin.envs.refs.pins import Resolver
+
+    return Resolver(
+        python=args.python, listener=listener, offline=args.offline, refresh=args.refresh, torch=torch_wish(args)
+    )
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
@@ -102,10 +139,14 @@ def _add_python(parser: argparse.ArgumentParser) -> None:
 
 
 def _create(args: argparse.Namespace, console: Console) -> int:
+    import msgspec
+
+    from envpin.cli.console.findings import render_findings
     from envpin.core.events import Step
-    from envpin.envs.refs.pins import Resolver
+    from envpin.envs.machine import driver_version
     from envpin.envs.refs.resolve import resolve
     from envpin.envs.store.store import Store
+    from envpin.envs.store.torch_installed import torch_findings
 
     show = console.listener()
     built = False
@@ -116,15 +157,17 @@ def _create(args: argparse.Namespace, console: Console) -> int:
         built = built or (isinstance(event, Step) and event.key == "environment" and event.state == "start")
         show(event)
 
-    spec = resolve(
-        args.ref, Resolver(python=args.python, listener=listener, offline=args.offline, refresh=args.refresh)
-    )
+    spec = resolve(args.ref, resolver_of(args, listener))
     environment = Store().ensure(spec, listener=listener, offline=args.offline, rebuild=args.rebuild)
     console.close()
+    findings = torch_findings(environment.path, environment.receipt.artifacts, driver=driver_version())
     if console.json_mode:
-        console.document(SCHEMA, {"environment": describe(environment), "built": built})
-    else:
-        console.data(str(environment.path))
+        body = {"environment": describe(environment), "built": built, "findings": msgspec.to_builtins(findings)}
+        console.document(SCHEMA, body)
+        return 0
+    console.data(str(environment.path))
+    if findings:
+        console.talk(render_findings(findings))
     return 0
 
 

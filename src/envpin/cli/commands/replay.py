@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from envpin.cli.commands.env import add_torch_backend, torch_wish
 from envpin.core.errors import CheckFailedError
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     merge.add_argument("--environment", metavar="REF", help="merge in this environment instead of the recorded one")
     merge.add_argument("--python", metavar="X.Y", help="another Python than the recorded one")
+    add_torch_backend(merge)
     merge.add_argument(
         "--max-attempts", type=int, default=4, metavar="N",
         help="without envpin.json: how many of the most likely environments to try until one proves right (default: 4)",
@@ -123,6 +125,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
             quantized_base=args.quantized_base,
         ),
         offline=args.offline,
+        torch=torch_wish(args),
     )
     store = Store()
     if not args.dry_run and is_unrecorded(adapter.checkpoint, options):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from envpin.cli.commands.env import REF_HELP, add_build_arguments
+from envpin.cli.commands.env import REF_HELP, add_build_arguments, resolver_of
 
 if TYPE_CHECKING:
     import argparse
@@ -49,14 +49,11 @@ def activated(environment: Environment) -> dict[str, str]:
 
 
 def _environment(args: argparse.Namespace, console: Console) -> Environment:
-    from envpin.envs.refs.pins import Resolver
     from envpin.envs.refs.resolve import resolve
     from envpin.envs.store.store import Store
 
     listener = console.listener()
-    spec = resolve(
-        args.ref, Resolver(python=args.python, listener=listener, offline=args.offline, refresh=args.refresh)
-    )
+    spec = resolve(args.ref, resolver_of(args, listener))
     store = Store()
     ready = store.find(spec)
     # A ready environment goes without saying: the command's own output should be all that is seen.

@@ -30,6 +30,8 @@ def _rows(plan: MergePlan) -> list[tuple[str, str]]:
         "family": f"no envpin.json: {plan.family or 'the nearest known'}",
         "reference": "as you asked",
     }[plan.basis]
+    if plan.other_torch is not None:
+        how += f", but for the build of torch, which was {plan.other_torch[0]}"
     adapters = [_adapter(part, alone=len(plan.parts) == 1) for part in plan.parts]
     quantized = plan.quantized.describe()
     return [

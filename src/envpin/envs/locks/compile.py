@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,8 @@ from envpin.core.files import digest, write_atomically
 from envpin.core.toml_input import parse_toml
 from envpin.envs.locks.lock import Lock, parse_lock
 from envpin.envs.locks.requirements import check_requirements, exact_pins
-from envpin.envs.machine import this_platform, where_settings
+from envpin.envs.locks.torch_wish import TorchWay, TorchWish, ways
+from envpin.envs.machine import driver_version, this_platform, where_settings
 from envpin.envs.uv.settings import where_config
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ class LockQuestion:
 
     `exclude_newer` is an RFC 3339 time, or `era`. `constraints` bound versions without asking for packages, `prefer` is
     a lock whose versions are kept wherever the requirements let them, `find_links` are folders or pages with wheels
-    besides the index.
+    besides the index, `torch` is the build of torch that is wanted.
     """
 
     name: str
@@ -35,6 +37,12 @@ class LockQuestion:
     constraints: tuple[str, ...] = ()
     prefer: Lock | None = None
     find_links: tuple[str, ...] = ()
+    torch: TorchWish | None = None
+
+    @property
+    def ways(self) -> tuple[TorchWay, ...]:
+        """What to ask uv for, the best first."""
+        return ways(self.requirements, self.torch, system=sys.platform)
 
     @property
     def digest(self) -> str:
@@ -46,16 +54,19 @@ class LockQuestion:
             "exclude_newer": self.exclude_newer,
             **({} if self.prefer is None else {"prefer": self.prefer.digest}),
             "find_links": list(self.find_links),
+            **({} if self.torch is None else {"torch": [self.torch.label, self.torch.required]}),
+            **({"driver": driver_version()} if self.torch is not None and self.torch.label == "auto" else {}),
             "where": where_settings(os.environ),
             "configured": where_config(os.environ),
             "platform": this_platform(),
-            "bounded": 1,  # answers from before the matrix's relations bounded them are not those of today
+            # 1: answers from before the matrix's relations bounded them; 2: from before a build of torch was asked for.
+            "bounded": 2,
         }
         return digest(json.dumps(question, sort_keys=True))[:32]
 
 
-def compile_lock(question: LockQuestion, *, exclude_newer: str | None, offline: bool) -> Lock:
-    """The lock that uv makes of `question` as of `exclude_newer`, with the hash of every wheel.
+def compile_lock(question: LockQuestion, way: TorchWay, *, exclude_newer: str | None, offline: bool) -> Lock:
+    """The lock that uv makes of `question` in one of its ways as of `exclude_newer`, with the hash of every wheel.
 
     Raises:
         InputError: something is not a requirement.
@@ -66,7 +77,7 @@ def compile_lock(question: LockQuestion, *, exclude_newer: str | None, offline: 
     from envpin.envs.locks.pylock_text import normalized, write_pylock
     from envpin.envs.uv.command import find_uv
 
-    wanted = check_requirements(question.requirements)
+    wanted = check_requirements(way.requirements)
     pins = exact_pins(wanted)
 
     def compiled(constraints: Sequence[str]) -> str:
@@ -78,6 +89,7 @@ def compile_lock(question: LockQuestion, *, exclude_newer: str | None, offline: 
             constraints=constraints,
             prefer=None if question.prefer is None else question.prefer.text,
             find_links=question.find_links,
+            backend=way.backend,
             offline=offline,
         )
 

@@ -41,6 +41,11 @@ def lock_request(
     """
     limit = as_time(exclude_newer) if exclude_newer else None
     match parse_reference(reference_text):
+        case FamilyReference(id=family_id, torch=str(label)):
+            raise InputError(
+                f"a lock for every platform has the builds of torch that the index itself has, not `{label}`",
+                hint=f"envpin env create {family_id}+{label} makes one for this machine",
+            )
         case FamilyReference(id=family_id):
             from envpin.matrix.load import load_matrix
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from envpin.core.errors import NetworkError, ResolutionError
+from envpin.core.errors import BuildError, NetworkError, ResolutionError
 from envpin.core.events import Note, Step, ignore
 from envpin.envs.locks.compile import LockQuestion, compile_lock, remember, remembered
 from envpin.envs.locks.requirements import check_requirements
+from envpin.envs.locks.torch_build import not_to_be_had, other_build
 from envpin.envs.machine import default_python, default_root
 from envpin.envs.store.identity import EnvironmentSpec
 
@@ -16,9 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from envpin.core.errors import EnvpinError
     from envpin.core.events import Listener
     from envpin.envs.locks.lock import Lock
     from envpin.envs.locks.portable import LockRequest
+    from envpin.envs.locks.torch_wish import TorchWay, TorchWish
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,7 +30,7 @@ class Resolver:
 
     `python` is a version (`3.11`); None: what is resolved decides, and where it does not, the Python that runs envpin.
     Pins that were resolved before give the same lock again; `refresh` resolves them again. Answers are remembered
-    below `root`, the root of the store.
+    below `root`, the root of the store. `torch` is the build of torch that is wanted, whatever is resolved.
     """
 
     python: str | None = None
@@ -35,6 +38,7 @@ class Resolver:
     offline: bool = False
     refresh: bool = False
     root: Path | None = None
+    torch: TorchWish | None = None
 
     def pins(
         self,
@@ -64,19 +68,22 @@ class Resolver:
             constraints=tuple(constraints),
             prefer=prefer,
             find_links=tuple(find_links),
+            torch=self.torch,
         )
         kept = (default_root() if self.root is None else self.root) / "resolutions" / f"{question.digest}.toml"
         lock = None if self.refresh else remembered(kept)
         if lock is None:
-            lock = self._compiled(question)
-            if not self.offline:  # what the cache happened to hold is no answer to keep
+            lock, lasting = self._compiled(question)
+            if lasting and not self.offline:  # what the cache happened to hold is no answer to keep
                 remember(kept, lock)
         return EnvironmentSpec(name=question.name, lock=lock, python=question.python)
 
-    def request(self, request: LockRequest) -> EnvironmentSpec:
+    def request(self, request: LockRequest, *, prefer: Lock | None = None) -> EnvironmentSpec:
         """Resolve for this machine what a portable lock is made from; raises as `pins` does."""
         resolver = replace(self, python=self.python or request.python)
-        return resolver.pins(request.requirements, exclude_newer=request.exclude_newer, name=request.name)
+        return resolver.pins(
+            request.requirements, exclude_newer=request.exclude_newer, name=request.name, prefer=prefer
+        )
 
     def lock(self, lock: Lock, *, name: str) -> EnvironmentSpec:
         """The environment of a finished lock.
@@ -93,24 +100,46 @@ class Resolver:
             )
         return EnvironmentSpec(name=name, lock=lock, python=wanted)
 
-    def _compiled(self, question: LockQuestion) -> Lock:
+    def _compiled(self, question: LockQuestion) -> tuple[Lock, bool]:
+        """The lock, and whether it is the answer tomorrow too: not where an index was out of reach."""
         check_requirements(question.requirements)  # a bad one is refused before a step begins
         title = f"resolve {question.name}"
         self.listener(Step(key="resolve", title=title))
         try:
-            if question.exclude_newer == "era":
-                lock = self._of_their_time(question)
-            else:
-                lock = compile_lock(question, exclude_newer=question.exclude_newer, offline=self.offline)
+            lock, missed = self._by_ways(question)
         except BaseException:
             self.listener(Step(key="resolve", title=title, state="failed"))
             raise
         count = len(lock.packages)
         detail = f"{count} package{'s' if count != 1 else ''}"
         self.listener(Step(key="resolve", title=title, state="done", detail=detail))
-        return lock
+        if question.torch is not None and (said := other_build(question.torch, lock, missed)) is not None:
+            self.listener(said)
+        return lock, not any(isinstance(fault, NetworkError) for fault in missed)
 
-    def _of_their_time(self, question: LockQuestion) -> Lock:
+    def _by_ways(self, question: LockQuestion) -> tuple[Lock, list[EnvpinError]]:
+        """The lock of the first way that works, and why those before it did not.
+
+        Raises:
+            ResolutionError, NetworkError, …: of the first way, where none works.
+        """
+        missed: list[EnvpinError] = []
+        for way in question.ways:
+            try:
+                return self._of_time(question, way), missed
+            except (ResolutionError, BuildError, NetworkError) as fault:
+                missed.append(fault)
+        wish = question.torch
+        raise (
+            missed[-1] if len(missed) == 1 or (wish is not None and not wish.required) else not_to_be_had(wish, missed)
+        )
+
+    def _of_time(self, question: LockQuestion, way: TorchWay) -> Lock:
+        if question.exclude_newer == "era":
+            return self._of_their_time(question, way)
+        return compile_lock(question, way, exclude_newer=question.exclude_newer, offline=self.offline)
+
+    def _of_their_time(self, question: LockQuestion, way: TorchWay) -> Lock:
         """The lock as of the pins' own time; as of today where the index knows no time, or nothing fitted then."""
         from envpin.envs.locks.era import era_limit
 
@@ -123,11 +152,11 @@ class Resolver:
             self.listener(Note(message=message, level="warning"))
             limit = None
         try:
-            return compile_lock(question, exclude_newer=limit, offline=self.offline)
+            return compile_lock(question, way, exclude_newer=limit, offline=self.offline)
         except ResolutionError:
-            if limit is None:
+            if limit is None or way is not question.ways[-1]:
                 raise
-            lock = compile_lock(question, exclude_newer=None, offline=self.offline)
+            lock = compile_lock(question, way, exclude_newer=None, offline=self.offline)
             message = f"nothing from before {limit[:10]} fits all requirements: newer releases are used"
             self.listener(Note(message=message))
             return lock

@@ -10,8 +10,9 @@ from packaging.utils import canonicalize_name
 
 from envpin.core.errors import InputError, ResolutionError
 from envpin.core.events import Note
-from envpin.core.versions import same_release
+from envpin.core.versions import same_build, same_release
 from envpin.envs.locks.lock import read_lock
+from envpin.envs.locks.torch_wish import TorchWish
 from envpin.envs.store.identity import EnvironmentSpec
 from envpin.manifest.closure import closure_of
 
@@ -36,7 +37,8 @@ def resolve_recorded(
     if closure.missing:
         listed = ", ".join(f"`{one}`" for one in closure.missing)
         raise InputError(f"the manifest of `{name}` does not list {listed}", hint="name an environment yourself")
-    resolver = replace(resolver, python=resolver.python or recorded_python(manifest))
+    torch = resolver.torch or recorded_torch(manifest)
+    resolver = replace(resolver, python=resolver.python or recorded_python(manifest), torch=torch)
     latest = day_after(manifest.run.saved if manifest.run else None)
 
     def resolve(constraints: tuple[str, ...]) -> EnvironmentSpec:
@@ -56,15 +58,22 @@ def resolve_recorded(
 
 
 def find_ready(
-    manifest: Manifest, store: Store, *, python: str | None = None, also: tuple[str, ...] = ()
+    manifest: Manifest,
+    store: Store,
+    *,
+    python: str | None = None,
+    also: tuple[str, ...] = (),
+    torch: TorchWish | None = None,
 ) -> EnvironmentSpec | None:
     """An environment of the store whose every distribution is at its recorded version, on the recorded Python.
+
+    Its torch is the recorded build, or that of `torch`.
 
     The run may have used one itself (`envpin run`), or an earlier replay built it; either way nothing needs resolving,
     and nothing needs the network.
     """
     for environment in store.list():
-        if is_recorded_in(environment.receipt, manifest, python=python, also=also):
+        if is_recorded_in(environment.receipt, manifest, python=python, also=also, torch=torch):
             lock = read_lock(environment.path / "pylock.toml")
             spec = EnvironmentSpec(name=environment.receipt.name, lock=lock, python=environment.receipt.python)
             if store.key(spec) == environment.key:
@@ -73,9 +82,15 @@ def find_ready(
 
 
 def is_recorded_in(
-    receipt: Receipt, manifest: Manifest, *, python: str | None = None, also: tuple[str, ...] = ()
+    receipt: Receipt,
+    manifest: Manifest,
+    *,
+    python: str | None = None,
+    also: tuple[str, ...] = (),
+    torch: TorchWish | None = None,
 ) -> bool:
-    """Whether the environment of `receipt` is the recorded one: every distribution, and the Python, or `python`."""
+    """Whether the environment of `receipt` is the recorded one: every distribution, the build of torch, or `torch`, and
+    the Python, or `python`."""
     recorded = {str(canonicalize_name(one.name)): one.version for one in manifest.distributions}
     wanted = {one.partition("==")[0] for one in closure_of(manifest, also=also).requirements if "==" in one}
     version = python or (manifest.python.version if manifest.python else None)
@@ -85,7 +100,20 @@ def is_recorded_in(
         (version is None or actual == version or actual.startswith(f"{version}."))
         and wanted <= installed.keys()
         and all(same_release(recorded.get(name), held) for name, held in installed.items())
+        and _is_build(recorded.get("torch"), installed.get("torch"), torch)
     )
+
+
+def _is_build(recorded: str | None, installed: str | None, wish: TorchWish | None) -> bool:
+    if wish is not None and installed is not None:
+        return wish.fits(installed)
+    return same_build(recorded, installed)
+
+
+def recorded_torch(manifest: Manifest) -> TorchWish | None:
+    """The build of torch that training ran with, where its label tells."""
+    label = closure_of(manifest).torch_label
+    return TorchWish(label=label, recorded=True) if label is not None else None
 
 
 def recorded_python(manifest: Manifest) -> str | None:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from envpin.core.errors import InputError
+from envpin.core.torch_builds import backend_of
+from envpin.core.versions import label_of
 
 _FAMILY = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$")
 _OPERATOR = re.compile(r"(===|==|~=|!=|<=|>=|<|>)")
@@ -17,9 +19,10 @@ _FORMS = "a family (`llama3.1`), a `pylock*.toml`, an adapter folder, an `envpin
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FamilyReference:
-    """A family id of the compatibility matrix."""
+    """A family id of the compatibility matrix; `torch` is the build that `llama3.1+cpu` asks for."""
 
     id: str
+    torch: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,6 +71,9 @@ def parse_reference(text: str) -> Reference:
     if ("/" in text or "\\" in text) and _is_folder(path):
         return AdapterReference(path=path)
     if _FAMILY.match(text):
+        label = label_of(text)
+        if backend_of(label) == label and label is not None:
+            return FamilyReference(id=text[: -len(label) - 1], torch=label)
         return FamilyReference(id=text)
     if "/" in text or "\\" in text:
         _existing(path)

@@ -27,6 +27,7 @@ from envpin.envs.store.integrity import (
     unrecorded_files,
 )
 from envpin.envs.store.receipt import SCHEMA, Receipt, encode_receipt
+from envpin.envs.store.torch_installed import refuse_mislabelled
 from envpin.envs.uv.command import find_uv, interpreter_of
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def build(
         wrong = _heal(folder, suspects, uv=uv, building=building, listener=listener, offline=offline)
         receipt = _receipt(spec, key, folder, uv, wrong)
         _refuse_incomplete(spec, receipt)
+        refuse_mislabelled(folder, receipt.artifacts)
         write_atomically(folder / RECEIPT, encode_receipt(receipt))
         if target.exists():
             discard(target, building)

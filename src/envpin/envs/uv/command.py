@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from envpin.core import process
@@ -48,6 +49,10 @@ _INDEX_SETTINGS = frozenset({"index", "index-url"})
 _INDEXES = frozenset({"UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX"})
 _PATHS = ("UV_FIND_LINKS", "UV_CACHE_DIR", "UV_PYTHON_INSTALL_DIR", "SSL_CERT_FILE")
 
+# What the indexes of PyTorch serve beside torch itself.
+_OF_TORCH_INDEXES = ("torch", "torchvision", "torchaudio", "triton", "pytorch-triton", "pytorch-triton-rocm",
+                     "pytorch-triton-xpu")  # fmt: skip
+
 # Between the places of UV_FIND_LINKS (pip takes spaces).
 _LIST = ","
 
@@ -75,6 +80,7 @@ class Uv:
         constraints: Sequence[str] = (),
         prefer: str | None = None,
         find_links: Sequence[str] = (),
+        backend: str | None = None,
         offline: bool = False,
     ) -> str:
         """Resolve to the text of a PEP 751 lock, wheels only.
@@ -82,7 +88,8 @@ class Uv:
         `portable` resolves for every platform and ignores what only this machine has (find-links, its GPU);
         otherwise the lock is for this platform and `python` alone. `constraints` bound versions without asking for
         them. `exclude_newer` is an RFC 3339 time; packages in `always_allow` are exempt from it. `prefer` is the text
-        of a lock whose versions are kept wherever the requirements let them.
+        of a lock whose versions are kept wherever the requirements let them. `backend` adds the index of that build of
+        torch (`cpu`, `cu121`; `auto` for this machine's GPU), which knows no upload times.
 
         Raises:
             ResolutionError, NoInterpreterError, NetworkError, DiskFullError
@@ -93,8 +100,11 @@ class Uv:
             arguments.append("--universal")
         if exclude_newer is not None:
             arguments += ["--exclude-newer", exclude_newer]
-            for name in sorted(always_allow):
+            undated = _OF_TORCH_INDEXES if backend is not None else ()
+            for name in sorted({*always_allow, *undated}):
                 arguments += ["--exclude-newer-package", f"{name}=false"]
+        if backend is not None:
+            arguments += ["--torch-backend", backend]
         with scratch("lock") as folder:
             target = Path(folder, "pylock.toml")
             if prefer is not None:
@@ -109,6 +119,8 @@ class Uv:
                 stdin="\n".join(requirements) + "\n",
                 find_links=find_links,
                 portable=portable,
+                # That index is asked besides the user's own, and may be out of reach: then another build has to do.
+                defaults={"UV_HTTP_RETRIES": "1"} if backend is not None else {},
             )
             return target.read_text(encoding="utf-8")
 
@@ -187,12 +199,13 @@ class Uv:
         stdin: str | None = None,
         find_links: Sequence[str] = (),
         portable: bool = False,
+        defaults: Mapping[str, str] = MappingProxyType({}),
         on_stderr: Callable[[str], None] | None = None,
     ) -> process.Completed:
         with _configuration(where_config(os.environ, portable=portable)) as options, watching() as pids:
             completed = process.run(
                 [self.path, *arguments, "--color", "never", "--no-progress", *options],
-                env=uv_environment(os.environ, find_links=find_links, portable=portable),
+                env={**defaults, **uv_environment(os.environ, find_links=find_links, portable=portable)},
                 # Below the root there is no project whose uv.toml or pyproject.toml uv would pick up.
                 cwd=Path(Path(sys.executable).anchor),
                 stdin=None if stdin is None else stdin.encode("utf-8"),

@@ -12,6 +12,7 @@ from tests.support.places import ROOT
 
 _LOGS = "tests/unit/diagnose/logs"
 _CASES = "tests/unit/diagnose/test_check_cases.py"
+_BUILDS = "tests/integration/test_torch_builds.py"
 # Codes whose test needs more than a table can say.
 ELSEWHERE = {
     "vlm-key-rename": "tests/integration/test_real_pairs.py::test_vision_language_names_across_4_52",
@@ -31,6 +32,8 @@ ELSEWHERE = {
     "method-cannot-merge": f"{_LOGS}/test_reader_known_wordings.py::test_a_wording_has_its_code",
     "shared-tensors": f"{_LOGS}/test_reader_cases.py::test_shared_tensors_are_a_tied_head_only_by_their_names",
     "serving-limit": f"{_LOGS}/test_reader_known_wordings.py::test_a_wording_has_its_code",
+    "cuda-driver-too-old": f"{_BUILDS}::test_an_old_driver_and_two_cuda_majors_are_findings",
+    "cuda-majors-mixed": f"{_BUILDS}::test_an_old_driver_and_two_cuda_majors_are_findings",
     "output-exists": "tests/e2e/test_replay_merge.py::test_the_output_is_whole",
 }
 
