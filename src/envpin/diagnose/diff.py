@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from envpin.manifest.types import Manifest
     from envpin.matrix.types import Matrix
 
-SECTIONS = ("files", "environment", "config", "tokenizer", "tensors", "contents", "quantization")
+SECTIONS = ("files", "run", "environment", "config", "tokenizer", "tensors", "contents", "quantization")
 # Parameters that decide whether weights fit or what they compute come first; these only describe.
 _FIRST = (
     "model_type", "architectures", "base_model_name_or_path", "peft_type", "r", "lora_alpha", "target_modules",
@@ -51,6 +52,7 @@ class Side:
     """What one argument says; None where it says nothing of that kind."""
 
     versions: dict[str, str] | None = None
+    run: dict[str, str] | None = None
     config: dict[str, object] = field(default_factory=dict)
     tokens: dict[str, int] | None = None
     length: int | None = None
@@ -77,6 +79,7 @@ def diff(before: Path, after: Path, *, whole: bool = False) -> Diff:
     contents, not_compared = _contents(old, new, whole=whole)
     changes = (
         *_faults(old, new),
+        *_run(old, new),
         *_environment(old, new),
         *_config(old, new),
         *_tokenizer(old, new),
@@ -133,12 +136,37 @@ def _manifest_side(manifest: Manifest) -> Side:
         config |= {f"base.{name}": getattr(base, name) for name in names if getattr(base, name) is not None}
     return Side(
         versions={one.name: one.version for one in manifest.distributions},
+        run=_run_side(manifest),
         config=config,
         tokens=dict(tokenizer.added) if tokenizer is not None else None,
         length=tokenizer.length if tokenizer is not None else None,
         tensors={one.name: f"{shape_text(one.shape)} {one.dtype}" for one in saved.tensors} if saved else None,
         quantization=base.quantization if base is not None else None,
     )
+
+
+def _run_side(manifest: Manifest) -> dict[str, str]:
+    """What was run: command, trainer, steps, seeds, source. Times and ids, which no two runs share, are left out."""
+    run, trainer, python = manifest.run, manifest.trainer, manifest.python
+    found: dict[str, object] = {"python": python.version if python is not None else None}
+    if run is not None:
+        found |= {"argv": shlex.join(run.argv) or None, "world_size": run.world_size}
+        found["git.commit"] = run.git.commit if run.git is not None else None
+        found |= {f"environment.{name}": value for name, value in run.environment.items()}
+        found |= {f"seeds.{name}": value for name, value in run.seeds.items()}
+    if trainer is not None:
+        names = ("class_name", "package", "package_version", "global_step", "seed", "data_seed")
+        found |= {f"trainer.{name}": getattr(trainer, name) for name in names}
+    return {name: str(value) for name, value in found.items() if value is not None}
+
+
+def _run(old: Side, new: Side) -> Iterator[Change]:
+    if old.run is None or new.run is None:
+        return
+    for name in dict.fromkeys([*old.run, *new.run]):
+        before, after = old.run.get(name), new.run.get(name)
+        if before != after:
+            yield Change("run", name, before, after, "" if before and after else "not recorded on one side")
 
 
 def _environment(old: Side, new: Side) -> Iterator[Change]:

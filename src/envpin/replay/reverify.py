@@ -66,17 +66,18 @@ class Reverified(msgspec.Struct, frozen=True, kw_only=True):
         return any(name.endswith(".safetensors") for name in self.record.files)
 
 
-def read_record(folder: Path) -> MergeRecord:
-    """
+def read_record(folder: Path, *, name: str = FILE_NAME) -> MergeRecord:
+    """The record of the merge in `folder`.
+
     Raises:
         InputError: `folder` has no readable record of a merge, or one of a schema that this envpin does not know.
     """
-    path = folder / FILE_NAME
+    path = folder / name
     try:
         data = read_bounded(path, _RECORD_BYTES)
     except OSError as error:
         raise InputError(
-            f"`{folder}` has no {FILE_NAME}: {error.strerror}",
+            f"`{folder}` has no {name}: {error.strerror}",
             path=path,
             hint=f"only merges made by envpin carry one; any other: envpin prove BASE ADAPTER {folder}",
         ) from error
@@ -139,19 +140,19 @@ class _OnlySchema(msgspec.Struct):
     schema: int
 
 
-def reverify(folder: Path, progress: Callable[[int], None] | None = None) -> Reverified:
+def reverify(folder: Path, progress: Callable[[int], None] | None = None, *, name: str = FILE_NAME) -> Reverified:
     """Hash every recorded file of `folder`. `progress` gets the bytes of each block.
 
     Raises:
         InputError: see `read_record`; or a recorded name leads out of the folder, or a file cannot be read.
     """
-    record = read_record(folder)
+    record = read_record(folder, name=name)
     differences: list[FileDifference] = []
     size = 0
-    for name, wanted in sorted(record.files.items()):
-        path = folder / name
+    for file, wanted in sorted(record.files.items()):
+        path = folder / file
         if not path.is_file():
-            differences.append(FileDifference(file=name, what="missing", detail="the file is not there"))
+            differences.append(FileDifference(file=file, what="missing", detail="the file is not there"))
             continue
         size += path.stat().st_size
         try:
@@ -159,14 +160,14 @@ def reverify(folder: Path, progress: Callable[[int], None] | None = None) -> Rev
         except OSError as error:
             raise InputError(f"`{path}` cannot be read: {error.strerror}", path=path) from error
         if found != wanted:
-            differences.append(_explain(path, name, record))
+            differences.append(_explain(path, file, record))
     differences += [
         _added(path)
         for path in sorted(folder.iterdir())
         if path.name not in record.files
-        and path.name != FILE_NAME
+        and path.name not in {FILE_NAME, name}
         and path.suffix not in _FOREIGN
-        and not any(name.startswith(path.name + "/") for name in record.files)
+        and not any(file.startswith(path.name + "/") for file in record.files)
     ]
     return Reverified(record=record, files=len(record.files), size=size, differences=tuple(differences))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+# How `envpin report` tells its own pages, which it replaces, from other files, which it leaves alone.
+MARK = "envpin report"
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     import argparse
 
     from envpin.cli.console.console import Console
+    from envpin.diagnose.fold import FoldedChange
 
 takes_child = False
 _ROWS = 20
@@ -17,7 +18,9 @@ _ROWS = 20
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("before", type=Path, help="a folder, an envpin.json or a pylock*.toml")
     parser.add_argument("after", type=Path, help="the other one")
-    parser.add_argument("--all", action="store_true", help="list every difference of a section")
+    parser.add_argument(
+        "--all", action="store_true", help="list every difference by its own name (default: patterns as one line)"
+    )
     parser.add_argument(
         "--contents", action="store_true", help="compare the values of weights of any size (default: up to 4 GB)"
     )
@@ -27,10 +30,12 @@ def run(args: argparse.Namespace, console: Console) -> int:
     """Exit status 0: no difference in what was compared. 1: at least one."""
     from envpin.cli.console.findings import render_table
     from envpin.diagnose.diff import SECTIONS, diff
+    from envpin.diagnose.fold import FoldedChange, fold
 
     changes, not_compared = diff(args.before, args.after, whole=args.contents)
     if console.json_mode:
-        console.document(1, {"changes": [one._asdict() for one in changes], "not_compared": not_compared})
+        body = {"before": str(args.before), "after": str(args.after)}
+        console.document(1, {**body, "changes": [one._asdict() for one in changes], "not_compared": not_compared})
         return 1 if changes else 0
     if not changes:
         console.data("no difference" if not_compared is None else "no difference in what was compared")
@@ -38,15 +43,16 @@ def run(args: argparse.Namespace, console: Console) -> int:
         own = [one for one in changes if one.section == section]
         if not own:
             continue
-        shown = own if args.all else own[:_ROWS]
-        rows: list[tuple[str, ...]] = [(one.what, _cell(one.before), _cell(one.after), one.note) for one in shown]
+        folded = [FoldedChange(*one, number=1) for one in own] if args.all else fold(own)
+        shown = folded if args.all else folded[:_ROWS]
+        rows: list[tuple[str, ...]] = [(one.what, _cell(one.before), _cell(one.after), _note(one)) for one in shown]
         console.data(f"{section} ({len(own)})")
         head: tuple[str, ...] = ("what", str(args.before), str(args.after), "")
-        if not any(one.note for one in shown):
+        if not any(row[3] for row in rows):
             head, rows = head[:3], [row[:3] for row in rows]
         console.data(render_table(head, rows))
-        if len(shown) < len(own):
-            console.data(f"… and {len(own) - len(shown)} more (--all shows them)")
+        if left := sum(one.number for one in folded[len(shown) :]):
+            console.data(f"… and {left} more (--all shows them)")
         console.data("")
     if not_compared is not None:
         console.data(f"not compared: {not_compared}")
@@ -57,3 +63,8 @@ def _cell(value: str | None) -> str:
     if value is None:
         return "–"
     return value if len(value) <= 60 else f"{value[:57]}…"
+
+
+def _note(one: FoldedChange) -> str:
+    many = f"{one.number} alike" if one.number > 1 else ""
+    return "; ".join(word for word in (many, one.note) if word)

@@ -1,0 +1,68 @@
+"""Differences that are one pattern, as one line: what is said of every layer alike is said once. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from envpin.diagnose.diff import Change
+
+VARIOUS = "…"
+_NUMBER = re.compile(r"(?<=[.\[_])\d+(?=[.\]_]|$)")
+
+
+class FoldedChange(NamedTuple):
+    """`number` differences of a section that are one but for numbers in `what`, which are shown as ranges.
+
+    Other values of tensors differ in each: where several fold, `before` and `after` are `VARIOUS`.
+    """
+
+    section: str
+    what: str
+    before: str | None
+    after: str | None
+    note: str
+    number: int
+
+
+def fold(changes: Iterable[Change]) -> list[FoldedChange]:
+    """In the order of the first of each pattern. Differences fold where all but the numbers in their name is equal."""
+    groups: dict[tuple[str, str, str | None, str | None, str], list[str]] = {}
+    digests: dict[str, tuple[str | None, str | None]] = {}
+    for one in changes:
+        pattern, values = _NUMBER.sub("\0", one.what), (one.before, one.after)
+        if one.section == "contents" and None not in values:
+            digests[one.what], values = values, (VARIOUS, VARIOUS)
+        groups.setdefault((one.section, pattern, *values, one.note), []).append(one.what)
+    folded = []
+    for (section, pattern, before, after, note), names in groups.items():
+        values = digests.get(names[0], (before, after)) if len(names) == 1 else (before, after)
+        folded.append(FoldedChange(section, _ranged(pattern, names), *values, note, len(names)))
+    return folded
+
+
+def _ranged(pattern: str, names: list[str]) -> str:
+    """The pattern with the numbers that stand in each of its places: `layers.{0-31}.mlp`."""
+    if len(names) == 1:
+        return names[0]
+    places: list[set[int]] = [set() for _ in range(pattern.count("\0"))]
+    for name in names:
+        for place, number in zip(places, _NUMBER.findall(name), strict=True):
+            place.add(int(number))
+    pieces = pattern.split("\0")
+    shown = [ranges(place) if len(place) == 1 else f"{{{ranges(place)}}}" for place in places]
+    return "".join(piece + number for piece, number in zip(pieces, [*shown, ""], strict=True))
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """`0-3,7` for 0, 1, 2, 3 and 7."""
+    runs: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ",".join(str(one[0]) if len(one) == 1 else f"{one[0]}-{one[-1]}" for one in runs)
