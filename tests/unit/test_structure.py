@@ -163,7 +163,7 @@ OPENERS = {"open", "read_bytes", "read_text"}
 OPENING = {
     "infer/rules_run.py", "infer/pickle_names.py", "checkpoint/confined.py", "checkpoint/read_once.py",
     "checkpoint/formats/torch_zip.py",
-    "diagnose/catalogue/catalogue.py", "diagnose/logs/signature.py",
+    "diagnose/catalogue/catalogue.py", "diagnose/detectors/unmergeable.py", "diagnose/logs/signature.py",
 }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from envpin.diagnose.detectors.base import detect_base, detect_eras
 from envpin.diagnose.detectors.files import detect_files, detect_folder
 from envpin.diagnose.detectors.methods import detect_method
 from envpin.diagnose.detectors.shapes import detect_fit, detect_names
+from envpin.diagnose.detectors.unmergeable import detect_unmergeable
 from envpin.diagnose.detectors.versions import detect_versions
 from envpin.diagnose.detectors.vocabulary import detect_vocabulary, selective_loading
 from envpin.diagnose.expected import expected_shapes
@@ -68,6 +69,7 @@ def check(
     if folder.kind == "adapter":
         findings += detect_names(subject)
         findings += detect_method(subject)
+        findings += detect_unmergeable(subject)
         findings += detect_fit(subject, mismatches)
         findings += detect_vocabulary(subject)
         findings += detect_base(subject)

@@ -11,7 +11,9 @@ import pytest
 
 from envpin.diagnose.check import check
 from envpin.diagnose.detectors.methods import PREFIXES
+from envpin.diagnose.detectors.unmergeable import load_rules
 from envpin.matrix.fields import load_fields
+from envpin.workers.runtime.methods import refusal
 from tests.support.places import DATA
 
 if TYPE_CHECKING:
@@ -76,6 +78,38 @@ def test_replicated_layers_are_refused_by_their_field() -> None:
     said = found(CASES / "layer-replication" / "adapter")
     assert serious(said) == {"layer-replication"}
     assert "[[0, 2], [1, 2]]" in said["layer-replication"].message
+
+
+ANNOUNCED: tuple[tuple[dict[str, object], str], ...] = (
+    ({"init_lora_weights": "lora_ga"}, "base-change-lost"),
+    ({"init_lora_weights": "corda"}, "base-change-lost"),
+    ({"init_lora_weights": "pissa_niter_4"}, "base-change-lost"),
+    ({"alora_invocation_tokens": [7, 9]}, "method-cannot-merge"),
+    ({"peft_type": "XLORA"}, "method-cannot-merge"),
+    ({"peft_type": "POLY"}, "method-cannot-merge"),
+    ({"peft_type": "LILY"}, "method-cannot-merge"),
+    ({"peft_type": "SHADOW"}, "method-cannot-merge"),
+    ({"peft_type": "ADAPTION_PROMPT"}, "method-cannot-merge"),
+    ({"peft_type": "PROMPT_TUNING"}, "method-cannot-merge"),
+    ({"peft_type": "CARTRIDGE"}, "method-cannot-merge"),
+    ({"layer_replication": [[0, 2], [1, 2]]}, "layer-replication"),
+)
+
+
+@pytest.mark.parametrize(("change", "code"), ANNOUNCED)
+def test_what_replay_refuses_by_the_config_is_announced_in_its_words(
+    tmp_path: Path, change: dict[str, object], code: str
+) -> None:
+    folder = with_config(tmp_path, "alpha-zero", **{"lora_alpha": 8, **change})
+    said = found(folder)[code]
+    refused = refusal(json.loads((folder / "adapter_config.json").read_text()))
+    assert said.severity == "blocker"
+    assert refused == (code, said.message)
+
+
+def test_every_rule_is_met_by_one_of_these() -> None:
+    for rule in load_rules():
+        assert any(rule.met(change) for change, _ in ANNOUNCED), rule
 
 
 def test_stacked_experts_of_a_hosted_trainer_get_no_advice_about_the_rank() -> None:

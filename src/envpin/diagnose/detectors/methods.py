@@ -1,5 +1,5 @@
 """Detectors that ask what peft of this method and task would load: names, shapes by the config, trained weights
-outside of the adapter's file, config fields that change the model."""
+outside of the adapter's file."""
 
 from __future__ import annotations
 
@@ -76,7 +76,6 @@ def detect_method(subject: CheckSubject) -> Iterator[Finding]:
     yield from _not_finite(subject)
     yield from _shapes(subject)
     yield from _elsewhere(subject)
-    yield from _replicated(subject)
     yield from _experts(subject)
     yield from _head(subject)
 
@@ -213,17 +212,6 @@ def _elsewhere(subject: CheckSubject) -> Iterator[Finding]:
         text = f"trained weights lie in `{files[0]}`, which peft does not read: a merge without them loses them"
         yield finding("trained-weights-elsewhere", text, [Evidence(file=name) for name in files[:SHOWN]],
                       names=places(subject))  # fmt: skip
-
-
-def _replicated(subject: CheckSubject) -> Iterator[Finding]:
-    ranges = subject.adapter_config.get("layer_replication")
-    if not isinstance(ranges, list) or not ranges:
-        return
-    text = (
-        f"`layer_replication` {str(ranges)[:100]} repeats layers that share one weight: no merge into the base is right"
-    )
-    seen = [Evidence(file="adapter_config.json", found=f"layer_replication: {str(ranges)[:100]}")]
-    yield finding("layer-replication", text, seen, names=places(subject))
 
 
 def _experts(subject: CheckSubject) -> Iterator[Finding]:

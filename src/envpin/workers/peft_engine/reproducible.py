@@ -35,15 +35,17 @@ def settle(adapters: List[Source]) -> List[str]:
     unusual: List[str] = []
     for one in adapters:
         config = loading.read_json(os.path.join(one.folder, "adapter_config.json"))
-        reason = methods.refusal(config)
-        if reason is not None:
-            raise KnownError("not-as-trained", "`%s` cannot be merged: %s" % (os.path.basename(one.folder), reason))
+        found = methods.refusal(config)
+        if found is not None:
+            kind = "cannot-merge" if found.code == "method-cannot-merge" else "not-as-trained"
+            raise KnownError(kind, "`%s` cannot be merged: %s" % (os.path.basename(one.folder), found.reason))
         _refuse_prompts(config, one)
         unusual += methods.unusual(config)
     return unusual
 
 
 def _refuse_prompts(config: AdapterConfig, one: Source) -> None:
+    """Of a peft that is newer than unmergeable.json."""
     import peft
     from peft.config import PromptLearningConfig
 

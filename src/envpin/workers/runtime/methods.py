@@ -7,7 +7,9 @@ where loading an adapter changes nothing of the base and keeps nothing outside t
 
 from __future__ import annotations
 
-from typing import Any, Dict, FrozenSet, List, Optional
+import json
+import os
+from typing import Any, Dict, FrozenSet, List, NamedTuple, Optional
 
 # An adapter_config.json: what a release writes into it is for that release to say.
 AdapterConfig = Dict[str, Any]
@@ -52,7 +54,7 @@ _PLAIN_STARTS: Dict[str, FrozenSet[str]] = {
     "BONE": frozenset({"bat"}),
     "C3A": frozenset({"gaussian", "kaiming_uniform", "xavier_uniform"}),
 }
-_GATED = ("XLORA", "POLY")
+_RULES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "unmergeable.json")
 # Of LoRA: what makes of a layer something else than W + s·B·A.
 _VARIANTS = ("kasa_config", "monteclora_config", "alora_invocation_tokens", "arrow_config", "use_dora", "use_bdlora")
 
@@ -87,27 +89,25 @@ def is_additive(config: AdapterConfig) -> bool:
     return method_of(config) == "LORA" and not unusual(config) and not fields
 
 
-def refusal(config: AdapterConfig) -> Optional[str]:
-    """Why no merge of peft's would be the model that was trained, where that can be told from the config."""
-    if _says_something(config.get("layer_replication")):
-        return (
-            "`layer_replication` is %s: training repeated layers of the base, whose copies share one weight and got an "
-            "adapter each, so no merge into the base's layers is right" % config["layer_replication"]
-        )
-    start = str(config.get("init_lora_weights")).lower()
-    if start.startswith("corda"):
-        return (
-            "`init_lora_weights` is `%s`: training began by subtracting from the base's weights what a sample of its "
-            "data gave, and neither is saved; peft does not load it (`eigens` attribute not found)" % start
-        )
-    if start == "lora_ga":
-        return (
-            "`init_lora_weights` is `lora_ga`: training began by subtracting the initial adapter from the base's "
-            "weights, and peft does not repeat that on loading, so its merge is not the model that was trained"
-        )
-    if method_of(config) in _GATED:
-        return (
-            "`peft_type` is `%s`, whose adapters are mixed differently for each input, so no fixed weights answer as "
-            "it does" % method_of(config)
-        )
+class Refusal(NamedTuple):
+    """Why no merge is the model that was trained. `code` is that of the finding with which `check` says so."""
+
+    code: str
+    reason: str
+
+
+def refusal(config: AdapterConfig) -> Optional[Refusal]:
+    """The first rule of unmergeable.json that this config meets; `check` reads the same rules."""
+    with open(_RULES, encoding="utf-8") as stream:
+        rules = json.load(stream)
+    for rule in rules:
+        value = method_of(config) if rule["field"] == "peft_type" else config.get(rule["field"])
+        text = str(value)
+        if "begins" in rule:
+            met = isinstance(value, str) and value.lower().startswith(rule["begins"])
+        else:
+            met = text in rule["values"] if "values" in rule else _says_something(value)
+        if met:
+            shown = "`%s`" % text.lower() if "begins" in rule else "`%s`" % text if "values" in rule else text[:100]
+            return Refusal(rule["code"], "`%s` is %s: %s" % (rule["field"], shown, rule["reason"]))
     return None

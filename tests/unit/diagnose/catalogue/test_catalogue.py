@@ -35,8 +35,8 @@ adapter-needs-newer-peft peft-transformers-incompatible tokenizer-needs-newer to
 remote-code-missing adapter-files-in-merged adapter-already-merged output-exists architecture-drift dtype-drift
 transformers-api-changed generation-config-invalid torch-companion-mismatch numpy-abi meta-tensor-offload
 out-of-memory foreign-format tensors-not-of-method method-shape-mismatch trained-weights-elsewhere layer-replication
-task-head adapter-below adapter-needs-older-peft library-api-changed method-cannot-merge shared-tensors serving-limit
-cuda-driver-too-old cuda-majors-mixed
+base-change-lost task-head adapter-below adapter-needs-older-peft library-api-changed method-cannot-merge
+shared-tensors serving-limit cuda-driver-too-old cuda-majors-mixed
 """.split()  # noqa: SIM905  a list literal would be fifty lines
 )
 

@@ -25,6 +25,7 @@ ELSEWHERE = {
     "method-shape-mismatch": f"{_CASES}::test_blocks_of_another_size_do_not_blame_the_base",
     "trained-weights-elsewhere": f"{_CASES}::test_trained_weights_outside_of_the_adapter_are_named",
     "layer-replication": f"{_CASES}::test_replicated_layers_are_refused_by_their_field",
+    "base-change-lost": f"{_CASES}::test_what_replay_refuses_by_the_config_is_announced_in_its_words",
     "task-head": f"{_CASES}::test_a_trained_head_is_no_extra_tensor",
     "adapter-below": f"{_CASES}::test_an_adapter_below_whole_weights_is_noted_with_the_command_that_merges_it",
     "adapter-needs-older-peft": f"{_LOGS}/test_arguments.py::test_the_release_is_named",

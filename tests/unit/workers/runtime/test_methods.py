@@ -38,10 +38,40 @@ def test_what_is_no_sum_is_not_recomputed_as_one(change: dict[str, object]) -> N
     assert not is_additive({**LORA, **change})
 
 
-def test_a_start_that_peft_does_not_repeat_is_refused() -> None:
-    assert "`init_lora_weights` is `lora_ga`" in str(refusal({**LORA, "init_lora_weights": "lora_ga"}))
-    assert "`layer_replication` is [[0, 2], [1, 2]]" in str(refusal({**LORA, "layer_replication": [[0, 2], [1, 2]]}))
-    assert "`eigens` attribute not found" in str(refusal({**LORA, "init_lora_weights": "corda"}))
-    assert "mixed differently for each input" in str(refusal({"peft_type": "XLORA"}))
-    assert refusal(LORA) is None
-    assert refusal({**LORA, "init_lora_weights": "pissa"}) is None
+@pytest.mark.parametrize(
+    ("change", "code", "words"),
+    [
+        ({"init_lora_weights": "lora_ga"}, "base-change-lost", "`init_lora_weights` is `lora_ga`: training began"),
+        ({"init_lora_weights": "CorDA"}, "base-change-lost", "`eigens` attribute not found"),
+        ({"init_lora_weights": "pissa_niter_16"}, "base-change-lost", "`pissa_niter_16`: what training subtracted"),
+        ({"layer_replication": [[0, 2], [1, 2]]}, "layer-replication", "`layer_replication` is [[0, 2], [1, 2]]: "),
+        ({"peft_type": "XLORA"}, "method-cannot-merge", "mixed differently for each input"),
+        ({"peft_type": "poly"}, "method-cannot-merge", "`peft_type` is `POLY`"),
+        ({"alora_invocation_tokens": [7]}, "method-cannot-merge", "aLoRA does not support merging"),
+        ({"peft_type": "PREFIX_TUNING"}, "method-cannot-merge", "peft has no merge for it"),
+        ({"peft_type": "ADAPTION_PROMPT"}, "method-cannot-merge", "no `merge_and_unload`"),
+    ],
+)
+def test_what_no_merge_is_right_for_is_refused_with_the_reason(
+    change: dict[str, object], code: str, words: str
+) -> None:
+    found = refusal({**LORA, **change})
+    assert found is not None
+    assert (found.code, words in found.reason) == (code, True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"init_lora_weights": "pissa"},
+        {"init_lora_weights": "olora"},
+        {"init_lora_weights": False},
+        {"layer_replication": None},
+        {"layer_replication": []},
+        {"alora_invocation_tokens": None},
+        {"peft_type": "VERA"},
+    ],
+)
+def test_what_peft_reloads_as_it_was_trained_is_not_refused(change: dict[str, object]) -> None:
+    assert refusal({**LORA, **change}) is None
