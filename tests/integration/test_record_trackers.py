@@ -62,7 +62,7 @@ def test_mlflow(tmp_path: Path) -> None:
 def test_wandb_offline(tmp_path: Path) -> None:
     run(tmp_path, "wandb")
     (file,) = logged(tmp_path, "runs/wandb/offline-run-*/files/out/envpin.json")
-    assert json.loads(file.read_text())["schema"] == 1
+    assert json.loads(file.read_text())["schema"] == 2
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from envpin.envs.store.environment import Environment
 
 TINY = Path(__file__).parent / "training" / "tiny.py"
+FINETUNE = Path(__file__).parent / "training" / "finetune.py"
 ENVPIN = (sys.executable, "-m", "envpin")
 
 
@@ -59,9 +60,9 @@ def base(name: str, folder: Path) -> Path:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every file below `folder` but the manifests, by its relative path."""
+    """Every file below `folder` but what recording leaves there, by its relative path."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != "envpin.json"
+        if path.is_file() and path.name not in {"envpin.json", "envpin-trace.jsonl", "envpin.patch"}
     }

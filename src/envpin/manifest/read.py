@@ -171,6 +171,13 @@ def _meaning(document: dict[str, Any]) -> Iterator[str]:
             yield f"distributions[{index}].name: {one['name'][:80]!r} is not a distribution name"
         if not _VERSION.match(one["version"]) or len(one["version"]) > _LONGEST_VERSION:
             yield f"distributions[{index}].version: {one['version'][:80]!r} is not a version"
+    yield from _files(document)
+    for index, one in enumerate((document.get("saved") or {}).get("tensors") or []):
+        if any(length < 0 for length in one["shape"]):
+            yield f"saved.tensors[{index}].shape: {one['shape']} is not a shape"
+
+
+def _files(document: dict[str, Any]) -> Iterator[str]:
     for part in ("base", "tokenizer", "saved"):
         for name, digest in ((document.get(part) or {}).get("files") or {}).items():
             if not _is_plain(name):
@@ -182,9 +189,13 @@ def _meaning(document: dict[str, Any]) -> Iterator[str]:
             yield f"base.weights: {name[:80]!r} is not a plain file name"
         if not all(_DIGEST.match(sample[key]) for key in ("header_sha256", "blocks_sha256")):
             yield f"base.weights.{name[:80]}: holds what is not a sha256"
-    for index, one in enumerate((document.get("saved") or {}).get("tensors") or []):
-        if any(length < 0 for length in one["shape"]):
-            yield f"saved.tensors[{index}].shape: {one['shape']} is not a shape"
+    patch = ((document.get("run") or {}).get("git") or {}).get("patch") or {}
+    for where, name in (
+        ("run.git.patch.file", patch.get("file")),
+        ("training.trace", (document.get("training") or {}).get("trace")),
+    ):
+        if name is not None and not _is_plain(name):
+            yield f"{where}: {name[:80]!r} is not a plain file name"
 
 
 def _is_plain(name: str) -> bool:

@@ -1,4 +1,5 @@
-"""The types of `envpin.json`, schema 1. Frozen, keyword-only; unknown fields of a newer minor writer are ignored.
+"""The types of `envpin.json`, schema 2, and 1, which lacks `code` and `training`. Frozen, keyword-only; unknown fields
+of a newer minor writer are ignored.
 
 Every field is *checkable* (against bytes that exist: digests, shapes, rows) or *declared* (argv, GPUs, versions). The
 hook writes this document with the standard library alone, so every field but `schema` has a default: what could not
@@ -12,7 +13,9 @@ from typing import Any
 
 import msgspec
 
-SCHEMA = 1
+from envpin.manifest.training import CodeInfo, TrainingInfo  # noqa: TC001  types of fields
+
+SCHEMA = 2
 
 
 class Distribution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -53,9 +56,25 @@ class TorchInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     gpus: tuple[Gpu, ...] = ()
 
 
+class PatchInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`envpin.patch`: what `git diff` said at the start of the run. `redacted`: secrets were taken out of it, so that
+    it no longer gives the code that ran; `left_out` says why there is no file."""
+
+    file: str | None = None
+    sha256: str | None = None
+    size: int | None = None
+    redacted: bool = False
+    left_out: str | None = None
+
+
 class GitState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The repository of the working directory before the run. `root` is where it lay; `patch` the changes of tracked
+    files beside this manifest."""
+
     commit: str | None = None
     dirty: bool | None = None
+    root: str | None = None
+    patch: PatchInfo | None = None
 
 
 class RunInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -203,6 +222,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     resizes: tuple[Resize, ...] = ()
     saved: SavedInfo | None = None
     trainer: TrainerInfo | None = None
+    code: CodeInfo | None = None
+    training: TrainingInfo | None = None
     attached: Attached | None = None
     faults: tuple[str, ...] = ()
 

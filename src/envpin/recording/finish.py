@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +19,19 @@ if TYPE_CHECKING:
 
     from envpin.manifest.types import Manifest
     from envpin.recording.base_digests import BaseDigests
+    from envpin.recording.data_digests import DataDigests
+    from envpin.recording.patch import CodeChanges
 
 # A whole model is digested up to here (about six seconds of one core); an adapter always.
 MODEL_LIMIT = 4 * 1024**3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GitAnswers:
+    """What git said at the start of the run; None where it was not asked or did not answer."""
+
+    dirty: bool | None = None
+    changes: CodeChanges | None = None
 
 
 def locate(save: Mapping[str, Any]) -> Path | None:
@@ -43,11 +54,11 @@ def locate(save: Mapping[str, Any]) -> Path | None:
     return None
 
 
-def complete(path: Path, kind: str, *, dirty: bool | None) -> list[str]:
+def complete(path: Path, kind: str, git: GitAnswers) -> list[str]:
     """Complete the manifest at `path`, or leave it as the run wrote it and say why."""
     try:
         manifest = read_manifest(path)
-        completed = _completed(manifest, path.parent, kind, dirty=dirty)
+        completed = _completed(manifest, path.parent, kind, git)
         if completed != manifest:
             write_manifest(path, completed)
     except (EnvpinError, OSError, ValueError) as failed:
@@ -72,13 +83,29 @@ def complete_base(path: Path, digests: BaseDigests) -> list[str]:
     return []
 
 
-def _completed(manifest: Manifest, folder: Path, kind: str, *, dirty: bool | None) -> Manifest:
+def complete_data(path: Path, digests: DataDigests) -> list[str]:
+    """Add the digests of the files that its datasets were made of to the manifest at `path`."""
+    try:
+        manifest = read_manifest(path)
+        training = manifest.training
+        datasets = digests.complete(training.datasets) if training is not None else ()
+        if training is not None and datasets != training.datasets:
+            completed = msgspec.structs.replace(training, datasets=datasets)
+            write_manifest(path, msgspec.structs.replace(manifest, training=completed))
+    except (EnvpinError, OSError, ValueError) as failed:
+        return [f"digesting the data of {path}: {failed}"]
+    return []
+
+
+def _completed(manifest: Manifest, folder: Path, kind: str, git: GitAnswers) -> Manifest:
     artefacts = hook("artefacts")
     limit = None if kind == "adapter" else MODEL_LIMIT
     saved = msgspec.convert(artefacts.saved(str(folder), kind, limit), SavedInfo)
     run = manifest.run or RunInfo()
     if run.git is not None:
-        run = msgspec.structs.replace(run, git=GitState(commit=run.git.commit, dirty=dirty))
+        patch = git.changes.put_into(folder) if git.changes is not None else None
+        state = GitState(commit=run.git.commit, dirty=git.dirty, root=run.git.root, patch=patch)
+        run = msgspec.structs.replace(run, git=state)
     tokenizer = manifest.tokenizer
     if tokenizer is not None and tokenizer.source == "saved":
         tokenizer = msgspec.structs.replace(tokenizer, files=artefacts.tokenizer_files(str(folder), None))

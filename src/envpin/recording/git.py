@@ -39,19 +39,12 @@ def commit_of(folder: Path) -> tuple[Path, str] | None:
     return (Path(root), commit) if root and _COMMIT.fullmatch(commit) else None
 
 
-class Status:
-    """`git status`, running alongside the run from its start; asked for its answer when the run is over.
+class _Answer:
+    """A question to git that runs alongside the run from its start; its answer is read when the run is over."""
 
-    Changes inside submodules are not looked at: git would look with what their own configuration names.
-    """
-
-    def __init__(self, root: Path, output: Path) -> None:
-        self._output = output
+    def __init__(self, root: Path, output: Path, question: tuple[str, ...], filters: tuple[str, ...]) -> None:
+        self.output = output
         self._child: process.Child | None = None
-        filters = _filters_off(root)
-        if filters is None:
-            return
-        question = ("status", "--porcelain", "--untracked-files=no", "--ignore-submodules=dirty")
         argv = _command(root, *question, settings=filters)
         try:
             with output.open("wb") as sink, Path(os.devnull).open("r+b") as nothing:
@@ -60,17 +53,49 @@ class Status:
         except (InputError, OSError):
             self._child = None
 
-    def dirty(self, *, patience: float = 2.0) -> bool | None:
-        """Whether tracked files had changes; None where git could not say, or not within `patience` seconds."""
+    def ready(self, patience: float) -> bool:
+        """Whether git has answered; one that has not within `patience` seconds is ended."""
         if self._child is None:
-            return None
+            return False
         deadline = time.monotonic() + patience
         while self._child.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
         if self._child.poll() != 0:
             process.end(self._child)
+            return False
+        return True
+
+
+class Status:
+    """What git says of tracked files at the start of a run: whether they have changes, and with `changes` which.
+
+    Changes inside submodules are not looked at: git would look with what their own configuration names.
+    """
+
+    def __init__(self, root: Path, output: Path, *, changes: Path | None = None) -> None:
+        self._status: _Answer | None = None
+        self._changes: _Answer | None = None
+        filters = _filters_off(root)
+        if filters is None:
+            return
+        question = ("status", "--porcelain", "--untracked-files=no", "--ignore-submodules=dirty")
+        self._status = _Answer(root, output, question, filters)
+        if changes is not None:
+            asked = ("diff", "HEAD", "--no-ext-diff", "--no-textconv", "--no-color", "--ignore-submodules=dirty",
+                     "--src-prefix=a/", "--dst-prefix=b/", "--no-relative")  # fmt: skip
+            self._changes = _Answer(root, changes, asked, filters)
+
+    def dirty(self, *, patience: float = 2.0) -> bool | None:
+        """Whether tracked files had changes; None where git could not say, or not within `patience` seconds."""
+        if self._status is None or not self._status.ready(patience):
             return None
-        return self._output.stat().st_size > 0
+        return self._status.output.stat().st_size > 0
+
+    def changes(self, *, patience: float = 2.0) -> Path | None:
+        """The file with the changes of tracked files; None where git could not say in time, or was not asked."""
+        if self._changes is None or not self._changes.ready(patience):
+            return None
+        return self._changes.output
 
 
 def _filters_off(root: Path) -> tuple[str, ...] | None:

@@ -43,8 +43,10 @@ class RecordOutcome:
 class RecordSession:
     """Prepare a run (`environment`), then, when it is over, `finish` it. `close` removes what was only for the run."""
 
-    def __init__(self, argv: Sequence[str], env: Mapping[str, str]) -> None:
+    def __init__(self, argv: Sequence[str], env: Mapping[str, str], *, code_diff: bool = True) -> None:
+        """`code_diff`: keep the changes of tracked files as `envpin.patch` beside each manifest."""
         self.environment = dict(env)
+        self._code_diff = code_diff
         self._folder: Path | None = None
         self._status: Status | None = None
         self._unprepared: str | None = None
@@ -82,8 +84,9 @@ class RecordSession:
         found = commit_of(here)
         if found is not None:
             root, commit = found
-            run["git"] = {"commit": commit}
-            self._status = Status(root, folder / "git-status.txt")
+            run["git"] = {"commit": commit, "root": str(root)}
+            changes = folder / "git-changes.txt" if self._code_diff else None
+            self._status = Status(root, folder / "git-status.txt", changes=changes)
         (folder / "run.json").write_text(json.dumps({"id": identity, "envpin": __version__, "run": run}))
 
     def finish(self, tell: Callable[[str], None] = lambda _: None) -> RecordOutcome:
@@ -100,7 +103,9 @@ class RecordSession:
 
     def _finish(self, folder: Path, tell: Callable[[str], None]) -> RecordOutcome:
         from envpin.recording.base_digests import BaseDigests
-        from envpin.recording.finish import complete, complete_base, locate
+        from envpin.recording.data_digests import DataDigests
+        from envpin.recording.finish import GitAnswers, complete, complete_base, complete_data, locate
+        from envpin.recording.patch import read_changes
 
         faults = _lines(folder, "faults")
         saves: dict[str, dict[str, Any]] = {}
@@ -110,17 +115,23 @@ class RecordSession:
             slowest = max(slowest, save["seconds"])
             saves.pop(save["folder"], None)
             saves[save["folder"]] = save
-        dirty = self._status.dirty() if self._status is not None else None
+        git = GitAnswers()
+        if self._status is not None:
+            changes = read_changes(self._status.changes()) if self._code_diff else None
+            git = GitAnswers(dirty=self._status.dirty(), changes=changes)
         manifests: dict[Path, None] = {}
         for save in saves.values():
             path = locate(save)
             if path is not None:  # a checkpoint may have been rotated away: that is no fault
                 manifests[path] = None
-                faults += complete(path, save["kind"], dirty=dirty)
+                faults += complete(path, save["kind"], git)
         digests = BaseDigests(tell)
+        data = DataDigests()
+        for path in manifests:
+            faults += complete_data(path, data)
         for path in manifests:
             faults += complete_base(path, digests)
-        unique = tuple(dict.fromkeys([*faults, *digests.faults]))
+        unique = tuple(dict.fromkeys([*faults, *data.faults, *digests.faults]))
         nothing = None if manifests else self._why_nothing(folder, tried=bool(saves), faults=unique)
         return RecordOutcome(manifests=tuple(manifests), faults=unique, nothing=nothing, seconds=slowest)
 

@@ -87,8 +87,8 @@ def test_what_reaches_an_installer_or_a_path_is_checked() -> None:
 
 
 def test_a_later_schema_is_a_clear_error() -> None:
-    with pytest.raises(InputError, match="has schema 2; this envpin reads up to 1") as raised:
-        parse_manifest(b'{"schema": 2, "distributions": 7}')
+    with pytest.raises(InputError, match="has schema 3; this envpin reads up to 2") as raised:
+        parse_manifest(b'{"schema": 3, "distributions": 7}')
     assert raised.value.hint is not None
     assert "upgrade" in raised.value.hint
     assert faults_of({}) == ("schema: is missing",)

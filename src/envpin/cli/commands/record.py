@@ -22,6 +22,9 @@ _FAULTS_SHOWN = 5
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="also write the last manifest to FILE")
+    parser.add_argument(
+        "--no-diff", action="store_true", help="do not keep the changes of tracked files (envpin.patch)"
+    )
     attach = parser.add_argument_group("for a run that was not recorded")
     attach.add_argument("--attach", type=Path, metavar="FOLDER", help="write a manifest for what was trained just now")
     attach.add_argument(
@@ -49,7 +52,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         raise UsageError("no command to record", hint="envpin record -- python train.py")
     if args.output is not None:
         _check_output(args.output)  # now, and not after hours of training
-    session = RecordSession(args.child, os.environ)
+    session = RecordSession(args.child, os.environ, code_diff=not args.no_diff)
     try:
         status = process.run_attached(args.child, env=session.environment)
     except BaseException:

@@ -18,9 +18,12 @@ from _envpin_hook import (
     module,
     observed,
     redaction,
+    source,
     surroundings,
     trackers,
+    training,
 )
+from _envpin_hook.trace import plain_numbers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel as Model
@@ -29,9 +32,11 @@ if TYPE_CHECKING:
 
     from _envpin_hook.observed import Part
 
-SCHEMA = 1
+SCHEMA = 2
 # The parts of a record whose texts the run or its user chose; the others hold names, shapes and digests.
-_FREE_TEXT = ("run", "base", "distributions", "trainer", "faults")
+_FREE_TEXT = ("run", "base", "distributions", "trainer", "faults", "code")
+# Of the training, those alone: tensors are named like keys, and have digests that look drawn.
+_FREE_TEXT_OF_TRAINING = ("arguments", "datasets", "dataset", "output", "resumed_from", "optimizer", "loader")
 
 _written: Dict[str, Part] = {}  # folder -> the manifest that this process wrote there
 _tokenizer_saves: Dict[str, Part] = {}
@@ -74,6 +79,8 @@ def after_model_save(
         )
         or {"kind": kind},
         "trainer": guarded("trainer", observed.describe_trainer, trainer) if trainer is not None else None,
+        "code": guarded("code", source.code),
+        "training": guarded("training", training.describe, trainer, folder) if trainer is not None else None,
     }
     path = _write(folder, document)
     status = os.stat(folder)
@@ -182,6 +189,10 @@ def _write(folder: str, document: Part) -> str:
     for part in _FREE_TEXT:
         if part in document:
             document[part] = redaction.document(document[part])
+    training_part = document.get("training") or {}
+    for part in _FREE_TEXT_OF_TRAINING:
+        if part in training_part:
+            training_part[part] = redaction.document(training_part[part], part)
     config = document.get("saved", {}).get("config")
     if config:
         document["saved"]["config"] = redaction.document(config)
@@ -224,7 +235,7 @@ def render(document: Part) -> str:
     for key, value in document.items():
         if value is None or value in ([], {}):
             continue
-        parts.append(json.dumps(key) + ": " + _part(value))
+        parts.append(json.dumps(key) + ": " + _part(plain_numbers(value)))
     return "{\n  " + ",\n  ".join(parts) + "\n}\n"
 
 

@@ -21,6 +21,9 @@ TARGETS: Dict[str, str] = {
     "transformers.tokenization_mistral_common": "wrap_tokenizers",
     "transformers.trainer": "wrap_trainer",
     "peft.peft_model": "wrap_peft",
+    "accelerate.accelerator": "wrap_accelerator",
+    "datasets.builder": "wrap_datasets",
+    "transformers.training_args": "wrap_training_args",
 }
 
 

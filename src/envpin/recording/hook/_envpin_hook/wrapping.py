@@ -10,7 +10,7 @@ import inspect
 import os
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple, Union
 
-from _envpin_hook import document, guarded, observed
+from _envpin_hook import data, document, guarded, observed, replayed, training
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -77,6 +77,7 @@ def wrap_models(module: ModuleType) -> None:
 
 def wrap_peft(module: ModuleType) -> None:
     _replace(module.PeftModel, "save_pretrained", _save_adapter)
+    _replace(module.PeftModel, "__init__", _adapter_made)
 
 
 def wrap_tokenizers(module: ModuleType) -> None:
@@ -90,6 +91,26 @@ def wrap_tokenizers(module: ModuleType) -> None:
 
 def wrap_trainer(module: ModuleType) -> None:
     _replace(module.Trainer, "__init__", _trainer_made)
+    _replace(module.Trainer, "training_step", _training_step)
+    _replace(module.Trainer, "log", _logged)
+    _replace(module.Trainer, "_inner_training_loop", _training_loop)
+    if replayed.active():
+        _replace(module.Trainer, "save_model", _save_elsewhere)
+
+
+def wrap_training_args(module: ModuleType) -> None:
+    """In a replay alone: what the recorded run wrote into its output goes into the replay's."""
+    if replayed.active():
+        _replace(module.TrainingArguments, "__post_init__", _output_elsewhere)
+
+
+def wrap_accelerator(module: ModuleType) -> None:
+    _replace(module.Accelerator, "clip_grad_norm_", _clip)
+
+
+def wrap_datasets(module: ModuleType) -> None:
+    _replace(module.DatasetBuilder, "as_dataset", _dataset_loaded)
+    _replace(module.DatasetBuilder, "as_streaming_dataset", _dataset_loaded)
 
 
 def _from_pretrained(note: Callable[..., None]) -> Callable[[Original], Original]:
@@ -149,6 +170,7 @@ def _resized(
 
 def _save_model(original: Original) -> Original:
     def save_pretrained(self: object, *args: object, **kwargs: object) -> object:
+        args, kwargs = replayed.moved_call(args, kwargs)
         result = original(self, *args, **kwargs)
         guarded("recording a saved model", _model_saved, original, self, args, kwargs)
         return result
@@ -168,6 +190,7 @@ def _model_saved(original: Original, model: transformers.PreTrainedModel, args: 
 
 def _save_adapter(original: Original) -> Original:
     def save_pretrained(self: object, *args: object, **kwargs: object) -> object:
+        args, kwargs = replayed.moved_call(args, kwargs)
         result = original(self, *args, **kwargs)
         guarded("recording a saved adapter", _adapter_saved, original, self, args, kwargs)
         return result
@@ -189,6 +212,7 @@ def _adapter_saved(original: Original, model: peft.PeftModel, args: Arguments, k
 
 def _save_tokenizer(original: Original) -> Original:
     def save_pretrained(self: object, *args: object, **kwargs: object) -> object:
+        args, kwargs = replayed.moved_call(args, kwargs)
         result = original(self, *args, **kwargs)
         guarded("recording a saved tokenizer", _tokenizer_saved, original, self, args, kwargs)
         return result
@@ -222,3 +246,92 @@ def _trainer_made(original: Original) -> Original:
         guarded("noting the trainer", observed.note_trainer, self)
 
     return init
+
+
+def _adapter_made(original: Original) -> Original:
+    def init(self: object, *args: object, **kwargs: object) -> None:
+        before = guarded("generators before an adapter", training.generator_state)
+        original(self, *args, **kwargs)
+        if before is not None:
+            guarded("noting the adapter", training.note_adapter, self, before)
+
+    return init
+
+
+def _training_step(original: Original) -> Original:
+    def training_step(
+        self: transformers.Trainer, model: object, inputs: object, *args: object, **kwargs: object
+    ) -> object:
+        watch = guarded("watching the trainer", training.watch_of, self)
+        if watch is not None:
+            guarded("before a step", watch.before, self, model, inputs)
+        loss = original(self, model, inputs, *args, **kwargs)
+        if watch is not None:
+            guarded("after a step", watch.after, loss)
+            if replayed.active():
+                replayed.stop_after(self)
+        return loss
+
+    return training_step
+
+
+def _logged(original: Original) -> Original:
+    def log(self: transformers.Trainer, logs: object, *args: object, **kwargs: object) -> object:
+        result = original(self, logs, *args, **kwargs)
+        guarded("tracing a log", lambda: training.watch_of(self).logged(self, logs))
+        return result
+
+    return log
+
+
+def _training_loop(original: Original) -> Original:
+    def inner_training_loop(self: transformers.Trainer, *args: object, **kwargs: object) -> object:
+        guarded("noting a resume", _resumed, original, self, args, kwargs)
+        try:
+            result = original(self, *args, **kwargs)
+        except BaseException:
+            guarded("writing the trace", lambda: training.watch_of(self).flush())
+            raise
+        guarded("the end of training", lambda: training.watch_of(self).ended(self))
+        return result
+
+    return inner_training_loop
+
+
+def _resumed(original: Original, trainer: transformers.Trainer, args: Arguments, kwargs: Options) -> None:
+    resumed = _bound(original, (trainer,) + tuple(args), kwargs).get("resume_from_checkpoint")
+    if resumed:
+        training.watch_of(trainer).resumed = os.fspath(resumed) if not isinstance(resumed, bool) else "the last one"
+
+
+def _clip(original: Original) -> Original:
+    def clip_grad_norm_(self: object, *args: object, **kwargs: object) -> object:
+        norm = original(self, *args, **kwargs)
+        guarded("the gradient norm", training.clipped, norm)
+        return norm
+
+    return clip_grad_norm_
+
+
+def _dataset_loaded(original: Original) -> Original:
+    def load(self: object, *args: object, **kwargs: object) -> object:
+        result = original(self, *args, **kwargs)
+        guarded("a loaded dataset", data.note_loaded, self, result)
+        return result
+
+    return load
+
+
+def _save_elsewhere(original: Original) -> Original:
+    def save_model(self: object, output_dir: object = None, *args: object, **kwargs: object) -> object:
+        return original(self, replayed.moved(output_dir), *args, **kwargs)
+
+    return save_model
+
+
+def _output_elsewhere(original: Original) -> Original:
+    def post_init(self: transformers.TrainingArguments) -> object:
+        self.output_dir = replayed.moved(self.output_dir)
+        return original(self)
+
+    return post_init

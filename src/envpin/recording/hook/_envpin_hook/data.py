@@ -1,0 +1,71 @@
+"""Which data the run used: what `datasets` loaded from where, and what the trainer was given."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any, Dict, List, Optional
+
+_COMMIT = re.compile(r"@([0-9a-f]{40})/")
+FILES = 100
+LOADED = 50
+
+loaded: List[Dict[str, object]] = []
+
+
+def note_loaded(builder: Any, result: object) -> None:
+    """A dataset that a builder of `datasets` has made ready, of one split or several."""
+    if len(loaded) >= LOADED:
+        return
+    config = builder.config
+    found: Dict[str, object] = {
+        "name": getattr(builder, "dataset_name", None) or getattr(builder, "name", None),
+        "repository": getattr(builder, "repo_id", None),
+        "config": getattr(config, "name", None),
+    }
+    files, commit = _files(getattr(config, "data_files", None))
+    found["files"], found["commit"] = files, commit
+    splits = result.items() if isinstance(result, dict) else [(getattr(result, "split", None), result)]
+    for split, one in splits:
+        described = dict(found, split=str(split) if split is not None else None)
+        described.update(shape(one))
+        if described not in loaded:
+            loaded.append(described)
+
+
+def shape(dataset: Any) -> Dict[str, object]:
+    """`fingerprint`, `rows` and `columns` of a dataset of any kind, as far as it tells them without being read."""
+    found: Dict[str, object] = {"fingerprint": getattr(dataset, "_fingerprint", None)}
+    try:
+        found["rows"] = len(dataset)
+    except Exception:  # an iterable one has no length
+        found["rows"] = None
+    columns = getattr(dataset, "column_names", None)
+    if isinstance(columns, list):
+        found["columns"] = [str(one) for one in columns][:FILES]
+    return found
+
+
+def given(dataset: Any) -> Dict[str, object]:
+    """What the trainer was given to train on."""
+    kind = type(dataset)
+    return dict(shape(dataset), kind=kind.__module__ + "." + kind.__qualname__)
+
+
+def _files(data_files: Any) -> "tuple[Dict[str, object], Optional[str]]":
+    """Local files with size and time of change, to be digested after the run; files of the Hub with their commit."""
+    found: Dict[str, object] = {}
+    commit: Optional[str] = None
+    if not isinstance(data_files, dict):
+        return found, commit
+    for names in data_files.values():
+        for name in list(names)[:FILES]:
+            text = str(name)
+            matched = _COMMIT.search(text)
+            commit = matched.group(1) if matched is not None else commit
+            try:
+                status = os.stat(text)
+                found[os.path.abspath(text)] = {"size": status.st_size, "changed": status.st_mtime_ns}
+            except OSError:
+                found[text] = {}
+    return found, commit
