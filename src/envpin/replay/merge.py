@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import msgspec
 
 from envpin.checkpoint.base_weights import compare_bases
-from envpin.core.errors import CheckFailedError, RefusedError
+from envpin.core.errors import BuildError, CheckFailedError, RefusedError
 from envpin.core.events import Note, Step, ignore
 from envpin.core.hub_cache import cached_identity
 from envpin.core.scratch import scratch
 from envpin.envs.machine import driver_version
+from envpin.envs.store.estimate import planned_download
 from envpin.envs.store.torch_installed import installed_torch, torch_findings
 from envpin.host.session import WorkerSession
 from envpin.replay import digests, engines, publish
@@ -34,6 +35,7 @@ from envpin.version import __version__
 if TYPE_CHECKING:
     from envpin.core.events import Listener
     from envpin.envs.store.environment import Environment
+    from envpin.envs.store.estimate import PlannedDownload
     from envpin.envs.store.store import Store
     from envpin.replay.adapters import Part
     from envpin.replay.plan import MergePlan
@@ -109,7 +111,7 @@ def merge(
 
 def provision(plan: MergePlan, store: Store, *, listener: Listener, offline: bool) -> Environment:
     """The environment of `plan`, built where it is missing and rebuilt where its bytes changed."""
-    environment = store.ensure(plan.spec, listener=listener, offline=offline)
+    environment = store.ensure(plan.spec, listener=listener, offline=offline, max_download=plan.max_download)
     listener(Step(key="environment-verify", title="check its installed bytes"))
     damage = store.verify(environment, everything=False)
     if damage:
@@ -125,6 +127,17 @@ def provision(plan: MergePlan, store: Store, *, listener: Listener, offline: boo
         level: Literal["info", "warning"] = "info" if plan.engine.device == "cpu" else "warning"
         listener(Note(message=f"{one.code}: {one.message}", level=level))
     return environment
+
+
+def planned(plan: MergePlan, store: Store) -> PlannedDownload | None:
+    """What building the environment would download at most, whatever uv's cache holds; None where it is ready, or
+    nothing fits this machine."""
+    if store.find(plan.spec) is not None:
+        return None
+    try:
+        return planned_download(plan.spec.lock, plan.spec.python)
+    except BuildError:
+        return None
 
 
 def packages_of(environment: Environment) -> dict[str, str]:

@@ -68,7 +68,8 @@ class EngineOptions:
 class MergeOptions:
     """What the user asked for, beyond the adapter and the output. `further` adapters are merged after the first, in
     their order. `choice` is the environment to take for an adapter without a manifest; without it, the most likely.
-    `torch` is the build of torch to merge with; without it, the recorded one, and where none is, one for the device."""
+    `torch` is the build of torch to merge with; without it, the recorded one, and where none is, one for the device.
+    `max_download` is how many bytes may be downloaded for the environment."""
 
     weight: float = 1.0
     further: tuple[WeightedAdapter, ...] = ()
@@ -79,3 +80,4 @@ class MergeOptions:
     offline: bool = False
     choice: Unrecorded | None = None
     torch: TorchWish | None = None
+    max_download: int | None = None

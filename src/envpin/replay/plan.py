@@ -59,7 +59,7 @@ _DOUBTS = frozenset({"base-weights-differ"})
 class MergePlan:
     """Everything that a merge needs to know. `parts` are the adapters in merging order, `tokenizer` the folder of
     the one whose tokenizer goes beside the model, `findings` are those of the preflight, blockers first.
-    `weights` is what is known about the base's weights before whole files are digested."""
+    `weights` is what is known about the base's weights before whole files are digested. `max_download` is in bytes."""
 
     parts: tuple[Part, ...]
     tokenizer: Path
@@ -77,6 +77,7 @@ class MergePlan:
     weights: WeightsComparison
     findings: tuple[Finding, ...]
     notes: tuple[str, ...]
+    max_download: int | None = None
 
     @property
     def adapter(self) -> Path:
@@ -200,6 +201,7 @@ def make_plan(
         weights=compare_bases((part.manifest.base if part.manifest else None for part in parts), base),
         findings=settle(_findings(given, base, target), quantized, policy),
         notes=tuple(dict.fromkeys(notes)),
+        max_download=options.max_download,
     )
 
 

@@ -31,6 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     create = _verb(verbs, "create", "build the environment of REF, or say that it is ready", _create)
     create.add_argument("ref", metavar="REF", help=REF_HELP)
     add_build_arguments(create)
+    create.add_argument(
+        "--keep-wheels", action="store_true", help="keep its wheels in the store, so that it can be built again offline"
+    )
     create.add_argument("--rebuild", action="store_true", help="build it again, fetching damaged packages anew")
 
     _verb(verbs, "list", "every finished environment, most recently used first", _list)
@@ -64,6 +67,25 @@ def add_build_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--offline", action="store_true", help="use only what uv's cache holds; never the network")
     parser.add_argument("--refresh", action="store_true", help="resolve literal pins anew, past the remembered answer")
     add_torch_backend(parser)
+    add_max_download(parser)
+
+
+def add_max_download(parser: argparse.ArgumentParser) -> None:
+    """`--max-download`, which means the same everywhere."""
+    parser.add_argument(
+        "--max-download", metavar="SIZE", help="refuse to download more than SIZE for the environment, for example 1GB"
+    )
+
+
+def max_download(args: argparse.Namespace) -> int | None:
+    """`--max-download` in bytes.
+
+    Raises:
+        UsageError: it is not a size.
+    """
+    from envpin.core.sizes import parse_size
+
+    return parse_size(args.max_download) if args.max_download else None
 
 
 def add_torch_backend(parser: argparse.ArgumentParser) -> None:
@@ -157,8 +179,12 @@ def _create(args: argparse.Namespace, console: Console) -> int:
         built = built or (isinstance(event, Step) and event.key == "environment" and event.state == "start")
         show(event)
 
+    limit = max_download(args)
     spec = resolve(args.ref, resolver_of(args, listener))
-    environment = Store().ensure(spec, listener=listener, offline=args.offline, rebuild=args.rebuild)
+    environment = Store().ensure(
+        spec, listener=listener, offline=args.offline, rebuild=args.rebuild, keep_wheels=args.keep_wheels,
+        max_download=limit,
+    )  # fmt: skip
     console.close()
     findings = torch_findings(environment.path, environment.receipt.artifacts, driver=driver_version())
     if console.json_mode:

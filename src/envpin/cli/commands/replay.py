@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envpin.cli.commands.env import add_torch_backend, torch_wish
+from envpin.cli.commands.env import add_max_download, add_torch_backend, max_download, torch_wish
 from envpin.core.errors import CheckFailedError
 
 if TYPE_CHECKING:
     import argparse
 
     from envpin.cli.console.console import Console
+    from envpin.envs.store.store import Store
     from envpin.replay.merge import Merged
     from envpin.replay.plan import MergePlan
 
@@ -47,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     merge.add_argument("--environment", metavar="REF", help="merge in this environment instead of the recorded one")
     merge.add_argument("--python", metavar="X.Y", help="another Python than the recorded one")
     add_torch_backend(merge)
+    add_max_download(merge)
     merge.add_argument(
         "--max-attempts", type=int, default=4, metavar="N",
         help="without envpin.json: how many of the most likely environments to try until one proves right (default: 4)",
@@ -126,6 +128,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         ),
         offline=args.offline,
         torch=torch_wish(args),
+        max_download=max_download(args),
     )
     store = Store()
     if not args.dry_run and is_unrecorded(adapter.checkpoint, options):
@@ -149,7 +152,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     refuse_within(args.output, [store.root, plan.base.path, *(part.path for part in plan.parts)])
     if args.dry_run:
         console.close()
-        _show_plan(plan, console)
+        _show_plan(plan, store, console)
         return CheckFailedError.exit_code if blockers_of(plan, force=args.force) else 0
     _talk_plan(plan, console)
     refuse_blockers(plan, force=args.force)
@@ -166,13 +169,16 @@ def _talk_plan(plan: MergePlan, console: Console) -> None:
         console.talk(line)
 
 
-def _show_plan(plan: MergePlan, console: Console) -> None:
+def _show_plan(plan: MergePlan, store: Store, console: Console) -> None:
     from envpin.cli.render.plan import plan_lines
+    from envpin.replay.merge import planned
 
+    download = planned(plan, store)
     if console.json_mode:
-        console.document(1, {"plan": plan.to_json()})
+        to_download = download.to_json() if download is not None else None
+        console.document(1, {"plan": {**plan.to_json(), "download": to_download}})
         return
-    console.data("\n".join(plan_lines(plan)))
+    console.data("\n".join(plan_lines(plan, download)))
 
 
 def _show_result(merged: Merged, console: Console) -> None:

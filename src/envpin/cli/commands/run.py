@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from envpin.cli.commands.env import REF_HELP, add_build_arguments, resolver_of
+from envpin.cli.commands.env import REF_HELP, add_build_arguments, max_download, resolver_of
 
 if TYPE_CHECKING:
     import argparse
@@ -57,6 +57,10 @@ def _environment(args: argparse.Namespace, console: Console) -> Environment:
     store = Store()
     ready = store.find(spec)
     # A ready environment goes without saying: the command's own output should be all that is seen.
-    environment = store.ensure(spec, listener=listener, offline=args.offline) if ready is None else store.use(ready)
+    environment = (
+        store.ensure(spec, listener=listener, offline=args.offline, max_download=max_download(args))
+        if ready is None
+        else store.use(ready)
+    )
     console.close()
     return environment

@@ -7,13 +7,19 @@ from typing import TYPE_CHECKING
 from envpin.replay.adapters import named
 
 if TYPE_CHECKING:
+    from envpin.envs.store.estimate import PlannedDownload
     from envpin.replay.adapters import Part
     from envpin.replay.plan import MergePlan
 
 
-def plan_lines(plan: MergePlan) -> list[str]:
-    """The lines that a person reads before the merge, each with its label; the findings of the preflight last."""
-    lines = [f"{label:<12} {text}" for label, text in _rows(plan)]
+def plan_lines(plan: MergePlan, download: PlannedDownload | None = None) -> list[str]:
+    """The lines that a person reads before the merge, each with its label; the findings of the preflight last.
+    `download` is what building the environment would cost at most."""
+    rows = _rows(plan)
+    if download is not None:
+        at = [label for label, _ in rows].index("environment")
+        rows.insert(at + 1, ("download", f"at most {download.words}"))
+    lines = [f"{label:<12} {text}" for label, text in rows]
     for finding in plan.findings:
         lines.append(f"{finding.severity:<12} {finding.code}: {finding.message}")
         if finding.severity == "blocker":  # a replay does what the others ask for by itself

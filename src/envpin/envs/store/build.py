@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,11 @@ from envpin.core.errors import BuildError, DiskFullError, EnvironmentDamagedErro
 from envpin.core.events import Note
 from envpin.core.files import digest_of_file, sync_folder, write_atomically
 from envpin.core.marks import RECEIPT
+from envpin.core.scratch import scratch
+from envpin.envs.locks.fitting import Target, wheels_for
 from envpin.envs.machine import this_platform
 from envpin.envs.store.artifacts import applicable, describe_interpreter, installed_artifacts
+from envpin.envs.store.estimate import cached_by_uv, planned_download
 from envpin.envs.store.housekeeping import discard
 from envpin.envs.store.integrity import (
     dist_infos,
@@ -33,12 +37,27 @@ from envpin.envs.uv.command import find_uv, interpreter_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from packaging.pylock import PackageWheel
+
     from envpin.core.events import Listener
     from envpin.envs.store.environment import Environment
+    from envpin.envs.store.estimate import PlannedDownload
     from envpin.envs.store.identity import EnvironmentSpec
+    from envpin.envs.store.wheels import WheelShelf
     from envpin.envs.uv.command import Uv
 
 LOCK_NAME = "pylock.toml"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Provision:
+    """How an environment is provided. `shelves` hold kept wheels, that of the store first; with `keep_wheels` every
+    wheel is put there before it is installed. `max_download` is in bytes."""
+
+    shelves: tuple[WheelShelf, ...]
+    offline: bool = False
+    keep_wheels: bool = False
+    max_download: int | None = None
 
 
 def build(
@@ -49,7 +68,7 @@ def build(
     building: Path,
     previous: Environment | None,
     listener: Listener,
-    offline: bool,
+    how: Provision,
 ) -> None:
     """Build `spec` and put it at `target`, in place of `previous`. The caller holds the lock of `key`.
 
@@ -65,9 +84,9 @@ def build(
     folder = building / f"{key}-{os.getpid()}-{secrets.token_hex(4)}"
     try:
         folder.mkdir()
-        _install(spec, folder, uv=uv, listener=listener, offline=offline)
+        _install(spec, folder, uv=uv, listener=listener, how=how)
         suspects = damaged | suspicious_packages(folder)
-        wrong = _heal(folder, suspects, uv=uv, building=building, listener=listener, offline=offline)
+        wrong = _heal(folder, suspects, uv=uv, building=building, listener=listener, offline=how.offline)
         receipt = _receipt(spec, key, folder, uv, wrong)
         _refuse_incomplete(spec, receipt)
         refuse_mislabelled(folder, receipt.artifacts)
@@ -105,17 +124,56 @@ def describing_faults(root: Path) -> Iterator[None]:
         raise
 
 
-def _install(spec: EnvironmentSpec, folder: Path, *, uv: Uv, listener: Listener, offline: bool) -> None:
-    python = uv.create(folder, python=spec.python, offline=offline)
+def _install(spec: EnvironmentSpec, folder: Path, *, uv: Uv, listener: Listener, how: Provision) -> None:
+    """From uv's cache where it has everything; else from what the store keeps, and then from where the lock says.
+
+    Raises:
+        RefusedError: more would be downloaded than may be.
+    """
+    python = uv.create(folder, python=spec.python, offline=how.offline)
     lock = folder / LOCK_NAME
     lock.write_text(spec.lock.text, encoding="utf-8")
+    shelf = how.shelves[0]
+    if how.keep_wheels:
+        wheels = [wheel for _, wheel in wheels_for(spec.lock, Target(platform=None, python=spec.python))]
+        planned = planned_download(spec.lock, spec.python, held=lambda wheel: shelf.find(wheel) is not None)
+        _announce(planned, how, listener)
+        shelf.fill(wheels, offline=how.offline, listener=listener)
     try:
         # What the cache holds needs no network; only a miss does.
         uv.sync(lock, python=python, offline=True, listener=listener)
     except NetworkError:
-        if offline:
+        kept = shelf.localized(spec.lock, above=how.shelves[1:])
+        if how.offline and kept is None:
             raise
-        uv.sync(lock, python=python, listener=listener)
+        with scratch("kept") as place:
+            source = lock
+            if kept is not None:
+                source = Path(place, LOCK_NAME)
+                source.write_text(kept, encoding="utf-8")
+            if not how.offline and not how.keep_wheels:
+                _announce(_planned(spec, python, uv, how), how, listener)
+            uv.sync(source, python=python, offline=how.offline, listener=listener)
+
+
+def _planned(spec: EnvironmentSpec, python: Path, uv: Uv, how: Provision) -> PlannedDownload | None:
+    cached = cached_by_uv(spec.lock, uv, python)
+
+    def held(wheel: PackageWheel) -> bool:
+        return any(shelf.find(wheel) is not None for shelf in how.shelves) or cached(wheel)
+
+    try:
+        return planned_download(spec.lock, spec.python, held=held)
+    except BuildError:
+        return None  # uv says in its own words what does not fit here
+
+
+def _announce(planned: PlannedDownload | None, how: Provision, listener: Listener) -> None:
+    if planned is None:
+        return
+    if planned.to_download:
+        listener(Note(message=planned.words))
+    planned.refuse_above(how.max_download)
 
 
 def _damaged_packages(previous: Environment | None) -> set[str]:

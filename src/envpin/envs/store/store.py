@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from envpin.core.events import Listener
+    from envpin.envs.store.build import Provision
     from envpin.envs.store.identity import EnvironmentSpec
     from envpin.envs.store.integrity import Damage
 
@@ -64,12 +65,17 @@ class Store:
         listener: Listener = ignore,
         offline: bool = False,
         rebuild: bool = False,
+        keep_wheels: bool = False,
+        max_download: int | None = None,
     ) -> Environment:
         """Return the environment of `spec`, building it where it does not exist yet.
 
-        With `rebuild` it is built again even so, past uv's cache for packages whose installed bytes are damaged.
+        With `rebuild` it is built again even so, past uv's cache for packages whose installed bytes are damaged. With
+        `keep_wheels` its wheels stay in the store, so that it can be built again without an index. `max_download` is
+        in bytes.
 
         Raises:
+            RefusedError: more than `max_download` would be downloaded.
             NoInterpreterError, BuildError: it cannot be built from this lock on this machine.
             NetworkError, DiskFullError: it cannot be built right now.
             InputError: the store's folder cannot be written.
@@ -78,9 +84,24 @@ class Store:
         title = f"environment {spec.name}"
         if not rebuild and (ready := self._open(key)) is not None:
             self.use(ready)
+            if keep_wheels:
+                self._keep(spec, offline=offline, listener=listener)
             listener(Step(key="environment", title=title, state="skipped", detail=f"ready at {ready.path}"))
             return ready
-        return self._build(spec, key, listener=listener, offline=offline, rebuild=rebuild)
+        from envpin.envs.store.build import Provision
+        from envpin.envs.store.wheels import WheelShelf
+
+        how = Provision(
+            shelves=(WheelShelf(self.root),), offline=offline, keep_wheels=keep_wheels, max_download=max_download
+        )
+        return self._build(spec, key, listener=listener, how=how, rebuild=rebuild)
+
+    def _keep(self, spec: EnvironmentSpec, *, offline: bool, listener: Listener) -> None:
+        from envpin.envs.locks.fitting import Target, wheels_for
+        from envpin.envs.store.wheels import WheelShelf
+
+        wheels = [wheel for _, wheel in wheels_for(spec.lock, Target(platform=None, python=spec.python))]
+        WheelShelf(self.root).fill(wheels, offline=offline, listener=listener)
 
     def use(self, environment: Environment) -> Environment:
         """Note that `environment` is in use now, so that `prune` keeps it."""
@@ -153,7 +174,7 @@ class Store:
         return Environment(path=path, python=python, key=key)
 
     def _build(
-        self, spec: EnvironmentSpec, key: str, *, listener: Listener, offline: bool, rebuild: bool
+        self, spec: EnvironmentSpec, key: str, *, listener: Listener, how: Provision, rebuild: bool
     ) -> Environment:
         from envpin.envs.store.build import build, describing_faults
 
@@ -168,7 +189,7 @@ class Store:
             listener(Step(key="environment", title=title))
             try:
                 build(spec, key, self._environments / key, building=self._building, previous=ready,
-                      listener=listener, offline=offline)  # fmt: skip
+                      listener=listener, how=how)  # fmt: skip
             except BaseException:
                 listener(Step(key="environment", title=title, state="failed"))
                 raise

@@ -191,6 +191,19 @@ class Uv:
             what=f"planning `{lock.name}` for {platform} and Python {python_version}",
         )  # fmt: skip
 
+    def would_download(self, lock: Path, *, python: Path) -> bool:
+        """Whether installing the lock would download anything. Downloads nothing.
+
+        Raises:
+            EnvironmentSetupError, NetworkError: it cannot be told.
+        """
+        completed = self._run(
+            ["pip", "sync", "--preview-features", "pylock", "--require-hashes", "--no-build", "--dry-run", "--offline",
+             str(lock), "--python", str(python)],
+            what=f"planning `{lock.name}`",
+        )  # fmt: skip
+        return "Would download" in completed.stderr
+
     def _run(
         self,
         arguments: Sequence[str],

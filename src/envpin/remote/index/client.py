@@ -33,6 +33,7 @@ _ACCEPT = "application/vnd.pypi.simple.v1+json"
 _FRESH_SECONDS = 600.0
 # A page has some 400 bytes for each file; those of the most released packages reach 10 MB.
 _PAGE_BYTES = 100_000_000
+_BLOCK = 1 << 20
 # Too many requests, and the errors of servers and gateways that pass by themselves.
 _STATUS_RETRIED = (429, 500, 502, 503, 504)
 # Source distributions of the packages that have no wheels are below 10 MB.
@@ -225,8 +226,8 @@ class Index:
         _write_page(path, {"fetched": time.time(), "etag": response.headers.get("ETag"), "page": page})
         return page
 
-    def request(self, url: str, headers: Mapping[str, str]) -> urllib3.BaseHTTPResponse:
-        """GET `url`, with the user's credentials only where the host is the index's own.
+    def request(self, url: str, headers: Mapping[str, str], *, stream: bool = False) -> urllib3.BaseHTTPResponse:
+        """GET `url`, with the user's credentials only where the host is the index's own. Whole, unless `stream`.
 
         Raises:
             NetworkError: no answer after retries.
@@ -235,13 +236,33 @@ class Index:
         if self._credentials and urlsplit(url).hostname == self._host:
             own["Authorization"] = self._credentials
         try:
-            return self._http.request("GET", url, headers=own)
+            return self._http.request("GET", url, headers=own, preload_content=not stream)
         except urllib3.exceptions.HTTPError as error:
             reason = getattr(error, "reason", None) or error
             raise NetworkError(
                 f"`{without_credentials(url)}` cannot be reached: {_plain_reason(reason)}",
                 hint="check the network, UV_DEFAULT_INDEX, HTTPS_PROXY and SSL_CERT_FILE, or use --offline",
             ) from error
+
+    def download(self, url: str, target: Path, arrived: Callable[[int], None]) -> None:
+        """Write what `url` answers into the file `target`; `arrived` gets the bytes of each block.
+
+        Raises:
+            NetworkError: it cannot be had whole.
+        """
+        response = self.request(url, {"Accept-Encoding": "identity"}, stream=True)
+        try:
+            self.check(response.status, url)
+            with target.open("wb") as stream:
+                for block in response.stream(_BLOCK):
+                    stream.write(block)
+                    arrived(len(block))
+        except urllib3.exceptions.HTTPError as error:
+            raise NetworkError(
+                f"`{without_credentials(url)}` stopped answering: {_plain_reason(error)}", hint="run it again"
+            ) from error
+        finally:
+            response.release_conn()
 
     def check(self, status: int, url: str) -> None:
         """Raises:
