@@ -3,7 +3,7 @@ PYTHON ?= $(shell for v in 3.11 3.12 3.13 3.14; do p=$$(command -v python$$v) &&
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup demo test test-all lint unit property mutants bench dist docs clean
+.PHONY: setup demo test test-all lint unit property mutants bench dist docs screenshots clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -56,6 +56,10 @@ dist: setup
 # build/site/index.html; a link to nowhere fails.
 docs: setup
 	$(BIN)/python scripts/site.py
+
+# The pictures in the docs, by the Chromium that tests find.
+screenshots: setup
+	$(BIN)/python scripts/screenshots.py
 
 clean:
 	rm -rf .venv .cache build dist mutants

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from tests.support.hub_uploads import take, uploads_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,7 +73,7 @@ class Fault:
 
 @dataclass
 class HubSimulator:
-    """Start it with `with`. `variables` are what a child needs to use it."""
+    """Start it with `with`. `variables` are what a child needs to use it; `writer` is the token that may upload."""
 
     repos: dict[str, Repo] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
@@ -80,6 +83,9 @@ class HubSimulator:
     requests: list[Request] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
     bytes_sent: int = 0
+    writer: str = "hf_writer"
+    received: dict[str, bytes] = field(default_factory=dict)
+    uploads: Path = field(default_factory=uploads_folder)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(
@@ -127,6 +133,7 @@ class HubSimulator:
         for server in self._servers:
             server.shutdown()
             server.server_close()
+        shutil.rmtree(self.uploads, ignore_errors=True)
 
 
 def _file(path: Path) -> File:
@@ -136,6 +143,13 @@ def _file(path: Path) -> File:
     else:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return File(path, size, digest, path.suffix in {".safetensors", ".bin"} or size > 5_000_000)
+
+
+def stored(path: Path, data: bytes) -> File:
+    """A file that was sent."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return _file(path)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -181,7 +195,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def answer(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
         self.start(status, len(body), headers)
-        if self.command == "GET":
+        if self.command != "HEAD":
             self.send(body)
 
     def start(self, status: int, length: int, headers: Mapping[str, str] | None = None) -> None:
@@ -249,6 +263,15 @@ class _CdnHandler(_Handler):
 
 
 class _HubHandler(_Handler):
+    def do_POST(self) -> None:
+        with self.hub.lock:
+            self.hub.requests.append(
+                Request("hub", self.command, unquote(self.path), None, self.headers.get("Authorization"))
+            )
+        take(self)
+
+    do_PUT = do_POST  # noqa: N815  the name that http.server asks for
+
     def route(self) -> None:
         split = urlsplit(self.path)
         parts = [unquote(part) for part in split.path.strip("/").split("/")]

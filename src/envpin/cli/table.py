@@ -30,6 +30,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("scan", "scan", "every model and adapter below a folder: what made it, and whether it can be merged"),
     Command("diff", "diff", "compare two adapters, models, manifests or locks"),
     Command("report", "report", "write a page of a merged model, a recorded run or a comparison"),
+    Command("card", "card", "write what was recorded or proved into a model card"),
+    Command("push", "push", "upload a merged model with its card and proof, and nothing that is not proved"),
     Command("run", "run", "run a command inside a pinned environment"),
     Command("env", "env", "create, list, show, verify and prune pinned environments"),
     Command("lock", "lock", "write a PEP 751 lock for a family, an adapter or literal pins"),

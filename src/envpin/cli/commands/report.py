@@ -5,13 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envpin.core.events import Progress, Step
-
 if TYPE_CHECKING:
     import argparse
 
     from envpin.cli.console.console import Console
-    from envpin.replay.reverify import Reverified
     from envpin.report.subject import PageSubject
 
 takes_child = False
@@ -85,33 +82,16 @@ def _render(subject: PageSubject, args: argparse.Namespace, console: Console) ->
 
 def _merge(subject: PageSubject, args: argparse.Namespace, console: Console) -> str:
     from envpin.checkpoint.checkpoint import open_checkpoint
+    from envpin.cli.commands.verify import read_back
     from envpin.core.errors import InputError
     from envpin.replay.reverify import read_record
     from envpin.report.merge_page import render_merge
 
     folder = subject.folder or subject.file.parent
     record = read_record(folder, name=subject.file.name)
-    verified = None if args.no_verify else _verified(folder, console, name=subject.file.name)
+    verified = None if args.no_verify else read_back(folder, console, name=subject.file.name)
     try:
         names = [*open_checkpoint(folder).tensors]
     except InputError:
         names = []
     return render_merge(record, place=str(args.path), verified=verified, names=names)
-
-
-def _verified(folder: Path, console: Console, *, name: str) -> Reverified:
-    from envpin.replay.reverify import reverify
-
-    title = f"read {folder} back"
-    listener = console.listener()
-    listener(Step(key="verify", title=title))
-    done = 0
-
-    def progress(count: int) -> None:
-        nonlocal done
-        done += count
-        listener(Progress(key="verify", done=done))
-
-    found = reverify(folder, progress, name=name)
-    listener(Step(key="verify", title=title, state="done", detail=f"{found.files} files"))
-    return found

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpin.core.events import Progress, Step
+from envpin.replay.record import FILE_NAME
+from envpin.replay.reverify import read_record, reverify
 
 if TYPE_CHECKING:
     import argparse
@@ -23,12 +25,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Exit status 0: nothing changed. 1: something did, and it is named; or the record lists no weights at all."""
-    from envpin.replay.reverify import read_record, reverify
+    found = read_back(args.merged, console)
+    _report(found, args.merged, console)
+    return 0 if found.intact else 1
 
-    title = f"read {args.merged} back"
-    total = sum(
-        path.stat().st_size for name in read_record(args.merged).files if (path := args.merged / name).is_file()
-    )
+
+def read_back(folder: Path, console: Console, *, name: str = FILE_NAME) -> Reverified:
+    """Every recorded file of `folder` hashed, with progress. `name` is the file of the record.
+
+    Raises:
+        InputError: there is no readable record, or a file cannot be read.
+    """
+    title = f"read {folder} back"
+    files = read_record(folder, name=name).files
+    total = sum(path.stat().st_size for one in files if (path := folder / one).is_file())
     listener = console.listener()
     listener(Step(key="verify", title=title))
     done = 0
@@ -38,16 +48,13 @@ def run(args: argparse.Namespace, console: Console) -> int:
         done += count
         listener(Progress(key="verify", done=done, total=total))
 
-    found = reverify(args.merged, progress)
+    found = reverify(folder, progress, name=name)
     detail = f"{found.files} files, {found.size / 1e9:.2f} GB"
     listener(Step(key="verify", title=title, state="done" if found.intact else "failed", detail=detail))
-    _report(found, args.merged, console)
-    return 0 if found.intact else 1
+    return found
 
 
 def _report(found: Reverified, folder: Path, console: Console) -> None:
-    from envpin.replay.record import FILE_NAME
-
     if console.json_mode:
         console.document(
             1,
