@@ -1,6 +1,7 @@
 """Build the site of the docs in build/site: strictly, so that a link to nowhere fails.
 
-The pages are gathered at the paths that they have here, so that their links hold, on GitHub as on the site.
+The pages are gathered at the paths that they have here, so that their links hold, on GitHub as on the site. The build
+runs in build/: Zensical empties `.cache` beside its settings, and at the top that folder is the store of the tests.
 """
 
 from __future__ import annotations
@@ -26,10 +27,12 @@ def gather(pages: Path) -> None:
 
 
 def main() -> int:
-    gather(ROOT / "build" / "pages")
+    build = ROOT / "build"
+    gather(build / "pages")
+    shutil.copy(ROOT / "zensical.toml", build)
     uvx = Path(sys.executable).with_name("uvx")
     command = [str(uvx), "--quiet", "--from", ZENSICAL, "zensical", "build", "--clean", "--strict"]
-    return subprocess.run(command, cwd=ROOT, check=False).returncode
+    return subprocess.run(command, cwd=build, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -90,6 +90,5 @@ def test_a_matrix_can_be_named(tmp_path: Path) -> None:
     (statement,) = document["statements"]["gpt2"]
     assert statement["versions"] == ">=4.40.0,<=4.57.1"
     assert (tmp_path / "m.evidence.json").exists()
-    assert "works     load with transformers >=4.40.0,<=4.57.1 (2 tested)" in envpin(
-        "matrix", "show", "gpt2", "--matrix", tmp_path / "m.toml"
-    ).stdout  # fmt: skip
+    shown = envpin("matrix", "show", "gpt2", "--matrix", tmp_path / "m.toml").stdout
+    assert "works     load with transformers >=4.40.0,<=4.57.1 (seen at 2 of " in shown

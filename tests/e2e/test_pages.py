@@ -25,7 +25,6 @@ def follow(page: Path, folder: Path) -> None:
     """Run every command of the page in `folder`; each must print what the page shows."""
     tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     env = variables({"UV_FIND_LINKS": "", "PIP_FIND_LINKS": "", "PATH": tools})
-    env.pop("COLUMNS", None)  # xdist gives its workers a width, which no pipe of a reader has
     found = transcripts(page.read_text(encoding="utf-8"))
     assert found
     for one in found:

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 def variables(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of a child `envpin`: one torch thread, as the models are tiny; no Hub but a simulated one."""
     fixed = {"OMP_NUM_THREADS": "1", "NO_COLOR": "1", "HF_HUB_OFFLINE": "1"}
-    return {**os.environ, **child_environment(), **fixed, **(extra or {})}
+    # xdist gives its workers a width, which no pipe of a user has.
+    own = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    return {**own, **child_environment(), **fixed, **(extra or {})}
 
 
 def arguments(*words: object) -> list[str]:

@@ -38,7 +38,7 @@ def test_right_merges_are_proved_whatever_way_they_were_rounded(environment: str
 @pytest.mark.parametrize("environment", sorted(CELLS))
 def test_planted_faults_are_caught(environment: str) -> None:
     faults = of(environment, "fault")
-    assert len(faults) > 40
+    assert len(faults) >= 40
     assert [line for line in faults if line["status"] not in {*CAUGHT, "no fault: same bits"}] == []
 
 
