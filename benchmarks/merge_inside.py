@@ -154,6 +154,7 @@ def stream(role, base, adapter, out, workers, threads="0", device="cpu"):
 
 def timed():
     """Wrap the parts of the engine. Seconds of all threads together, by part: {part: [CPU, wall, calls]}."""
+    from envpin_worker.stream import calibration
     from envpin_worker.stream import engine as stream
     from envpin_worker.stream import layers as stream_layers
     from envpin_worker.stream.io import reader as stream_reader
@@ -179,7 +180,7 @@ def timed():
         setattr(owner, name, outer)
 
     wrap(stream, "build", "model without weights")
-    wrap(stream_layers.Calibration, "run", "calibration")
+    wrap(calibration.Calibration, "run", "calibration")
     wrap(stream_write.Writer, "_operate", "operations: read, merge, write")
     wrap(stream_layers.Merger, "_write_whole", "whole weights: read, merge, write, in their own thread")
     wrap(stream_reader, "read_into", "  of which reading")

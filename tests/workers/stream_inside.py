@@ -193,31 +193,31 @@ def check_threads_do_not_change_a_byte(folder: str) -> None:
 
 def check_blocks_of_any_size_give_the_bits_of_peft(folder: str) -> None:
     """Where a block of few rows takes another path through the matrix product, calibration must see it and drop it."""
-    from envpin_worker.stream import layers as stream_layers
+    from envpin_worker.stream import blocks
 
     case = Case(folder)
     whole = transformers.LlamaForCausalLM.from_pretrained(case.base, **grid.dtype_auto())
     merged = peft.PeftModel.from_pretrained(whole, case.adapter).merge_and_unload().state_dict()
     wanted = {key: one for key, one in merged.items() if "inv_freq" not in key}
-    kept, blockwise = stream_layers.BLOCK_ELEMENTS, {}
-    multiple = stream_layers._ROW_MULTIPLE
+    kept, blockwise = blocks.BLOCK_ELEMENTS, {}
+    multiple = blocks._ROW_MULTIPLE
     for rows in (1, 5, 32):
-        stream_layers.BLOCK_ELEMENTS, stream_layers._ROW_MULTIPLE = 64 * rows, rows
+        blocks.BLOCK_ELEMENTS, blocks._ROW_MULTIPLE = 64 * rows, rows
         try:
             result = case.merge(case.out("rows-%d" % rows))
         finally:
-            stream_layers.BLOCK_ELEMENTS, stream_layers._ROW_MULTIPLE = kept, multiple
+            blocks.BLOCK_ELEMENTS, blocks._ROW_MULTIPLE = kept, multiple
         same(wanted, tensors(case.out("rows-%d" % rows)))
         blockwise[rows] = result["verification"]["calibration"]["blockwise"]
     assert blockwise[32] > 0, blockwise
 
 
 def check_row_blocks_cover_all_rows_and_leave_no_sliver(_folder: str) -> None:
-    from envpin_worker.stream import layers as stream_layers
+    from envpin_worker.stream import blocks
 
     for rows in (0, 1, 2, 31, 32, 33, 93, 2048, 2050, 32000, 151_936):
         for width in (1, 64, 2048, 5632, 14_336, 1 << 20):
-            runs = stream_layers.row_blocks(rows, width)
+            runs = blocks.row_blocks(rows, width)
             assert runs[0][0] == 0
             assert runs[-1][1] == rows
             assert [last for _, last in runs[:-1]] == [first for first, _ in runs[1:]]

@@ -33,6 +33,8 @@ CHECKS = [
       for name in names_of("several_inside.py")),
     *(pytest.param("latest", "disk_inside.py", name, marks=pytest.mark.xdist_group("stream-latest"))
       for name in names_of("disk_inside.py")),
+    *(pytest.param(environment, "shares_inside.py", name, marks=pytest.mark.xdist_group("stream-" + environment))
+      for environment in ("latest", "peft012") for name in names_of("shares_inside.py")),
 ]  # fmt: skip
 # peft 0.12 loads a second adapter otherwise than it does now.
 AGAIN = ("several_inside.py", "check_two_adapters_give_the_bits_of_merging_one_after_the_other")
@@ -66,9 +68,14 @@ FAMILIES = GRID.with_name("families_inside.py")
 RENAMED = ("gemma3-vl", "llava", "mixtral", "qwen2.5-vl", "qwen3-moe")
 
 
+# What most laptops and clouds have; oneDNN, ATen and MKL each have a name for it.
+AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
+
+
 def run_inside(environment: str, script: Path, *arguments: object) -> None:
     python = environments.pinned(environment).python
-    variables = process.scrubbed_environment(set_values={"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **KILLS})
+    values = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **KILLS, **(AVX2 if "shares" in script.name else {})}
+    variables = process.scrubbed_environment(set_values=values)
     completed = process.run([str(python), str(script), *map(str, arguments)], env=variables, timeout=1500)
     assert completed.status == 0, completed.stderr[-3000:]
 

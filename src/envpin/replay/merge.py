@@ -79,33 +79,33 @@ def merge(
     if verdict.kind == "mismatch" or (strict and verdict.kind != "identical"):
         _tell(plan, verdict, listener)
         _refuse_verdict(verdict, strict=strict, force=force)  # before anything is downloaded
-    fetch(plan, listener=listener)
-    inputs = _digest_inputs(plan, listener)
-    verdict = judge_base(verdict, compare_bases(plan.recorded_bases, plan.base, inputs.base))
-    _tell(plan, verdict, listener)
-    _refuse_verdict(verdict, strict=strict, force=force)
     locks, resume = store.root / "locks", plan.engine.resume
-    with (
-        publish.staging(plan.out, locks=locks, resume=resume, listener=listener) as staged,
-        scratch("merge") as scratch_folder,
-        # It imports the libraries while the inputs are digested.
-        WorkerSession(environment.python, imports=_imports(plan)) as session,
-    ):
-        record = _merge_into(
-            plan,
-            environment,
-            verdict,
-            inputs,
-            staged=staged,
-            scratch=Path(scratch_folder),
-            listener=listener,
-            force=force,
-            session=session,
-        )
-        listener(Step(key="publish", title="publish"))
-        (staged / FILE_NAME).write_bytes(encode(record))
-        publish.publish(staged, plan.out)
-        listener(Step(key="publish", title="publish", state="done", detail=str(plan.out)))
+    # It imports the libraries while the inputs are fetched and digested.
+    with WorkerSession(environment.python, imports=_imports(plan)) as session:
+        fetch(plan, listener=listener)
+        inputs = _digest_inputs(plan, listener)
+        verdict = judge_base(verdict, compare_bases(plan.recorded_bases, plan.base, inputs.base))
+        _tell(plan, verdict, listener)
+        _refuse_verdict(verdict, strict=strict, force=force)
+        with (
+            publish.staging(plan.out, locks=locks, resume=resume, listener=listener) as staged,
+            scratch("merge") as scratch_folder,
+        ):
+            record = _merge_into(
+                plan,
+                environment,
+                verdict,
+                inputs,
+                staged=staged,
+                scratch=Path(scratch_folder),
+                listener=listener,
+                force=force,
+                session=session,
+            )
+            listener(Step(key="publish", title="publish"))
+            (staged / FILE_NAME).write_bytes(encode(record))
+            publish.publish(staged, plan.out)
+            listener(Step(key="publish", title="publish", state="done", detail=str(plan.out)))
     return Merged(out=plan.out, record=record)
 
 

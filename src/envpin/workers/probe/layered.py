@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 # A head is multiplied in blocks of this many weights (64 MB in float32): a vocabulary of 150,000 would otherwise be the
 # largest layer by far.
 _HEAD_BLOCK = 1 << 24
+# Dtypes that are widened into memory of ours as soon as they are read.
+_HALVES = ("BF16", "F16")
 
 
 class CannotAskError(Exception):
@@ -96,6 +98,9 @@ class ParameterSource:
     def read(self, owner: Module, attribute: str, parameter: Parameter) -> Tensor:
         """The whole tensor, in the dtype that the library would hold it in."""
         source, name = getattr(parameter, TAG, ("none", ""))
+        held = self._plain(source, name)
+        if held is not None and held.dtype in _HALVES and held.shape == tuple(parameter.shape):
+            return self._reader.mapped(held).to(self._held[id(parameter)].dtype)
         known = source == "adapter" or name in self._skeleton.fused or self._skeleton.stored(name) is not None
         if source == "none" or not known:
             raise CannotAskError("no file holds `%s`" % (name or attribute))
@@ -108,14 +113,20 @@ class ParameterSource:
         """Rows [first, last) in the dtype that the library would hold them in; None where a file does not hold all rows
         of this parameter as they are."""
         source, name = getattr(parameter, TAG, ("none", ""))
-        held: Optional[StoredTensor] = None
-        if source == "base" and name not in self._skeleton.fused:
-            held = self._skeleton.stored(name)
-        elif source == "adapter":
-            held = self._skeleton.adapter.get(name)
+        held = self._skeleton.adapter.get(name) if source == "adapter" else self._plain(source, name)
         if held is None or held.decoder is not None or held.shape != tuple(parameter.shape):
             return None
-        return self._reader.rows(held, first, last).to(self._held[id(parameter)].dtype)
+        dtype = self._held[id(parameter)].dtype
+        if held.dtype in _HALVES and last - first > 1:
+            return self._reader.mapped(held, first, last).to(dtype)
+        return self._reader.rows(held, first, last).to(dtype)
+
+    def _plain(self, source: str, name: str) -> Optional[StoredTensor]:
+        """The stored tensor that a parameter of the base is, if one is."""
+        if source != "base" or name in self._skeleton.fused:
+            return None
+        held = self._skeleton.stored(name)
+        return held if held is not None and held.decoder is None else None
 
     def close(self) -> None:
         self._merger.close()
@@ -134,11 +145,11 @@ class Layers:
     """The hooks that fill each layer before it runs and empty it afterwards. With `resident`, what lies outside the
     lists of layers is filled all the while, for models that use a table without calling its module."""
 
-    def __init__(self, model: Module, source: ParameterSource, *, resident: bool) -> None:
+    def __init__(self, model: Module, source: ParameterSource, pool: Pool, *, resident: bool) -> None:
         import torch
 
         self._source = source
-        self._pool = Pool()
+        self._pool = pool
         self._lent: Dict[int, List[Lent]] = {}
         self._handles: List[RemovableHandle] = []
         self._replaced: List[Module] = []
@@ -193,7 +204,9 @@ class Layers:
             if block is None:
                 whole = self._source.read(module, "weight", module.weight) if whole is None else whole
                 block = whole[first:last]
-            pieces.append(torch.nn.functional.linear(x, block.float()))
+            memory = self._pool.take(step * width)
+            pieces.append(torch.nn.functional.linear(x, memory[: block.numel()].view(block.shape).copy_(block)))
+            self._pool.give(memory)
         found = torch.cat(pieces, dim=-1)
         return found if module.bias is None else found + self._source.read(module, "bias", module.bias).float()
 
@@ -259,10 +272,12 @@ def _empty_parameters(one: Layer) -> Iterator[Tuple[Module, str, Parameter]]:
 
 
 @contextlib.contextmanager
-def filled(skeleton: Skeleton, reader: Reader, request: StreamMergeRequest, *, resident: bool) -> Iterator[Module]:
+def filled(
+    skeleton: Skeleton, reader: Reader, request: StreamMergeRequest, pool: Pool, *, resident: bool
+) -> Iterator[Module]:
     """Within, the skeleton's model can be called as if it held its weights."""
     source = ParameterSource(skeleton, reader, request)
-    layers = Layers(skeleton.inner, source, resident=resident)
+    layers = Layers(skeleton.inner, source, pool, resident=resident)
     try:
         yield skeleton.inner
     finally:

@@ -90,11 +90,13 @@ def _sums(reader: Reader, base: StoredTensor, merged: StoredTensor) -> List[floa
 
     step = max(1, base.shape[0] // _ROWS)
     rows = range(0, base.shape[0], step)
-    before = torch.cat([reader.rows(base, row, row + 1) for row in rows]).double()
+    before = torch.cat([reader.rows(base, row, row + 1) for row in rows])
     found = torch.cat([reader.rows(merged, row, row + 1) for row in rows])
-    change = found.double() - before
-    if not bool(change.any()):
+    if before.dtype == found.dtype and torch.equal(before, found):
         return [0.0, 0.0]
+    change = found.double() - before.double()
     info = torch.finfo(found.dtype)
-    ulp = torch.exp2(torch.floor(torch.log2(found.double().abs().clamp_min(info.tiny)))) * info.eps
+    # found = m * 2**e with 1/2 <= |m| < 1, so that what is between it and its neighbour is 2**(e - 1) * eps.
+    _, exponents = torch.frexp(found.double().abs().clamp_min(info.tiny))
+    ulp = torch.exp2(exponents.double() - 1) * info.eps
     return [float((ulp * ulp / 12).sum()), float((change * change).sum())]

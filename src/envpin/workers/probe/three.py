@@ -11,7 +11,7 @@ from ..stream.adapters import TAG, read_adapters
 from ..stream.io.files import WeightFolder
 from ..stream.io.reader import Reader
 from ..stream.skeleton import Skeleton, base_without_weights, build, tied_groups
-from .layered import CannotAskError, filled
+from .layered import CannotAskError, Pool, filled
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,6 +65,7 @@ class _Question:
         self._request = request
         self._resident = resident
         self._reader = reader
+        self._pool = Pool()
         self._base = WeightFolder(request.base)
         self._adapters = read_adapters(request)
         folder = self._adapters[0][0].folder
@@ -115,7 +116,7 @@ class _Question:
         return (extra + [token for token in range(rows, wanted) if token not in extra])[:8]
 
     def _outputs(self, skeleton: Skeleton, batch: List[List[int]]) -> Tensor:
-        with filled(skeleton, self._reader, self._merge, resident=self._resident) as model:
+        with filled(skeleton, self._reader, self._merge, self._pool, resident=self._resident) as model:
             found = outputs_of(model, batch)
         if found.device.type == "meta":
             raise CannotAskError("%s answers without its weights" % type(skeleton.inner).__name__)

@@ -1,8 +1,7 @@
 """Running one operation: real tensors into peft's own layer, its own merge, the result out.
 
 A linear layer's delta is a product whose rows do not depend on each other, so it is merged in blocks of rows that fit a
-cache. That peft's code gives the same bits on a block as on the whole weight is not taken for granted: the first
-operation of every class of shape, rank and dtype is run both ways and compared (`Calibration`).
+cache, where peft's code gives the same bits on a block as on the whole weight (`calibration.py`).
 """
 
 from __future__ import annotations
@@ -14,10 +13,11 @@ import os
 from typing import TYPE_CHECKING, Callable, Dict, Iterator, List, Optional, Tuple, TypeVar
 
 from ..requests import StreamMergeRequest
-from ..results import CalibrationCounts
 from ..runtime.device import own_stream, place
 from ..runtime.several import plain_name
 from .adapters import THROUGH
+from .blocks import columns_of, row_blocks
+from .calibration import Calibration
 from .io.files import StoredTensor, torch_dtype
 from .io.reader import Reader
 from .layout import wanted_dtype
@@ -27,12 +27,8 @@ from .skeleton import Skeleton
 if TYPE_CHECKING:
     import torch
 
-BLOCK_ELEMENTS = 1 << 19
-CUDA_BLOCK_ELEMENTS = 1 << 23  # on a GPU few large products beat many small ones
-_ROW_MULTIPLE = 32
 _M_MMAP_THRESHOLD = -3  # malloc.h of glibc
 _HEAP_LIMIT = 1 << 23
-_CALIBRATION_ELEMENTS = 1 << 24  # larger weights are compared on their first rows
 
 T = TypeVar("T")
 Sink = Callable[[str, int, "torch.Tensor"], None]  # output name, element offset, contiguous tensor
@@ -53,10 +49,13 @@ class Merger:
     def run(self, one: Operation, sink: Sink) -> None:
         if one.mode == "replace":
             self.alone(lambda: sink(one.outputs[0].name, 0, self.fill(one.slots[0])))
-        elif one.mode in ("rows", "columns") and not self._only_whole(one) and self.calibration.blockwise(one):
-            self._run_blocks(one, sink)
-        else:
+            return
+        cut = one.mode in ("rows", "columns") and not self._only_whole(one)
+        parts = self.calibration.parts(one) if cut else None
+        if parts is None:
             self.alone(lambda: self._write_whole(one, sink))
+        else:
+            self._run_blocks(one, sink, parts)
 
     def _write_whole(self, one: Operation, sink: Sink) -> None:
         for name, tensor in self.run_whole(one).items():
@@ -173,41 +172,63 @@ class Merger:
                 return tensor[:, :rows].clone()
         return tensor
 
-    def _run_blocks(self, one: Operation, sink: Sink) -> None:
+    def _run_blocks(self, one: Operation, sink: Sink, parts: int) -> None:
         name = one.outputs[0].name
-        for first, block in self.blocks(one):
+        for first, block in self.blocks(one, parts):
             sink(name, first, block)
 
     def blocks(
-        self, one: Operation, weights: Optional[torch.Tensor] = None, only: Optional[List[str]] = None
+        self, one: Operation, parts: int, weights: Optional[torch.Tensor] = None, only: Optional[List[str]] = None
     ) -> Iterator[Tuple[int, torch.Tensor]]:
-        """Merged row blocks of a linear or embedding weight as (element offset, tensor); of `weights`, if given, in
-        place of the stored weight's first rows, and with `only` some of its adapters."""
+        """Merged row blocks of a linear or embedding weight as (element offset, tensor), each made in `parts` runs of
+        columns; of `weights`, if given, in place of the stored weight's first rows, and with `only` some of its
+        adapters."""
         weight = one.sides[0]
         stored = self._skeleton.find(weight.name)
         dtype = self.base_dtype(stored, weight)
         by_rows = one.mode == "rows"
-        fixed = [first if by_rows else second for first, second in one.pairs]
-        cut = [second if by_rows else first for first, second in one.pairs]
         kept = [(slot, getattr(slot.owner, slot.attribute)) for slot in one.sides]
+        columns = columns_of(stored.shape[1], parts)
         try:
-            for slot in fixed:
-                setattr(slot.owner, slot.attribute, frozen(place(self.fill(slot), self.device)))
-            sides = [(slot, place(self.fill(slot), self.device)) for slot in cut]
+            along = [(first if by_rows else second, int(by_rows)) for first, second in one.pairs]
+            across = [(second if by_rows else first, int(not by_rows)) for first, second in one.pairs]
+            fixed = self._sides(along)
+            by_columns = [
+                [(slot, frozen(place(cut_of(side, axis, run).contiguous(), self.device))) for slot, axis, side in fixed]
+                for run in columns
+            ]
+            by_row = [(slot, axis, place(side, self.device)) for slot, axis, side in self._sides(across)]
             rows = stored.shape[0] if weights is None else weights.shape[0]
-            for first, last in row_blocks(rows, stored.shape[1], self.device):
-                for slot, side in sides:
-                    setattr(slot.owner, slot.attribute, frozen(side[first:last] if by_rows else side[:, first:last]))
-                block = weights[first:last] if weights is not None else self._reader.rows(stored, first, last)
+            for run in row_blocks(rows, stored.shape[1], self.device):
+                for slot, axis, side in by_row:
+                    setattr(slot.owner, slot.attribute, frozen(cut_of(side, axis, run)))
+                block = weights[run[0] : run[1]].clone() if weights is not None else self._reader.rows(stored, *run)
                 block = place(block, self.device).to(dtype if weights is None else block.dtype)
-                setattr(weight.owner, weight.attribute, frozen(block))
-                merge_layer(one.unit, only)
-                forget_merge(one.unit)
-                yield first * stored.shape[1], getattr(weight.owner, weight.attribute).data
+                for part, (first, last) in zip(by_columns, columns):  # noqa: B905 (Python 3.8 has no strict=)
+                    for slot, side in part:
+                        setattr(slot.owner, slot.attribute, side)
+                    piece = block[:, first:last].contiguous()
+                    setattr(weight.owner, weight.attribute, frozen(piece))
+                    merge_layer(one.unit, only)
+                    forget_merge(one.unit)
+                    merged = getattr(weight.owner, weight.attribute).data
+                    if merged.shape == block.shape:
+                        block = merged
+                    else:
+                        block[:, first:last] = merged
+                yield run[0] * stored.shape[1], block
         finally:
             for slot, parameter in kept:
                 setattr(slot.owner, slot.attribute, parameter)
             forget_merge(one.unit)
+
+    def _sides(self, slots: List[Tuple[Slot, int]]) -> List[Tuple[Slot, int, torch.Tensor]]:
+        return [(slot, axis, self.fill(slot)) for slot, axis in slots]
+
+
+def cut_of(side: torch.Tensor, axis: int, run: Tuple[int, int]) -> torch.Tensor:
+    """What one factor of a product gives to a block: its rows (axis 0) or columns of a run."""
+    return side.narrow(axis, run[0], run[1] - run[0])
 
 
 def bound_heaps() -> None:
@@ -217,15 +238,6 @@ def bound_heaps() -> None:
     if hasattr(os, "confstr") and "CS_GNU_LIBC_VERSION" in os.confstr_names:
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _HEAP_LIMIT)
-
-
-def row_blocks(rows: int, width: int, device: str = "cpu") -> List[Tuple[int, int]]:
-    """Runs of rows of about BLOCK_ELEMENTS elements. The last run takes the rest with it: a product with very few rows
-    goes another way through the BLAS, and rounds differently."""
-    step = (BLOCK_ELEMENTS if device == "cpu" else CUDA_BLOCK_ELEMENTS) // max(1, width)
-    step = max(_ROW_MULTIPLE, step // _ROW_MULTIPLE * _ROW_MULTIPLE)
-    starts = list(range(0, max(1, rows - step + 1), step))
-    return list(zip(starts, [*starts[1:], rows]))  # noqa: B905 (Python 3.8 has no strict=)
 
 
 def frozen(tensor: torch.Tensor) -> torch.nn.Parameter:
@@ -282,71 +294,3 @@ def forget_merge(unit: torch.nn.Module) -> None:
     for module in unit.modules():
         if getattr(module, "merged_adapters", None):
             module.merged_adapters = []
-
-
-class Calibration:
-    """Which classes of operations may run in row blocks: those where peft's layer gave the same bits both ways.
-
-    Compared is the delta itself, in the precision it is made in, by merging into a float32 weight of zeros: the
-    rounding of a half-precision weight would hide all but the largest differences. The whole runs with as many threads
-    as peft's own merge would use, the blocks with one.
-    """
-
-    def __init__(self, merger: Merger) -> None:
-        self._merger = merger
-        self._known: Dict[Tuple[object, ...], bool] = {}
-
-    def run(self, operations: List[Operation], threads: int) -> None:
-        """Compare the first operation of each class. Not to be called while operations run."""
-        import torch
-
-        for one in operations:
-            if one.sides and one.outputs and self._key(one) not in self._known:
-                # Adapter by adapter: in a sum, a difference in the smaller delta could hide behind the larger.
-                names: List[Optional[List[str]]] = [[name] for name in one.adapters] if one.pairs[1:] else [None]
-                self._known[self._key(one)] = all(self._agrees(one, only, threads) for only in names)
-        torch.set_num_threads(1)
-
-    def _agrees(self, one: Operation, only: Optional[List[str]], threads: int) -> bool:
-        import torch
-
-        torch.set_num_threads(threads)
-        whole, blocks = self._deltas(one, only)
-        return all(self._equal(whole, first, block) for first, block in blocks)
-
-    def blockwise(self, one: Operation) -> bool:
-        return self._known[self._key(one)]
-
-    def counts(self) -> CalibrationCounts:
-        return CalibrationCounts(classes=len(self._known), blockwise=sum(self._known.values()))
-
-    @staticmethod
-    def _key(one: Operation) -> Tuple[object, ...]:
-        shapes = tuple((tuple(slot.parameter.shape), str(slot.parameter.dtype)) for slot in one.slots)
-        return (type(one.unit).__name__, one.mode, shapes)
-
-    def _deltas(
-        self, one: Operation, only: Optional[List[str]]
-    ) -> Tuple[torch.Tensor, Iterator[Tuple[int, torch.Tensor]]]:
-        import torch
-
-        rows, width = one.sides[0].parameter.shape
-        limit = _CALIBRATION_ELEMENTS if self._merger.device == "cpu" else 2 * CUDA_BLOCK_ELEMENTS
-        some = min(rows, max(1, limit // max(1, width)))
-        zeros = torch.zeros((some, width))
-        whole = self._merger.run_whole(one, zeros, only)[one.outputs[0].name].reshape(-1)
-        torch.set_num_threads(1)
-        return whole, self._merger.blocks(one, torch.zeros((some, width)), only)
-
-    @staticmethod
-    def _equal(whole: torch.Tensor, first: int, block: torch.Tensor) -> bool:
-        import torch
-
-        part, other = whole[first : first + block.numel()], block.reshape(-1)
-        return part.dtype == other.dtype and bool(torch.equal(_bits(part), _bits(other)))
-
-
-def _bits(tensor: torch.Tensor) -> torch.Tensor:
-    import torch
-
-    return tensor.contiguous().view(torch.uint8)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import math
+import mmap
 import os
 import threading
 from typing import TYPE_CHECKING, Callable, Dict, Optional, Tuple, Union
@@ -63,6 +65,30 @@ class Reader:
             read_into(self.descriptor(tensor.path), memory_of(empty), tensor.offset, tensor.path)
         return empty
 
+    def mapped(self, tensor: StoredTensor, first: int = 0, last: Optional[int] = None) -> torch.Tensor:
+        """Rows [first, last) of a tensor as they lie in the page cache, for a caller that converts them at once:
+        reading them first would copy every byte once more, into pages that the system has to empty beforehand. Not to
+        be written to. A file that is cut short meanwhile ends the process, as with every mapping.
+
+        Raises:
+            KnownError: `truncated`.
+        """
+        import torch
+
+        count = math.prod(tensor.shape)
+        if not tensor.shape or not count or tensor.offset % (tensor.size // count):
+            return self.whole(tensor)  # nothing to map, or it lies across the words of the memory
+        shape = ((tensor.shape[0] if last is None else last) - first, *tensor.shape[1:])
+        width = tensor.size // tensor.shape[0]
+        begin, end = tensor.offset + first * width, tensor.offset + (first + shape[0]) * width
+        descriptor = self.descriptor(tensor.path)
+        if os.fstat(descriptor).st_size < end:
+            raise _truncated(tensor.path)
+        start = begin - begin % mmap.ALLOCATIONGRANULARITY
+        view = mmap.mmap(descriptor, end - start, offset=start, access=mmap.ACCESS_COPY)
+        dtype = torch_dtype(tensor.dtype)
+        return torch.frombuffer(view, dtype=dtype, count=math.prod(shape), offset=begin - start).reshape(shape)
+
     def bytes_of(self, tensor: StoredTensor, first: int, last: int) -> torch.Tensor:
         """Bytes [first, last) of a stored tensor, whatever its dtype."""
         import torch
@@ -96,6 +122,10 @@ def read_into(descriptor: int, buffer: Buffer, offset: int, path: str) -> None:
             count = len(piece)
             view[:count] = piece
         if count == 0:
-            raise KnownError("truncated", "`%s` ended while it was read" % path, path=path)
+            raise _truncated(path)
         view = view[count:]
         offset += count
+
+
+def _truncated(path: str) -> KnownError:
+    return KnownError("truncated", "`%s` ended while it was read" % path, path=path)

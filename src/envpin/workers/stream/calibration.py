@@ -1,0 +1,109 @@
+"""Which operations may run in blocks: those where peft's own layer gave the same bits both ways.
+
+The bits of a whole product depend on how the BLAS cut it for its threads: MKL's AVX2 kernels round the last eight
+columns of each thread's share in another order than those within. So a block is tried as rows of the whole, and as rows
+of the shares that `threads` threads would have. What agrees with neither is merged whole.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Tuple
+
+from ..results import CalibrationCounts
+from .blocks import CUDA_BLOCK_ELEMENTS
+
+if TYPE_CHECKING:
+    import torch
+
+    from .layers import Merger
+    from .operations import Operation
+
+# Larger weights are compared on their first rows. Of the others all rows are: the BLAS cuts a product of few rows
+# another way. This many take 12 bytes each, and as much when they are merged whole.
+_CALIBRATION_ELEMENTS = 1 << 26
+
+
+class Calibration:
+    """Compares the first operation of every class of shape, rank and dtype.
+
+    Compared is the delta itself, in the precision it is made in, by merging into a float32 weight of zeros: the
+    rounding of a half-precision weight would hide all but the largest differences. The whole runs with as many threads
+    as peft's own merge would use, the blocks with one.
+    """
+
+    def __init__(self, merger: Merger) -> None:
+        self._merger = merger
+        self._known: Dict[Tuple[object, ...], Optional[int]] = {}
+
+    def run(self, operations: List[Operation], threads: int) -> None:
+        """Compare the first operation of each class. Not to be called while operations run."""
+        import torch
+
+        for one in operations:
+            if one.sides and one.outputs and self._key(one) not in self._known:
+                self._known[self._key(one)] = self._try(one, threads)
+        torch.set_num_threads(1)
+
+    def _try(self, one: Operation, threads: int) -> Optional[int]:
+        # Adapter by adapter: in a sum, a difference in the smaller delta could hide behind the larger.
+        names: List[Optional[List[str]]] = [[name] for name in one.adapters] if one.pairs[1:] else [None]
+        left = self._candidates(one, threads)
+        for only in names:
+            whole = self._whole(one, only, threads)
+            left = [parts for parts in left if self._agrees(one, only, whole, parts)]
+        return left[0] if left else None
+
+    def _candidates(self, one: Operation, threads: int) -> List[int]:
+        rows, width = one.sides[0].parameter.shape
+        if self._merger.device != "cpu" or self._rows(one) < rows:
+            return [1]
+        return [1, *(parts for parts in range(threads, 1, -1) if threads % parts == 0 and parts <= width)]
+
+    def parts(self, one: Operation) -> Optional[int]:
+        """Runs of columns that each block of this operation is made in; None where it has to be merged whole."""
+        return self._known[self._key(one)]
+
+    def counts(self) -> CalibrationCounts:
+        blockwise = sum(parts is not None for parts in self._known.values())
+        return CalibrationCounts(classes=len(self._known), blockwise=blockwise)
+
+    @staticmethod
+    def _key(one: Operation) -> Tuple[object, ...]:
+        shapes = tuple((tuple(slot.parameter.shape), str(slot.parameter.dtype)) for slot in one.slots)
+        return (type(one.unit).__name__, one.mode, shapes)
+
+    def _rows(self, one: Operation) -> int:
+        rows, width = one.sides[0].parameter.shape
+        limit = _CALIBRATION_ELEMENTS if self._merger.device == "cpu" else 2 * CUDA_BLOCK_ELEMENTS
+        return min(int(rows), max(1, limit // max(1, int(width))))
+
+    def _whole(self, one: Operation, only: Optional[List[str]], threads: int) -> torch.Tensor:
+        import torch
+
+        torch.set_num_threads(threads)
+        zeros = torch.zeros((self._rows(one), one.sides[0].parameter.shape[1]))
+        found = self._merger.run_whole(one, zeros, only)[one.outputs[0].name].reshape(-1)
+        torch.set_num_threads(1)
+        return found
+
+    def _agrees(self, one: Operation, only: Optional[List[str]], whole: torch.Tensor, parts: int) -> bool:
+        return all(_equal(whole, first, block) for first, block in self._blocks(one, only, parts))
+
+    def _blocks(self, one: Operation, only: Optional[List[str]], parts: int) -> Iterator[Tuple[int, torch.Tensor]]:
+        import torch
+
+        zeros = torch.zeros((1, 1)).expand(self._rows(one), one.sides[0].parameter.shape[1])
+        return self._merger.blocks(one, parts, zeros, only)
+
+
+def _equal(whole: torch.Tensor, first: int, block: torch.Tensor) -> bool:
+    import torch
+
+    part, other = whole[first : first + block.numel()], block.reshape(-1)
+    return part.dtype == other.dtype and bool(torch.equal(_bits(part), _bits(other)))
+
+
+def _bits(tensor: torch.Tensor) -> torch.Tensor:
+    import torch
+
+    return tensor.contiguous().view(torch.uint8)
