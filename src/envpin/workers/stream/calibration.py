@@ -13,10 +13,25 @@ from ..results import CalibrationCounts
 from .blocks import CUDA_BLOCK_ELEMENTS
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
     import torch
 
-    from .layers import Merger
     from .operations import Operation
+
+    class TriedMerger(Protocol):
+        """Merges an operation's own tensors into `weight`, or into the rows of `weights`, both ways."""
+
+        device: str
+
+        def run_whole(
+            self, one: Operation, weight: Optional[torch.Tensor] = None, only: Optional[List[str]] = None
+        ) -> Dict[str, torch.Tensor]: ...
+
+        def blocks(
+            self, one: Operation, parts: int, weights: Optional[torch.Tensor] = None, only: Optional[List[str]] = None
+        ) -> Iterator[Tuple[int, torch.Tensor]]: ...
+
 
 # Larger weights are compared on their first rows. Of the others all rows are: the BLAS cuts a product of few rows
 # another way. This many take 12 bytes each, and as much when they are merged whole.
@@ -31,7 +46,7 @@ class Calibration:
     as peft's own merge would use, the blocks with one.
     """
 
-    def __init__(self, merger: Merger) -> None:
+    def __init__(self, merger: TriedMerger) -> None:
         self._merger = merger
         self._known: Dict[Tuple[object, ...], Optional[int]] = {}
 
