@@ -46,6 +46,17 @@ def test_check_without_a_base_says_not_compared_and_ends_with_0(
     assert "stands in the way" not in text
 
 
+def test_a_required_base_that_is_absent_ends_with_6_and_a_blocker_still_with_1(tmp_path: Path) -> None:
+    base = write_model(tmp_path / "base", llama_shapes())
+    lost = write_adapter(tmp_path / "lost", lora_shapes(llama_shapes()), base="somebody/elses")
+    assert main(["check", str(lost), "--require-base"]) == 6
+    assert main(["scan", str(tmp_path), "--require-base"]) == 6
+    assert main(["check", str(lost), "--require-base", "--json"]) == 6
+    assert main(["check", str(lost), "--base", str(base), "--require-base"]) == 0
+    write_adapter(tmp_path / "wrong", lora_shapes(llama_shapes()), r=4)
+    assert main(["scan", str(tmp_path), "--require-base"]) == 1
+
+
 def test_diagnose(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log = tmp_path / "log"
     log.write_text("RuntimeError: Numpy is not available\n")

@@ -312,7 +312,8 @@ def _document(file: Place) -> tuple[dict[str, object] | None, tuple[Fault, ...]]
         faults.append(Fault("corrupt-header", file.name, f"is not valid JSON: {error}"))
     except OSError as error:
         faults.append(Fault("corrupt-header", file.name, f"cannot be read: {error.strerror or error}"))
-    return document, (*faults, *(Fault("duplicate-json-key", file.name, text) for text in remarks))
+    codes = {json_input.MARKED: "corrupt-header"}
+    return document, (*faults, *(Fault(codes.get(text, "duplicate-json-key"), file.name, text) for text in remarks))
 
 
 # Where peft saves a whole weight: under the module's own name, under `base_layer` where the module has a LoRA of its

@@ -22,6 +22,8 @@ The tree::
     │   └── OutputExistsError
     └── InterruptedByUserError          130   the user pressed Ctrl-C
 
+An answer that is no error has 0, 1 (see `CheckFailedError`) or, where the caller asked for it, `NOT_COMPARED`.
+
 The command line catches `EnvpinError` once, in `envpin.cli.main`; any other exception keeps its traceback,
 because it is a defect of envpin. This module imports nothing of envpin.
 """
@@ -33,6 +35,10 @@ from typing import TYPE_CHECKING, ClassVar
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+
+# Nothing bad was found, and something that was required was not compared: no pass, and no failure either.
+NOT_COMPARED = 6
 
 
 class EnvpinError(Exception):

@@ -12,6 +12,7 @@ import io
 import os
 import re
 import stat
+import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
@@ -30,6 +31,8 @@ _READ_FLAGS = (
     | getattr(os, "O_CLOEXEC", 0)
     | getattr(os, "O_BINARY", 0)
 )
+# A pipe without a writer is looked at again after a moment: a shell starts both ends at once.
+_TRIES, _PAUSE = 10, 0.1  # seconds
 _KINDS = (
     (stat.S_ISFIFO, "a pipe, not a regular file"),
     (stat.S_ISSOCK, "a socket, not a regular file"),
@@ -72,6 +75,37 @@ def open_regular(file: Path | str) -> io.BufferedReader:
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def open_unless_deserted(file: Path) -> IO[bytes]:
+    """Open a file or a pipe for reading. A named pipe that nobody writes to is an error, and not waited for.
+
+    Raises:
+        OSError: it cannot be opened, or is such a pipe.
+    """
+    if not stat.S_ISFIFO(file.stat().st_mode):
+        return file.open("rb")
+    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        first = _first_byte(descriptor)
+        os.set_blocking(descriptor, True)
+        stream = io.FileIO(descriptor)
+        return io.BytesIO(first + stream.readall()) if first else io.BufferedReader(stream)
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _first_byte(descriptor: int) -> bytes:
+    """The first byte of a pipe, or none where its writer has not written yet. A writer may be a moment late."""
+    for _ in range(_TRIES):
+        try:
+            if first := os.read(descriptor, 1):
+                return first
+        except BlockingIOError:
+            return b""
+        time.sleep(_PAUSE)
+    raise OSError(errno.EPIPE, "a pipe that nobody writes to")
 
 
 class _Answering(io.BufferedReader):

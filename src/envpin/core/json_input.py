@@ -10,6 +10,7 @@ million values; `config.json` files are some kilobytes.
 
 from __future__ import annotations
 
+import codecs
 import json
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,8 @@ MAX_VALUES = 1_500_000
 MAX_DEPTH = 64
 # So many duplicate keys show what happened to the file; more would only fill the terminal.
 _REMARKS = 5
+# What is read here and by no other reader of these files.
+MARKED = "starts with a byte order mark, with which transformers and peft do not read it"
 
 
 class BadJsonError(ValueError):
@@ -52,7 +55,7 @@ def parse(
 
     `constants` lets `NaN` and `Infinity` through: transformers 4 writes `Infinity` into the configs of some
     state-space models. `remarks` takes a sentence for each duplicate key, of which the last counts; without it a
-    duplicate key is an error.
+    duplicate key is an error. A byte order mark is read over, and remarked on.
 
     Raises:
         BadJsonError: not UTF-8, not JSON, or beyond a bound.
@@ -91,6 +94,7 @@ def parse(
     if duplicates and remarks is None:
         raise BadJsonError(f"duplicate key `{next(iter(duplicates))}`")
     if remarks is not None:
+        remarks += [MARKED] if data.startswith(codecs.BOM_UTF8) else []
         remarks += [f"duplicate key `{key}`: the last one counts" for key in islice(duplicates, _REMARKS)]
         if len(duplicates) > _REMARKS:
             remarks.append(f"and {len(duplicates) - _REMARKS} more duplicate keys")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from envpin.core import json_input
 from envpin.core.text_input import read_beginning
 from envpin.core.toml_input import BadTomlError, parse_toml
+from envpin.infer.trackers import tracked_versions, wandb_files
 from envpin.infer.versions import PACKAGES
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 _BYTES = 2_000_000  # a lock of a large project has under 1 MB
 _NOTEBOOK_BYTES = 8_000_000  # with its pictures
 _NOTEBOOKS = 4
-_RUNS = 4
 _PIN = re.compile(
     r"^[ \t]*-?[ \t]*[\"']?([A-Za-z][\w.-]{0,60}?)(?:\[[\w,\s-]*\])?[ \t]*={2,3}[ \t]*([\w.+!-]{1,60})", re.MULTILINE
 )
@@ -70,8 +70,13 @@ def _read(place: Place, names: frozenset[str]) -> Iterator[Listed]:
     for name in ("uv.lock", "poetry.lock", "pylock.toml", "pdm.lock"):
         if name in names:
             yield from _locked(name, _text(place / name))
-    if "wandb" in names:
-        yield from _wandb(place / "wandb")
+    for tracked in tracked_versions(place, names):
+        yield Listed(tracked.file, "transformers", tracked.version, "strong")
+    for file, path in wandb_files(place, names, "requirements.txt"):
+        # W&B freezes at the start of a run; of several runs the last counts
+        if found := list(_pins(file, _text(path), "strong")):
+            yield from found
+            break
     for name in sorted(one for one in names if one.endswith(".ipynb"))[:_NOTEBOOKS]:
         yield from _notebook(name, place / name)
 
@@ -109,21 +114,6 @@ def _locked(file: str, text: str) -> Iterator[Listed]:
         for entry in entries if isinstance(entries, list) else []:
             if isinstance(entry, dict) and entry.get("name") in PACKAGES and isinstance(entry.get("version"), str):
                 yield Listed(file, entry["name"], entry["version"], "weak")
-
-
-def _wandb(place: Place) -> Iterator[Listed]:
-    """What W&B froze at the start of a run: `wandb/run-DATE-ID/files/requirements.txt`. Of several the last."""
-    try:
-        runs = sorted(one.name for one in place.iterdir() if one.name.startswith(("run-", "offline-run-")))
-    except OSError:
-        return
-    for run in runs[-_RUNS:][::-1]:
-        found = list(
-            _pins(f"wandb/{run}/files/requirements.txt", _text(place / run / "files/requirements.txt"), "strong")
-        )
-        if found:
-            yield from found
-            return
 
 
 def _notebook(file: str, path: Place) -> Iterator[Listed]:

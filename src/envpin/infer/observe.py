@@ -20,6 +20,7 @@ from envpin.infer.beside import Listed, read_beside
 from envpin.infer.pickle_names import archive_names
 from envpin.infer.pickle_state import read_state
 from envpin.infer.traces import read_card, read_traces
+from envpin.infer.trackers import mlflow_above, run_days
 from envpin.infer.trainers import Traces, checkpoint_step
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def observe(
         states=tuple(_states(places, notes)),
         arguments=tuple(_arguments(places)),
         cards=tuple(_cards(places)),
-        listed=read_beside(place, names),
+        listed=(*read_beside(place, names), *_listed_above(folder)),
         base_config=base_folder[1] if base_folder else None,
         base=base_folder[0] if base_folder else None,
         day=day,
@@ -207,8 +208,17 @@ def _base_config(base: Checkpoint, name: str) -> tuple[tuple[str, Mapping[str, o
     return None, f"the base's config.json: {fault.message}" if fault is not None else "the base has no config.json"
 
 
+def _listed_above(folder: Checkpoint) -> Iterable[Listed]:
+    """What MLflow lists in its own folder, where the adapter's is the one inside it."""
+    above = mlflow_above(folder.path)
+    if above is None:
+        return ()
+    names = frozenset(entry.name for entry in above.iterdir())
+    return [one._replace(file=f"../{one.file}") for one in read_beside(above, names)]
+
+
 def _day(place: ReadOnce, names: frozenset[str]) -> tuple[dt.date | None, str]:
-    """When the run was: as its TensorBoard files say in their names, else when the adapter's files were last written.
+    """When the run was: as TensorBoard's or a tracker's files say, else when the adapter's were last written.
 
     A copy or a download is written later than the run, so that the day is a latest one, and weak in any case.
     """
@@ -216,6 +226,9 @@ def _day(place: ReadOnce, names: frozenset[str]) -> tuple[dt.date | None, str]:
     for found in sorted(_event_days(place, names)):
         if _FIRST_DAY <= found <= today:
             return found, "the name of a TensorBoard file"
+    for found, file in sorted(run_days(place, names), reverse=True):
+        if _FIRST_DAY <= found <= today:
+            return found, file
     if not place.is_local:
         return None, ""
     try:

@@ -108,14 +108,14 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
-@pytest.mark.parametrize("file", ["requirements.txt", "uv.lock", "environment.yml", "run.ipynb"])
+@pytest.mark.parametrize("file", ["requirements.txt", "uv.lock", "environment.yml", "run.ipynb", "MLmodel"])
 def test_a_damaged_list_says_nothing_wrong(tmp_path: Path, file: str, kind: str) -> None:
     (tmp_path / file).write_bytes(DAMAGE[kind])
     assert {one.version for one in read_beside(tmp_path, names(tmp_path))} <= {"0.12.0", "4.44.2", "2.4.1+cu121"}
 
 
 def test_a_folder_in_place_of_a_list_is_none(tmp_path: Path) -> None:
-    for name in ("requirements.txt", "uv.lock", "conda.yaml", "a.ipynb", "wandb"):
+    for name in ("requirements.txt", "uv.lock", "conda.yaml", "a.ipynb", "MLmodel", "wandb", "wandb-metadata.json"):
         (tmp_path / name).mkdir()
     assert read_beside(tmp_path, names(tmp_path)) == ()
 

@@ -23,13 +23,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--base", metavar="B", help="the base model: a folder, or user/name[@revision] on the Hub")
     parser.add_argument("--target", metavar="REF", help="also tell whether this environment can read it")
+    parser.add_argument(
+        "--require-base", action="store_true", help="end with 6 where no base was found to compare with"
+    )
     parser.add_argument("--offline", action="store_true", help="ask no network: the Hub cache only")
     parser.add_argument("--all", action="store_true", help="list every mismatching tensor, not only the first ones")
     add_format(parser)
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
-    """Exit status 0: no blocker in what was looked at (see `compared`). 1: at least one."""
+    """Exit status 0: no blocker in what was looked at (see `compared`). 1: at least one. 6, if a base is required: no
+    blocker, and nothing to compare with."""
+    from envpin.core.errors import NOT_COMPARED
     from envpin.diagnose.check import check
     from envpin.remote.hub.client import Hub
 
@@ -67,7 +72,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
         if report.selective is not None:
             console.data("")
             console.data(wrapped(_selective(report)))
-    return 1 if report.blockers else 0
+    if report.blockers:
+        return 1
+    return NOT_COMPARED if args.require_base and report.not_compared is not None else 0
 
 
 def _headline(place: Place, report: CheckReport) -> str:

@@ -39,6 +39,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 
 def _read(name: str) -> Diagnosis:
+    from envpin.core.files import open_unless_deserted
     from envpin.diagnose.logs.reader import diagnose_log
 
     if name == "-":
@@ -47,7 +48,8 @@ def _read(name: str) -> Diagnosis:
         return diagnose_log(sys.stdin.buffer)
     path = Path(name)
     try:
-        with path.open("rb") as stream:  # a pipe is welcome: `envpin diagnose <(tail -n 500 train.log)`
+        # a pipe is welcome: `envpin diagnose <(tail -n 500 train.log)`
+        with open_unless_deserted(path) as stream:
             return diagnose_log(stream)
     except OSError as error:
         hint = "envpin diagnose LOG, or … 2>&1 | envpin diagnose -"

@@ -38,17 +38,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--require-record", action="store_true", help="an adapter without a readable envpin.json is a blocker"
     )
+    parser.add_argument(
+        "--require-base", action="store_true", help="end with 6 where an adapter was not compared with its base"
+    )
     add_format(parser)
     parser.epilog = (
         "The network is never asked: bases are looked for on this machine. Exit status 1: at least one cannot be read, "
-        "loaded or merged as it is. An adapter whose base is not on this machine is `not compared`; that is no fault."
+        "loaded or merged as it is. An adapter whose base is not on this machine is `not compared`: exit status 0, as "
+        "that is no fault, or 6 with `--require-base`."
     )
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Exit status 0: no blocker in what was looked at (`not_compared` counts what was not). 1: at least one blocker, or
-    one that cannot be read."""
-    from envpin.core.errors import UsageError
+    one that cannot be read. 6, if bases are required: neither, and at least one was not compared."""
+    from envpin.core.errors import NOT_COMPARED, UsageError
     from envpin.envs.store.store import Store
     from envpin.scan.run import scan
 
@@ -77,7 +81,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
         console.document(1, document_of(scanned))
     else:
         console.data(_text(scanned, every=args.all))
-    return 1 if scanned.bad else 0
+    if scanned.bad:
+        return 1
+    return NOT_COMPARED if args.require_base and scanned.not_compared else 0
 
 
 def _with_unrecorded(scanned: Scanned) -> Scanned:

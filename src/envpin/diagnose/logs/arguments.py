@@ -79,7 +79,10 @@ def _of_trl(owner: str, argument: str) -> Explained | None:
     """An argument that no collected release has: the class tells at least whose it is."""
     if _TRL.fullmatch(owner) is None:
         return None
-    says = f"`{owner}` of trl has no `{argument}` in any release that was looked at: it may be of the other class"
+    says = (
+        f"`{owner}` of trl has no `{argument}` in any release that was looked at (0.7 to 1.16): it may be of the other "
+        "class"
+    )
     fix = ("data and loss are set in the …Config, the model and the data sets are given to the …Trainer",
            "run with the trl of training: envpin run ADAPTER -- CMD")  # fmt: skip
     return Explained("library-api-changed", says, fix)

@@ -37,6 +37,8 @@ _HEAD = re.compile(
     r"(?:^|\.)(?:score|classifier|qa_outputs|classification_head|cls_head|classif)"
     r"(?:\.(?:original_module|modules_to_save(?:\.\w+)?|out_proj|dense|fc|\d))*\.(?:weight|bias)$"
 )
+# Keys and values have fewer rows than the hidden size where heads share them, which code without the notion ignores.
+_KEY_VALUE = re.compile(r"\.(?:k_proj|v_proj)\.(?:weight|bias)$")
 _POSITIONS = re.compile(r"(?:position_embeddings?|embed_positions|wpe|pos_embed|relative_attention_bias)(?:\.weight)?$")
 _TOWER = re.compile(r"(?:^|\.)(?:visual|vision_tower|vision_model|audio_tower|image_encoder)\.")
 # Factors of peft's other methods: the axes whose length is the module's width, and those that the config gives.
@@ -99,6 +101,8 @@ def _by_role(line: Line) -> str | None:
         return _of_method(method["part"], found, expected)
     if _HEAD.search(line.name) and found[1:] == expected[1:]:
         return "task-head"
+    if _KEY_VALUE.search(line.name) and len(found) == len(expected) == 2 and expected == (found[1], found[1]):
+        return "config-needs-newer-transformers" if found[0] < expected[0] else None
     if _POSITIONS.search(line.name) or (_TOWER.search(line.name) and len(found) != 2):
         return "architecture-drift"
     return _of_stack(line) if 3 in {len(found), len(expected)} else None
@@ -134,6 +138,11 @@ def words_for(code: str, line: Line) -> str | None:
     found, expected = line.found, line.expected
     if code == "task-head" and found and expected:
         return f"The head of the task has {found[0]} labels in the checkpoint, and {expected[0]} in this model"
+    if code == "config-needs-newer-transformers" and found and expected:
+        return (
+            f"The config's `num_key_value_heads` was ignored: the keys have {found[0]} rows, and this transformers "
+            f"makes {expected[0]}. Llama has it from 4.31.0 on"
+        )
     if code == "method-shape-mismatch" and ".oft_R" in line.name and len(found) == len(expected) == 2:
         one, other = _side(found[1]), _side(expected[1])
         if one and other:

@@ -17,6 +17,7 @@ from envpin.core.text_input import plain_block, to_utf8
 from envpin.diagnose.catalogue.catalogue import finding, load_catalogue
 from envpin.diagnose.logs.arguments import ANCHOR, explain
 from envpin.diagnose.logs.mismatch import ANCHORS, Line, common_cause, read_line, words_for
+from envpin.diagnose.logs.names import MEMBER_ANCHORS, explain_name, words
 from envpin.diagnose.logs.signature import Signature, matchers
 from envpin.diagnose.subject import Mismatch, shape_text
 
@@ -53,6 +54,9 @@ _SAID_BETTER_OF_A_LINE = {
 }
 # Of a line that names the release all by itself, what these codes would say is less.
 _LESS_EXACT = frozenset({"adapter-needs-newer-peft", "transformers-api-changed"})
+
+
+_NEWER = frozenset({"config-needs-newer-transformers"})
 
 
 @dataclass
@@ -92,24 +96,31 @@ class _Reader:
         self.seen: dict[str, _Seen] = {}
         self.shapes: dict[Line, int] = {}
         self.shape_count = 0
+        # lines of one block that the arguments of constructors explained, and those that anything did
+        self.told: set[str] = set()
         self.explained: set[str] = set()
         self.tail = b""
 
     def read(self, block: bytes) -> None:
         numbers = _Numbers(block, self.line)
+        self.told.clear()
+        self.explained.clear()
         for at, text in _lines_with(block, ANCHOR.encode()):
             explained = explain(text)
             if explained is not None:
+                self.told.add(text)
                 self.explained.add(text)
                 self._keep(_signature_of(explained, text), numbers, at, text)
         for anchor, signatures in self.matchers.items():
             for at, text in _lines_with(block, anchor):
                 for one in signatures:
-                    if text in self.explained and one.signature.code in _LESS_EXACT:
+                    if text in self.told and one.signature.code in _LESS_EXACT:
                         continue
                     found = self._matches(one, text, block, at)
                     if found is not None:
-                        self._keep(_filled(one.signature, found), numbers, at, text)
+                        self.explained.add(text)
+                        self._keep(_worded(one.signature, found, text), numbers, at, text)
+        self._read_members(block, numbers)
         for literal in ANCHORS:
             for at, text in _lines_with(block, literal.encode()):
                 line = read_line(text) or read_line(_with_next(block, at, text))
@@ -119,6 +130,13 @@ class _Reader:
                         self.shapes[line] = numbers.of(at)
         self.line += block.count(b"\n")
         self.tail = block[-20_000:]
+
+    def _read_members(self, block: bytes, numbers: _Numbers) -> None:
+        """Lines of which no signature spoke, and of which the facts about releases do."""
+        for anchor in MEMBER_ANCHORS:
+            for at, text in _lines_with(block, anchor.encode()):
+                if text not in self.explained and (told := explain_name(text)) is not None:
+                    self._keep(_signature_of(told, text), numbers, at, text)
 
     def _matches(self, one: Matcher, text: str, block: bytes, at: int) -> re.Match[str] | None:
         found = one.pattern.search(text)
@@ -189,6 +207,17 @@ def _signature_of(explained: Explained, text: str) -> Signature:
     return Signature(
         code=explained.code, anchor=ANCHOR, pattern="", sample=text, source="", says=explained.says, fix=explained.fix
     )
+
+
+def _worded(signature: Signature, found: re.Match[str], text: str) -> Signature:
+    """The signature's own words, or those of the facts where it leaves the release open."""
+    open_ended = signature.says is None or signature.code == "library-api-changed"
+    told = words(signature.code, text) if open_ended else None
+    if told is None:
+        return _filled(signature, found)
+    # a class by its name, and a release took it away: nothing newer has it
+    code = "transformers-api-changed" if told.went and signature.code in _NEWER else signature.code
+    return msgspec.structs.replace(signature, code=code, says=told.says, fix=told.fix)
 
 
 def _filled(signature: Signature, found: re.Match[str]) -> Signature:

@@ -37,6 +37,7 @@ transformers-api-changed generation-config-invalid torch-companion-mismatch nump
 out-of-memory foreign-format tensors-not-of-method method-shape-mismatch trained-weights-elsewhere layer-replication
 base-change-lost task-head adapter-below adapter-needs-older-peft library-api-changed method-cannot-merge
 shared-tensors serving-limit cuda-driver-too-old cuda-majors-mixed
+adapter-not-found package-missing target-module-unsupported foreign-merge-incomplete
 """.split()  # noqa: SIM905  a list literal would be fifty lines
 )
 

@@ -35,6 +35,10 @@ ELSEWHERE = {
     "serving-limit": f"{_LOGS}/test_reader_known_wordings.py::test_a_wording_has_its_code",
     "cuda-driver-too-old": f"{_BUILDS}::test_an_old_driver_and_two_cuda_majors_are_findings",
     "cuda-majors-mixed": f"{_BUILDS}::test_an_old_driver_and_two_cuda_majors_are_findings",
+    "adapter-not-found": f"{_LOGS}/test_reader_real_errors.py::test_a_text_of_a_tracker",
+    "package-missing": f"{_LOGS}/test_reader_real_errors.py::test_a_text_of_a_tracker",
+    "target-module-unsupported": f"{_LOGS}/test_reader_real_errors.py::test_a_text_of_a_tracker",
+    "foreign-merge-incomplete": f"{_LOGS}/test_reader_cases.py::test_a_case_gets_its_one_cause",
     "output-exists": "tests/e2e/test_replay_merge.py::test_the_output_is_whole",
 }
 

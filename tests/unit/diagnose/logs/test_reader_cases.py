@@ -18,7 +18,7 @@ TABLE = {
     "L4-reverse-op": ("quantized-base-packed", ["--quantized-base dequantize"]),
     "L5-offload-keyerror": ("meta-tensor-offload", ["offload"]),
     "L8-adapter-named-lora": ("tensors-not-of-method", ["`lora`", "prefix"]),
-    "L10-unsloth-lora-count": ("library-api-changed", ["Unsloth", "unsloth_zoo", "envpin replay merge"]),
+    "L10-unsloth-lora-count": ("foreign-merge-incomplete", ["Unsloth", "unsloth_zoo", "envpin replay merge"]),
     "L11-no-vision-config": ("architecture-drift", ["text model", "vision_config"]),
     "P-oft": ("method-shape-mismatch", ["block size", "4·16 = 2·32"]),
     "real-no-post-init": ("transformers-api-changed", ["all_tied_weights_keys", "transformers < 5"]),

@@ -1,0 +1,208 @@
+"""Names that came with a release or went with one: which version a missing name, member or model type speaks of. Pure.
+
+`names.json` was read from the wheels by `scripts/collect_names.py`: the last patch of each minor series, so that a
+release is named by its series. Model types are those of `matrix collect`, with the exact release.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from envpin.core.files import read_bounded
+from envpin.diagnose.logs.arguments import Explained
+from envpin.matrix.support import load_support
+
+MEMBER_ANCHORS = ("object has no attribute '", "got an unexpected keyword argument", "is not defined. Did you mean")
+# Codes that blame a version: their words name it, where the facts hold it.
+VERSIONED = frozenset({
+    "config-needs-newer-transformers", "config-needs-older-transformers", "transformers-api-changed",
+    "library-api-changed", "peft-transformers-incompatible",
+})  # fmt: skip
+_FACTS = Path(__file__).with_name("names.json")
+_FACTS_BYTES = 2_000_000
+_IMPORT = re.compile(r"cannot import name '(\w{1,120})' from '?(\w+(?:\.\w+)*)")
+_BARE_IMPORT = re.compile(r"cannot import name '(\w{1,120})'\s*$")
+_MODULE_ATTRIBUTE = re.compile(r"module '(\w+(?:\.\w+)*)' has no attribute '(\w{1,120})'")
+_MEMBER = re.compile(r"'(\w{1,120})' object has no attribute '(\w{1,120})'")
+_CALL = re.compile(r"\b(\w+)\.(\w+)\(\) got an unexpected keyword argument '(\w{1,80})'")
+_RENAMED = re.compile(r"name '(\w{1,120})' is not defined\. Did you mean: '(\w{1,120})'")
+_TYPE = re.compile(r"has model type `?([\w.-]{1,80})`? but Transformers|KeyError: '([\w.-]{1,80})'")
+_MODEL_MODULE = re.compile(r"No module named '?transformers\.models\.(\w{1,80})")
+_CLASS = re.compile(
+    r"(?:For[A-Z]\w*|Model|PreTrainedModel|TextConfig|VisionConfig|Config|Processor|ImageProcessor|ImageProcessorFast|"
+    r"VideoProcessor|TokenizerFast|Tokenizer)$"
+)
+_PACKAGES = {"transformers", "trl", "accelerate", "peft", "huggingface_hub", "datasets"}
+# Whose members a class of someone's own inherits, by the end of its name.
+_KINDS = (
+    (re.compile(r"For[A-Z]\w+$|PreTrainedModel$"), "PreTrainedModel"),
+    (re.compile(r"TokenizerFast$"), "PreTrainedTokenizerFast"),
+    (re.compile(r"Tokenizer$"), "PreTrainedTokenizer"),
+    (re.compile(r"(?:Dynamic|Static|Hybrid|Sliding|Quantized|Offloaded|EncoderDecoder)\w*Cache$"), "Cache"),
+    (re.compile(r"Config$"), "PretrainedConfig"),
+)
+_CODES = {"transformers": "transformers-api-changed"}
+_TRAINING = "run with the versions of the training run: envpin run ADAPTER -- CMD"
+
+
+class _Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One package. `releases`: first series, last release, how many; the tables hold where a name came and went."""
+
+    releases: tuple[str, str, int]
+    always: frozenset[str]
+    names: dict[str, dict[str, tuple[str, ...]]]
+    members: dict[str, dict[str, tuple[str, ...]]]
+    arguments: dict[str, dict[str, tuple[str, ...]]]
+
+
+class Words(NamedTuple):
+    """What a finding says of releases, instead of its catalogue's words. `went`: a release took it away."""
+
+    says: str
+    fix: tuple[str, ...]
+    went: bool = False
+
+
+def words(code: str, line: str) -> Words | None:
+    """What the facts say of the release that a line of this code speaks of; None where they hold nothing of it."""
+    if code not in VERSIONED:
+        return None
+    for pattern, swap in ((_IMPORT, False), (_MODULE_ATTRIBUTE, True)):
+        if (found := pattern.search(line)) is not None:
+            module, name = (found[1], found[2]) if swap else (found[2], found[1])
+            return _of_import(module, name)
+    if code == "transformers-api-changed" and (found := _BARE_IMPORT.search(line)) is not None:
+        return _of_import("transformers", found[1])
+    if (member := _of_member(line)) is not None:
+        return Words(member.says, member.fix)
+    if (found := _TYPE.search(line)) is not None:
+        return _of_type(found[1] or found[2])
+    return None if (found := _MODEL_MODULE.search(line)) is None else _of_type(found[1])
+
+
+def explain_name(line: str) -> Explained | None:
+    """A cause that the facts alone tell: a member, an argument of a method, or a class that a release renamed."""
+    return _of_member(line) or _of_call(line) or _of_rename(line)
+
+
+def _of_import(module: str, name: str) -> Words | None:
+    package = module.partition(".")[0]
+    if package not in _PACKAGES:
+        return None
+    names = _facts()[package].names
+    stays = names.get(module, {}).get(name) or names.get(package, {}).get(name)
+    if stays is not None:
+        return _said(f"`{name}` of `{module}`", package, stays)
+    if name in _facts()[package].always:
+        first = _facts()[package].releases[0]
+        says = f"every release of {package} from {first} on has `{name}`: this one is older, or damaged"
+        return Words(says, (f"install {package} anew, into the interpreter that ran", _TRAINING), went=True)
+    if package == "transformers" and (kind := _type_of_class(name)) is not None:
+        return _of_type(kind)
+    first, last, _ = _facts()[package].releases
+    says = f"`{name}` is not in `{module}` in any release of {package} that was looked at ({first} to {last})"
+    return Words(says, (_TRAINING, f"look where {package} defines `{name}`, and import it from there"))
+
+
+def _of_member(line: str) -> Explained | None:
+    found = _MEMBER.search(line)
+    if found is None:
+        return None
+    owner, name = found[1], found[2]
+    for package in ("transformers", "accelerate"):
+        members = _facts()[package].members
+        kinds = [owner, *(_kinds(owner) if package == "transformers" else ())]
+        stays = next((members[kind][name] for kind in kinds if name in members.get(kind, {})), None)
+        if stays is not None:
+            told = _said(f"`{name}` of `{owner}`", package, stays)
+            return Explained(_CODES.get(package, "library-api-changed"), told.says, told.fix)
+    return None
+
+
+def _kinds(owner: str) -> list[str]:
+    """The classes of transformers that a class inherits by its name; a config or tokenizer has to name a model type."""
+    kinds = [kind for pattern, kind in _KINDS if pattern.search(owner)]
+    return kinds if kinds in (["PreTrainedModel"], ["Cache"]) or _type_of_class(owner) is not None else []
+
+
+def _of_call(line: str) -> Explained | None:
+    found = _CALL.search(line)
+    if found is None:
+        return None
+    for package in ("accelerate", "transformers"):
+        stays = _facts()[package].arguments.get(f"{found[1]}.{found[2]}", {}).get(found[3])
+        if stays is not None:
+            told = _said(f"the argument `{found[3]}` of `{found[1]}.{found[2]}`", package, stays)
+            return Explained(_CODES.get(package, "library-api-changed"), told.says, told.fix)
+    return None
+
+
+def _of_rename(line: str) -> Explained | None:
+    """Python names what it knows instead: both are names of transformers, and one of them came when the other went."""
+    found = _RENAMED.search(line)
+    if found is None:
+        return None
+    top = [table for module, table in _facts()["transformers"].names.items() if module.count(".") <= 1]
+    came = next((table[found[1]] for table in top if found[1] in table), None)
+    if came is None or not any(found[2] in table for table in top):
+        return None
+    told = _said(f"`{found[1]}`", "transformers", came)
+    return Explained("transformers-api-changed", told.says, told.fix)
+
+
+def _said(what: str, package: str, stays: tuple[str, ...]) -> Words:
+    """`stays` are where a name came and went by turns; "" is before the first release that was looked at."""
+    came, gone = stays[-1 if len(stays) % 2 else -2], "" if len(stays) % 2 else stays[-1]
+    earlier = stays[-2] if len(stays) % 2 and len(stays) > 1 else ""
+    shown = package.replace("_", "-")
+    if earlier:
+        says = f"{what} went with {shown} {earlier} and came again with {came}"
+        return Words(says, (f"run with {shown} < {earlier}, as training did: envpin run ADAPTER -- CMD",
+                            f"or with {shown} ≥ {came}"), went=True)  # fmt: skip
+    if gone and came:
+        says = f"{what} came with {shown} {came} and went with {gone}"
+        return Words(says, (f"run with {shown} ≥ {came} and < {gone}: envpin run ADAPTER -- CMD",
+                            f"take newer code, where {shown} is {gone} or newer"), went=True)  # fmt: skip
+    if gone:
+        says = f"{what} went with {shown} {gone}: the code is of an older {shown}"
+        return Words(says, (f"run with {shown} < {gone}, as training did: envpin run ADAPTER -- CMD",
+                            "take newer code, which does without"), went=True)  # fmt: skip
+    says = f"{what} came with {shown} {came}: this {shown} is older"
+    return Words(says, (f"run with {shown} ≥ {came}",))
+
+
+def _of_type(model_type: str) -> Words | None:
+    support = load_support()
+    window = support.window(model_type)
+    if window is None:
+        newest = support.newest()
+        says = f"no release of transformers up to {newest} knows `{model_type}`"
+        return Words(says, ("the model brings its own code: pass `trust_remote_code=True`, if you trust it",
+                            "see what is known of it: envpin matrix resolve MODEL"))  # fmt: skip
+    first, last = window
+    if last is not None:
+        says = f"transformers knows `{model_type}` from {first} to {last}"
+        return Words(says, (f"run with transformers ≥ {first} and ≤ {last}: envpin run ADAPTER -- CMD",))
+    says = f"transformers knows `{model_type}` from {first} on: this one is older"
+    return Words(says, (f"run with transformers ≥ {first}", "see which pins go with it: envpin matrix resolve MODEL"))
+
+
+def _type_of_class(name: str) -> str | None:
+    stem = _CLASS.sub("", name).lower()
+    return _types().get(stem.replace("_", "")) if stem and stem != name.lower() else None
+
+
+@cache
+def _types() -> dict[str, str]:
+    return {one.replace("_", "").replace("-", "").lower(): one for one in load_support().model_types}
+
+
+@cache
+def _facts() -> dict[str, _Facts]:
+    raw = msgspec.json.decode(read_bounded(_FACTS, _FACTS_BYTES), type=dict[str, msgspec.Raw])
+    return {name: msgspec.json.decode(text, type=_Facts) for name, text in raw.items() if name in _PACKAGES}

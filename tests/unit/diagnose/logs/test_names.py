@@ -1,0 +1,73 @@
+"""A missing name, member or model type speaks of a release, by what the wheels hold."""
+
+from __future__ import annotations
+
+import pytest
+
+from envpin.diagnose.logs.names import explain_name, words
+
+NEWER, CHANGED, LIBRARY = "config-needs-newer-transformers", "transformers-api-changed", "library-api-changed"
+
+WORDS = [
+    (CHANGED, "cannot import name 'AutoModelForVision2Seq' from 'transformers'", "went with transformers 5.0"),
+    (CHANGED, "cannot import name 'TRANSFORMERS_CACHE' from 'transformers.utils'", "went with transformers 5.0"),
+    (CHANGED, "cannot import name 'HybridCache' from 'transformers'", "came with transformers 4.44 and went with 5.0"),
+    (CHANGED, "cannot import name 'DisjunctiveConstraint' from 'transformers.generation'", "went with transformers"),
+    (CHANGED, "'DynamicCache' object has no attribute 'seen_tokens'", "4.36 and went with 4.54"),
+    (
+        CHANGED,
+        "cannot import name 'no_such_name' from 'transformers'",
+        "in any release of transformers",
+    ),
+    (CHANGED, "cannot import name 'AutoProcessor' from 'transformers'", "every release of transformers from 4.26 on"),
+    (NEWER, "cannot import name 'Qwen3VLForConditionalGeneration' from 'transformers'", "from 4.57.1 on"),
+    (NEWER, "has model type `qwen3` but Transformers does not", "from 4.51.0 on"),
+    (NEWER, "KeyError: 'qwen3_5'", "knows `qwen3_5` from 5."),
+    (NEWER, "has model type `openvla` but Transformers does not", "no release of transformers up to 5."),
+    (NEWER, "No module named 'transformers.models.qwen3_moe'", "from 4.51.0 on"),
+    (LIBRARY, "cannot import name 'GRPOConfig' from 'trl'", "came with trl 0.14"),
+    (LIBRARY, "cannot import name 'DataCollatorForCompletionOnlyLM' from 'trl'", "went with trl 0.20"),
+    (LIBRARY, "cannot import name 'clear_device_cache' from 'accelerate.utils.memory'", "came with accelerate 0.32"),
+    (LIBRARY, "cannot import name 'HfFolder' from 'huggingface_hub'", "went with huggingface-hub 1.0"),
+]
+
+
+@pytest.mark.parametrize(("code", "line", "word"), WORDS)
+def test_the_release_is_named(code: str, line: str, word: str) -> None:
+    told = words(code, f"ImportError: {line} (/srv/lib/python3.11/site-packages/x/__init__.py)")
+    assert told is not None
+    assert word in told.says, told.says
+
+
+FACTS = [
+    ("Accelerator.unwrap_model() got an unexpected keyword argument 'keep_torch_compile'", LIBRARY, "accelerate 1.3"),
+    ("'XForMaskedLM' object has no attribute 'prepare_inputs_for_generation'", CHANGED, "went with transformers 4.5"),
+    ("name 'PreTrainedConfig' is not defined. Did you mean: 'PretrainedConfig'?", CHANGED, "transformers 5.0"),
+]
+
+
+@pytest.mark.parametrize(("line", "code", "word"), FACTS)
+def test_facts_alone_name_a_cause(line: str, code: str, word: str) -> None:
+    told = explain_name(line)
+    assert told is not None
+    assert told.code == code
+    assert word in told.says, told.says
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "'LRUCache' object has no attribute 'seen_tokens'",
+        "'AppConfig' object has no attribute 'temperature'",
+        "'WordTokenizer' object has no attribute 'encode_plus'",
+        "'NoneType' object has no attribute 'get_max_length'",
+        "name 'PreTrainedThing' is not defined. Did you mean: 'PretrainedThing'?",
+        "Widget.draw() got an unexpected keyword argument 'keep_torch_compile'",
+    ],
+)
+def test_a_class_of_another_world_is_left_alone(line: str) -> None:
+    assert explain_name(line) is None
+
+
+def test_other_codes_keep_their_words() -> None:
+    assert words("numpy-abi", "cannot import name 'GRPOConfig' from 'trl'") is None
