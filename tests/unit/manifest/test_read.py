@@ -30,22 +30,6 @@ def faults_of(value: Any) -> tuple[str, ...]:
     return raised.value.problems
 
 
-texts = st.text(max_size=20)
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | texts,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
-    max_leaves=10,
-)
-
-
-@given(st.dictionaries(st.sampled_from([*Manifest.__struct_fields__, "other"]), json_values, max_size=6))
-def test_any_json_is_a_manifest_or_an_input_error(value: dict[str, Any]) -> None:
-    try:
-        parse_manifest(json.dumps(value).encode())
-    except InputError:
-        return
-
-
 @given(st.binary(max_size=60))
 def test_any_bytes_are_a_manifest_or_an_input_error(data: bytes) -> None:
     try:

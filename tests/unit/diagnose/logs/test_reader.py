@@ -103,12 +103,6 @@ def test_several_errors_of_one_log_are_all_named() -> None:
     assert set(codes(text)) >= {one.code for one in some} - {"transformers-api-changed", "unmatched-adapter-keys"}
 
 
-def test_blocks_do_not_split_a_line() -> None:
-    sample = SIZE.format("base_model.model.model.embed_tokens.weight", [32001, 4096], [32000, 4096])
-    for before in range((1 << 20) - 400, (1 << 20) + 40, 37):
-        assert codes(b"x" * 79 + b"\n" + b"y" * (before - 80) + b"\n" + sample.encode() + b"\n") == ["vocab-grown"]
-
-
 def test_nothing_is_said_about_nothing() -> None:
     assert codes("") == []
     assert codes(b"\x00\xff\xfe" * 1000) == []

@@ -1,0 +1,27 @@
+"""A log of any size is read in blocks that split no line."""
+
+from __future__ import annotations
+
+import io
+
+from envpin.diagnose.logs.reader import Diagnosis, diagnose_log
+
+
+def diagnose(text: str | bytes) -> Diagnosis:
+    return diagnose_log(io.BytesIO(text.encode() if isinstance(text, str) else text))
+
+
+def codes(text: str | bytes) -> list[str]:
+    return [one.code for one in diagnose(text).findings]
+
+
+SIZE = (
+    "size mismatch for {}: copying a param with shape torch.Size({}) from checkpoint, "
+    "the shape in current model is torch.Size({})."
+)
+
+
+def test_blocks_do_not_split_a_line() -> None:
+    sample = SIZE.format("base_model.model.model.embed_tokens.weight", [32001, 4096], [32000, 4096])
+    for before in range((1 << 20) - 400, (1 << 20) + 40, 37):
+        assert codes(b"x" * 79 + b"\n" + b"y" * (before - 80) + b"\n" + sample.encode() + b"\n") == ["vocab-grown"]
