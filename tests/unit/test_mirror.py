@@ -52,7 +52,8 @@ DECIDING = (
     "bisect/environments/changed.py", "bisect/search/axis.py", "bisect/search/belief.py", "bisect/search/search.py",
     "bisect/search/selection.py", "checkpoint/embedding.py", "envs/store/identity.py",
     "infer/choose.py", "infer/combine.py", "manifest/closure.py", "manifest/compare.py", "matrix/match.py",
-    "matrix/nearest.py", "matrix/signs.py", "matrix/support.py", "replay/verdict.py",
+    "matrix/nearest.py", "matrix/signs.py", "matrix/support.py", "replay/training/judge.py", "replay/training/steps.py",
+    "replay/verdict.py",
 )  # fmt: skip
 
 

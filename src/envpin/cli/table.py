@@ -21,7 +21,7 @@ class Command(NamedTuple):
 
 COMMANDS: tuple[Command, ...] = (
     Command("record", "record", "run a training command and leave envpin.json beside what it saves"),
-    Command("replay", "replay", "merge an adapter in the environment it was trained in, and prove the result"),
+    Command("replay", "replay", "merge an adapter in its own environment and prove it, or repeat its training"),
     Command("verify", "verify", "tell whether a merged model still is what its merge proved"),
     Command("prove", "prove", "tell whether a merge, whoever made it, is this base plus this adapter"),
     Command("check", "check", "tell from headers alone whether an adapter will load and merge"),

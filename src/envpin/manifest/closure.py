@@ -25,13 +25,17 @@ MERGE_CLOSURE = (*REQUIRED, "safetensors", "tokenizers", "accelerate", "huggingf
 IF_RECORDED = ("sentencepiece", "protobuf", "tiktoken")
 
 
+Why = Literal["a development version", "installed from source", "installed in editable mode", "not a version",
+              "not on the index"]  # fmt: skip
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unpinnable:
     """A closure package whose recorded state no index can give back. `reason` completes "was ..."."""
 
     name: str
     version: str
-    reason: Literal["a development version", "installed from source", "installed in editable mode", "not a version"]
+    reason: Why
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,9 +91,30 @@ def _torch_label(torch: Distribution | None) -> str | None:
     return label if backend_of(label) is not None else None
 
 
-def _why_unpinnable(
-    distribution: Distribution,
-) -> Literal["a development version", "installed from source", "installed in editable mode", "not a version"] | None:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WholeEnvironment:
+    """Every distribution that was recorded: `requirements` pin those that an index may have, `unpinnable` are the
+    others."""
+
+    requirements: tuple[str, ...]
+    unpinnable: tuple[Unpinnable, ...]
+
+
+def whole_environment(manifest: Manifest) -> WholeEnvironment:
+    """What the training ran in, as pins of everything. A development version is asked for too: an index may have it."""
+    requirements: list[str] = []
+    unpinnable: list[Unpinnable] = []
+    for one in sorted(manifest.distributions, key=lambda one: str(canonicalize_name(one.name))):
+        name = str(canonicalize_name(one.name))
+        reason = _why_unpinnable(one)
+        if reason is not None and reason != "a development version":
+            unpinnable.append(Unpinnable(name=name, version=one.version, reason=reason))
+        else:
+            requirements.append(f"{name}=={release_of(one.version)}")
+    return WholeEnvironment(requirements=tuple(requirements), unpinnable=tuple(unpinnable))
+
+
+def _why_unpinnable(distribution: Distribution) -> Why | None:
     try:
         version = Version(distribution.version)
     except InvalidVersion:

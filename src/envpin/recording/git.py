@@ -17,6 +17,8 @@ from envpin.core.errors import InputError, TimedOutError
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 # The run waits for these questions; they take about 3 ms each, and on a disk that hangs the run is worth more.
 _PATIENCE = 1.0
+# A checkout of a large repository, when nothing is training yet.
+_CHECKOUT_PATIENCE = 600.0
 _OFF = (
     "core.fsmonitor=false",
     f"core.hooksPath={os.devnull}",
@@ -96,6 +98,37 @@ class Status:
         if self._changes is None or not self._changes.ready(patience):
             return None
         return self._changes.output
+
+
+def checkout(root: Path, commit: str, target: Path, *, patch: str | None = None) -> str | None:
+    """Put the tracked files of `commit` into the new folder `target`, and apply a patch there.
+
+    The repository, its index and its working tree stay as they are. None where that worked, else why not.
+    """
+    filters = _filters_off(root)
+    if filters is None:
+        return "a filter of the repository cannot be turned off"
+    target.mkdir(parents=True)
+    index = {"GIT_INDEX_FILE": str(target.parent / f"{target.name}.index")}
+    for question in (("read-tree", commit), ("checkout-index", "--all", f"--prefix={target}{os.sep}")):
+        if (said := _do(root, *question, settings=filters, variables=index)) is not None:
+            return said
+    if not patch:
+        return None
+    outside = {"GIT_DIR": os.devnull, "GIT_CEILING_DIRECTORIES": str(target.parent)}
+    return _do(target, "apply", "--whitespace=nowarn", "-", variables=outside, stdin=patch.encode())
+
+
+def _do(
+    folder: Path, *arguments: str, variables: dict[str, str], settings: tuple[str, ...] = (), stdin: bytes | None = None
+) -> str | None:
+    try:
+        environment = {**_environment(), **variables}
+        done = process.run(_command(folder, *arguments, settings=settings), env=environment, stdin=stdin,
+                           timeout=_CHECKOUT_PATIENCE)  # fmt: skip
+    except (InputError, TimedOutError, OSError) as failed:
+        return str(failed)
+    return None if done.status == 0 else done.stderr.strip()[:500] or f"git ends with status {done.status}"
 
 
 def _filters_off(root: Path) -> tuple[str, ...] | None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from envpin.envs.locks.torch_wish import TorchWish
     from envpin.envs.refs.pins import Resolver
     from envpin.envs.store.environment import Environment
+    from envpin.envs.store.identity import EnvironmentSpec
     from envpin.envs.store.store import Store
 
 takes_child = False
@@ -34,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     create.add_argument(
         "--keep-wheels", action="store_true", help="keep its wheels in the store, so that it can be built again offline"
     )
+    add_training(create)
     create.add_argument("--rebuild", action="store_true", help="build it again, fetching damaged packages anew")
 
     _verb(verbs, "list", "every finished environment, most recently used first", _list)
@@ -86,6 +88,35 @@ def max_download(args: argparse.Namespace) -> int | None:
     from envpin.core.sizes import parse_size
 
     return parse_size(args.max_download) if args.max_download else None
+
+
+def add_training(parser: argparse.ArgumentParser) -> None:
+    """`--training` and `--skip`, which mean the same everywhere."""
+    parser.add_argument(
+        "--training",
+        action="store_true",
+        help="REF is a recorded adapter: every distribution that it was trained with, not only what a merge needs",
+    )
+    parser.add_argument(
+        "--skip", action="store_true", help="with --training: leave out what cannot be rebuilt, and name it"
+    )
+
+
+def spec_of(args: argparse.Namespace, resolver: Resolver, store: Store) -> EnvironmentSpec:
+    """The environment that REF means, with --training all of what it was trained in."""
+    from envpin.core.errors import UsageError
+    from envpin.envs.refs.resolve import resolve
+
+    if args.skip and not args.training:
+        raise UsageError("--skip goes with --training")
+    if not args.training:
+        return resolve(args.ref, resolver)
+    from envpin.envs.refs.adapter import adapter_name
+    from envpin.envs.refs.training import resolve_training, training_manifest, training_path
+
+    path = training_path(args.ref)
+    spec, _ = resolve_training(training_manifest(path), resolver, store, name=adapter_name(path), skip=args.skip)
+    return spec
 
 
 def add_torch_backend(parser: argparse.ArgumentParser) -> None:
@@ -166,7 +197,6 @@ def _create(args: argparse.Namespace, console: Console) -> int:
     from envpin.cli.console.findings import render_findings
     from envpin.core.events import Step
     from envpin.envs.machine import driver_version
-    from envpin.envs.refs.resolve import resolve
     from envpin.envs.store.store import Store
     from envpin.envs.store.torch_installed import torch_findings
 
@@ -180,8 +210,9 @@ def _create(args: argparse.Namespace, console: Console) -> int:
         show(event)
 
     limit = max_download(args)
-    spec = resolve(args.ref, resolver_of(args, listener))
-    environment = Store().ensure(
+    store = Store()
+    spec = spec_of(args, resolver_of(args, listener), store)
+    environment = store.ensure(
         spec, listener=listener, offline=args.offline, rebuild=args.rebuild, keep_wheels=args.keep_wheels,
         max_download=limit,
     )  # fmt: skip

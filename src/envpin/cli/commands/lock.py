@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envpin.cli.commands.env import REF_HELP
+from envpin.cli.commands.env import REF_HELP, add_training
 from envpin.cli.console.formats import add_format, answer, is_for_ci, stale_lock
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="write nothing; exit 1 where FILE, or without REF any lock of the matrix, is not what would be written",
     )
+    add_training(parser)
     add_format(parser)
     parser.epilog = (
         "Wheels only, every one with its hash. The lock promises only the platforms and Pythons for which a dry run "
@@ -58,7 +59,15 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from envpin.envs.locks.portable import portable_lock
     from envpin.envs.refs.lock_request import lock_request
 
-    request = lock_request(args.ref, python=args.python, exclude_newer=args.exclude_newer, offline=args.offline)
+    if args.training:
+        from envpin.envs.refs.family import as_time
+        from envpin.envs.refs.training import training_path, training_request
+
+        limit = as_time(args.exclude_newer) if args.exclude_newer else None
+        path = training_path(args.ref)
+        request = training_request(path, python=args.python, exclude_newer=limit, skip=args.skip)
+    else:
+        request = lock_request(args.ref, python=args.python, exclude_newer=args.exclude_newer, offline=args.offline)
     target = target_of(args.output, request.name)
     lock = portable_lock(request, offline=args.offline, listener=console.listener())
     console.close()

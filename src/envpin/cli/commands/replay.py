@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpin.cli.commands.env import add_max_download, add_torch_backend, max_download, torch_wish
+from envpin.cli.commands.replay_train import add_train, run_train
 from envpin.core.errors import CheckFailedError
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from envpin.replay.merge import Merged
     from envpin.replay.plan import MergePlan
 
-takes_child = False
+takes_child = True
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,6 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     merge.add_argument("--offline", action="store_true", help="use what is on this machine only")
     merge.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+    add_train(verbs)
 
 
 def _add_engine_arguments(merge: argparse.ArgumentParser) -> None:
@@ -98,6 +100,12 @@ def _add_engine_arguments(merge: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
+    if args.verb == "train":
+        return run_train(args, console)
+    if args.child:
+        from envpin.core.errors import UsageError
+
+        raise UsageError("`replay merge` takes no command")
     from envpin.envs.store.store import Store
     from envpin.remote.hub.client import Hub
     from envpin.replay.adapters import parse_adapter

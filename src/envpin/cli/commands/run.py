@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
-from envpin.cli.commands.env import REF_HELP, add_build_arguments, max_download, resolver_of
+from envpin.cli.commands.env import (
+    REF_HELP,
+    add_build_arguments,
+    add_training,
+    max_download,
+    resolver_of,
+    spec_of,
+)
 
 if TYPE_CHECKING:
     import argparse
@@ -25,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("ref", metavar="REF", help=REF_HELP)
     add_build_arguments(parser)
+    add_training(parser)
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
@@ -34,27 +41,33 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if not args.child:
         raise UsageError("no command was given", hint=f"envpin run {args.ref} -- python")
     environment = _environment(args, console)
-    return process.run_attached(args.child, env=activated(environment))
+    status = process.run_attached(args.child, env=environment.activated())
+    if status == 1 and not args.training:
+        _tell_of_training(args.ref, console)
+    return status
 
 
-def activated(environment: Environment) -> dict[str, str]:
-    """The caller's variables, with the scripts of `environment` first on PATH and no other Python leaking in.
+def _tell_of_training(ref: str, console: Console) -> None:
+    """What failed may have missed a package that only training needs."""
+    from envpin.core.errors import EnvpinError
+    from envpin.envs.refs.reference import AdapterReference, parse_reference
 
-    VIRTUAL_ENV stays unset: it would invite installers to change an environment that is shared by its key.
-    """
-    path = os.pathsep.join([str(environment.scripts), os.environ.get("PATH", os.defpath)])
-    from envpin.core import process
-
-    return process.scrubbed_environment(set_values={"PATH": path})
+    try:
+        recorded = isinstance(parse_reference(ref), AdapterReference)
+    except EnvpinError:
+        return
+    if recorded:
+        console.talk(
+            f"this environment holds what a merge needs; all that was recorded: envpin run {ref} --training -- …"
+        )
 
 
 def _environment(args: argparse.Namespace, console: Console) -> Environment:
-    from envpin.envs.refs.resolve import resolve
     from envpin.envs.store.store import Store
 
     listener = console.listener()
-    spec = resolve(args.ref, resolver_of(args, listener))
     store = Store()
+    spec = spec_of(args, resolver_of(args, listener), store)
     ready = store.find(spec)
     # A ready environment goes without saying: the command's own output should be all that is seen.
     environment = (

@@ -27,7 +27,8 @@ class LockQuestion:
 
     `exclude_newer` is an RFC 3339 time, or `era`. `constraints` bound versions without asking for packages, `prefer` is
     a lock whose versions are kept wherever the requirements let them, `find_links` are folders or pages with wheels
-    besides the index, `torch` is the build of torch that is wanted.
+    besides the index, `torch` is the build of torch that is wanted. `alone`: the requirements are the whole
+    environment, whatever they ask for themselves.
     """
 
     name: str
@@ -38,6 +39,7 @@ class LockQuestion:
     prefer: Lock | None = None
     find_links: tuple[str, ...] = ()
     torch: TorchWish | None = None
+    alone: bool = False
 
     @property
     def ways(self) -> tuple[TorchWay, ...]:
@@ -54,6 +56,7 @@ class LockQuestion:
             "exclude_newer": self.exclude_newer,
             **({} if self.prefer is None else {"prefer": self.prefer.digest}),
             "find_links": list(self.find_links),
+            **({"alone": True} if self.alone else {}),
             **({} if self.torch is None else {"torch": [self.torch.label, self.torch.required]}),
             **({"driver": driver_version()} if self.torch is not None and self.torch.label == "auto" else {}),
             "where": where_settings(os.environ),
@@ -90,11 +93,12 @@ def compile_lock(question: LockQuestion, way: TorchWay, *, exclude_newer: str | 
             prefer=None if question.prefer is None else question.prefer.text,
             find_links=question.find_links,
             backend=way.backend,
+            alone=question.alone,
             offline=offline,
         )
 
     bounds = check_requirements(question.constraints) if question.constraints else ()
-    text = compile_bounded(compiled, bounds, pins)
+    text = compiled(()) if question.alone else compile_bounded(compiled, bounds, pins)
     return parse_lock(write_pylock(normalized(with_hashes(parse_toml(text)))), origin=f"the lock of {question.name}")
 
 

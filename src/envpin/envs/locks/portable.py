@@ -73,7 +73,8 @@ _NEWEST_MINOR = 15
 class LockRequest:
     """What a portable lock is made from; kept in its `[tool.envpin]` table, so that it can be made again.
 
-    `python` is the lowest Python that it is for; `exclude_newer` an RFC 3339 time or None.
+    `python` is the lowest Python that it is for; `exclude_newer` an RFC 3339 time or None. `alone`: the requirements
+    are the whole environment.
     """
 
     name: str
@@ -82,6 +83,7 @@ class LockRequest:
     exclude_newer: str | None = None
     constraints: tuple[str, ...] = ()
     command: str | None = None
+    alone: bool = False
 
 
 def portable_lock(request: LockRequest, *, offline: bool = False, listener: Listener = ignore) -> Lock:
@@ -117,11 +119,12 @@ def _lock(request: LockRequest, *, offline: bool, listener: Listener) -> Lock:
             exclude_newer=request.exclude_newer,
             always_allow=pins,
             constraints=constraints,
+            alone=request.alone,
             offline=offline,
         )
 
     try:
-        text = compile_bounded(compiled, request.constraints, pins)
+        text = compiled(()) if request.alone else compile_bounded(compiled, request.constraints, pins)
     except ResolutionError:
         if not request.constraints:
             raise

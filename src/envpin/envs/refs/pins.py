@@ -50,6 +50,7 @@ class Resolver:
         prefer: Lock | None = None,
         find_links: Sequence[str] = (),
         name: str | None = None,
+        alone: bool = False,
     ) -> EnvironmentSpec:
         """Resolve requirements for this machine.
 
@@ -69,6 +70,7 @@ class Resolver:
             prefer=prefer,
             find_links=tuple(find_links),
             torch=self.torch,
+            alone=alone,
         )
         kept = (default_root() if self.root is None else self.root) / "resolutions" / f"{question.digest}.toml"
         lock = None if self.refresh else remembered(kept)

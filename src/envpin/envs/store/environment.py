@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from envpin.core import process
 from envpin.core.marks import RECEIPT
 
 if TYPE_CHECKING:
@@ -40,6 +42,14 @@ class Environment:
     def scripts(self) -> Path:
         """The folder of its console scripts."""
         return self.python.parent
+
+    def activated(self) -> dict[str, str]:
+        """The caller's variables, with its scripts first on PATH and no other Python leaking in.
+
+        VIRTUAL_ENV stays unset: it would invite installers to change an environment that is shared by its key.
+        """
+        path = os.pathsep.join([str(self.scripts), os.environ.get("PATH", os.defpath)])
+        return process.scrubbed_environment(set_values={"PATH": path})
 
     @property
     def last_used(self) -> float:

@@ -81,6 +81,7 @@ class Uv:
         prefer: str | None = None,
         find_links: Sequence[str] = (),
         backend: str | None = None,
+        alone: bool = False,
         offline: bool = False,
     ) -> str:
         """Resolve to the text of a PEP 751 lock, wheels only.
@@ -89,7 +90,8 @@ class Uv:
         otherwise the lock is for this platform and `python` alone. `constraints` bound versions without asking for
         them. `exclude_newer` is an RFC 3339 time; packages in `always_allow` are exempt from it. `prefer` is the text
         of a lock whose versions are kept wherever the requirements let them. `backend` adds the index of that build of
-        torch (`cpu`, `cu121`; `auto` for this machine's GPU), which knows no upload times.
+        torch (`cpu`, `cu121`; `auto` for this machine's GPU), which knows no upload times. `alone`: the requirements
+        are all that is wanted, whatever they ask for themselves.
 
         Raises:
             ResolutionError, NoInterpreterError, NetworkError, DiskFullError
@@ -98,6 +100,8 @@ class Uv:
                      "--no-build", "--no-header", "--no-annotate", "--no-python-downloads", "--quiet"]  # fmt: skip
         if portable:
             arguments.append("--universal")
+        if alone:
+            arguments.append("--no-deps")
         if exclude_newer is not None:
             arguments += ["--exclude-newer", exclude_newer]
             undated = _OF_TORCH_INDEXES if backend is not None else ()

@@ -1,0 +1,1 @@
+"""Repeat a recorded training run, and say where it parted from the record."""

@@ -1,0 +1,222 @@
+"""Run a recorded training command again, recorded itself, with everything that it writes below another folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from envpin.core import process
+from envpin.core.errors import CheckFailedError, InputError, RefusedError
+from envpin.core.events import Note, Step, ignore
+from envpin.core.scratch import scratch
+from envpin.manifest.read import read_manifest
+from envpin.manifest.trace import read_trace
+from envpin.recording.session import RecordSession
+from envpin.replay.training.judge import RunRecord, judge
+from envpin.replay.training.source import prepare_source
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from envpin.core.events import Listener
+    from envpin.envs.store.environment import Environment
+    from envpin.manifest.types import Manifest
+    from envpin.replay.training.judge import TrainJudgement
+
+_REDACTED = "[redacted]"
+_PYTHON = re.compile(r"python(?:[0-9.]*)?(?:\.exe)?$")
+# Set by launchers and by what the machine has, not by whoever started the run.
+_NOT_SET_AGAIN = frozenset(
+    {"WORLD_SIZE", "LOCAL_WORLD_SIZE", "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "HF_ENDPOINT", "HF_HUB_OFFLINE",
+     "TRANSFORMERS_OFFLINE"}
+)  # fmt: skip
+LOG_NAME = "envpin-replay.log"
+_LAST_LINES = 15
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainOptions:
+    """`steps`: compare a prefix. `once`: do not repeat the repeat. `source`: a folder with the code. `command` instead
+    of the recorded one. `trust_script`: the code may run."""
+
+    steps: int | None = None
+    once: bool = False
+    source: Path | None = None
+    command: tuple[str, ...] = ()
+    trust_script: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainReplay:
+    """What a replay found: the judgement, where its runs lie, and what code it ran."""
+
+    judgement: TrainJudgement
+    out: Path
+    code: str
+    command: tuple[str, ...]
+
+
+def command_of(manifest: Manifest, options: TrainOptions) -> tuple[str, ...]:
+    """The command to run.
+
+    Raises:
+        InputError: none was recorded, or a secret was taken out of it.
+    """
+    recorded = manifest.run.argv if manifest.run else ()
+    command = options.command or recorded
+    if not command:
+        raise InputError("the manifest does not say which command was run", hint="envpin replay train FOLDER -- CMD…")
+    if any(_REDACTED in word for word in command):
+        raise InputError(
+            f"the recorded command had a secret, which was taken out of it: `{' '.join(command)}`",
+            hint="give the whole command: envpin replay train FOLDER -- CMD…",
+        )
+    return command
+
+
+def refuse_untrusted(manifest: Manifest, options: TrainOptions) -> None:
+    """
+    Raises:
+        RefusedError: the code was not trusted.
+    """
+    if not options.trust_script:
+        script = (manifest.code.script if manifest.code else None) or "its script"
+        raise RefusedError(
+            f"repeating the run executes `{script}` on this machine, as whoever recorded it wrote it",
+            hint="read it, then give --trust-script",
+        )
+
+
+def replay_training(
+    folder: Path,
+    manifest: Manifest,
+    environment: Environment,
+    out: Path,
+    *,
+    options: TrainOptions,
+    listener: Listener = ignore,
+) -> TrainReplay:
+    """Repeat the run of `folder` in `environment` below `out`, and hold it against the record.
+
+    Raises:
+        RefusedError: the code was not trusted.
+        InputError: the code or command cannot be had.
+        CheckFailedError: the repeated command failed, or saved nothing.
+    """
+    refuse_untrusted(manifest, options)
+    command = command_of(manifest, options)
+    recorded = RunRecord(manifest=manifest, trace=read_trace(folder, manifest.run.id if manifest.run else None))
+    out.mkdir(parents=True, exist_ok=True)
+    with scratch("train") as place:
+        working, code = prepare_source(manifest, folder, place, source=options.source)
+        listener(Note(message=f"code: {code}"))
+
+        def repeat(name: str) -> RunRecord:
+            own = (out / name).absolute()
+            return _Repeat(manifest=manifest, environment=environment, working=working, out=own, steps=options.steps,
+                           listener=listener).run(folder, command)  # fmt: skip
+
+        first = repeat("run")
+        judgement = judge(recorded, first, steps=options.steps)
+        if judgement.verdict == "diverged" and not options.once:
+            judgement = judge(recorded, first, again=repeat("again"), steps=options.steps)
+    return TrainReplay(judgement=judgement, out=out, code=code, command=command)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Repeat:
+    manifest: Manifest
+    environment: Environment
+    working: Path
+    out: Path
+    steps: int | None
+    listener: Listener
+
+    def run(self, folder: Path, command: Sequence[str]) -> RunRecord:
+        self.out.mkdir(parents=True)
+        argv = [self._program(command[0]), *map(self._word, command[1:])]
+        session = RecordSession(argv, self._variables(), code_diff=False)
+        title = f"train again ({self.out.name})"
+        self.listener(Step(key=self.out.name, title=title))
+        try:
+            with (self.out / LOG_NAME).open("w", encoding="utf-8") as log:
+
+                def write(line: str) -> None:
+                    log.write(f"{line}\n")
+                    log.flush()
+
+                done = process.run(argv, env=session.environment, cwd=self.working, on_stdout=write, on_stderr=write)
+            outcome = session.finish()
+        finally:
+            session.close()
+        if done.status != 0:
+            self.listener(Step(key=self.out.name, title=title, state="failed"))
+            process.raise_if_killed(done, what="the repeated run")
+            last = "\n".join((done.stdout + done.stderr).splitlines()[-_LAST_LINES:])
+            raise CheckFailedError(f"the repeated command ends with status {done.status}\n{last}",
+                                   hint=f"its whole output is in {self.out / LOG_NAME}")  # fmt: skip
+        self.listener(Step(key=self.out.name, title=title, state="done"))
+        return self._record(folder, outcome.manifests, outcome.nothing)
+
+    def _program(self, name: str) -> str:
+        """The interpreter or script of the environment that stands for the recorded one."""
+        base = name.replace("\\", "/").rpartition("/")[2]
+        if _PYTHON.match(base):
+            return str(self.environment.python)
+        own = self.environment.scripts / base
+        return str(own) if own.is_file() else name
+
+    def _word(self, word: str) -> str:
+        """An argument that names the recorded output, or the script by its whole path, names those of the replay."""
+        training, code = self.manifest.training, self.manifest.code
+        option, equals, value = word.partition("=") if word.startswith("-") else ("", "", word)
+        if code is not None and code.script and value == code.script and code.directory:
+            inside = os.path.relpath(value, code.directory)
+            if not inside.startswith(os.pardir):
+                return option + equals + str(self.working / inside)
+        output = training.output if training is not None else None
+        if output and (value == output or value.startswith(output + os.sep)):
+            return option + equals + str(self.out / os.path.relpath(value, output))
+        return word
+
+    def _variables(self) -> dict[str, str]:
+        manifest = self.manifest
+        recorded: Mapping[str, str] = manifest.run.environment if manifest.run else {}
+        known = _environment_names() - _NOT_SET_AGAIN
+        variables = {name: value for name, value in self.environment.activated().items() if name not in known}
+        variables |= {name: value for name, value in recorded.items() if name in known and _REDACTED not in value}
+        threads = manifest.training.kernels.get("threads") if manifest.training else None
+        if isinstance(threads, int) and not {"OMP_NUM_THREADS", "MKL_NUM_THREADS"} & recorded.keys():
+            variables["OMP_NUM_THREADS"] = str(threads)
+        training, code = manifest.training, manifest.code
+        output = training.output if training is not None else None
+        asked = {"from": output or str(self.out), "to": str(self.out), "steps": self.steps}
+        if output and code is not None and code.directory and Path(output).is_relative_to(code.directory):
+            asked["relative"] = os.path.relpath(output, code.directory)
+        variables["ENVPIN_REPLAY"] = json.dumps(asked)
+        return variables
+
+    def _record(self, folder: Path, manifests: Sequence[Path], nothing: str | None) -> RunRecord:
+        """The save that stands for the recorded one: at the same place below the output, else at the same step."""
+        if not manifests:
+            raise CheckFailedError(f"the repeated run left nothing to compare: {nothing}",
+                                   hint=f"its output is in {self.out / LOG_NAME}")  # fmt: skip
+        training = self.manifest.training
+        output = Path(training.output) if training is not None and training.output else None
+        same = self.out / os.path.relpath(folder.absolute(), output) if output is not None else None
+        found = [path for path in manifests if same is not None and path.parent == same.resolve()]
+        read = [(path, read_manifest(path)) for path in found or manifests]
+        steps = training.steps if training is not None else None
+        fitting = [one for one in read if one[1].training is not None and one[1].training.steps == steps]
+        path, manifest = (fitting or read)[-1]
+        return RunRecord(manifest=manifest, trace=read_trace(path.parent, manifest.run.id if manifest.run else None))
+
+
+def _environment_names() -> set[str]:
+    from envpin.recording.injected import hook
+
+    return set(hook("surroundings").VARIABLES)

@@ -1,0 +1,144 @@
+"""Verdict and cause of a repeat: each cause planted alone, and with others next to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from envpin.manifest.types import Distribution, Manifest
+from envpin.replay.training.judge import judge
+from tests.support.training_runs import ARGUMENTS, KERNELS, dataset, manifest, run, trace
+
+EVERY = range(1, 13)
+LOSS = dict.fromkeys(EVERY, 1.001)
+OTHER = "7" * 64
+
+
+def argument(**changes: Any) -> Manifest:
+    return manifest(arguments={**ARGUMENTS, **changes})
+
+
+def kernel(**changes: Any) -> Manifest:
+    return manifest(kernels={**KERNELS, **changes})
+
+
+def part(name: str, **changes: Any) -> Manifest:
+    made = manifest()
+    return replace(made, **{name: replace(getattr(made, name), **changes)})
+
+
+PLANTED: list[tuple[str, Manifest, dict[str, Any], int, str]] = [
+    ("seed", argument(seed=8), {"initial": OTHER}, 0, "seed"),
+    ("data seed", argument(data_seed=3), {"rows": {n: (f"{13 - n}.0", f"{13 - n}.1") for n in EVERY}}, 1, "data order"),
+    ("one row", manifest(datasets=(dataset(OTHER),)), {"rows": {5: ("5.0", "x")}}, 5, "data"),
+    ("a row that no file tells of", manifest(datasets=()), {"rows": {5: ("5.0", "x")}}, 5, "data"),
+    ("template", part("tokenizer", chat_template_sha256=OTHER), {"rows": {n: (f"t{n}", f"u{n}") for n in EVERY}}, 1,
+     "chat template"),
+    ("rate", argument(learning_rate=0.101), {"lr": 1.01, "loss": {n: 1.001 for n in EVERY if n > 1}}, 1,
+     "learning rate"),
+    ("dropout", part("saved", config={"r": 4, "lora_dropout": 0.2}), {"loss": LOSS}, 1, "dropout"),
+    ("precision", kernel(autocast="bf16"), {"loss": LOSS}, 1, "precision"),
+    ("attention", kernel(attention="eager"), {"loss": LOSS}, 1, "attention"),
+    ("base", part("base", files={"model.safetensors": OTHER}), {"loss": LOSS}, 1, "base weights"),
+    ("package", replace(manifest(), distributions=(Distribution(name="peft", version="0.18.1"),
+                                                   Distribution(name="torch", version="2.4.0"))), {"loss": LOSS}, 1,
+     "package"),
+    ("hardware", kernel(processor="another"), {"loss": LOSS}, 1, "hardware"),
+    ("optimizer", argument(weight_decay=0.1), {"loss": {n: 1.001 for n in EVERY if n > 1}}, 2, "optimizer"),
+    ("loss function", argument(label_smoothing_factor=0.1), {"loss": LOSS}, 1, "hyperparameter"),
+    ("script", part("code", sha256=OTHER), {"loss": {n: 1.1 for n in EVERY if n > 6}}, 7, "code"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "after", "changes", "step", "cause"), PLANTED, ids=[one[0] for one in PLANTED])
+def test_a_planted_cause_is_named_with_its_first_step(
+    name: str, after: Manifest, changes: dict[str, Any], step: int, cause: str
+) -> None:
+    found = judge(run(), run(after, trace(**changes, final=OTHER), adapter=OTHER))
+    assert (found.verdict, found.cause) == ("diverged", cause), name
+    assert found.first is not None
+    assert found.first.step == step
+    assert found.certain or not found.because
+
+
+def test_an_adapter_with_the_same_bytes_is_identical_whatever_else_differs() -> None:
+    after = kernel(threads=1)
+    found = judge(run(), run(after))
+    assert (found.verdict, found.adapter, found.cause) == ("identical", "identical", None)
+    assert [fact.what for fact in found.also] == ["threads"]
+
+
+def test_a_prefix_says_nothing_about_the_adapter() -> None:
+    found = judge(run(), run(other=trace(4, final=OTHER), adapter=OTHER), steps=4)
+    assert (found.verdict, found.adapter, found.steps) == ("identical", "not compared", 4)
+
+
+def test_another_world_size_is_not_comparable_and_named_before_all_else() -> None:
+    after = replace(argument(seed=8), training=replace(argument(seed=8).training, world_size=2))  # type: ignore[type-var]
+    found = judge(run(), run(after, trace(initial=OTHER), adapter=OTHER))
+    assert (found.verdict, found.cause) == ("not comparable", "world size")
+
+
+def test_nothing_recorded_on_both_sides_is_not_comparable() -> None:
+    empty = run(Manifest(schema=1), trace(0))
+    assert judge(empty, empty).verdict == "not comparable"
+
+
+def test_noise_that_was_measured_makes_equivalent_and_a_larger_gap_does_not() -> None:
+    recorded = run()
+    repeated = run(other=trace(loss=dict.fromkeys(EVERY, 1.0 + 1e-07)), adapter=OTHER)
+    again = run(other=trace(loss=dict.fromkeys(EVERY, 1.0 - 1e-07)), adapter="8" * 64)
+    far = run(other=trace(loss=dict.fromkeys(EVERY, 1.0 + 0.0001)), adapter=OTHER)
+    near = judge(recorded, repeated, again=again)
+    assert near.verdict == "equivalent"
+    assert near.noise is not None
+    assert near.noise.later == pytest.approx(2e-7, rel=1e-3)
+    assert judge(recorded, far, again=run(other=trace(loss=dict.fromkeys(EVERY, 1.0 + 0.00011)))).verdict == "diverged"
+    assert judge(recorded, repeated).verdict == "diverged"
+    assert judge(recorded, repeated).noise is None
+
+
+def test_a_repeat_equal_to_its_own_repeat_has_no_noise_to_hide_in() -> None:
+    off = run(other=trace(loss=dict.fromkeys(EVERY, 1.0 + 1e-09)), adapter=OTHER)
+    found = judge(run(), off, again=off)
+    assert (found.verdict, found.cause) == ("diverged", None)
+    assert found.note is not None
+
+
+def test_early_steps_are_held_to_the_noise_of_early_steps() -> None:
+    off = run(other=trace(loss={1: 1.01}), adapter=OTHER)
+    again = run(other=trace(loss={1: 1.01, 12: 1.05}), adapter="8" * 64)
+    assert judge(run(), off, again=again).verdict == "diverged"
+
+
+def test_a_changed_batch_or_rate_is_never_within_noise() -> None:
+    noisy: dict[str, Any] = {"loss": dict.fromkeys(EVERY, 1.5)}
+    planted: tuple[dict[str, Any], ...] = ({"rows": {5: ("5.0", "x")}}, {"lr": 1.01}, {"initial": OTHER})
+    for changes in planted:
+        after = run(other=trace(**changes), adapter=OTHER)
+        assert judge(run(), after, again=run(other=trace(**changes, **noisy))).verdict == "diverged"
+
+
+def test_a_run_that_differs_from_its_repeat_beyond_noise_is_said_to_be_no_deterministic_one() -> None:
+    off = run(other=trace(loss=dict.fromkeys(EVERY, 1.2)), adapter=OTHER)
+    again = run(other=trace(loss=dict.fromkeys(EVERY, 1.201)), adapter="8" * 64)
+    found = judge(run(), off, again=again)
+    assert (found.verdict, found.cause, found.certain) == ("diverged", "kernel", False)
+
+
+def test_only_what_both_sides_recorded_is_ruled_out() -> None:
+    known = judge(run(), run(kernel(attention="eager"), trace(loss=LOSS), adapter=OTHER))
+    assert {"initial adapter", "base weights", "packages", "hardware", "code"} <= set(known.ruled_out)
+    assert "attention" not in known.ruled_out
+    bare = replace(manifest(kernels={}), distributions=(), code=None, base=None)
+    unknown = judge(run(bare), run(bare, trace(loss=LOSS), adapter=OTHER))
+    assert not {"packages", "hardware", "code", "base weights"} & set(unknown.ruled_out)
+
+
+def test_several_causes_leave_doubt() -> None:
+    both = replace(kernel(attention="eager"), base=replace(part("base").base, files={"model.safetensors": OTHER}))  # type: ignore[type-var]
+    found = judge(run(), run(both, trace(loss=LOSS), adapter=OTHER))
+    assert (found.cause, found.certain) == ("base weights", False)
+    assert "attention" in {fact.what for fact in found.also}
