@@ -594,7 +594,7 @@ def cell(case, words, make, causes):
     proved = not found.counts.wrong and not found.counts.not_compared
     seen = sorted({one.cause for one in found.listed if one.state == "wrong"} - {None})
     line = {"proved": proved, "counts": counts, "causes": seen, "ways": found.ways, "made_s": round(made, 2),
-            "s": round(time.perf_counter() - began - made, 2)}  # fmt: skip
+            "s": round(time.perf_counter() - began - made, 2), "places": places(case, merged, found)}  # fmt: skip
     if causes is None:
         line["status"] = "right" if proved else "false alarm" if counts["wrong"] else "not compared"
     else:
@@ -610,6 +610,16 @@ def cell(case, words, make, causes):
     if line["status"] not in ("right", "caught"):
         line["listed"] = [one._asdict() for one in found.listed[:4]]
     return line
+
+
+def places(case, merged, found):
+    """Of how many tensors the right merge has other bits, how many are named as wrong, and how many of those are
+    none of them."""
+    one, other = case.tensors(case.merged), case.tensors(merged)
+    differ = {n for n in set(one) | set(other) if n not in one or n not in other or one[n].dtype != other[n].dtype
+              or not torch.equal(one[n], other[n])}  # fmt: skip
+    named = {verdict.tensor for verdict in found.listed if verdict.state == "wrong"}
+    return {"differ": len(differ), "named": len(named), "outside": len(named - differ)}
 
 
 def identical(case, merged):

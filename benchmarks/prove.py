@@ -1,26 +1,40 @@
-"""`envpin prove` beside deltalint 0.1.0 on the merges of benchmarks/faults.py: one row for each kind of adapter.
+"""`envpin prove` beside deltalint 0.1.0, on merges of peft, of axolotl's own function and LLaMA-Factory's export:
+right ones, and ones with a planted fault. Writes docs/reference/prove.md.
 
     pip install --no-deps --target DELTALINT deltalint==0.1.0
-    python benchmarks/prove.py DELTALINT [--environment latest] [--cells MODEL/KIND,…] [-o lines.jsonl]
+    pip download --no-deps axolotl==0.19.0 && unzip axolotl-0.19.0-*.whl -d AXOLOTL
+    python benchmarks/prove.py DELTALINT --axolotl AXOLOTL --llamafactory PYTHON [--kept FOLDER] [--cells MODEL/KIND,…]
+        [--markdown docs/reference/prove.md]
 
-Both run in one process, on the same files, with one thread. deltalint checks what its own page says: LoRA on linear
-layers and embeddings, and `modules_to_save`. What it declines to judge counts as declined, not as wrong.
+PYTHON is the interpreter of an environment with LLaMA-Factory 0.9.5. Both judges run in one process, on the same files,
+with one thread. deltalint checks what its own page says: LoRA on linear layers and embeddings, and `modules_to_save`.
+What it declines to judge counts as declined, not as wrong. Without an option, that program is left out.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections import Counter, defaultdict
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.faults import CAUGHT, NOT_MET, Line, measure
+from benchmarks.faults import CAUGHT, NOT_MET, Line, measure, run
+from tests.support import environments
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MERGERS = Path(__file__).with_name("mergers_inside.py")
+# What axolotl 0.19.0 requires.
+AXOLOTL = ("transformers==5.16.1", "peft==0.20.0", environments.TORCH, "accelerate", "safetensors")
 PASSED, FAILED = "PASS", "FAIL"
+ADAPTERS = "| prove: right merges | faults | deltalint: right merges | faults |"
+Results = dict[str, tuple[Line, list[Line]]]
 
 
 def ours(line: Line) -> str:
@@ -47,40 +61,129 @@ def row(name: str, lines: list[Line]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def tables(lines: list[Line]) -> list[str]:
-    met = [line for line in lines if line["status"] not in NOT_MET]
+def met(lines: list[Line]) -> list[Line]:
+    return [line for line in lines if line["status"] not in NOT_MET]
+
+
+def by_kind(results: Results) -> Iterator[str]:
     groups: dict[str, list[Line]] = defaultdict(list)
-    for line in met:
-        groups[line["cell"].rpartition("/")[0]].append(line)
-    text = ["| adapter | prove: right merges | faults | deltalint: right merges | faults |", "|---|---|---|---|---|"]
-    text += [row(name, members) for name, members in groups.items()]
-    text.append(row("all", met))
-    within = [line for line in met if all(theirs(one) != "declined" for one in groups[line["cell"].rpartition("/")[0]])]
-    text += [row("where deltalint never declines", within), ""]
-    seconds = [sum(line["s"] for line in met), sum(line["deltalint"].get("s", 0.0) for line in met)]
-    text.append(f"seconds in all: prove {seconds[0]:.0f}, deltalint {seconds[1]:.0f}")
-    missed = Counter(f"{line['kind']}: {line['merge']}" for line in met if theirs(line) == "wrong way")
-    listed = [f"- {count} {words}" for words, count in missed.most_common()]
-    text += ["", "what deltalint judged the wrong way:", *listed, ""]
-    both = [line for line in met if line["kind"] == "fault" and theirs(line) == ours(line) == "right"]
+    for _, lines in results.values():
+        for line in met(lines):
+            groups[line["cell"].rpartition("/")[0]].append(line)
+    yield f"| adapter {ADAPTERS}"
+    yield "|---|---|---|---|---|"
+    yield from (row(name, members) for name, members in groups.items())
+    within = [
+        one for members in groups.values() if all(theirs(one) != "declined" for one in members) for one in members
+    ]
+    yield row("where deltalint never declines", within)
+
+
+def by_fault(lines: list[Line]) -> Iterator[str]:
+    """What each of the two calls a planted fault, and whether the tensors that prove names are those that differ."""
+    groups: dict[str, list[Line]] = defaultdict(list)
+    for line in lines:
+        if line["kind"] == "fault":
+            groups[line["merge"]].append(line)
+    yield "| planted fault | merges | prove: caught | named | deltalint: caught | named |"
+    yield "|---|---|---|---|---|---|"
+    for fault, members in sorted(groups.items()):
+        cells = [fault, str(len(members))]
+        for judge, names in ((ours, _our_names), (theirs, _their_names)):
+            named = Counter(name for line in members if judge(line) == "right" for name in names(line))
+            cells.append(str(sum(judge(line) == "right" for line in members)))
+            cells.append(", ".join(f"`{name}`" for name, _ in named.most_common(2)))
+        yield f"| {' | '.join(cells)} |"
+
+
+def _our_names(line: Line) -> list[str]:
+    return line["causes"]
+
+
+def _their_names(line: Line) -> list[str]:
+    return line["deltalint"].get("named", [])
+
+
+def places(lines: list[Line]) -> str:
+    """Whether the tensors that prove names are those that have other bits than the right merge."""
+    known = [line["places"] for line in lines if line["kind"] == "fault" and ours(line) == "right" and "places" in line]
+    exact = sum(one["named"] == one["differ"] and not one["outside"] for one in known)
+    inside = sum(not one["outside"] for one in known)
+    return (
+        f"Of {len(known)} caught faults whose tensors were counted, prove named exactly the tensors that have other "
+        f"bits than the right merge in {exact}, and no other tensor in {inside}; those that it leaves out are within "
+        "what rounding explains."
+    )
+
+
+def page(results: Results) -> str:
+    whole = [line for _, lines in results.values() for line in met(lines)]
+    versions = "; ".join(
+        f"{name} with " + ", ".join(f"{package} {version}" for package, version in about.items())
+        for name, (about, _) in results.items()
+    )
+    written = f"Written by `python benchmarks/prove.py` on a CPU ({versions}; deltalint 0.1.0)."
+    wrong = Counter(f"{line['kind']}: {line['merge']}" for line in whole if theirs(line) == "wrong way")
+    mistaken = [f"- {line['cell']}, {line['merge']}: {line['status']}" for line in whole if ours(line) != "right"]
+    lines = [
+        "# `envpin prove` beside deltalint",
+        "",
+        f"{written} {_METHOD}",
+        "",
+        f"| merged by {ADAPTERS}",
+        "|---|---|---|---|---|",
+        *(row(name, met(found)) for name, (_, found) in results.items()),
+        row("all", whole),
+        "",
+        *(mistaken or ["`prove` judged none of them the wrong way, and declined none."]),
+        *("", figures(whole), "", places(whole), "", "## By kind of adapter", "", *by_kind(results)),
+        *("", "## By planted fault", "", *by_fault(whole), "", "## What deltalint judged the wrong way", ""),
+        *(f"- {count} × {words}" for words, count in wrong.most_common()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+_METHOD = (
+    "Tiny models. A program's own function makes its merges: right ones, and ones for which it is given another base, "
+    "another adapter, another scale and so on; the other faults are done to the merged files. What deltalint declines "
+    "to judge is told apart from what it judges the wrong way."
+)
+
+
+def figures(lines: list[Line]) -> str:
+    seconds = [sum(line["s"] for line in lines), sum(line["deltalint"].get("s", 0.0) for line in lines)]
+    both = [line for line in lines if line["kind"] == "fault" and theirs(line) == ours(line) == "right"]
     mine = sum(line["status"] == "caught" for line in both)
-    told = sum(bool(set(line["deltalint"]["named"]) - {"UNEXPLAINED"}) for line in both)
-    text.append(f"of {len(both)} faults that both caught, prove named {mine} rightly, deltalint gave {told} a name")
-    return text
+    told = sum(bool(set(_their_names(line)) - {"UNEXPLAINED"}) for line in both)
+    return (
+        f"Seconds for all, with one thread: prove {seconds[0]:.0f}, deltalint {seconds[1]:.0f}. Of {len(both)} faults "
+        f"that both caught, prove named the planted cause in {mine}, and deltalint gave {told} a name."
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("deltalint", type=Path)
+    parser.add_argument("--axolotl", type=Path, metavar="FOLDER")
+    parser.add_argument("--llamafactory", type=Path, metavar="PYTHON")
     parser.add_argument("--environment", default="latest")
     parser.add_argument("--cells")
-    parser.add_argument("-o", "--out", type=Path)
+    parser.add_argument("--kept", type=Path, help="where whole cells are kept, and taken from")
+    parser.add_argument("--markdown", type=Path, help="write the page there")
     args = parser.parse_args()
-    about, *lines = measure(args.environment, args.cells, args.deltalint)
-    print(*(f"{name} {version}" for name, version in about.items()))
-    if args.out:
-        args.out.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    print(*tables(lines), sep="\n")
+    found = {"peft": measure(args.environment, args.cells, args.deltalint, kept=args.kept)}
+    ask = partial(run, cells=args.cells, deltalint=args.deltalint, kept=args.kept)
+    if args.axolotl:
+        python = environments.literal(*AXOLOTL).python
+        found["axolotl 0.19.0"] = ask(python, MERGERS, "axolotl", "axolotl", str(args.axolotl.absolute()))
+    if args.llamafactory:
+        python = args.llamafactory.absolute()
+        found["LLaMA-Factory 0.9.5"] = ask(python, MERGERS, "llamafactory", "llamafactory", "-")
+    results: Results = {name: (lines[0], lines[1:]) for name, lines in found.items()}
+    text = page(results)
+    print(text)
+    if args.markdown:
+        args.markdown.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
