@@ -56,6 +56,12 @@ def where_settings(source: Mapping[str, str]) -> dict[str, str]:
     return {name: source[name] for name in names if name in source}
 
 
+def shared_roots() -> tuple[Path, ...]:
+    """`$ENVPIN_SHARED`: stores of others, which are read and never written."""
+    listed = os.environ.get("ENVPIN_SHARED", "").split(os.pathsep)
+    return tuple(Path(one).expanduser().absolute() for one in listed if one)
+
+
 def default_root() -> Path:
     """`$ENVPIN_HOME`, else the user's data folder."""
     configured = os.environ.get("ENVPIN_HOME")

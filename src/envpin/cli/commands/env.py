@@ -1,4 +1,4 @@
-"""`envpin env create|list|show|verify|prune|path`: the store of pinned environments."""
+"""`envpin env create|show|verify|path`: the store of pinned environments; the rest is in `env_manage`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_training(create)
     create.add_argument("--rebuild", action="store_true", help="build it again, fetching damaged packages anew")
 
-    _verb(verbs, "list", "every finished environment, most recently used first", _list)
+    _verb(verbs, "list", "every finished environment: its size, its last use, what needs it", _manage("run_list"))
 
     show = _verb(verbs, "show", "what is installed in an environment, from which artifacts", _show)
     show.add_argument("ref", metavar="REF", help=_KEY_HELP)
@@ -50,12 +50,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     verify.add_argument("refs", metavar="REF", nargs="*", help=f"{_KEY_HELP}; every environment where left out")
     _add_python(verify)
 
-    prune = _verb(verbs, "prune", "remove environments that are not used, and what killed builds left", _prune)
+    remove = _verb(verbs, "remove", "remove environments", _manage("run_remove"))
+    remove.add_argument("refs", metavar="REF", nargs="+", help=_KEY_HELP)
+    _add_python(remove)
+    remove.add_argument("--force", action="store_true", help="also one that a process runs in")
+
+    prune = _verb(
+        verbs, "prune", "remove environments that are not used, and what killed builds left", _manage("run_prune")
+    )
     prune.add_argument(
-        "--unused-for", metavar="DAYS", type=float, default=30.0, help="remove what was not used for DAYS (default 30)"
+        "--older-than", metavar="AGE", help="remove what was not used for AGE: 90d, 12w, 36h (default: 30d)"
+    )
+    prune.add_argument("--unused-for", metavar="DAYS", type=float, help="the same in days")
+    prune.add_argument(
+        "--max-size", metavar="SIZE", help="then remove the least recently used until all take at most SIZE (50GB)"
     )
     prune.add_argument("--all", action="store_true", help="remove every environment")
     prune.add_argument("--dry-run", action="store_true", help="only say what would be removed")
+
+    export = _verb(
+        verbs, "export", "print an environment as requirements, conda file or Dockerfile", _manage("run_export")
+    )
+    export.add_argument("ref", metavar="REF", help=REF_HELP)
+    export.add_argument(
+        "--format", dest="as_format", choices=("requirements", "conda", "dockerfile"), default="requirements",
+        help="requirements with hashes (the default), an environment.yml of conda, or a Dockerfile",
+    )  # fmt: skip
+    export.add_argument("-o", "--output", metavar="FILE", help="where to write it; where left out, on stdout")
+    add_build_arguments(export)
 
     path = _verb(verbs, "path", "print the folder of an environment", _path)
     path.add_argument("ref", metavar="REF", help=_KEY_HELP)
@@ -169,8 +191,20 @@ def describe(environment: Environment) -> dict[str, object]:
         "python": receipt.interpreter.version,
         "packages": len(receipt.artifacts),
         "created": receipt.created,
-        "last_used": _iso(environment.last_used),
+        "last_used": iso(environment.last_used),
     }
+
+
+def _manage(name: str) -> Callable[[argparse.Namespace, Console], int]:
+    """The handler of that name in `env_manage`, imported when it is called."""
+
+    def handler(args: argparse.Namespace, console: Console) -> int:
+        from envpin.cli.commands import env_manage
+
+        chosen: Callable[[argparse.Namespace, Console], int] = getattr(env_manage, name)
+        return chosen(args, console)
+
+    return handler
 
 
 def _verb(
@@ -228,35 +262,10 @@ def _create(args: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _list(_args: argparse.Namespace, console: Console) -> int:
-    from envpin.envs.store.store import Store
-
-    found = Store().list()
-    if console.json_mode:
-        console.document(SCHEMA, {"environments": [describe(one) for one in found]})
-        return 0
-    if not found:
-        console.talk("no environments yet; `envpin env create REF` builds one")
-        return 0
-    rows = [("KEY", "PYTHON", "PACKAGES", "LAST USED", "NAME")]
-    rows += [
-        (
-            one.key[:12],
-            one.receipt.interpreter.version,
-            str(len(one.receipt.artifacts)),
-            _iso(one.last_used)[:16].replace("T", " "),
-            one.receipt.name,
-        )
-        for one in found
-    ]
-    console.data(_table(rows))
-    return 0
-
-
 def _show(args: argparse.Namespace, console: Console) -> int:
     import msgspec
 
-    environment = _find(args.ref, args.python)
+    environment = find(args.ref, args.python)
     receipt = environment.receipt
     if console.json_mode:
         body = {**describe(environment), "receipt": msgspec.to_builtins(receipt)}
@@ -269,7 +278,7 @@ def _show(args: argparse.Namespace, console: Console) -> int:
         ("path", str(environment.path)),
         ("python", f"{interpreter.implementation} {interpreter.version} of {interpreter.base}"),
         ("created", f"{receipt.created} by uv {receipt.uv}"),
-        ("last used", _iso(environment.last_used)),
+        ("last used", iso(environment.last_used)),
         ("lock", f"sha256:{receipt.lock_sha256}"),
     ]
     rows = [("PACKAGE", "VERSION", "WHEEL", "HASH")]
@@ -284,7 +293,7 @@ def _verify(args: argparse.Namespace, console: Console) -> int:
     from envpin.envs.store.store import Store
 
     store = Store()
-    chosen = [_find(ref, args.python, store) for ref in args.refs] or list(store.list())
+    chosen = [find(ref, args.python, store) for ref in args.refs] or list(store.list())
     results = [(environment, store.verify(environment)) for environment in chosen]
     damaged = [environment for environment, damage in results if damage]
     if console.json_mode:
@@ -305,47 +314,12 @@ def _verify(args: argparse.Namespace, console: Console) -> int:
     if not results:
         console.talk("no environments yet; `envpin env create REF` builds one")
     if damaged:
-        console.talk(f"\nhint: envpin env create --rebuild {_quoted(damaged[0].receipt.name)}")
+        console.talk(f"\nhint: envpin env create --rebuild {quoted(damaged[0].receipt.name)}")
     return 1 if damaged else 0
 
 
-def _prune(args: argparse.Namespace, console: Console) -> int:
-    import time
-
-    from envpin.envs.store.store import Store
-
-    store = Store()
-    limit = time.time() - args.unused_for * 86400
-    unused = [one for one in store.list() if args.all or one.last_used < limit]
-    leftovers = store.leftovers()
-    described = [describe(one) for one in unused]
-    labels = [f"{one.key[:12]} {one.receipt.name}" for one in unused]
-    freed = 0 if args.dry_run else store.prune(unused, leftovers)
-    if console.json_mode:
-        console.document(
-            SCHEMA,
-            {
-                "dry_run": args.dry_run,
-                "environments": described,
-                "leftovers": [str(path) for path in leftovers],
-                "freed_bytes": freed,
-            },
-        )
-        return 0
-    verb = "would remove" if args.dry_run else "removed"
-    for label in labels:
-        console.data(f"{verb} {label}")
-    for path in leftovers:
-        console.data(f"{verb} leftover {path.name}")
-    if not unused and not leftovers:
-        console.talk("nothing to remove")
-    elif not args.dry_run:
-        console.talk(f"freed {freed / 1e6:.1f} MB (files shared with uv's cache free nothing: `uv cache prune`)")
-    return 0
-
-
 def _path(args: argparse.Namespace, console: Console) -> int:
-    environment = _find(args.ref, args.python)
+    environment = find(args.ref, args.python)
     chosen: Path = environment.python if args.interpreter else environment.path
     if console.json_mode:
         console.document(SCHEMA, {"path": str(environment.path), "interpreter": str(environment.python)})
@@ -354,7 +328,7 @@ def _path(args: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _find(ref: str, python: str | None, store: Store | None = None) -> Environment:
+def find(ref: str, python: str | None, store: Store | None = None) -> Environment:
     """The finished environment that a key or REF names; it is never built here."""
     import re
 
@@ -368,7 +342,7 @@ def _find(ref: str, python: str | None, store: Store | None = None) -> Environme
         return store.get(ref)
     found = store.find(resolve(ref, Resolver(python=python)))
     if found is None:
-        raise InputError(f"the environment of `{ref}` is not built", hint=f"envpin env create {_quoted(ref)}")
+        raise InputError(f"the environment of `{ref}` is not built", hint=f"envpin env create {quoted(ref)}")
     return found
 
 
@@ -382,13 +356,13 @@ def _count(damage: Sequence[object]) -> str:
     return f"{len(damage)} file{'s' if len(damage) > 1 else ''} not as installed"
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     import shlex
 
     return shlex.quote(text)
 
 
-def _iso(seconds: float) -> str:
+def iso(seconds: float) -> str:
     import datetime as dt
 
     return dt.datetime.fromtimestamp(seconds, tz=dt.UTC).isoformat(timespec="seconds")

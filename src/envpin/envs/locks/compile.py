@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from envpin.core.files import digest, write_atomically
+from envpin.core.files import digest, write_cache
 from envpin.core.toml_input import parse_toml
 from envpin.envs.locks.lock import Lock, parse_lock
 from envpin.envs.locks.requirements import check_requirements, exact_pins
@@ -108,5 +108,5 @@ def remembered(path: Path) -> Lock | None:
 
 
 def remember(path: Path, lock: Lock) -> None:
-    """Keep an answer at `path`, for this question asked again."""
-    write_atomically(path, lock.text, durable=False, parents=True)
+    """Keep an answer at `path`, for this question asked again; a store that cannot be written keeps none."""
+    write_cache(path, lock.text)

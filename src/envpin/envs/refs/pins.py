@@ -10,7 +10,7 @@ from envpin.core.events import Note, Step, ignore
 from envpin.envs.locks.compile import LockQuestion, compile_lock, remember, remembered
 from envpin.envs.locks.requirements import check_requirements
 from envpin.envs.locks.torch_build import not_to_be_had, other_build
-from envpin.envs.machine import default_python, default_root
+from envpin.envs.machine import default_python, default_root, shared_roots
 from envpin.envs.store.identity import EnvironmentSpec
 
 if TYPE_CHECKING:
@@ -72,8 +72,11 @@ class Resolver:
             torch=self.torch,
             alone=alone,
         )
-        kept = (default_root() if self.root is None else self.root) / "resolutions" / f"{question.digest}.toml"
-        lock = None if self.refresh else remembered(kept)
+        roots = (default_root(), *shared_roots()) if self.root is None else (self.root, *shared_roots())
+        kept, *others = (root / "resolutions" / f"{question.digest}.toml" for root in roots)
+        lock = None
+        if not self.refresh:
+            lock = next((found for path in (kept, *others) if (found := remembered(path)) is not None), None)
         if lock is None:
             lock, lasting = self._compiled(question)
             if lasting and not self.offline:  # what the cache happened to hold is no answer to keep

@@ -21,7 +21,7 @@ from envpin.envs.locks.fitting import Target, wheels_for
 from envpin.envs.machine import this_platform
 from envpin.envs.store.artifacts import applicable, describe_interpreter, installed_artifacts
 from envpin.envs.store.estimate import cached_by_uv, planned_download
-from envpin.envs.store.housekeeping import discard
+from envpin.envs.store.housekeeping import discard, is_of_group, open_to_group
 from envpin.envs.store.integrity import (
     dist_infos,
     find_damage,
@@ -91,6 +91,8 @@ def build(
         _refuse_incomplete(spec, receipt)
         refuse_mislabelled(folder, receipt.artifacts)
         write_atomically(folder / RECEIPT, encode_receipt(receipt))
+        if is_of_group(building.parent.parent):
+            open_to_group(folder)
         if target.exists():
             discard(target, building)
         folder.rename(target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
 # Its time of change is when the environment was last asked for.
 USED = ".envpin-used"
+# The bytes that it takes on the disk, and the adapters that were merged in it, one path a line.
+SIZE = ".envpin-size"
+NEEDED_BY = ".envpin-needed-by"
+_USERS_KEPT = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,3 +61,32 @@ class Environment:
         """When it was last asked for, in seconds since the epoch."""
         marker = self.path / USED
         return (marker if marker.exists() else self.path / RECEIPT).stat().st_mtime
+
+    @cached_property
+    def size(self) -> int:
+        """The bytes that it takes on the disk, those that it shares with uv's cache included; counted once."""
+        from envpin.core.files import write_cache
+        from envpin.envs.store.housekeeping import disk_size
+
+        with contextlib.suppress(OSError, ValueError):
+            return int((self.path / SIZE).read_text(encoding="ascii"))
+        counted = disk_size(self.path)
+        write_cache(self.path / SIZE, str(counted))
+        return counted
+
+    @property
+    def needed_by(self) -> tuple[str, ...]:
+        """The adapters that were merged in it and are still where they were."""
+        try:
+            lines = (self.path / NEEDED_BY).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        except OSError:
+            return ()
+        return tuple(one for one in dict.fromkeys(lines) if one and os.path.exists(one))  # noqa: PTH110
+
+    def note_need(self, user: str) -> None:
+        """Remember what needs it; a store that cannot be written remembers nothing."""
+        from envpin.core.files import write_cache
+
+        known = [one for one in self.needed_by if one != user]
+        if "\n" not in user and self.needed_by[:1] != (user,):
+            write_cache(self.path / NEEDED_BY, "\n".join([user, *known][:_USERS_KEPT]) + "\n")

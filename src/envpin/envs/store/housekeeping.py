@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
+import stat
+import sys
 from typing import TYPE_CHECKING
 
 from envpin.core.files import remove_tree
@@ -30,6 +33,59 @@ def size_of(folder: Path) -> int:
             status = os.lstat(os.path.join(parent, name))  # noqa: PTH118  15,000 of them
             total += status.st_size if status.st_nlink == 1 else 0
     return total
+
+
+def disk_size(folder: Path) -> int:
+    """The bytes that `folder` takes on the disk, each file of it once, whoever else links to it."""
+    total, seen = 0, set[tuple[int, int]]()
+    for parent, _, files in os.walk(folder):
+        for name in files:
+            status = os.lstat(os.path.join(parent, name))  # noqa: PTH118  15,000 of them
+            if status.st_nlink > 1:
+                if (status.st_dev, status.st_ino) in seen:
+                    continue
+                seen.add((status.st_dev, status.st_ino))
+            total += getattr(status, "st_blocks", 0) * 512 or status.st_size
+    return total
+
+
+def is_of_group(root: Path) -> bool:
+    """Whether the group of `root` may write there: then it may in everything that is made below."""
+    try:
+        return os.name != "nt" and bool(root.stat().st_mode & stat.S_IWGRP)
+    except OSError:
+        return False
+
+
+def open_to_group(folder: Path) -> None:
+    """Let the group read every file of `folder`, and take away every folder of it."""
+    for parent, _, files in os.walk(folder):
+        _add_mode(parent, 0o070)
+        for name in files:
+            path = os.path.join(parent, name)  # noqa: PTH118
+            mode = os.lstat(path).st_mode
+            if stat.S_ISREG(mode) and (wanted := 0o040 | (mode & 0o100) >> 3) & ~mode:
+                _add_mode(path, wanted)
+
+
+def _add_mode(path: str, bits: int) -> None:
+    with contextlib.suppress(OSError):  # a file that uv's cache shares may be another user's
+        os.chmod(path, stat.S_IMODE(os.lstat(path).st_mode) | bits)  # noqa: PTH101
+
+
+def users_of(folder: Path) -> tuple[int, ...]:
+    """The processes that run an interpreter of `folder`, as far as Linux tells."""
+    found, wanted = [], os.fsencode(folder) + b"/"
+    for one in os.listdir("/proc") if sys.platform == "linux" else ():  # noqa: PTH208
+        if not one.isdigit():
+            continue
+        try:
+            with open(f"/proc/{one}/cmdline", "rb") as stream:  # noqa: PTH123
+                if stream.read(4096).startswith(wanted):
+                    found.append(int(one))
+        except OSError:
+            continue
+    return tuple(found)
 
 
 def remove_leftover(folder: Path) -> None:

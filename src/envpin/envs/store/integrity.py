@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from envpin.core.files import digest_by, digest_of_file, knows_algorithm, remove_unfinished
 from envpin.core.marks import RECEIPT
-from envpin.envs.store.environment import USED
+from envpin.envs.store.environment import NEEDED_BY, SIZE, USED
 from envpin.envs.store.remembered import HASHED, Fingerprint, fingerprint_of, read_remembered, remember
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from envpin.envs.store.receipt import Receipt
 
 # What envpin itself writes into a finished environment.
-_OURS = frozenset({RECEIPT, USED, HASHED})
+_OURS = frozenset({RECEIPT, USED, HASHED, SIZE, NEEDED_BY})
 _LINK = "link:"
 
 

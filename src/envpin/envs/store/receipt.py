@@ -84,3 +84,16 @@ def read_receipt(folder: Path) -> Receipt:
 
 def encode_receipt(receipt: Receipt) -> bytes:
     return msgspec.json.format(msgspec.json.encode(receipt), indent=2) + b"\n"
+
+
+def is_of_newer(folder: Path) -> bool:
+    """Whether a receipt has a schema that only a newer envpin knows: its environment is not ours to judge."""
+    try:
+        found = msgspec.json.decode((folder / RECEIPT).read_bytes(), type=_AnyReceipt)
+    except (OSError, msgspec.DecodeError):
+        return False
+    return found.schema > SCHEMA
+
+
+class _AnyReceipt(msgspec.Struct, frozen=True):
+    schema: int

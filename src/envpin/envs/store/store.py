@@ -4,6 +4,7 @@ ROOT/environments/KEY/            a finished environment: a relocatable venv, it
 ROOT/environments/.building/…     unfinished ones; nothing in there counts, and `prune` removes it
 ROOT/environments/.locks/KEY      held while KEY is built or removed
 ROOT/environments/.bytecode/KEY   what workers in KEY have compiled (host/bytecode.py)
+ROOT/wheels/                      kept wheels (see `envs.store.wheels`)
 ROOT/resolutions/                 locks that literal pins resolved to (see `envs.locks.compile`)
 """
 
@@ -14,15 +15,15 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from envpin.core.errors import EnvironmentDamagedError, InputError
+from envpin.core.errors import EnvironmentDamagedError, InputError, RefusedError
 from envpin.core.events import Note, Step, ignore
 from envpin.core.marks import RECEIPT
-from envpin.envs.machine import default_root, this_platform
+from envpin.envs.machine import default_root, shared_roots, this_platform
 from envpin.envs.store.environment import USED, Environment
 from envpin.envs.store.identity import environment_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from envpin.core.events import Listener
@@ -34,8 +35,11 @@ if TYPE_CHECKING:
 class Store:
     """The environments below one root. Safe to use from several processes at once."""
 
-    def __init__(self, root: Path | None = None) -> None:
+    def __init__(self, root: Path | None = None, *, shared: Sequence[Path] | None = None) -> None:
+        """`shared` are the roots of stores that are only read; without a root of its own, those of ENVPIN_SHARED."""
         self.root = default_root() if root is None else root.absolute()
+        given = shared if shared is not None else shared_roots() if root is None else ()
+        self._shared = tuple(one.absolute() for one in given)
         self._environments = self.root / "environments"
         self._building = self._environments / ".building"
 
@@ -91,9 +95,8 @@ class Store:
         from envpin.envs.store.build import Provision
         from envpin.envs.store.wheels import WheelShelf
 
-        how = Provision(
-            shelves=(WheelShelf(self.root),), offline=offline, keep_wheels=keep_wheels, max_download=max_download
-        )
+        shelves = tuple(WheelShelf(root) for root in (self.root, *self._shared))
+        how = Provision(shelves=shelves, offline=offline, keep_wheels=keep_wheels, max_download=max_download)
         return self._build(spec, key, listener=listener, how=how, rebuild=rebuild)
 
     def _keep(self, spec: EnvironmentSpec, *, offline: bool, listener: Listener) -> None:
@@ -103,8 +106,12 @@ class Store:
         wheels = [wheel for _, wheel in wheels_for(spec.lock, Target(platform=None, python=spec.python))]
         WheelShelf(self.root).fill(wheels, offline=offline, listener=listener)
 
-    def use(self, environment: Environment) -> Environment:
-        """Note that `environment` is in use now, so that `prune` keeps it."""
+    def use(self, environment: Environment, *, needed_by: Path | None = None) -> Environment:
+        """Note that `environment` is in use now, so that `prune` keeps it, and which adapter needs it."""
+        if not self.owns(environment):
+            return environment
+        if needed_by is not None:
+            environment.note_need(str(needed_by))
         with contextlib.suppress(OSError):  # a read-only store serves as well; it only cannot tell what is unused
             (environment.path / USED).touch()
         return environment
@@ -122,20 +129,37 @@ class Store:
         return tuple(sorted(found, key=lambda one: -one.last_used))
 
     def remove(self, environment: Environment) -> None:
-        """Remove one environment: it stops counting at once, its files follow."""
+        """Remove one environment: it stops counting at once, its files follow.
+
+        Raises:
+            RefusedError: it is in a store that is only read.
+        """
         from envpin.envs.store.housekeeping import discard
+
+        if not self.owns(environment):
+            raise RefusedError(
+                f"`{environment.path}` is in a store of others, which is only read", hint="ask whoever keeps it"
+            )
 
         with self._locked(environment.key, ignore):
             if environment.path.exists():
                 discard(environment.path, self._building)
 
-    def leftovers(self) -> tuple[Path, ...]:
-        """Folders that killed builds left, and environments without a readable receipt or a working interpreter."""
-        from envpin.envs.store.housekeeping import leftovers
+    def owns(self, environment: Environment) -> bool:
+        """Whether it is in the store that is written, and not in a shared one."""
+        return environment.path.parent == self._environments
 
-        sound = {one.key for one in self.list()}
-        broken = (self._environments / key for key in self._keys() if key not in sound)
-        return (*leftovers(self._building), *broken)
+    def leftovers(self) -> tuple[Path, ...]:
+        """Folders that killed builds left, and environments without a readable receipt or a working interpreter.
+
+        Those of a newer envpin are not among them.
+        """
+        from envpin.envs.store.housekeeping import leftovers
+        from envpin.envs.store.receipt import is_of_newer
+
+        sound = {one.key for one in self.list() if self.owns(one)}
+        broken = (self._environments / key for key in _keys(self._environments) if key not in sound)
+        return (*leftovers(self._building), *(one for one in broken if not is_of_newer(one)))
 
     def prune(self, environments: Iterable[Environment], leftovers: Iterable[Path]) -> int:
         """Remove these; the bytes that this frees, not counting files that uv's cache or another environment shares.
@@ -159,19 +183,13 @@ class Store:
         return freed
 
     def _keys(self) -> Iterator[str]:
-        try:
-            names = sorted(os.listdir(self._environments))  # noqa: PTH208  names only
-        except OSError:
-            return
-        yield from (name for name in names if not name.startswith("."))
+        """Of the own store and of the shared ones, each once."""
+        folders = (self._environments, *(root / "environments" for root in self._shared))
+        yield from dict.fromkeys(key for folder in folders for key in _keys(folder))
 
     def _open(self, key: str) -> Environment | None:
-        path = self._environments / key
-        python = path / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-        # The interpreter is a link to the base Python, which may have been uninstalled since.
-        if not (path / RECEIPT).is_file() or not python.exists():
-            return None
-        return Environment(path=path, python=python, key=key)
+        folders = (self._environments, *(root / "environments" for root in self._shared))
+        return next((found for folder in folders if (found := _opened(folder / key)) is not None), None)
 
     def _build(
         self, spec: EnvironmentSpec, key: str, *, listener: Listener, how: Provision, rebuild: bool
@@ -203,7 +221,25 @@ class Store:
         return finished
 
     def _locked(self, key: str, listener: Listener, *, wait: bool = True) -> _Lock:
-        return _Lock(self._environments / ".locks" / key, listener, wait=wait)
+        from envpin.envs.store.housekeeping import is_of_group
+
+        return _Lock(self._environments / ".locks" / key, listener, wait=wait, group=is_of_group(self.root))
+
+
+def _keys(environments: Path) -> Iterator[str]:
+    try:
+        names = sorted(os.listdir(environments))  # noqa: PTH208  names only
+    except OSError:
+        return
+    yield from (name for name in names if not name.startswith("."))
+
+
+def _opened(path: Path) -> Environment | None:
+    python = path / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    # The interpreter is a link to the base Python, which may have been uninstalled since.
+    if not (path / RECEIPT).is_file() or not python.exists():
+        return None
+    return Environment(path=path, python=python, key=path.name)
 
 
 def _is_readable(environment: Environment) -> bool:
@@ -220,11 +256,12 @@ class _BusyError(Exception):
 class _Lock:
     """Exclusive, between processes; released by the system when its holder dies, however it dies."""
 
-    def __init__(self, path: Path, listener: Listener, *, wait: bool) -> None:
+    def __init__(self, path: Path, listener: Listener, *, wait: bool, group: bool) -> None:
         from filelock import FileLock
 
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(path)
+        # A lock file that the group of a shared store may not open would keep everybody else out.
+        self._lock = FileLock(path, mode=0o664 if group else 0o644)
         self._listener = listener
         self._wait = wait
 
