@@ -144,10 +144,10 @@ def _install(spec: EnvironmentSpec, folder: Path, *, uv: Uv, listener: Listener,
     try:
         # What the cache holds needs no network; only a miss does.
         uv.sync(lock, python=python, offline=True, listener=listener)
-    except NetworkError:
+    except (NetworkError, BuildError) as fault:
         kept = shelf.localized(spec.lock, above=how.shelves[1:])
-        if how.offline and kept is None:
-            raise
+        if kept is None and (how.offline or isinstance(fault, BuildError)):
+            raise  # a wheel of a folder that is gone is a BuildError
         with scratch("kept") as place:
             source = lock
             if kept is not None:
