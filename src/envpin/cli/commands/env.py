@@ -5,6 +5,20 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from envpin.cli.commands.env_arguments import (
+    REF_HELP,
+    SCHEMA,
+    add_build_arguments,
+    add_python,
+    add_training,
+    describe,
+    find,
+    iso,
+    max_download,
+    quoted,
+    resolver_of,
+    spec_of,
+)
 from envpin.cli.console.tables import table
 
 if TYPE_CHECKING:
@@ -12,17 +26,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from envpin.cli.console.console import Console
-    from envpin.core.events import Event, Listener
-    from envpin.envs.locks.torch_wish import TorchWish
-    from envpin.envs.refs.pins import Resolver
-    from envpin.envs.store.environment import Environment
-    from envpin.envs.store.identity import EnvironmentSpec
-    from envpin.envs.store.store import Store
+    from envpin.core.events import Event
 
 takes_child = False
 
-SCHEMA = 1
-REF_HELP = "a family (llama3.1), a pylock*.toml, an adapter folder, an envpin.json, or pins (peft==0.12.0,torch==2.4.0)"
 _KEY_HELP = "a REF, or the start of a key that `envpin env list` shows"
 
 
@@ -42,17 +49,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     show = _verb(verbs, "show", "what is installed in an environment, from which artifacts", _show)
     show.add_argument("ref", metavar="REF", help=_KEY_HELP)
-    _add_python(show)
+    add_python(show)
 
     verify = _verb(
         verbs, "verify", "compare every installed byte with what was installed; exit 1 where one differs", _verify
     )
     verify.add_argument("refs", metavar="REF", nargs="*", help=f"{_KEY_HELP}; every environment where left out")
-    _add_python(verify)
+    add_python(verify)
 
     remove = _verb(verbs, "remove", "remove environments", _manage("run_remove"))
     remove.add_argument("refs", metavar="REF", nargs="+", help=_KEY_HELP)
-    _add_python(remove)
+    add_python(remove)
     remove.add_argument("--force", action="store_true", help="also one that a process runs in")
 
     prune = _verb(
@@ -81,118 +88,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     path = _verb(verbs, "path", "print the folder of an environment", _path)
     path.add_argument("ref", metavar="REF", help=_KEY_HELP)
-    _add_python(path)
+    add_python(path)
     path.add_argument("--interpreter", action="store_true", help="print its interpreter instead")
-
-
-def add_build_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of every command that may build an environment."""
-    _add_python(parser)
-    parser.add_argument("--offline", action="store_true", help="use only what uv's cache holds; never the network")
-    parser.add_argument("--refresh", action="store_true", help="resolve literal pins anew, past the remembered answer")
-    add_torch_backend(parser)
-    add_max_download(parser)
-
-
-def add_max_download(parser: argparse.ArgumentParser) -> None:
-    """`--max-download`, which means the same everywhere."""
-    parser.add_argument(
-        "--max-download", metavar="SIZE", help="refuse to download more than SIZE for the environment, for example 1GB"
-    )
-
-
-def max_download(args: argparse.Namespace) -> int | None:
-    """`--max-download` in bytes.
-
-    Raises:
-        UsageError: it is not a size.
-    """
-    from envpin.core.sizes import parse_size
-
-    return parse_size(args.max_download) if args.max_download else None
-
-
-def add_training(parser: argparse.ArgumentParser) -> None:
-    """`--training` and `--skip`, which mean the same everywhere."""
-    parser.add_argument(
-        "--training",
-        action="store_true",
-        help="REF is a recorded adapter: every distribution that it was trained with, not only what a merge needs",
-    )
-    parser.add_argument(
-        "--skip", action="store_true", help="with --training: leave out what cannot be rebuilt, and name it"
-    )
-
-
-def spec_of(args: argparse.Namespace, resolver: Resolver, store: Store) -> EnvironmentSpec:
-    """The environment that REF means, with --training all of what it was trained in."""
-    from envpin.core.errors import UsageError
-    from envpin.envs.refs.resolve import resolve
-
-    if args.skip and not args.training:
-        raise UsageError("--skip goes with --training")
-    if not args.training:
-        return resolve(args.ref, resolver)
-    from envpin.envs.refs.adapter import adapter_name
-    from envpin.envs.refs.training import resolve_training, training_manifest, training_path
-
-    path = training_path(args.ref)
-    spec, _ = resolve_training(training_manifest(path), resolver, store, name=adapter_name(path), skip=args.skip)
-    return spec
-
-
-def add_torch_backend(parser: argparse.ArgumentParser) -> None:
-    """`--torch-backend`, which means the same everywhere."""
-    parser.add_argument(
-        "--torch-backend",
-        metavar="BUILD",
-        help="the build of torch: cpu, cu126, rocm6.2, auto for this machine's GPU, index for its own; where left out, "
-        "ENVPIN_TORCH_BACKEND, then the recorded one; for a merge on a CPU without a record, cpu",
-    )
-
-
-def torch_wish(args: argparse.Namespace) -> TorchWish | None:
-    """The build of torch that the user asked for, or None.
-
-    Raises:
-        UsageError: it is none.
-    """
-    import os
-
-    from envpin.core.torch_builds import checked_backend
-    from envpin.envs.locks.torch_wish import TorchWish
-
-    asked = args.torch_backend or os.environ.get("ENVPIN_TORCH_BACKEND")
-    return TorchWish(label=checked_backend(asked), required=True) if asked else None
-
-
-def resolver_of(args: argparse.Namespace, listener: Listener) -> Resolver:
-    """How the options of `add_build_arguments` have an environment resolved."""
-    from envpin.envs.refs.pins import Resolver
-
-    return Resolver(
-        python=args.python, listener=listener, offline=args.offline, refresh=args.refresh, torch=torch_wish(args)
-    )
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
     handler: Callable[[argparse.Namespace, Console], int] = args.handler
     return handler(args, console)
-
-
-def describe(environment: Environment) -> dict[str, object]:
-    """An environment as `--json` shows it in a list."""
-    receipt = environment.receipt
-    return {
-        "key": environment.key,
-        "name": receipt.name,
-        "path": str(environment.path),
-        "interpreter": str(environment.python),
-        "python": receipt.interpreter.version,
-        "packages": len(receipt.artifacts),
-        "created": receipt.created,
-        "last_used": iso(environment.last_used),
-    }
 
 
 def _manage(name: str) -> Callable[[argparse.Namespace, Console], int]:
@@ -219,10 +121,6 @@ def _verb(
     )
     verb.set_defaults(handler=handler)
     return verb
-
-
-def _add_python(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--python", metavar="X.Y", help="the Python version; where left out, REF decides")
 
 
 def _create(args: argparse.Namespace, console: Console) -> int:
@@ -328,24 +226,6 @@ def _path(args: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def find(ref: str, python: str | None, store: Store | None = None) -> Environment:
-    """The finished environment that a key or REF names; it is never built here."""
-    import re
-
-    from envpin.core.errors import InputError
-    from envpin.envs.refs.pins import Resolver
-    from envpin.envs.refs.resolve import resolve
-    from envpin.envs.store.store import Store
-
-    store = store or Store()
-    if re.fullmatch(r"[0-9a-f]{6,24}", ref):
-        return store.get(ref)
-    found = store.find(resolve(ref, Resolver(python=python)))
-    if found is None:
-        raise InputError(f"the environment of `{ref}` is not built", hint=f"envpin env create {quoted(ref)}")
-    return found
-
-
 def _table(rows: Sequence[tuple[str, ...]]) -> str:
     return "\n".join(table(rows))
 
@@ -354,15 +234,3 @@ def _count(damage: Sequence[object]) -> str:
     if not damage:
         return "as installed"
     return f"{len(damage)} file{'s' if len(damage) > 1 else ''} not as installed"
-
-
-def quoted(text: str) -> str:
-    import shlex
-
-    return shlex.quote(text)
-
-
-def iso(seconds: float) -> str:
-    import datetime as dt
-
-    return dt.datetime.fromtimestamp(seconds, tz=dt.UTC).isoformat(timespec="seconds")

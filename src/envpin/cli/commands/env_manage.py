@@ -6,7 +6,7 @@ import re
 import time
 from typing import TYPE_CHECKING
 
-from envpin.cli.commands.env import SCHEMA, describe, find, iso
+from envpin.cli.commands.env_arguments import SCHEMA, describe, find, iso
 from envpin.cli.console.tables import table
 from envpin.cli.console.width import room
 from envpin.core.errors import RefusedError, UsageError
@@ -122,7 +122,7 @@ def run_export(args: argparse.Namespace, console: Console) -> int:
     """
     from pathlib import Path
 
-    from envpin.cli.commands.env import resolver_of
+    from envpin.cli.commands.env_arguments import resolver_of
     from envpin.core.files import write_atomically
     from envpin.envs.refs.resolve import resolve
     from envpin.envs.store.export import exported

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envpin.cli.commands.env import REF_HELP, add_training
+from envpin.cli.commands.env_arguments import REF_HELP, add_training
 from envpin.cli.console.formats import add_format, answer, is_for_ci, stale_lock
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envpin.cli.commands.env import add_max_download, add_torch_backend, max_download, torch_wish
+from envpin.cli.commands.env_arguments import add_max_download, add_torch_backend, max_download, torch_wish
 from envpin.cli.commands.replay_train import add_train, run_train
 from envpin.core.errors import CheckFailedError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from envpin.cli.commands.env import (
+from envpin.cli.commands.env_arguments import (
     REF_HELP,
     add_build_arguments,
     add_training,
