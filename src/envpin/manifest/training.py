@@ -82,6 +82,7 @@ class TrainingInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     output: str | None = None
     resumed_from: str | None = None
+    resumed_generators: bool | None = None
     world_size: int | None = None
     accumulation: int | None = None
     batch_size: int | None = None

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import argparse
 
     from envpin.cli.console.console import Console
+    from envpin.core.findings import Finding
     from envpin.recording.session import RecordOutcome
 
 takes_child = True
@@ -24,6 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="also write the last manifest to FILE")
     parser.add_argument(
         "--no-diff", action="store_true", help="do not keep the changes of tracked files (envpin.patch)"
+    )
+    parser.add_argument(
+        "--check-determinism", action="store_true", help="list what would keep the run from being repeated, with fixes"
     )
     attach = parser.add_argument_group("for a run that was not recorded")
     attach.add_argument("--attach", type=Path, metavar="FOLDER", help="write a manifest for what was trained just now")
@@ -60,7 +64,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         raise
     # From here on the status of the run is settled: nothing that recording runs into may turn it into another one.
     try:
-        _finish(session, args.output, status, console)
+        _finish(session, args, status, console)
     except KeyboardInterrupt:
         console.warn("interrupted after the run was over: its records may be incomplete")
     except Exception as failed:  # noqa: BLE001
@@ -70,12 +74,16 @@ def run(args: argparse.Namespace, console: Console) -> int:
     return status
 
 
-def _finish(session: RecordSession, output: Path | None, status: int, console: Console) -> None:
+def _finish(session: RecordSession, args: argparse.Namespace, status: int, console: Console) -> None:
     outcome = session.finish(console.talk)
-    copied = _copy(outcome, output, console)
+    copied = _copy(outcome, args.output, console)
     session.close()
     _tell(outcome, console)
+    findings = _determinism(outcome)
+    _tell_findings(findings, console, whole=args.check_determinism)
     if console.json_mode:
+        import msgspec
+
         console.document(
             1,
             {
@@ -85,8 +93,33 @@ def _finish(session: RecordSession, output: Path | None, status: int, console: C
                 "nothing": outcome.nothing,
                 "faults": list(outcome.faults),
                 "slowest_save_seconds": outcome.seconds,
+                "findings": msgspec.to_builtins(findings),
             },
         )
+
+
+def _determinism(outcome: RecordOutcome) -> tuple[Finding, ...]:
+    """What would keep the run from being repeated, by its last manifest."""
+    if not outcome.manifests:
+        return ()
+    from envpin.diagnose.determinism import determinism_findings
+    from envpin.manifest.read import read_manifest
+
+    return determinism_findings(read_manifest(outcome.manifests[-1]))
+
+
+def _tell_findings(findings: tuple[Finding, ...], console: Console, *, whole: bool) -> None:
+    if whole:
+        from envpin.cli.console.findings import render_findings
+
+        console.talk(
+            render_findings(findings) if findings else "nothing that was recorded keeps the run from repeating"
+        )
+        return
+    warned = [one.code for one in findings if one.severity != "info"]
+    if warned:
+        listed = ", ".join(dict.fromkeys(warned))
+        console.talk(f"a repeat of this run may differ: {listed} (--check-determinism says why and how to fix it)")
 
 
 def _attach(args: argparse.Namespace, console: Console) -> int:

@@ -93,22 +93,24 @@ def how_rows_differ(recorded: Trace, repeated: Trace, step: int) -> tuple[Rows, 
         return "content", 0
     if (before.micro, len(before.rows)) != (after.micro, len(after.rows)):
         return "number", abs(len(before.rows) - len(after.rows))
-    changed = sum(one != other for one, other in zip(before.rows, after.rows, strict=True))
-    same = total = 0
+    apart = [pair for pair in zip(before.rows, after.rows, strict=True) if pair[0] != pair[1]]
     known = {row for one in recorded.steps if one.batch for row in one.batch.rows}
     held = {row for one in repeated.steps if one.batch for row in one.batch.rows}
-    for old, new in _pairs(recorded, repeated, None):
-        if old.batch is not None and new.batch is not None:
-            total += len(old.batch.rows)
-            same += sum(one == other for one, other in zip(old.batch.rows, new.batch.rows, strict=False))
-    if changed == 0:
-        return "all content", 0  # padding, or a tensor that no row holds
-    if not known & held:
-        return "all content", changed
-    if same * 2 > total:
-        return "content", changed
-    # Few rows are in place, and others are met elsewhere.
-    return "order", changed
+    if not apart or not known & held:  # only padding, or a tensor that no row holds; or nothing is as it was
+        return "all content", len(apart)
+    moved = all(old in held and new in known for old, new in apart)  # both are met on the other side
+    return "order" if moved or not _mostly_in_place(recorded, repeated) else "content", len(apart)
+
+
+def _mostly_in_place(recorded: Trace, repeated: Trace) -> bool:
+    """Whether more than half of all rows are where they were."""
+    rows = [
+        one == other
+        for old, new in _pairs(recorded, repeated, None)
+        if old.batch is not None and new.batch is not None
+        for one, other in zip(old.batch.rows, new.batch.rows, strict=False)
+    ]
+    return sum(rows) * 2 > len(rows)
 
 
 def _pairs(recorded: Trace, repeated: Trace, steps: int | None) -> list[tuple[TraceStep, TraceStep]]:

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 # The names are a contract: tools script against them.
 PROMISED = set(
     """
+adapter-before-seed run-without-seed loader-workers-unseeded shuffled-by-global-generator dataset-without-commit
+data-without-digest base-without-commit kernels-not-deterministic cublas-workspace-unset cudnn-benchmark tf32-in-use
+flash-attention-backward remote-code-in-training editable-package world-size-in-batch resumed-without-generators
+code-not-kept
 vocab-grown vocab-shrunk-padded vocab-mismatch vocab-rows-not-saved padding-mismatch wrong-base-hidden-size
 wrong-base-layers wrong-base-architecture base-not-found base-changed-since-training base-weights-differ rank-mismatch
 empty-tensors-zero3

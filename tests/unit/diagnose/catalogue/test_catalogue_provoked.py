@@ -12,6 +12,7 @@ from tests.support.places import ROOT
 
 _LOGS = "tests/unit/diagnose/logs"
 _CASES = "tests/unit/diagnose/test_check_cases.py"
+_REPEATS = "tests/unit/diagnose/test_determinism.py::test_a_run_with_one_fault_has_its_finding"
 _BUILDS = "tests/integration/test_torch_builds.py"
 # Codes whose test needs more than a table can say.
 ELSEWHERE = {
@@ -40,6 +41,23 @@ ELSEWHERE = {
     "target-module-unsupported": f"{_LOGS}/test_reader_real_errors.py::test_a_text_of_a_tracker",
     "foreign-merge-incomplete": f"{_LOGS}/test_reader_cases.py::test_a_case_gets_its_one_cause",
     "output-exists": "tests/e2e/test_replay_merge.py::test_the_output_is_whole",
+    "adapter-before-seed": _REPEATS,
+    "run-without-seed": _REPEATS,
+    "loader-workers-unseeded": _REPEATS,
+    "shuffled-by-global-generator": _REPEATS,
+    "dataset-without-commit": _REPEATS,
+    "data-without-digest": _REPEATS,
+    "base-without-commit": _REPEATS,
+    "kernels-not-deterministic": _REPEATS,
+    "cublas-workspace-unset": _REPEATS,
+    "cudnn-benchmark": _REPEATS,
+    "tf32-in-use": _REPEATS,
+    "flash-attention-backward": _REPEATS,
+    "remote-code-in-training": _REPEATS,
+    "editable-package": _REPEATS,
+    "world-size-in-batch": _REPEATS,
+    "resumed-without-generators": _REPEATS,
+    "code-not-kept": _REPEATS,
 }
 
 

@@ -38,7 +38,7 @@ def kernels(trainer: Optional[Trainer], model: Any) -> Dict[str, object]:
                 found[name] = value if isinstance(value, (bool, int)) else str(value).replace("torch.", "")
     for name, ask in (
         ("attention", _attention), ("gradient_checkpointing", _checkpointing), ("dtype", _dtypes),
-        ("dropout", _dropout),
+        ("dropout", _dropout), ("remote_code", _remote_code), ("device", _device),
     ):  # fmt: skip
         value = guarded(name, ask, model)
         if value is not None:
@@ -82,6 +82,17 @@ def _dtypes(model: Any) -> Dict[str, int]:
         key = ("trained " if one.requires_grad else "") + str(one.dtype).replace("torch.", "")
         found[key] = found.get(key, 0) + int(one.numel())
     return found
+
+
+def _remote_code(model: Any) -> Optional[str]:
+    """The class of the model, where its code came with the model."""
+    bare = model.get_base_model() if hasattr(model, "get_base_model") else model
+    kind = type(bare)
+    return kind.__module__ + "." + kind.__name__ if kind.__module__.startswith("transformers_modules") else None
+
+
+def _device(model: Any) -> str:
+    return str(next(model.parameters()).device.type)
 
 
 def _dropout(model: Any) -> Dict[str, int]:

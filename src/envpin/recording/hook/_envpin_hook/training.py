@@ -56,6 +56,7 @@ class TrainingWatch:
         self.facts: Part = {}
         self.trace: Optional[TraceFile] = None
         self.resumed: Optional[str] = None
+        self.resumed_generators: Optional[bool] = None
         self.first = 0
         self.steps = 0
         self._open: Optional[StepRecord] = None
@@ -144,6 +145,17 @@ class TrainingWatch:
             self.trace.add(line)
 
 
+def note_resume(trainer: Trainer, checkpoint: object) -> None:
+    """That the training goes on from a checkpoint, and whether that holds the states of the generators."""
+    watch = watch_of(trainer)
+    if isinstance(checkpoint, bool) or not isinstance(checkpoint, (str, os.PathLike)):
+        watch.resumed = "the last one"
+        return
+    watch.resumed = os.fspath(checkpoint)
+    if os.path.isdir(watch.resumed):
+        watch.resumed_generators = any(name.startswith("rng_state") for name in os.listdir(watch.resumed))
+
+
 def watch_of(trainer: Trainer) -> TrainingWatch:
     found = _watches.get(trainer)
     if found is None:
@@ -192,6 +204,7 @@ def describe(trainer: Trainer, folder: str) -> Part:
     found: Part = {
         "output": os.path.abspath(arguments.output_dir),
         "resumed_from": watch.resumed,
+        "resumed_generators": watch.resumed_generators,
         "world_size": getattr(arguments, "world_size", None),
         "accumulation": getattr(arguments, "gradient_accumulation_steps", None),
         "batch_size": getattr(arguments, "per_device_train_batch_size", None),

@@ -301,7 +301,7 @@ def _training_loop(original: Original) -> Original:
 def _resumed(original: Original, trainer: transformers.Trainer, args: Arguments, kwargs: Options) -> None:
     resumed = _bound(original, (trainer,) + tuple(args), kwargs).get("resume_from_checkpoint")
     if resumed:
-        training.watch_of(trainer).resumed = os.fspath(resumed) if not isinstance(resumed, bool) else "the last one"
+        training.note_resume(trainer, resumed)
 
 
 def _clip(original: Original) -> Original:

@@ -1,0 +1,93 @@
+"""`envpin replay train` for real: a recorded run of HF Trainer repeated from its commit and diff, and made to part."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from envpin.manifest.read import read_manifest
+from tests.support import recorded
+from tests.support.environments import pinned
+from tests.support.recorded import ENVPIN, FINETUNE
+from tests.support.training import finetune
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ENVIRONMENT = "qlora"
+INPUTS = ("--base", "base-peft012", "--data", "rows.jsonl")
+pytestmark = pytest.mark.xdist_group("replay-train")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of a script with a change that is not committed; the script has been changed again since."""
+    folder = tmp_path_factory.mktemp("replay-train") / "work"
+    folder.mkdir()
+    (folder / "train.py").write_text(FINETUNE.read_text())
+    (folder / ".gitignore").write_text("base-*\nout*\nrows.jsonl\n")
+    for words in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "one"]):
+        identity = ["-c", "user.name=n", "-c", "user.email=e@example.org"]
+        subprocess.run(["git", *identity, "-C", str(folder), *words], check=True)
+    with (folder / "train.py").open("a") as script:
+        script.write("# changed, not committed\n")
+    recorded.base("peft012", folder)
+    finetune.write_rows(str(folder / "rows.jsonl"))
+    ran = recorded.run([pinned(ENVIRONMENT).python, "train.py", *INPUTS, "--output", "out"], cwd=folder)
+    assert ran.returncode == 0, ran.stderr
+    (folder / "train.py").write_text("raise SystemExit('not the script that was recorded')\n")
+    return folder
+
+
+def replay(place: Path, *options: str | Path, child: tuple[str, ...] = ()) -> tuple[int, dict[str, Any], str]:
+    elsewhere = place.parent / "elsewhere"
+    elsewhere.mkdir(exist_ok=True)
+    command = [*ENVPIN, "replay", "train", str(place / "out"), "--json", *map(str, options)]
+    ended = subprocess.run([*command, *(["--", *child] if child else [])], cwd=elsewhere, env=recorded.variables(),
+                           capture_output=True, text=True, check=False, timeout=600)  # fmt: skip
+    return ended.returncode, json.loads(ended.stdout) if ended.stdout else {}, ended.stderr
+
+
+def test_a_strangers_script_is_not_run_without_trust(place: Path, tmp_path: Path) -> None:
+    status, answer, _ = replay(place, "-o", tmp_path / "again")
+    assert status == 5
+    assert answer["error"]["kind"] == "refused"
+    assert not (tmp_path / "again").exists()
+
+
+def test_a_run_is_repeated_from_its_commit_and_diff_and_is_identical(place: Path, tmp_path: Path) -> None:
+    before = recorded.contents(place / "out")
+    status, answer, told = replay(place, "-o", tmp_path / "again", "--trust-script")
+    assert status == 0, told
+    assert answer["replay"]["verdict"] == "identical"
+    assert (answer["replay"]["adapter"], answer["replay"]["steps"]) == ("identical", 8)
+    assert answer["code"].endswith(" with its diff")
+    weights = "adapter_model.safetensors"
+    assert (tmp_path / "again" / "run" / weights).read_bytes() == before[weights]
+    assert recorded.contents(place / "out") == before
+    assert (place / "train.py").read_text().startswith("raise SystemExit")
+    shutil.rmtree(tmp_path / "again")
+
+
+def test_a_changed_script_is_named_with_its_first_step_and_a_prefix_ends_where_asked(
+    place: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("base-peft012", "rows.jsonl"):
+        (source / name).symlink_to(place / name)
+    (source / "train.py").write_text(FINETUNE.read_text().replace("asked.rate,", "asked.rate * 1.01,"))
+    options = ("-o", tmp_path / "again", "--trust-script", "--once", "--steps", "3", "--source", source)
+    status, answer, told = replay(place, *options)
+    assert status == 1, told
+    found = answer["replay"]
+    assert (found["verdict"], found["cause"], found["steps"]) == ("diverged", "learning rate", 3)
+    assert (found["first"]["step"], found["first"]["sign"]) == (1, "learning rate")
+    assert found["adapter"] == "not compared"
+    repeated = read_manifest(tmp_path / "again" / "run").training
+    assert repeated is not None
+    assert (repeated.steps, repeated.max_steps) == (3, 8)  # it was ended; its schedule is that of eight steps
