@@ -20,6 +20,7 @@ from envpin.cli.commands.env_arguments import (
     spec_of,
 )
 from envpin.cli.console.tables import table
+from envpin.cli.stack import add_stack_arguments, asks_for_stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_training(create)
     create.add_argument("--rebuild", action="store_true", help="build it again, fetching damaged packages anew")
+    add_stack_arguments(create)
 
     _verb(verbs, "list", "every finished environment: its size, its last use, what needs it", _manage("run_list"))
 
@@ -124,6 +126,10 @@ def _verb(
 
 
 def _create(args: argparse.Namespace, console: Console) -> int:
+    if asks_for_stack(args):
+        from envpin.cli.commands.env_stack import create_stack
+
+        return create_stack(args, console)
     import msgspec
 
     from envpin.cli.console.findings import render_findings

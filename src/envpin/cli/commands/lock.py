@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from envpin.cli.commands.env_arguments import REF_HELP, add_training
 from envpin.cli.console.formats import add_format, answer, is_for_ci, stale_lock
+from envpin.cli.stack import add_stack_arguments, asks_for_stack
 
 if TYPE_CHECKING:
     import argparse
@@ -40,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_training(parser)
     add_format(parser)
+    add_stack_arguments(parser)
     parser.epilog = (
         "Wheels only, every one with its hash. The lock promises only the platforms and Pythons for which a dry run "
         "finds every wheel. Wheels of this machine (UV_FIND_LINKS) and a torch chosen for its GPU (UV_TORCH_BACKEND) "
@@ -56,6 +58,10 @@ def run(args: argparse.Namespace, console: Console) -> int:
         from envpin.cli.commands.lock_check import check_all
 
         return check_all(args, console)
+    if asks_for_stack(args):
+        from envpin.cli.commands.lock_stack import lock_stack
+
+        return lock_stack(args, console)
     from envpin.envs.locks.portable import portable_lock
     from envpin.envs.refs.lock_request import lock_request
 

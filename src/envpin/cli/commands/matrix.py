@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from envpin.cli.parser import verbs_to_add
+from envpin.cli.stack import add_stack_arguments
 
 if TYPE_CHECKING:
     import argparse
@@ -53,6 +54,8 @@ def _show(verb: argparse.ArgumentParser) -> None:
 def _resolve(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("model", metavar="PATH_OR_NAME", help="a model or adapter folder, a config.json, or a Hub name")
     verb.add_argument("--base", metavar="DIR", help="where the base of an adapter is")
+    verb.add_argument("--python", metavar="X.Y", help="the Python of the environments")
+    add_stack_arguments(verb)
 
 
 def _lint(verb: argparse.ArgumentParser) -> None:

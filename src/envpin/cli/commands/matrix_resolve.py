@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpin.cli.console.width import room, wrapped
+from envpin.cli.stack import asks_for_stack
 from envpin.matrix.match import match
 from envpin.matrix.subject import find_subject
 from envpin.matrix.support import load_support
@@ -28,6 +29,10 @@ _CERTAINTY = {
 
 def run_resolve(args: argparse.Namespace, console: Console) -> int:
     """Exit status 1 where nothing was recognised, or no release knows the type."""
+    if args.python or asks_for_stack(args):
+        from envpin.cli.commands.matrix_resolve_stack import run_resolve_stack
+
+        return run_resolve_stack(args, console)
     base = Path(args.base) if args.base else None
     subject = find_subject(args.model, base=base)
     matrix = load_view(Path(args.matrix) if args.matrix else None)

@@ -1,0 +1,61 @@
+"""`envpin lock MODEL --for … --with …`: a lock for each environment of a stack."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from envpin.cli.commands.lock import SCHEMA, target_of, write_lock
+from envpin.cli.stack import answer_stack, stack_command
+from envpin.core.errors import UsageError
+from envpin.envs.locks.portable import LockRequest, portable_lock
+from envpin.envs.refs.family import as_time
+from envpin.envs.refs.pins import Resolver
+
+if TYPE_CHECKING:
+    import argparse
+
+    from envpin.cli.console.console import Console
+    from envpin.envs.refs.joint import JointEnvironment
+    from envpin.matrix.subject import ModelSubject
+
+
+def lock_stack(args: argparse.Namespace, console: Console) -> int:
+    if args.check or args.exclude_newer:
+        option = "--check" if args.check else "--exclude-newer"
+        raise UsageError(f"`{option}` does not go with a stack", hint="write the lock, then `envpin lock --check FILE`")
+    listener = console.listener()
+    _, subject, answer = answer_stack(args, args.ref, listener=listener, resolver=Resolver(offline=args.offline))
+    if len(answer.environments) > 1 and args.output is not None:
+        raise UsageError(
+            f"`-o {args.output}` is one file, and the stack is two environments: {'; '.join(answer.why_two)}",
+            hint="leave out -o, or lock each on its own: --for train, --for serve",
+        )
+    written: list[dict[str, object]] = []
+    for one in answer.environments:
+        name = _name(args.ref, subject, one)
+        request = LockRequest(
+            name=name, requirements=one.requirements, python=answer.python,
+            exclude_newer=as_time(one.attempt.exclude_newer) if one.attempt.exclude_newer else None,
+            command=stack_command("lock", args.ref, args, one.purposes),
+        )  # fmt: skip
+        lock = portable_lock(request, offline=args.offline, listener=listener)
+        target = target_of(args.output, name)
+        if target is None:
+            console.data(lock.text)
+            continue
+        changed = write_lock(lock, target)
+        written.append({"for": one.purposes, "path": str(target), "changed": changed, "sha256": lock.digest,
+                        "pins": dict(one.pins)})  # fmt: skip
+    console.close()
+    if console.json_mode:
+        console.document(SCHEMA, {"locks": written, "why_two": answer.why_two, "notes": answer.notes})
+    else:
+        for body in written:
+            console.data(str(body["path"]))
+    return 0
+
+
+def _name(model: str, subject: ModelSubject, one: JointEnvironment) -> str:
+    own = (subject.name or Path(model).name).rpartition("/")[2]
+    return f"{own}-{'-'.join(one.purposes)}"

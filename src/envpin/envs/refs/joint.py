@@ -1,0 +1,213 @@
+"""A stack plan asked of uv: one environment, or two where they cannot be one, with what its releases declare."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from packaging.specifiers import SpecifierSet
+
+from envpin.core.errors import ResolutionError
+from envpin.core.torch_builds import oldest_driver
+from envpin.core.versions import release_of
+from envpin.envs.refs.family import as_time
+from envpin.matrix.joint import EXTRAS, plan_stack
+from envpin.matrix.listing import named_breaks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from envpin.envs.refs.pins import Resolver
+    from envpin.envs.store.identity import EnvironmentSpec
+    from envpin.matrix.joint import Attempt, EnvironmentPlan, Purpose, StackQuestion
+    from envpin.matrix.joint_bounds import StackBound, StackFacts
+    from envpin.matrix.match import Match
+    from envpin.matrix.stack import Stack
+    from envpin.matrix.types import Matrix
+
+# Each round leaves out a release that a break names, or bounds what a chosen release's extra declares.
+_ROUNDS = 4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Declared:
+    """What a chosen release declares about another package of the same environment."""
+
+    package: str
+    version: str
+    other: str
+    versions: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JointEnvironment:
+    """One environment that uv resolved: the versions of the packages that were asked for, and what bounds them."""
+
+    purposes: tuple[Purpose, ...]
+    pins: Mapping[str, str]
+    bounds: tuple[StackBound, ...]
+    attempt: Attempt
+    spec: EnvironmentSpec
+    declared: tuple[Declared, ...] = ()
+    cuda: str | None = None
+    driver: str | None = None
+
+    @property
+    def requirements(self) -> tuple[str, ...]:
+        """The pins as requirement lines."""
+        return tuple(f"{name}=={version}" for name, version in self.pins.items())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JointAnswer:
+    """The environments, and why they are two, where they are."""
+
+    environments: tuple[JointEnvironment, ...]
+    python: str
+    why_two: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def resolve_stack(
+    question: StackQuestion, found: Match, config: Mapping[str, object] | None, name: str | None, *,
+    facts: StackFacts, matrix: Matrix, resolver: Resolver,
+) -> JointAnswer:  # fmt: skip
+    """Plan, and let uv resolve.
+
+    Raises:
+        InputError, ResolutionError: as `plan_stack`; or uv finds no versions, in two environments either.
+        NoInterpreterError, NetworkError, DiskFullError
+    """
+    plan = plan_stack(question, found, config, name, facts)
+    resolver = replace(resolver, python=plan.python)
+    breaks = named_breaks(found, matrix)
+
+    def environment(part: EnvironmentPlan) -> JointEnvironment:
+        return _resolved(part, resolver, facts.stack, breaks)
+
+    try:
+        return JointAnswer(environments=(environment(plan.whole),), python=plan.python, notes=plan.notes)
+    except ResolutionError as refusal:
+        if not plan.parts:
+            raise
+        environments = tuple(environment(one) for one in plan.parts)
+        why = _why_two(environments, refusal, facts.stack)
+    return JointAnswer(environments=environments, python=plan.python, why_two=why, notes=plan.notes)
+
+
+def _resolved(
+    plan: EnvironmentPlan, resolver: Resolver, stack: Stack, breaks: Sequence[Mapping[str, str]]
+) -> JointEnvironment:
+    """The first attempt that uv resolves.
+
+    Raises:
+        ResolutionError: none of them; uv's last words about it.
+    """
+    refusal: ResolutionError | None = None
+    for attempt in plan.attempts:
+        try:
+            return _within(plan, attempt, resolver, stack, breaks)
+        except ResolutionError as fault:
+            refusal = fault
+    assert refusal is not None  # noqa: S101  a plan has an attempt
+    raise refusal
+
+
+def _within(
+    plan: EnvironmentPlan, attempt: Attempt, resolver: Resolver, stack: Stack, breaks: Sequence[Mapping[str, str]]
+) -> JointEnvironment:
+    """One attempt; what comes out broken, or against what an extra declares, is asked again without it."""
+    constraints = [f"{one.package}{one.versions}" for one in plan.bounds]
+    requirements = [f"{one}=={attempt.pins[one]}" if one in attempt.pins else _wanted(one) for one in plan.packages]
+    spec = _asked(resolver, requirements, constraints, attempt)
+    for _ in range(_ROUNDS):
+        versions = _versions(spec)
+        more = [*_out_of_breaks(versions, attempt.pins, breaks), *_of_extras(versions, attempt.pins, stack)]
+        more = [one for one in more if one not in constraints]
+        if not more:
+            break
+        try:
+            spec = _asked(resolver, requirements, [*constraints, *more], attempt)
+        except ResolutionError:
+            break
+        constraints += more
+    versions = _versions(spec)
+    shown = dict.fromkeys(
+        [*plan.packages, *(one for one in ("transformers", "peft", "torch", "numpy") if one in versions)]
+    )
+    pins = {one: versions[one] for one in shown}
+    torch = stack.tools["torch"].release(versions.get("torch", "")) if "torch" in stack.tools else None
+    cuda = torch.cuda if torch is not None else None
+    return JointEnvironment(
+        purposes=plan.purposes, pins=pins, attempt=attempt, spec=spec,
+        bounds=tuple(one for one in plan.bounds if not (one.floor and one.package in attempt.pins)),
+        declared=tuple(_declared(pins, stack)), cuda=cuda,
+        driver=oldest_driver(cuda) if cuda else None,
+    )  # fmt: skip
+
+
+def _wanted(package: str) -> str:
+    return f"{package}[{EXTRAS[package]}]" if package in EXTRAS else package
+
+
+def _asked(
+    resolver: Resolver, requirements: Sequence[str], constraints: Sequence[str], attempt: Attempt
+) -> EnvironmentSpec:
+    limit = as_time(attempt.exclude_newer) if attempt.exclude_newer else None
+    return resolver.pins(requirements, exclude_newer=limit, constraints=constraints)
+
+
+def _versions(spec: EnvironmentSpec) -> dict[str, str]:
+    """Name to release of everything in a resolution; the label of a local build says nothing about the release."""
+    return {one.name: release_of(str(one.version)) for one in spec.lock.packages if one.version is not None}
+
+
+def _out_of_breaks(
+    versions: Mapping[str, str], pinned: Mapping[str, str], breaks: Sequence[Mapping[str, str]]
+) -> list[str]:
+    """Bounds that leave a release out which, together with the others, is one of a known break."""
+    found: list[str] = []
+    for one in breaks:
+        if all(name in versions and SpecifierSet(window).contains(versions[name]) for name, window in one.items()):
+            first = next((name for name in one if name not in pinned), None)
+            if first is not None:
+                found.append(f"{first}!={versions[first]}")
+    return found
+
+
+def _of_extras(versions: Mapping[str, str], pinned: Mapping[str, str], stack: Stack) -> list[str]:
+    """Bounds that the extras of chosen releases declare, and that nobody enforces where the extra is not asked for."""
+    found: list[str] = []
+    for name, version in versions.items():
+        release = stack.tools[name].release(version) if name in stack.tools else None
+        for other, window in release.optional.items() if release else ():
+            outside = other in versions and not SpecifierSet(window).contains(versions[other])
+            if outside and other not in pinned:
+                found.append(f"{other}{window}")
+    return found
+
+
+def _declared(pins: Mapping[str, str], stack: Stack) -> Iterable[Declared]:
+    for name, version in pins.items():
+        release = stack.tools[name].release(version) if name in stack.tools else None
+        if release is not None:
+            for other, versions in release.requires.items():
+                if other in pins or other == "python":
+                    yield Declared(package=name, version=version, other=other, versions=versions)
+
+
+def _why_two(environments: Sequence[JointEnvironment], refusal: ResolutionError, stack: Stack) -> tuple[str, ...]:
+    """Which declared window of one environment the other's version is outside of, and what uv said."""
+    found: list[str] = []
+    for own, other in (environments, environments[::-1]):
+        for name, version in own.pins.items():
+            release = stack.tools[name].release(version) if name in stack.tools else None
+            for package, window in release.requires.items() if release else ():
+                theirs = other.pins.get(package)
+                if theirs is not None and not SpecifierSet(window).contains(theirs):
+                    purposes = " and ".join(other.purposes)
+                    found.append(
+                        f"{name} {version} declares {package} {window}, and to {purposes} needs {package} {theirs}"
+                    )
+    said = refusal.message.splitlines()
+    return tuple(dict.fromkeys([*found[:4], *([] if found else said[:6])]))
