@@ -128,8 +128,11 @@ def _verb(
 def _create(args: argparse.Namespace, console: Console) -> int:
     if asks_for_stack(args):
         from envpin.cli.commands.env_stack import create_stack
+        from envpin.core.events import ignore
 
-        return create_stack(args, console)
+        return create_stack(
+            args, console, resolver=resolver_of(args, ignore), limit=max_download(args), describe=describe
+        )
     import msgspec
 
     from envpin.cli.console.findings import render_findings

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from envpin.cli.commands.env import SCHEMA, describe, max_download, resolver_of
 from envpin.cli.stack import answer_stack
-from envpin.core.events import ignore
 from envpin.envs.store.store import Store
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
     from envpin.cli.console.console import Console
+    from envpin.envs.refs.pins import Resolver
+    from envpin.envs.store.environment import Environment
 
 
-def create_stack(args: argparse.Namespace, console: Console) -> int:
+SCHEMA = 1
+
+
+def create_stack(
+    args: argparse.Namespace, console: Console, *, resolver: Resolver, limit: int | None,
+    describe: Callable[[Environment], dict[str, object]],
+) -> int:  # fmt: skip
+    """Build each environment; `limit` is how many bytes may be downloaded for one."""
     listener = console.listener()
-    limit, resolver = max_download(args), resolver_of(args, ignore)
     _, _, answer = answer_stack(args, args.ref, listener=listener, resolver=resolver)
     store = Store()
     built = [

@@ -61,7 +61,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if asks_for_stack(args):
         from envpin.cli.commands.lock_stack import lock_stack
 
-        return lock_stack(args, console)
+        return lock_stack(args, console, target_of=target_of, write_lock=write_lock)
     from envpin.envs.locks.portable import portable_lock
     from envpin.envs.refs.lock_request import lock_request
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envpin.cli.commands.lock import SCHEMA, target_of, write_lock
 from envpin.cli.stack import answer_stack, stack_command
 from envpin.core.errors import UsageError
 from envpin.envs.locks.portable import LockRequest, portable_lock
@@ -14,13 +13,22 @@ from envpin.envs.refs.pins import Resolver
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
     from envpin.cli.console.console import Console
+    from envpin.envs.locks.lock import Lock
     from envpin.envs.refs.joint import JointEnvironment
     from envpin.matrix.subject import ModelSubject
 
 
-def lock_stack(args: argparse.Namespace, console: Console) -> int:
+SCHEMA = 1
+
+
+def lock_stack(
+    args: argparse.Namespace, console: Console, *, target_of: Callable[[str | None, str], Path | None],
+    write_lock: Callable[[Lock, Path], bool],
+) -> int:  # fmt: skip
+    """Write a lock for each environment, where and how `envpin lock` does."""
     if args.check or args.exclude_newer:
         option = "--check" if args.check else "--exclude-newer"
         raise UsageError(f"`{option}` does not go with a stack", hint="write the lock, then `envpin lock --check FILE`")
