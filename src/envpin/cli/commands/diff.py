@@ -1,4 +1,4 @@
-"""`envpin diff A B`: what differs between two adapters, models, manifests or locks."""
+"""`envpin diff A B`: what differs between two adapters, models, manifests or locks, and where two runs parted."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from envpin.cli.console.console import Console
     from envpin.diagnose.fold import FoldedChange
+    from envpin.replay.training.compare import RunComparison
 
 takes_child = False
 _ROWS = 20
@@ -24,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--contents", action="store_true", help="compare the values of weights of any size (default: up to 4 GB)"
     )
+    parser.add_argument("--html", metavar="FILE", help="of two recorded runs: write a page with both curves")
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
@@ -31,12 +33,18 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from envpin.cli.console.findings import render_table
     from envpin.diagnose.diff import SECTIONS, diff
     from envpin.diagnose.fold import FoldedChange, fold
+    from envpin.replay.training.compare import compare_runs
 
     changes, not_compared = diff(args.before, args.after, whole=args.contents)
+    runs = compare_runs(args.before, args.after)
+    _write_page(runs, args)
+    parted = runs is not None and runs.judgement.verdict != "identical"
     if console.json_mode:
-        body = {"before": str(args.before), "after": str(args.after)}
+        import msgspec
+
+        body = {"before": str(args.before), "after": str(args.after), "runs": msgspec.to_builtins(runs)}
         console.document(1, {**body, "changes": [one._asdict() for one in changes], "not_compared": not_compared})
-        return 1 if changes else 0
+        return 1 if changes or parted else 0
     if not changes:
         console.data("no difference" if not_compared is None else "no difference in what was compared")
     for section in SECTIONS:
@@ -56,7 +64,31 @@ def run(args: argparse.Namespace, console: Console) -> int:
         console.data("")
     if not_compared is not None:
         console.data(f"not compared: {not_compared}")
-    return 1 if changes else 0
+    if runs is not None:
+        from envpin.cli.render.training import judgement_lines
+
+        console.data("\n".join(["training", *judgement_lines(runs.judgement)]))
+    return 1 if changes or parted else 0
+
+
+def _write_page(runs: RunComparison | None, args: argparse.Namespace) -> None:
+    """The page of `--html`.
+
+    Raises:
+        InputError: these are not two recorded runs with a trace, or the page cannot be written.
+    """
+    if args.html is None:
+        return
+    from envpin.cli.render.training import judgement_lines
+    from envpin.core.errors import InputError
+    from envpin.manifest.write import write_text
+    from envpin.report.runs_page import render_runs
+
+    if runs is None:
+        raise InputError("--html is for two recorded runs, and one of these has no training or no trace in its record",
+                         hint="record with `envpin record -- CMD…`")  # fmt: skip
+    names = (str(args.before), str(args.after))
+    write_text(Path(args.html).absolute(), render_runs(runs, names, judgement_lines(runs.judgement)))
 
 
 def _cell(value: str | None) -> str:

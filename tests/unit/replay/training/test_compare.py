@@ -1,0 +1,62 @@
+"""Two recorded folders held against each other, and the page of both curves."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
+
+from envpin.manifest.trace import TRACE_NAME
+from envpin.manifest.types import Manifest, RunInfo
+from envpin.manifest.write import write_manifest
+from envpin.replay.training.compare import compare_runs
+from envpin.report.runs_page import render_runs
+from tests.support.training_runs import ARGUMENTS, manifest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def recorded(folder: Path, made: Manifest, losses: list[float], *, adapter: str = "e" * 64) -> Path:
+    folder.mkdir()
+    assert made.saved is not None
+    saved = replace(made.saved, files={"adapter_model.safetensors": adapter})
+    run = RunInfo(id="r", argv=("python", "<train>.py"))
+    write_manifest(folder / "envpin.json", replace(made, saved=saved, run=run))
+    lines: list[dict[str, Any]] = [{"trace": 1, "run": "r", "first": 1}]
+    lines += [{"step": step, "loss": loss, "lr": 0.1, "grad_norm": 1.0} for step, loss in enumerate(losses, 1)]
+    (folder / TRACE_NAME).write_text("".join(json.dumps(one) + "\n" for one in lines))
+    return folder
+
+
+def test_two_runs_are_judged_and_drawn(tmp_path: Path) -> None:
+    one = recorded(tmp_path / "a", manifest(), [5.0, 4.5, 4.0])
+    changed = manifest(arguments={**ARGUMENTS, "weight_decay": 0.1})
+    other = recorded(tmp_path / "b", changed, [5.0, 4.5, 4.1], adapter="7" * 64)
+    found = compare_runs(one, other / "envpin.json")
+    assert found is not None
+    assert (found.judgement.verdict, found.judgement.cause) == ("diverged", "optimizer")
+    assert found.judgement.first is not None
+    assert found.judgement.first.step == 3
+    assert found.curves[1].loss == (5.0, 4.5, 4.1)
+    text = render_runs(found, ("a & b", "b"), ["verdict     diverged"])
+    assert text.count("<svg") == 3
+    assert "&lt;train&gt;.py" in text
+    assert "a &amp; b" in text
+    assert "<script" not in text
+    assert len(re.findall(r"<path[^>]* d=\"M[\d. LM]+\"", text)) == 6
+
+
+def test_equal_runs_are_identical_and_what_is_no_run_is_not_compared(tmp_path: Path) -> None:
+    one = recorded(tmp_path / "a", manifest(), [5.0, 4.5])
+    again = recorded(tmp_path / "b", manifest(), [5.0, 4.5])
+    found = compare_runs(one, again)
+    assert found is not None
+    assert found.judgement.verdict == "identical"
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    write_manifest(bare / "envpin.json", Manifest(schema=1))
+    assert compare_runs(one, bare) is None
+    assert compare_runs(one, tmp_path / "pylock.toml") is None
