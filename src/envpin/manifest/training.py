@@ -31,7 +31,10 @@ class DataFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class DatasetInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A dataset that was loaded, or (`kind`, without a name) that the trainer was given."""
+    """A dataset that was loaded, or (`kind`, without a name) that the trainer was given.
+
+    Of a list in memory: `order` is a digest over its rows as they come, `members` one whatever their order.
+    """
 
     name: str | None = None
     repository: str | None = None
@@ -41,6 +44,8 @@ class DatasetInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     kind: str | None = None
     fingerprint: str | None = None
     rows: int | None = None
+    order: str | None = None
+    members: str | None = None
     columns: tuple[str, ...] = ()
     files: dict[str, DataFile] = {}
 

@@ -172,7 +172,11 @@ def _tokenizer(before: TokenizerInfo, after: TokenizerInfo) -> Iterator[FactDiff
 
 def _data(before: TrainingInfo, after: TrainingInfo) -> Iterator[FactDifference]:
     if before.dataset is not None and after.dataset is not None:
-        yield from _differ("data", "rows", before.dataset.rows, after.dataset.rows)
+        old, new = before.dataset, after.dataset
+        yield from _differ("data", "rows", old.rows, new.rows)
+        yield from _differ("data", "contents of the rows", _short(old.members), _short(new.members))
+        if old.members == new.members:
+            yield from _differ("data order", "order of the rows", _short(old.order), _short(new.order))
     for number, (one, other) in enumerate(zip(before.datasets, after.datasets, strict=False), 1):
         yield from _dataset(f"dataset {number}", one, other)
 

@@ -75,6 +75,7 @@ class TrainingWatch:
             "kernels": guarded("kernels", kernels.kernels, trainer, bare) or {},
             "optimizer": guarded("optimizer", _optimizer, trainer),
             "loader": guarded("loader", _loader, trainer),
+            "dataset": guarded("dataset", data.given, trainer.train_dataset),
             "initial": {name: value for name, value in initial.items() if value is not None},
         }
         if is_first_rank():
@@ -211,7 +212,6 @@ def describe(trainer: Trainer, folder: str) -> Part:
         "arguments": guarded("arguments", _arguments, arguments) or {},
         "collator": _name(getattr(trainer, "data_collator", None)),
         "scheduler": _name(getattr(trainer, "lr_scheduler", None)),
-        "dataset": guarded("dataset", data.given, trainer.train_dataset),
         "datasets": list(data.loaded),
         "steps": int(trainer.state.global_step),
         "first_step": watch.first or None,
