@@ -47,6 +47,8 @@ __all__ = [
 ]
 # Nothing else of the API may be imported inside a training environment.
 _TRAINING = frozenset({"RecordingWarning", "TrainerCallback", "record", "watch"})
+# What IPython asks a module for on `%load_ext envpin`; no part of the API.
+_NOTEBOOK = frozenset({"load_ipython_extension", "unload_ipython_extension"})
 
 
 def __getattr__(name: str) -> object:
@@ -54,6 +56,10 @@ def __getattr__(name: str) -> object:
         from envpin import api
 
         return getattr(api, name)
+    if name in _NOTEBOOK:
+        from envpin.recording import notebook
+
+        return getattr(notebook, name)
     if name in __all__:
         from envpin import public
 

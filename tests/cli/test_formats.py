@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.checkpoints import llama_shapes, lora_shapes, write_adapter, write_model
 from tests.support.command import envpin
+from tests.support.sarif import faults
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +44,16 @@ def test_scan_as_sarif_names_the_broken_adapter_and_leaves_the_uncompared_open(r
     assert ("error", "fail", "broken/adapter_config.json") in places
     assert ("none", "open", "alone/adapter_config.json") in places
     assert not [one for one in places if one[0] == "error" and not one[2].startswith("broken/")]
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [(["scan", "."], 1), (["check", "broken", "--offline"], 1), (["check", "alone", "--offline"], 0)],
+)
+def test_sarif_is_valid_by_the_schema_of_the_standard(repository: Path, words: list[str], status: int) -> None:
+    log = json.loads(printed(repository, *words, "--format", "sarif", status=status))
+    assert faults(log) == []
+    assert log["runs"][0]["results"]
 
 
 def test_scan_as_github_annotates_lines_of_the_config(repository: Path) -> None:

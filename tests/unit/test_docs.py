@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.places import ROOT, SOURCE
+from tests.support.reference import generator
 from tests.support.transcripts import Transcript, matches, transcripts
 
 if TYPE_CHECKING:
@@ -65,6 +66,13 @@ def test_every_page_of_the_docs_is_on_the_map() -> None:
     pages = {page for page in (ROOT / "docs").rglob("*") if page.suffix in {".md", ".json"}}
     assert {page for page in pages if page.name != "README.md"} - set(DECISIONS) <= linked
     assert ROOT / "docs" / "adr" / "README.md" in linked
+
+
+def test_the_reference_is_what_the_code_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for name, text in generator().pages().items():
+        written = (ROOT / "docs" / "reference" / name).read_text(encoding="utf-8")
+        assert written == text, f"{name} is stale: run .venv/bin/python scripts/reference_pages.py, and commit it"
 
 
 @pytest.mark.parametrize("page", DECISIONS, ids=lambda page: page.stem)

@@ -44,6 +44,14 @@ class _Parser(argparse.ArgumentParser):
     def _print_message(self, message: str, file: Any = None) -> None:
         super()._print_message(visible(message) if message else message, file)
 
+    def format_help(self) -> str:
+        text, name = super().format_help(), self.prog.partition(" ")[2]
+        if not name:  # the list of commands: it imports nothing more
+            return text
+        from envpin.cli.examples import EXAMPLES
+
+        return text + (f"\nexample:\n  {EXAMPLES[name]}\n" if name in EXAMPLES else "")
+
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message}\n\nhint: {self._closest(message) or f'{self.prog} --help'}\n")
 
@@ -87,7 +95,8 @@ def build_whole_parser() -> argparse.ArgumentParser:
     for entry in COMMANDS:
         command = load_command(entry.name)
         assert command is not None  # noqa: S101  the table names modules that exist
-        _fill(subparsers.add_parser(entry.name, help=entry.summary), command)
+        described = _sentence(entry.summary)
+        _fill(subparsers.add_parser(entry.name, help=entry.summary, description=described), command)
     return parser
 
 

@@ -20,7 +20,8 @@ class Command(NamedTuple):
 
 
 COMMANDS: tuple[Command, ...] = (
-    Command("record", "record", "run a training command and leave envpin.json beside what it saves"),
+    Command("record", "record", "run a training command and leave envpin.json next to what it saves"),
+    Command("jupyter", "jupyter", "kernels of Jupyter that are recorded without having envpin in them"),
     Command("replay", "replay", "merge an adapter in its own environment and prove it, or repeat its training"),
     Command("verify", "verify", "tell whether a merged model still is what its merge proved"),
     Command("prove", "prove", "tell whether a merge, whoever made it, is this base plus this adapter"),

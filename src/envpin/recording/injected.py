@@ -7,14 +7,25 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from envpin.core.runs import RUN_VARIABLE
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import ModuleType
 
 HOOK = Path(__file__).resolve().parent / "hook"
+
+
+def recorder_variables(env: Mapping[str, str]) -> dict[str, str]:
+    """Of the variables of a recorded run those that carry the recorder into a child whose PYTHONPATH is taken away."""
+    entries = env.get("PYTHONPATH", "").split(os.pathsep) if env.get(RUN_VARIABLE) else []
+    found = [entry for entry in entries if entry and (Path(entry) / "_envpin_hook").is_dir()]
+    return {"PYTHONPATH": found[0]} if found else {}
 
 
 def hook(name: str = "") -> ModuleType:

@@ -110,8 +110,7 @@ class RecordSession:
         faults = _lines(folder, "faults")
         saves: dict[str, dict[str, Any]] = {}
         slowest = 0.0
-        for line in _lines(folder, "saves"):
-            save = json.loads(line)
+        for save in saves_in(folder):
             slowest = max(slowest, save["seconds"])
             saves.pop(save["folder"], None)
             saves[save["folder"]] = save
@@ -167,6 +166,11 @@ def _private_folder() -> Path:
     folder = Path(os.environ.get("TMPDIR") or "/tmp", f"{RUN_PREFIX}{own_name()}-{os.urandom(8).hex()}")  # noqa: S108  0700 below
     folder.mkdir(mode=0o700)
     return folder.resolve()
+
+
+def saves_in(folder: Path) -> list[dict[str, Any]]:
+    """Every save of a run, in their order, as the recorder noted it in the run's folder."""
+    return [json.loads(line) for line in _lines(folder, "saves")]
 
 
 def _lines(folder: Path, kind: str) -> list[str]:

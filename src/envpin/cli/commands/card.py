@@ -20,8 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--print", action="store_true", dest="only_print", help="print the card, write nothing")
     parser.epilog = (
         "The section is written between two markers in PATH/README.md; nothing outside of them changes, except that "
-        "metadata which is missing is added. Refused where the files are not those of the record. Example: "
-        "envpin card merged"
+        "metadata which is missing is added. Refused where the files are not those of the record."
     )
 
 

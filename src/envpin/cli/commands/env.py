@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--keep-wheels", action="store_true", help="keep its wheels in the store, so that it can be built again offline"
     )
     add_training(create)
-    create.add_argument("--rebuild", action="store_true", help="build it again, fetching damaged packages anew")
+    create.add_argument("--rebuild", action="store_true", help="build it again, fetching damaged packages")
     add_stack_arguments(create)
 
     _verb(verbs, "list", "every finished environment: its size, its last use, what needs it", _manage("run_list"))

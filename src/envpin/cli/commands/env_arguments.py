@@ -22,7 +22,7 @@ def add_build_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of every command that may build an environment."""
     add_python(parser)
     parser.add_argument("--offline", action="store_true", help="use only what uv's cache holds; never the network")
-    parser.add_argument("--refresh", action="store_true", help="resolve literal pins anew, past the remembered answer")
+    parser.add_argument("--refresh", action="store_true", help="resolve literal pins again, past the remembered answer")
     add_torch_backend(parser)
     add_max_download(parser)
 

@@ -25,8 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "Uploads the files that the merge proved, README.md with envpin's section, and envpin-merge.json without this "
         "machine's paths; nothing else of the folder. Refused where the merge was forced, or a byte is not what it "
-        "proved. Token and Hub are those of huggingface_hub (`hf auth login`, HF_TOKEN, HF_ENDPOINT). Example: "
-        "envpin push merged ada/llama-merged --private"
+        "proved. Token and Hub are those of huggingface_hub (`hf auth login`, HF_TOKEN, HF_ENDPOINT)."
     )
 
 

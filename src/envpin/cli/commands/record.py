@@ -22,6 +22,10 @@ _FAULTS_SHOWN = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.usage = (
+        "envpin record [-o FILE] [--no-diff] [--json] -- CMD…\n"
+        "       envpin record --attach FOLDER [--python PATH] [--base B] [--force] [--json]"
+    )
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="also write the last manifest to FILE")
     parser.add_argument(
         "--no-diff", action="store_true", help="do not keep the changes of tracked files (envpin.patch)"

@@ -27,9 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--no-verify", action="store_true",
         help="do not read the files that the record tells of; the page then says that they were not compared",
     )  # fmt: skip
-    parser.epilog = (
-        "One file without scripts, which asks for nothing over the network. Example: envpin report merged --open"
-    )
+    parser.epilog = "One file without scripts, which asks for nothing over the network."
 
 
 def run(args: argparse.Namespace, console: Console) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from envpin.cli.commands.env_arguments import (
@@ -37,11 +38,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, console: Console) -> int:
     from envpin.core import process
     from envpin.core.errors import UsageError
+    from envpin.recording.injected import recorder_variables
 
     if not args.child:
         raise UsageError("no command was given", hint=f"envpin run {args.ref} -- python")
     environment = _environment(args, console)
-    status = process.run_attached(args.child, env=environment.activated())
+    # Under `envpin record` the recorder goes along, though PYTHONPATH does not.
+    variables = {**environment.activated(), **recorder_variables(os.environ)}
+    status = process.run_attached(args.child, env=variables)
     if status == 1 and not args.training:
         _tell_of_training(args.ref, console)
     return status

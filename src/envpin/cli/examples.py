@@ -1,0 +1,50 @@
+"""One example for each command and verb, shown at the end of its `--help` and in docs/reference/commands.md.
+
+Imported only when help is shown. A test parses every one of them.
+"""
+
+from __future__ import annotations
+
+EXAMPLES: dict[str, str] = {
+    "bisect": "envpin bisect transformers --good 4.45.2 --bad 4.46.0 -- python merge.py",
+    "card": "envpin card merged",
+    "check": "envpin check adapter --base meta-llama/Llama-3.1-8B",
+    "completion": "envpin completion zsh",
+    "demo": "envpin demo ./envpin-demo",
+    "diagnose": "envpin diagnose train.log --adapter adapter",
+    "diff": "envpin diff old-adapter new-adapter",
+    "env": "envpin env list",
+    "env create": "envpin env create llama3.1",
+    "env export": "envpin env export llama3.1",
+    "env list": "envpin env list",
+    "env path": "envpin env path adapter --interpreter",
+    "env prune": "envpin env prune --unused-for 30 --dry-run",
+    "env remove": "envpin env remove llama3.1",
+    "env show": "envpin env show llama3.1",
+    "env verify": "envpin env verify llama3.1",
+    "infer": "envpin infer adapter --lock pylock.adapter.toml",
+    "jupyter": "envpin jupyter install --kernel python3",
+    "jupyter install": "envpin jupyter install --kernel python3",
+    "jupyter list": "envpin jupyter list",
+    "jupyter remove": "envpin jupyter remove --kernel python3",
+    "lock": "envpin lock llama3.1 -o pylock.llama.toml",
+    "matrix": "envpin matrix resolve Qwen/Qwen2.5-7B",
+    "matrix add": "envpin matrix add --from evidence.json --dry-run",
+    "matrix collect": "envpin matrix collect --offline",
+    "matrix html": "envpin matrix html -o matrix.html",
+    "matrix lint": "envpin matrix lint --matrix mine.toml",
+    "matrix list": "envpin matrix list --grade merge-verified",
+    "matrix resolve": "envpin matrix resolve Qwen/Qwen2.5-7B",
+    "matrix show": "envpin matrix show llama3.1",
+    "matrix verify": "envpin matrix verify llama3.1 -j 2",
+    "prove": "envpin prove base adapter merged",
+    "push": "envpin push merged ada/llama-merged --private",
+    "record": "envpin record -- python train.py",
+    "replay": "envpin replay merge adapter -o merged",
+    "replay merge": "envpin replay merge adapter -o merged",
+    "replay train": "envpin replay train out --once",
+    "report": "envpin report merged --open",
+    "run": "envpin run llama3.1 -- python train.py",
+    "scan": "envpin scan ~/models --html scan.html",
+    "verify": "envpin verify merged",
+}
