@@ -24,7 +24,7 @@ _LINE = re.compile(r"(?:\b(\w+)\.)?(\w+)\(\) got an unexpected keyword argument 
 _FACTS = Path(__file__).with_name("arguments.json")
 _FACTS_BYTES = 1_000_000
 _TRL = re.compile(
-    r"(?:SFT|DPO|PPO|PPOv2|KTO|ORPO|CPO|GRPO|Reward|RLOO|GKD|BCO|IterativeSFT|OnlineDPO|XPO|NashMD|PRM)(?:Trainer|Config)"
+    r"(?:Axolotl|_?Unsloth|Swift)?(?:SFT|DPO|PPO|PPOv2|KTO|ORPO|CPO|GRPO|Reward|RLOO|GKD|BCO|IterativeSFT|OnlineDPO|XPO|NashMD|PRM)(?:Trainer|Config)"
 )
 # Classes of peft's configs by what they are called, where that is not the method's name and `Config`.
 _PEFT_CLASSES = {"IA3CONFIG": "IA3", "LNTUNINGCONFIG": "LN_TUNING", "PROMPTTUNINGCONFIG": "PROMPT_TUNING",

@@ -17,7 +17,10 @@ from envpin.core.files import read_bounded
 from envpin.diagnose.logs.arguments import Explained
 from envpin.matrix.support import load_support
 
-MEMBER_ANCHORS = ("object has no attribute '", "got an unexpected keyword argument", "is not defined. Did you mean")
+MEMBER_ANCHORS = (
+    "' has no attribute '", "object has no attribute '", "got an unexpected keyword argument",
+    "is not defined. Did you mean", "cannot import name '", "No module named '",
+)  # fmt: skip
 # Codes that blame a version: their words name it, where the facts hold it.
 VERSIONED = frozenset({
     "config-needs-newer-transformers", "config-needs-older-transformers", "transformers-api-changed",
@@ -32,6 +35,14 @@ _MEMBER = re.compile(r"'(\w{1,120})' object has no attribute '(\w{1,120})'")
 _CALL = re.compile(r"\b(\w+)\.(\w+)\(\) got an unexpected keyword argument '(\w{1,80})'")
 _RENAMED = re.compile(r"name '(\w{1,120})' is not defined\. Did you mean: '(\w{1,120})'")
 _TYPE = re.compile(r"has model type `?([\w.-]{1,80})`? but Transformers|KeyError: '([\w.-]{1,80})'")
+_USED = re.compile(
+    r"'(?:<class '[\w.]{1,200}\.(\w+)'>|([\w.-]{1,80}))' is already used by a Transformers (?:config|model)"
+)
+_MODULE = re.compile(r"No module named '((\w+)\.[\w.]{1,120})'\s*$")
+# The releases that were looked at are of later interpreters, but for a few.
+_OLD_PYTHON = re.compile(r"(?i)python3?\.?[67]\b|python3[67]")
+# Where other modules of the same name went, by what took their place.
+_MOVED = {"peft.utils.config": "peft.config"}
 _MODEL_MODULE = re.compile(r"No module named '?transformers\.models\.(\w{1,80})")
 _CLASS = re.compile(
     r"(?:For[A-Z]\w*|Model|PreTrainedModel|TextConfig|VisionConfig|Config|Processor|ImageProcessor|ImageProcessorFast|"
@@ -68,26 +79,49 @@ class Words(NamedTuple):
     went: bool = False
 
 
+# Every release has the name: what failed is the import itself (a damaged or shadowed package), no version.
+NOT_A_RELEASE = Words("", ())
+# Classes by the look of their names models', which the collector leaves out.
+_ALWAYS = frozenset({"GenerationConfig", "PreTrainedModel", "PretrainedConfig", "BertTokenizer", "BertModel",
+                     "GPT2Tokenizer", "T5Tokenizer", "CLIPTextModel", "CLIPTokenizer", "LlamaTokenizer"})  # fmt: skip
+
+
 def words(code: str, line: str) -> Words | None:
     """What the facts say of the release that a line of this code speaks of; None where they hold nothing of it."""
     if code not in VERSIONED:
         return None
-    for pattern, swap in ((_IMPORT, False), (_MODULE_ATTRIBUTE, True)):
-        if (found := pattern.search(line)) is not None:
-            module, name = (found[1], found[2]) if swap else (found[2], found[1])
-            return _of_import(module, name)
-    if code == "transformers-api-changed" and (found := _BARE_IMPORT.search(line)) is not None:
-        return _of_import("transformers", found[1])
+    if (told := _of_names(code, line)) is not None:
+        return told
     if (member := _of_member(line)) is not None:
         return Words(member.says, member.fix)
+    if (found := _USED.search(line)) is not None:
+        return _of_used(found[2] or _type_of_class(found[1]) or "")
     if (found := _TYPE.search(line)) is not None:
         return _of_type(found[1] or found[2])
     return None if (found := _MODEL_MODULE.search(line)) is None else _of_type(found[1])
 
 
+def _older(module: str, name: str) -> Words:
+    package = module.partition(".")[0]
+    first = _facts()[package].releases[0]
+    says = f"every release of {package} from {first} on has `{name}`: this one is older, or damaged"
+    return Words(says, (f"install {package} anew, into the interpreter that ran", _TRAINING), went=True)
+
+
 def explain_name(line: str) -> Explained | None:
-    """A cause that the facts alone tell: a member, an argument of a method, or a class that a release renamed."""
-    return _of_member(line) or _of_call(line) or _of_rename(line)
+    """A cause that the facts alone tell: a member, an argument, a module, or a name that a release took or gave."""
+    return _of_member(line) or _of_call(line) or _of_rename(line) or _of_module(line) or _of_bare(line)
+
+
+def _of_names(code: str, line: str) -> Words | None:
+    for pattern, swap in ((_IMPORT, False), (_MODULE_ATTRIBUTE, True)):
+        if (found := pattern.search(line)) is not None:
+            module, name = (found[1], found[2]) if swap else (found[2], found[1])
+            told = _of_import(module, name)
+            return _older(module, name) if told is NOT_A_RELEASE and _OLD_PYTHON.search(line) else told
+    if code == "transformers-api-changed" and (found := _BARE_IMPORT.search(line)) is not None:
+        return _of_import("transformers", found[1])
+    return None
 
 
 def _of_import(module: str, name: str) -> Words | None:
@@ -98,10 +132,8 @@ def _of_import(module: str, name: str) -> Words | None:
     stays = names.get(module, {}).get(name) or names.get(package, {}).get(name)
     if stays is not None:
         return _said(f"`{name}` of `{module}`", package, stays)
-    if name in _facts()[package].always:
-        first = _facts()[package].releases[0]
-        says = f"every release of {package} from {first} on has `{name}`: this one is older, or damaged"
-        return Words(says, (f"install {package} anew, into the interpreter that ran", _TRAINING), went=True)
+    if name in _facts()[package].always or name in _ALWAYS:
+        return NOT_A_RELEASE
     if package == "transformers" and (kind := _type_of_class(name)) is not None:
         return _of_type(kind)
     first, last, _ = _facts()[package].releases
@@ -119,8 +151,7 @@ def _of_member(line: str) -> Explained | None:
         kinds = [owner, *(_kinds(owner) if package == "transformers" else ())]
         stays = next((members[kind][name] for kind in kinds if name in members.get(kind, {})), None)
         if stays is not None:
-            told = _said(f"`{name}` of `{owner}`", package, stays)
-            return Explained(_CODES.get(package, "library-api-changed"), told.says, told.fix)
+            return _explained(f"`{name}` of `{owner}`", package, stays)
     return None
 
 
@@ -137,8 +168,7 @@ def _of_call(line: str) -> Explained | None:
     for package in ("accelerate", "transformers"):
         stays = _facts()[package].arguments.get(f"{found[1]}.{found[2]}", {}).get(found[3])
         if stays is not None:
-            told = _said(f"the argument `{found[3]}` of `{found[1]}.{found[2]}`", package, stays)
-            return Explained(_CODES.get(package, "library-api-changed"), told.says, told.fix)
+            return _explained(f"the argument `{found[3]}` of `{found[1]}.{found[2]}`", package, stays)
     return None
 
 
@@ -151,8 +181,47 @@ def _of_rename(line: str) -> Explained | None:
     came = next((table[found[1]] for table in top if found[1] in table), None)
     if came is None or not any(found[2] in table for table in top):
         return None
-    told = _said(f"`{found[1]}`", "transformers", came)
-    return Explained("transformers-api-changed", told.says, told.fix)
+    return _explained(f"`{found[1]}`", "transformers", came)
+
+
+def _of_module(line: str) -> Explained | None:
+    """A module, or an attribute of one, that the facts hold."""
+    if (found := _MODULE_ATTRIBUTE.search(line)) is not None:
+        package = found[1].partition(".")[0]
+        stays = _facts()[package].names.get(found[1], {}).get(found[2]) if package in _PACKAGES else None
+        return None if stays is None else _explained(f"`{found[2]}` of `{found[1]}`", package, stays)
+    found = _MODULE.search(line)
+    if found is None or found[2] not in _PACKAGES:
+        return None
+    names = _facts()[found[2]].names
+    if (later := names.get(_MOVED.get(found[1], ""))) is not None:
+        came = min((one[0] for one in later.values() if one[0]), key=_series, default="")
+        return _explained(f"`{found[1]}`", found[2], ("", came)) if came else None
+    every = list(names.get(found[1], {}).values())
+    if not every or any(len(one) % 2 for one in every):
+        return None
+    return _explained(f"`{found[1]}`", found[2], ("", max((one[-1] for one in every), key=_series)))
+
+
+def _of_bare(line: str) -> Explained | None:
+    """A name without its module: the facts hold it for one package, with one history."""
+    found = _BARE_IMPORT.search(line)
+    if found is None or len(found[1]) < 12:
+        return None
+    told = {
+        (package, table[found[1]]) for package in _PACKAGES for table in _facts()[package].names.values()
+        if found[1] in table
+    }  # fmt: skip
+    return None if len(told) != 1 else _explained(f"`{found[1]}`", *next(iter(told)))
+
+
+def _explained(what: str, package: str, stays: tuple[str, ...]) -> Explained:
+    told = _said(what, package, stays)
+    return Explained(_CODES.get(package, "library-api-changed"), told.says, told.fix)
+
+
+def _series(release: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in release.split(".") if part.isdigit())
 
 
 def _said(what: str, package: str, stays: tuple[str, ...]) -> Words:
@@ -174,6 +243,16 @@ def _said(what: str, package: str, stays: tuple[str, ...]) -> Words:
                             "take newer code, which does without"), went=True)  # fmt: skip
     says = f"{what} came with {shown} {came}: this {shown} is older"
     return Words(says, (f"run with {shown} ≥ {came}",))
+
+
+def _of_used(model_type: str) -> Words | None:
+    """Code registers a model type of its own, and a release of transformers brought that type."""
+    window = load_support().window(model_type)
+    if window is None:
+        return None
+    says = f"transformers brings `{model_type}` itself from {window[0]} on, and this code registers its own"
+    return Words(says, (f"run with transformers < {window[0]}, as the code was written for",
+                        "take a newer release of the package that registers it"))  # fmt: skip
 
 
 def _of_type(model_type: str) -> Words | None:

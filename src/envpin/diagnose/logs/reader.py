@@ -17,7 +17,7 @@ from envpin.core.text_input import plain_block, to_utf8
 from envpin.diagnose.catalogue.catalogue import finding, load_catalogue
 from envpin.diagnose.logs.arguments import ANCHOR, explain
 from envpin.diagnose.logs.mismatch import ANCHORS, Line, common_cause, read_line, words_for
-from envpin.diagnose.logs.names import MEMBER_ANCHORS, explain_name, words
+from envpin.diagnose.logs.names import MEMBER_ANCHORS, NOT_A_RELEASE, explain_name, words
 from envpin.diagnose.logs.signature import Signature, matchers
 from envpin.diagnose.subject import Mismatch, shape_text
 
@@ -117,9 +117,10 @@ class _Reader:
                     if text in self.told and one.signature.code in _LESS_EXACT:
                         continue
                     found = self._matches(one, text, block, at)
-                    if found is not None:
+                    worded = None if found is None else _worded(one.signature, found, text)
+                    if worded is not None:
                         self.explained.add(text)
-                        self._keep(_worded(one.signature, found, text), numbers, at, text)
+                        self._keep(worded, numbers, at, text)
         self._read_members(block, numbers)
         for literal in ANCHORS:
             for at, text in _lines_with(block, literal.encode()):
@@ -209,12 +210,15 @@ def _signature_of(explained: Explained, text: str) -> Signature:
     )
 
 
-def _worded(signature: Signature, found: re.Match[str], text: str) -> Signature:
-    """The signature's own words, or those of the facts where it leaves the release open."""
+def _worded(signature: Signature, found: re.Match[str], text: str) -> Signature | None:
+    """The signature's own words, or those of the facts where it leaves the release open; None where no release is to
+    blame."""
     open_ended = signature.says is None or signature.code == "library-api-changed"
     told = words(signature.code, text) if open_ended else None
     if told is None:
         return _filled(signature, found)
+    if told is NOT_A_RELEASE:
+        return None
     # a class by its name, and a release took it away: nothing newer has it
     code = "transformers-api-changed" if told.went and signature.code in _NEWER else signature.code
     return msgspec.structs.replace(signature, code=code, says=told.says, fix=told.fix)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from envpin.diagnose.logs.names import explain_name, words
+from envpin.diagnose.logs.names import NOT_A_RELEASE, explain_name, words
 
 NEWER, CHANGED, LIBRARY = "config-needs-newer-transformers", "transformers-api-changed", "library-api-changed"
 
@@ -19,7 +19,12 @@ WORDS = [
         "cannot import name 'no_such_name' from 'transformers'",
         "in any release of transformers",
     ),
-    (CHANGED, "cannot import name 'AutoProcessor' from 'transformers'", "every release of transformers from 4.26 on"),
+    (CHANGED, "'aimv2' is already used by a Transformers config, pick another name.", "`aimv2` itself from 4.54.0 on"),
+    (
+        CHANGED,
+        "'<class 'x.Qwen2_5_VLConfig'>' is already used by a Transformers model",
+        "`qwen2_5_vl` itself from 4.49",
+    ),
     (NEWER, "cannot import name 'Qwen3VLForConditionalGeneration' from 'transformers'", "from 4.57.1 on"),
     (NEWER, "has model type `qwen3` but Transformers does not", "from 4.51.0 on"),
     (NEWER, "KeyError: 'qwen3_5'", "knows `qwen3_5` from 5."),
@@ -39,7 +44,18 @@ def test_the_release_is_named(code: str, line: str, word: str) -> None:
     assert word in told.says, told.says
 
 
+def test_a_name_of_every_release_blames_none() -> None:
+    line = "ImportError: cannot import name 'AutoProcessor' from 'transformers'"
+    assert words(CHANGED, line) is NOT_A_RELEASE
+    old = words(CHANGED, f"{line} (/srv/lib/python3.7/site-packages/transformers/__init__.py)")
+    assert old is not None
+    assert "every release of transformers from 4.26 on" in old.says
+
+
 FACTS = [
+    ("module 'transformers.models.llama.modeling_llama' has no attribute 'LLAMA_ATTENTION_CLASSES'", CHANGED, "4.48"),
+    ("cannot import name 'ALLOWED_LAYER_TYPES'", CHANGED, "5.0"),
+    ("No module named 'peft.utils.config'", LIBRARY, "went with peft"),
     ("Accelerator.unwrap_model() got an unexpected keyword argument 'keep_torch_compile'", LIBRARY, "accelerate 1.3"),
     ("'XForMaskedLM' object has no attribute 'prepare_inputs_for_generation'", CHANGED, "went with transformers 4.5"),
     ("name 'PreTrainedConfig' is not defined. Did you mean: 'PretrainedConfig'?", CHANGED, "transformers 5.0"),
