@@ -19,6 +19,8 @@ FILES = {
     "errors_held_out.toml": "held out",
     "errors_recent.toml": "held out, 2024 to 2026",
     "errors_open.toml": "open half",
+    "errors_blind.toml": "first blind set",
+    "errors_blind_second.toml": "second blind set",
 }
 
 

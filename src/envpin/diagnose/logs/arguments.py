@@ -37,6 +37,8 @@ _TRAINER: Mapping[str, tuple[str | None, str | None]] = {
     "processing_class": ("4.46.0", None),
     "tokenizer": (None, "5.0.0"),
 }
+# Arguments that name their class, where Python before 3.10 does not.
+_ALONE = dict.fromkeys(("dispatch_batches", "even_batches", "use_seedable_sampler", "split_batches"), "Accelerator")
 
 
 class Explained(NamedTuple):
@@ -96,6 +98,7 @@ def _history(owner: str, argument: str) -> tuple[str | None, str | None, str | N
         return _collected("transformers", owner, argument)
     if owner in {"Trainer", "Seq2SeqTrainer"} and argument in _TRAINER:
         return (*_TRAINER[argument], "transformers")
+    owner = owner or _ALONE.get(argument, "")
     for package, facts in _arguments().items():
         entry = facts.get(owner, {}).get(argument)
         if entry is not None:
