@@ -20,6 +20,7 @@ ERRORS = [
         "errors_open.toml",
         "errors_blind.toml",
         "errors_blind_second.toml",
+        "errors_blind_third.toml",
     )
     for error in tomllib.loads((DATA / file).read_text(encoding="utf-8"))["error"]
 ]
@@ -32,6 +33,12 @@ MISSED = {
     "https://github.com/ml-explore/mlx-lm/issues/661",
     "https://github.com/modelscope/ms-swift/issues/8170",
     "https://github.com/unslothai/unsloth/issues/2289",
+    "https://github.com/hiyouga/LlamaFactory/issues/6941",
+    "https://github.com/FireRedTeam/FireRed-Image-Edit/issues/56",
+    "https://github.com/vllm-project/vllm/issues/11711",
+    "https://github.com/InternLM/lmdeploy/issues/3394",
+    "https://github.com/ModelTC/LightCompress/issues/437",
+    "https://github.com/om-ai-lab/VLM-R1/issues/282",
     "https://github.com/QwenLM/Qwen3-VL/issues/1385",
 }
 # A code of these blames a version, and the answer names it.
