@@ -120,6 +120,7 @@ def probed(base, adapter, out, updates):
     with torch.no_grad():
         try:
             asked = three.ask(request)
+            apart = with_everything_apart(three, layered, request)
         except layered.CannotAskError as error:
             return {"cannot": str(error)[:200]}
         task = loading.read_json(os.path.join(adapter, "adapter_config.json"))
@@ -130,12 +131,22 @@ def probed(base, adapter, out, updates):
         whole.append(three.outputs_of(adapted, batch))
         merged = loading.load_base(out, task, type(adapted).__name__, torch.float32)
         whole.append(three.outputs_of(merged, batch))
-        pairs = zip((asked.base, asked.adapted, asked.merged), whole)  # noqa: B905 (Python 3.8 has no strict=)
+        found = [*asked[:3], *apart[:3]]
+        pairs = zip(found, whole * 2)  # noqa: B905 (Python 3.8 has no strict=)
         return {
             "ratio": answers.ratio(asked.base, asked.adapted, asked.merged).ratio,
             "whole": answers.ratio(*whole).ratio,
             "largest": max(float((one - other).abs().max()) for one, other in pairs),
         }
+
+
+def with_everything_apart(three, layered, request):
+    """Asked with each linear layer filled for itself, as those of large models are."""
+    usual, layered.APART = layered.APART, 0
+    try:
+        return three.ask(request)
+    finally:
+        layered.APART = usual
 
 
 def is_only_wider(text, saved, out):

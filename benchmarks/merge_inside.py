@@ -25,6 +25,9 @@ SIZES = {
     # the layers of 1.1, fewer and more of them
     "0.35@2048": (5, 2048, 5632, 32, 4, 32000),
     "4@2048": (88, 2048, 5632, 32, 4, 32000),
+    # what memory depends on at 8 and 70 billion parameters: layers of their shape, but two of them
+    "8@4096": (2, 4096, 14336, 32, 8, 128256),
+    "70@8192": (2, 8192, 28672, 64, 8, 128256),
 }
 
 

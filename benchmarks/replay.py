@@ -167,7 +167,11 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", default="tiny,0.35,1.1", help="of tiny, 0.35, 1.1 and 4 (billions of parameters)")
+    parser.add_argument(
+        "--sizes",
+        default="tiny,0.35,1.1",
+        help="of tiny, 0.35, 1.1 and 4 (billions of parameters); 8@4096 and 70@8192 are two such layers",
+    )
     parser.add_argument("--stacks", default="llama3.1,newest")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scratch", type=Path, default=Path(tempfile.gettempdir()) / "envpin-benchmark-replay")

@@ -164,3 +164,5 @@ def test_checkpoints_with_other_names_than_their_modules(family: str) -> None:
     assert found["status"] == "identical", found
     assert found["operations"] > 0
     assert (found["fused"] > 0) == (family in {"mixtral", "qwen3-moe"}), found
+    # Asked layer by layer, and with each linear layer for itself: the bits of the models loaded whole in float32.
+    assert found["probe"]["largest"] == 0.0, found

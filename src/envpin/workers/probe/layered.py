@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 # A head is multiplied in blocks of this many weights (64 MB in float32): a vocabulary of 150,000 would otherwise be the
 # largest layer by far.
 _HEAD_BLOCK = 1 << 24
+# A linear layer of more weights than this (64 MB in float32) is filled for itself, not with the layer it lies in: of a
+# model of 8 billion a whole layer takes 0.9 GB, and of Mixtral 5.6.
+APART = 1 << 24
 # Dtypes that are widened into memory of ours as soon as they are read.
 _HALVES = ("BF16", "F16")
 
@@ -40,8 +43,8 @@ class CannotAskError(Exception):
 
 
 class Layer(NamedTuple):
-    """A module that is filled as one: `deep` where everything below it is filled with it, `listed` where it is an entry
-    of a list of layers."""
+    """A module that is filled as one: `deep` where everything below it is filled with it (but large layers that are
+    filled `apart`), `listed` where it is an entry of a list of layers or lies in one."""
 
     module: Module
     deep: bool
@@ -142,10 +145,11 @@ def _held(parameter: Parameter) -> Parameter:
 
 
 class Layers:
-    """The hooks that fill each layer before it runs and empty it afterwards. With `resident`, what lies outside the
-    lists of layers is filled all the while, for models that use a table without calling its module."""
+    """The hooks that fill each layer before it runs and empty it afterwards. With `apart`, large linear layers are
+    filled only while they run, for models that call them as modules. With `resident`, what lies outside the lists of
+    layers is filled all the while, for models that use a table without calling its module."""
 
-    def __init__(self, model: Module, source: ParameterSource, pool: Pool, *, resident: bool) -> None:
+    def __init__(self, model: Module, source: ParameterSource, pool: Pool, *, apart: bool, resident: bool) -> None:
         import torch
 
         self._source = source
@@ -153,7 +157,9 @@ class Layers:
         self._lent: Dict[int, List[Lent]] = {}
         self._handles: List[RemovableHandle] = []
         self._replaced: List[Module] = []
-        for one in layers_of(model):
+        found = list(layers_of(model, apart=apart))
+        self._apart = {id(one.module) for one in found if one.listed}
+        for one in found:
             if resident and not one.listed:
                 self._fill(one)
             # Plain tables and heads are never held whole.
@@ -216,7 +222,7 @@ class Layers:
         if self._lent.get(id(one.module)):
             return  # it calls itself
         lent = self._lent.setdefault(id(one.module), [])
-        for owner, attribute, parameter in list(_empty_parameters(one)):
+        for owner, attribute, parameter in list(_empty_parameters(one.module, one.deep, self._apart)):
             value, memory = self._source.read(owner, attribute, parameter), None
             if value.is_floating_point() and value.dtype != torch.float32:
                 memory = self._pool.take(value.numel())
@@ -231,8 +237,9 @@ class Layers:
                 self._pool.give(one.memory)
 
 
-def layers_of(model: Module) -> Iterator[Layer]:
-    """Each entry of a list of layers and each unit of peft's as a whole; outside of those, whatever owns parameters."""
+def layers_of(model: Module, *, apart: bool) -> Iterator[Layer]:
+    """Each entry of a list of layers and each unit of peft's as a whole; outside of those, whatever owns parameters.
+    With `apart`, large linear layers within an entry for themselves."""
     import torch
 
     seen: Set[int] = set()
@@ -255,6 +262,8 @@ def layers_of(model: Module) -> Iterator[Layer]:
             if isinstance(child, torch.nn.ModuleList):
                 for entry in child:
                     yield Layer(entry, deep=True, listed=True)
+                    for large in _large_within(entry) if apart else []:
+                        yield Layer(large, deep=True, listed=True)
             else:
                 for found in walk(child):
                     yield found
@@ -262,22 +271,37 @@ def layers_of(model: Module) -> Iterator[Layer]:
     return walk(model)
 
 
-def _empty_parameters(one: Layer) -> Iterator[Tuple[Module, str, Parameter]]:
-    for name, owner in one.module.named_modules() if one.deep else [("", one.module)]:
-        if "original_module" in name.split("."):
-            continue
-        for attribute, parameter in list(owner.named_parameters(recurse=False)):
-            if parameter.device.type == "meta":
-                yield owner, attribute, parameter
+def _large_within(module: Module) -> Iterator[Module]:
+    import torch
+
+    for child in module.children():
+        if is_unit(child) or type(child) is torch.nn.Linear:
+            if sum(one.numel() for one in child.parameters()) > APART:
+                yield child
+        else:
+            for found in _large_within(child):
+                yield found
+
+
+def _empty_parameters(module: Module, deep: bool, apart: Set[int]) -> Iterator[Tuple[Module, str, Parameter]]:
+    """Those of a module, and with `deep` of all below it but what is filled `apart`."""
+    for attribute, parameter in list(module.named_parameters(recurse=False)):
+        if parameter.device.type == "meta":
+            yield module, attribute, parameter
+    for name, child in module.named_children() if deep else []:
+        if name != "original_module" and id(child) not in apart:
+            for found in _empty_parameters(child, deep, apart):
+                yield found
 
 
 @contextlib.contextmanager
 def filled(
-    skeleton: Skeleton, reader: Reader, request: StreamMergeRequest, pool: Pool, *, resident: bool
+    skeleton: Skeleton, reader: Reader, request: StreamMergeRequest, pool: Pool, *, apart: bool, resident: bool
 ) -> Iterator[Module]:
-    """Within, the skeleton's model can be called as if it held its weights."""
+    """Within, the skeleton's model can be called as if it held its weights. `apart` and `resident` as `Layers` has
+    them."""
     source = ParameterSource(skeleton, reader, request)
-    layers = Layers(skeleton.inner, source, pool, resident=resident)
+    layers = Layers(skeleton.inner, source, pool, apart=apart, resident=resident)
     try:
         yield skeleton.inner
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, List, NamedTuple, Optional, Tuple
 
 from ..protocol import KnownError
@@ -34,22 +35,22 @@ class Asked(NamedTuple):
 
 
 def ask(request: StreamAnswersRequest) -> Asked:
-    """First with one layer in memory and nothing else, then with all that is not a layer (Whisper reads its table of
-    positions without calling the module that owns it).
+    """First with one large matrix in memory and little else, then with one layer, then with all that is not a layer
+    (Whisper reads its table of positions without calling the module that owns it).
 
     Raises:
         CannotAskError: this architecture cannot be asked layer by layer; loading it whole may still do.
     """
-    try:
-        return _ask(request, resident=False)
-    except CannotAskError:
-        return _ask(request, resident=True)
+    for apart, resident in ((True, False), (False, False)):
+        with contextlib.suppress(CannotAskError):
+            return _ask(request, apart=apart, resident=resident)
+    return _ask(request, apart=False, resident=True)
 
 
-def _ask(request: StreamAnswersRequest, *, resident: bool) -> Asked:
+def _ask(request: StreamAnswersRequest, *, apart: bool, resident: bool) -> Asked:
     reader = Reader()
     try:
-        return _Question(request, reader, resident).ask()
+        return _Question(request, reader, apart, resident).ask()
     except KnownError as error:
         raise CannotAskError(error.message) from error
     except (RuntimeError, NotImplementedError, TypeError, AttributeError, ValueError, KeyError, IndexError) as error:
@@ -61,9 +62,9 @@ def _ask(request: StreamAnswersRequest, *, resident: bool) -> Asked:
 
 
 class _Question:
-    def __init__(self, request: StreamAnswersRequest, reader: Reader, resident: bool) -> None:
+    def __init__(self, request: StreamAnswersRequest, reader: Reader, apart: bool, resident: bool) -> None:
         self._request = request
-        self._resident = resident
+        self._apart, self._resident = apart, resident
         self._reader = reader
         self._pool = Pool()
         self._base = WeightFolder(request.base)
@@ -116,7 +117,8 @@ class _Question:
         return (extra + [token for token in range(rows, wanted) if token not in extra])[:8]
 
     def _outputs(self, skeleton: Skeleton, batch: List[List[int]]) -> Tensor:
-        with filled(skeleton, self._reader, self._merge, self._pool, resident=self._resident) as model:
+        kept = {"apart": self._apart, "resident": self._resident}
+        with filled(skeleton, self._reader, self._merge, self._pool, **kept) as model:
             found = outputs_of(model, batch)
         if found.device.type == "meta":
             raise CannotAskError("%s answers without its weights" % type(skeleton.inner).__name__)
