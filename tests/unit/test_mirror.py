@@ -27,6 +27,7 @@ ELSEWHERE = {
     "envs/*": "tests/integration/test_envs_store.py",  # real uv
     "sweep/*": "tests/integration/test_sweep.py",
     "bisect/*": "tests/integration/test_bisect_package.py",
+    "bundle/*": "tests/integration/test_bundle_restores.py",  # restore.sh is run
     "replay/*": "tests/e2e/test_replay_merge.py",
     "scan/*": "tests/unit/scan/test_run.py",
     "report/*": "tests/integration/test_matrix_page.py",

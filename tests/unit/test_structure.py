@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # They run elsewhere, and import nothing of envpin; nothing of it imports them.
-APART = ("workers", "recording/hook", "demo/scripts")
+APART = ("workers", "recording/hook", "demo/scripts", "bundle/scripts")
 # The package itself: its version, which every room may read, and its lazy Python API.
 PACKAGE = ("envpin", "envpin.__main__", "envpin.api", "envpin.public", "envpin.version")
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 EXAMPLES: dict[str, str] = {
     "bisect": "envpin bisect transformers --good 4.45.2 --bad 4.46.0 -- python merge.py",
+    "bundle": "envpin bundle adapter -o adapter.tar --with-base",
     "card": "envpin card merged",
     "check": "envpin check adapter --base meta-llama/Llama-3.1-8B",
     "completion": "envpin completion zsh",
@@ -18,7 +19,7 @@ EXAMPLES: dict[str, str] = {
     "env export": "envpin env export llama3.1",
     "env list": "envpin env list",
     "env path": "envpin env path adapter --interpreter",
-    "env prune": "envpin env prune --unused-for 30 --dry-run",
+    "env prune": "envpin env prune --older-than 90d --max-size 50GB --dry-run",
     "env remove": "envpin env remove llama3.1",
     "env show": "envpin env show llama3.1",
     "env verify": "envpin env verify llama3.1",

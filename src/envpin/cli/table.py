@@ -35,6 +35,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("push", "push", "upload a merged model with its card and proof, and nothing that is not proved"),
     Command("run", "run", "run a command inside a pinned environment"),
     Command("env", "env", "create, list, show, verify and prune pinned environments"),
+    Command("bundle", "bundle", "one archive that restores and merges without a network and without envpin"),
     Command("lock", "lock", "write a PEP 751 lock for a family, an adapter or literal pins"),
     Command("matrix", "matrix", "which versions work for which model family"),
     Command("bisect", "bisect", "find the release that broke or fixed something"),

@@ -57,7 +57,7 @@ class Manner:
 
 def is_unrecorded(adapter: Checkpoint, options: MergeOptions) -> bool:
     """Whether neither a manifest nor the user says which environment to merge the adapter in."""
-    if options.environment is not None or options.further:
+    if options.environment is not None or options.spec is not None or options.further:
         return False
     record = adapter.recorded
     return record is None or bool(closure_of(record.manifest).missing)

@@ -87,24 +87,10 @@ class MergeJob:
 
     def stamp(self, engine: str, device: str = "cpu") -> str:
         """The digest of everything that decides the merged bytes."""
-        plan = self.plan
-        embedding = plan.embedding_request()
-        if plan.engine.dtype != "keep":
-            embedding = {**embedding, "dtype": plan.engine.dtype}
-        choices: dict[str, object] = {} if device == "cpu" else {"device": device}
-        if len(plan.parts) > 1 or plan.parts[0].weight != 1:
-            choices["weights"] = [part.weight for part in plan.parts]
-            choices["further"] = list(self.adapter_files[1:])
-        if (quantized := plan.quantized.request()) is not None:
-            choices["quantized"] = quantized
-        return inputs_digest(
-            adapter=self.adapter_files[0],
-            base=self.base_files,
-            lock=self.environment.receipt.lock_sha256,
-            engine=engine,
-            embedding=embedding,
-            choices=choices,
-        )
+        return stamp_of(
+            self.plan, self.adapter_files, self.base_files, lock=self.environment.receipt.lock_sha256, engine=engine,
+            device=device,
+        )  # fmt: skip
 
     def call(self, request: Call[Reply]) -> Reply:
         """Ask a worker of the environment.
@@ -116,6 +102,57 @@ class MergeJob:
             return self.session.call(request, listener=self.listener)
         except worker.WorkerError as error:
             raise explained(error) from error
+
+
+def stamp_of(
+    plan: MergePlan,
+    adapter_files: tuple[dict[str, str], ...],
+    base_files: dict[str, str],
+    *,
+    lock: str,
+    engine: str,
+    device: str = "cpu",
+) -> str:
+    """The digest of everything that decides the merged bytes, of one engine on one device."""
+    embedding = plan.embedding_request()
+    if plan.engine.dtype != "keep":
+        embedding = {**embedding, "dtype": plan.engine.dtype}
+    choices: dict[str, object] = {} if device == "cpu" else {"device": device}
+    if len(plan.parts) > 1 or plan.parts[0].weight != 1:
+        choices["weights"] = [part.weight for part in plan.parts]
+        choices["further"] = list(adapter_files[1:])
+    if (quantized := plan.quantized.request()) is not None:
+        choices["quantized"] = quantized
+    return inputs_digest(
+        adapter=adapter_files[0], base=base_files, lock=lock, engine=engine, embedding=embedding, choices=choices
+    )
+
+
+def stream_request(plan: MergePlan, out: Path, *, stamp: str, cuda_stamp: str) -> StreamMergeCall:
+    """What the worker of the engine `stream` is asked."""
+    options = plan.engine
+    return StreamMergeCall(
+        base=str(plan.base.path),
+        adapter=str(plan.parts[0].path),
+        weight=plan.parts[0].weight,
+        further=_further(plan),
+        embedding=_embedding(plan),
+        architecture=plan.architecture,
+        quantized=_quantized(plan),
+        out=str(out),
+        dtype=options.dtype,
+        device=options.device,
+        threads=options.threads,
+        max_shard_size=options.shard_bytes,
+        resume=options.resume,
+        metadata={"envpin": stamp},
+        cuda_metadata={"envpin": cuda_stamp},
+    )
+
+
+def gate_figures() -> dict[str, float]:
+    """The figures of `gate`, for whoever judges without envpin."""
+    return {"worst": WORST_RATIO, "times": _TIMES_ROUNDING, "least": _SMALLEST_GATE}
 
 
 def run(job: MergeJob) -> EngineOutcome:
@@ -161,24 +198,8 @@ def _quantized(plan: MergePlan) -> QuantizedChoice | None:
 
 
 def _stream(job: MergeJob) -> EngineOutcome:
-    plan, options = job.plan, job.plan.engine
-    request = StreamMergeCall(
-        base=str(plan.base.path),
-        adapter=str(plan.parts[0].path),
-        weight=plan.parts[0].weight,
-        further=_further(plan),
-        embedding=_embedding(plan),
-        architecture=plan.architecture,
-        quantized=_quantized(plan),
-        out=str(job.staged),
-        dtype=options.dtype,
-        device=options.device,
-        threads=options.threads,
-        max_shard_size=options.shard_bytes,
-        resume=options.resume,
-        metadata={"envpin": job.stamp("stream")},
-        cuda_metadata={"envpin": job.stamp("stream", "cuda")},
-    )
+    plan = job.plan
+    request = stream_request(plan, job.staged, stamp=job.stamp("stream"), cuda_stamp=job.stamp("stream", "cuda"))
     merged = job.session.call(request, listener=job.listener)
     write_config(plan.base.path, job.staged, merged.config_updates)
     companions = publish.copy_companions(adapter=plan.tokenizer, base=plan.base.path, staged=job.staged)

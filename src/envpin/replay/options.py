@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from envpin.checkpoint.quantization import Policy
     from envpin.envs.locks.torch_wish import TorchWish
     from envpin.envs.refs.adapter import Unrecorded
+    from envpin.envs.store.identity import EnvironmentSpec
     from envpin.host.verbs import Device, Dtype
     from envpin.replay.adapters import WeightedAdapter
 
@@ -69,7 +70,8 @@ class MergeOptions:
     """What the user asked for, beyond the adapter and the output. `further` adapters are merged after the first, in
     their order. `choice` is the environment to take for an adapter without a manifest; without it, the most likely.
     `torch` is the build of torch to merge with; without it, the recorded one, and where none is, one for the device.
-    `max_download` is how many bytes may be downloaded for the environment."""
+    `max_download` is how many bytes may be downloaded for the environment. `spec` is the environment that a bundle
+    brought along."""
 
     weight: float = 1.0
     further: tuple[WeightedAdapter, ...] = ()
@@ -81,3 +83,4 @@ class MergeOptions:
     choice: Unrecorded | None = None
     torch: TorchWish | None = None
     max_download: int | None = None
+    spec: EnvironmentSpec | None = None

@@ -322,6 +322,9 @@ def _environment(
     )
     if options.environment is not None:
         return "reference", None, resolve(options.environment, resolver)
+    if options.spec is not None:
+        recorded = manifest is not None and closure_of(manifest).missing == ()
+        return "manifest" if recorded else "reference", None, options.spec
     if manifest is not None and closure_of(manifest).missing == ():
         ready = find_ready(manifest, store, python=options.python, also=also, torch=options.torch)
         if ready is not None:

@@ -39,7 +39,7 @@ TOKENIZER_FILES = (
     "chat_template.jinja",
     "chat_template.json",
 )
-_TOKENIZER_CORE = frozenset(TOKENIZER_FILES) - {"chat_template.jinja", "chat_template.json", "special_tokens_map.json"}
+TOKENIZER_CORE = frozenset(TOKENIZER_FILES) - {"chat_template.jinja", "chat_template.json", "special_tokens_map.json"}
 _JOURNAL = ".envpin-stream-journal"  # workers/stream/io/write.py
 PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json")
 
@@ -134,7 +134,7 @@ def copy_companions(*, adapter: Path, base: Path, staged: Path) -> dict[str, str
     (`adapter` or `base`) each copied file came from.
     """
     origin: dict[str, str] = {}
-    has_own = any((adapter / name).is_file() for name in _TOKENIZER_CORE)
+    has_own = any((adapter / name).is_file() for name in TOKENIZER_CORE)
     for name in TOKENIZER_FILES:
         order = [("adapter", adapter)] if has_own else [("adapter", adapter), ("base", base)]
         _copy_first(name, order, staged, origin)
@@ -149,13 +149,13 @@ def _copy_first(name: str, order: list[tuple[str, Path]], staged: Path, origin: 
     for label, folder in order:
         source = folder / name
         if source.is_file():
-            _refuse_escape(source, folder)
+            refuse_escape(source, folder)
             shutil.copyfile(source, staged / name)
             origin[name] = label
             return
 
 
-def _refuse_escape(source: Path, folder: Path) -> None:
+def refuse_escape(source: Path, folder: Path) -> None:
     """A link may lead within its folder or to the blobs of a Hub cache, never to some other file of this machine.
 
     Raises:

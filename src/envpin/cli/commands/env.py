@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(metavar="ACTION", title="actions", dest="action", required=True)
 
     create = _verb(verbs, "create", "build the environment of REF, or say that it is ready", _create)
-    create.add_argument("ref", metavar="REF", help=REF_HELP)
+    create.add_argument("ref", metavar="REF", help=f"{REF_HELP}; or a bundle")
     add_build_arguments(create)
     create.add_argument(
         "--keep-wheels", action="store_true", help="keep its wheels in the store, so that it can be built again offline"
@@ -133,8 +133,11 @@ def _create(args: argparse.Namespace, console: Console) -> int:
         return create_stack(
             args, console, resolver=resolver_of(args, ignore), limit=max_download(args), describe=describe
         )
+    from pathlib import Path
+
     import msgspec
 
+    from envpin.bundle.unpack import is_bundle, unpacked
     from envpin.cli.console.findings import render_findings
     from envpin.core.events import Step
     from envpin.envs.machine import driver_version
@@ -152,11 +155,15 @@ def _create(args: argparse.Namespace, console: Console) -> int:
 
     limit = max_download(args)
     store = Store()
-    spec = spec_of(args, resolver_of(args, listener), store)
-    environment = store.ensure(
-        spec, listener=listener, offline=args.offline, rebuild=args.rebuild, keep_wheels=args.keep_wheels,
-        max_download=limit,
-    )  # fmt: skip
+    if is_bundle(args.ref):
+        with unpacked(Path(args.ref), store) as bundle:
+            environment = store.ensure(bundle.spec, listener=listener, offline=True, rebuild=args.rebuild)
+    else:
+        spec = spec_of(args, resolver_of(args, listener), store)
+        environment = store.ensure(
+            spec, listener=listener, offline=args.offline, rebuild=args.rebuild, keep_wheels=args.keep_wheels,
+            max_download=limit,
+        )  # fmt: skip
     console.close()
     findings = torch_findings(environment.path, environment.receipt.artifacts, driver=driver_version())
     if console.json_mode:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import argparse
 
     from envpin.cli.console.console import Console
+    from envpin.envs.store.identity import EnvironmentSpec
     from envpin.envs.store.store import Store
     from envpin.replay.merge import Merged
     from envpin.replay.plan import MergePlan
@@ -32,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     merge.add_argument(
         "adapter",
         metavar="ADAPTER[:WEIGHT]",
-        help="the adapter's folder, or user/name[@revision] on the Hub, and a factor on its change (default: 1)",
+        help="an adapter's folder, a bundle, or user/name[@revision] on the Hub, and a factor on it (default: 1)",
     )
     merge.add_argument(
         "--add-adapter",
@@ -106,6 +107,29 @@ def run(args: argparse.Namespace, console: Console) -> int:
         from envpin.core.errors import UsageError
 
         raise UsageError("`replay merge` takes no command")
+    from envpin.bundle.unpack import is_bundle
+
+    return _merge_bundle(args, console) if is_bundle(args.adapter) else _merge(args, console)
+
+
+def _merge_bundle(args: argparse.Namespace, console: Console) -> int:
+    """What a bundle holds in place of the adapter, its base and its environment."""
+    from envpin.bundle.unpack import unpacked
+    from envpin.core.errors import InputError
+    from envpin.envs.store.store import Store
+    from envpin.replay.publish import refuse_existing
+
+    refuse_existing(args.output)
+    with unpacked(Path(args.adapter), Store()) as found:
+        merge = found.description.merge
+        if found.adapter is None or merge is None:
+            raise InputError(f"`{args.adapter}` holds no adapter", hint="envpin env create FILE makes its environment")
+        args.adapter = f"{found.adapter}:{merge.request.get('weight', 1.0)}"
+        args.base = args.base or (str(found.base) if found.base is not None else None)
+        return _merge(args, console, spec=found.spec)
+
+
+def _merge(args: argparse.Namespace, console: Console, *, spec: EnvironmentSpec | None = None) -> int:
     from envpin.envs.store.store import Store
     from envpin.remote.hub.client import Hub
     from envpin.replay.adapters import parse_adapter
@@ -137,6 +161,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         offline=args.offline,
         torch=torch_wish(args),
         max_download=max_download(args),
+        spec=spec,
     )
     store = Store()
     if not args.dry_run and is_unrecorded(adapter.checkpoint, options):

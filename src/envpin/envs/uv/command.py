@@ -154,6 +154,23 @@ class Uv:
                 raise missing_interpreter(python, fault) from fault
         return interpreter_of(folder)
 
+    def managed_python(self, python: str, *, offline: bool = False) -> Path:
+        """The folder of a Python that uv itself built, which can be moved; installed where it is not there yet.
+
+        Raises:
+            NoInterpreterError, NetworkError
+        """
+        find = ["python", "find", python, "--managed-python", "--no-python-downloads", "--no-project"]
+        what = f"finding a Python {python} that can be moved"
+        try:
+            completed = self._run(find, what=what)
+        except EnvironmentSetupError as missing:
+            if offline:
+                raise missing_interpreter(python, missing) from missing
+            self._run(["python", "install", python], what=f"installing Python {python}")
+            completed = self._run(find, what=what)
+        return Path(completed.stdout.strip()).resolve().parents[1]
+
     def sync(
         self,
         lock: Path,

@@ -1,0 +1,152 @@
+"""Check every file of a bundle, then install its wheels into a new virtual environment. Standard library only.
+
+`python -I -B install.py BUNDLE ENVIRONMENT`. Every wheel is unpacked by the list of digests that it carries (RECORD);
+nothing is built, nothing of a wheel is run, and no file leaves the environment. The environment is made next to its
+place and renamed when it is whole.
+"""
+
+import base64
+import csv
+import hashlib
+import io
+import json
+import os
+import platform
+import re
+import shutil
+import sys
+import venv
+import zipfile
+from typing import Dict, List, NoReturn, Set, Tuple
+
+SUMS = "SHA256SUMS"
+# Its presence is the mark that the environment is whole: it holds the digest of the bundle's own list.
+DONE = "envpin-bundle.json"
+_BLOCK = 1 << 20
+
+
+def refuse(message: str, status: int = 5) -> NoReturn:
+    sys.stderr.write("error: %s; nothing was installed\n" % message)
+    sys.exit(status)
+
+
+def digest_of(path: str) -> str:
+    found = hashlib.sha256()
+    with open(path, "rb") as stream:
+        for block in iter(lambda: stream.read(_BLOCK), b""):
+            found.update(block)
+    return found.hexdigest()
+
+
+def check(bundle: str) -> str:
+    """The digest of the bundle's list, once every file is as listed and no other is there."""
+    with open(os.path.join(bundle, SUMS), encoding="utf-8", newline="") as stream:
+        text = stream.read()
+    listed: Dict[str, str] = {}
+    for line in text.split("\n")[:-1]:
+        found = re.fullmatch(r"([0-9a-f]{64})  ([A-Za-z0-9._+@/!=~-]+)", line)
+        if found is None or found[2] in listed or found[2].startswith("/") or ".." in found[2].split("/"):
+            refuse("this bundle was changed: %s is not a list of files" % SUMS)
+        listed[found[2]] = found[1]
+    if not text.endswith("\n"):
+        refuse("this bundle was changed: %s is cut off" % SUMS)
+    there: Set[str] = set()
+    for parent, folders, files in os.walk(bundle):
+        for name in folders + files:
+            path = os.path.join(parent, name)
+            if os.path.islink(path) or not (os.path.isdir(path) or os.path.isfile(path)):
+                refuse("this bundle was changed: %s is a link or a device" % name)
+        there.update(os.path.relpath(os.path.join(parent, name), bundle).replace(os.sep, "/") for name in files)
+    if there != set(listed) | {SUMS}:
+        refuse("this bundle was changed: other files are there than are listed")
+    for name, expected in listed.items():
+        if digest_of(os.path.join(bundle, name)) != expected:
+            refuse("this bundle was changed: %s is not as it was made" % name)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def inside(folder: str, name: str) -> str:
+    """Where a member of a wheel goes; one that would leave `folder` is refused."""
+    parts = name.split("/")
+    if "\\" in name or ":" in name or any(one in ("", ".", "..") for one in parts):
+        refuse("a wheel holds a file called %r" % name)
+    return os.path.join(folder, *parts)
+
+
+def install(wheel: str, purelib: str, scripts: str, root: str) -> None:
+    """Unpack one wheel; each file has to be what its RECORD says."""
+    with zipfile.ZipFile(wheel) as archive:
+        names = [name for name in archive.namelist() if not name.endswith("/")]
+        info = next(name.split("/")[0] for name in names if re.fullmatch(r"[^/]+\.dist-info/RECORD", name))
+        rows = csv.reader(io.StringIO(archive.read(info + "/RECORD").decode("utf-8")))
+        record = {row[0]: row[1] for row in rows if row}
+        lines: List[List[str]] = []
+        for name in names:
+            data = archive.read(name)
+            algorithm, _, expected = record.get(name, "").partition("=")
+            if expected:
+                found = base64.urlsafe_b64encode(hashlib.new(algorithm, data).digest()).rstrip(b"=").decode("ascii")
+                if found != expected:
+                    # Some published wheels record a file wrongly: the wheel itself was checked by its own sha256.
+                    sys.stderr.write("note: RECORD of %s is wrong about %s\n" % (os.path.basename(wheel), name))
+            elif name not in record and not name.endswith(("/RECORD.jws", "/RECORD.p7s")):
+                refuse("%s holds %s, which its RECORD does not list" % (os.path.basename(wheel), name))
+            target, executable = place_of(name, purelib, scripts, root)
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            if executable and data.startswith(b"#!python"):
+                data = b"#!" + os.fsencode(os.path.join(scripts, "python")) + data[data.index(b"\n") :]
+            with open(target, "wb") as stream:
+                stream.write(data)
+            if executable or (archive.getinfo(name).external_attr >> 16) & 0o111:
+                os.chmod(target, 0o755)
+            lines.append([name, record.get(name, ""), str(len(data))])
+
+
+def place_of(name: str, purelib: str, scripts: str, root: str) -> Tuple[str, bool]:
+    """Where a member goes, and whether it is a script. `X.data/…` is spread as wheels have it (PEP 427)."""
+    found = re.fullmatch(r"[^/]+\.data/(purelib|platlib|scripts|data|headers)/(.+)", name)
+    if found is None:
+        return inside(purelib, name), False
+    folders = {"purelib": purelib, "platlib": purelib, "scripts": scripts, "data": root}
+    folder = folders.get(found[1], os.path.join(root, "include"))
+    return inside(folder, found[2]), found[1] == "scripts"
+
+
+def main(bundle: str, environment: str) -> int:
+    sums = check(bundle)
+    with open(os.path.join(bundle, "bundle.json"), encoding="utf-8") as stream:
+        said = json.load(stream)
+    machine = "%s-%s" % (
+        {"win32": "windows", "darwin": "macos"}.get(sys.platform, sys.platform),
+        platform.machine().lower(),
+    )
+    if said["platform"] != machine and os.environ.get("ENVPIN_ANY_PLATFORM") != "1":
+        refuse("this bundle is for %s, and this machine is %s" % (said["platform"], machine), 3)
+    try:
+        with open(os.path.join(environment, DONE), encoding="utf-8") as stream:
+            if json.load(stream)["sums"] == sums:
+                return 0  # restored before
+    except (OSError, ValueError, KeyError):
+        pass
+    if os.path.lexists(environment):
+        refuse("%s is there already, and is not this environment" % environment)
+    making = "%s.envpin-%d" % (environment.rstrip("/"), os.getpid())
+    try:
+        venv.create(making, with_pip=False, symlinks=os.name != "nt")
+        scripts = os.path.join(making, "Scripts" if os.name == "nt" else "bin")
+        lib = "Lib/site-packages" if os.name == "nt" else "lib/python%d.%d/site-packages" % sys.version_info[:2]
+        for name in said["wheels"]:
+            install(os.path.join(bundle, "wheels", name), os.path.join(making, lib), scripts, making)
+        with open(os.path.join(making, DONE), "w", encoding="utf-8") as stream:
+            json.dump({"sums": sums, "lock_sha256": said["lock_sha256"]}, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.rename(making, environment)
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
+    sys.stderr.write("restored %d packages into %s\n" % (len(said["wheels"]), environment))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])))
