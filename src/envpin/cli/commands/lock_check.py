@@ -48,7 +48,7 @@ def check_all(args: argparse.Namespace, console: Console) -> int:
     else:
         for one in answers:
             console.data(f"{'✗' if one['problems'] else '✓'} {one['lock']}: {_said(one)}")
-            for line in one["problems"]:
+            for line in (*one["problems"], *(f"not for {left}" for left in one["left_out"])):
                 console.data(f"  {line}")
     return 1 if wrong else 0
 
@@ -57,7 +57,13 @@ def _checked(
     stem: str, request: LockRequest, families: tuple[str, ...], args: argparse.Namespace, console: Console
 ) -> dict[str, Any]:
     path = data_path("lockfiles") / lock_file_name(stem)
-    state: dict[str, object] = {"lock": path.name, "families": list(families), "problems": [], "environments": []}
+    state: dict[str, object] = {
+        "lock": path.name,
+        "families": list(families),
+        "problems": [],
+        "environments": [],
+        "left_out": [],
+    }
     try:
         kept = read_lock(path)
         # Made anew, every platform and Python that the lock promises is proved by a dry run of uv.
@@ -66,6 +72,7 @@ def _checked(
         state["problems"] = [line.strip() for line in fault.message.splitlines()]
         return state
     state["environments"] = [str(marker) for marker in kept.pylock.environments or ()]
+    state["left_out"] = (fresh.pylock.tool or {}).get("envpin", {}).get("left-out", [])
     state["problems"] = [] if kept == fresh else differences_of(kept, fresh)
     return state
 

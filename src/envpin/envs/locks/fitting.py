@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # The newest glibc, and the oldest macOS, that another machine is taken to have: those of `locks.portable`.
 _GLIBC_MINOR = 28
-_MACOS = (14, 0)
+MACOS = (14, 0)
 # platform.machine() and sys.platform of the other machine, and platform.system().
 _FACTS = {
     "linux-x86_64": ("linux", "x86_64", "Linux", "posix"),
@@ -93,9 +93,27 @@ def wheels_for(lock: Lock, target: Target) -> tuple[tuple[Package, PackageWheel]
     Raises:
         BuildError: packages have no wheel that fits; each is named with what there is.
     """
+    found, missing = _fit(lock, target)
+    if missing:
+        there = {one.name: ", ".join(wheel.filename for wheel in (one.wheels or ())[:2]) for one in missing[:5]}
+        listed = "; ".join(f"{one.name} {one.version}: only {there[one.name]}" for one in missing[:5])
+        raise BuildError(
+            f"`{lock.origin}` has no wheel for {target.name} and Python {target.python} of {listed}"
+            + (f"; and {len(missing) - 5} more" if missing[5:] else ""),
+            hint="lock again for that platform, or choose another with --platform or --python",
+        )
+    return tuple(found)
+
+
+def lacking(lock: Lock, target: Target) -> tuple[str, ...]:
+    """The packages, with their versions, that have no wheel for `target`."""
+    return tuple(f"{one.name} {one.version}" for one in _fit(lock, target)[1])
+
+
+def _fit(lock: Lock, target: Target) -> tuple[list[tuple[Package, PackageWheel]], list[Package]]:
     ranks, environment = target.ranks(), target.environment()
     found: list[tuple[Package, PackageWheel]] = []
-    missing: list[str] = []
+    missing: list[Package] = []
     for package in lock.packages:
         if package.marker is not None and not package.marker.evaluate(environment, context="lock_file"):
             continue
@@ -103,15 +121,8 @@ def wheels_for(lock: Lock, target: Target) -> tuple[tuple[Package, PackageWheel]
         if fitting:
             found.append((package, fitting[0][1]))
         else:
-            names = ", ".join(wheel.filename for wheel in (package.wheels or ())[:2])
-            missing.append(f"{package.name} {package.version}: only {names}")
-    if missing:
-        raise BuildError(
-            f"`{lock.origin}` has no wheel for {target.name} and Python {target.python} of "
-            + "; ".join(missing[:5]) + (f"; and {len(missing) - 5} more" if missing[5:] else ""),
-            hint="lock again for that platform, or choose another with --platform or --python",
-        )  # fmt: skip
-    return tuple(found)
+            missing.append(package)
+    return found, missing
 
 
 def _fitting(package: Package, ranks: dict[str, int]) -> Iterator[tuple[int, PackageWheel]]:
@@ -124,7 +135,7 @@ def _fitting(package: Package, ranks: dict[str, int]) -> Iterator[tuple[int, Pac
 def _platforms(platform: str) -> Iterator[str]:
     system, machine = _FACTS[platform][:2]
     if system == "darwin":
-        yield from tags.mac_platforms(_MACOS, machine)
+        yield from tags.mac_platforms(MACOS, machine)
     elif system == "win32":
         yield "win_amd64"
     else:

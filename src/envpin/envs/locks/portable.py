@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from envpin.core.errors import BuildError, EnvironmentSetupError, RefusedError, ResolutionError
+from envpin.core.errors import BuildError, RefusedError, ResolutionError
 from envpin.core.events import Note, Step, ignore
 from envpin.core.scratch import scratch
 from envpin.core.toml_input import parse_toml
 from envpin.envs.locks.bounded import compile_bounded
+from envpin.envs.locks.fitting import MACOS, Target, lacking
 from envpin.envs.locks.hashes import file_tags, with_hashes
 from envpin.envs.locks.lock import Lock, parse_lock
 from envpin.envs.locks.pylock_text import normalized, write_pylock
@@ -20,19 +21,24 @@ from envpin.envs.uv.command import find_uv
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from envpin.core.errors import EnvironmentSetupError
     from envpin.core.events import Listener
     from envpin.envs.uv.command import Uv
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Platform:
-    """A platform that a lock may promise: uv's name of it, its marker, and what its wheels' platform tags look like."""
+    """A platform that a lock may promise: uv's name of it, its marker, and what its wheels' platform tags look like.
+
+    `variables` tell uv more of it: left to itself it takes any Mac for one of macOS 13, and torch needs 14.
+    """
 
     name: str
     uv: str
     marker: str
     prefixes: tuple[str, ...]
     suffixes: tuple[str, ...]
+    variables: tuple[tuple[str, str], ...] = ()
 
 
 PLATFORMS = (
@@ -56,6 +62,7 @@ PLATFORMS = (
         marker="sys_platform == 'darwin' and platform_machine == 'arm64'",
         prefixes=("macosx",),
         suffixes=("_arm64", "_universal2"),
+        variables=(("MACOSX_DEPLOYMENT_TARGET", ".".join(map(str, MACOS))),),
     ),
     Platform(
         name="windows-x86_64",
@@ -142,8 +149,10 @@ def _lock(request: LockRequest, *, offline: bool, listener: Listener) -> Lock:
             hint="use an index that serves over https (UV_DEFAULT_INDEX)",
         )
     listener(Step(key="prove", title="prove platforms and Pythons"))
-    proven = _prove(document, request, uv)
+    proven, left_out = _prove(document, request, uv)
     listener(Step(key="prove", title="prove platforms and Pythons", state="done", detail=_summary(proven)))
+    for line in left_out:
+        listener(Note(message=f"the lock is not for {line}"))
     _narrow(document, proven)
     tool: dict[str, object] = {
         "schema": 1,
@@ -158,6 +167,8 @@ def _lock(request: LockRequest, *, offline: bool, listener: Listener) -> Lock:
     if request.exclude_newer:
         tool["exclude-newer"] = request.exclude_newer
     tool["proven"] = {platform.name: pythons for platform, pythons in proven.items()}
+    if left_out:
+        tool["left-out"] = left_out
     header = f"Made by `{request.command}`. Do not edit; run it again." if request.command else ""
     return parse_lock(write_pylock(document, header=header, tool=tool), origin=f"the lock of {request.name}")
 
@@ -166,33 +177,50 @@ def _is_local(package: dict[str, Any]) -> bool:
     return any("path" in wheel or not wheel.get("url", "").startswith("http") for wheel in package["wheels"])
 
 
-def _prove(document: dict[str, object], request: LockRequest, uv: Uv) -> dict[Platform, list[str]]:
-    """Per platform the Pythons that have every wheel, from the asked one upwards without a gap.
+def _prove(document: dict[str, object], request: LockRequest, uv: Uv) -> tuple[dict[Platform, list[str]], list[str]]:
+    """Per platform the Pythons that have every wheel, from the asked one upwards without a gap; and in words which ones
+    are left out, with the packages that have no wheel.
 
     Raises:
         BuildError: the first platform's lowest Python already lacks one, and so do all others.
     """
     lowest = int(request.python.split(".")[1])
     proven: dict[Platform, list[str]] = {}
-    reason: EnvironmentSetupError | None = None
+    left_out: dict[str, list[str]] = {}
+    text = write_pylock(document)
+    parsed = parse_lock(text, origin="the lock")
     with scratch("prove") as folder:
         lock = Path(folder, "pylock.toml")
-        lock.write_text(write_pylock(document), encoding="utf-8")
+        lock.write_text(text, encoding="utf-8")
         python = uv.create(Path(folder, "venv"), python=None)
         for platform in PLATFORMS:
             for minor in range(lowest, _NEWEST_MINOR + 1):
+                version = f"3.{minor}"
                 try:
-                    uv.dry_run(lock, python=python, platform=platform.uv, python_version=f"3.{minor}")
+                    uv.dry_run(
+                        lock, python=python, platform=platform.uv, python_version=version,
+                        variables=dict(platform.variables),
+                    )  # fmt: skip
                 except (BuildError, ResolutionError) as fault:
-                    reason = reason or fault
+                    why = _lacking(parsed, platform, version, fault)
+                    left_out.setdefault(f"Python {version}: {why}", []).append(platform.name)
                     break
-                proven.setdefault(platform, []).append(f"3.{minor}")
+                proven.setdefault(platform, []).append(version)
     if not proven:
+        reason = next(iter(left_out), "")
         raise BuildError(
-            f"no platform has wheels of everything for Python {request.python}: {reason.message if reason else ''}",
+            f"no platform has wheels of everything for Python {request.python}: {reason}",
             hint="choose another Python with `--python`",
         )
-    return proven
+    return proven, [f"{', '.join(names)} with {why}" for why, names in left_out.items()]
+
+
+def _lacking(lock: Lock, platform: Platform, python: str, fault: EnvironmentSetupError) -> str:
+    """The packages without a wheel for that platform and Python; or what uv said."""
+    missing = lacking(lock, Target(platform=platform.name, python=python))
+    if not missing:
+        return fault.message.splitlines()[-1].strip()
+    return f"no wheel of {', '.join(missing[:3])}" + (f" and {len(missing) - 3} more" if missing[3:] else "")
 
 
 def _narrow(document: dict[str, Any], proven: dict[Platform, list[str]]) -> None:

@@ -200,8 +200,17 @@ class Uv:
             arguments += ["--cache-dir", str(cache)]
         self._run(arguments, what=f"installing `{lock.name}`", on_stderr=_downloads(listener))
 
-    def dry_run(self, lock: Path, *, python: Path, platform: str, python_version: str) -> None:
-        """Prove without installing that the lock has an artifact of every package for another platform.
+    def dry_run(
+        self,
+        lock: Path,
+        *,
+        python: Path,
+        platform: str,
+        python_version: str,
+        variables: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """Prove without installing that the lock has an artifact of every package for another platform, of which
+        `variables` tell more.
 
         Raises:
             BuildError: it has not.
@@ -210,6 +219,7 @@ class Uv:
             ["pip", "sync", "--preview-features", "pylock", "--require-hashes", "--no-build", "--dry-run", "--quiet",
              str(lock), "--python", str(python), "--python-platform", platform, "--python-version", python_version],
             what=f"planning `{lock.name}` for {platform} and Python {python_version}",
+            defaults=variables,
         )  # fmt: skip
 
     def would_download(self, lock: Path, *, python: Path) -> bool:
