@@ -5,7 +5,7 @@ is not named here is private. For training scripts (`envpin.api`):
 
 - `record(model, tokenizer, output_dir)` writes `envpin.json` next to what was saved there;
 - `watch()` does so for every later save of this process;
-- `TrainerCallback` does both for a `transformers.Trainer`.
+- `TrainerCallback` does both for a `transformers.Trainer`, `accelerate_tracker()` the second for an `Accelerator`.
 
 For everything after training (`envpin.public`): `check`, `infer_environment`, `plan`, `replay_merge`, `prove_merge`,
 `read_manifest` and `resolve`. They raise `EnvpinError`.
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from envpin.version import __version__
 
 if TYPE_CHECKING:
-    from envpin.api import RecordingWarning, TrainerCallback, record, watch
+    from envpin.api import RecordingWarning, TrainerCallback, accelerate_tracker, record, watch
     from envpin.public import (
         EnvpinError,
         check,
@@ -35,6 +35,7 @@ __all__ = [
     "RecordingWarning",
     "TrainerCallback",
     "__version__",
+    "accelerate_tracker",
     "check",
     "infer_environment",
     "plan",
@@ -46,7 +47,7 @@ __all__ = [
     "watch",
 ]
 # Nothing else of the API may be imported inside a training environment.
-_TRAINING = frozenset({"RecordingWarning", "TrainerCallback", "record", "watch"})
+_TRAINING = frozenset({"RecordingWarning", "TrainerCallback", "accelerate_tracker", "record", "watch"})
 # What IPython asks a module for on `%load_ext envpin`; no part of the API.
 _NOTEBOOK = frozenset({"load_ipython_extension", "unload_ipython_extension"})
 

@@ -92,3 +92,28 @@ class TrainerCallback:
 
 def _nothing(*_args: object, **_kwargs: object) -> None:
     return None
+
+
+def accelerate_tracker() -> object:
+    """A tracker for `Accelerator(log_with=[envpin.accelerate_tracker()])`: records every later save of the process.
+
+    It logs nothing: metrics stay with the trackers that are made for them. Needs accelerate.
+    """
+    from accelerate.tracking import GeneralTracker
+
+    class EnvpinTracker(GeneralTracker):  # type: ignore[misc]  # accelerate is in the training environment only
+        name = "envpin"
+        requires_logging_directory = False
+        tracker = None
+
+        def __init__(self) -> None:
+            super().__init__()
+            watch()
+
+        def store_init_configuration(self, values: dict[str, Any]) -> None:
+            """Nothing is stored."""
+
+        def log(self, values: dict[str, Any], step: int | None = None, **kwargs: object) -> None:
+            """Nothing is logged."""
+
+    return EnvpinTracker()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.command import answer, envpin
+from tests.support.command import envpin
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +19,12 @@ INDEX_ONLY = {"UV_FIND_LINKS": "", "PIP_FIND_LINKS": ""}
 @pytest.mark.xdist_group("demo")
 def test_the_whole_story(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
-    told = answer("demo", folder, env=INDEX_ONLY)
+    completed = envpin("demo", folder, "--json", env=INDEX_ONLY)
+    assert completed.status == 0, completed.stderr
+    told = json.loads(completed.stdout)
+    for said in ("✓ train", "✓ merge by hand and compare", "What was shown:", "envpin record -- python train.py",
+                 "envpin env prune --all"):  # fmt: skip
+        assert said in completed.stderr
     record = told["merge"]
     packages = record["environment"]["packages"]
     assert (packages["transformers"], packages["peft"], packages["torch"]) == ("4.43.1", "0.12.0", "2.4.0")

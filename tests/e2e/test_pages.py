@@ -1,4 +1,4 @@
-"""The commands of the tutorial and the README, as a reader types them; torch comes from the index."""
+"""The commands of the tutorial, of how-tos about its merge and of the README, as typed; torch comes from the index."""
 
 from __future__ import annotations
 
@@ -52,3 +52,11 @@ def test_tutorial_prints_what_it_shows(folder: Path) -> None:
 def test_readme_prints_what_it_shows(folder: Path) -> None:
     shutil.rmtree(folder / "merged")
     follow(ROOT / "README.md", folder)
+
+
+@pytest.mark.xdist_group("demo")
+def test_how_to_show_a_merge_prints_what_it_shows(folder: Path) -> None:
+    if not (folder / "merged").exists():
+        follow(ROOT / "README.md", folder)
+    follow(ROOT / "docs" / "how-to" / "pages-cards-push.md", folder)
+    assert "## How this model was merged" in (folder / "merged" / "README.md").read_text(encoding="utf-8")

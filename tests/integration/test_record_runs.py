@@ -269,6 +269,12 @@ sys.path.insert(0, {str(source)!r})
 import envpin
 if sys.argv[2] == "watch":
     envpin.watch()
+if sys.argv[2] == "accelerate":
+    from accelerate import Accelerator
+    accelerator = Accelerator(cpu=True, log_with=[envpin.accelerate_tracker()])
+    accelerator.init_trackers("run", config={{"x": 1}})
+    accelerator.log({{"loss": 1.0}}, step=1)
+    accelerator.end_training()
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from peft import LoraConfig, get_peft_model
 tokenizer = AutoTokenizer.from_pretrained({str(base)!r})
@@ -282,7 +288,7 @@ if sys.argv[2] == "record":
     print(envpin.record(model, tokenizer, sys.argv[1] + "/nowhere"))
 assert not any(name.startswith("msgspec") for name in sys.modules)
 """
-    for how in ("record", "watch"):
+    for how in ("record", "watch", "accelerate"):
         out = place / f"out-api-{how}"
         ran = recorded.run([pinned("peft012").python, "-c", script, out, how], cwd=place, recorded=False)
         assert ran.returncode == 0, ran.stderr

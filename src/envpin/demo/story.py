@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpin.core import process
 from envpin.core.errors import CheckFailedError, InfrastructureError
-from envpin.core.events import ignore
+from envpin.core.events import Step, ignore
 from envpin.envs.refs.pins import Resolver
 from envpin.envs.refs.resolve import resolve
 from envpin.host import worker
@@ -17,7 +18,7 @@ from envpin.replay.merge import Merged, merge
 from envpin.replay.plan import make_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from envpin.core.events import Listener
     from envpin.envs.store.environment import Environment
@@ -45,13 +46,16 @@ def tell(folder: Path, store: Store, *, say: Callable[[str], None], listener: Li
     folder.mkdir(parents=True, exist_ok=True)
     base, adapter, out = folder / "base", folder / "adapter", folder / "merged"
     say(f"1. the environment of {FAMILY}, from its committed lock")
-    environment = _environment(store, listener)
+    environment = _environment(store, say, listener)
     say("2. a tiny base with the shape of Llama 3.1, and an ordinary LoRA fine-tune that adds one token")
-    _script(environment, "make_base.py", base)
+    with _step(listener, "make a base"):
+        _script(environment, "make_base.py", base)
     say(f"   $ envpin record -- python train.py {base.name} {adapter.name}")
-    _train(environment, base, adapter)
+    with _step(listener, "train"):
+        _train(environment, base, adapter)
     say("3. merging it the plain way, in the very same environment")
-    plain_error = _plain_merge(environment, base, adapter)
+    with _step(listener, "merge the plain way"):
+        plain_error = _plain_merge(environment, base, adapter)
     for line in plain_error.splitlines():
         say(f"   {line.strip()}")
     say(f"4. $ envpin replay merge {adapter.name} -o {out.name}")
@@ -59,12 +63,29 @@ def tell(folder: Path, store: Store, *, say: Callable[[str], None], listener: Li
     merged = merge(plan, store, listener=listener)
     say("5. the same merge by hand, by somebody who knows that the vocabulary grew, compared bit for bit")
     rows = merged.record.merge["rows"]
-    comparison = _script(environment, "by_hand.py", base, adapter, rows, out).strip().splitlines()[-1]
+    with _step(listener, "merge by hand and compare"):
+        comparison = _script(environment, "by_hand.py", base, adapter, rows, out).strip().splitlines()[-1]
     return DemoResult(plain_error=plain_error, merged=merged, comparison=comparison)
 
 
-def _environment(store: Store, listener: Listener) -> Environment:
+@contextlib.contextmanager
+def _step(listener: Listener, title: str) -> Iterator[None]:
+    """Something of the story that takes seconds, as a step that a terminal shows."""
+    listener(Step(key=title, title=title))
+    try:
+        yield
+    except BaseException:
+        listener(Step(key=title, title=title, state="failed"))
+        raise
+    listener(Step(key=title, title=title, state="done"))
+
+
+def _environment(store: Store, say: Callable[[str], None], listener: Listener) -> Environment:
     spec = resolve(FAMILY, Resolver(listener=listener))
+    if store.find(spec) is None:
+        say(f"   downloads {len(spec.lock.packages)} packages, about 3 GB with torch, and keeps them in {store.root}")
+    else:
+        say(f"   ready in {store.root}: nothing is downloaded")
     return store.ensure(spec, listener=listener)
 
 

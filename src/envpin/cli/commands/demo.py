@@ -29,7 +29,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
         refuse_existing(args.folder)
     with scratch("demo") as temporary:
         folder = args.folder or temporary
-        told = tell(folder.absolute(), Store(), say=console.talk, listener=console.listener())
+        store = Store()
+        told = tell(folder.absolute(), store, say=console.talk, listener=console.listener())
         console.close()
         probe = told.merged.record.verification["probe"]
         if console.json_mode:
@@ -49,6 +50,21 @@ def run(args: argparse.Namespace, console: Console) -> int:
                 f"outputs     off by {probe['ratio']:.2g} of what the adapter moves\n"
                 f"by hand     {told.comparison}"
             )
-        if args.folder is not None:
-            console.talk(f"kept in `{args.folder}`")
+        console.talk(_ending(folder, store.root, told.comparison, kept=args.folder is not None))
     return 0
+
+
+def _ending(folder: Path, store: Path, comparison: str, *, kept: bool) -> str:
+    """What was shown, what to do with an adapter of one's own, and how to get the disk back."""
+    made = f"in {folder}: base, adapter, merged" if kept else "removed; `envpin demo FOLDER` keeps it"
+    return f"""
+What was shown: the plain merge fails in the very environment that trained the adapter; from the record next to it the
+environment and the grown vocabulary are rebuilt, and the merge is held against an expert's: {comparison}.
+
+Your own adapter:
+  envpin record -- python train.py            # at the next training
+  envpin check ADAPTER                        # one that was never recorded: will it merge?
+  envpin replay merge ADAPTER -o MERGED       # merge it, and prove the result
+What the demo made is {made}.
+The environment stays in {store} for the next merge; to free the disk:
+  envpin env prune --all"""
