@@ -30,6 +30,15 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     editable: bool = False
 
 
+class CondaPackage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One package of the conda environment that the run was in: those of pip are distributions only."""
+
+    name: str
+    version: str | None = None
+    build: str | None = None
+    channel: str | None = None
+
+
 class PythonInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     version: str | None = None
     implementation: str | None = None
@@ -216,6 +225,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     run: RunInfo | None = None
     python: PythonInfo | None = None
     distributions: tuple[Distribution, ...] = ()
+    conda: tuple[CondaPackage, ...] = ()
     torch: TorchInfo | None = None
     base: BaseModel | None = None
     tokenizer: TokenizerInfo | None = None

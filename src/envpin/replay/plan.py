@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
+from packaging.utils import canonicalize_name
 
 from envpin.checkpoint.base_weights import compare_bases
 from envpin.checkpoint.bases import FoundBase
@@ -50,6 +51,9 @@ if TYPE_CHECKING:
 # user gave.
 Basis = Literal["manifest", "inferred", "family", "reference"]
 
+
+# Packages of conda that decide what a run computes.
+_COMPUTING = ("cuda", "cudnn", "mkl", "blas", "libblas", "openblas", "nccl", "libcublas", "intel-openmp")
 
 # Blockers that somebody who knows better may go past.
 _DOUBTS = frozenset({"base-weights-differ"})
@@ -356,7 +360,28 @@ def _extra_tokens(adapter: Checkpoint, base: Checkpoint) -> tuple[int, ...]:
 
 
 def _notes(manifest: Manifest | None, base: Checkpoint) -> tuple[str, ...]:
-    """What the record says about the base that does not hold for the folder that was found."""
+    """What the record says about the base that does not hold for the folder that was found, and what of the recorded
+    environment is not rebuilt."""
+    return (*_base_notes(manifest, base), *(conda_notes(manifest) if manifest is not None else ()))
+
+
+def conda_notes(manifest: Manifest) -> tuple[str, ...]:
+    """What of a recorded conda environment no index of Python packages can give."""
+    installed = {one.name for one in manifest.distributions}
+    others = [one for one in manifest.conda if canonicalize_name(one.name) not in installed]
+    if not others:
+        return ()
+    # Those that compute come first in the sentence.
+    telling = sorted(others, key=lambda one: (not one.name.startswith(_COMPUTING), one.name))
+    listed = ", ".join(f"{one.name} {one.version}" for one in telling[:4])
+    more = f" and {len(others) - 4} more" if others[4:] else ""
+    channels = ", ".join(sorted({one.channel for one in others if one.channel})[:3])
+    origin = f" (from {channels})" if channels else ""
+    said = f"{len(others)} packages of the recorded conda environment are no Python distributions and are not rebuilt"
+    return (f"{said}: {listed}{more}{origin}; wheels bring their own libraries",)
+
+
+def _base_notes(manifest: Manifest | None, base: Checkpoint) -> tuple[str, ...]:
     recorded = manifest.base if manifest else None
     if recorded is None or recorded.config_sha256 is None or "config.json" not in base.names:
         return ()
