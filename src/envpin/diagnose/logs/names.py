@@ -105,7 +105,7 @@ def _older(module: str, name: str) -> Words:
     package = module.partition(".")[0]
     first = _facts()[package].releases[0]
     says = f"every release of {package} from {first} on has `{name}`: this one is older, or damaged"
-    return Words(says, (f"install {package} anew, into the interpreter that ran", _TRAINING), went=True)
+    return Words(says, (f"install {package} again, into the interpreter that ran", _TRAINING), went=True)
 
 
 def explain_name(line: str) -> Explained | None:

@@ -57,6 +57,10 @@ _LESS_EXACT = frozenset({"adapter-needs-newer-peft", "transformers-api-changed"}
 
 
 _NEWER = frozenset({"config-needs-newer-transformers"})
+# What a log says is installed, and what an answer says is needed at least.
+_STATED_ANCHORS = (b"transformers==", b"transformers  ", b"ransformers version: ", b"`transformers` version: ")
+_STATED = re.compile(r"(?i)^[\s\"'*>-]*`?transformers`?(?:==| +| version: )(\d+\.\d+\.\d+)(?![\w.])")
+_NEEDED = re.compile(r"knows `\S+` from (\d+\.\d+\.\d+) on")
 
 
 @dataclass
@@ -100,6 +104,7 @@ class _Reader:
         self.told: set[str] = set()
         self.explained: set[str] = set()
         self.tail = b""
+        self.stated: set[tuple[int, ...]] = set()
 
     def read(self, block: bytes) -> None:
         numbers = _Numbers(block, self.line)
@@ -122,6 +127,9 @@ class _Reader:
                         self.explained.add(text)
                         self._keep(worded, numbers, at, text)
         self._read_members(block, numbers)
+        for anchor in _STATED_ANCHORS:
+            stated = (_STATED.search(text) for _, text in _lines_with(block, anchor))
+            self.stated |= {_numbers(one[1]) for one in stated if one is not None}
         for literal in ANCHORS:
             for at, text in _lines_with(block, literal.encode()):
                 line = read_line(text) or read_line(_with_next(block, at, text))
@@ -170,11 +178,18 @@ class _Reader:
         better = self.seen.get(_SAID_BETTER_OF_A_LINE.get(code, ""))
         return better is not None and {text for _, text in self.seen[code].lines} <= {text for _, text in better.lines}
 
+    def _is_new_enough(self, seen: _Seen) -> bool:
+        """The log names one transformers, and that is as new as the answer would ask for: it is not the cause."""
+        needed = _NEEDED.search(seen.says or "")
+        return needed is not None and bool(self.stated) and min(self.stated) >= _numbers(needed[1])
+
     def result(self) -> Diagnosis:
         causes = common_cause(self.shapes)
         found = [self._shape_finding(code, lines) for code, lines in causes.items()]
         for code, seen in self.seen.items():
             if code in causes or self._is_said_better(code) or (code == "architecture-drift" and causes):
+                continue
+            if code in _NEWER and self._is_new_enough(seen):
                 continue
             evidence = [Evidence(line=number, note=line) for number, line in sorted(seen.lines)]
             more = f" ({seen.count} lines)" if seen.count > 1 else ""
@@ -246,6 +261,10 @@ class _Numbers:
         self.line += self.block.count(b"\n", self.at, at)
         self.at = at
         return self.line
+
+
+def _numbers(release: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in release.split("."))
 
 
 def _with_next(block: bytes, at: int, text: str) -> str:

@@ -26,7 +26,7 @@ ERRORS = [
 ]
 
 RECENT = tomllib.loads((DATA / "errors_open.toml").read_text(encoding="utf-8"))["error"]
-# Named nothing, or the last one something although nothing should be: see docs/reference/wild.md.
+# Named nothing: see docs/reference/wild.md.
 MISSED = {
     "https://github.com/huggingface/trl/issues/4273",
     "https://github.com/bytedance/Sa2VA/issues/86",
@@ -39,7 +39,6 @@ MISSED = {
     "https://github.com/InternLM/lmdeploy/issues/3394",
     "https://github.com/ModelTC/LightCompress/issues/437",
     "https://github.com/om-ai-lab/VLM-R1/issues/282",
-    "https://github.com/QwenLM/Qwen3-VL/issues/1385",
 }
 # A code of these blames a version, and the answer names it.
 VERSIONED = {"config-needs-newer-transformers", "config-needs-older-transformers", "transformers-api-changed",
