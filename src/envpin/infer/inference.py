@@ -15,6 +15,7 @@ from envpin.infer.rules_run import (
     base_type,
     brings_code,
     family_signals,
+    ran_own_code,
     run_signals,
 )
 from envpin.infer.rules_transformers import transformers_signals
@@ -116,8 +117,9 @@ def judge(observed: Observed, known: Mapping[str, Known], support: Support, matr
         matrix,
         support,
     )
-    ranges, refuted = _within_family(ranges, family, known)
-    kind = None if brings_code(observed) else base_type(observed) or _native_type(family)
+    own_code = ran_own_code(observed)
+    ranges, refuted = _within_family(ranges, family, known, own_code=own_code)
+    kind = None if own_code or brings_code(observed) else base_type(observed) or _native_type(family)
     preferences = Preferences(kind=kind, pins=family.pins, day=observed.day, relations=matrix.relations)
     return Inferred(
         observed=observed,
@@ -149,11 +151,14 @@ def _foreign(
 
 
 def _within_family(
-    ranges: Mapping[str, Range], family: Match, known: Mapping[str, Known]
+    ranges: Mapping[str, Range], family: Match, known: Mapping[str, Known], *, own_code: bool
 ) -> tuple[dict[str, Range], list[str]]:
     """The ranges within what the base's family needs, and a note where the run's own files leave nothing of it."""
     found, notes = dict(ranges), []
     for signal in family_signals(family, known):
+        if own_code and signal.package == "transformers":
+            notes.append(f"{signal.says}; the run's base brought its own code, so that it needed no release for it")
+            continue
         bounded = found[signal.package].bounded(signal)
         if bounded is None:
             notes.append(f"{signal.says}; the run's files say otherwise, and were believed")

@@ -86,6 +86,12 @@ def brings_code(observed: Observed) -> bool:
     return bool((observed.base_config or {}).get("auto_map"))
 
 
+def ran_own_code(observed: Observed) -> bool:
+    """Whether the run's own config.json says so: many bases brought code before transformers had their type."""
+    saved = observed.traces.documents.get("config.json")
+    return observed.base_config is None and bool((saved or {}).get("auto_map"))
+
+
 def autotrain_releases(parameters: Mapping[str, object]) -> tuple[str, ...]:
     """The releases of AutoTrain that write exactly these parameters."""
     package = load_fields().packages["autotrain-advanced"]

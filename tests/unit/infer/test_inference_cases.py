@@ -31,6 +31,19 @@ def test_no_candidate_is_below_what_the_recognised_family_needs(name: str, floor
     assert not found.tells("transformers")  # the base's name is no sign of this run
 
 
+@pytest.mark.parametrize("own_code", [True, False])
+def test_a_base_that_brought_its_own_code_needs_no_release_for_it(tmp_path: Path, own_code: bool) -> None:
+    # GowthamNats/MicrosoftPhi1_5_finetuned-, trained under transformers 4.33.3, before `phi` was in it
+    adapter = {"base_model_name_or_path": "microsoft/phi-1_5", "peft_type": "LORA", "r": 16, "target_modules": ["Wqkv"]}
+    config = {"_name_or_path": "microsoft/phi-1_5", "model_type": "mixformer-sequential"}
+    code = {"auto_map": {"AutoConfig": "microsoft/phi-1_5--configuration_mixformer_sequential.MixFormerConfig"}}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(adapter))
+    (tmp_path / "config.json").write_text(json.dumps(config | code if own_code else config))
+    found = infer(tmp_path)
+    assert ("4.33.3" in found.ranges["transformers"].versions) is own_code
+    assert any("own code" in note for note in found.notes) is own_code
+
+
 def test_a_build_between_two_releases_of_peft_is_one() -> None:
     found = case("dev-build")
     assert set(found.ranges["peft"].versions) == {"0.14.0", "0.15.0"}
