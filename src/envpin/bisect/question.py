@@ -24,7 +24,8 @@ _HASHED_WHOLE = 64 * 1024 * 1024
 class ProbeQuestion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A built-in action on a family's tiny model or on the user's own files, or the user's command.
 
-    `contents` is a digest of the files that the probe reads: other files make it another probe.
+    `contents` is a digest of the files that the probe reads: other files make it another probe. `metric`: what counts
+    is the last number that the command prints, held against `threshold`, or halfway between those of the ends.
     """
 
     action: str | None = None
@@ -34,6 +35,8 @@ class ProbeQuestion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     command: tuple[str, ...] = ()
     contents: str | None = None
     repeatable: bool = True
+    metric: bool = False
+    threshold: float | None = None
 
     @property
     def title(self) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import statistics
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 if TYPE_CHECKING:
+    from envpin.bisect.search.metric import Separation, Side
     from envpin.bisect.search.search import Outcome as Seen
     from envpin.host.verbs import ProbeReply
 
@@ -97,6 +99,27 @@ def from_worker(answer: ProbeReply) -> ProbeOutcome:
         modules=error.modules,
         details=answer.details,
     )
+
+
+METRIC = "Metric"
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+
+
+def last_number(text: str) -> float | None:
+    """The last number on the last line that has something on it; None where that line has none."""
+    line = next((line for line in reversed(text.splitlines()) if line.strip()), "")
+    found = _NUMBER.findall(line)
+    return float(found[-1]) if found else None
+
+
+def measured_outcome(side: Side, values: list[float], found: Separation, *, seconds: float) -> ProbeOutcome:
+    """The outcome of a release whose number is clear of the limit."""
+    details: dict[str, object] = {"values": values, "limit": found.limit, "noise": found.noise}
+    if side == "good":
+        return ProbeOutcome(status="passed", seconds=seconds, details=details)
+    message = f"{statistics.fmean(values):.6g} over {len(values)} runs is past the limit of {found.limit:.6g}"
+    return ProbeOutcome(status="failed", seconds=seconds, error_type=METRIC, message=message, text=message,
+                        details=details)  # fmt: skip
 
 
 def from_command(status: int, stdout: str, stderr: str, *, seconds: float, folder: str) -> ProbeOutcome:

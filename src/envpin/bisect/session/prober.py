@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import statistics
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from envpin.bisect.question import PROBE_VERSION, digest
-from envpin.bisect.session.outcome import ProbeOutcome, from_command, from_worker
+from envpin.bisect.search.metric import END_RUNS, MOST, Separation, separate, side_of
+from envpin.bisect.session.outcome import METRIC, ProbeOutcome, from_command, from_worker, last_number, measured_outcome
 from envpin.core import process
 from envpin.core.errors import (
     ChildKilledError,
@@ -22,6 +25,7 @@ from envpin.core.errors import (
     UsageError,
 )
 from envpin.core.events import Note, ignore
+from envpin.core.files import write_atomically
 from envpin.host import worker
 from envpin.host.verbs import ProbeCall, TinyModelCall
 
@@ -34,6 +38,9 @@ if TYPE_CHECKING:
 
 # Signals that say something about the release; others (KILL, TERM, INT) come from outside.
 _OWN_FAULT = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE}
+_MEASURED = "metric.json"
+# Equal runs of an end after which it is taken to have no noise.
+_SURE = 3
 _NEEDS_WEIGHTS = {"load-adapter", "merge"}
 
 
@@ -48,6 +55,8 @@ class Prober:
     @property
     def lacks_reference(self) -> bool:
         """Whether the good end must be run, whatever is known about it, so that its answers are written down."""
+        if self._question.metric:
+            return "good" not in self._measured()
         return self._question.action == "merge" and not self._reference.exists()
 
     @property
@@ -92,6 +101,8 @@ class Prober:
         """
         begun = time.monotonic()
         try:
+            if self._question.metric:
+                return self._metric(environment, variables, listener, is_good_end=is_good_end)
             if self._question.command:
                 return self._command(environment, variables, listener, is_good_end=is_good_end)
             return self._action(environment, is_good_end=is_good_end, listener=listener)
@@ -126,9 +137,74 @@ class Prober:
             raise _explained(error) from error
         return from_worker(answer)
 
+    def _metric(
+        self, environment: Environment, variables: Mapping[str, str], listener: Listener, *, is_good_end: bool
+    ) -> ProbeOutcome:
+        """Run the command until its number is clear of the limit between the ends, which are measured first."""
+        measured = self._measured()
+        end: Literal["good", "bad"] = "good" if is_good_end else "bad"
+        # The session runs both ends before anything else, so the first release that is not the good end is the bad one.
+        is_end = end not in measured
+        values: list[float] = []
+        begun = time.monotonic()
+        while len(values) < (END_RUNS if is_end else MOST):
+            ran = self._run_command(environment, variables, listener, is_good_end=is_good_end)
+            if isinstance(ran, ProbeOutcome):
+                return ran
+            number = last_number(ran.stdout) if ran.status == 0 else None
+            if number is None:  # it failed in another way than by its number, which says nothing about the number
+                told = f"ends with status {ran.status}" if ran.status else "prints no number"
+                return ProbeOutcome(status="declined", message=f"the command {told}", text=ran.stderr[-4000:])
+            values.append(number)
+            if is_end and len(values) == _SURE and len(set(values)) == 1:
+                break
+            found = None if is_end else self._separation(measured)
+            side = side_of(values, found) if found is not None else None
+            if side is not None and found is not None:
+                return measured_outcome(side, values, found, seconds=time.monotonic() - begun)
+        if is_end:
+            return self._end(end, measured, values, seconds=time.monotonic() - begun)
+        return ProbeOutcome(status="declined", message=f"its number is not clear after {len(values)} runs",
+                            details={"values": values})  # fmt: skip
+
+    def _end(
+        self, end: Literal["good", "bad"], measured: dict[str, list[float]], values: list[float], *, seconds: float
+    ) -> ProbeOutcome:
+        """Keep what an end measured; the second one says whether the two can be told apart at all."""
+        measured[end] = values
+        if len(measured) == 2 and self._separation(measured) is None:
+            shown = ", ".join(f"{name} {_spread(numbers)}" for name, numbers in sorted(measured.items(), reverse=True))
+            message = f"the numbers of the ends cannot be told apart by their noise: {shown}"
+            return ProbeOutcome(status="declined", seconds=seconds, message=message, details={"values": values})
+        write_atomically(self._folder / _MEASURED, json.dumps(measured), parents=True)
+        shown = _spread(values)
+        if end == "good":
+            return ProbeOutcome(status="passed", seconds=seconds, details={"values": values})
+        return ProbeOutcome(status="failed", seconds=seconds, error_type=METRIC, message=f"the bad end has {shown}",
+                            details={"values": values})  # fmt: skip
+
+    def _measured(self) -> dict[str, list[float]]:
+        path = self._folder / _MEASURED
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, list[float]]) if path.exists() else {}
+
+    def _separation(self, measured: Mapping[str, list[float]]) -> Separation | None:
+        return separate(measured["good"], measured["bad"], threshold=self._question.threshold)
+
     def _command(
         self, environment: Environment, variables: Mapping[str, str], listener: Listener, *, is_good_end: bool
     ) -> ProbeOutcome:
+        begun = time.monotonic()
+        completed = self._run_command(environment, variables, listener, is_good_end=is_good_end)
+        if isinstance(completed, ProbeOutcome):
+            return completed
+        seconds = round(time.monotonic() - begun, 3)
+        folder = str(environment.path)
+        return from_command(completed.status, completed.stdout, completed.stderr, seconds=seconds, folder=folder)
+
+    def _run_command(
+        self, environment: Environment, variables: Mapping[str, str], listener: Listener, *, is_good_end: bool
+    ) -> process.Completed | ProbeOutcome:
+        """Run the user's command once; an outcome where this release does not even bring the program."""
         scripts = str(environment.scripts)
         path = os.pathsep.join([scripts, os.environ.get("PATH", os.defpath)])
         values = {"PATH": path, "VIRTUAL_ENV": str(environment.path), **variables}
@@ -136,7 +212,6 @@ class Prober:
         def on_line(line: str) -> None:
             listener(Note(message=line, level="debug"))
 
-        begun = time.monotonic()
         try:
             completed = process.run(
                 self._question.command,
@@ -154,9 +229,12 @@ class Prober:
                                 text=missing.message)  # fmt: skip
         if completed.status < 0 and -completed.status not in _OWN_FAULT:
             process.raise_if_killed(completed, what="the command")
-        seconds = round(time.monotonic() - begun, 3)
-        folder = str(environment.path)
-        return from_command(completed.status, completed.stdout, completed.stderr, seconds=seconds, folder=folder)
+        return completed
+
+
+def _spread(values: list[float]) -> str:
+    spread = f" ± {statistics.stdev(values):.2g}" if len(set(values)) > 1 else ""
+    return f"{statistics.fmean(values):.6g}{spread} ({len(values)} runs)"
 
 
 def _threads() -> str:

@@ -49,6 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     probe.add_argument(
         "--with", dest="held", action="append", default=[], metavar="PIN", help="hold this as well, e.g. torch==2.4.0"
     )
+    probe.add_argument(
+        "--metric", action="store_true", help="the last number that the command prints is what counts, noise and all"
+    )
+    probe.add_argument(
+        "--threshold", type=float, metavar="X", help="with --metric: the limit (default: halfway between the ends)"
+    )
     probe.add_argument("--timeout", type=float, metavar="S", help="seconds after which a probe is untestable")
     probe.add_argument("--repeatable", action="store_true", help="the command always answers the same: fewer re-runs")
     how = parser.add_argument_group("how")

@@ -52,12 +52,14 @@ def options_of(
     """
     if args.jobs < 1:
         raise UsageError(f"`-j {args.jobs}` is not a number of probes: 1 or more")
+    if args.metric and args.jobs > 1:
+        raise UsageError("`--metric` measures one release after the other: leave out `-j`")
     page_of(args)
     return SearchOptions(
         jobs=args.jobs,
         prefetch=not args.no_prefetch,
         offline=args.offline,
-        use_cache=not args.no_cache,
+        use_cache=not args.no_cache and not args.metric,  # what an end measured belongs to this search
         use_prior=not args.no_prior,
         listener=listener,
         on_record=on_record,
@@ -136,8 +138,9 @@ def probe_of(args: argparse.Namespace, package_name: str | None) -> ProbeQuestio
                 raise UsageError(f"`--{option}` and a command after `--` exclude each other")
         files = tuple(word for word in args.child if Path(word).is_file())
         return ProbeQuestion(
-            command=tuple(args.child), contents=contents_digest(files), repeatable=bool(args.repeatable)
-        )
+            command=tuple(args.child), contents=contents_digest(files), metric=args.metric, threshold=args.threshold,
+            repeatable=bool(args.repeatable or args.metric),
+        )  # fmt: skip
     if args.family and (args.adapter or args.base):
         raise UsageError(
             "`--family` and your own files exclude each other", hint="give `--family`, or `--adapter` and `--base`"
@@ -170,6 +173,10 @@ def probe_of(args: argparse.Namespace, package_name: str | None) -> ProbeQuestio
 
 
 def _check_judgement(args: argparse.Namespace) -> None:
+    if args.metric and not args.child:
+        raise UsageError("`--metric` needs a command after `--` that prints a number")
+    if args.threshold is not None and not args.metric:
+        raise UsageError("`--threshold` goes with `--metric`")
     if args.timeout is not None and not args.timeout > 0:
         raise UsageError(f"`--timeout {args.timeout:g}` is not a time: a number of seconds above 0")
     if args.expect is not None:

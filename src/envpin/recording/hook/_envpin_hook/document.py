@@ -74,7 +74,7 @@ def after_model_save(
         "conda": guarded("conda", conda.packages) or None,
         "torch": guarded("torch", surroundings.torch),
         "base": base,
-        "tokenizer": _tokenizer_saves.get(folder) or _loaded_tokenizer(tokenizer),
+        "tokenizer": _tokenizer_saves.get(folder) or _loaded_tokenizer(tokenizer, base),
         "resizes": guarded("resizes", observed.resizes_of, bare) or [],
         "saved": guarded(
             "saved files", artefacts.saved, folder, kind, artefacts.DIGEST_IN_RUN if limit == -1 else limit
@@ -106,8 +106,11 @@ def after_tokenizer_save(tokenizer: Tokenizer, folder: str) -> None:
         _write(folder, document)
 
 
-def _loaded_tokenizer(tokenizer: Optional[Tokenizer]) -> Optional[Part]:
-    described = guarded("tokenizer", observed.describe_tokenizer, tokenizer) if tokenizer is not None else None
+def _loaded_tokenizer(tokenizer: Optional[Tokenizer], base: Part) -> Optional[Part]:
+    if tokenizer is not None:
+        described = guarded("tokenizer", observed.describe_tokenizer, tokenizer)
+    else:
+        described = guarded("tokenizer", observed.gone_tokenizer, base)
     if described is not None:
         described["source"] = "loaded"
     return described

@@ -9,6 +9,7 @@ import contextlib
 import os
 import re
 import threading
+import time
 import weakref
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, MutableMapping, Optional, Sequence, Tuple
 
@@ -31,6 +32,9 @@ loads: MutableMapping[Model, Part] = weakref.WeakKeyDictionary()  # model -> the
 resizes: List[Tuple[weakref.ref[Model], Part]] = []  # (weak model, the resize)
 tokenizers: List[Tuple[weakref.ref[Tokenizer], str]] = []  # (weak tokenizer, the name it was loaded by)
 added: MutableMapping[Tokenizer, List[str]] = weakref.WeakKeyDictionary()  # tokenizer -> tokens that the run added
+described: Dict[str, Part] = {}  # the name that a tokenizer was loaded by -> what it was, for when it is gone
+_described_at: Dict[str, float] = {}
+_SECOND = 1.0
 trainers: List[weakref.ref[Trainer]] = []
 _local = threading.local()
 
@@ -195,6 +199,7 @@ def resizes_of(model: Model) -> List[Part]:
 
 def note_tokenizer(tokenizer: Tokenizer, source: object) -> None:
     tokenizers.append((weakref.ref(tokenizer), str(source)))
+    _describe_now(tokenizer, str(source))
 
 
 def note_added(tokenizer: Tokenizer, tokens: object) -> None:
@@ -205,6 +210,17 @@ def note_added(tokenizer: Tokenizer, tokens: object) -> None:
         text = str(getattr(token, "content", token))
         if text not in known:
             known.append(text)
+    for one, source in tokenizers:
+        if one() is tokenizer:
+            _describe_now(tokenizer, source)
+
+
+def _describe_now(tokenizer: Tokenizer, source: str) -> None:
+    """Keep what it is, once a second: a script may add ten thousand tokens one by one. In between nothing is known."""
+    described.pop(source, None)
+    if time.monotonic() - _described_at.get(source, -_SECOND) >= _SECOND:
+        _described_at[source] = time.monotonic()
+        described[source] = describe_tokenizer(tokenizer)
 
 
 def tokenizer_for(base: Part, trainer: Optional[Trainer]) -> Optional[Tokenizer]:
@@ -221,6 +237,13 @@ def tokenizer_for(base: Part, trainer: Optional[Trainer]) -> Optional[Tokenizer]
         if source in names or os.path.abspath(source) in names:
             return tokenizer
     return alive[0][0] if len({id(one) for one, _ in alive}) == 1 else None
+
+
+def gone_tokenizer(base: Part) -> Optional[Part]:
+    """What the tokenizer was that was loaded by the base's name: a script may drop it once its rows are tokenized."""
+    names = {base.get("id"), base.get("path")}
+    found = [one for source, one in described.items() if source in names or os.path.abspath(source) in names]
+    return dict(found[-1]) if found else None
 
 
 def describe_tokenizer(tokenizer: Tokenizer) -> Part:
