@@ -11,9 +11,12 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from envpin.core.versions import same_release
+from envpin.evidence.computed import Recomputed, recomputed
 from envpin.evidence.proof import RUN_GRADES
+from envpin.evidence.shapes import ProvedCondition, proved_conditions
 from envpin.evidence.tuples import proved_tuple
 from envpin.matrix.convert import join
+from envpin.matrix.recipes import family_of
 from envpin.matrix.results import PROVES, EvidenceRun, reached
 from envpin.matrix.types import GRADES, Break, Family, Grade, KnownGood, Matrix, Statement
 
@@ -58,11 +61,14 @@ class Additions:
     breaks: dict[str, Break] = field(default_factory=dict)
     attached: tuple[ConfirmedBreak, ...] = ()
     links: tuple[tuple[str, str], ...] = ()
+    conditions: tuple[ProvedCondition, ...] = ()
+    computed: Recomputed = Recomputed({}, (), {})  # noqa: RUF009  it holds nothing that could change
     notes: tuple[str, ...] = ()
 
     @property
     def changes_matrix(self) -> bool:
-        return bool(self.raised or self.tuples or self.statements or self.breaks or self.attached or self.links)
+        return bool(self.raised or self.tuples or self.statements or self.breaks or self.attached or self.links
+                    or self.conditions or self.computed)  # fmt: skip
 
 
 def plan_additions(
@@ -74,7 +80,7 @@ def plan_additions(
     """
     fresh = tuple(dict.fromkeys(one.id for one in document.entries if kept.get(one.id) != one))
     entries = {**kept, **{one.id: one for one in document.entries}}
-    touched = list(dict.fromkeys(one.family for one in document.entries))
+    touched = list(dict.fromkeys(one.family for one in document.entries if one.family in matrix.families))
     raised: list[Raised] = []
     tuples: dict[str, KnownGood] = {}
     statements: dict[str, tuple[Statement, ...]] = {}
@@ -93,6 +99,7 @@ def plan_additions(
         notes += said
         if made != family.support:
             statements[name] = made
+    computed = recomputed(matrix, entries.values(), support) if support is not None else Recomputed({}, (), {})
     known = {key: _same_break(entry, matrix) for key, entry in document.breaks.items()}
     breaks = {key: entry for key, entry in document.breaks.items() if known[key] is None}
     links = [
@@ -104,6 +111,7 @@ def plan_additions(
     return Additions(
         entries=entries, fresh=fresh, raised=tuple(raised), tuples=tuples, statements=statements, breaks=breaks,
         attached=tuple(_attach(document.breaks, known, matrix)), links=tuple(links), notes=tuple(notes),
+        conditions=tuple(proved_conditions(matrix, entries.values())), computed=computed,
     )  # fmt: skip
 
 
@@ -174,7 +182,7 @@ def contradictions(
     found: list[tuple[str, str]] = []
     seen: dict[str, EvidenceRun] = {} if replace else dict(kept)
     for at, entry in enumerate(document.entries):
-        family = matrix.families.get(entry.family)
+        family = matrix.families.get(family_of(entry.family))
         if family is None:
             found.append((entry.family, f"entries[{at}].family: `{entry.family}` is not a family of the matrix"))
             continue
@@ -185,6 +193,8 @@ def contradictions(
             line = f"`{entry.id}` is {entry.outcome}, and {where} of {before.date} says {before.outcome}{_said(failed)}"
             found.append((entry.family, f"entries[{at}]: {line}"))
         seen[entry.id] = entry
+        if entry.family != family.id:
+            continue  # a shape of it, which may need other versions: what that says, its condition says
         if entry.outcome == "fail":
             found += ((entry.family, line) for line in _fails(family, entry, matrix))
         elif entry.outcome == "ok":

@@ -40,6 +40,8 @@ def edited(text: str, additions: Additions, *, borrow_from: str | None = None, s
             *additions.tuples,
             *additions.statements,
             *(name for name, _ in additions.links),
+            *(one.family for one in additions.conditions),
+            *additions.computed.families,
         ]
     )
     families = _table(document, "families") if wanted else {}
@@ -51,6 +53,10 @@ def edited(text: str, additions: Additions, *, borrow_from: str | None = None, s
         good = families[raised.family]["known_good"][raised.index]
         good["grade"] = raised.grade
         good["evidence"] = _array(raised.evidence)
+    for proved in additions.conditions:
+        condition = families[proved.family]["conditions"][proved.index]
+        condition["grade"] = proved.grade
+        condition["evidence"] = _array(proved.evidence)
     for name, good in additions.tuples.items():
         # In front: the recommended versions are those that were run.
         families[name]["known_good"].insert(0, _known_good(good))
@@ -60,11 +66,29 @@ def edited(text: str, additions: Additions, *, borrow_from: str | None = None, s
         breaks = _table(document, "breaks")
         for key, entry in additions.breaks.items():
             breaks[key] = _break(entry)
+    _recompute(document, additions, families)
     if additions.attached:
         _attach(document, additions, lender)
     for name, key in additions.links:
         families[name]["breaks"] = _array([*families[name].get("breaks", ()), key])
     return tomlkit.dumps(document)
+
+
+def _recompute(document: tomlkit.TOMLDocument, additions: Additions, families: Any) -> None:
+    """The breaks that runs give, as they are now."""
+    computed = additions.computed
+    if computed.breaks or computed.gone:
+        breaks = _table(document, "breaks")
+        for key in (*computed.gone, *computed.breaks):
+            if key in breaks:
+                del breaks[key]
+        for key, entry in computed.breaks.items():
+            breaks[key] = _break(entry)
+    for name, keys in computed.families.items():
+        if keys:
+            families[name]["breaks"] = _array(keys)
+        elif "breaks" in families[name]:
+            del families[name]["breaks"]
 
 
 def _attach(document: tomlkit.TOMLDocument, additions: Additions, lender: tomlkit.TOMLDocument | None) -> None:

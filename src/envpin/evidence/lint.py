@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
+from envpin.evidence.computed import recomputed
 from envpin.evidence.intervals import contradicting_intervals
 from envpin.evidence.proof import break_proof, family_proof
 from envpin.evidence.refuted import refuted_statements
@@ -46,6 +47,11 @@ def lint(
     for entry in matrix.breaks.values():
         found += break_proof(entry, evidence=evidence)
     found += refuted_statements(matrix, evidence)
+    computed = recomputed(matrix, evidence.values(), support)
+    found += [f"{join('breaks', key)}: is not what the runs give; verify --update writes it" for key in computed.breaks]
+    found += [f"{join('breaks', key)}: no run gives it any more; verify --update removes it" for key in computed.gone]
+    found += [f"{join('families', name)}.breaks: are not those that the runs give; verify --update writes them"
+              for name in computed.families]  # fmt: skip
     return found
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from packaging.specifiers import SpecifierSet
 
 from envpin.evidence.proof import RUN_GRADES
+from envpin.evidence.shapes import refuted_conditions
 from envpin.evidence.ways import fits_way, read_way
 from envpin.matrix.convert import join
 
@@ -41,6 +42,7 @@ def refuted_statements(matrix: Matrix, evidence: Mapping[str, EvidenceRun]) -> I
         families = [one for one in matrix.families.values() if entry.id in one.breaks]
         runs = [run for one in families for run in by_family.get(one.id, [])]
         yield from _of_break(entry, families, runs)
+    yield from refuted_conditions(matrix, evidence.values())
     for at_index, relation in enumerate(matrix.relations):
         yield from _of_relation(relation, evidence, f"relations[{at_index}]")
 
@@ -75,11 +77,28 @@ def _of_statement(statement: Statement, runs: Sequence[EvidenceRun], at: str) ->
 def _unexplained(family: Family, runs: Sequence[EvidenceRun], matrix: Matrix, at: str) -> Iterator[str]:
     known = [matrix.breaks[name] for name in family.breaks]
     for run in runs:
-        if run.capability == _CROSS and run.outcome == "fail" and not any(crosses(one, run) for one in known):
+        told = any(crosses(one, run) or (not is_about_crossings(one) and stops(one, run)) for one in known)
+        if run.capability == _CROSS and run.outcome == "fail" and not told:
             yield (
                 f"{at}.breaks: none of them says that an adapter of {_pair(run.trained_with)} fails with "
                 f"{_pair(run.packages)} (`{run.id}`)"
             )
+
+
+def is_about_crossings(entry: Break) -> bool:
+    """Whether a break hits adapters and bases that go over its boundary, rather than all that is done inside it."""
+    return _CROSS in entry.affects or "load-adapter" in entry.affects or (entry.silent and entry.affects != ("merge",))
+
+
+def stops(entry: Break, run: EvidenceRun) -> bool:
+    """Whether a break says that what this run did fails in its environment; a crossing ends with a merge."""
+    step = "merge" if run.capability == _CROSS else run.capability
+    return step in entry.affects and not is_about_crossings(entry) and _is_inside(entry, run)
+
+
+def _is_inside(entry: Break, run: EvidenceRun) -> bool:
+    spans = {entry.package: entry.versions, **entry.alongside}
+    return all(SpecifierSet(versions).contains(run.packages.get(name, "0")) for name, versions in spans.items())
 
 
 def crosses(entry: Break, run: EvidenceRun) -> bool:
@@ -94,7 +113,7 @@ def crosses(entry: Break, run: EvidenceRun) -> bool:
 def _of_break(entry: Break, families: Sequence[Family], runs: Sequence[EvidenceRun]) -> Iterator[str]:
     at = join("breaks", entry.id)
     ways = [(text, read_way(text)) for text in entry.ways_out]
-    if entry.silent or _CROSS in entry.affects or "load-adapter" in entry.affects:
+    if is_about_crossings(entry):
         hit = [run for run in runs if run.capability == _CROSS and crosses(entry, run)]
     else:
         hit = _stopped(entry, runs)
@@ -112,12 +131,7 @@ def _of_break(entry: Break, families: Sequence[Family], runs: Sequence[EvidenceR
 
 def _stopped(entry: Break, runs: Sequence[EvidenceRun]) -> list[EvidenceRun]:
     """The runs of what the break stops, inside its versions."""
-    versions = SpecifierSet(entry.versions)
-    return [
-        run for run in runs
-        if run.capability in entry.affects and versions.contains(run.packages.get(entry.package, "0"))
-        and all(SpecifierSet(bound).contains(run.packages.get(name, "0")) for name, bound in entry.alongside.items())
-    ]  # fmt: skip
+    return [run for run in runs if run.capability in entry.affects and _is_inside(entry, run)]
 
 
 def _outside(entry: Break, runs: Sequence[EvidenceRun], at: str) -> Iterator[str]:
@@ -138,7 +152,7 @@ def _unsupported(
     at: str,
 ) -> Iterator[str]:
     """A break that is graded as run has, for each of its families, a run that failed and one for each way out."""
-    crossing = entry.silent or _CROSS in entry.affects or "load-adapter" in entry.affects
+    crossing = is_about_crossings(entry)
     hit = (
         [run for run in runs if run.capability == _CROSS and crosses(entry, run)] if crossing else _stopped(entry, runs)
     )

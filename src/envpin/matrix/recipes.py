@@ -20,11 +20,17 @@ _SHIPPED = Path(__file__).resolve().parents[1] / "workers" / "tiny" / "recipes"
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`config` is a whole config.json, in the style of the family's own; `targets` are the layers that people train,
-    `task` is peft's `task_type`."""
+    `task` is peft's `task_type`. A shape of a family that needs other versions than the rest of it has a recipe of its
+    own, under the family's name and its own: `llama3.1/own-head-dim`."""
 
     task: str | None
     targets: tuple[str, ...]
     config: dict[str, object]
+
+
+def family_of(recipe: str) -> str:
+    """The family of a recipe, which is its name but for the shape."""
+    return recipe.partition("/")[0]
 
 
 @cache

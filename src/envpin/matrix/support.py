@@ -139,6 +139,13 @@ class Support:
     def newest(self) -> str:
         return next(release.version for release in reversed(self.transformers) if not release.yanked)
 
+    def releases_inside(self, versions: str, package: str = "transformers") -> int:
+        """How many releases that were not yanked a specifier lets in."""
+        from packaging.specifiers import SpecifierSet
+
+        wanted, known = SpecifierSet(versions), self.transformers if package == "transformers" else self.peft
+        return sum(not one.yanked and wanted.contains(one.version) for one in known)
+
     def fitting(self, version: str) -> Mapping[str, str]:
         """The peft and torch of that release's own time, as far as there were any."""
         at = self.positions.get(version)

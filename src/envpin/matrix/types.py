@@ -96,13 +96,15 @@ class Requirement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
 
 class Condition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """A requirement of some models of a family only: of those whose config satisfies every sign of `when`, and, where
-    there is no config, of those whose name one of `names` matches."""
+    there is no config, of those whose name one of `names` matches. `shape` is the tiny model of that kind whose runs
+    prove it (`llama3.1/own-head-dim`)."""
 
     package: str
     versions: str
     when: tuple[Sign, ...]
     reason: str
     names: tuple[str, ...] = ()
+    shape: str | None = None
     grade: Grade = "declared"
     source: str | None = None
     evidence: tuple[str, ...] = ()

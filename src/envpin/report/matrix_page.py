@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from envpin.matrix.results import EvidenceRun
     from envpin.matrix.support import Support
-    from envpin.matrix.types import Break, Condition, Family, Matrix
+    from envpin.matrix.types import Break, Condition, Family, Matrix, Statement
     from envpin.report.matrix_cells import Cell
 
 MARK = '<meta name="generator" content="envpin matrix html'
@@ -47,11 +47,17 @@ def render_matrix(matrix: Matrix, support: Support, evidence: Mapping[str, Evide
         "named": {kind: msgspec.to_builtins(one) for kind, one in matrix.types.items()},
         "vetoes": {"words": sorted(VETOES), "endings": VETO_ENDINGS},
     }
+    proved = sum(one.grade == "merge-verified" for one in matrix.families.values())
+    description = (
+        f"Versions of transformers, peft and torch for {len(rows)} model families, {proved} proved to the merge by "
+        f"{len(evidence)} runs up to transformers {support.newest()}."
+    )
     return page(
-        "matrix.html", data=data, rows=rows, series=series, years=_years(series, support), day=day,
+        "matrix.html", data=data, description=description, rows=rows, series=series, day=day,
+        years=_years(series, support),
         version=__version__, runs=len(evidence), types=len(support.model_types),
         first=support.transformers[0].version, last=support.newest(), releases=len(support.transformers),
-        proved=sum(one.grade == "merge-verified" for one in matrix.families.values()), glyphs=_GLYPHS,
+        proved=proved, glyphs=_GLYPHS,
     )  # fmt: skip
 
 
@@ -86,11 +92,18 @@ def _family(family: Family, entries: Iterable[EvidenceRun], support: Support, ma
     body: dict[str, object] = msgspec.to_builtins(family)
     windows = {kind: support.window(kind) for kind in family.match.model_type}
     return {
-        "models": (), "notes": (), "breaks": (), "support": (), "known_good": (), "requires": {}, "match": {},
+        "models": (), "notes": (), "breaks": (), "known_good": (), "requires": {}, "match": {},
         "kind": "native", "unpinnable": None, **body,
         "overlay": family.id in matrix.overlaid, "windows": windows, "runs": _runs(entries, support),
         "conditions": [_condition(one, family, support, matrix) for one in family.conditions],
+        "support": [_statement(one, support) for one in family.support],
     }  # fmt: skip
+
+
+def _statement(one: Statement, support: Support) -> dict[str, object]:
+    """With the number of releases that its versions name, so that it is seen how many were not run."""
+    return {"capability": one.capability, "package": one.package, "versions": one.versions, "tested": one.tested,
+            "of": max(support.releases_inside(one.versions, one.package), one.tested)}  # fmt: skip
 
 
 def _condition(one: Condition, family: Family, support: Support, matrix: Matrix) -> dict[str, object]:

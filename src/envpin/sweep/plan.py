@@ -17,6 +17,7 @@ from envpin.core.errors import InputError, UsageError
 from envpin.core.files import digest
 from envpin.manifest.closure import MERGE_CLOSURE
 from envpin.matrix.nearest import era_pins
+from envpin.matrix.recipes import family_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -63,11 +64,16 @@ class Pins:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SweepPlan:
     """`climbs` says which families climb in which environment, `crossings` which adapters, trained in the first
-    environment, are merged in the second."""
+    environment, are merged in the second. In those of `known` only what crossings need is climbed."""
 
     climbs: dict[Pins, tuple[str, ...]]
     crossings: dict[tuple[Pins, Pins], tuple[str, ...]] = field(default_factory=dict)
     steps: tuple[str, ...] = STEPS
+    known: frozenset[Pins] = frozenset()
+
+    def steps_in(self, pins: Pins) -> tuple[str, ...]:
+        """The steps of a family in this environment."""
+        return self.steps if pins not in self.known else tuple(one for one in self.steps if one in _NEEDED[CROSS])
 
 
 def wanted_steps(capabilities: Sequence[str]) -> tuple[tuple[str, ...], bool]:
@@ -136,10 +142,12 @@ def plan_sweep(
     held: Sequence[str] = (),
     python: str | None = None,
     capabilities: Sequence[str] = (),
+    known: Sequence[str] = (),
 ) -> SweepPlan:
     """With `releases`, every family in every one of them: in the known-good environment that has the release, where
     there is one, else with the peft and torch of its time. Without, each family in its own known-good environments.
 
+    Of the releases in `known` the outcomes are known: they only make the adapters that are taken elsewhere.
     `held` are requirements that hold in every environment (`torch==2.13.0`), whatever the matrix says.
 
     Raises:
@@ -159,7 +167,10 @@ def plan_sweep(
                 chosen += [family.id] if family.id not in chosen else []
     order = sorted(climbs, key=_order)
     settled = {pins: tuple(climbs[pins]) for pins in order}
-    return SweepPlan(climbs=settled, crossings=_crossings(settled) if crossing else {}, steps=steps)
+    return SweepPlan(
+        climbs=settled, crossings=_crossings(settled) if crossing else {}, steps=steps,
+        known=frozenset(pins for pins in settled if pins.transformers in known),
+    )  # fmt: skip
 
 
 def _of_release(release: str, families: Iterable[Family], support: Support) -> list[Pins]:
@@ -227,20 +238,24 @@ def _crossings(climbs: dict[Pins, tuple[str, ...]]) -> dict[tuple[Pins, Pins], t
 
 
 def choose_families(named: Sequence[str], known: dict[str, Family], recipes: Iterable[str]) -> tuple[Family, ...]:
-    """The families to climb with: those named, or every one that has a tiny model.
+    """The families to climb with: those named, or every one that has a tiny model. A shape of a family
+    (`llama3.1/own-head-dim`) is climbed with as if it were one.
 
     Raises:
         InputError: one of them is no family, or has no tiny model.
     """
     made = set(recipes)
     problems = [
-        f"{name}: is not a family of the matrix" if name not in known else f"{name}: there is no tiny model of it"
+        f"{name}: is not a family of the matrix"
+        if family_of(name) not in known
+        else f"{name}: there is no tiny model of it"
         for name in named
-        if name not in known or name not in made
+        if family_of(name) not in known or name not in made
     ]
     if problems:
         raise InputError("these families cannot be verified", problems=problems, hint="envpin matrix list")
-    return tuple(known[name] for name in (named or sorted(made & set(known))))
+    wanted = named or sorted(name for name in made if family_of(name) in known)
+    return tuple(msgspec.structs.replace(known[family_of(name)], id=name) for name in wanted)
 
 
 def recipe_digest(recipe: Recipe) -> str:

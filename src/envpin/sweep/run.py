@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from concurrent.futures import FIRST_COMPLETED, Executor, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
@@ -40,10 +41,12 @@ _FAMILIES = 10
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SweepOptions:
     """`timeout` is in seconds, for one step. `again` runs what is known already. `remote` is an executor whose workers
-    share nothing with this process but the network; without it, `jobs` units run at a time on this machine."""
+    share nothing with this process but the network; without it, `jobs` units run at a time on this machine. No unit
+    begins later than `within` seconds after the start: what is left, the next run does."""
 
     jobs: int = 1
     timeout: float = 300.0
+    within: float | None = None
     again: bool = False
     offline: bool = False
     fork: bool | None = None
@@ -70,7 +73,9 @@ class Sweep:
         self._guard = threading.Lock()
         self._stopping = False
         self._redo: set[tuple[str, str | None, str]] = set()
+        self._until = None if self.options.within is None else time.monotonic() + self.options.within
         self.trouble: list[str] = []
+        self.left = 0
 
     def run(self) -> None:
         """Find out everything of the plan that is not known.
@@ -146,18 +151,17 @@ class Sweep:
 
     def _count(self) -> tuple[int, int]:
         """Steps in all, and those that are known; of a crossing it is known only later whether it can be made."""
-        per = len(self.plan.steps)
         climbs = [(pins, name) for pins, names in self.plan.climbs.items() for name in names if pins in self._specs]
-        open_climbs = sum(len(self._open(self._key(pins), name)) for pins, name in climbs)
+        open_climbs = sum(len(self._open(pins, name)) for pins, name in climbs)
         crossings = sum(len(names) for (one, other), names in self.plan.crossings.items()
                         if one in self._specs and other in self._specs)  # fmt: skip
         open_crossings = sum(1 for unit in self._crossings(hopeful=True) for _ in unit.jobs)
-        total = per * len(climbs) + crossings
+        total = sum(len(self.plan.steps_in(pins)) for pins, _ in climbs) + crossings
         return total, total - open_climbs - open_crossings
 
-    def _open(self, key: str, family: str) -> tuple[str, ...]:
-        known = {} if self.options.again else self.results.known(key, family, self._recipe(family))
-        return tuple(step for step in self.plan.steps if step not in known)
+    def _open(self, pins: Pins, family: str) -> tuple[str, ...]:
+        known = {} if self.options.again else self.results.known(self._key(pins), family, self._recipe(family))
+        return tuple(step for step in self.plan.steps_in(pins) if step not in known)
 
     def _climbs(self) -> list[Unit]:
         by_environment = []
@@ -166,7 +170,8 @@ class Sweep:
             if pins not in self._specs:
                 continue
             key = self._key(pins)
-            jobs = [job for name in families if (job := self._climb(key, name, again=(key, name) in gone)) is not None]
+            found = (self._climb(pins, name, again=(key, name) in gone) for name in families)
+            jobs = [job for job in found if job is not None]
             by_environment.append(self._units(pins, jobs))
         # Units of one environment wait for one another while it is built: those of others go first.
         return [unit for row in zip_longest(*by_environment) for unit in row if unit is not None]
@@ -182,8 +187,8 @@ class Sweep:
                         found.add((source, job.family))
         return found
 
-    def _climb(self, key: str, family: str, *, again: bool) -> FamilyJob | None:
-        steps = self._open(key, family)
+    def _climb(self, pins: Pins, family: str, *, again: bool) -> FamilyJob | None:
+        key, steps = self._key(pins), self._open(pins, family)
         if not steps and again:
             self._redo.add((key, None, family))
             steps = ("train",)
@@ -262,6 +267,9 @@ class Sweep:
                 done, _ = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
                 for future in done:
                     self._finish(waiting.pop(future), future)
+                if self._until is not None and time.monotonic() > self._until:
+                    late = [one for one in waiting if one.cancel()]
+                    self.left += sum(waiting.pop(one).steps for one in late)
         finally:
             for future in waiting:
                 future.cancel()

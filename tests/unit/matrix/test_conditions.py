@@ -57,8 +57,7 @@ def resolve(case: str) -> Any:
 @pytest.mark.parametrize(
     ("case", "first"),
     [
-        ("gpt_neox", "4.20.0"), ("pythia", "4.20.0"), ("gpt_bigcode", "4.28.0"), ("hunyuan_v1_dense", "4.56.0"),
-        ("hunyuan-7b", "4.56.0"), ("smolvlm", "4.50.0"), ("falcon_mamba", "4.45.0"), ("glm-5", "5.2.0"),
+        ("falcon_mamba", "4.45.0"),
     ],
 )  # fmt: skip
 def test_unlisted_type_takes_nothing_of_a_neighbour(case: str, first: str) -> None:
@@ -68,6 +67,22 @@ def test_unlisted_type_takes_nothing_of_a_neighbour(case: str, first: str) -> No
     assert SpecifierSet(f">={first}").contains(found.pins["transformers"])
     titles = {one.title for one in MATRIX.families.values()}
     assert not any(title in line for title in titles for line in found.evidence)
+
+
+@pytest.mark.parametrize(
+    ("case", "family", "first"),
+    [
+        ("gpt_neox", "gpt-neox", "4.20.0"), ("pythia", "gpt-neox", "4.20.0"), ("gpt_bigcode", "starcoder", "4.28.0"),
+        ("hunyuan_v1_dense", "hunyuan", "4.56.0"), ("hunyuan-7b", "hunyuan", "4.56.0"),
+        ("smolvlm", "smolvlm2", "4.50.0"), ("glm-5", "glm-5", "5.2.0"),
+    ],
+)  # fmt: skip
+def test_type_with_a_family_of_its_own_takes_nothing_of_a_neighbour(case: str, family: str, first: str) -> None:
+    found = resolve(case)
+    assert (found.family.id, found.certainty, found.alternatives) == (family, "exact", ())
+    assert (found.family.match.model_type, found.window) == ((found.model_type,), (first, None))
+    assert [(one.package, one.versions) for one in found.needs] == [("transformers", f">={first}")]
+    assert SpecifierSet(f">={first}").contains(found.pins["transformers"])
 
 
 def test_type_that_no_release_knows_has_no_pins() -> None:

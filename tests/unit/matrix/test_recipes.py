@@ -7,7 +7,7 @@ import json
 import pytest
 
 from envpin.matrix.load import load_matrix
-from envpin.matrix.recipes import load_recipes
+from envpin.matrix.recipes import family_of, load_recipes
 from envpin.workers.tiny import recipe
 
 RECIPES = load_recipes()
@@ -17,7 +17,7 @@ FAMILIES = load_matrix().families
 @pytest.mark.parametrize("name", sorted(RECIPES))
 def test_a_recipe_is_of_its_family(name: str) -> None:
     config, targets = RECIPES[name].config, RECIPES[name].targets
-    assert config["model_type"] in FAMILIES[name].match.model_type
+    assert config["model_type"] in FAMILIES[family_of(name)].match.model_type
     architectures = config["architectures"]
     assert isinstance(architectures, list)
     assert len(architectures) == 1

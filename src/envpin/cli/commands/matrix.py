@@ -78,6 +78,11 @@ def _verify(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--transformers", action="append", default=[], metavar="SPEC",
                       help="releases to try: `4.43.1,4.51.3`, or a range such as `>=4.50,<5`, of which each minor "
                       "series gives its last patch (default: each family's own known-good versions)")  # fmt: skip
+    verb.add_argument("--since-last", action="store_true",
+                      help="read the index, and try the releases that are newer than the newest in which most families "
+                      "were run, with adapters from there and back")  # fmt: skip
+    verb.add_argument("--within", type=float, metavar="MINUTES",
+                      help="begin nothing later than this; run the same command again to go on")  # fmt: skip
     verb.add_argument("--capability", action="append", default=[], metavar="NAME",
                       help="only this, and what it needs: load, forward, generate, train, reload, merge, cross-merge; "
                       "more than once for several")  # fmt: skip

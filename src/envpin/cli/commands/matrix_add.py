@@ -30,7 +30,7 @@ from envpin.matrix.where import overlay_path, usual_overlay
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from envpin.cli.console.console import Console
     from envpin.matrix.types import Matrix
@@ -135,8 +135,11 @@ def _tell(
             "entries": additions.fresh, "refused": refused, "notes": additions.notes,
             "raised": [{"family": one.family, "known_good": one.index, "grade": one.grade} for one in additions.raised],
             "tuples": msgspec.to_builtins(additions.tuples),
-            "statements": msgspec.to_builtins(additions.statements), "breaks": [*additions.breaks],
+            "statements": msgspec.to_builtins(additions.statements),
+            "breaks": [*additions.breaks, *additions.computed.breaks],
             "attached": [one.name for one in additions.attached],
+            "conditions": [{"family": one.family, "index": one.index, "grade": one.grade}
+                           for one in additions.conditions],
         })  # fmt: skip
         return
     for line in refused:
@@ -145,21 +148,32 @@ def _tell(
         console.talk(f"note     {line}")
     if dry_run and diff:
         console.data(diff)
-    for one in additions.raised:
-        console.talk(f"grade    {one.family}: {one.grade}, by {len(one.evidence)} runs")
-    for name, good in additions.tuples.items():
-        pins = ", ".join(f"{package} {version}" for package, version in good.packages.items())
-        console.talk(f"tuple    {name}: {pins}, {good.grade}")
-    for name, statements in additions.statements.items():
-        for its in statements:
-            console.talk(f"states   {name}: {its.capability} with {its.package} {its.versions}, {its.tested} tested")
-    for key in additions.breaks:
-        console.talk(f"break    {key}")
-    for found in additions.attached:
-        console.talk(f"break    {found.name}: {found.grade}, by {len(found.evidence)} runs")
+    for line in _changes(additions):
+        console.talk(line)
     verb = "would be" if dry_run else "are"
     count = len(additions.fresh)
     console.talk(f"{count} new {'entry' if count == 1 else 'entries'} {verb} in {target.evidence}" if count
                  else "no evidence that was not known already")  # fmt: skip
     if text != target.text:
         console.talk(f"{target.path} {'would be' if dry_run else 'is'} changed")
+
+
+def _changes(additions: Additions) -> Iterator[str]:
+    for one in additions.raised:
+        yield f"grade    {one.family}: {one.grade}, by {len(one.evidence)} runs"
+    for name, good in additions.tuples.items():
+        pins = ", ".join(f"{package} {version}" for package, version in good.packages.items())
+        yield f"tuple    {name}: {pins}, {good.grade}"
+    for name, statements in additions.statements.items():
+        for its in statements:
+            yield f"states   {name}: {its.capability} with {its.package} {its.versions}, {its.tested} tested"
+    for key in additions.breaks:
+        yield f"break    {key}"
+    for key, entry in additions.computed.breaks.items():
+        yield f"break    {key}: {entry.title}"
+    for key in additions.computed.gone:
+        yield f"break    {key}: no run gives it any more"
+    for proved in additions.conditions:
+        yield f"condition {proved.family}[{proved.index}]: {proved.grade}, by {len(proved.evidence)} runs"
+    for found in additions.attached:
+        yield f"break    {found.name}: {found.grade}, by {len(found.evidence)} runs"

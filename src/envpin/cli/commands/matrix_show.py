@@ -196,8 +196,4 @@ def _family_lines(
 
 def _released(statement: Statement, support: Support) -> int:
     """How many releases there are within a statement, yanked ones left out unless they were run."""
-    from packaging.specifiers import SpecifierSet
-
-    versions = SpecifierSet(statement.versions)
-    releases = support.transformers if statement.package == "transformers" else support.peft
-    return max(sum(versions.contains(one.version) and not one.yanked for one in releases), statement.tested)
+    return max(support.releases_inside(statement.versions, statement.package), statement.tested)

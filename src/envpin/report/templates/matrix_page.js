@@ -100,7 +100,7 @@
     for (const [kind, window] of Object.entries(family.windows)) found.push(el("li", {}, el("code", {}, kind), window ? ` is in transformers ${window[0]} ${window[1] ? `to ${window[1]}` : "and later"}` : " is in no release of transformers"));
     for (const [name, need] of Object.entries(family.requires)) found.push(el("li", {}, "needs ", el("code", {}, `${name} ${need.versions}`), `: ${need.reason} (${need.grade || "declared"})`));
     for (const need of family.conditions) found.push(el("li", {}, "some models need ", el("code", {}, `${need.package} ${need.versions}`), `: ${need.reason}`));
-    for (const one of family.support) found.push(el("li", {}, `${one.capability} works with `, el("code", {}, `${one.package} ${one.versions}`), ` (seen at ${one.tested} releases)`));
+    for (const one of family.support) found.push(el("li", {}, `${one.capability} works with `, el("code", {}, `${one.package} ${one.versions}`), ` (seen at ${one.tested} of ${one.of} releases)`));
     if (family.overlay) found.push(el("li", {}, "from your own overlay"));
     for (const note of family.notes) found.push(el("li", {}, note));
     if (family.models.length) found.push(el("li", {}, "for example ", family.models.join(", ")));
@@ -308,7 +308,15 @@
     } else if (!text) ask();
   }
   addEventListener("hashchange", follow);
-  $("scroll").scrollLeft = $("scroll").scrollWidth;
+  // It opens at the series that most families are pinned to; what is older and newer lies to the left and right of it.
+  function opening() {
+    const counts = new Map();
+    for (const cell of grid.querySelectorAll("td.pinned")) counts.set(cell.cellIndex, (counts.get(cell.cellIndex) || 0) + 1);
+    const [column] = [...counts].sort((one, other) => other[1] - one[1] || other[0] - one[0])[0] || [data.series.length];
+    const box = $("scroll"), cell = rows[0].cells[column], names = rows[0].cells[0].offsetWidth;
+    box.scrollLeft = cell.offsetLeft - names - (box.clientWidth - names - cell.offsetWidth) / 2;
+  }
+  opening();
   follow();
   window.envpinMatch = (config, name) => { const found = engine.match(config, name); return { family: found.family && found.family.id, certainty: found.certainty, pins: found.pins && found.pins.packages, alternatives: found.alternatives }; };
 })();

@@ -55,6 +55,13 @@ def _recipe(request: TinyModelRequest) -> Tuple[Dict[str, object], Targets, Opti
     return recipe.config, given or recipe.targets, recipe.task
 
 
+def target_modules(targets: Targets) -> Targets:
+    """What peft takes: names of layers as a list, a pattern over whole names, as towers need it, as a string."""
+    if not isinstance(targets, str) and len(targets) == 1 and "\\" in targets[0]:
+        return targets[0]
+    return targets
+
+
 def build(folder: str, seed: int = 0) -> transformers.PreTrainedModel:
     """A random model from the config.json of `folder`, in float32, in eval mode. Raises what the libraries raise."""
     import torch
@@ -112,7 +119,9 @@ def adapter(
     import torch
 
     torch.manual_seed(seed + 1)
-    settings = peft.LoraConfig(r=8, lora_alpha=16, target_modules=targets, lora_dropout=0.0, task_type=task)
+    settings = peft.LoraConfig(
+        r=8, lora_alpha=16, target_modules=target_modules(targets), lora_dropout=0.0, task_type=task
+    )
     wrapped = peft.get_peft_model(model, settings)
     with torch.no_grad():
         for name, parameter in sorted(wrapped.named_parameters()):
