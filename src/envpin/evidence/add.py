@@ -11,7 +11,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from envpin.core.versions import same_release
-from envpin.evidence.computed import Recomputed, recomputed
+from envpin.evidence.computed import BreakChanges, recomputed
 from envpin.evidence.proof import RUN_GRADES
 from envpin.evidence.shapes import ProvedCondition, proved_conditions
 from envpin.evidence.tuples import proved_tuple
@@ -62,7 +62,7 @@ class Additions:
     attached: tuple[ConfirmedBreak, ...] = ()
     links: tuple[tuple[str, str], ...] = ()
     conditions: tuple[ProvedCondition, ...] = ()
-    computed: Recomputed = Recomputed({}, (), {})  # noqa: RUF009  it holds nothing that could change
+    computed: BreakChanges = BreakChanges({}, (), {})  # noqa: RUF009  it holds nothing that could change
     notes: tuple[str, ...] = ()
 
     @property
@@ -99,7 +99,7 @@ def plan_additions(
         notes += said
         if made != family.support:
             statements[name] = made
-    computed = recomputed(matrix, entries.values(), support) if support is not None else Recomputed({}, (), {})
+    computed = recomputed(matrix, entries.values(), support) if support is not None else BreakChanges({}, (), {})
     known = {key: _same_break(entry, matrix) for key, entry in document.breaks.items()}
     breaks = {key: entry for key, entry in document.breaks.items() if known[key] is None}
     links = [

@@ -51,8 +51,8 @@ def computed_breaks(
             by_family.setdefault(run.family, []).append(run)
     grouped: dict[tuple[object, ...], list[tuple[Family, _Boundary]]] = {}
     found: dict[str, tuple[Break, list[str]]] = {}
-    for name, own in by_family.items():
-        family = matrix.families[name]
+    for name, family in matrix.families.items():
+        own = sorted(by_family.get(name, ()), key=lambda run: run.id)
         known = [matrix.breaks[one] for one in family.breaks if not one.startswith(PREFIX)]
         for boundary in _boundaries(own, known):
             grouped.setdefault(boundary[:5], []).append((family, boundary))
@@ -198,7 +198,7 @@ def without_computed(matrix: Matrix) -> Matrix:
     return msgspec.structs.replace(matrix, families=families, breaks=breaks)
 
 
-class Recomputed(NamedTuple):
+class BreakChanges(NamedTuple):
     """How the computed breaks of a matrix change: new or other ones, those that are gone, and the whole list of breaks
     of each family whose list is another."""
 
@@ -210,7 +210,7 @@ class Recomputed(NamedTuple):
         return bool(self.breaks or self.gone or self.families)
 
 
-def recomputed(matrix: Matrix, runs: Iterable[EvidenceRun], support: Support) -> Recomputed:
+def recomputed(matrix: Matrix, runs: Iterable[EvidenceRun], support: Support) -> BreakChanges:
     """What `matrix verify --update` has to write for the breaks to be those that the runs give."""
     computed = computed_breaks(without_computed(matrix), runs, support)
     links: dict[str, list[str]] = {}
@@ -221,7 +221,7 @@ def recomputed(matrix: Matrix, runs: Iterable[EvidenceRun], support: Support) ->
         name: (*(key for key in one.breaks if not key.startswith(PREFIX)), *links.get(name, ()))
         for name, one in matrix.families.items()
     }
-    return Recomputed(
+    return BreakChanges(
         breaks={key: entry for key, (entry, _) in computed.items() if matrix.breaks.get(key) != entry},
         gone=tuple(key for key in matrix.breaks if key.startswith(PREFIX) and key not in computed),
         families={name: keys for name, keys in lists.items() if keys != matrix.families[name].breaks},

@@ -11,9 +11,10 @@ from packaging.version import Version
 
 from envpin.matrix.convert import join
 from envpin.matrix.results import PROVES
+from envpin.matrix.types import GRADES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from envpin.matrix.results import EvidenceRun
     from envpin.matrix.types import Condition, Grade, Matrix
@@ -30,8 +31,12 @@ class ProvedCondition:
 
 
 def proved_conditions(matrix: Matrix, runs: Iterable[EvidenceRun]) -> Iterator[ProvedCondition]:
-    """Every condition that its runs prove, where that is news: the nearest release that fails and the nearest that
-    works, in the first capability that any release outside fails at."""
+    """Every condition that its runs prove, where that is news: the nearest release outside that fails, and the nearest
+    inside that merges.
+
+    A release outside may well train the shape: it makes the model as it understands the config. What it then cannot do
+    is take a base that a release inside has saved, so crossings count as much as steps.
+    """
     entries = tuple(runs)
     for family in matrix.families.values():
         for index, condition in enumerate(family.conditions):
@@ -41,25 +46,33 @@ def proved_conditions(matrix: Matrix, runs: Iterable[EvidenceRun]) -> Iterator[P
 
 
 def _proof(condition: Condition, runs: Sequence[EvidenceRun]) -> tuple[Grade, tuple[str, ...]] | None:
-    versions = SpecifierSet(condition.versions)
-    inside = [one for one in runs if versions.contains(_version(one, condition)) and one.outcome == "ok"]
-    outside = [one for one in runs if not versions.contains(_version(one, condition)) and one.outcome == "fail"]
-    for capability, grade in PROVES.items():
-        works = [one for one in inside if one.capability == capability]
-        fails = [one for one in outside if one.capability == capability]
-        if works and fails:
-            reach = {Version(_version(one, condition)): one.id for one in (*works, *fails)}
-            at = sorted(reach)
-            edges = [
-                (one, other) for one, other in pairwise(at)
-                if versions.contains(str(one)) != versions.contains(str(other))
-            ]  # fmt: skip
-            return grade, tuple(sorted({reach[version] for pair in edges for version in pair}))
-    return None
+    versions, order = SpecifierSet(condition.versions), [*PROVES]
+    reach: dict[Version, EvidenceRun] = {}
+    for run in sorted(runs, key=lambda one: (order.index(one.capability), one.id)):
+        inside = versions.contains(_version(run.packages, condition))
+        if (inside and (run.capability, run.outcome) == ("merge", "ok")) or (
+            not inside and run.outcome == "fail" and _is_of_inside(run, condition, versions)
+        ):
+            reach.setdefault(Version(_version(run.packages, condition)), run)
+    edges = {
+        reach[version].id: reach[version]
+        for pair in pairwise(sorted(reach))
+        if versions.contains(str(pair[0])) != versions.contains(str(pair[1]))
+        for version in pair
+    }
+    if not edges:
+        return None
+    grades = [PROVES[one.capability] for one in edges.values() if one.outcome == "fail"]
+    return min(grades, key=GRADES.index), tuple(sorted(edges))
+
+
+def _is_of_inside(run: EvidenceRun, condition: Condition, versions: SpecifierSet) -> bool:
+    """Whether a crossing brings what a release inside made; any other step does."""
+    return run.capability != "cross-merge" or versions.contains(_version(run.trained_with, condition))
 
 
 def refuted_conditions(matrix: Matrix, runs: Iterable[EvidenceRun]) -> Iterator[str]:
-    """A shape that fails inside the versions of its condition, or is merged outside them."""
+    """A shape that fails inside the versions of its condition, or that crosses out of them and merges."""
     entries = tuple(runs)
     for family in matrix.families.values():
         for index, condition in enumerate(family.conditions):
@@ -67,12 +80,13 @@ def refuted_conditions(matrix: Matrix, runs: Iterable[EvidenceRun]) -> Iterator[
             for run in entries:
                 if condition.shape is None or run.family != condition.shape:
                     continue
-                inside = versions.contains(_version(run, condition))
-                if inside and run.outcome == "fail" and run.capability != "cross-merge":
+                inside = versions.contains(_version(run.packages, condition))
+                crossed = run.capability == "cross-merge"
+                if inside and run.outcome == "fail" and not crossed:
                     yield f"{at}.versions: '{condition.versions}', but `{run.id}` fails"
-                if not inside and run.outcome == "ok" and run.capability == "merge":
+                if not inside and run.outcome == "ok" and crossed and _is_of_inside(run, condition, versions):
                     yield f"{at}.versions: '{condition.versions}', but `{run.id}` works"
 
 
-def _version(run: EvidenceRun, condition: Condition) -> str:
-    return run.packages.get(condition.package, "0")
+def _version(packages: Mapping[str, str], condition: Condition) -> str:
+    return packages.get(condition.package, "0")

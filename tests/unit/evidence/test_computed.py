@@ -1,4 +1,4 @@
-"""Breaks that follow from runs: where adapters stop working, in which direction, and what is said of what was not run."""
+"""Breaks that follow from runs: where adapters stop working, in which direction, and what was not run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from envpin.matrix.support import load_support, shipped_path
 
 if TYPE_CHECKING:
     from envpin.matrix.results import Capability, Outcome
-    from envpin.matrix.types import Break
+    from envpin.matrix.types import Break, Matrix
 
 MATRIX, SUPPORT = load_matrix(data_path("compat_matrix.toml")), load_support(shipped_path())
 EVIDENCE = load_results(evidence_path(None))
@@ -95,7 +95,7 @@ def test_a_step_that_fails_where_the_model_loads() -> None:
         == ["breaks.run-merge-seed-oss-4-57-1.grade: is load, but no run of seed-oss shows it"]  # fmt: skip
 
 
-def _with(entry: Break) -> object:
+def _with(entry: Break) -> Matrix:
     family = msgspec.structs.replace(PLAIN.families["seed-oss"], breaks=(entry.id,), support=())
     return msgspec.structs.replace(PLAIN, families={"seed-oss": family}, breaks={entry.id: entry}, relations=())
 

@@ -40,6 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write nothing; exit 1 where FILE, or without REF any lock of the matrix, is not what would be written",
     )
     add_training(parser)
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="write every lock of the matrix (into the folder of -o), and the table of them",
+    )
     add_format(parser)
     add_stack_arguments(parser)
     parser.epilog = (
@@ -54,6 +59,10 @@ def run(args: argparse.Namespace, console: Console) -> int:
         from envpin.core.errors import UsageError
 
         raise UsageError(f"`--format {args.format}` goes with `--check`", hint="envpin lock REF --check")
+    if args.all:
+        from envpin.cli.commands.lock_all import write_all
+
+        return write_all(args, console, write_lock=write_lock)
     if args.ref is None:
         from envpin.cli.commands.lock_check import check_all
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
+from packaging.version import Version
+
 from envpin.core.errors import InputError, ResolutionError
 from envpin.core.resources import data_path
 from envpin.envs.locks.lock import Lock, lock_file_name, read_lock
@@ -13,6 +15,10 @@ from envpin.manifest.closure import MERGE_CLOSURE
 
 if TYPE_CHECKING:
     from envpin.matrix.types import Family, Matrix
+
+
+# What the wheels of transformers declare since these releases, from the oldest Python that a lock is made for.
+_PYTHON_FLOORS = (("4.0", "3.10"), ("5.21", "3.11"))
 
 
 def find_family(family_id: str, matrix: Matrix) -> Family:
@@ -58,6 +64,16 @@ def family_request(family: Family, *, python: str | None = None, exclude_newer: 
     )
 
 
+def lock_python(family: Family) -> str:
+    """The lowest Python that a committed lock of the family is for: 3.10, or what its transformers declares.
+
+    The lock promises only the Pythons that have every wheel; the family itself was proved with `family.python`.
+    """
+    release = family.pins.get("transformers")
+    floors = [floor for since, floor in _PYTHON_FLOORS if release is not None and Version(release) >= Version(since)]
+    return floors[-1] if floors else family.python or "3.11"
+
+
 def committed_requests(matrix: Matrix) -> dict[str, tuple[LockRequest, tuple[str, ...]]]:
     """Stem of each committed lock to what it is made from, and the families that use it. Pure.
 
@@ -74,10 +90,10 @@ def committed_requests(matrix: Matrix) -> dict[str, tuple[LockRequest, tuple[str
     problems: list[str] = []
     for stem, families in by_stem.items():
         owner = next((one for one in families if lock_file_name(one.id) == f"pylock.{stem}.toml"), families[0])
-        request = family_request(owner)
+        request = family_request(owner, python=lock_python(owner))
         wanted = (request.requirements, request.python, request.exclude_newer)
         for family in families:
-            other = family_request(family)
+            other = family_request(family, python=lock_python(family))
             if (other.requirements, other.python, other.exclude_newer) != wanted:
                 problems.append(f"families.{family.id}: its pins are not those of `{owner.id}`, whose lock it uses")
         found[stem] = (request, tuple(family.id for family in families))

@@ -11,7 +11,7 @@ from envpin.envs.locks.lock import read_lock
 from envpin.envs.locks.portable import LockRequest
 from envpin.envs.locks.requirements import check_requirements
 from envpin.envs.machine import default_python
-from envpin.envs.refs.family import as_time, family_request, find_family
+from envpin.envs.refs.family import as_time, family_request, find_family, lock_python
 from envpin.envs.refs.reference import (
     AdapterReference,
     FamilyReference,
@@ -49,7 +49,8 @@ def lock_request(
         case FamilyReference(id=family_id):
             from envpin.matrix.load import load_matrix
 
-            return family_request(find_family(family_id, load_matrix()), python=python, exclude_newer=limit)
+            family = find_family(family_id, load_matrix())
+            return family_request(family, python=python or lock_python(family), exclude_newer=limit)
         case LockReference(path=path):
             return _again(read_lock(path), python=python, exclude_newer=limit)
         case AdapterReference(path=path):

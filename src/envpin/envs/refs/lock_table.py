@@ -1,0 +1,39 @@
+"""`lockfiles/README.md`: which lock is a family's, and what each lock promises. Pure; `envpin lock --all` writes it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from envpin.envs.locks.lock import lock_file_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from envpin.envs.locks.lock import Lock
+    from envpin.matrix.types import Matrix
+
+_HEAD = """# Locks
+
+Written by `envpin lock --all`; do not edit. Each lock is a plain PEP 751 file which pip and uv install. Families with
+the same recommended versions share one; `envpin env create FAMILY` and `envpin run FAMILY -- …` find it by the family.
+"""
+
+
+def lock_table(matrix: Matrix, locks: Mapping[str, Lock]) -> str:
+    """The page; `locks` by stem. A lock that is missing has no row, and a family without one is not listed."""
+    lines = [_HEAD, "## What each lock promises", "", "| lock | versions | Pythons | left out |", "|---|---|---|---|"]
+    for stem, lock in sorted(locks.items()):
+        tool: dict[str, Any] = lock.pylock.tool.get("envpin", {}) if lock.pylock.tool else {}
+        pins = ", ".join(f"{one.name} {one.version}" for one in lock.packages
+                         if one.name in {"transformers", "peft", "torch"})  # fmt: skip
+        proven = "; ".join(f"{name} {pythons[0]} to {pythons[-1]}" for name, pythons in tool.get("proven", {}).items())
+        left = "; ".join(f"{name} {reason}" for name, reason in tool.get("left-out", {}).items())
+        lines.append(
+            f"| [`{stem}`]({lock_file_name(stem)}) | {pins} | {proven} | {left.replace('|', '/') or 'nothing'} |"
+        )
+    lines += ["", "## The lock of a family", "", "| family | id | lock | proved |", "|---|---|---|---|"]
+    for family in matrix.families.values():
+        if family.lock is not None and family.lock in locks:
+            name = lock_file_name(family.lock)
+            lines.append(f"| {family.title} | `{family.id}` | [`{family.lock}`]({name}) | {family.grade} |")
+    return "\n".join(lines) + "\n"
