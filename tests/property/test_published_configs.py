@@ -15,7 +15,7 @@ import pytest
 
 from envpin.matrix.recipes import load_recipes
 
-FILE = Path(__file__).resolve().parents[2] / "data" / "published_configs.json"
+FILE = Path(__file__).resolve().parents[1] / "data" / "published_configs.json"
 PUBLISHED: dict[str, dict[str, Any]] = json.loads(FILE.read_text())
 RECIPES = load_recipes()
 
