@@ -34,8 +34,8 @@ LLAMA_31 = (CONFIGS / "meta-llama--Meta-Llama-3.1-8B-Instruct.json").read_text()
 TRAPS: dict[str, Any] = {
     "empty": {}, "no type": {"vocab_size": 3}, "nothing near": {"model_type": "zzz"},
     "newer than any": {"model_type": "llama9", "transformers_version": "9.1.0"},
-    "only in the wheels": {"model_type": "bloom", "transformers_version": "4.47.1"},
-    "older than peft": {"model_type": "opt", "transformers_version": "4.21.0.dev0"},
+    "only in the wheels": {"model_type": "codegen", "transformers_version": "4.47.1"},
+    "older than peft": {"model_type": "xglm", "transformers_version": "4.21.0.dev0"},
     "by its class": {"architectures": ["Qwen2VLForConditionalGeneration"]},
     "of transformers 5": {"model_type": "llama", "vocab_size": 128256, "transformers_version": "5.1.0",
                           "rope_parameters": {"rope_type": "llama3", "factor": 8.0, "rope_theta": 500000.0}},
@@ -116,7 +116,7 @@ def test_a_pasted_config_is_answered_with_reasons_and_commands(page: Browser) ->
     ("text", "said", "answer"),
     [
         ("qwen2.5-vl", "One family.", "Qwen2.5-VL"), ("Qwen/Qwen3-0.6B", "By its name this is Qwen3.", "qwen3"),
-        ("bloom", "bloom is a model type", "transformers 4.20.0 and later"),
+        ("codegen", "codegen is a model type", "transformers 4.21.0 and later"),
         ("xyzzy", "Nothing is called like that", ""),
         ("llama", "families.", ""), ('{"model_type": ', "not a whole JSON document yet", ""),
         ("{}", "Nothing was recognised", ""),
