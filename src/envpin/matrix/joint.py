@@ -38,6 +38,8 @@ QUANTIZED_WITH: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 # The extras that hold what these packages need to be of use; releases that need none ignore them.
 EXTRAS: Mapping[str, str] = {"sglang": "srt", "unsloth": "huggingface"}
+# They import triton, which up to 3.1 (torch 2.5) imports setuptools and does not declare it.
+_WITH_TRITON = frozenset({"bitsandbytes", "liger-kernel", "unsloth", "deepspeed", "torchao"})
 # Which of the model's pins are kept, the proved set first.
 _KEPT: tuple[tuple[str, ...], ...] = (
     ("transformers", "peft", "torch"),
@@ -96,7 +98,7 @@ def plan_stack(
     wanted = _requirements(question.tools)
     case = StackCase(found, names_of(config, name, found), quantization_of(config), question.cuda, facts)
     purposes, chosen = _purposes(question, wanted, case.model, facts.stack)
-    packages = {**wanted, **{one: "" for one in chosen if one not in wanted}}
+    packages = {**wanted, **{one: "" for one in (*chosen, *_undeclared(wanted)) if one not in wanted}}
     if {"train", "merge"} & set(purposes):
         packages.update({one: "" for one in QUANTIZED_WITH.get(case.method or "", ()) if one not in packages})
     sources = tuple(one for one in packages if _is_source(one, facts.stack))
@@ -147,6 +149,12 @@ def _purposes(
     if "serve" in asked and not named:
         packages.append(_engine(model, stack))
     return purposes, tuple(packages)
+
+
+def _undeclared(wanted: Iterable[str]) -> tuple[str, ...]:
+    """What tools import without declaring it: the triton that bitsandbytes, for one, imports imports setuptools, and
+    an environment of Python 3.12 or of uv has none."""
+    return ("setuptools",) if set(wanted) & _WITH_TRITON else ()
 
 
 def _engine(model: ModelNames, stack: Stack) -> str:

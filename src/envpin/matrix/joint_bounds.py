@@ -62,10 +62,12 @@ def bounds_of(case: StackCase, packages: Mapping[str, str], notes: list[str]) ->
     bounds = [StackBound(one, versions, "as asked") for one, versions in packages.items() if versions]
     bounds += _of_model(case.found)
     bounds += _of_cuda(case.cuda, stack)
+    if "setuptools" in packages:
+        bounds.append(StackBound("setuptools", ">=40", "triton imports it, and before 3.2 does not declare it"))
     for name in packages:
         tool = stack.tools.get(name)
         if tool is None:
-            if name not in {"transformers", "peft", "torch", "accelerate"}:
+            if name not in {"transformers", "peft", "torch", "accelerate", "setuptools"}:
                 notes.append(f"nothing was collected about `{name}`: its newest release that fits")
             continue
         listing = listing_of(tool, model) if name not in {"peft", "transformers"} else None

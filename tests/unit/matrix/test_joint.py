@@ -170,6 +170,13 @@ def test_a_quantization_brings_its_package_and_its_bounds() -> None:
     assert bounds(fp8, "vllm") == [">=0.2", ">=0.3"]
 
 
+def test_what_triton_imports_without_declaring_it_is_there() -> None:
+    made = plan(tools=("bitsandbytes",))
+    assert "setuptools" in made.whole.packages
+    assert bounds(made, "setuptools") == [">=40"]
+    assert "setuptools" not in plan(tools=("trl",)).whole.packages
+
+
 def test_a_package_without_wheels_is_left_out_and_named() -> None:
     made = plan({"quantization_config": {"quant_method": "awq"}})
     assert made.sources == ("gptqmodel",)
