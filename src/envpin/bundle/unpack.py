@@ -78,7 +78,9 @@ def unpacked(path: Path, store: Store) -> Iterator[UnpackedBundle]:
         said = found.description
         here = Target(platform=None, python=said.python).name
         if said.platform != here:
-            raise RefusedError(f"`{path}` is for {said.platform}, and this machine is {here}", hint="bundle --platform")
+            raise RefusedError(
+                f"`{path}` is for {said.platform}, and this machine is {here}", hint=f"make one with --platform {here}"
+            )
         lock = parse_lock(
             read_bounded(folder / contents.LOCK, _LIMIT).decode("utf-8"), origin=f"the lock of {path.name}"
         )

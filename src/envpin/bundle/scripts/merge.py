@@ -43,7 +43,9 @@ def call(bundle: str, folder: str, verb: str, body: Dict[str, object]) -> Dict[s
     variables = {name: value for name, value in os.environ.items() if name not in _UNWANTED}
     variables.update(_VARIABLES)
     main = os.path.join(bundle, "worker", "main.py")
-    command = [sys.executable, "-I", "-B", "-X", "utf8", main, verb, asked, result, str(events), str(read_end)]
+    # Compiled once for both workers, and not into the bundle or the environment.
+    prefix = "pycache_prefix=" + os.path.join(folder, "bytecode")
+    command = [sys.executable, "-I", "-X", "utf8", "-X", prefix, main, verb, asked, result, str(events), str(read_end)]
     with open(os.path.join(folder, verb + ".log"), "wb") as log:
         status = subprocess.call(
             command, env=variables, pass_fds=(events, read_end), cwd=folder, stdin=subprocess.DEVNULL, stdout=log,
