@@ -7,17 +7,17 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.command import variables
+from tests.support.processes import outlived
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
 # Long for a machine that does other things, short beside the minutes of what hung.
 PATIENCE = 45.0  # seconds
@@ -84,21 +84,3 @@ def _run(situation: Situation, work: Path, environment: dict[str, str]) -> str:
     assert status in allowed, f"status {status}\n{said[-3000:]}"
     assert not left, "processes outlived the command by a second"
     return said
-
-
-def outlived(group: int) -> bool:
-    """Whether anybody of the group lives a second after its command. What ended and nobody has collected does not."""
-    end = time.monotonic() + 1.0
-    while time.monotonic() < end:
-        if not any(_is_alive(one, group) for one in Path("/proc").glob("[0-9]*")):
-            return False
-        time.sleep(0.05)
-    return True
-
-
-def _is_alive(process: Path, group: int) -> bool:
-    try:
-        fields = (process / "stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return False
-    return int(fields[2]) == group and fields[0] != "Z"

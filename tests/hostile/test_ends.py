@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.hostile.situation import outlived
 from tests.support.command import arguments, variables
+from tests.support.processes import outlived
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,10 +8,28 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import stat
+from pathlib import Path
+
+from envpin.core.files import remove_tree
 
 RUN_VARIABLE = "ENVPIN_RECORD"
 RUN_PREFIX = "envpin-record-"
 _OWNER = re.compile(RUN_PREFIX + r"([0-9]+)-([0-9]+)-[0-9a-f]+")
+
+
+def clear_runs(temporary: str) -> None:
+    """Remove the folders of runs that are over from the folder `temporary`. Never raises."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir(temporary):  # noqa: PTH208
+            folder = os.path.join(temporary, name)  # noqa: PTH118
+            if name.startswith(RUN_PREFIX) and _is_own(folder) and is_over(os.path.realpath(folder)):
+                remove_tree(Path(folder))
+
+
+def _is_own(folder: str) -> bool:
+    status = os.lstat(folder)
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
 
 
 def own_name() -> str:

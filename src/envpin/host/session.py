@@ -65,7 +65,7 @@ class WorkerSession:
             log = stack.enter_context((self._folder / "log").open("wb"))
             arguments = ["serve", json.dumps(list(self._imports)), str(write_end), str(life_read)]
             self._child = process.start(
-                [*command_of(self._python, bytecode), *arguments], env=variables_of(), cwd=self._folder,
+                [*command_of(self._python, bytecode), *arguments], env=variables_of(self._folder), cwd=self._folder,
                 stdin=process.PIPE, stderr=log.fileno(), pass_fds=(write_end, life_read),
             )  # fmt: skip
             os.close(life_read)

@@ -152,7 +152,7 @@ def _run(
     try:
         return process.run(
             [*command, verb, str(request), str(result), str(write_end), str(life_read)],
-            env=variables_of(env),
+            env=variables_of(request.parent, env),
             timeout=timeout,
             pass_fds=(write_end, life_read),
             cwd=request.parent,
@@ -170,9 +170,13 @@ def command_of(python: Path, bytecode: Bytecode) -> list[str]:
     return [str(python.absolute()), "-I", "-X", "utf8", "-X", f"pycache_prefix={bytecode.folder}", str(_WORKER)]
 
 
-def variables_of(env: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment variables of a worker."""
-    return process.scrubbed_environment(set_values={**_WORKER_VARIABLES, **(env or {})})
+def variables_of(folder: Path, env: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment variables of a worker. What its libraries leave in the folder of temporary files (torch makes one
+    for its compiler) is below `folder`, and goes with it."""
+    temporary = folder / "tmp"
+    temporary.mkdir(exist_ok=True)
+    places = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(temporary))
+    return process.scrubbed_environment(set_values={**_WORKER_VARIABLES, **places, **(env or {})})
 
 
 def forward(read_end: int, listener: Listener, on_outcome: Callable[[StepOutcome], None] | None) -> None:

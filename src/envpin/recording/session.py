@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envpin.core.files import NotRegularError, remove_tree
-from envpin.core.runs import RUN_PREFIX, RUN_VARIABLE, own_name
+from envpin.core.runs import RUN_PREFIX, RUN_VARIABLE, clear_runs, own_name
 from envpin.core.text_input import read_beginning
 from envpin.recording.git import Status, commit_of
 from envpin.recording.injected import HOOK, hook
@@ -163,7 +163,9 @@ def _private_folder() -> Path:
         import tempfile
 
         return Path(tempfile.mkdtemp(prefix=RUN_PREFIX))
-    folder = Path(os.environ.get("TMPDIR") or "/tmp", f"{RUN_PREFIX}{own_name()}-{os.urandom(8).hex()}")  # noqa: S108  0700 below
+    temporary = os.environ.get("TMPDIR") or "/tmp"  # noqa: S108  0700 below
+    clear_runs(temporary)
+    folder = Path(temporary, f"{RUN_PREFIX}{own_name()}-{os.urandom(8).hex()}")
     folder.mkdir(mode=0o700)
     return folder.resolve()
 

@@ -42,6 +42,7 @@ class Store:
         self._shared = tuple(one.absolute() for one in given)
         self._environments = self.root / "environments"
         self._building = self._environments / ".building"
+        self._is_tidy = False
 
     def key(self, spec: EnvironmentSpec) -> str:
         return environment_key(spec, platform=this_platform())
@@ -86,6 +87,7 @@ class Store:
         """
         key = self.key(spec)
         title = f"environment {spec.name}"
+        self._tidy()
         if not rebuild and (ready := self._open(key)) is not None:
             self.use(ready)
             if keep_wheels:
@@ -181,6 +183,18 @@ class Store:
             except _BusyError:
                 continue
         return freed
+
+    def _tidy(self) -> None:
+        """Remove what killed builds left; once in a process."""
+        from envpin.envs.store.housekeeping import leftovers
+
+        if self._is_tidy:
+            return
+        self._is_tidy = True
+        with contextlib.suppress(OSError):
+            left = leftovers(self._building)
+            if left:
+                self.prune((), left)
 
     def _keys(self) -> Iterator[str]:
         """Of the own store and of the shared ones, each once."""
