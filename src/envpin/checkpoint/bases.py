@@ -124,12 +124,15 @@ def find_base(
         return found
     if not search.looked:
         search.looked.append("the adapter's `base_model_name_or_path` is empty, and nothing else names a base")
-    raise InputError(
+    missing = InputError(
         f"the base model of `{adapter.path}` was not found" + (f" (`{named}`)" if named else ""),
         path=str(adapter.path),
         problems=search.looked,
-        hint=f"envpin check {adapter.path} --base FOLDER",
+        hint="name its folder with --base",
     )
+    if explicit is None:
+        missing.again = ("--base", "FOLDER")
+    raise missing
 
 
 def _explicit(

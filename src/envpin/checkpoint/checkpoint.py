@@ -25,6 +25,7 @@ from envpin.checkpoint.weights import (
 )
 from envpin.core import json_input
 from envpin.core.adapter_format import ForeignFormat, foreign_format
+from envpin.core.command_text import command_text
 from envpin.core.errors import InputError
 from envpin.core.files import digest_of_file
 from envpin.core.hub_cache import published_sha256
@@ -295,7 +296,7 @@ def _names(path: Place) -> frozenset[str]:
     except FileNotFoundError as error:
         raise InputError(f"`{path}` does not exist", path=str(path)) from error
     except NotADirectoryError as error:
-        hint = f"envpin check {Path(str(path)).parent}"
+        hint = command_text("envpin", "check", Path(str(path)).parent)
         raise InputError(f"`{path}` is a file, not a folder", path=str(path), hint=hint) from error
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         cause = getattr(error, "strerror", None) or error

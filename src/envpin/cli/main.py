@@ -8,6 +8,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from envpin.core.command_text import command_text
 from envpin.core.errors import (
     DiskFullError,
     EnvpinError,
@@ -41,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.error(InterruptedByUserError())
         return int(getattr(ended, "status", InterruptedByUserError.exit_code))
     except EnvpinError as error:
+        if error.again:
+            error.hint = _again(arguments, error.again)
         console.error(error)
         return error.exit_code
     except (OSError, UnicodeError, RecursionError, MemoryError) as fault:
@@ -105,7 +108,7 @@ def _misplaced(arguments: Sequence[str]) -> UsageError:
         return UsageError(f"`{arguments[0]}` is no option of envpin, and no command is named", hint="envpin --help")
     return UsageError(
         f"`{arguments[0]}` stands in front of the command",
-        hint=f"did you mean `envpin {_joined([arguments[at], *arguments[at + 1 :], *arguments[:at]])}`?",
+        hint=f"did you mean `{command_text('envpin', *arguments[at:], *arguments[:at])}`?",
     )
 
 
@@ -114,14 +117,17 @@ def _no_dashes(arguments: Sequence[str], strange: Sequence[str]) -> UsageError:
     at = arguments.index(strange[0])
     return UsageError(
         f"`{strange[0]}` is no argument of `envpin {arguments[0]}`: a command to run follows `--`",
-        hint=f"did you mean `envpin {_joined([*arguments[:at], '--', *arguments[at:]])}`?",
+        hint=f"did you mean `{command_text('envpin', *arguments[:at], '--', *arguments[at:])}`?",
     )
 
 
-def _joined(words: Sequence[str]) -> str:
-    import shlex
-
-    return shlex.join(words)
+def _again(arguments: Sequence[str], more: Sequence[str]) -> str:
+    """The command that was run, with these words added to its own."""
+    own, child = list(arguments), []
+    if "--" in arguments:
+        at = arguments.index("--")
+        own, child = own[:at], own[at:]
+    return command_text("envpin", *own, *more, *child)
 
 
 def _wants_json(arguments: Sequence[str]) -> bool:

@@ -42,10 +42,14 @@ NOT_COMPARED = 6
 
 
 class EnvpinError(Exception):
-    """Root of the tree. `message` says what failed and why; `hint` is a command or step that helps, or None."""
+    """Root of the tree. `message` says what failed and why; `hint` is a command or step that helps, or None.
+
+    Where the command that was run helps if these words are added to it, `again` holds them; the command line, which
+    knows it, then shows it in place of the hint."""
 
     exit_code: ClassVar[int] = 1
     kind: ClassVar[str] = "error"
+    again: tuple[str, ...] = ()
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from envpin.core.adapter_format import ForeignFormat, foreign_format
 from envpin.core.base_places import base_places
+from envpin.core.command_text import command_text
 from envpin.core.errors import InputError
 from envpin.core.files import exists, is_folder
 from envpin.core.hub_cache import cached_identity, snapshots_of
@@ -91,7 +91,7 @@ def _of_file(path: Path, base: Path | None) -> ModelSubject:
 
 def _of_foreign(foreign: ForeignFormat) -> ModelSubject:
     """No pins of transformers and peft are for it, whatever its base is; that one can be asked about by its name."""
-    own = (f"about its base: envpin matrix resolve {shlex.quote(foreign.base)}",) if foreign.base else ()
+    own = (f"about its base: {command_text('envpin', 'matrix', 'resolve', foreign.base)}",) if foreign.base else ()
     origin = (foreign.words, f"what merges or converts it: {foreign.next_step}", *own)
     return ModelSubject(config=None, name=None, origin=origin, foreign=foreign)
 

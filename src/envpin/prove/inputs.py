@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from envpin.checkpoint.checkpoint import open_checkpoint
 from envpin.checkpoint.no_adapter import require_adapter
 from envpin.checkpoint.quantization import of_base
+from envpin.core.command_text import command_text
 from envpin.core.errors import InputError
 from envpin.host.verbs import EmbeddingChoice, FolderFiles, ProveCall, QuantizedChoice
 
@@ -86,7 +87,7 @@ def _opened(place: Place, words: str) -> Checkpoint:
         raise InputError(
             f"`{place}` is on the Hub, and a proof reads every byte of the {words}",
             path=str(place),
-            hint=f"hf download {getattr(place, 'id', place)}, then give the folder that it prints",
+            hint=f"{command_text('hf', 'download', getattr(place, 'id', place))}, then give the folder that it prints",
         )
     return open_checkpoint(place)
 

@@ -19,6 +19,7 @@ import msgspec
 from envpin.checkpoint.bases import find_base
 from envpin.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from envpin.checkpoint.no_adapter import foreign_error
+from envpin.core.command_text import command_text
 from envpin.core.errors import CheckFailedError, InputError, RefusedError, UsageError
 from envpin.core.process import run
 from envpin.core.versions import same_release
@@ -283,7 +284,7 @@ def _saved(folder: Path, kind: str) -> SavedInfo:
         return msgspec.convert(hook("artefacts").saved(str(folder), kind, None), SavedInfo)
     except (OSError, ValueError, KeyError) as error:
         raise InputError(
-            f"`{folder}` cannot be recorded: {error}", path=folder, hint=f"envpin check {folder}"
+            f"`{folder}` cannot be recorded: {error}", path=folder, hint=command_text("envpin", "check", folder)
         ) from error
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from envpin.checkpoint.bases import FoundBase
 from envpin.checkpoint.checkpoint import open_checkpoint
 from envpin.checkpoint.no_adapter import require_adapter
+from envpin.core.command_text import command_text
 from envpin.core.errors import (
     BuildError,
     CheckFailedError,
@@ -139,7 +140,8 @@ def _none_of(adapter: Checkpoint, tried: list[tuple[str, EnvpinError]], *, left:
     return CheckFailedError(
         f"`{adapter.path}` could not be merged in any of {len(tried)} environments that it may come from{more}\n"
         f"{listed}",
-        hint=f"envpin infer {adapter.path} shows what is known; name the environment with --environment REF",
+        hint=f"{command_text('envpin', 'infer', adapter.path)} shows what is known; "
+        "name the environment with --environment REF",
     )
 
 

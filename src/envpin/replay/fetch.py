@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from envpin.core.command_text import command_text
 from envpin.core.errors import InfrastructureError
 from envpin.core.events import ignore
 from envpin.remote.hub.download import download
@@ -54,5 +55,5 @@ def refuse_other_bytes(folder: Path, digests: Mapping[str, str]) -> None:
             raise InfrastructureError(
                 f"`{folder / name}` in the Hub cache is not the file that was published: its sha256 is {digest[:16]}…, "
                 f"that of the published one {blob.name[:16]}…",
-                hint=f"remove {blob} and run the same command again",
+                hint=f"remove {command_text(blob)} and run the same command again",
             )

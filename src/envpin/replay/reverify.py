@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from envpin.core.command_text import command_text
 from envpin.core.errors import InputError
 from envpin.core.files import digest_of_file, open_regular, read_bounded
 from envpin.replay.record import FILE_NAME, SCHEMA, MergeRecord, decode
@@ -79,7 +80,8 @@ def read_record(folder: Path, *, name: str = FILE_NAME) -> MergeRecord:
         raise InputError(
             f"`{folder}` has no {name}: {error.strerror}",
             path=path,
-            hint=f"only merges made by envpin carry one; any other: envpin prove BASE ADAPTER {folder}",
+            hint=f"only merges made by envpin carry one; any other: "
+            f"{command_text('envpin', 'prove', 'BASE', 'ADAPTER', folder)}",
         ) from error
     try:
         schema = msgspec.json.decode(data, type=_OnlySchema).schema

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
+from envpin.core.command_text import command_text
 from envpin.core.errors import NetworkError, UsageError
 
 if TYPE_CHECKING:
@@ -42,7 +43,9 @@ def remote_executor(address: str) -> Iterator[Executor]:
         ) from fault
     try:
         if not client.scheduler_info()["workers"]:
-            raise NetworkError(f"the Dask scheduler at `{where}` has no workers", hint=f"dask worker {where}")
+            raise NetworkError(
+                f"the Dask scheduler at `{where}` has no workers", hint=command_text("dask", "worker", where)
+            )
         # What a unit finds out is no function of its arguments alone: nothing may be taken from an earlier call.
         yield cast("Executor", client.get_executor(pure=False))
     finally:

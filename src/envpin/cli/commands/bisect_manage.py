@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from envpin.bisect.session.moves import ChangedQuestion, ends_of
 from envpin.bisect.session.session import observations
 from envpin.bisect.session.start import folder_of, open_session, problem_of
 from envpin.cli.render.bisect_answer import headline
+from envpin.core.command_text import command_text
 from envpin.core.errors import InputError, RefusedError, UsageError
 from envpin.envs.locks.requirements import check_requirements
 from envpin.envs.machine import default_root
@@ -147,7 +147,7 @@ def _allow(probe: ProbeQuestion, source: Path, args: argparse.Namespace, console
             raise UsageError(f"the probe of `{source}` is no command: leave out what follows `--`")
         raise RefusedError(
             f"the probe of `{source}` is a command, which runs here only if you give it as well",
-            hint=f"envpin bisect replay {source} -- {shlex.join(probe.command)}",
+            hint=command_text("envpin", "bisect", "replay", source, "--", *probe.command),
         )
     for folder in (probe.adapter, probe.base):
         if folder is not None and not Path(folder).is_dir():

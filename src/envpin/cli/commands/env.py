@@ -15,12 +15,12 @@ from envpin.cli.commands.env_arguments import (
     find,
     iso,
     max_download,
-    quoted,
     resolver_of,
     spec_of,
 )
 from envpin.cli.console.tables import table
 from envpin.cli.stack import add_stack_arguments, asks_for_stack
+from envpin.core.command_text import command_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -228,7 +228,7 @@ def _verify(args: argparse.Namespace, console: Console) -> int:
     if not results:
         console.talk("no environments yet; `envpin env create REF` builds one")
     if damaged:
-        console.talk(f"\nhint: envpin env create --rebuild {quoted(damaged[0].receipt.name)}")
+        console.talk(f"\nhint: {command_text('envpin', 'env', 'create', '--rebuild', damaged[0].receipt.name)}")
     return 1 if damaged else 0
 
 

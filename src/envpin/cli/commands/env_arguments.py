@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from envpin.core.command_text import command_text
+
 if TYPE_CHECKING:
     import argparse
 
@@ -141,14 +143,8 @@ def find(ref: str, python: str | None, store: Store | None = None) -> Environmen
         return store.get(ref)
     found = store.find(resolve(ref, Resolver(python=python)))
     if found is None:
-        raise InputError(f"the environment of `{ref}` is not built", hint=f"envpin env create {quoted(ref)}")
+        raise InputError(f"the environment of `{ref}` is not built", hint=command_text("envpin", "env", "create", ref))
     return found
-
-
-def quoted(text: str) -> str:
-    import shlex
-
-    return shlex.quote(text)
 
 
 def iso(seconds: float) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from envpin.core.command_text import command_text
+
 if TYPE_CHECKING:
     import argparse
 
@@ -154,7 +156,7 @@ def _first(found: Inferred, *, everything: bool) -> list[str]:
     if len(others) > len(shown):
         lines.append(f"              … {len(others) - len(shown)} more pairs fit (--all shows them)")
     reference = ",".join(f"{name}=={version}" for name, version in first.pins.items())
-    return [*lines, "", f"  envpin env create {reference}"]
+    return [*lines, "", f"  {command_text('envpin', 'env', 'create', reference)}"]
 
 
 def _deciding(found: Inferred) -> tuple[Signal, ...]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from envpin.cli.console.width import room, wrapped
 from envpin.cli.stack import asks_for_stack
+from envpin.core.command_text import command_text
 from envpin.matrix.match import match
 from envpin.matrix.subject import find_subject
 from envpin.matrix.support import load_support
@@ -143,10 +144,11 @@ def _pins(found: Match, own: AdapterPins | None) -> list[str]:
     if family:
         lines += [f"  breaks    {name}" for name in family.breaks]
     if own is not None:
-        lines += ["", f"  envpin env create {own.reference}"]
+        lines += ["", f"  {command_text('envpin', 'env', 'create', own.reference)}"]
     elif found.pins:
         whole = family is not None and found.pins == family.pins
-        lines += ["", f"  envpin env create {family.id if family and whole else ','.join(found.requirements)}"]
+        reference = family.id if family and whole else ",".join(found.requirements)
+        lines += ["", f"  {command_text('envpin', 'env', 'create', reference)}"]
     elif found.certainty == "unknown" and found.model_type:
         lines += ["  hint      a release newer than what was collected may know it: envpin matrix collect"]
     return lines

@@ -9,6 +9,7 @@ import msgspec
 
 from envpin.cli.console.tables import table
 from envpin.cli.console.width import room, wrapped
+from envpin.core.command_text import command_text
 from envpin.core.errors import InputError
 from envpin.matrix.load import load_matrix
 from envpin.matrix.match import match
@@ -128,7 +129,7 @@ def _meant(name: str, known: Sequence[str]) -> str:
     import difflib
 
     if "/" in name or Path(name).exists():
-        return f"envpin matrix resolve {name}"
+        return command_text("envpin", "matrix", "resolve", name)
     close = difflib.get_close_matches(name, set(known), n=3)
     return f"did you mean {', '.join(close)}?" if close else "envpin matrix list"
 

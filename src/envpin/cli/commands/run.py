@@ -13,6 +13,7 @@ from envpin.cli.commands.env_arguments import (
     resolver_of,
     spec_of,
 )
+from envpin.core.command_text import command_text
 
 if TYPE_CHECKING:
     import argparse
@@ -41,7 +42,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from envpin.recording.injected import recorder_variables
 
     if not args.child:
-        raise UsageError("no command was given", hint=f"envpin run {args.ref} -- python")
+        raise UsageError("no command was given", hint=command_text("envpin", "run", args.ref, "--", "python"))
     environment = _environment(args, console)
     # Under `envpin record` the recorder goes along, though PYTHONPATH does not.
     variables = {**environment.activated(), **recorder_variables(os.environ)}
@@ -62,7 +63,8 @@ def _tell_of_training(ref: str, console: Console) -> None:
         return
     if recorded:
         console.talk(
-            f"this environment holds what a merge needs; all that was recorded: envpin run {ref} --training -- …"
+            "this environment holds what a merge needs; all that was recorded: "
+            f"{command_text('envpin', 'run', ref, '--training', '--')} …"
         )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpin.cli.console.formats import add_format, answer, is_for_ci
+from envpin.core.command_text import command_text
 
 if TYPE_CHECKING:
     import argparse
@@ -100,7 +101,7 @@ def _with_unrecorded(scanned: Scanned) -> Scanned:
                 code="not-recorded",
                 severity="blocker",
                 message="the adapter has no readable envpin.json",
-                fix=("envpin record -- CMD", f"envpin record --attach {folder}"),
+                fix=("envpin record -- CMD", command_text("envpin", "record", "--attach", folder)),
             )
             entries.append(replace(one, findings=(missing, *one.findings)))
         else:
@@ -281,5 +282,5 @@ def _tail(scanned: Scanned) -> list[str]:
         lines.append(f"{counted(len(scanned.links), 'linked folder')} left alone (--follow-links enters them)")
     worst = next((entry for entry in scanned.entries if entry.is_bad), None)
     if worst is not None:
-        lines.append(f"more about one of them: envpin check {Path(scanned.root) / worst.path}")
+        lines.append(f"more about one of them: {command_text('envpin', 'check', Path(scanned.root) / worst.path)}")
     return lines

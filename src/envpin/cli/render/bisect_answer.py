@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-import shlex
 from typing import TYPE_CHECKING
+
+from envpin.core.command_text import command_text
 
 if TYPE_CHECKING:
     from envpin.bisect.report.report import BisectReport
@@ -141,8 +142,8 @@ def issue(report: BisectReport) -> str:
     ]
     if report.moved:
         lines.append(f"- moved along: {', '.join(report.moved)}")
-    shown = " ".join(shlex.quote(pin) for pin in (f"{question.package}=={report.first_bad}", *question.requirements))
-    lines += ["", f"To see it: `pip install {shown}` on Python {question.python}, then {_deed(report)}."]
+    shown = command_text("pip", "install", f"{question.package}=={report.first_bad}", *question.requirements)
+    lines += ["", f"To see it: `{shown}` on Python {question.python}, then {_deed(report)}."]
     lines += ["", "| release | date | verdict | what it said |", "|---|---|---|---|"]
     seen: set[str] = set()
     for row in sorted(report.rows, key=lambda row: (row.uploaded or "", row.version)):

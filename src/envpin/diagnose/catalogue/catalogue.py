@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from envpin.core.command_text import command_text
 from envpin.core.errors import InputError
 from envpin.core.findings import Evidence, Finding, Severity
 
@@ -77,7 +78,8 @@ def finding(
     `names` fill the catalogue's fix (`{adapter}`, `{base}`).
     """
     cause = load_catalogue()[code]
-    values = _Names({"adapter": "ADAPTER", "base": "BASE", "model": "MODEL"} | dict(names or {}))
+    known = {name: command_text(value) for name, value in (names or {}).items()}
+    values = _Names({"adapter": "ADAPTER", "base": "BASE", "model": "MODEL"} | known)
     steps = tuple(fix) if fix is not None else tuple(step.format_map(values) for step in cause.fix)
     return Finding(code=code, severity=severity or cause.severity, message=message, evidence=tuple(evidence), fix=steps)
 

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from typing import IO, TYPE_CHECKING
 
+from envpin.core.command_text import command_text
 from envpin.core.files import open_file
 from envpin.core.findings import Evidence
 from envpin.diagnose.catalogue.catalogue import finding
@@ -100,7 +101,7 @@ def _below(folder: Checkpoint, subject: CheckSubject) -> Iterator[Finding]:
         if there:
             path = folder.path / name
             text = f"an adapter lies in `{name}/` below these weights, which may be its base, and not a merge of it"
-            fix = (f"envpin replay merge {path} --base {folder.path} -o OUT",)
+            fix = (command_text("envpin", "replay", "merge", path, "--base", folder.path, "-o", "OUT"),)
             yield finding("adapter-below", text, [Evidence(file=f"{name}/adapter_config.json")], fix=fix,
                           names=places(subject))  # fmt: skip
 

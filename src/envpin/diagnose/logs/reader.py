@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING
 
 import msgspec
 
+from envpin.core.command_text import command_text
 from envpin.core.findings import SEVERITY_ORDER, Evidence
 from envpin.core.text_input import plain_block, to_utf8
 from envpin.diagnose.catalogue.catalogue import finding, load_catalogue
@@ -244,7 +245,7 @@ def _filled(signature: Signature, found: re.Match[str]) -> Signature:
     if signature.says is None:
         return signature
     words = {name: value or "" for name, value in found.groupdict().items()}
-    fix = tuple(step.format_map(words) for step in signature.fix)
+    fix = tuple(step.format_map({name: command_text(word) for name, word in words.items()}) for step in signature.fix)
     return msgspec.structs.replace(signature, says=signature.says.format_map(words), fix=fix)
 
 

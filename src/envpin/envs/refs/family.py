@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from packaging.version import Version
 
+from envpin.core.command_text import command_text
 from envpin.core.errors import InputError, ResolutionError
 from envpin.core.resources import data_path
 from envpin.envs.locks.lock import Lock, lock_file_name, read_lock
@@ -60,7 +61,7 @@ def family_request(family: Family, *, python: str | None = None, exclude_newer: 
         requirements=family_requirements(family),
         python=python or family.python or "3.11",
         exclude_newer=as_time(limit) if limit else None,
-        command=f"envpin lock {family.id}",
+        command=command_text("envpin", "lock", family.id),
     )
 
 

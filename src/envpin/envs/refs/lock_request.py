@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from envpin.core.command_text import command_text
 from envpin.core.errors import InputError
 from envpin.envs.locks.lock import read_lock
 from envpin.envs.locks.portable import LockRequest
@@ -65,7 +65,7 @@ def lock_request(
                 requirements=requirements,
                 python=python or default_python(),
                 exclude_newer=limit,
-                command=f"envpin lock {shlex.quote(','.join(requirements))}",
+                command=command_text("envpin", "lock", ",".join(requirements)),
             )
 
 

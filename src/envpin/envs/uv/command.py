@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from envpin.core import process
+from envpin.core.command_text import command_text
 from envpin.core.errors import EnvironmentSetupError, NetworkError, NoInterpreterError
 from envpin.core.events import Progress, ignore
 from envpin.core.scratch import scratch
@@ -284,7 +285,7 @@ def find_uv() -> Uv:
     floor = ".".join(map(str, FLOOR))
     if not found:
         raise EnvironmentSetupError(
-            "`uv` was found neither beside this Python nor on PATH", hint=f"pip install 'uv>={floor}'"
+            "`uv` was found neither beside this Python nor on PATH", hint=command_text("pip", "install", f"uv>={floor}")
         )
     refused: list[str] = []
     for path, source in found:
@@ -293,7 +294,8 @@ def find_uv() -> Uv:
             return Uv(path=path, version=version, source=source)
         refused.append(f"{version or 'an unknown version'} at `{path}`")
     raise EnvironmentSetupError(
-        f"`uv` is older than {floor}: {', '.join(refused)}", hint=f"pip install --upgrade 'uv>={floor}'"
+        f"`uv` is older than {floor}: {', '.join(refused)}",
+        hint=command_text("pip", "install", "--upgrade", f"uv>={floor}"),
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from envpin.core.command_text import command_text
 from envpin.core.errors import (
     BuildError,
     DiskFullError,
@@ -83,7 +84,7 @@ def missing_interpreter(python: str, fault: EnvpinError) -> NoInterpreterError:
     downloads = f", and it could not be downloaded{cause}" if isinstance(fault, NetworkError) else ""
     return NoInterpreterError(
         f"Python {python} is not installed{downloads}",
-        hint=f"install it (`uv python install {python}`), or choose another with `--python`",
+        hint=f"install it (`{command_text('uv', 'python', 'install', python)}`), or choose another with `--python`",
     )
 
 
