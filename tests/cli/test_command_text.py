@@ -24,8 +24,6 @@ _SHOWN = re.compile(r"(?:^|[`\s:])(?:envpin|hf|uv|pip|dask|git|rm|mv|cp|python) 
 _NO_COMMAND = re.compile(
     r"envpin (?:bisect|matrix verify) (?:on )?$|envpin(?:,| reads?| knows| does| understands)|\$ envpin"
 )
-    r"envpin (?:bisect|matrix verify) (?:on )?$|envpin(?:,| reads?| knows| does| understands)|\$ envpin"
-)
 NAMES = ["plain", "a b  c", "it's", 'a"b', "$(touch x)", "`touch x`", "a;touch x", "a\nb", "\x1b[2J", "é漢", "a\\b",
          "\u202egnp", "-rf", "a\tb", "*", "~", "!x", "a'\nb", "\udcff\udcfe", "\u2028"]  # fmt: skip
 names = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
