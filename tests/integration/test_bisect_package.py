@@ -352,3 +352,28 @@ def test_a_damaged_log_is_named_and_not_lost(world: World) -> None:
     answer = world.bisect(*command, status=2)
     assert f"line 4 of `{log}` is damaged" in answer.stderr
     assert log.read_text() == damaged
+
+
+def test_no_secret_of_the_command_or_of_what_it_printed_is_written_down(world: World, tmp_path: Path) -> None:
+    for minor in range(6):
+        token = "hf_" + "a1B2c3D4e5" * 3
+        broken = f"cannot log in: Authorization: Bearer {token}" if minor > 2 else None
+        world.publish("pkg", f"1.{minor}", broken=broken, uploaded=f"2024-01-0{minor + 1}T00:00:00Z")
+    probe = [*world.probe("pkg"), "--api-key", "s3cr3tK3yOfMine"]
+    ends = ("--good", "1.0", "--bad", "1.5", "--repeatable")
+    page = tmp_path / "page.html"
+    said = world.bisect("pkg", *ends, "--json", "--html", str(page), *probe)
+    assert said.document["first_bad"] == "1.3"
+    written = [
+        path for path in (world.folder / "home").rglob("*") if path.is_file() and "environments" not in path.parts
+    ]
+    for text in (page.read_text(), said.stdout, *(path.read_text(errors="replace") for path in written)):
+        assert "s3cr3tK3yOfMine" not in text
+        assert "a1B2c3D4e5" not in text
+    # Elsewhere the log serves whoever knows the command with its secret.
+    other = tmp_path / "log.jsonl"
+    other.write_bytes(world.logs()[0].read_bytes())
+    world.variables["ENVPIN_HOME"] = str(tmp_path / "elsewhere")
+    count = len(world.ran)
+    assert world.bisect("replay", str(other), "--json", *probe).document["first_bad"] == "1.3"
+    assert len(world.ran) == count

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from envpin.core.errors import InputError, RefusedError
 from envpin.core.journal import Journal
 from envpin.matrix.results import EvidenceRun
+from envpin.recording.injected import hook
 from envpin.version import __version__
 
 if TYPE_CHECKING:
@@ -87,10 +88,10 @@ class Results:
     def add_outcome(self, key: str, outcome: Mapping[str, object], *, recipe: str, trained_in: str | None) -> None:
         self._add({"event": "outcome", "key": key, "trained_in": trained_in, "recipe": recipe, "ladder": LADDER,
                    "date": datetime.now(UTC).date().isoformat(), "tool": f"envpin matrix verify {__version__}",
-                   **outcome})  # fmt: skip
+                   **hook("redaction").document(dict(outcome))})  # fmt: skip
 
     def add_unbuildable(self, name: str, kind: str, message: str) -> None:
-        self._add({"event": "unbuildable", "name": name, "kind": kind, "message": message})
+        self._add({"event": "unbuildable", "name": name, "kind": kind, "message": hook("redaction").text(message)})
 
     def entries(self, wanted: Iterable[tuple[str, str | None, str, str]]) -> tuple[EvidenceRun, ...]:
         """Evidence of (key, trained in, family, recipe): every outcome that says something about the versions."""

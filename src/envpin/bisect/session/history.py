@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from envpin.bisect.session.outcome import ProbeOutcome
 from envpin.bisect.session.records import check, check_together
+from envpin.bisect.session.secrets import record_without_secrets
 from envpin.core.errors import EnvpinError, InputError, RefusedError
 from envpin.core.files import write_cache
 from envpin.core.journal import Journal, read_journal
@@ -51,7 +52,7 @@ class Log:
         """
         if not self.records and event != "question":
             raise ValueError("a log begins with its question")
-        return self._journal.append({"event": event, "at": now(), **fields})
+        return self._journal.append({"event": event, "at": now(), **record_without_secrets(event, fields)})
 
     def last(self, event: str) -> dict[str, Any] | None:
         return next((record for record in reversed(self.records) if record["event"] == event), None)

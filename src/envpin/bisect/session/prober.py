@@ -15,6 +15,7 @@ import msgspec
 from envpin.bisect.question import PROBE_VERSION, digest
 from envpin.bisect.search.metric import END_RUNS, MOST, Separation, separate, side_of
 from envpin.bisect.session.outcome import METRIC, ProbeOutcome, from_command, from_worker, last_number, measured_outcome
+from envpin.bisect.session.secrets import without_secrets
 from envpin.core import process
 from envpin.core.errors import (
     ChildKilledError,
@@ -99,6 +100,13 @@ class Prober:
             InfrastructureError: the machine could not do it, which says nothing about the release.
             InputError: the user's command does not exist.
         """
+        found = self._run(environment, is_good_end=is_good_end, variables=variables, listener=listener)
+        # Here, and not where it is written: a message is compared with those that were read back from a log.
+        return without_secrets(found)
+
+    def _run(
+        self, environment: Environment, *, is_good_end: bool, variables: Mapping[str, str], listener: Listener
+    ) -> ProbeOutcome:
         begun = time.monotonic()
         try:
             if self._question.metric:

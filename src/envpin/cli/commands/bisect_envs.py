@@ -12,6 +12,7 @@ from envpin.bisect.environments.mixing import Ends
 from envpin.bisect.report.report import make_report
 from envpin.bisect.session.moves import ChangedQuestion, ChangedSession, inner_question
 from envpin.bisect.session.outcome import ProbeOutcome
+from envpin.bisect.session.secrets import record_without_secrets
 from envpin.bisect.session.start import open_session
 from envpin.cli.commands.bisect_run import options_of, page_of, probe_of, python_of
 from envpin.cli.render.bisect import BisectView, clipped, document, write_files
@@ -91,7 +92,7 @@ def _body(
     """The `--json` document, without its schema number."""
     question = session.question
     return {
-        "question": msgspec.to_builtins(question),
+        "question": record_without_secrets("question", {"question": msgspec.to_builtins(question)})["question"],
         "needed": [_as_dict(changes[name]) for name in answer.needed],
         "carried": [_as_dict(changes[name]) for name in answer.carried],
         "left_out": [_as_dict(changes[name]) for name in sorted(session.left_out & set(changes))],

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 from packaging.utils import canonicalize_name, is_normalized_name
 
 from envpin.bisect.question import Question, contents_digest
@@ -15,6 +16,7 @@ from envpin.bisect.search.axis import Axis
 from envpin.bisect.search.search import Run, decide
 from envpin.bisect.session.history import Log, read_records, runs_now
 from envpin.bisect.session.moves import ChangedQuestion, ends_of
+from envpin.bisect.session.secrets import is_same_command
 from envpin.bisect.session.session import observations
 from envpin.bisect.session.start import folder_of, open_session, problem_of
 from envpin.cli.render.bisect_answer import headline
@@ -117,6 +119,8 @@ def _replay(args: argparse.Namespace, console: Console) -> int:
         return _replay_environments(source, args, console)
     question = _question(records[0], source)
     _allow(question.probe, source, args, console)
+    # As it was given: that of the log may lack its secrets.
+    question = replace(question, probe=replace(question.probe, command=tuple(args.child)))
     _take_over(source, question.identity, len(records))
     view = BisectView(console, question)
     session, problem = open_session(question, options_of(args, view.listener, view.on_record))
@@ -135,6 +139,7 @@ def _replay_environments(source: Path, args: argparse.Namespace, console: Consol
         raise InputError(f"`{source}` asks no question that this envpin understands: {fault}", path=source) from fault
     ends = ends_of(log, question)
     _allow(question.probe, source, args, console)
+    question = replace(question, probe=replace(question.probe, command=tuple(args.child)))
     _take_over(source, question.identity, len(log.records))
     return search(question, ends, args, console)
 
@@ -142,7 +147,7 @@ def _replay_environments(source: Path, args: argparse.Namespace, console: Consol
 def _allow(probe: ProbeQuestion, source: Path, args: argparse.Namespace, console: Console) -> None:
     """Whether the probe of somebody's log may run here."""
     given = tuple(args.child)
-    if given != probe.command:
+    if not is_same_command(given, probe):
         if not probe.command:
             raise UsageError(f"the probe of `{source}` is no command: leave out what follows `--`")
         raise RefusedError(
