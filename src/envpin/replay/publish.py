@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from envpin.checkpoint.confined import leads_out, roots_of
 from envpin.core.errors import InputError, OutputExistsError, RefusedError
 from envpin.core.events import Note, ignore
-from envpin.core.files import digest, remove_tree, sync_folder, sync_tree
+from envpin.core.files import digest, read_bounded, remove_tree, sync_folder, sync_tree, write_cache
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -74,8 +74,9 @@ def refuse_within(out: Path, others: Iterable[Path]) -> None:
 @contextlib.contextmanager
 def staging(out: Path, *, locks: Path, resume: bool = False, listener: Listener = ignore) -> Iterator[Path]:
     """A new staging folder beside `out`; removed on the way out unless it was renamed, or holds finished shards that
-    `--resume` can go on from. Leftovers of killed merges into the same output are removed first; with `resume`, the
-    one that got furthest is taken instead. `locks` is a folder for lock files; one for each output stays there.
+    `--resume` can go on from. Leftovers of killed merges into the same output are removed first; with `resume`, one
+    that a merge of this store has made is taken instead, if it holds finished shards. `locks` is a folder for lock
+    files; one for each output stays there, and the name of its last staging folder.
 
     Raises:
         RefusedError: another merge is writing this output now.
@@ -83,14 +84,15 @@ def staging(out: Path, *, locks: Path, resume: bool = False, listener: Listener 
     out = out.absolute()
     locks.mkdir(parents=True, exist_ok=True)
     # Not beside the output: a lock file may not be removed without a race, and nobody wants one next to their model.
-    lock = FileLock(locks / (digest(os.fsencode(out))[:32] + ".lock"))
+    name = digest(os.fsencode(out))[:32]
+    lock = FileLock(locks / (name + ".lock"))
     try:
         lock.acquire(timeout=0)
     except Timeout as busy:
         raise RefusedError(f"another merge is writing `{out}` now", hint="wait for it, or choose another -o") from busy
     try:
         prefix = f".{out.name}.envpin-staging-"
-        folder = _staging_folder(out, prefix, resume=resume, listener=listener)
+        folder = _staging_folder(out, prefix, locks / (name + ".staging"), resume=resume, listener=listener)
         try:
             yield folder
         finally:
@@ -102,9 +104,12 @@ def staging(out: Path, *, locks: Path, resume: bool = False, listener: Listener 
         lock.release()
 
 
-def _staging_folder(out: Path, prefix: str, *, resume: bool, listener: Listener) -> Path:
-    leftovers = sorted(out.parent.glob(prefix + "*"), key=finished_shards, reverse=True)
-    furthest = leftovers.pop(0) if resume and leftovers and finished_shards(leftovers[0]) else None
+def _staging_folder(out: Path, prefix: str, own: Path, *, resume: bool, listener: Listener) -> Path:
+    """`own` is a file of the store that names the last folder that was made here."""
+    leftovers = [one for one in out.parent.iterdir() if one.name.startswith(prefix)]
+    furthest = next((one for one in leftovers if _is_own(one, own) and finished_shards(one)), None) if resume else None
+    if furthest is not None:
+        leftovers.remove(furthest)
     for leftover in leftovers:
         remove_tree(leftover)
     if furthest is not None:
@@ -116,7 +121,22 @@ def _staging_folder(out: Path, prefix: str, *, resume: bool, listener: Listener)
     except OSError as error:
         raise InputError(f"`{out.parent}` cannot be written to: {error.strerror}", path=out.parent) from error
     folder.chmod(0o755)
+    write_cache(own, _identity(folder))
     return folder
+
+
+def _is_own(folder: Path, own: Path) -> bool:
+    """Whether a merge of this store made the folder. Whoever shares the parent, or packed an archive that was unpacked
+    there, can put another one under such a name, whose shards would count as proved."""
+    try:
+        return not folder.is_symlink() and read_bounded(own, 4096).decode() == _identity(folder)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _identity(folder: Path) -> str:
+    status = folder.lstat()
+    return f"{folder.name} {status.st_dev} {status.st_ino}"
 
 
 def finished_shards(folder: Path) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,47 @@ def test_leftovers_of_a_killed_merge_are_removed(tmp_path: Path) -> None:
         (staged / "a").write_text("a")
         publish(staged, out)
     assert (out / "a").read_text() == "a"
+
+
+def half_merged(out: Path, locks: Path) -> Path:
+    """What a killed merge has left: a journal and a finished shard."""
+    with contextlib.suppress(RuntimeError), staging(out, locks=locks) as staged:
+        (staged / ".envpin-stream-journal").write_text("{}")
+        (staged / "model.safetensors").write_text("own")
+        raise RuntimeError("killed")
+    return staged
+
+
+def test_resume_takes_the_folder_of_its_own_killed_merge(tmp_path: Path) -> None:
+    out, locks = tmp_path / "merged", tmp_path / "locks"
+    left = half_merged(out, locks)
+    with staging(out, locks=locks, resume=True) as staged:
+        assert staged == left
+
+
+@pytest.mark.parametrize("how", ["beside", "in its place", "a link", "without any own"])
+def test_resume_takes_no_planted_folder(how: str, tmp_path: Path) -> None:
+    out, locks = tmp_path / "merged", tmp_path / "locks"
+    left = half_merged(out, locks)
+    planted = tmp_path / "planted"
+    shutil.copytree(left, planted)
+    (planted / "model.safetensors").write_text("evil")
+    if how != "beside":
+        shutil.rmtree(left)
+    if how == "a link":
+        left.symlink_to(planted)
+    else:
+        planted.rename(left if how == "in its place" else tmp_path / ".merged.envpin-staging-aaaa")
+    with staging(out, locks=locks, resume=True) as staged:
+        assert not (staged / "model.safetensors").exists() or (staged / "model.safetensors").read_text() == "own"
+        assert [path for path in tmp_path.iterdir() if path.name.startswith(".merged")] == [staged]
+
+
+@pytest.mark.parametrize("name", ["*", "[a-z]*", "?ther"])
+def test_leftovers_of_other_outputs_stay_whatever_the_output_is_called(name: str, tmp_path: Path) -> None:
+    (tmp_path / ".other.envpin-staging-dead").mkdir()
+    with staging(tmp_path / name, locks=tmp_path / "locks"):
+        assert (tmp_path / ".other.envpin-staging-dead").is_dir()
 
 
 def test_publish_syncs_the_whole_tree_before_the_rename_and_the_name_after_it(
