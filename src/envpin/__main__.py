@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from envpin.cli.main import main
+try:
+    from envpin.cli.main import main
+except KeyboardInterrupt:
+    sys.exit(130)
 
 sys.exit(main())

@@ -8,7 +8,6 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from envpin.core.command_text import command_text
 from envpin.core.errors import (
     DiskFullError,
     EnvpinError,
@@ -28,6 +27,13 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status (see "Exit codes" in docs/reference/exit-codes.md)."""
+    try:
+        return _main(argv)
+    except KeyboardInterrupt as ended:  # before there was anything to say it with, or while the last word was said
+        return int(getattr(ended, "status", InterruptedByUserError.exit_code))
+
+
+def _main(argv: Sequence[str] | None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     # Looking for cycles at every 700th new object takes a tenth of a quick command, and there are hardly any.
     gc.set_threshold(50_000)
@@ -101,6 +107,7 @@ def _unknown(name: str) -> UsageError:
 def _misplaced(arguments: Sequence[str]) -> UsageError:
     """For an option in front of the command."""
     from envpin.cli.table import COMMANDS
+    from envpin.core.command_text import command_text
 
     names = {entry.name for entry in COMMANDS}
     at = next((at for at, word in enumerate(arguments) if word in names), None)
@@ -114,6 +121,8 @@ def _misplaced(arguments: Sequence[str]) -> UsageError:
 
 def _no_dashes(arguments: Sequence[str], strange: Sequence[str]) -> UsageError:
     """For a command of the user's that no `--` sets apart."""
+    from envpin.core.command_text import command_text
+
     at = arguments.index(strange[0])
     return UsageError(
         f"`{strange[0]}` is no argument of `envpin {arguments[0]}`: a command to run follows `--`",
@@ -123,6 +132,8 @@ def _no_dashes(arguments: Sequence[str], strange: Sequence[str]) -> UsageError:
 
 def _again(arguments: Sequence[str], more: Sequence[str]) -> str:
     """The command that was run, with these words added to its own."""
+    from envpin.core.command_text import command_text
+
     own, child = list(arguments), []
     if "--" in arguments:
         at = arguments.index("--")
