@@ -37,6 +37,7 @@ class Situation:
     never: str = r"Traceback|Exception ignored|\x1b"
     make: Callable[[Path], None] | None = None
     after: Callable[[Path], None] | None = None
+    patience: float = PATIENCE
 
 
 def table(rows: Sequence[Situation], *, sample: int = 6) -> pytest.MarkDecorator:
@@ -72,7 +73,7 @@ def _run(situation: Situation, work: Path, environment: dict[str, str]) -> str:
             stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         try:
-            status = running.wait(timeout=PATIENCE)
+            status = running.wait(timeout=situation.patience)
         except subprocess.TimeoutExpired:
             pytest.fail(f"hangs: {output.read_text(errors='replace')[-3000:]}")
         finally:

@@ -10,7 +10,7 @@ from envpin.bisect.question import ProbeQuestion, Question
 from envpin.bisect.report.report import BisectReport, make_report
 from envpin.bisect.search.axis import Axis, Candidate
 
-HOSTILE = "<script>alert('x')</script> & \"quotes\" ``` | pipe"
+HOSTILE = '<script>window.broken=1</script><img src=x onerror=window.broken=1> & "quotes" ``` | pipe'
 AXIS = Axis(
     candidates=tuple(Candidate(version=f"1.{minor}", uploaded=f"2024-01-0{minor + 1}T00:00:00Z") for minor in range(6)),
 )

@@ -19,8 +19,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # `+ PID` and `- PID` on its stdin keep the list; what the terminal sends to all of us does not end it.
+# uv asks interpreters what they are, and those would go on without it: a tree is stopped from its root, so that nobody
+# in it starts another, and then killed.
 _PROGRAM = """
 trap '' INT TERM HUP QUIT
+kill_tree() {
+    kill -STOP "$1" 2>/dev/null
+    for one in $(cat /proc/"$1"/task/*/children 2>/dev/null || pgrep -P "$1" 2>/dev/null); do kill_tree "$one"; done
+    kill -9 "$1" 2>/dev/null
+}
 pids=
 while read -r sign pid; do
     left=
@@ -28,7 +35,7 @@ while read -r sign pid; do
     pids=$left
     [ "$sign" = + ] && pids="$pids $pid"
 done
-[ -z "$pids" ] || kill -9 $pids 2>/dev/null
+for pid in $pids; do kill_tree "$pid"; done
 """
 _lock = threading.Lock()
 _running: list[process.Child] = []
