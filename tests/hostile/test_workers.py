@@ -83,8 +83,16 @@ def with_pickled_base(folder: Path) -> None:
     (pair / "base" / "pytorch_model.bin").write_bytes(_evil(folder))
 
 
+def with_endless_loftq(folder: Path) -> None:
+    """Loading quantizes every weight as often as the config says."""
+    pair = copy("plain", folder)
+    path = pair / "adapter" / "adapter_config.json"
+    more = {"init_lora_weights": "loftq", "loftq_config": {"loftq_bits": 4, "loftq_iter": 10**9}}
+    path.write_text(json.dumps({**json.loads(path.read_text()), **more}))
+
+
 def with_initialisation(folder: Path) -> None:
-    """Ways to initialise an adapter that read files or run long, which loading one has no use for."""
+    """A way to initialise an adapter that reads files before training, which loading one has no use for."""
     pair = copy("plain", folder)
     path = pair / "adapter" / "adapter_config.json"
     path.write_text(
@@ -93,7 +101,6 @@ def with_initialisation(folder: Path) -> None:
                 **json.loads(path.read_text()),
                 "init_lora_weights": "corda",
                 "corda_config": {"cache_file": "/dev/zero", "covariance_file": str(folder / "x.pkl")},
-                "loftq_config": {"loftq_bits": 4, "loftq_iter": 10**9},
             }
         )
     )
@@ -111,8 +118,10 @@ ROWS = [
     Situation(name="chat templates that reach for Python", command=MERGE, status=0, make=with_templates),
     Situation(name="an adapter that is a pickle", command=MERGE, status=(1, 2, 5), make=with_pickled_adapter),
     Situation(name="a base that is a pickle", command=MERGE, status=(1, 2, 5), make=with_pickled_base),
-    Situation(name="corda and loftq", command=MERGE, status=(0, 1, 5), make=with_initialisation),
-    Situation(name="corda and loftq in memory", command=f"{MERGE} --engine peft", status=(0, 1, 5),
+    Situation(name="loftq without end", command=f"{MERGE} --engine peft --force", status=(1, 5),
+              make=with_endless_loftq),
+    Situation(name="corda", command=MERGE, status=(0, 1, 5), make=with_initialisation),
+    Situation(name="corda in memory", command=f"{MERGE} --engine peft", status=(0, 1, 5),
               make=with_initialisation),
     Situation(name="pickles next to both, in memory", command=f"{MERGE} --engine peft", status=0, make=with_pickles),
     Situation(name="code from within the adapter", status=(0, 1, 5), make=with_code,

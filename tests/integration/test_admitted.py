@@ -22,7 +22,9 @@ ENDLESS = "(a+)+$"
 
 
 @pytest.mark.parametrize("more", [
-    {}, {"target_modules": "all-linear"}, {"target_modules": r".*\.(q|v)_proj"}, {"layers_pattern": "layers"},
+    {}, {"loftq_config": {"loftq_bits": 4, "loftq_iter": 5}}, {"init_lora_weights": "pissa_niter_16"},
+    {"num_cayley_neumann_terms": 5},
+    {"target_modules": "all-linear"}, {"target_modules": r".*\.(q|v)_proj"}, {"layers_pattern": "layers"},
     {"target_modules": "(unclosed"}, {"target_modules": None}, {"modules_to_save": ["lm_head"]},
     {"target_modules": r"^(?!.*(?:vision|visual)).*(?:q_proj|v_proj|gate_proj).*$"},
 ])  # fmt: skip
@@ -39,6 +41,15 @@ def test_admit_refuses_what_chooses_an_import_or_a_file(more: dict[str, Any]) ->
         admitted.admit({**PLAIN, **more}, NAMES)
     assert refused.value.kind == "refused-config"
     assert next(iter(more)) in refused.value.message
+
+
+@pytest.mark.parametrize("more", [
+    {"loftq_config": {"loftq_bits": 4, "loftq_iter": 10**9}}, {"init_lora_weights": "pissa_niter_99999999"},
+    {"num_cayley_neumann_terms": 10**12}, {"loftq_config": {"loftq_iter": float("nan")}},
+])  # fmt: skip
+def test_admit_refuses_repetitions_without_end(more: dict[str, Any]) -> None:
+    with pytest.raises(KnownError, match="repetitions"):
+        admitted.admit({**PLAIN, **more}, NAMES)
 
 
 @pytest.mark.parametrize("more", [

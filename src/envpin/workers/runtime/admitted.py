@@ -35,6 +35,9 @@ _CHOOSING: Dict[str, Tuple[object, ...]] = {
     "adapters": (None, {}, []),  # X-LoRA: other adapters, by path or from the Hub
     "shadow_model": (None, ""),  # Shadow: another model, likewise
 }
+# How often loading repeats something costly, by the config's word (an iteration of LoftQ quantizes every weight). Real
+# configs say 1 to 16.
+_MOST_REPEATS = 1000
 _NEEDS_A_TRIAL = re.compile(r"[*+{|]")
 
 # In the forms that releases of peft put a pattern into. `re` cannot be interrupted: it holds Python's lock. So a
@@ -72,6 +75,7 @@ def admit(config: AdapterConfig, names: Iterable[str]) -> None:
         KnownError: `refused-config`.
     """
     _refuse_choices(config)
+    _refuse_endless(config)
     found = patterns(config)
     if found:
         _try(found, list(names))
@@ -93,6 +97,20 @@ def _refuse_choices(config: AdapterConfig) -> None:
     for field, harmless in _CHOOSING.items():
         if field in config and config[field] not in harmless:
             raise _refused("`%s` is `%s`, which chooses what peft imports or opens" % (field, str(config[field])[:80]))
+
+
+def _refuse_endless(config: AdapterConfig) -> None:
+    loftq = config.get("loftq_config")
+    counts = {
+        "loftq_config.loftq_iter": loftq.get("loftq_iter") if isinstance(loftq, dict) else None,
+        "num_cayley_neumann_terms": config.get("num_cayley_neumann_terms"),
+    }
+    pissa = re.match(r"pissa_niter_(\d{1,4300})$", str(config.get("init_lora_weights")))
+    if pissa is not None:
+        counts["init_lora_weights"] = int(pissa.group(1))
+    for field, count in counts.items():
+        if isinstance(count, (int, float)) and not count <= _MOST_REPEATS:
+            raise _refused("`%s` asks for more than %d repetitions" % (field, _MOST_REPEATS))
 
 
 def _try(found: List[str], names: List[str]) -> None:
