@@ -94,7 +94,7 @@ SITUATIONS: dict[str, str] = {
     "a folder that is gone": "mkdir gone; cd gone; rmdir ../gone; $R sh -c 'exit 5'",
     "TMPDIR is gone": f"export TMPDIR=$PWD/absent; {_PY}'import os; print(os.environ[\"TMPDIR\"][-6:])'",
 }  # fmt: skip
-# What envpin says after the run, behind whatever the run has said; and what a shell says of a child that a signal ended,
+# What envpin says after the run, behind whatever the run has said; and what a shell says of a child that was killed,
 # where it is told the same by a status of 128 + N.
 _OWN = re.compile(rb"warning: (?:nothing|while recording|recording).*\n|bash: line \d+: .*\n")
 
