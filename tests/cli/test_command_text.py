@@ -22,7 +22,8 @@ SOURCE = Path(__file__).resolve().parents[2] / "src" / "envpin"
 _SHOWN = re.compile(r"(?:^|[`\s:])(?:envpin|hf|uv|pip|dask|git|rm|mv|cp|python) +[a-z-]+(?: [\w. =-]*)?$")
 # A version of envpin, a narrated story, and sentences about envpin.
 _NO_COMMAND = re.compile(
-    r"envpin (?:bisect|matrix verify) (?:on )?$|envpin(?:,| reads?| knows| does| understands)|\$ envpin"
+    r"envpin (?:bisect|matrix verify) (?:on )?$|envpin(?:,| reads?| knows| does| understands)|git (?:ends|cannot)"
+    r"|\$ envpin"
 )
 NAMES = ["plain", "a b  c", "it's", 'a"b', "$(touch x)", "`touch x`", "a;touch x", "a\nb", "\x1b[2J", "é漢", "a\\b",
          "\u202egnp", "-rf", "a\tb", "*", "~", "!x", "a'\nb", "\udcff\udcfe", "\u2028"]  # fmt: skip

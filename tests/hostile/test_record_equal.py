@@ -96,7 +96,7 @@ SITUATIONS: dict[str, str] = {
 }  # fmt: skip
 # What envpin says after the run, behind whatever the run has said; and what a shell says of a child that was killed,
 # where it is told the same by a status of 128 + N.
-_OWN = re.compile(rb"warning: (?:nothing|while recording|recording).*\n|bash: line \d+: .*\n")
+_OWN = re.compile(rb"warning: (?:nothing|while recording|recording).*\n|bash: line \d+: .*\n|Terminated\n")
 
 
 @pytest.mark.parametrize("name", list(SITUATIONS) if os.environ.get("ENVPIN_TEST_ALL") else list(SITUATIONS)[::7])

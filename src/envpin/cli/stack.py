@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from envpin.core.command_text import command_text
+
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
@@ -99,7 +101,7 @@ def answer_stack(
     elif found.certainty == "unknown":
         raise CheckFailedError(
             f"no versions are known for `{model}`: {'; '.join(found.evidence) or 'nothing was recognised'}",
-            hint=f"envpin matrix resolve {model}",
+            hint=command_text("envpin", "matrix", "resolve", model),
         )
     step = Step(key="stack", title="resolve the stack with uv")
     listener(step)

@@ -15,6 +15,7 @@ from envpin.core.files import remove_tree
 
 RUN_VARIABLE = "ENVPIN_RECORD"
 RUN_PREFIX = "envpin-record-"
+_NAMED = re.compile(r"-([0-9]+)-([0-9]+)-")
 _OWNER = re.compile(RUN_PREFIX + r"([0-9]+)-([0-9]+)-[0-9a-f]+")
 
 
@@ -35,6 +36,13 @@ def _is_own(folder: str) -> bool:
 def own_name() -> str:
     """This process among all of the machine: its name space (a container has its own) and its number in there."""
     return f"{_name_space()}-{os.getpid()}"
+
+
+def is_owner_gone(name: str) -> bool:
+    """Whether the process that is named in the name of a folder (see `own_name`) has ended; False where that cannot be
+    told."""
+    found = _NAMED.search(name)
+    return found is not None and found[1] == _name_space() != "0" and not os.path.exists(f"/proc/{found[2]}")  # noqa: PTH110
 
 
 def is_over(folder: str) -> bool | None:

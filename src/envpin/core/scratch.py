@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envpin.core.runs import RUN_PREFIX, is_over
+from envpin.core.runs import RUN_PREFIX, is_over, is_owner_gone, own_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +35,7 @@ def scratch(kind: str) -> Iterator[Path]:
     from filelock import FileLock  # what only plans, and makes no folder, goes without it
 
     clear_leftovers()
-    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{kind}-"))
+    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{kind}-{own_name()}-"))
     lock = FileLock(folder / _OWNER)
     try:
         lock.acquire(timeout=0)
@@ -70,7 +70,8 @@ def _clear(folder: Path) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
             return
         if not (folder / _OWNER).is_file():
-            if age < _YOUNG:
+            # Its owner was killed before it had the lock, or is about to take it.
+            if age < _YOUNG and not is_owner_gone(folder.name):
                 return
             shutil.rmtree(folder, ignore_errors=True)
             return

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from envpin.core.command_text import command_text
 from envpin.core.errors import InputError, OutputExistsError
 from envpin.core.files import exists, read_bounded, remove_tree, write_atomically
 from envpin.core.process import run
@@ -154,7 +155,8 @@ def _named(name: str, env: Mapping[str, str]) -> KernelSpec:
     listed = ", ".join(f"`{one}`" for one in known if not known[one].is_recorded) or "none"
     raise InputError(
         f"there is no kernel `{name}`; there are: {listed}",
-        hint=f"name the interpreter that has ipykernel: envpin jupyter install --kernel {name} --python PATH",
+        hint="name the interpreter that has ipykernel: "
+        + command_text("envpin", "jupyter", "install", "--kernel", name, "--python", "PATH"),
     )
 
 
@@ -179,6 +181,6 @@ def _resolved(spec: KernelSpec) -> list[str]:
                     return [str(parent / inside), *rest]
         raise InputError(
             f"the kernel `{spec.name}` starts `{first}`, and which one that is only Jupyter knows",
-            hint=f"envpin jupyter install --kernel {spec.name} --python PATH",
+            hint=command_text("envpin", "jupyter", "install", "--kernel", spec.name, "--python", "PATH"),
         )
     return [first, *rest]

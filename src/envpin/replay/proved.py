@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from envpin.core.command_text import command_text
 from envpin.core.errors import CheckFailedError, InputError, RefusedError
 from envpin.host.verbs import ProbeNumbers
 from envpin.replay.engines import refuse_probe
@@ -30,7 +31,8 @@ def refuse_unproved(found: Reverified, folder: Path) -> None:
     wrong = [one for one in found.differences if one.what != "added" or one.loaded]
     if wrong:
         listed = "\n".join(f"  {one.what}: {one.file}: {one.detail}" for one in wrong[:_SHOWN])
-        raise RefusedError(f"`{folder}` is not what its merge proved\n{listed}", hint=f"envpin verify {folder}")
+        hint = command_text("envpin", "verify", folder)
+        raise RefusedError(f"`{folder}` is not what its merge proved\n{listed}", hint=hint)
     if record.verdict.kind == "mismatch":
         raise RefusedError(
             f"the merge of `{folder}` was forced: the environment or the base is not the recorded one",

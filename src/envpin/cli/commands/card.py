@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from envpin.core.command_text import command_text
+
 if TYPE_CHECKING:
     import argparse
 
@@ -82,7 +84,8 @@ def part_of(folder: Path, console: Console) -> CardPart:
     wrong = [one for one in hold(manifest, folder) if one.state in {"differs", "missing"}]
     if wrong:
         listed = "\n".join(f"  {one.what}: {one.detail or one.state}" for one in wrong[:5])
-        raise RefusedError(f"`{folder}` is not what its envpin.json records\n{listed}", hint=f"envpin report {folder}")
+        hint = command_text("envpin", "report", folder)
+        raise RefusedError(f"`{folder}` is not what its envpin.json records\n{listed}", hint=hint)
     return manifest_part(manifest, name=name)
 
 

@@ -44,7 +44,7 @@ def lock_request(
         case FamilyReference(id=family_id, torch=str(label)):
             raise InputError(
                 f"a lock for every platform has the builds of torch that the index itself has, not `{label}`",
-                hint=f"envpin env create {family_id}+{label} makes one for this machine",
+                hint=f"{command_text('envpin', 'env', 'create', f'{family_id}+{label}')} makes one for this machine",
             )
         case FamilyReference(id=family_id):
             from envpin.matrix.load import load_matrix
