@@ -149,11 +149,20 @@ class PeftModel:
 _TRAINING = """
 import os, time
 from peft.peft_model import PeftModel
-for number in range(4):
+for number in range(COUNT):
     PeftModel().save_pretrained("out/checkpoint-%d" % number)
-    time.sleep(0.02)
+    time.sleep(PAUSE)
 open("out/trained", "w").close()
 """
+
+
+def write_training(folder: Path, count: int, *, pause: float) -> None:
+    """A `train.py` in the folder that saves an adapter so many times below `out`."""
+    (folder / "peft").mkdir()
+    (folder / "peft" / "__init__.py").touch()
+    (folder / "peft" / "peft_model.py").write_text(_PEFT, encoding="utf-8")
+    script = _TRAINING.replace("COUNT", str(count)).replace("PAUSE", str(pause))
+    (folder / "train.py").write_text(script, encoding="utf-8")
 
 
 class RecordVictim(Victim):
@@ -163,10 +172,7 @@ class RecordVictim(Victim):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        (folder / "peft").mkdir()
-        (folder / "peft" / "__init__.py").touch()
-        (folder / "peft" / "peft_model.py").write_text(_PEFT, encoding="utf-8")
-        (folder / "train.py").write_text(_TRAINING, encoding="utf-8")
+        write_training(folder, 4, pause=0.02)
         self.command = arguments("record", "--", sys.executable, "train.py")
         self._kills = 0
 
