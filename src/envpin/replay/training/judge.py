@@ -45,7 +45,7 @@ class Noise(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     steps: int
 
 
-class TrainJudgement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class TrainJudgement(msgspec.Struct, frozen=True, kw_only=True):
     """`first` is where the runs part, `cause` why, `because` the facts that say so; `also` are other facts that differ,
     `ruled_out` what was equal up to there. `certain`: one cause alone is left. `noise` is None where it was not
     measured; `steps` is how many were compared."""
