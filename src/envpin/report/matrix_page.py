@@ -48,8 +48,9 @@ def render_matrix(matrix: Matrix, support: Support, evidence: Mapping[str, Evide
         "vetoes": {"words": sorted(VETOES), "endings": VETO_ENDINGS},
     }
     proved = sum(one.grade == "merge-verified" for one in matrix.families.values())
+    noun = "family" if len(rows) == 1 else "families"
     description = (
-        f"Versions of transformers, peft and torch for {len(rows)} model families, {proved} proved to the merge by "
+        f"Versions of transformers, peft and torch for {len(rows)} model {noun}, {proved} proved to the merge by "
         f"{len(evidence)} runs up to transformers {support.newest()}."
     )
     return page(
