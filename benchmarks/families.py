@@ -26,6 +26,7 @@ INSIDE = Path(__file__).with_name("families_inside.py")
 WORDS = {
     "identical": "=",
     "wider": "= (transformers keeps some tensors in float32 on loading; the files keep the base's dtype)",
+    "untied": "untied",
     "falls-back": "engine `peft`",
     "absent": "·",
     "differs": "≠",
@@ -35,9 +36,11 @@ WORDS = {
 LEGEND = (
     "`=`: every tensor of the files to the bit (`fused`: operations on experts that transformers fuses on loading and "
     "the files keep apart); `·`: peft itself cannot make or merge it; wider: all equal, and transformers keeps some "
-    "untouched tensors in float32 on loading, where the files keep the base's dtype. `probe`: |merged - adapter| / "
-    "|adapter - base|, asked layer by layer; where nothing stands behind it, the outputs of the same models loaded "
-    "whole in float32 are equal to the bit; `whole models`: it cannot be taken apart, and is loaded."
+    "untouched tensors in float32 on loading, where the files keep the base's dtype; untied: the head was trained over "
+    "a tied embedding (`all-linear` of peft 0.12 includes it where the model lies inside another), both are written, "
+    "and peft's own merge changes both alike ([ADR 31](../adr/0031-untie-what-training-untied.md)). `probe`: "
+    "|merged - adapter| / |adapter - base|, asked layer by layer; where nothing stands behind it, the outputs of the "
+    "same models loaded whole in float32 are equal to the bit; `whole models`: it cannot be taken apart, and is loaded."
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -59,9 +60,27 @@ def test_a_grown_vocabulary_over_tied_tables_is_proved(tmp_path: Path) -> None:
     assert document["changed"]["tensors"] == 6
 
 
-def test_bad_input_is_an_error_of_its_own(tmp_path: Path) -> None:
+def test_each_format_of_ci_shows_the_trouble_and_where(tmp_path: Path) -> None:
     pair = copy("plain", tmp_path)
-    completed = envpin("prove", pair / "base", pair / "adapter", tmp_path / "nowhere")
-    assert completed.status == 2
-    assert completed.stderr.count("error: ") == 1
-    assert "nowhere` does not exist" in completed.stderr
+    shutil.copytree(pair / "base", tmp_path / "unmerged")
+    name = "model.layers.0.self_attn.q_proj.weight"
+
+    def printed(form: str) -> str:
+        completed = envpin("prove", "plain/base", "plain/adapter", "unmerged", "--format", form, cwd=tmp_path)
+        assert completed.status == 1, completed.stderr
+        return completed.stdout
+
+    (result,) = json.loads(printed("sarif"))["runs"][0]["results"]
+    assert (result["ruleId"], result["level"], result["kind"]) == ("not-applied", "error", "fail")
+    assert name in result["message"]["text"]
+    place = result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+    assert place.startswith("unmerged")
+    (line,) = printed("github").splitlines()
+    assert line.startswith("::error file=unmerged")
+    assert "title=envpin not-applied::" in line
+    suite = ET.fromstring(printed("junit"))[0]  # noqa: S314  our own output
+    assert (suite.attrib["tests"], suite.attrib["failures"]) == ("1", "1")
+    (failure,) = suite.iter("failure")
+    assert (failure.attrib["type"], name in (failure.text or "")) == ("not-applied", True)
+    assert json.loads(printed("json"))["troubles"][0]["code"] == "not-applied"
+    assert "not-applied: the adapter was not applied" in printed("text")

@@ -30,7 +30,7 @@ ENVIRONMENTS = {
     "vblora-topk": LATEST,
     "vit-same-labels": BEFORE,
 }
-# The singular value decomposition of another CPU rounds otherwise: peft's own merge of these is not the same there.
+# Their singular value decomposition rounded otherwise on the machine that made the expected files (docs/adr/0057).
 DECOMPOSED = {"init-pissa"}
 
 

@@ -76,6 +76,7 @@ def test_merged_at_the_recorded_commit_and_recorded(hub: HubSimulator, tmp_path:
     assert newer not in json.dumps(record)
     assert (trained["id"], trained["commit"]) == ("user/adapter", hub.repos["user/adapter"].refs["main"])
     assert record["verification"]["probe"]["ratio"] < 0.1
+    assert (record["verdict"]["kind"], record["verdict"]["base_weights"]) == ("identical", "equal")
     # All of it is in the cache now: offline the same plan is made, and nothing is asked.
     asked = len(hub.requests)
     plan = json.loads(merge(hub, tmp_path, "--offline", "--dry-run", "--json", "-o", "other").stdout)["plan"]
@@ -106,6 +107,53 @@ def test_what_will_not_merge_is_refused_before_the_weights_are_fetched(hub: HubS
     assert "`user/adapter` cannot be merged as it is" in completed.stderr
     assert not list((tmp_path / "home").rglob("*.safetensors"))
     assert all(one.range is not None for one in weights(hub))
+
+
+def exchanged(hub: HubSimulator, root: Path) -> str:
+    """A commit of the base whose config.json is the recorded one, and whose weights are not."""
+    path = root / "served" / "base" / "model.safetensors"
+    data = bytearray(path.read_bytes())
+    for at in range(len(data) - 4096, len(data), 2):
+        data[at] ^= 1
+    path.write_bytes(data)
+    return hub.add("user/base", root / "served" / "base")
+
+
+def known_by(hub: HubSimulator, root: Path, *left_out: str) -> None:
+    """The adapter as a run recorded it that knew less of its base."""
+    path = root / "served" / "adapter" / "envpin.json"
+    manifest = json.loads(path.read_text())
+    manifest["base"] = {name: value for name, value in manifest["base"].items() if name not in left_out}
+    path.write_text(json.dumps(manifest))
+    hub.add("user/adapter", root / "served" / "adapter")
+
+
+def planned(hub: HubSimulator, root: Path, *words: str) -> tuple[int, str, list[str]]:
+    """Exit status, what the plan says of the base's weights, and its blockers."""
+    completed = merge(hub, root, "--dry-run", "--json", *words)
+    plan = json.loads(completed.stdout)["plan"]
+    blockers = [one["code"] for one in plan["findings"] if one["severity"] == "blocker"]
+    return completed.status, plan["base"]["weights"], blockers
+
+
+def test_an_exchanged_base_is_refused_by_its_published_digests(hub: HubSimulator, tmp_path: Path) -> None:
+    other = exchanged(hub, tmp_path)
+    assert planned(hub, tmp_path) == (0, "equal", [])  # the recorded commit is still there
+    assert planned(hub, tmp_path, "--base", f"user/base@{other}") == (1, "differ", ["base-weights-differ"])
+    completed = merge(hub, tmp_path, "--base", f"user/base@{other}")
+    assert completed.status == 1
+    assert "base-weights-differ" in completed.stderr
+    assert not list((tmp_path / "home").rglob("*.safetensors"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_base_recorded_by_commit_alone_is_equal_there_and_nowhere_else(hub: HubSimulator, tmp_path: Path) -> None:
+    other = exchanged(hub, tmp_path)
+    known_by(hub, tmp_path, "weights", "files")
+    assert planned(hub, tmp_path)[:2] == (0, "equal")
+    status, weights, blockers = planned(hub, tmp_path, "--base", f"user/base@{other}")
+    assert (status, blockers) == (0, [])
+    assert weights not in {"equal", "sampled"}, "what was not recorded is not equal"
 
 
 def test_a_plan_downloads_nothing(hub: HubSimulator, tmp_path: Path) -> None:

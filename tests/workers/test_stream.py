@@ -166,3 +166,13 @@ def test_checkpoints_with_other_names_than_their_modules(family: str) -> None:
     assert (found["fused"] > 0) == (family in {"mixtral", "qwen3-moe"}), found
     # Asked layer by layer, and with each linear layer for itself: the bits of the models loaded whole in float32.
     assert found["probe"]["largest"] == 0.0, found
+
+
+@pytest.mark.xdist_group("stream-checks")
+def test_a_head_trained_over_a_tied_embedding_inside_another_model_is_kept(tmp_path: Path) -> None:
+    """PaliGemma with peft 0.12, whose `all-linear` includes the head of a model that lies inside another."""
+    out = tmp_path / "families.jsonl"
+    run_inside("peft012", GRID.with_name("families_inside.py"), WORKERS, tmp_path / "scratch", out, "paligemma")
+    _about, found = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    assert found["status"] == "untied", found
+    assert found["probe"]["ratio"] < 0.02

@@ -247,13 +247,15 @@ def _said(merged: StreamMergeReply, asked: StreamAnswersReply) -> Iterator[str]:
 
 def write_config(base: Path, staged: Path, updates: dict[str, object]) -> None:
     """The base's config.json with `updates` wherever it has such a key (a vision-language model keeps some of them in
-    `text_config`; None takes a key away), and its generation config as it is."""
+    `text_config`; None takes a key away), and its generation config as it is. Whether tables are tied is written to
+    both: releases differ in which of the two they ask, and each has a default of its own."""
     config = json_input.read_named_object(base / "config.json")
     text = config.get("text_config")
     for key, value in updates.items():
-        if isinstance(text, dict) and (key in text or key not in config):
+        both = key == "tie_word_embeddings"
+        if isinstance(text, dict) and (both or key in text or key not in config):
             text[key] = value
-        if not isinstance(text, dict) or key in config:
+        if not isinstance(text, dict) or both or key in config:
             config[key] = value
         for place in (config, text):
             if value is None and isinstance(place, dict):

@@ -10,9 +10,11 @@ if TYPE_CHECKING:
     import argparse
 
     from envpin.cli.console.console import Console
+    from envpin.core.place import Place
     from envpin.host.verbs import VerdictCounts
     from envpin.prove.proof import MergeProof
     from envpin.prove.verdict import Trouble
+    from envpin.remote.hub.client import Hub
     from envpin.report.annotations import Subject
 
 takes_child = False
@@ -43,7 +45,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
     for_ci = is_for_ci(args)
     hub = Hub(offline=True, listener=console.listener())
-    places = [hub.open_place(one) for one in (args.base, args.adapter, args.merged)]
+    places = [_place(one, hub) for one in (args.base, args.adapter, args.merged)]
     found = prove(
         *places, store=Store(), environment=args.environment, listener=console.listener(), offline=args.offline
     )
@@ -55,6 +57,20 @@ def run(args: argparse.Namespace, console: Console) -> int:
     else:
         console.data("\n".join(_lines(args, found)))
     return 0 if found.proved else 1
+
+
+def _place(given: str, hub: Hub) -> Place:
+    """A folder, or a repository that is in the Hub cache whole."""
+    from envpin.core.errors import InputError, NetworkError
+
+    try:
+        return hub.open_place(given)
+    except NetworkError as error:
+        raise InputError(
+            f"`{given}` is no folder here, and not in the Hub cache: a proof reads every byte of it",
+            path=given,
+            hint=f"hf download {given}, then give the folder that it prints",
+        ) from error
 
 
 def _subject(args: argparse.Namespace, found: MergeProof) -> Subject:

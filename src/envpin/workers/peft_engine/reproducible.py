@@ -39,9 +39,21 @@ def settle(adapters: List[Source]) -> List[str]:
         if found is not None:
             kind = "cannot-merge" if found.code == "method-cannot-merge" else "not-as-trained"
             raise KnownError(kind, "`%s` cannot be merged: %s" % (os.path.basename(one.folder), found.reason))
+        _refuse_without_gpu(config, one)
         _refuse_prompts(config, one)
         unusual += methods.unusual(config)
     return unusual
+
+
+def _refuse_without_gpu(config: AdapterConfig, one: Source) -> None:
+    import torch
+
+    if methods.needs_gpu(config) and not torch.cuda.is_available():
+        raise KnownError(
+            "cannot-merge",
+            "`%s` cannot be merged here: `init_lora_weights` is `loftq` with 4 bits, and loading it quantizes the base "
+            "again, which peft does on a GPU only; this torch sees none" % os.path.basename(one.folder),
+        )
 
 
 def _refuse_prompts(config: AdapterConfig, one: Source) -> None:

@@ -22,7 +22,8 @@ _WORDS = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32", "float64": "
 class Way(NamedTuple):
     """`factors`, `change` and `total` name the dtypes that the factors, the change (`times` times) and the sum pass
     through; `start` the dtype that the base was converted to first; `throughout` is the one that all of a
-    DoRA merge is made in, `magnitude` that of its magnitude. `cause` is set where the way is a fault."""
+    DoRA merge is made in, `magnitude` that of its magnitude; `taken` that of a merged weight from which the base was
+    taken off again, to be added once more. `cause` is set where the way is a fault."""
 
     words: str
     factors: Optional[torch.dtype] = None
@@ -33,6 +34,7 @@ class Way(NamedTuple):
     cause: Optional[str] = None
     throughout: Optional[torch.dtype] = None
     magnitude: Optional[torch.dtype] = None
+    taken: Optional[torch.dtype] = None
 
     def block(self, expected: Expected, first: int, last: int) -> Block:
         """The rows that this way starts from."""
@@ -47,6 +49,8 @@ class Way(NamedTuple):
         return (low <= stored) & (stored <= high)
 
     def predict(self, start: torch.Tensor, delta: torch.Tensor, scale: float, dtype: torch.dtype) -> torch.Tensor:
+        if self.taken is not None:
+            delta = ((start + delta).to(self.taken).double() - start).to(self.taken).double()
         if self.change is not None:
             if self.times == 2 and scale:
                 delta = (delta / scale).to(self.change).double() * scale
@@ -79,6 +83,10 @@ def ways(dtypes: Dtypes, kind: str) -> List[Way]:
     found = [ONCE, *_right(dtypes, kind == "low-rank")] if dtypes.base is not None else [ONCE]
     if kind == "dora":
         found += [way for dtype in dtypes.low() for way in _dora(dtype)]
+        if dtypes.base is not None and is_low(dtypes.base):
+            # axolotl lets peft merge a layer, takes the base off, and adds what is left.
+            words = "the change taken from a merge in %s" % name_of(dtypes.base)
+            found.append(Way(words, taken=dtypes.base))
     found += _faulty(dtypes)
     return list(dict.fromkeys(found))
 

@@ -111,3 +111,10 @@ def refusal(config: AdapterConfig) -> Optional[Refusal]:
             shown = "`%s`" % text.lower() if "begins" in rule else "`%s`" % text if "values" in rule else text[:100]
             return Refusal(rule["code"], "`%s` is %s: %s" % (rule["field"], shown, rule["reason"]))
     return None
+
+
+def needs_gpu(config: AdapterConfig) -> bool:
+    """Whether every peft loads this adapter on a GPU only: it quantizes the base to 4 bits there (`loftq_init`)."""
+    given = config.get("loftq_config")
+    bits = given.get("loftq_bits", 4) if isinstance(given, dict) else 4
+    return str(config.get("init_lora_weights")).lower() == "loftq" and bits == 4

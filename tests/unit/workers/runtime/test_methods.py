@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from envpin.workers.runtime.methods import is_additive, refusal, unusual
+from envpin.workers.runtime.methods import is_additive, needs_gpu, refusal, unusual
 
 LORA = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "target_modules": ["q_proj"], "init_lora_weights": True}
 
@@ -75,3 +75,16 @@ def test_what_no_merge_is_right_for_is_refused_with_the_reason(
 )
 def test_what_peft_reloads_as_it_was_trained_is_not_refused(change: dict[str, object]) -> None:
     assert refusal({**LORA, **change}) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "only_there"),
+    [
+        ({"init_lora_weights": "loftq"}, True),
+        ({"init_lora_weights": "LoftQ", "loftq_config": {"loftq_bits": 4, "loftq_iter": 1}}, True),
+        ({"init_lora_weights": "loftq", "loftq_config": {"loftq_bits": 8}}, False),
+        ({"init_lora_weights": True, "loftq_config": {}}, False),
+    ],
+)
+def test_loftq_of_4_bits_is_loaded_on_a_gpu_only(change: dict[str, object], only_there: bool) -> None:
+    assert needs_gpu({**LORA, **change}) == only_there
