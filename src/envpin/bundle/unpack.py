@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import shutil
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from envpin.bundle import contents
 from envpin.bundle.archive import SUMS, read_archive
 from envpin.core.errors import InputError, RefusedError
-from envpin.core.files import read_bounded, read_head
+from envpin.core.files import read_bounded
 from envpin.core.scratch import scratch
 from envpin.envs.locks.fitting import Target
 from envpin.envs.locks.lock import parse_lock
@@ -20,6 +19,7 @@ from envpin.envs.store.wheels import WheelShelf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from envpin.bundle.contents import BundleDescription
     from envpin.envs.store.store import Store
@@ -45,14 +45,6 @@ class UnpackedBundle:
     spec: EnvironmentSpec
     adapter: Path | None
     base: Path | None
-
-
-def is_bundle(path: Path | str) -> bool:
-    """Whether a file begins as a bundle does."""
-    try:
-        return Path(path).is_file() and read_head(Path(path), 64).startswith(b"envpin-bundle/restore.sh\0")
-    except OSError:
-        return False
 
 
 def verify_bundle(path: Path, *, sha256: str | None = None) -> CheckedBundle:

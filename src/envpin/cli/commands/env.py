@@ -137,7 +137,7 @@ def _create(args: argparse.Namespace, console: Console) -> int:
 
     import msgspec
 
-    from envpin.bundle.unpack import is_bundle, unpacked
+    from envpin.bundle.recognise import is_bundle
     from envpin.cli.console.findings import render_findings
     from envpin.core.events import Step
     from envpin.envs.machine import driver_version
@@ -156,6 +156,8 @@ def _create(args: argparse.Namespace, console: Console) -> int:
     limit = max_download(args)
     store = Store()
     if is_bundle(args.ref):
+        from envpin.bundle.unpack import unpacked
+
         with unpacked(Path(args.ref), store) as bundle:
             environment = store.ensure(bundle.spec, listener=listener, offline=True, rebuild=args.rebuild)
     else:

@@ -107,7 +107,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         from envpin.core.errors import UsageError
 
         raise UsageError("`replay merge` takes no command")
-    from envpin.bundle.unpack import is_bundle
+    from envpin.bundle.recognise import is_bundle
 
     return _merge_bundle(args, console) if is_bundle(args.adapter) else _merge(args, console)
 
