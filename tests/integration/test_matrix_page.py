@@ -136,7 +136,7 @@ def test_a_search_leaves_only_what_fits(page: Browser) -> None:
     assert everything == len(MATRIX.families)
     ask(page, "gemma")
     left = page.run("[...document.querySelectorAll('#grid tbody tr:not([hidden])')].map(one => one.dataset.family)")
-    assert left == [one for one in MATRIX.families if one.startswith("gemma")]
+    assert left == [one for one in MATRIX.families if "gemma" in one]
     page.press("Escape")
     page.settle(f"document.querySelectorAll('#grid tbody tr:not([hidden])').length === {everything}")
 

@@ -80,7 +80,8 @@ def test_kernel_without_envpin_is_recorded(kernel: Path, tmp_path: Path) -> None
     none, trained, interrupted, alive = drive(kernel, "train-recorded", cells, tmp_path, env)
     assert none == [{"stdout": "None\n"}]
     assert {"stdout": "saved\n"} in trained
-    assert [one for one in interrupted if "KeyboardInterrupt" in str(one.get("error"))]
+    # As an error of the cell or, where the signal meets IPython between two lines, as a line on stderr.
+    assert "KeyboardInterrupt" in str(interrupted)
     assert alive == [{"stdout": "alive\n"}]
     manifest = json.loads((tmp_path / "out" / "envpin.json").read_text())
     versions = {one["name"]: one["version"] for one in manifest["distributions"]}

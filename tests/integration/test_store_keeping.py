@@ -74,8 +74,11 @@ def test_a_list_shows_size_last_use_and_what_needs_it(tmp_path: Path) -> None:
 def test_remove_takes_away_by_key_and_not_what_runs(tmp_path: Path) -> None:
     store = Store()
     one, two = store.ensure(spec_of(tmp_path, "alpha")), store.ensure(spec_of(tmp_path, "beta"))
-    child = subprocess.Popen([one.python, "-c", "import time; time.sleep(60)"])
+    program = "import time; print(flush=True); time.sleep(60)"
+    child = subprocess.Popen([one.python, "-c", program], stdout=subprocess.PIPE)
     try:
+        assert child.stdout is not None
+        assert child.stdout.readline(), "until it runs, /proc shows no command"
         if sys.platform == "linux":
             assert users_of(one.path) == (child.pid,)
             status, _, err = run("remove", one.key[:8])
@@ -83,7 +86,7 @@ def test_remove_takes_away_by_key_and_not_what_runs(tmp_path: Path) -> None:
             assert str(child.pid) in err
     finally:
         child.kill()
-        child.wait()
+        child.communicate()
     status, out, err = run("remove", one.key[:8], two.key)
     assert status == 0, err
     assert out.count("removed") == 2

@@ -6,14 +6,17 @@ Prints a JSON list: of each cell its outputs as Jupyter would show them. The cel
 import json
 import queue
 import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from jupyter_client.manager import start_new_kernel
 
+ENDLESS = "import time\nprint('begun', flush=True)\nfor _ in range(600): time.sleep(.1)"
 
-def outputs(client: Any, message: str) -> list[Any]:
+
+def outputs(client: Any, message: str, begun: Callable[[], None] | None = None) -> list[Any]:
+    """What the cell shows; `begun` is called when it has printed its first line."""
     found: list[Any] = []
     while True:
         try:
@@ -27,6 +30,9 @@ def outputs(client: Any, message: str) -> list[Any]:
             return found
         if kind == "stream":
             found.append({content["name"]: content["text"]})
+            if begun:
+                begun()
+                begun = None
         elif kind in ("display_data", "execute_result"):
             found.append(content["data"])
         elif kind == "error":
@@ -39,11 +45,8 @@ def main(kernel: str, file: str) -> None:
     answers = []
     for cell in cells:
         interrupted = cell == "INTERRUPT"
-        message = client.execute("import time\nfor _ in range(600): time.sleep(.1)" if interrupted else cell)
-        if interrupted:
-            time.sleep(1.5)
-            manager.interrupt_kernel()
-        answers.append(outputs(client, message))
+        message = client.execute(ENDLESS if interrupted else cell)
+        answers.append(outputs(client, message, manager.interrupt_kernel if interrupted else None))
     client.stop_channels()
     manager.shutdown_kernel()
     sys.stdout.write(json.dumps(answers) + "\n")

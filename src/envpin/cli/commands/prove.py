@@ -61,6 +61,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 def _place(given: str, hub: Hub) -> Place:
     """A folder, or a repository that is in the Hub cache whole."""
+    from envpin.core.command_text import command_text
     from envpin.core.errors import InputError, NetworkError
 
     try:
@@ -69,7 +70,7 @@ def _place(given: str, hub: Hub) -> Place:
         raise InputError(
             f"`{given}` is no folder here, and not in the Hub cache: a proof reads every byte of it",
             path=given,
-            hint=f"hf download {given}, then give the folder that it prints",
+            hint=f"{command_text('hf', 'download', given)}, then give the folder that it prints",
         ) from error
 
 

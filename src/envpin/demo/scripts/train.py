@@ -8,7 +8,7 @@ from typing import Any, Dict, List
 
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingArguments
+from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingArguments, set_seed
 
 TEXT = (
     "<think> the model learned to answer in the words of its teacher "
@@ -23,6 +23,8 @@ def lines(tokenizer: Any, count: int) -> List[Dict[str, torch.Tensor]]:
 
 
 def main(base: str, output: str) -> None:
+    # Before the adapter is made: `Trainer` seeds only once it has a model, whose first weights are drawn by then.
+    set_seed(7)
     tokenizer = AutoTokenizer.from_pretrained(base)
     model = AutoModelForCausalLM.from_pretrained(base, torch_dtype=torch.bfloat16)
     tokenizer.add_special_tokens({"additional_special_tokens": ["<think>"]})
