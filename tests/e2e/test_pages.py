@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.command import variables
 from tests.support.places import ROOT, SOURCE
-from tests.support.transcripts import matches, printed, transcripts
+from tests.support.transcripts import follow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,15 +21,10 @@ if TYPE_CHECKING:
 SHOWN = "/tmp/tutorial"  # the folder that the pages use
 
 
-def follow(page: Path, folder: Path) -> None:
-    """Run every command of the page in `folder`; each must print what the page shows."""
+def follow_page(page: Path, folder: Path) -> None:
+    """Run its commands in `folder`, with torch from the index as its readers get it."""
     tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    env = variables({"UV_FIND_LINKS": "", "PIP_FIND_LINKS": "", "PATH": tools})
-    found = transcripts(page.read_text(encoding="utf-8"))
-    assert found
-    for one in found:
-        actual = printed(one.command, folder, env)
-        assert matches(one.expected, actual, folder, SHOWN), f"$ {one.command}\n{actual}\nexpected:\n{one.expected}"
+    follow(page, folder, variables({"UV_FIND_LINKS": "", "PIP_FIND_LINKS": "", "PATH": tools}), SHOWN)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +34,7 @@ def folder() -> Iterator[Path]:
         place = Path(name).resolve()
         for script in (SOURCE / "demo" / "scripts").glob("*.py"):
             shutil.copy(script, place)
-        follow(ROOT / "docs" / "tutorial.md", place)
+        follow_page(ROOT / "docs" / "tutorial.md", place)
         yield place
 
 
@@ -51,12 +46,12 @@ def test_tutorial_prints_what_it_shows(folder: Path) -> None:
 @pytest.mark.xdist_group("demo")
 def test_readme_prints_what_it_shows(folder: Path) -> None:
     shutil.rmtree(folder / "merged")
-    follow(ROOT / "README.md", folder)
+    follow_page(ROOT / "README.md", folder)
 
 
 @pytest.mark.xdist_group("demo")
 def test_how_to_show_a_merge_prints_what_it_shows(folder: Path) -> None:
     if not (folder / "merged").exists():
-        follow(ROOT / "README.md", folder)
-    follow(ROOT / "docs" / "how-to" / "pages-cards-push.md", folder)
+        follow_page(ROOT / "README.md", folder)
+    follow_page(ROOT / "docs" / "how-to" / "pages-cards-push.md", folder)
     assert "## How this model was merged" in (folder / "merged" / "README.md").read_text(encoding="utf-8")

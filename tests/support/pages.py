@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import textwrap
 from dataclasses import dataclass
 
 from tests.support.places import ROOT
@@ -51,6 +52,12 @@ def shown_commands(page: str, text: str) -> list[ShownCommand]:
         if code.startswith("envpin ")
         for words in _after_envpin(code)
     ]
+
+
+def scripts(text: str) -> list[str]:
+    """The blocks of a page that are typed into one shell: indented ones, and fenced ones of a shell's language."""
+    fenced = [block for language, block in _FENCED.findall(text) if language in {"bash", "sh"}]
+    return [textwrap.dedent(block) for block in _INDENTED.findall(_FENCED.sub("\n", text))] + fenced
 
 
 def shown_options(text: str) -> list[str]:

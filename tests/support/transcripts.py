@@ -48,6 +48,17 @@ def transcripts(page: str) -> list[Transcript]:
     return found
 
 
+def follow(page: Path, folder: Path, env: Mapping[str, str], *shown: Path | str) -> None:
+    """Run every command of the page in `folder`; each must print what the page shows, where `shown` are its folders."""
+    found = transcripts(page.read_text(encoding="utf-8"))
+    assert found
+    for one in found:
+        actual = printed(one.command, folder, env)
+        assert matches(one.expected, actual, folder, *shown), (
+            f"{page.name}: $ {one.command}\n{actual}\nexpected:\n{one.expected}"
+        )
+
+
 def printed(command: str, folder: Path, env: Mapping[str, str]) -> str:
     """What bash prints for it in `folder`, both streams in their order."""
     return process.run(["bash", "-c", f"exec 2>&1; {command}"], env=env, cwd=folder).stdout
