@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
+import sys
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from tests.support.command import arguments, variables
 from tests.support.processes import outlived
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 # A command that holds a scratch folder and a child, for as long as it is let.
 PROGRAM = """
@@ -23,13 +22,10 @@ from envpin.cli.main import main
 from envpin.cli.commands import verify
 from envpin.core import process
 from envpin.core.scratch import scratch
-from envpin.core.watchdog import watch, watching
 def run(args, console):
     with scratch("test") as folder:
         print("ready", flush=True)
-        with watching() as pids:
-            process.run([sys.executable, "-c", "import time; time.sleep(60)"], cwd=folder,
-                        on_start=lambda child: watch(pids, child))
+        process.run([sys.executable, "-c", "import time; time.sleep(60)"], cwd=folder)
     return 0
 verify.run = run
 sys.exit(main(["verify", "x"]))
@@ -74,3 +70,34 @@ def test_the_next_start_clears_what_a_kill_left_and_nothing_of_the_living(tmp_pa
         living.terminate()
         living.communicate(timeout=20)
     assert list(tmp_path.iterdir()) == []
+
+
+# What a killed `process.run` has started is in sessions of its own, and its parents are gone.
+SCATTERED = """
+import sys
+from envpin.core import process
+process.run(["setsid", "sh", "-c", "sleep 61.5 & (setsid sleep 62.5 &) ; echo ready >&2; sleep 63.5"], on_stderr=print)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere only the tree of a child is known")
+@pytest.mark.parametrize("moment", [0.0, 0.02, 0.05, 0.1, 0.2, 0.4])
+def test_whoever_a_child_started_ends_with_a_killed_controller(moment: float, tmp_path: Path) -> None:
+    own = str(tmp_path)
+    with subprocess.Popen([sys.executable, "-c", SCATTERED], env=variables({"WHOSE": own}), stdout=subprocess.PIPE,
+                          start_new_session=True) as running:  # fmt: skip
+        time.sleep(moment)
+        running.kill()
+    deadline = time.monotonic() + 1
+    while (left := _with_variable(own)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert left == []
+
+
+def _with_variable(value: str) -> list[str]:
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if value.encode() in (process / "environ").read_bytes():
+                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+    return found

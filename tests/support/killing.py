@@ -7,6 +7,7 @@ killed ones left may be there any more.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -25,7 +26,7 @@ from envpin.replay.reverify import reverify
 from tests.support.adapters import copy
 from tests.support.bisecting import World
 from tests.support.command import arguments, variables
-from tests.support.processes import outlived
+from tests.support.processes import outlived, survivors
 from tests.support.simple_index import SimpleIndex
 from tests.support.sweeping import PLAIN, Place
 from tests.support.wheels import lock_of, make_wheel
@@ -339,9 +340,10 @@ def kill_often(victim: Victim, kills: int, source: random.Random) -> Tally:
             victim.kill(child)
             child.wait()
         tally["kills"] += 1
-        if outlived(child.pid):
-            tally.note("outlived", [victim.name])
-            os.killpg(child.pid, signal.SIGKILL)
+        if left := survivors(child.pid):
+            tally.note("outlived", [f"{victim.name}: {line}" for line in left])
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
         if child.stdout is not None:
             child.stdout.close()
         tally.note("halves", victim.halves())

@@ -9,17 +9,26 @@ from pathlib import Path
 def outlived(group: int, *, within: float = 1.0) -> bool:
     """Whether anybody of the group or session lives so many seconds after its leader. What ended and nobody has
     collected does not."""
+    return bool(survivors(group, within=within))
+
+
+def survivors(group: int, *, within: float = 1.0) -> list[str]:
+    """Who of the group or session lives so many seconds after its leader: number, parent, state and command of each."""
     end = time.monotonic() + within
     while time.monotonic() < end:
-        if not any(_is_alive(one, group) for one in Path("/proc").glob("[0-9]*")):
-            return False
+        if not any(_line(one, group) for one in Path("/proc").glob("[0-9]*")):
+            return []
         time.sleep(0.05)
-    return True
+    return [line for one in Path("/proc").glob("[0-9]*") if (line := _line(one, group))]
 
 
-def _is_alive(process: Path, group: int) -> bool:
+def _line(process: Path, group: int) -> str:
+    """About one process; empty where it is not of the group, or lives no longer."""
     try:
         fields = (process / "stat").read_text().rpartition(")")[2].split()
+        command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     except OSError:
-        return False
-    return group in {int(fields[2]), int(fields[3])} and fields[0] != "Z"
+        return ""
+    if group not in {int(fields[2]), int(fields[3])} or fields[0] == "Z":
+        return ""
+    return f"{process.name} of {fields[1]} ({fields[0]}): {command[:300]!r}"

@@ -1,7 +1,7 @@
 """The one door for processes: the only importer of `subprocess` in the controller.
 
 Argument lists only, never a shell. A child gets an environment that was chosen, not inherited by accident; both of its
-pipes are read at once; and it never outlives the call that started it.
+pipes are read at once; and it never outlives the call that started it, not even where that call's process is killed.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeAlias
 
+from envpin.core import watchdog
 from envpin.core.errors import ChildKilledError, InputError, TimedOutError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from pathlib import Path
 
 # What would change which modules a pinned interpreter imports, or how it behaves, without anybody having pinned it.
 _INTERPRETER_VARIABLES = frozenset(
@@ -69,19 +71,41 @@ def run(
     on_stdout: Callable[[str], None] | None = None,
     pass_fds: Sequence[int] = (),
     on_start: Callable[[Child], None] | None = None,
+    watched: bool = True,
 ) -> Completed:
     """Run a child to its end and return what it said. `on_start` gets the child, so that another thread can end it.
 
     `on_stderr` and `on_stdout` get each line as it comes, from a reader thread. `timeout` is in seconds; a user's own
-    command has none.
+    command has none. What is `watched` is killed where this process is, with all that it has started.
 
     Raises:
         InputError: the program does not exist or may not be executed.
         TimedOutError: it ran past `timeout` and was killed.
     """
-    arguments = tuple(str(argument) for argument in argv)
+    with watchdog.watching(_shell, env) if watched else nullcontext((env, None)) as (variables, tell):
+        return _run(
+            tuple(str(argument) for argument in argv), env=variables, cwd=cwd, stdin=stdin, timeout=timeout,
+            on_stderr=on_stderr, on_stdout=on_stdout, pass_fds=pass_fds, on_start=on_start, tell=tell,
+        )  # fmt: skip
+
+
+def _run(
+    arguments: tuple[str, ...],
+    *,
+    env: Mapping[str, str] | None,
+    cwd: Path | None,
+    stdin: bytes | None,
+    timeout: float | None,
+    on_stderr: Callable[[str], None] | None,
+    on_stdout: Callable[[str], None] | None,
+    pass_fds: Sequence[int],
+    on_start: Callable[[Child], None] | None,
+    tell: Callable[[int], None] | None,
+) -> Completed:
     source = subprocess.PIPE if stdin is not None else subprocess.DEVNULL
     child = start(arguments, env=env, cwd=cwd, stdin=source, pass_fds=pass_fds)
+    if tell is not None:
+        tell(child.pid)
     if on_start is not None:
         on_start(child)
     captured: dict[str, list[str]] = {"stdout": [], "stderr": []}
@@ -140,6 +164,11 @@ def start(
         ) from missing
     except PermissionError as denied:
         raise InputError(f"`{argv[0]}` may not be executed", path=argv[0]) from denied
+
+
+def _shell(argv: list[str]) -> Child:
+    # In the root: a folder that somebody stands in cannot be unmounted.
+    return start(argv, cwd=Path(Path(sys.executable).anchor), stdin=PIPE, stdout=DEVNULL, stderr=DEVNULL)
 
 
 def run_attached(argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> int:

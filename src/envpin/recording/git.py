@@ -147,7 +147,7 @@ def _filters_off(root: Path) -> tuple[str, ...] | None:
 def _ask(folder: Path, *arguments: str) -> str | None:
     """What git prints; None where it fails or there is none."""
     try:
-        completed = process.run(_command(folder, *arguments), env=_environment(), timeout=_PATIENCE)
+        completed = process.run(_command(folder, *arguments), env=_environment(), timeout=_PATIENCE, watched=False)
     except (InputError, TimedOutError, OSError):
         return None
     return completed.stdout if completed.status == 0 else None

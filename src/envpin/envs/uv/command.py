@@ -18,7 +18,6 @@ from envpin.core.command_text import command_text
 from envpin.core.errors import EnvironmentSetupError, NetworkError, NoInterpreterError
 from envpin.core.events import Progress, ignore
 from envpin.core.scratch import scratch
-from envpin.core.watchdog import watch, watching
 from envpin.envs.uv.errors import error_of, missing_interpreter
 from envpin.envs.uv.interpreters import managed_interpreter
 from envpin.envs.uv.settings import where_config
@@ -247,7 +246,7 @@ class Uv:
         defaults: Mapping[str, str] = MappingProxyType({}),
         on_stderr: Callable[[str], None] | None = None,
     ) -> process.Completed:
-        with _configuration(where_config(os.environ, portable=portable)) as options, watching() as pids:
+        with _configuration(where_config(os.environ, portable=portable)) as options:
             completed = process.run(
                 [self.path, *arguments, "--color", "never", "--no-progress", *options],
                 env={**defaults, **uv_environment(os.environ, find_links=find_links, portable=portable)},
@@ -255,7 +254,6 @@ class Uv:
                 cwd=Path(Path(sys.executable).anchor),
                 stdin=None if stdin is None else stdin.encode("utf-8"),
                 on_stderr=on_stderr,
-                on_start=lambda child: watch(pids, child),
             )
         process.raise_if_killed(completed, what="`uv`")
         if completed.status != 0:
