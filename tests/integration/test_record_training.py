@@ -145,3 +145,17 @@ def test_a_trace_that_cannot_be_written_is_told_and_harms_nothing(place: Path) -
     assert manifest.training.trace is None
     assert manifest.training.final is not None
     assert json.loads((place / "out-full" / "envpin.json").read_text())["schema"] == 2
+
+
+def test_what_spoils_a_repeat_is_told_when_the_training_begins(place: Path) -> None:
+    (place / "slow.py").write_text(
+        "import runpy, sys, time\n"
+        "runpy.run_path('train.py', run_name='__main__')\n"
+        "time.sleep(2)\n"
+        "sys.stderr.write('the script is over\\n')\n"
+    )
+    ended = run_script(place, "slow.py", "out-late", "--late-seed")
+    assert ended.returncode == 0, ended.stderr
+    line = "a repeat of this run may differ: adapter-before-seed"
+    assert ended.stderr.count(line) == 1
+    assert ended.stderr.index(line) < ended.stderr.index("the script is over") < ended.stderr.index("recorded out-late")

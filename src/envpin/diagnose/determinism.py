@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from envpin.core.findings import Evidence
@@ -21,7 +22,10 @@ _WORKSPACES = frozenset({":4096:8", ":16:8"})
 
 
 def determinism_findings(manifest: Manifest) -> tuple[Finding, ...]:
-    """What is known to make this run differ from its repeat, most severe first; empty where nothing was recorded."""
+    """What is known to make this run differ from its repeat, most severe first; empty where nothing was recorded.
+
+    `manifest` may be that of a run which has saved nothing yet.
+    """
     training = manifest.training or TrainingInfo()
     found = [
         *_seeds(manifest, training),
@@ -66,7 +70,7 @@ def _inputs(manifest: Manifest, training: TrainingInfo) -> Iterator[Finding]:
         if one.repository is not None and one.commit is None:
             yield finding("dataset-without-commit", f"`{one.repository}` was loaded without a known commit")
         lost = [name for name, file in one.files.items() if file.size is not None and file.sha256 is None]
-        if lost:
+        if lost and manifest.saved is not None:  # before, nothing was digested yet
             yield finding("data-without-digest", f"{len(lost)} files of `{one.name}` have no digest",
                           [Evidence(file=name) for name in lost[:3]])  # fmt: skip
     base = manifest.base
@@ -102,6 +106,8 @@ def _code(manifest: Manifest, training: TrainingInfo) -> Iterator[Finding]:
     git = manifest.run.git if manifest.run else None
     if manifest.code is None or manifest.code.script is None or not training.arguments:
         return
+    if _is_installed(manifest.code.script, manifest):
+        return
     if git is None or git.commit is None:
         yield finding("code-not-kept", f"`{manifest.code.script}` lies in no git repository")
     elif git.patch is not None and (git.patch.redacted or git.patch.left_out):
@@ -109,3 +115,12 @@ def _code(manifest: Manifest, training: TrainingInfo) -> Iterator[Finding]:
         yield finding("code-not-kept", f"the changes of tracked files were not kept whole: {reason}")
     elif git.dirty and git.patch is None:
         yield finding("code-not-kept", "tracked files had changes, and they were not kept")
+
+
+def _is_installed(script: str, manifest: Manifest) -> bool:
+    """Whether a script came with a distribution, which is recorded by its version: a module of an installed trainer, or
+    its command beside the interpreter."""
+    path = PurePath(script)
+    python = manifest.python.executable if manifest.python else None
+    beside = python is not None and path.parent == PurePath(python).parent and path.suffix != ".py"
+    return beside or not {"site-packages", "dist-packages"}.isdisjoint(path.parts)

@@ -25,6 +25,9 @@ from envpin.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from envpin.manifest.types import Manifest
+    from envpin.recording.beginning import Beginning
+
 # A save makes a line of some hundred bytes: these are those of a run with ten thousand checkpoints, and room to spare.
 _LINES_LIMIT = 16_000_000
 
@@ -88,6 +91,14 @@ class RecordSession:
             changes = folder / "git-changes.txt" if self._code_diff else None
             self._status = Status(root, folder / "git-status.txt", changes=changes)
         (folder / "run.json").write_text(json.dumps({"id": identity, "envpin": __version__, "run": run}))
+
+    def when_it_begins(self, tell: Callable[[Manifest], None]) -> Beginning | None:
+        """Call `tell`, from a thread, with what is known before the first step; None where nothing is recorded."""
+        if self._folder is None:
+            return None
+        from envpin.recording.beginning import Beginning
+
+        return Beginning(self._folder, tell)
 
     def finish(self, tell: Callable[[str], None] = lambda _: None) -> RecordOutcome:
         """Complete the manifests of the run: digests too large for it, the tokenizer's files, git's answer, and last

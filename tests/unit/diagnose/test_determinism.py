@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from envpin.diagnose.determinism import determinism_findings
-from envpin.manifest.training import DataFile, DatasetInfo, GeneratorStates, InitialState
+from envpin.manifest.training import CodeInfo, DataFile, DatasetInfo, GeneratorStates, InitialState
 from envpin.manifest.types import (
     BaseModel,
     Distribution,
@@ -16,6 +16,7 @@ from envpin.manifest.types import (
     Gpu,
     Manifest,
     PatchInfo,
+    PythonInfo,
     RunInfo,
     TorchInfo,
 )
@@ -101,3 +102,18 @@ def test_what_is_set_right_on_a_gpu_is_no_finding() -> None:
 def test_resuming_with_generators_and_seeded_workers_is_no_finding() -> None:
     assert determinism_findings(clean(resumed_from="out/checkpoint-4", resumed_generators=True)) == ()
     assert determinism_findings(with_loader(workers=4, worker_init=True)) == ()
+
+
+def test_code_of_an_installed_trainer_is_kept_by_its_release() -> None:
+    outside = with_run(git=None)
+    for script in ("/e/lib/python3.11/site-packages/swift/cli/sft.py", "/e/bin/llamafactory-cli"):
+        made = replace(outside, code=CodeInfo(script=script), python=PythonInfo(executable="/e/bin/python"))
+        assert "code-not-kept" not in [one.code for one in determinism_findings(made)]
+    own = replace(outside, code=CodeInfo(script="/e/bin/train.py"), python=PythonInfo(executable="/e/bin/python"))
+    assert "code-not-kept" in [one.code for one in determinism_findings(own)]
+
+
+def test_a_run_that_begins_has_no_digests_to_miss() -> None:
+    lacking = clean(datasets=(DatasetInfo(name="json", files={"/w/rows.jsonl": DataFile(size=1, changed=1)}),))
+    assert "data-without-digest" in [one.code for one in determinism_findings(lacking)]
+    assert determinism_findings(replace(lacking, saved=None)) == ()

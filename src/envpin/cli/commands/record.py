@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from envpin.cli.console.console import Console
     from envpin.core.findings import Finding
+    from envpin.manifest.types import Manifest
     from envpin.recording.session import RecordOutcome
 
 takes_child = True
@@ -61,14 +62,19 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if args.output is not None:
         _check_output(args.output)  # now, and not after hours of training
     session = RecordSession(args.child, os.environ, code_diff=not args.no_diff)
+    findings = _ToldFindings(console, whole=args.check_determinism)
+    beginning = session.when_it_begins(findings.tell)
     try:
         status = process.run_attached(args.child, env=session.environment)
     except BaseException:
         session.close()
         raise
+    finally:
+        if beginning is not None:
+            beginning.stop()
     # From here on the status of the run is settled: nothing that recording runs into may turn it into another one.
     try:
-        _finish(session, args, status, console)
+        _finish(session, args, status, console, findings)
     except KeyboardInterrupt:
         console.warn("interrupted after the run was over: its records may be incomplete")
     except Exception as failed:  # noqa: BLE001
@@ -78,13 +84,50 @@ def run(args: argparse.Namespace, console: Console) -> int:
     return status
 
 
-def _finish(session: RecordSession, args: argparse.Namespace, status: int, console: Console) -> None:
+class _ToldFindings:
+    """What may keep the run from being repeated: told when the training begins, and afterwards what was not yet known.
+
+    `whole`: with evidence and fixes, not codes alone.
+    """
+
+    def __init__(self, console: Console, *, whole: bool) -> None:
+        self._console = console
+        self._whole = whole
+        self._codes: set[str] | None = None
+        self.findings: tuple[Finding, ...] = ()
+
+    def tell(self, manifest: Manifest) -> None:
+        from envpin.diagnose.determinism import determinism_findings
+
+        self.findings = determinism_findings(manifest)
+        known, self._codes = self._codes, {one.code for one in self.findings}
+        fresh = [one for one in self.findings if one.code not in (known or ())]
+        if self._whole:
+            from envpin.cli.console.findings import render_findings
+
+            if fresh:
+                self._console.talk(render_findings(fresh))
+            elif known is None:
+                self._console.talk("nothing that was recorded keeps the run from repeating")
+            return
+        warned = dict.fromkeys(one.code for one in fresh if one.severity != "info")
+        if warned:
+            self._console.talk(
+                f"a repeat of this run may differ: {', '.join(warned)} (--check-determinism says why and how to fix it)"
+            )
+
+
+def _finish(
+    session: RecordSession, args: argparse.Namespace, status: int, console: Console, findings: _ToldFindings
+) -> None:
     outcome = session.finish(console.talk)
     copied = _copy(outcome, args.output, console)
     session.close()
     _tell(outcome, console)
-    findings = _determinism(outcome)
-    _tell_findings(findings, console, whole=args.check_determinism)
+    if outcome.manifests:
+        from envpin.manifest.read import read_manifest
+
+        findings.tell(read_manifest(outcome.manifests[-1]))
     if console.json_mode:
         import msgspec
 
@@ -97,33 +140,9 @@ def _finish(session: RecordSession, args: argparse.Namespace, status: int, conso
                 "nothing": outcome.nothing,
                 "faults": list(outcome.faults),
                 "slowest_save_seconds": outcome.seconds,
-                "findings": msgspec.to_builtins(findings),
+                "findings": msgspec.to_builtins(findings.findings),
             },
         )
-
-
-def _determinism(outcome: RecordOutcome) -> tuple[Finding, ...]:
-    """What would keep the run from being repeated, by its last manifest."""
-    if not outcome.manifests:
-        return ()
-    from envpin.diagnose.determinism import determinism_findings
-    from envpin.manifest.read import read_manifest
-
-    return determinism_findings(read_manifest(outcome.manifests[-1]))
-
-
-def _tell_findings(findings: tuple[Finding, ...], console: Console, *, whole: bool) -> None:
-    if whole:
-        from envpin.cli.console.findings import render_findings
-
-        console.talk(
-            render_findings(findings) if findings else "nothing that was recorded keeps the run from repeating"
-        )
-        return
-    warned = [one.code for one in findings if one.severity != "info"]
-    if warned:
-        listed = ", ".join(dict.fromkeys(warned))
-        console.talk(f"a repeat of this run may differ: {listed} (--check-determinism says why and how to fix it)")
 
 
 def _attach(args: argparse.Namespace, console: Console) -> int:

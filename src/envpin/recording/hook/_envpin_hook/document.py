@@ -93,6 +93,30 @@ def after_model_save(
     return path
 
 
+def begun(trainer: Trainer, model: Model) -> None:
+    """Tell `envpin record`, before the first step, what could keep the run from being repeated: a manifest of what is
+    known by now, in the run's folder."""
+    if _envpin_hook.run_folder is None:
+        return
+    bare = model.get_base_model() if hasattr(model, "get_base_model") else model
+    found: Part = {
+        "schema": SCHEMA,
+        "envpin": _run_facts().get("envpin"),
+        "run": _run(),
+        "python": guarded("python", surroundings.python),
+        "distributions": guarded("distributions", surroundings.distributions) or [],
+        "torch": guarded("torch", surroundings.torch),
+        "base": guarded("base", _base, bare, model) or {},
+        "code": guarded("code", source.script),
+        "training": guarded("training", training.describe, trainer, None),
+    }
+    _redact(found)
+    path = os.path.join(_envpin_hook.run_folder, "begun-%d" % os.getpid())
+    with open(path, "w", encoding="utf-8", errors="replace") as stream:
+        stream.write(render(found))
+    os.rename(path, path + ".json")  # whole, or not there
+
+
 def after_tokenizer_save(tokenizer: Tokenizer, folder: str) -> None:
     """Remember the tokenizer for a model saved here later, or add it to the manifest of one that was saved before."""
     folder = os.path.abspath(folder)
@@ -191,16 +215,7 @@ def _write(folder: str, document: Part) -> str:
     `envpin record` syncs the manifest when the run is over."""
     if faults:
         document["faults"] = list(faults)
-    for part in _FREE_TEXT:
-        if part in document:
-            document[part] = redaction.document(document[part])
-    training_part = document.get("training") or {}
-    for part in _FREE_TEXT_OF_TRAINING:
-        if part in training_part:
-            training_part[part] = redaction.document(training_part[part], part)
-    config = document.get("saved", {}).get("config")
-    if config:
-        document["saved"]["config"] = redaction.document(config)
+    _redact(document)
     path = os.path.join(folder, FILE_NAME)
     guarded("clearing", _remove_unfinished, folder)
     temporary = os.path.join(folder, ".%s.%d.tmp" % (FILE_NAME, os.getpid()))
@@ -216,6 +231,20 @@ def _write(folder: str, document: Part) -> str:
         raise
     _written[folder] = document
     return path
+
+
+def _redact(document: Part) -> None:
+    """The one door of secrets: take them out of whatever texts the run or its user chose."""
+    for part in _FREE_TEXT:
+        if part in document:
+            document[part] = redaction.document(document[part])
+    training_part = document.get("training") or {}
+    for part in _FREE_TEXT_OF_TRAINING:
+        if part in training_part:
+            training_part[part] = redaction.document(training_part[part], part)
+    config = document.get("saved", {}).get("config")
+    if config:
+        document["saved"]["config"] = redaction.document(config)
 
 
 def _remove_unfinished(folder: str) -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 # A record is written in under 0.3 s. Where a disk hangs, whoever wants to end the run must be able to.
 _LONGEST = 5.0  # seconds
 
+# Every step of a training comes by here several times: no asking for numbers that are no signals (32 and 33).
+_NUMBERS = tuple(sorted(_signal.valid_signals()))
 _handlers: Dict[int, Any] = {}  # the user's, while `_note` stands in their place
 _came: List[int] = []
 _holding = False
@@ -71,7 +73,7 @@ def _in_main_thread() -> bool:
 
 def _stand_in() -> bool:
     """Put `_note` in the place of every handler; whether there was any."""
-    for number in range(1, _signal.NSIG):
+    for number in _NUMBERS:
         try:
             handler = _signal.getsignal(number)
             if callable(handler) and handler is not _note:  # SIG_IGN, SIG_DFL and None are not

@@ -22,18 +22,23 @@ def code() -> Dict[str, object]:
     return dict(_cache["code"])
 
 
-def _code() -> Dict[str, object]:
+def script() -> Dict[str, object]:
+    """`script`, `module` and `directory` alone."""
     main = sys.modules.get("__main__")
     path = getattr(main, "__file__", None)
-    spec = getattr(main, "__spec__", None)
-    script = os.path.abspath(path) if isinstance(path, str) else None
-    found: Dict[str, object] = {
-        "script": script,
-        "sha256": _digest(script) if script is not None else None,
-        "module": getattr(spec, "name", None),
+    return {
+        "script": os.path.abspath(path) if isinstance(path, str) else None,
+        "module": getattr(getattr(main, "__spec__", None), "name", None),
         "directory": _directory(),
     }
-    root = os.path.dirname(script) if script is not None and not _is_installed(script) else _directory()
+
+
+def _code() -> Dict[str, object]:
+    found = script()
+    started = found["script"]
+    own = started if isinstance(started, str) else None
+    found["sha256"] = _digest(own) if own is not None else None
+    root = os.path.dirname(own) if own is not None and not _is_installed(own) else _directory()
     if root is not None and len(root) > 1:
         found["folder"] = root
         found["files"] = _files(root)

@@ -18,6 +18,7 @@ TRACE_NAME = "envpin-trace.jsonl"
 STEPS = 10000
 BYTES = 8 * 1024 * 1024
 _LONGEST_WAIT = 1.0  # seconds until a line is on disk
+_encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode  # `dumps` makes an encoder each time
 
 
 class TraceFile:
@@ -33,7 +34,7 @@ class TraceFile:
     def add(self, line: Dict[str, object]) -> None:
         if self.closed:
             return
-        self._lines.append(json.dumps(plain_numbers(line), ensure_ascii=True, separators=(",", ":")) + "\n")
+        self._lines.append(_encode(plain_numbers(line)) + "\n")
         if time.monotonic() - self._last > _LONGEST_WAIT:
             self.flush()
 

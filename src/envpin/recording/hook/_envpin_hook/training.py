@@ -85,6 +85,7 @@ class TrainingWatch:
             self._add({"trace": 1, "run": run_id(), "began": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                        "first": step, "world_size": getattr(trainer.args, "world_size", None),
                        "initial": self.facts["initial"]})  # fmt: skip
+            guarded("telling that it begins", _begun, trainer, bare)
 
     def before(self, trainer: Trainer, model: Any, inputs: Any) -> None:
         global _current
@@ -164,6 +165,12 @@ def watch_of(trainer: Trainer) -> TrainingWatch:
     return found
 
 
+def before_step(trainer: Trainer, model: Any, inputs: Any) -> TrainingWatch:
+    watch = watch_of(trainer)
+    guarded("before a step", watch.before, trainer, model, inputs)  # what fails here does not end the watch
+    return watch
+
+
 def clipped(norm: object) -> None:
     """The norm of the gradients, as the clipping of the current step returned it."""
     watch = _current() if _current is not None else None
@@ -182,6 +189,12 @@ def generator_state() -> Part:
     return {"seed": seed, "generators": contents.generators()}
 
 
+def _begun(trainer: Trainer, model: Any) -> None:
+    from _envpin_hook import document  # it imports this module
+
+    document.begun(trainer, model)
+
+
 def is_first_rank() -> bool:
     value = os.environ.get("RANK", "0")
     return not value.isdigit() or int(value) == 0
@@ -196,8 +209,8 @@ def run_id() -> Optional[str]:
     return found.get("id") if found else None  # type: ignore[return-value]
 
 
-def describe(trainer: Trainer, folder: str) -> Part:
-    """The `training` part of the manifest of a save in `folder`, and the trace so far beside it."""
+def describe(trainer: Trainer, folder: Optional[str]) -> Part:
+    """The `training` part of the manifest of a save in `folder`, and the trace so far beside it; None before any."""
     watch = watch_of(trainer)
     guarded("the last step", watch.complete, trainer)
     guarded("writing the trace", watch.flush)
@@ -218,7 +231,7 @@ def describe(trainer: Trainer, folder: str) -> Part:
         "max_steps": int(getattr(trainer.state, "max_steps", 0) or 0) or None,
     }
     found.update(watch.facts)
-    if watch.trace is not None and os.path.isfile(watch.trace.path):
+    if folder is not None and watch.trace is not None and os.path.isfile(watch.trace.path):
         guarded("copying the trace", watch.trace.copy_to, folder)
         found["trace"] = TRACE_NAME
     return found
