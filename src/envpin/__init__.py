@@ -5,7 +5,8 @@ is not named here is private. For training scripts (`envpin.api`):
 
 - `record(model, tokenizer, output_dir)` writes `envpin.json` next to what was saved there;
 - `watch()` does so for every later save of this process;
-- `TrainerCallback` does both for a `transformers.Trainer`, `accelerate_tracker()` the second for an `Accelerator`.
+- `TrainerCallback` does both for a `transformers.Trainer`, `accelerate_tracker()` the second for an `Accelerator`;
+- `log_merge(merged)` puts the record of a merge into the active run of MLflow, W&B or Trackio.
 
 For everything after training (`envpin.public`): `check`, `infer_environment`, `plan`, `replay_merge`, `prove_merge`,
 `read_manifest` and `resolve`. They raise `EnvpinError`.
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 from envpin.version import __version__
 
 if TYPE_CHECKING:
-    from envpin.api import RecordingWarning, TrainerCallback, accelerate_tracker, record, watch
+    from envpin.api import RecordingWarning, TrainerCallback, accelerate_tracker, log_merge, record, watch
     from envpin.public import (
         EnvpinError,
         check,
@@ -38,6 +39,7 @@ __all__ = [
     "accelerate_tracker",
     "check",
     "infer_environment",
+    "log_merge",
     "plan",
     "prove_merge",
     "read_manifest",
@@ -47,7 +49,7 @@ __all__ = [
     "watch",
 ]
 # Nothing else of the API may be imported inside a training environment.
-_TRAINING = frozenset({"RecordingWarning", "TrainerCallback", "accelerate_tracker", "record", "watch"})
+_TRAINING = frozenset({"RecordingWarning", "TrainerCallback", "accelerate_tracker", "log_merge", "record", "watch"})
 # What IPython asks a module for on `%load_ext envpin`; no part of the API.
 _NOTEBOOK = frozenset({"load_ipython_extension", "unload_ipython_extension"})
 

@@ -33,7 +33,7 @@ def watch() -> None:
 def record(
     model: object, tokenizer: object = None, output_dir: str | os.PathLike[str] | None = None, *, trainer: object = None
 ) -> Path | None:
-    """Write `envpin.json` into `output_dir`, beside what `model.save_pretrained(output_dir)` has left there.
+    """Write `envpin.json` into `output_dir`, next to what `model.save_pretrained(output_dir)` has left there.
 
     Every file of an adapter is digested, however large. Call it on rank 0. Returns the path of the manifest, or None,
     with a `RecordingWarning`, where it could not be written.
@@ -58,6 +58,29 @@ def record(
         if fault not in before:
             _warn(f"`{folder}` was recorded in part: {fault}")
     return None if written is None else Path(written)
+
+
+def log_merge(merged: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Log the record of the merged model in the folder `merged` into the run that is active in this process.
+
+    `envpin-merge.json` becomes a file of the run of MLflow, W&B or Trackio; verdict, base and environment become tags
+    (W&B: the summary), the proof's figures become metrics. Returns the names of the trackers that took it. What goes
+    wrong, and that no run was active, is a `RecordingWarning`.
+    """
+    from envpin.recording.merge_trackers import log_to_active, read_merge
+
+    try:
+        merge = read_merge(Path(merged))
+    except (OSError, ValueError) as unreadable:
+        _warn(f"nothing was logged: {unreadable}")
+        return ()
+    faults: list[str] = []
+    logged = log_to_active(merge, faults.append)
+    if not logged and not faults:
+        faults.append("the merge was not logged: no run of MLflow, W&B or Trackio is active in this process")
+    for fault in faults:
+        _warn(fault)
+    return logged
 
 
 def _warn(message: str) -> None:

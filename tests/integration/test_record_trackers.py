@@ -1,4 +1,4 @@
-"""The manifest in the MLflow or W&B run that is active: with the real ones, and never in the training run's way."""
+"""The manifest in the active run of MLflow, W&B or Trackio: with the real ones, and never in the training run's way."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TRACKERS = (*PINS["peft012"], "mlflow-skinny==3.4.0", "wandb==0.22.2")
-# A training run that keeps its records in both. What it saves stands for every save: the hook is what is tested.
+TRACKIO = (*PINS["latest"], "trackio==0.43.0")
+# A training run that keeps its records in one of them. What it saves stands for every save: the hook is what is tested.
 SCRIPT = """
 import os, sys, torch, transformers
 from peft import LoraConfig, get_peft_model
@@ -27,12 +28,17 @@ if "mlflow" in which:
 if which == "wandb":
     import wandb
     wandb.init(mode="offline", project="p", dir="runs")
+if which == "trackio":
+    import trackio
+    trackio.init(project="p", name="r", embed=False)
 config = transformers.LlamaConfig(vocab_size=32, hidden_size=16, intermediate_size=16, num_hidden_layers=1,
                                   num_attention_heads=2)
 model = get_peft_model(transformers.LlamaForCausalLM(config), LoraConfig(target_modules=["q_proj"]))
 model.save_pretrained("out")
 if which == "wandb":
     wandb.finish()
+if which == "trackio":
+    trackio.finish()
 print("the end of the run")
 """
 
@@ -41,7 +47,7 @@ def run(tmp_path: Path, which: str, **more: str) -> None:
     (tmp_path / "train.py").write_text(SCRIPT)
     (tmp_path / "runs").mkdir()
     more.setdefault("TRACKING", f"file://{tmp_path}/mlruns")
-    environment = literal(*TRACKERS)
+    environment = literal(*(TRACKIO if which == "trackio" else TRACKERS))
     ended = recorded.run([environment.python, "train.py", which], cwd=tmp_path, env=more)
     assert ended.returncode == 0, ended.stderr
     assert "the end of the run" in ended.stdout
@@ -63,6 +69,12 @@ def test_wandb_offline(tmp_path: Path) -> None:
     run(tmp_path, "wandb")
     (file,) = logged(tmp_path, "runs/wandb/offline-run-*/files/out/envpin.json")
     assert json.loads(file.read_text())["schema"] == 2
+
+
+def test_trackio(tmp_path: Path) -> None:
+    run(tmp_path, "trackio", TRACKIO_DIR=str(tmp_path / "trackio"))
+    (blob,) = logged(tmp_path, "trackio/artifacts/p/blobs/sha256/*/*")
+    assert {"name": "peft", "version": "0.21.2"} in json.loads(blob.read_text())["distributions"]
 
 
 @pytest.mark.parametrize(

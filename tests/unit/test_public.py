@@ -15,6 +15,7 @@ from tests.support.places import ROOT
 if TYPE_CHECKING:
     from pathlib import Path
 
+EXAMPLES = ROOT / "docs" / "how-to" / "from-python.md"
 PAGE = ROOT / "docs" / "reference" / "python-api.md"
 
 
@@ -27,7 +28,7 @@ def test_the_examples_of_the_page_hold(tmp_path: Path, monkeypatch: pytest.Monke
     write_adapter(tmp_path / "alone", factors, base="someone/nowhere")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
-    result = doctest.testfile(str(PAGE), module_relative=False, encoding="utf-8")
+    result = doctest.testfile(str(EXAMPLES), module_relative=False, encoding="utf-8")
     assert result.attempted > 5
     assert not result.failed
 
@@ -36,9 +37,10 @@ def test_the_examples_of_the_page_hold(tmp_path: Path, monkeypatch: pytest.Monke
 def test_each_public_name_exists_is_typed_documented_and_on_the_page(name: str) -> None:
     found = getattr(envpin, name)
     assert found.__doc__
+    assert f"## `{name}`" in PAGE.read_text(encoding="utf-8")
     if inspect.isfunction(found):
         assert "return" in found.__annotations__
-        assert f"`{name}" in PAGE.read_text(encoding="utf-8")
+        assert f"envpin.{name}(" in PAGE.read_text(encoding="utf-8")
 
 
 def test_a_private_name_is_refused() -> None:

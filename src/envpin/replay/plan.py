@@ -62,7 +62,7 @@ _DOUBTS = frozenset({"base-weights-differ"})
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MergePlan:
     """Everything that a merge needs to know. `parts` are the adapters in merging order, `tokenizer` the folder of
-    the one whose tokenizer goes beside the model, `findings` are those of the preflight, blockers first.
+    the one whose tokenizer goes next to the model, `findings` are those of the preflight, blockers first.
     `weights` is what is known about the base's weights before whole files are digested. `max_download` is in bytes."""
 
     parts: tuple[Part, ...]
