@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -43,10 +44,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def replay(place: Path, *options: str | Path, child: tuple[str, ...] = ()) -> tuple[int, dict[str, Any], str]:
+def replay(
+    place: Path, *options: str | Path, child: tuple[str, ...] = (), of: str = "out"
+) -> tuple[int, dict[str, Any], str]:
     elsewhere = place.parent / "elsewhere"
     elsewhere.mkdir(exist_ok=True)
-    command = [*ENVPIN, "replay", "train", str(place / "out"), "--json", *map(str, options)]
+    command = [*ENVPIN, "replay", "train", str(place / of), "--json", *map(str, options)]
     ended = subprocess.run([*command, *(["--", *child] if child else [])], cwd=elsewhere, env=recorded.variables(),
                            capture_output=True, text=True, check=False, timeout=600)  # fmt: skip
     return ended.returncode, json.loads(ended.stdout) if ended.stdout else {}, ended.stderr
@@ -91,3 +94,43 @@ def test_a_changed_script_is_named_with_its_first_step_and_a_prefix_ends_where_a
     repeated = read_manifest(tmp_path / "again" / "run").training
     assert repeated is not None
     assert (repeated.steps, repeated.max_steps) == (3, 8)  # it was ended; its schedule is that of eight steps
+
+
+def test_a_run_whose_rows_have_changed_is_not_repeated_unless_forced(place: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(place / "base-peft012", source / "base-peft012")
+    (source / "train.py").write_text(FINETUNE.read_text())
+    finetune.write_rows(str(source / "rows.jsonl"))
+    weights = source / "base-peft012" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    options = ("-o", tmp_path / "again", "--trust-script", "--once", "--steps", "1", "--source", source)
+    status, answer, _ = replay(place, *options)
+    assert (status, answer["error"]["kind"]) == (1, "check-failed")
+    assert f"`{place / 'base-peft012' / 'model.safetensors'}` has changed" in answer["error"]["message"]
+    shutil.rmtree(tmp_path / "again", ignore_errors=True)
+    status, answer, told = replay(place, *options, "--force")
+    assert status == 1, told
+    assert answer["replay"]["cause"] == "base weights"
+
+
+def test_a_run_of_two_processes_is_one_record_that_one_process_cannot_repeat(place: Path, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    torchrun = pinned(ENVIRONMENT).python.parent / "torchrun"
+    (place / "ranks.py").write_text(FINETUNE.read_text())
+    words = ("ranks.py", *INPUTS, "--output", "out-ranks", "--steps", "3")
+    ran = recorded.run([torchrun, "--nproc_per_node", "2", "--master_port", str(port), *words], cwd=place,
+                       options=["--check-determinism"])  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stderr.count("recorded out-ranks/envpin.json") == 1
+    assert ran.stderr.count("[world-size-in-batch]") == 1
+    training = read_manifest(place / "out-ranks").training
+    assert training is not None
+    assert (training.world_size, training.steps) == (2, 3)
+    options = ("-o", tmp_path / "again", "--trust-script", "--once", "--source", place)
+    status, answer, told = replay(place, *options, child=("python", *words), of="out-ranks")
+    assert status == 1, told
+    found = answer["replay"]
+    assert (found["verdict"], found["cause"]) == ("not comparable", "world size")
+    assert (found["because"][0]["before"], found["because"][0]["after"]) == ("2", "1")

@@ -29,6 +29,7 @@ def add_train(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     train.add_argument("--once", action="store_true", help="do not repeat the repeat to measure its noise")
     train.add_argument("--source", type=Path, metavar="DIR", help="a folder with the code, not the recorded commit")
     train.add_argument("--trust-script", action="store_true", help="the recorded code may run on this machine")
+    train.add_argument("--force", action="store_true", help="repeat it though the base or the data has changed")
     train.add_argument("--environment", metavar="REF", help="another environment than the recorded one")
     train.add_argument("--skip", action="store_true", help="leave out packages that cannot be rebuilt, and name them")
     train.add_argument("--offline", action="store_true", help="use what is on this machine only")
@@ -54,7 +55,7 @@ def run_train(args: argparse.Namespace, console: Console) -> int:
     refuse_existing(out)
     refuse_within(out, [folder])
     options = TrainOptions(steps=args.steps, once=args.once, source=args.source, command=tuple(args.child),
-                           trust_script=args.trust_script)  # fmt: skip
+                           trust_script=args.trust_script, force=args.force)  # fmt: skip
     command_of(manifest, options)
     refuse_untrusted(manifest, options)
     listener = console.listener()

@@ -16,6 +16,7 @@ from envpin.core.scratch import scratch
 from envpin.manifest.read import read_manifest
 from envpin.manifest.trace import read_trace
 from envpin.recording.session import RecordSession
+from envpin.replay.training.inputs import changed_inputs
 from envpin.replay.training.judge import RunRecord, judge
 from envpin.replay.training.source import prepare_source
 
@@ -36,18 +37,20 @@ _NOT_SET_AGAIN = frozenset(
 )  # fmt: skip
 LOG_NAME = "envpin-replay.log"
 _LAST_LINES = 15
+_INPUTS_SHOWN = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainOptions:
     """`steps`: compare a prefix. `once`: do not repeat the repeat. `source`: a folder with the code. `command` instead
-    of the recorded one. `trust_script`: the code may run."""
+    of the recorded one. `trust_script`: the code may run. `force`: go on where the base or the data has changed."""
 
     steps: int | None = None
     once: bool = False
     source: Path | None = None
     command: tuple[str, ...] = ()
     trust_script: bool = False
+    force: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,7 +108,7 @@ def replay_training(
     Raises:
         RefusedError: the code was not trusted.
         InputError: the code or command cannot be had.
-        CheckFailedError: the repeated command failed, or saved nothing.
+        CheckFailedError: the base or the data is not what the run read; the repeated command failed, or saved nothing.
     """
     refuse_untrusted(manifest, options)
     command = command_of(manifest, options)
@@ -114,6 +117,7 @@ def replay_training(
     with scratch("train") as place:
         working, code = prepare_source(manifest, folder, place, source=options.source)
         listener(Note(message=f"code: {code}"))
+        _check_inputs(manifest, working, listener, force=options.force)
 
         def repeat(name: str) -> RunRecord:
             own = (out / name).absolute()
@@ -125,6 +129,19 @@ def replay_training(
         if judgement.verdict == "diverged" and not options.once:
             judgement = judge(recorded, first, again=repeat("again"), steps=options.steps)
     return TrainReplay(judgement=judgement, out=out, code=code, command=command)
+
+
+def _check_inputs(manifest: Manifest, working: Path, listener: Listener, *, force: bool) -> None:
+    listener(Step(key="inputs", title="check base and data"))
+    changed = changed_inputs(manifest, working)
+    listener(Step(key="inputs", title="check base and data", state="failed" if changed else "done"))
+    if not changed:
+        return
+    listed = ", ".join(changed[:_INPUTS_SHOWN])
+    if not force:
+        raise CheckFailedError(f"the repeat would not read what the run read: {listed}",
+                               hint="--force repeats it all the same, and names what parts because of it")  # fmt: skip
+    listener(Note(level="warning", message=f"the repeat reads something else: {listed}"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -147,9 +147,14 @@ def _link_missing(source: Path, target: Path, manifest: Manifest) -> None:
     output = Path(manifest.training.output) if manifest.training and manifest.training.output else None
     for entry in os.scandir(source):
         path = Path(entry.path)
-        if entry.name in _LEFT or (target / entry.name).exists() or (output is not None and path == output):
+        if entry.name in _LEFT or path == output:
             continue
-        if entry.is_file() and entry.stat().st_size <= _COPIED:
+        if output is not None and output.is_relative_to(path) and entry.is_dir(follow_symlinks=False):
+            (target / entry.name).mkdir(exist_ok=True)  # a link would let the repeat write next to what it repeats
+            _link_missing(path, target / entry.name, manifest)
+        elif (target / entry.name).exists():
+            continue
+        elif entry.is_file() and entry.stat().st_size <= _COPIED:
             shutil.copy2(path, target / entry.name)
         else:
             (target / entry.name).symlink_to(path)

@@ -108,7 +108,7 @@ def _folder(name: str, files: Sequence[str]) -> Optional[str]:
     configs = [path for path in files if os.path.basename(path) == "config.json"]
     weights = [path for path in files if artefacts.is_weights(os.path.basename(path))]
     if configs or weights:
-        return str(os.path.dirname((configs or weights)[-1]))
+        return os.path.abspath(os.path.dirname((configs or weights)[-1]))
     return os.path.abspath(name) if os.path.isdir(name) else None
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple
+import re
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 if TYPE_CHECKING:
     from transformers import Trainer
 
+_TIMES = re.compile("[0-9]{6,}")
 _asked: Optional[Dict[str, Any]] = None
 
 
@@ -33,8 +35,11 @@ def moved(path: Any) -> Any:
     if _is_within(target, source):
         return os.path.normpath(os.path.join(new, os.path.relpath(target, source)))
     relative = asked.get("relative")
-    if relative is not None and not os.path.isabs(name) and _is_within(os.path.normpath(name), str(relative)):
-        return os.path.normpath(os.path.join(new, os.path.relpath(name, str(relative))))
+    if not os.path.isabs(name) or _is_within(target, os.getcwd()):
+        own = os.path.normpath(name) if not os.path.isabs(name) else os.path.relpath(target, os.getcwd())
+        rest = _below(own, str(relative)) if relative is not None else None
+        if rest is not None:
+            return os.path.join(new, *rest)
     if _is_within(target, os.getcwd()):
         return path
     return os.path.join(new, "elsewhere", os.path.basename(target) or "root")
@@ -51,12 +56,25 @@ def moved_call(args: Tuple[object, ...], kwargs: Dict[str, object]) -> Tuple[Tup
     return args, kwargs
 
 
+def move_output(trainer: Trainer) -> None:
+    """Some trainers (ms-swift) name the folder once more after their arguments are made."""
+    trainer.args.output_dir = moved(trainer.args.output_dir)
+
+
 def stop_after(trainer: Trainer) -> None:
     """End the training with its next whole step, where as many as asked for are made. The schedule stays as it was."""
     steps = _request().get("steps")
     accelerator = getattr(trainer, "accelerator", None)
     if steps is not None and getattr(accelerator, "sync_gradients", True) and trainer.state.global_step + 1 >= steps:
         trainer.control.should_training_stop = True
+
+
+def _below(path: str, folder: str) -> Optional[List[str]]:
+    """The parts of `path` below `folder`, or None. Long numbers do not count: trainers name folders by the time."""
+    parts, outer = path.split(os.sep), folder.split(os.sep)
+    if [_TIMES.sub("0", part) for part in parts[: len(outer)]] != [_TIMES.sub("0", part) for part in outer]:
+        return None
+    return parts[len(outer) :]
 
 
 def _request() -> Dict[str, Any]:

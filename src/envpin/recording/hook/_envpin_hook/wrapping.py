@@ -244,6 +244,8 @@ def _trainer_made(original: Original) -> Original:
     def init(self: object, *args: object, **kwargs: object) -> None:
         original(self, *args, **kwargs)
         guarded("noting the trainer", observed.note_trainer, self)
+        if replayed.active():
+            guarded("moving the output", replayed.move_output, self)
 
     return init
 
