@@ -129,9 +129,9 @@ def arguments(argv: Sequence[str]) -> List[str]:
 
 
 def document(value: object, name: str = "") -> object:
-    """A value of JSON without its secrets, the names of its objects considered."""
+    """A value of JSON without its secrets, the names of its objects considered, which may be addresses themselves."""
     if isinstance(value, dict):
-        return {key: document(one, str(key)) for key, one in value.items()}
+        return {text(str(key), commit=True): document(one, str(key)) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
         return [document(one, name) for one in value]
     if not isinstance(value, str):
