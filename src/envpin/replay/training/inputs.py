@@ -29,7 +29,7 @@ def changed_inputs(manifest: Manifest, working: Path) -> tuple[str, ...]:
 def _changed(manifest: Manifest, working: Path) -> Iterator[str]:
     directory = manifest.code.directory if manifest.code else None
     base = manifest.base
-    if base is not None and base.path is not None and "snapshots" not in Path(base.path).parts:
+    if base is not None and base.path is not None and base.commit is None:
         for name, digest in sorted(base.files.items()):
             yield from _file(Path(base.path, name), digest, directory, working)
     seen: set[str] = set()

@@ -63,5 +63,5 @@ def test_each_input_that_is_another_one_or_gone_is_named(working: Path, name: st
 def test_a_base_of_the_hub_is_left_to_its_commit(working: Path) -> None:
     made = recorded()
     assert made.base is not None
-    hub = replace(made.base, path="/recorded/hub/snapshots/" + "c" * 40)
+    hub = replace(made.base, path="/recorded/gone", commit="c" * 40)
     assert changed_inputs(replace(made, base=hub), working) == ()
