@@ -1,7 +1,8 @@
 """Which hand-written statements do the runs refute, and which claim a run's grade without one? Pure; a part of `lint`.
 
 A break is about adapters that cross its boundary where it is silent or says so in `affects`; else it stops a capability
-inside its versions. Each failed crossing of the evidence must be one that a break of its family names.
+inside its versions. Each failed crossing of the evidence must be told: by a break of its family, by one that is about
+no family at all, or by the condition of the shape that crossed.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from envpin.evidence.proof import RUN_GRADES
 from envpin.evidence.shapes import refuted_conditions
 from envpin.evidence.ways import fits_way, read_way
 from envpin.matrix.convert import join
+from envpin.matrix.recipes import family_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from envpin.matrix.results import EvidenceRun
-    from envpin.matrix.types import Break, Family, Matrix, Relation, Statement
+    from envpin.matrix.types import Break, Condition, Family, Matrix, Relation, Statement
 
 _CROSS = "cross-merge"
 _CROSSING = frozenset({_CROSS, "load-adapter", "merge", "forward"})
@@ -37,7 +39,8 @@ def refuted_statements(matrix: Matrix, evidence: Mapping[str, EvidenceRun]) -> I
         yield from _of_requirement(family, own, at)
         for index, statement in enumerate(family.support):
             yield from _of_statement(statement, own, f"{at}.support[{index}]")
-        yield from _unexplained(family, own, matrix, at)
+        shapes = [run for name, runs in by_family.items() if family_of(name) == family.id for run in runs]
+        yield from _unexplained(family, shapes, matrix, at)
     for entry in matrix.breaks.values():
         families = [one for one in matrix.families.values() if entry.id in one.breaks]
         runs = [run for one in families for run in by_family.get(one.id, [])]
@@ -75,14 +78,30 @@ def _of_statement(statement: Statement, runs: Sequence[EvidenceRun], at: str) ->
 
 
 def _unexplained(family: Family, runs: Sequence[EvidenceRun], matrix: Matrix, at: str) -> Iterator[str]:
-    known = [matrix.breaks[name] for name in family.breaks]
+    of_families = {name for one in matrix.families.values() for name in one.breaks}
+    # A break that was run is one of the families that ran it, whether they name it or not.
+    general = [one for name, one in matrix.breaks.items() if name not in of_families and one.grade not in RUN_GRADES]
+    own = [matrix.breaks[name] for name in family.breaks]
     for run in runs:
-        told = any(crosses(one, run) or (not is_about_crossings(one) and stops(one, run)) for one in known)
-        if run.capability == _CROSS and run.outcome == "fail" and not told:
+        if run.capability == _CROSS and run.outcome == "fail" and not _is_told(run, own, general, family.conditions):
             yield (
                 f"{at}.breaks: none of them says that an adapter of {_pair(run.trained_with)} fails with "
                 f"{_pair(run.packages)} (`{run.id}`)"
             )
+
+
+def _is_told(run: EvidenceRun, own: Sequence[Break], general: Sequence[Break], conditions: Sequence[Condition]) -> bool:
+    """Whether something says that this crossing fails: a break of the family; one that no family names, where the run
+    shows its symptom; or a condition of the shape that crossed, outside of whose versions one of its sides lies."""
+    if any(crosses(one, run) or (not is_about_crossings(one) and stops(one, run)) for one in own):
+        return True
+    if any(one.symptom and re.search(one.symptom, run.error) and crosses(one, run) for one in general):
+        return True
+    return any(
+        not SpecifierSet(condition.versions).contains(side.get(condition.package, "0"))
+        for condition in conditions if condition.shape == run.family
+        for side in (run.trained_with, run.packages)
+    )  # fmt: skip
 
 
 def is_about_crossings(entry: Break) -> bool:
