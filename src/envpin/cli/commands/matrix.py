@@ -45,6 +45,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 def _list(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--grade", help="only families proved at least this well (declared … merge-verified)")
+    verb.add_argument("--whole", action="store_true",
+                      help="with --json: families, breaks, runs, releases, tools, all in one document")  # fmt: skip
 
 
 def _show(verb: argparse.ArgumentParser) -> None:

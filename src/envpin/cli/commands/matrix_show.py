@@ -10,9 +10,10 @@ import msgspec
 from envpin.cli.console.tables import table
 from envpin.cli.console.width import room, wrapped
 from envpin.core.command_text import command_text
-from envpin.core.errors import InputError
+from envpin.core.errors import InputError, UsageError
 from envpin.matrix.load import load_matrix
 from envpin.matrix.match import match
+from envpin.matrix.results import evidence_path, load_results
 from envpin.matrix.support import load_support
 from envpin.matrix.types import GRADES
 
@@ -31,6 +32,8 @@ _INDENT = 12
 def run_list(args: argparse.Namespace, console: Console) -> int:
     matrix = load_matrix(Path(args.matrix) if args.matrix else None)
     families = [family for family in matrix.families.values() if _at_least(family, args.grade)]
+    if args.whole:
+        return _print_whole(args, console, matrix)
     if args.json:
         console.document(1, {"overlay": matrix.overlay, "families": [_summary(family, matrix) for family in families]})
         return 0
@@ -43,6 +46,24 @@ def run_list(args: argparse.Namespace, console: Console) -> int:
         rows.append((family.id, family.title, pins.get("transformers", "-"), pins.get("peft", "-"),
                      pins.get("torch", "-"), proved))  # fmt: skip
     console.data("\n".join(table(rows, width=room(), elastic=1)))
+    return 0
+
+
+def _print_whole(args: argparse.Namespace, console: Console, matrix: Matrix) -> int:
+    """
+    Raises:
+        UsageError: it has no form for people, and leaves nothing out.
+    """
+    from envpin.matrix.stack import load_stack
+    from envpin.matrix.whole import whole_matrix
+
+    if not args.json or args.grade:
+        raise UsageError("`--whole` is one document with everything in it", hint="envpin matrix list --whole --json")
+    runs = load_results(evidence_path(Path(args.matrix) if args.matrix else None))
+    if args.matrix is None and matrix.overlay is not None:
+        runs |= load_results(evidence_path(Path(matrix.overlay)))
+    document = msgspec.to_builtins(whole_matrix(matrix, load_support(), load_stack(), runs.values()))
+    console.document(document.pop("schema"), document)
     return 0
 
 
