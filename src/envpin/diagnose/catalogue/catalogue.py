@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent
 # The order of the page: what is asked about most comes first.
-_FILES = ("weights", "files", "versions", "determinism")
+_FILES = ("weights", "files", "versions", "running", "determinism")
 
 
 class Cause(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

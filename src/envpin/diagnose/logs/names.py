@@ -57,6 +57,7 @@ _KINDS = (
     (re.compile(r"(?:Dynamic|Static|Hybrid|Sliding|Quantized|Offloaded|EncoderDecoder)\w*Cache$"), "Cache"),
     (re.compile(r"Config$"), "PretrainedConfig"),
 )
+_PUT_ON = re.compile(r"lora|adapter|merge|unload|peft|for_(?:inference|training)|fast_|trainable|quantiz|push_to_hub")
 _CODES = {"transformers": "transformers-api-changed"}
 _TRAINING = "run with the versions of the training run: envpin run ADAPTER -- CMD"
 
@@ -110,7 +111,10 @@ def _older(module: str, name: str) -> Words:
 
 def explain_name(line: str) -> Explained | None:
     """A cause that the facts alone tell: a member, an argument, a module, or a name that a release took or gave."""
-    return _of_member(line) or _of_call(line) or _of_rename(line) or _of_module(line) or _of_bare(line)
+    return (
+        _of_member(line) or _of_call(line) or _of_rename(line) or _of_module(line) or _of_bare(line)
+        or _of_model_class(line)
+    )  # fmt: skip
 
 
 def _of_names(code: str, line: str) -> Words | None:
@@ -153,6 +157,23 @@ def _of_member(line: str) -> Explained | None:
         if stays is not None:
             return _explained(f"`{name}` of `{owner}`", package, stays)
     return None
+
+
+def _of_model_class(line: str) -> Explained | None:
+    """A member that is missing from a class of transformers, and that the facts do not hold: its attributes moved from
+    release to release. What peft, Unsloth and the like put onto a model is no member of it."""
+    found = _MEMBER.search(line)
+    if found is None or _PUT_ON.search(found[2]) is not None:
+        return None
+    model_type = _type_of_class(found[1])
+    window = None if model_type is None else load_support().window(model_type)
+    if window is None:
+        return None
+    says = (
+        f"`{found[1]}` has no `{found[2]}` in the transformers that ran: where such members lie moved between releases "
+        f"since `{model_type}` came with {window[0]}"
+    )
+    return Explained("transformers-api-changed", says, (_TRAINING, "take code and transformers of one time"))
 
 
 def _kinds(owner: str) -> list[str]:

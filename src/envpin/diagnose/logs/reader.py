@@ -17,6 +17,8 @@ from envpin.core.findings import SEVERITY_ORDER, Evidence
 from envpin.core.text_input import plain_block, to_utf8
 from envpin.diagnose.catalogue.catalogue import finding, load_catalogue
 from envpin.diagnose.logs.arguments import ANCHOR, explain
+from envpin.diagnose.logs.frames import FRAME_ANCHORS, FRAMES_NEAR, explain_frame
+from envpin.diagnose.logs.listed import LISTED_ANCHORS, explain_listed
 from envpin.diagnose.logs.mismatch import ANCHORS, Line, common_cause, read_line, words_for
 from envpin.diagnose.logs.names import MEMBER_ANCHORS, NOT_A_RELEASE, explain_name, words
 from envpin.diagnose.logs.signature import Signature, matchers
@@ -123,11 +125,13 @@ class _Reader:
                     if text in self.told and one.signature.code in _LESS_EXACT:
                         continue
                     found = self._matches(one, text, block, at)
-                    worded = None if found is None else _worded(one.signature, found, text)
-                    if worded is not None:
-                        self.explained.add(text)
+                    if found is None:
+                        continue
+                    self.explained.add(text)
+                    if (worded := _worded(one.signature, found, text)) is not None:
                         self._keep(worded, numbers, at, text)
         self._read_members(block, numbers)
+        self._read_frames(block, numbers)
         for anchor in _STATED_ANCHORS:
             stated = (_STATED.search(text) for _, text in _lines_with(block, anchor))
             self.stated |= {_numbers(one[1]) for one in stated if one is not None}
@@ -146,7 +150,30 @@ class _Reader:
         for anchor in MEMBER_ANCHORS:
             for at, text in _lines_with(block, anchor.encode()):
                 if text not in self.explained and (told := explain_name(text)) is not None:
+                    self.explained.add(text)
                     self._keep(_signature_of(told, text), numbers, at, text)
+
+    def _read_frames(self, block: bytes, numbers: _Numbers) -> None:
+        """Lines of which nothing else spoke: the frames before them tell whose call it was."""
+        for anchor in LISTED_ANCHORS:
+            for at, text in _lines_with(block, anchor.encode()):
+                if text not in self.explained and (listed := explain_listed(text)) is not None:
+                    self.explained.add(text)
+                    self._keep(_signature_of(listed, text), numbers, at, text)
+        for anchor in FRAME_ANCHORS:
+            for at, text in _lines_with(block, anchor.encode()):
+                if text in self.explained:
+                    continue
+                before = self._before(block, at, FRAMES_NEAR).decode("utf-8", "replace")
+                if (told := explain_frame(text, before)) is not None:
+                    self._keep(_signature_of(told, text), numbers, at, text)
+
+    def _before(self, block: bytes, at: int, count: int) -> bytes:
+        """The line of a position, up to there, and so many lines before it, some of them of the block before."""
+        before = block[max(0, at - 20_000) : at]
+        if at < 20_000:
+            before = self.tail + before
+        return b"\n".join(before.split(b"\n")[-count - 1 :])
 
     def _matches(self, one: Matcher, text: str, block: bytes, at: int) -> re.Match[str] | None:
         found = one.pattern.search(text)
@@ -155,10 +182,7 @@ class _Reader:
         after, against = one.signature.after, one.signature.unless_after
         if after is None and against is None:
             return found
-        before = block[max(0, at - 20_000) : at]
-        if at < 20_000:
-            before = self.tail + before
-        near = b"\n".join(before.split(b"\n")[-_NEAR - 1 :])
+        near = self._before(block, at, _NEAR)
         fits = (after is None or after.encode() in near) and (against is None or against.encode() not in near)
         return found if fits else None
 

@@ -1,0 +1,63 @@
+"""Models that a server or converter refuses by name: which of its releases lists them. Pure but for collected data."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from envpin.diagnose.logs.arguments import Explained
+from envpin.matrix.stack import load_stack
+
+if TYPE_CHECKING:
+    from envpin.matrix.stack import Tool
+
+LISTED_ANCHORS = ("not supported", "failed to be inspected", "unknown model architecture", "isn't supported yet",
+                  "has no vLLM implementation", "has no SGlang implementation")  # fmt: skip
+
+
+class _Refusal(NamedTuple):
+    pattern: re.Pattern[str]
+    # package on the index and kind of its registry, or what it is called, where releases have no numbers
+    tools: tuple[tuple[str, str], ...]
+    shown: str
+
+
+_REFUSALS = (
+    _Refusal(re.compile(r"Model architectures? \[?'?(\w+)'?[^\]]*\]? (?:are|is) not supported|"
+                        r"Model architectures \['(\w+)'[^\]]*\] failed to be inspected|(\w+) has no vLLM implementation"),
+             (("vllm", "architectures"), ("sglang", "architectures")), "the server"),
+    _Refusal(re.compile(r"(\w+) has no SGlang implementation"), (("sglang", "architectures"),), "SGLang"),
+    _Refusal(re.compile(r"[Mm]odel type:? ['`]?([\w.-]+)['`]? (?:is )?not supported"), (("mlx-lm", "model_types"),), "mlx-lm"),
+    _Refusal(re.compile(r"unknown model architecture: '([\w-]+)'"), (("gguf", "gguf_architectures"),), "llama.cpp"),
+    _Refusal(re.compile(r"(?:Model|Architecture) ['\"]?(\w+(?:ForCausalLM|ForConditionalGeneration|Model|LMHeadModel))['\"]? "
+                        r"(?:is )?not supported"), (), "the converter (llama.cpp)"),
+    _Refusal(re.compile(r"\b([a-z][\w-]{2,40}) isn't supported yet"), (("gptqmodel", "model_types"),), "the quantizer"),
+)  # fmt: skip
+
+
+def explain_listed(line: str) -> Explained | None:
+    """What a refusal of a model by its name says of releases."""
+    for refusal in _REFUSALS:
+        found = refusal.pattern.search(line)
+        if found is not None:
+            return _said(next(one for one in found.groups() if one), refusal)
+    return None
+
+
+def _said(name: str, refusal: _Refusal) -> Explained:
+    firsts = [told for package, kind in refusal.tools if (told := _first(load_stack().tools.get(package), kind, name))]
+    if firsts:
+        said = "; ".join(f"{package} lists `{name}` from {first} on" for package, first in firsts)
+        steps = tuple(f"run with {package} ≥ {first}" for package, first in firsts)
+        return Explained("serving-limit", f"{said}: the one that ran is older, or was not installed whole", steps)
+    newest = [f"{package} up to {load_stack().tools[package].releases[-1].version}" for package, _ in refusal.tools]
+    known = f"no release that was looked at lists it ({', '.join(newest)})" if newest else "it is older than the model"
+    return Explained("serving-limit", f"{refusal.shown} does not take `{name}`: {known}",
+                     (f"take a newer release of {refusal.shown}", "see what takes the model: envpin matrix resolve MODEL"))  # fmt: skip
+
+
+def _first(tool: Tool | None, kind: str, name: str) -> tuple[str, str] | None:
+    if tool is None:
+        return None
+    listing = tool.listing(kind, (name,))
+    return (tool.name, listing[0].version) if listing else None
