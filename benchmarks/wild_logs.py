@@ -23,6 +23,7 @@ FILES = {
     "errors_blind.toml": "first blind set",
     "errors_blind_second.toml": "second blind set",
     "errors_blind_third.toml": "third blind set",
+    "errors_blind_fourth.toml": "fourth blind set",
 }
 
 
