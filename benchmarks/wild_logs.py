@@ -24,6 +24,7 @@ FILES = {
     "errors_blind_second.toml": "second blind set",
     "errors_blind_third.toml": "third blind set",
     "errors_blind_fourth.toml": "fourth blind set",
+    "errors_blind_fifth.toml": "fifth blind set",
 }
 
 

@@ -10,7 +10,13 @@ import re
 
 from envpin.diagnose.logs.arguments import Explained
 
-FRAME_ANCHORS = ("TypeError: ", "AttributeError: ", "ImportError: cannot import name '")
+FRAME_ANCHORS = (
+    "TypeError: ",
+    "AttributeError: ",
+    "ImportError: cannot import name '",
+    " values to unpack",
+    "NameError: ",
+)
 # Of the lines before the error: a traceback has up to four lines for each of its last frames.
 FRAMES_NEAR = 14
 _LIBRARIES = (
@@ -22,7 +28,8 @@ _LIBRARIES = (
 )
 # A file of an installed library or of its checkout; its examples and scripts are someone's own code.
 _FRAME = re.compile(
-    rf"""File "?(?=[^\s"]*[/\\]({_LIBRARIES})[/\\])[^\s"]*\.py(?:"?, line |:)\d+(?:, in (\w+))?"""
+    rf"""(?:File "?|^\s*|[\s"])(?=(?:[^\s"]*[/\\])?({_LIBRARIES})[/\\])[^\s"]*\.py(?:"?, line |:)\d+(?:, in (\w+))?""",
+    re.MULTILINE,
 )
 _OWN_CODE = re.compile(r"[/\\](?:examples?|scripts|tests?|notebooks?|recipes)[/\\](?!.*(?:site|dist)-packages)")
 _BUILTIN = (
@@ -32,12 +39,21 @@ _BUILTIN = (
 _FORMS = (
     re.compile(r"TypeError: (?P<what>[\w.<>]+\(\)) got an unexpected keyword argument '(?P<name>\w+)'"),
     re.compile(r"TypeError: (?P<what>[\w.<>]+\(\)) missing \d+ required positional arguments?: (?P<name>.{1,80})"),
-    re.compile(r"TypeError: (?P<what>[\w.<>]+\(\)) takes (?:from )?(?P<name>[\w ]{1,20}) positional arguments? but \d+"),
+    re.compile(
+        r"TypeError: (?P<what>[\w.<>]+\(\)) takes (?:from )?(?P<name>[\w ]{1,20}) positional arguments? but \d+"
+    ),
     re.compile(r"TypeError: (?P<what>[\w.<>]+\(\)) got multiple values for (?:keyword )?argument '(?P<name>\w+)'"),
-    re.compile(rf"AttributeError: '?(?P<what>(?!(?:{_BUILTIN})\b)[A-Za-z_]\w*)'?(?: object)? has no attribute [`'](?P<name>\w+)"),
+    re.compile(
+        rf"AttributeError: '?(?P<what>(?!(?:{_BUILTIN})\b)[A-Za-z_]\w*)'?(?: object)? has no attribute [`'](?P<name>\w+)"
+    ),
+    re.compile(r"AttributeError: (?P<name>_\w+)(?P<what>)\s*$"),
+    re.compile(r"ValueError: (?P<what>not enough|too many) values to unpack (?P<name>\(expected [^)]*\))"),
+    re.compile(r"NameError: name '(?P<name>\w+)' is not defined(?P<what>)\s*$"),
     re.compile(r"AttributeError: type object '(?P<what>\w+)' has no attribute '(?P<name>\w+)'"),
     re.compile(r"AttributeError: module '(?P<what>[\w.]+)' has no attribute '(?P<name>\w+)'"),
-    re.compile(r"ImportError: cannot import name '(?P<name>\w+)' from (?:partially initialized module )?'(?P<what>[\w.]+)'"),
+    re.compile(
+        r"ImportError: cannot import name '(?P<name>\w+)' from (?:partially initialized module )?'(?P<what>[\w.]+)'"
+    ),
 )
 _OF_TRANSFORMERS = re.compile(
     r"(?:For[A-Z]\w*|PreTrainedModel|\wModel|Config|Tokenizer(?:Fast)?|Processor(?:Fast)?|Cache|Attention|DecoderLayer|"
@@ -55,9 +71,7 @@ def explain_frame(line: str, before: str) -> Explained | None:
     found = next((one for form in _FORMS if (one := form.search(line)) is not None), None)
     if found is None:
         return None
-    frames = [
-        one[1] for one in _FRAME.finditer(before) if one[2] != "__getattr__" and _OWN_CODE.search(one[0]) is None
-    ]
+    frames = [one[1] for one in _FRAME.finditer(before) if one[2] != "__getattr__" and _OWN_CODE.search(one[0]) is None]
     if not frames:
         return None
     caller, what, name = frames[-1], found["what"], found["name"]
@@ -66,10 +80,9 @@ def explain_frame(line: str, before: str) -> Explained | None:
     code = "transformers-api-changed" if of_transformers and not owner.startswith("Unsloth") else "library-api-changed"
     stated = {package.lower(): release for package, release in _STATED.findall(before)}
     shown = ", ".join(f"{package} {release}" for package, release in sorted(stated.items()))
-    says = f"{caller} and `{what}`, which it uses with `{name}`, are of different releases"
-    return Explained(
-        code,
-        says + (f"; this log names {shown}" if shown else ""),
-        (f"install the release of each that the other one asks for: python -m pip check, python -m pip install -U "
-         f"{caller.replace('_', '-')}", _TRAINING),
-    )  # fmt: skip
+    says = f"{caller} and `{what or name}`, which it uses with `{name}`, are of different releases"
+    if not what or " " in what:
+        says = f"{caller} stopped in its own code (`{name}`): it and what it builds on are of different releases"
+    command = f"python -m pip check, python -m pip install -U {caller.replace('_', '-')}"
+    fix = (f"install the release of each that the other one asks for: {command}", _TRAINING)
+    return Explained(code, says + (f"; this log names {shown}" if shown else ""), fix)

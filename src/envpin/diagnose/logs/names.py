@@ -18,7 +18,7 @@ from envpin.diagnose.logs.arguments import Explained
 from envpin.matrix.support import load_support
 
 MEMBER_ANCHORS = (
-    "' has no attribute '", "object has no attribute '", "got an unexpected keyword argument",
+    "' has no attribute '", "object has no attribute '", " has no attribute ", "got an unexpected keyword argument",
     "is not defined. Did you mean", "cannot import name '", "No module named '",
 )  # fmt: skip
 # Codes that blame a version: their words name it, where the facts hold it.
@@ -32,6 +32,11 @@ _IMPORT = re.compile(r"cannot import name '(\w{1,120})' from '?(\w+(?:\.\w+)*)")
 _BARE_IMPORT = re.compile(r"cannot import name '(\w{1,120})'\s*$")
 _MODULE_ATTRIBUTE = re.compile(r"module '(\w+(?:\.\w+)*)' has no attribute '(\w{1,120})'")
 _MEMBER = re.compile(r"'(\w{1,120})' object has no attribute '(\w{1,120})'")
+_MISSING = re.compile(r"(?:'|\b)([A-Z]\w{1,120})'?(?: object)? has no attribute ['`](\w{1,120})['`]")
+# What follows a model type's name in the classes of its parts.
+_PART = re.compile(
+    r"(?:[A-Z]\w*)?(?:Experts|Attention|MLP|DecoderLayer|EncoderLayer|Router|Block|Output\w*|Embeddings?|Cache)$"
+)
 _CALL = re.compile(r"\b(\w+)\.(\w+)\(\) got an unexpected keyword argument '(\w{1,80})'")
 _RENAMED = re.compile(r"name '(\w{1,120})' is not defined\. Did you mean: '(\w{1,120})'")
 _TYPE = re.compile(r"has model type `?([\w.-]{1,80})`? but Transformers|KeyError: '([\w.-]{1,80})'")
@@ -162,10 +167,10 @@ def _of_member(line: str) -> Explained | None:
 def _of_model_class(line: str) -> Explained | None:
     """A member that is missing from a class of transformers, and that the facts do not hold: its attributes moved from
     release to release. What peft, Unsloth and the like put onto a model is no member of it."""
-    found = _MEMBER.search(line)
+    found = _MISSING.search(line)
     if found is None or _PUT_ON.search(found[2]) is not None:
         return None
-    model_type = _type_of_class(found[1])
+    model_type = _type_of_class(found[1]) or _type_of_part(found[1])
     window = None if model_type is None else load_support().window(model_type)
     if window is None:
         return None
@@ -295,6 +300,15 @@ def _of_type(model_type: str) -> Words | None:
 def _type_of_class(name: str) -> str | None:
     stem = _CLASS.sub("", name).lower()
     return _types().get(stem.replace("_", "")) if stem and stem != name.lower() else None
+
+
+def _type_of_part(name: str) -> str | None:
+    """The model type whose name a class of a part begins with: `GptOssExperts`, `Gemma3ModelOutputWithPast`."""
+    if _PART.search(name) is None:
+        return None
+    lowered = name.lower()
+    fits = [stem for stem in _types() if len(stem) > 3 and lowered.startswith(stem) and name[len(stem) :][:1].isupper()]
+    return _types()[max(fits, key=len)] if fits else None
 
 
 @cache

@@ -119,18 +119,9 @@ class _Reader:
                 self.told.add(text)
                 self.explained.add(text)
                 self._keep(_signature_of(explained, text), numbers, at, text)
-        for anchor, signatures in self.matchers.items():
-            for at, text in _lines_with(block, anchor):
-                for one in signatures:
-                    if text in self.told and one.signature.code in _LESS_EXACT:
-                        continue
-                    found = self._matches(one, text, block, at)
-                    if found is None:
-                        continue
-                    self.explained.add(text)
-                    if (worded := _worded(one.signature, found, text)) is not None:
-                        self._keep(worded, numbers, at, text)
+        self._read_signatures(block, numbers)
         self._read_members(block, numbers)
+        self._read_listed(block, numbers)
         self._read_frames(block, numbers)
         for anchor in _STATED_ANCHORS:
             stated = (_STATED.search(text) for _, text in _lines_with(block, anchor))
@@ -145,6 +136,19 @@ class _Reader:
         self.line += block.count(b"\n")
         self.tail = block[-20_000:]
 
+    def _read_signatures(self, block: bytes, numbers: _Numbers) -> None:
+        for anchor, signatures in self.matchers.items():
+            for at, text in _lines_with(block, anchor):
+                for one in signatures:
+                    if text in self.told and one.signature.code in _LESS_EXACT:
+                        continue
+                    found = self._matches(one, text, block, at)
+                    if found is None:
+                        continue
+                    self.explained.add(text)
+                    if (worded := _worded(one.signature, found, text)) is not None:
+                        self._keep(worded, numbers, at, text)
+
     def _read_members(self, block: bytes, numbers: _Numbers) -> None:
         """Lines of which no signature spoke, and of which the facts about releases do."""
         for anchor in MEMBER_ANCHORS:
@@ -153,13 +157,16 @@ class _Reader:
                     self.explained.add(text)
                     self._keep(_signature_of(told, text), numbers, at, text)
 
-    def _read_frames(self, block: bytes, numbers: _Numbers) -> None:
-        """Lines of which nothing else spoke: the frames before them tell whose call it was."""
+    def _read_listed(self, block: bytes, numbers: _Numbers) -> None:
+        """Lines in which a server or converter refuses a model by its name."""
         for anchor in LISTED_ANCHORS:
             for at, text in _lines_with(block, anchor.encode()):
                 if text not in self.explained and (listed := explain_listed(text)) is not None:
                     self.explained.add(text)
                     self._keep(_signature_of(listed, text), numbers, at, text)
+
+    def _read_frames(self, block: bytes, numbers: _Numbers) -> None:
+        """Lines of which nothing else spoke: the frames before them tell whose call it was."""
         for anchor in FRAME_ANCHORS:
             for at, text in _lines_with(block, anchor.encode()):
                 if text in self.explained:

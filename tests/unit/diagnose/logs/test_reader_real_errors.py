@@ -21,6 +21,7 @@ ERRORS = [
         "errors_blind.toml",
         "errors_blind_second.toml",
         "errors_blind_third.toml",
+        "errors_blind_fourth.toml",
     )
     for error in tomllib.loads((DATA / file).read_text(encoding="utf-8"))["error"]
 ]
@@ -34,11 +35,9 @@ MISSED = {
     "https://github.com/modelscope/ms-swift/issues/8170",
     "https://github.com/unslothai/unsloth/issues/2289",
     "https://github.com/hiyouga/LlamaFactory/issues/6941",
-    "https://github.com/FireRedTeam/FireRed-Image-Edit/issues/56",
-    "https://github.com/vllm-project/vllm/issues/11711",
-    "https://github.com/InternLM/lmdeploy/issues/3394",
-    "https://github.com/ModelTC/LightCompress/issues/437",
     "https://github.com/om-ai-lab/VLM-R1/issues/282",
+    "https://github.com/unslothai/unsloth/issues/3048",
+    "https://github.com/ModelCloud/GPTQModel/issues/1668",
 }
 # A code of these blames a version, and the answer names it.
 VERSIONED = {"config-needs-newer-transformers", "config-needs-older-transformers", "transformers-api-changed",
@@ -110,6 +109,26 @@ raise ValueError("Target module nav is not supported on this page")
 raise LookupError("No adapter found for requests.Session")
 raise ImportError("cannot import name 'Dataset' from 'myproject.data'")
 import peftools
+raise ValueError("You must specify a template for this page")
+raise ValueError("Column price not found in the spreadsheet")
+raise TypeError("View.__init__() got an unexpected keyword argument 'slug'")
+raise AttributeError("'Invoice' object has no attribute 'total'")
+raise AttributeError("Session has no attribute `token`")
+raise NameError("name 'Shared' is not defined")
+raise ImportError("cannot import name 'url' from 'django.conf.urls' (/srv/site-packages/django/conf/urls/__init__.py)")
+raise ModuleNotFoundError("No module named 'sklearn.externals.joblib'")
+raise KeyError("orders.0.weight_in_grams")
+raise ValueError("not enough values to unpack (expected 3, got 2)")
+raise ConnectionError("HTTPSConnectionPool(host='api.example.org', port=443): Max retries exceeded with url: /v1")
+raise RuntimeError("generator raised StopIteration")
+raise ValueError("Model not found: Car")
+raise LookupError("unknown architecture: sparc")
+raise ValueError("the batch is not divisible into equal parts")
+raise RuntimeError("This event loop is already running")
+raise ValueError("Template base.html does exist twice")
+raise ValueError("1 validation error for Order")
+raise RuntimeError("worker died")
+raise PermissionError("403 Client Error: Forbidden for url: https://api.example.org/v2/orders")
 """.strip().splitlines()
 
 
