@@ -44,7 +44,8 @@ _FORMS = (
     ),
     re.compile(r"TypeError: (?P<what>[\w.<>]+\(\)) got multiple values for (?:keyword )?argument '(?P<name>\w+)'"),
     re.compile(
-        rf"AttributeError: '?(?P<what>(?!(?:{_BUILTIN})\b)[A-Za-z_]\w*)'?(?: object)? has no attribute [`'](?P<name>\w+)"
+        rf"AttributeError: '?(?P<what>(?!(?:{_BUILTIN})\b)[A-Za-z_]\w*)'?(?: object)? has no attribute "
+        r"[`'](?P<name>\w+)"
     ),
     re.compile(r"AttributeError: (?P<name>_\w+)(?P<what>)\s*$"),
     re.compile(r"ValueError: (?P<what>not enough|too many) values to unpack (?P<name>\(expected [^)]*\))"),

@@ -22,6 +22,7 @@ ERRORS = [
         "errors_blind_second.toml",
         "errors_blind_third.toml",
         "errors_blind_fourth.toml",
+        "errors_blind_fifth.toml",
     )
     for error in tomllib.loads((DATA / file).read_text(encoding="utf-8"))["error"]
 ]
@@ -38,6 +39,8 @@ MISSED = {
     "https://github.com/om-ai-lab/VLM-R1/issues/282",
     "https://github.com/unslothai/unsloth/issues/3048",
     "https://github.com/ModelCloud/GPTQModel/issues/1668",
+    "https://github.com/unslothai/unsloth/issues/2247",
+    "https://github.com/vllm-project/vllm/issues/12404",
 }
 # A code of these blames a version, and the answer names it.
 VERSIONED = {"config-needs-newer-transformers", "config-needs-older-transformers", "transformers-api-changed",
