@@ -12,6 +12,7 @@ import pytest
 
 from tests.hostile.situation import Situation, endure, table
 from tests.hostile.test_inputs import plain
+from tests.support.mounts import mounted
 from tests.support.wheels import lock_of, make_wheel
 
 if TYPE_CHECKING:
@@ -74,15 +75,8 @@ def test_store_situation(situation: Situation, tmp_path: Path) -> None:
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
     """A file system of its own with room for 300 kB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    options = ["-t", "tmpfs", "-o", "size=300k", "tmpfs", str(folder)]
-    if not _ROOT or subprocess.run(["mount", *options], capture_output=True, check=False).returncode != 0:
-        pytest.skip("only root may mount")
-    try:
+    with mounted(tmp_path / "small", "300k") as folder:
         yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 _FILL = "cat /dev/zero >$SMALL/x 2>/dev/null; "

@@ -1,8 +1,8 @@
 """Commands that are killed at random moments, over and over, and what may be left of them: nothing.
 
-After each kill no result may be half there, and after a second none of envpin's processes may live. Every fourth time
-the command is then run to its end, as somebody would who goes on: its result must be whole, and nothing that the
-killed ones left may be there any more.
+After each kill no result may be half there, and after a second none of envpin's processes may live. Now and then
+the command is run to its end, as somebody would who goes on: its result must be whole, and nothing that the killed ones
+left may be there any more.
 """
 
 from __future__ import annotations
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-# A whole run follows on so many killed ones.
-_EVERY = 4
 _UNFINISHED = (".envpin-*.tmp", ".envpin.json.*.tmp")
 
 
@@ -45,6 +43,8 @@ class Victim:
     """One command in a folder of its own, and how to tell whether its result is whole."""
 
     name: ClassVar[str]
+    # A whole run follows on so many killed ones: it finds what each of them has left.
+    every: ClassVar[int] = 6
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -207,6 +207,7 @@ class RecordVictim(Victim):
 
 class BisectVictim(Victim):
     name = "bisect"
+    every = 10
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -272,6 +273,7 @@ class SweepVictim(Victim):
 
 class MergeVictim(Victim):
     name = "merge"
+    every = 10
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -347,7 +349,7 @@ def kill_often(victim: Victim, kills: int, source: random.Random) -> Tally:
         if child.stdout is not None:
             child.stdout.close()
         tally.note("halves", victim.halves())
-        if tally["kills"] % _EVERY == 0 or tally["kills"] == kills:
+        if tally["kills"] % victim.every == 0 or tally["kills"] == kills:
             longest = 0.5 * longest + 0.5 * _whole(victim, tally)
     return tally
 
