@@ -71,7 +71,7 @@ OTHER = [
               command="cp -r plain/adapter $D/a; mount -o remount,ro $D; cd $D; $E record -- sh -c 'exit 7'"),
     Situation(name="a finished store turns read only", status=0, make=with_lock,
               command=f"{_BUILD} && mount -o remount,ro $D && $E env list && $E env verify && "
-              "$E env path pylock.toml --offline && $E run pylock.toml --offline -- true"),
+              "$E env path pylock.toml && $E run pylock.toml --offline -- true"),
 ]  # fmt: skip
 MEANWHILE = [
     *(

@@ -32,7 +32,7 @@ _HOMES = {
     "the working folder is gone": "mkdir gone; cd gone; rmdir ../gone; export ENVPIN_HOME=/proc/none",
 }
 _COMMANDS = {
-    "list": "env list", "prune": "env prune", "path": "env path transformers==4.43.1 --offline",
+    "list": "env list", "prune": "env prune", "path": "env path transformers==4.43.1",
     "check": "check ../adapter",
     "create": "env create transformers==0.0.1 --offline", "run": "run transformers==0.0.1 --offline -- true",
     "lock": "lock transformers==0.0.1 --offline", "resolve": "matrix resolve adapter", "scan": "scan .",
