@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from envpin.manifest.read import read_manifest
+from envpin.manifest.trace import read_trace
 from tests.support import recorded
 from tests.support.environments import pinned
 from tests.support.recorded import ENVPIN, FINETUNE
@@ -134,3 +135,32 @@ def test_a_run_of_two_processes_is_one_record_that_one_process_cannot_repeat(pla
     found = answer["replay"]
     assert (found["verdict"], found["cause"]) == ("not comparable", "world size")
     assert (found["because"][0]["before"], found["because"][0]["after"]) == ("2", "1")
+
+
+def test_the_first_steps_are_a_probe_that_prints_the_recorded_loss(place: Path) -> None:
+    trace = read_trace(place / "out", None)
+    assert trace is not None
+    environment = recorded.variables(VIRTUAL_ENV=str(pinned(ENVIRONMENT).path))
+    command = [
+        *ENVPIN,
+        "replay",
+        "train",
+        str(place / "out"),
+        "--environment",
+        "active",
+        "--print-loss",
+        "--steps",
+        "2",
+    ]
+    ended = subprocess.run([*command, "--trust-script"], env=environment, cwd=place, capture_output=True, text=True,
+                           check=False, timeout=600)  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert float(ended.stdout) == next(one.loss for one in trace.steps if one.step == 2)
+
+
+def test_a_search_by_a_recorded_run_needs_its_trust(place: Path) -> None:
+    ends = ("--good", "4.57.0", "--bad", "4.57.1")
+    command = [*ENVPIN, "bisect", "transformers", *ends, "--training", str(place / "out")]
+    for more, status in ((("--metric",), 5), (("--trust-script",), 2)):
+        ended = subprocess.run([*command, *more], env=recorded.variables(), capture_output=True, text=True, check=False)
+        assert ended.returncode == status, ended.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,7 +97,8 @@ def question_of(args: argparse.Namespace) -> Question:
             hint=f"leave out `--find`: between good {good} and bad {bad} the change to find is the one that {find} it",
         )
     name = str(canonicalize_name(args.package))
-    held = check_requirements(tuple(args.held)) if args.held else ()
+    wanted = (*_training_pins(args, name), *args.held)
+    held = check_requirements(wanted) if wanted else ()
     if name in {str(canonicalize_name(Requirement(text).name)) for text in held}:
         raise UsageError(f"`--with` cannot hold `{name}`: its releases are what is searched")
     return Question(
@@ -132,6 +134,8 @@ def probe_of(args: argparse.Namespace, package_name: str | None) -> ProbeQuestio
         UsageError, InputError: with what does not fit together.
     """
     _check_judgement(args)
+    if args.training:
+        return _training_probe(args)
     if args.child:
         for option in ("probe", "family", "adapter", "base"):
             if getattr(args, option) is not None:
@@ -172,9 +176,50 @@ def probe_of(args: argparse.Namespace, package_name: str | None) -> ProbeQuestio
     )
 
 
+def _training_probe(args: argparse.Namespace) -> ProbeQuestion:
+    """The first steps of a recorded run, repeated in each probed environment.
+
+    Raises:
+        UsageError, InputError, RefusedError: they cannot be repeated, or may not.
+    """
+    from envpin.envs.refs.training import training_manifest
+    from envpin.replay.training.run import TrainOptions, command_of, refuse_untrusted
+
+    if args.steps < 1:
+        raise UsageError("`--steps` takes a number above 0")
+    folder = Path(args.training).resolve()
+    manifest = training_manifest(folder)
+    options = TrainOptions(steps=args.steps, trust_script=args.trust_script)
+    command_of(manifest, options)
+    refuse_untrusted(manifest, options)
+    command = (sys.executable, "-m", "envpin", "replay", "train", str(folder), "--environment", "active",
+               "--print-loss", "--once", "--steps", str(args.steps), "--trust-script")  # fmt: skip
+    return ProbeQuestion(command=command, contents=contents_digest((str(folder / "envpin.json"),)), metric=True,
+                         threshold=args.threshold, repeatable=True)  # fmt: skip
+
+
+def _training_pins(args: argparse.Namespace, searched: str) -> tuple[str, ...]:
+    """The releases of a recorded run that every probe holds, but for the package that is searched and its tokenizers,
+    which transformers bounds, and what the user holds otherwise."""
+    if not args.training:
+        return ()
+    from envpin.core.versions import release_of
+    from envpin.envs.refs.training import training_manifest
+    from envpin.manifest.compare import DECISIVE
+
+    left = {searched, "tokenizers", *(str(canonicalize_name(Requirement(text).name)) for text in args.held)}
+    manifest = training_manifest(Path(args.training))
+    return tuple(
+        f"{one.name}=={release_of(one.version)}" for one in manifest.distributions
+        if one.name in DECISIVE | {"datasets"} and one.name not in left
+    )  # fmt: skip
+
+
 def _check_judgement(args: argparse.Namespace) -> None:
-    if args.metric and not args.child:
-        raise UsageError("`--metric` needs a command after `--` that prints a number")
+    if args.metric and not args.child and not args.training:
+        raise UsageError("`--metric` needs a command after `--` that prints a number, or `--training FOLDER`")
+    if args.training and (not args.metric or args.child):
+        raise UsageError("`--training` goes with `--metric`, and takes the place of a command")
     if args.threshold is not None and not args.metric:
         raise UsageError("`--threshold` goes with `--metric`")
     if args.timeout is not None and not args.timeout > 0:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from envpin.core.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     import argparse
 
     from envpin.cli.console.console import Console
+    from envpin.core.events import Listener
+    from envpin.envs.store.environment import Environment
+    from envpin.manifest.types import Manifest
 
 SCHEMA = 1
 
@@ -30,7 +36,10 @@ def add_train(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     train.add_argument("--source", type=Path, metavar="DIR", help="a folder with the code, not the recorded commit")
     train.add_argument("--trust-script", action="store_true", help="the recorded code may run on this machine")
     train.add_argument("--force", action="store_true", help="repeat it though the base or the data has changed")
-    train.add_argument("--environment", metavar="REF", help="another environment than the recorded one")
+    train.add_argument(
+        "--environment", metavar="REF", help="another environment than the recorded one; `active`: the one that is"
+    )
+    train.add_argument("--print-loss", action="store_true", help="print the loss of the last step, and keep nothing")
     train.add_argument("--skip", action="store_true", help="leave out packages that cannot be rebuilt, and name them")
     train.add_argument("--offline", action="store_true", help="use what is on this machine only")
     train.add_argument("--json", action="store_true", help="print one JSON document on stdout")
@@ -38,34 +47,31 @@ def add_train(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def run_train(args: argparse.Namespace, console: Console) -> int:
     """0: identical or equivalent. 1: diverged, or not comparable."""
-    from envpin.core.errors import UsageError
-    from envpin.envs.refs.adapter import adapter_name
-    from envpin.envs.refs.pins import Resolver
-    from envpin.envs.refs.resolve import resolve
-    from envpin.envs.refs.training import resolve_training, training_manifest
-    from envpin.envs.store.store import Store
+    from envpin.envs.refs.training import training_manifest
     from envpin.replay.publish import refuse_existing, refuse_within
-    from envpin.replay.training.run import TrainOptions, command_of, refuse_untrusted, replay_training
+    from envpin.replay.training.run import TrainOptions, command_of, last_loss, refuse_untrusted, replay_training
 
     if args.steps is not None and args.steps < 1:
         raise UsageError("--steps takes a number above 0")
     folder: Path = args.folder if args.folder.is_dir() else args.folder.parent
     manifest = training_manifest(folder)
     out: Path = args.output or folder.absolute().parent / f"{folder.resolve().name}-replay"
-    refuse_existing(out)
-    refuse_within(out, [folder])
+    if args.print_loss and args.output is not None:
+        raise UsageError("--print-loss keeps nothing: leave out -o")
+    if not args.print_loss:
+        refuse_existing(out)
+        refuse_within(out, [folder])
     options = TrainOptions(steps=args.steps, once=args.once, source=args.source, command=tuple(args.child),
                            trust_script=args.trust_script, force=args.force)  # fmt: skip
     command_of(manifest, options)
     refuse_untrusted(manifest, options)
     listener = console.listener()
-    store = Store()
-    resolver = Resolver(listener=listener, offline=args.offline)
-    if args.environment is not None:
-        spec = resolve(args.environment, resolver)
-    else:
-        spec, _ = resolve_training(manifest, resolver, store, name=adapter_name(folder), skip=args.skip)
-    environment = store.ensure(spec, listener=listener, offline=args.offline)
+    environment = _environment(args, manifest, folder, listener)
+    if args.print_loss:
+        loss = last_loss(folder, manifest, environment, options=options, listener=listener)
+        console.close()
+        console.data(repr(loss))
+        return 0
     done = replay_training(folder, manifest, environment, out, options=options, listener=listener)
     console.close()
     if console.json_mode:
@@ -78,3 +84,27 @@ def run_train(args: argparse.Namespace, console: Console) -> int:
 
         console.data("\n".join([f"repeated    {done.out}", *judgement_lines(done.judgement)]))
     return 0 if done.judgement.verdict in {"identical", "equivalent"} else 1
+
+
+def _environment(args: argparse.Namespace, manifest: Manifest, folder: Path, listener: Listener) -> Environment:
+    """The environment to repeat in: the recorded one, that of `--environment REF`, or the active one as it is."""
+    from envpin.envs.refs.adapter import adapter_name
+    from envpin.envs.refs.pins import Resolver
+    from envpin.envs.refs.resolve import resolve
+    from envpin.envs.refs.training import resolve_training
+    from envpin.envs.store.environment import Environment
+    from envpin.envs.store.store import Store
+    from envpin.envs.uv.command import interpreter_of
+
+    if args.environment == "active":
+        active = os.environ.get("VIRTUAL_ENV")
+        if not active:
+            raise InputError("no environment is active: VIRTUAL_ENV is not set", hint="--environment REF")
+        return Environment(path=Path(active), python=interpreter_of(Path(active)), key="")
+    store = Store()
+    resolver = Resolver(listener=listener, offline=args.offline)
+    if args.environment is not None:
+        spec = resolve(args.environment, resolver)
+    else:
+        spec, _ = resolve_training(manifest, resolver, store, name=adapter_name(folder), skip=args.skip)
+    return store.ensure(spec, listener=listener, offline=args.offline)

@@ -131,6 +131,28 @@ def replay_training(
     return TrainReplay(judgement=judgement, out=out, code=code, command=command)
 
 
+def last_loss(
+    folder: Path, manifest: Manifest, environment: Environment, *, options: TrainOptions, listener: Listener = ignore
+) -> float:
+    """The loss of the last step of a repeat in `environment`, of which nothing else is kept.
+
+    Raises:
+        RefusedError, InputError: as `replay_training`.
+        CheckFailedError: likewise, or the repeat made no step.
+    """
+    refuse_untrusted(manifest, options)
+    command = command_of(manifest, options)
+    with scratch("train") as place:
+        working, _ = prepare_source(manifest, folder, place, source=options.source)
+        _check_inputs(manifest, working, listener, force=options.force)
+        made = _Repeat(manifest=manifest, environment=environment, working=working, out=place / "run",
+                       steps=options.steps, listener=listener).run(folder, command)  # fmt: skip
+    losses = [one.loss for one in made.trace.steps if one.loss is not None] if made.trace is not None else []
+    if not losses:
+        raise CheckFailedError("the repeated run left no step with a loss")
+    return float(losses[-1])
+
+
 def _check_inputs(manifest: Manifest, working: Path, listener: Listener, *, force: bool) -> None:
     listener(Step(key="inputs", title="check base and data"))
     changed = changed_inputs(manifest, working)
