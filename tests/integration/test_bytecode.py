@@ -15,8 +15,8 @@ import pytest
 from envpin.core.marks import BYTECODE
 from envpin.envs.locks.lock import parse_lock
 from envpin.envs.machine import default_python
+from envpin.envs.store.environment import site_packages
 from envpin.envs.store.identity import EnvironmentSpec
-from envpin.envs.store.integrity import site_packages
 from envpin.envs.store.store import Store
 from envpin.host.session import WorkerSession
 from envpin.host.verbs import TinyModelCall

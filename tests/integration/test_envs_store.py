@@ -17,8 +17,9 @@ from envpin.envs.locks.lock import parse_lock
 from envpin.envs.machine import default_python
 from envpin.envs.store import integrity
 from envpin.envs.store.artifacts import describe_interpreter
+from envpin.envs.store.environment import site_packages
 from envpin.envs.store.identity import EnvironmentSpec
-from envpin.envs.store.integrity import Damage, site_packages
+from envpin.envs.store.integrity import Damage
 from envpin.envs.store.remembered import HASHED, read_remembered
 from envpin.envs.store.store import Store
 from envpin.envs.uv.command import Uv

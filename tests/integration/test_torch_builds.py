@@ -192,11 +192,11 @@ def test_an_old_driver_and_two_cuda_majors_are_findings(tmp_path: Path, index: S
     store = Store(tmp_path / "store")
     environment = store.ensure(Resolver(root=store.root).pins(["torch==2.3.0+cu121", "nvidia-nccl-cu11"]))
     artifacts = environment.receipt.artifacts
-    old, mixed = torch_findings(environment.path, artifacts, driver="470.82.01")
+    old, mixed = torch_findings(environment.path, lambda: artifacts, driver="470.82.01")
     assert (old.code, mixed.code) == ("cuda-driver-too-old", "cuda-majors-mixed")
     assert "525.60.13" in old.message
     assert "470.82.01" in old.message
-    assert [one.code for one in torch_findings(environment.path, artifacts, driver="525.60.13")] == [
+    assert [one.code for one in torch_findings(environment.path, lambda: artifacts, driver="525.60.13")] == [
         "cuda-majors-mixed"
     ]
-    assert torch_findings(environment.path, artifacts[-1:], driver=None) == ()
+    assert torch_findings(environment.path, lambda: artifacts[-1:], driver=None) == ()

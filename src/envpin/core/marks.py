@@ -4,5 +4,7 @@ from __future__ import annotations
 
 # The receipt of an environment. Its presence is the mark that the environment is complete.
 RECEIPT = "envpin-receipt.json"
+# 1 listed importable files only, and a digest of the lock that two locks could share.
+RECEIPT_SCHEMA = 2
 # Next to the environments: the byte code that workers of each run and leave, by its key.
 BYTECODE = ".bytecode"

@@ -124,7 +124,7 @@ def provision(plan: MergePlan, store: Store, *, listener: Listener, offline: boo
         Step(key="environment-verify", title="check its installed bytes", state="done", detail=_versions(environment))
     )
     store.use(environment, needed_by=plan.adapter)
-    for one in torch_findings(environment.path, environment.receipt.artifacts, driver=driver_version()):
+    for one in torch_findings(environment.path, lambda: environment.receipt.artifacts, driver=driver_version()):
         level: Literal["info", "warning"] = "info" if plan.engine.device == "cpu" else "warning"
         listener(Note(message=f"{one.code}: {one.message}", level=level))
     return environment

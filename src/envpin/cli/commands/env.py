@@ -135,10 +135,7 @@ def _create(args: argparse.Namespace, console: Console) -> int:
         )
     from pathlib import Path
 
-    import msgspec
-
     from envpin.bundle.recognise import is_bundle
-    from envpin.cli.console.findings import render_findings
     from envpin.core.events import Step
     from envpin.envs.machine import driver_version
     from envpin.envs.store.store import Store
@@ -167,13 +164,18 @@ def _create(args: argparse.Namespace, console: Console) -> int:
             max_download=limit,
         )  # fmt: skip
     console.close()
-    findings = torch_findings(environment.path, environment.receipt.artifacts, driver=driver_version())
+    environment.refuse_unreadable()
+    findings = torch_findings(environment.path, lambda: environment.receipt.artifacts, driver=driver_version())
     if console.json_mode:
+        import msgspec
+
         body = {"environment": describe(environment), "built": built, "findings": msgspec.to_builtins(findings)}
         console.document(SCHEMA, body)
         return 0
     console.data(str(environment.path))
     if findings:
+        from envpin.cli.console.findings import render_findings
+
         console.talk(render_findings(findings))
     return 0
 

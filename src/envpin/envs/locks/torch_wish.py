@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
-
 from envpin.core.torch_builds import backend_of
 from envpin.core.versions import label_of, release_of
 from envpin.envs.locks.requirements import exact_pins
@@ -68,6 +65,9 @@ def ways(requirements: Sequence[str], wish: TorchWish | None, *, system: str) ->
 
 
 def _labelled(requirement: str, pinned: str, label: str) -> str:
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
     parsed = Requirement(requirement)
     if canonicalize_name(parsed.name) != "torch":
         return requirement

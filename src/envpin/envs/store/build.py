@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from envpin.core.errors import BuildError, DiskFullError, EnvironmentDamagedError, InputError, NetworkError
 from envpin.core.events import Note
 from envpin.core.files import digest_of_file, sync_folder, write_atomically
-from envpin.core.marks import RECEIPT
+from envpin.core.marks import RECEIPT, RECEIPT_SCHEMA
 from envpin.core.scratch import scratch
 from envpin.envs.locks.fitting import Target, wheels_for
 from envpin.envs.machine import this_platform
@@ -30,7 +30,7 @@ from envpin.envs.store.integrity import (
     suspicious_packages,
     unrecorded_files,
 )
-from envpin.envs.store.receipt import SCHEMA, Receipt, encode_receipt
+from envpin.envs.store.receipt import Receipt, encode_receipt
 from envpin.envs.store.torch_installed import refuse_mislabelled
 from envpin.envs.uv.command import find_uv, interpreter_of
 
@@ -259,7 +259,7 @@ def _refuse_incomplete(spec: EnvironmentSpec, receipt: Receipt) -> None:
 
 def _receipt(spec: EnvironmentSpec, key: str, folder: Path, uv: Uv, wrong: dict[str, str]) -> Receipt:
     return Receipt(
-        schema=SCHEMA,
+        schema=RECEIPT_SCHEMA,
         key=key,
         name=spec.name,
         created=dt.datetime.now(tz=dt.UTC).isoformat(timespec="seconds"),

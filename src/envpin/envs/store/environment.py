@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from envpin.core import process
-from envpin.core.marks import RECEIPT
+from envpin.core.marks import RECEIPT, RECEIPT_SCHEMA
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +22,14 @@ USED = ".envpin-used"
 SIZE = ".envpin-size"
 NEEDED_BY = ".envpin-needed-by"
 _USERS_KEPT = 50
+
+
+def site_packages(environment: Path) -> Path:
+    """The folder that distributions are installed in."""
+    if os.name == "nt":
+        return environment / "Lib" / "site-packages"
+    found = sorted((environment / "lib").glob("python*/site-packages"))
+    return found[0] if found else environment / "lib" / "site-packages"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +51,20 @@ class Environment:
 
         return read_receipt(self.path)
 
+    def refuse_unreadable(self) -> None:
+        """Read no more of the receipt than tells whether it can be read: what it lists takes longer than all the rest
+        of a quick command.
+
+        Raises:
+            EnvironmentDamagedError: it cannot.
+        """
+        try:
+            known = json.loads((self.path / RECEIPT).read_bytes())["schema"] == RECEIPT_SCHEMA
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            known = False
+        if not known:
+            _ = self.receipt  # which says what is wrong with it
+
     @property
     def scripts(self) -> Path:
         """The folder of its console scripts."""
@@ -53,6 +75,8 @@ class Environment:
 
         VIRTUAL_ENV stays unset: it would invite installers to change an environment that is shared by its key.
         """
+        from envpin.core import process
+
         path = os.pathsep.join([str(self.scripts), os.environ.get("PATH", os.defpath)])
         return process.scrubbed_environment(set_values={"PATH": path})
 

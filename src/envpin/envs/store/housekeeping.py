@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import stat
 import sys
 from typing import TYPE_CHECKING
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
 
 def discard(folder: Path, building: Path) -> None:
     """Take an environment out of the store with one rename, then delete it with the byte code of its workers."""
+    import secrets
+
     building.mkdir(parents=True, exist_ok=True)
     grave = building / f"{folder.name}-{os.getpid()}-{secrets.token_hex(4)}"
     folder.rename(grave)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from envpin.core.files import digest_by, digest_of_file, knows_algorithm, remove_unfinished
 from envpin.core.marks import RECEIPT
-from envpin.envs.store.environment import NEEDED_BY, SIZE, USED
+from envpin.envs.store.environment import NEEDED_BY, SIZE, USED, site_packages
 from envpin.envs.store.remembered import HASHED, Fingerprint, fingerprint_of, read_remembered, remember
 
 if TYPE_CHECKING:
@@ -55,14 +55,6 @@ class RecordedFile(NamedTuple):
     package: str
     digest: str
     size: int | None
-
-
-def site_packages(environment: Path) -> Path:
-    """The folder that distributions are installed in."""
-    if os.name == "nt":
-        return environment / "Lib" / "site-packages"
-    found = sorted((environment / "lib").glob("python*/site-packages"))
-    return found[0] if found else environment / "lib" / "site-packages"
 
 
 def dist_infos(environment: Path) -> dict[str, Path]:

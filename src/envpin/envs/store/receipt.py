@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from envpin.core.errors import EnvironmentDamagedError
-from envpin.core.marks import RECEIPT
+from envpin.core.marks import RECEIPT, RECEIPT_SCHEMA
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-SCHEMA = 2  # 1 listed importable files only, and a digest of the lock that two locks could share
 
 
 class Artifact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -77,8 +75,10 @@ def read_receipt(folder: Path) -> Receipt:
         raise EnvironmentDamagedError(
             f"the receipt `{path}` cannot be read: {fault}", hint="envpin env create REF --rebuild"
         ) from fault
-    if receipt.schema != SCHEMA:
-        raise EnvironmentDamagedError(f"the receipt `{path}` has schema {receipt.schema}; this envpin knows {SCHEMA}")
+    if receipt.schema != RECEIPT_SCHEMA:
+        raise EnvironmentDamagedError(
+            f"the receipt `{path}` has schema {receipt.schema}; this envpin knows {RECEIPT_SCHEMA}"
+        )
     return receipt
 
 
@@ -92,7 +92,7 @@ def is_of_newer(folder: Path) -> bool:
         found = msgspec.json.decode((folder / RECEIPT).read_bytes(), type=_AnyReceipt)
     except (OSError, msgspec.DecodeError):
         return False
-    return found.schema > SCHEMA
+    return found.schema > RECEIPT_SCHEMA
 
 
 class _AnyReceipt(msgspec.Struct, frozen=True):

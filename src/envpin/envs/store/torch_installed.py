@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from envpin.core.errors import BuildError
 from envpin.core.files import read_bounded
-from envpin.core.findings import Evidence, Finding
 from envpin.core.torch_builds import backend_of, cuda_of, is_older, oldest_driver, rocm_of
 from envpin.core.versions import label_of
-from envpin.envs.store.integrity import site_packages
+from envpin.envs.store.environment import site_packages
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
+    from envpin.core.findings import Finding
     from envpin.envs.store.receipt import Artifact
 
 _LIMIT = 1 << 16  # torch/version.py has some 300 bytes
@@ -60,11 +60,18 @@ def refuse_mislabelled(environment: Path, artifacts: Iterable[Artifact]) -> None
         )
 
 
-def torch_findings(environment: Path, artifacts: Sequence[Artifact], *, driver: str | None) -> tuple[Finding, ...]:
-    """What may keep torch off the GPU: a driver that is too old for its CUDA, and libraries of two CUDA majors."""
+def torch_findings(
+    environment: Path, artifacts: Callable[[], Sequence[Artifact]], *, driver: str | None
+) -> tuple[Finding, ...]:
+    """What may keep torch off the GPU: a driver that is too old for its CUDA, and libraries of two CUDA majors.
+
+    `artifacts` is asked only where torch is built for CUDA.
+    """
     torch = installed_torch(environment)
     if torch is None or torch.cuda is None:
         return ()
+    from envpin.core.findings import Evidence, Finding
+
     found = []
     oldest = oldest_driver(torch.cuda)
     if driver is not None and oldest is not None and is_older(driver, oldest):
@@ -78,7 +85,7 @@ def torch_findings(environment: Path, artifacts: Sequence[Artifact], *, driver: 
             )
         )
     majors = {torch.cuda.partition(".")[0]: ["torch"]}
-    for one in artifacts:
+    for one in artifacts():
         if (major := _cuda_major(one)) is not None:
             majors.setdefault(major, []).append(one.name)
     if len(majors) > 1:
