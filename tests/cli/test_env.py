@@ -91,6 +91,30 @@ def test_create_list_show_path_verify_prune(shell: Shell) -> None:
     assert shell.json("env", "list")["environments"] == []
 
 
+def test_a_ready_environment_is_answered_without_the_slow_imports(shell: Shell) -> None:
+    """What each of these takes to import is most of what the answer may take (benchmarks/env_create.py)."""
+    lock = shell.lock(files=1)
+    shell.json("env", "create", lock)
+    key = shell.json("env", "list")["environments"][0]["key"]
+    program = (
+        "import sys; from envpin.cli.main import main; "
+        f"status = main(['env', 'create', {lock!r}]); print(*sys.modules, file=sys.stderr); sys.exit(status)"
+    )
+    command = [sys.executable, "-c", program]
+    ready = process.run(command, env=shell.variables, cwd=shell.folder)
+    assert ready.status == 0, ready.stderr
+    loaded = set(ready.stderr.split())
+    assert not {"msgspec", "concurrent.futures", "rich"} & loaded
+    receipt = shell.store / "environments" / key / "envpin-receipt.json"
+    whole = receipt.read_text(encoding="utf-8")
+    for damaged in (whole[:-20], "{}", "[]", whole.replace('"schema": 2', '"schema": 99')):
+        receipt.chmod(0o644)
+        receipt.write_text(damaged, encoding="utf-8")
+        refused = process.run(command, env=shell.variables, cwd=shell.folder)
+        assert refused.status == 3, refused.stderr
+        assert "receipt" in refused.stderr
+
+
 def test_a_changed_byte_is_named_with_exit_1_and_rebuilt(shell: Shell) -> None:
     lock = shell.lock(files=2)
     folder = Path(shell.json("env", "create", lock)["environment"]["path"])
