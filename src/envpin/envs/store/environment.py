@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from envpin.core.json_input import BadJsonError, parse
 from envpin.core.marks import RECEIPT, RECEIPT_SCHEMA
 
 if TYPE_CHECKING:
@@ -59,8 +59,9 @@ class Environment:
             EnvironmentDamagedError: it cannot.
         """
         try:
-            known = json.loads((self.path / RECEIPT).read_bytes())["schema"] == RECEIPT_SCHEMA
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            read = parse((self.path / RECEIPT).read_bytes())
+            known = isinstance(read, dict) and read.get("schema") == RECEIPT_SCHEMA
+        except (OSError, BadJsonError):
             known = False
         if not known:
             _ = self.receipt  # which says what is wrong with it
