@@ -20,7 +20,7 @@ from envpin.core.versions import release_of
 from envpin.manifest.closure import closure_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from envpin.checkpoint.formats.safetensors import Tensor
     from envpin.core.place import Place, RemotePlace
@@ -79,6 +79,12 @@ class Part:
         if self.manifest is None or not also:
             return self
         return replace(self, closure=closure_of(self.manifest, also=also))
+
+
+def loftq_packages(adapters: Iterable[Checkpoint]) -> tuple[str, ...]:
+    """Recorded distributions with which peft quantizes the base again when it loads a LoftQ adapter."""
+    starts = {str((one.adapter_config or {}).get("init_lora_weights")).lower() for one in adapters}
+    return ("bitsandbytes", "scipy") if "loftq" in starts else ()
 
 
 def named(path: Path, remote: RemotePlace | None) -> str:

@@ -399,6 +399,9 @@ _HINTS = {
     "not-as-trained": _IN_TRAINING,
     "not-reproducible": _IN_TRAINING,
     "cannot-merge": "such an adapter stays next to its base: load both, as `PeftModel.from_pretrained` does",
+    "needs-gpu": "merge on a machine with a GPU, with a CUDA torch and bitsandbytes in the environment",
+    "needs-packages": "name an environment that holds them, such as "
+    "--environment 'transformers==X,peft==Y,torch==Z,bitsandbytes,scipy'",
     "load-failed": "`envpin check` tells whether this environment can read the base",
     "weights-missing": "the base's checkpoint is incomplete",
     "adapter-load-failed": "`envpin check ADAPTER --base BASE` shows what does not fit",

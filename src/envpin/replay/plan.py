@@ -30,6 +30,7 @@ from envpin.replay.adapters import (
     WeightedAdapter,
     embedding_of,
     environment_conflicts,
+    loftq_packages,
     refuse_conflicts,
     tokenizer_source,
 )
@@ -181,7 +182,7 @@ def make_plan(
     leading = next((part for part in parts if part.closure is not None and part.closure.missing == ()), parts[0])
     policy = options.engine.quantized_base
     quantized = decide(base_folder, quantized_run(part.manifest for part in parts), policy)
-    also = quantized.packages
+    also = (*quantized.packages, *loftq_packages(read for _, read in adapters))
     parts = tuple(part.with_packages(also) for part in parts)
     basis, family, spec = _environment(
         leading.manifest, folder, base_folder, options=options, store=store, also=also, listener=listener

@@ -17,6 +17,7 @@ from envpin.replay.adapters import (
     WeightedAdapter,
     embedding_of,
     environment_conflicts,
+    loftq_packages,
     parse_adapter,
     refuse_conflicts,
     tokenizer_source,
@@ -149,3 +150,14 @@ def test_environments_are_compared_without_their_build_labels() -> None:
     assert environment_conflicts([one, part("two", torch="2.4.0", peft="0.12.0", transformers="4.43.1")]) == ()
     found = environment_conflicts([one, part("two", torch="2.4.0", peft="0.15.2", transformers="4.43.1")])
     assert found == ("peft was 0.12.0 for `one` and 0.15.2 for `two`",)
+
+
+@pytest.mark.parametrize(
+    ("start", "packages"), [("LoftQ", ("bitsandbytes", "scipy")), ("pissa", ()), (True, ()), (None, ())]
+)
+def test_a_loftq_adapter_asks_for_what_peft_quantizes_the_base_with(
+    start: object, packages: tuple[str, ...], tmp_path: Path
+) -> None:
+    config = {"peft_type": "LORA", "init_lora_weights": start}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
+    assert loftq_packages([open_checkpoint(tmp_path)]) == packages

@@ -8,6 +8,7 @@ merged twice, with different seeds, and has to come out the same.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 from typing import TYPE_CHECKING, Dict, List, Optional, Set, Tuple
 
@@ -30,7 +31,8 @@ def settle(adapters: List[Source]) -> List[str]:
     """What of the adapters peft itself has to judge, in words.
 
     Raises:
-        KnownError: `cannot-merge` for what peft has no merge for, `not-as-trained` where its merge is another model.
+        KnownError: `cannot-merge` for what peft has no merge for, `not-as-trained` where its merge is another model,
+            `needs-gpu` and `needs-packages` where only this machine or environment is in the way.
     """
     unusual: List[str] = []
     for one in adapters:
@@ -39,21 +41,38 @@ def settle(adapters: List[Source]) -> List[str]:
         if found is not None:
             kind = "cannot-merge" if found.code == "method-cannot-merge" else "not-as-trained"
             raise KnownError(kind, "`%s` cannot be merged: %s" % (os.path.basename(one.folder), found.reason))
-        _refuse_without_gpu(config, one)
+        _refuse_loftq(config, one)
         _refuse_prompts(config, one)
         unusual += methods.unusual(config)
     return unusual
 
 
-def _refuse_without_gpu(config: AdapterConfig, one: Source) -> None:
+def _refuse_loftq(config: AdapterConfig, one: Source) -> None:
+    """Where this environment or machine cannot quantize the base again, as loading does."""
+    import peft
     import torch
 
-    if methods.needs_gpu(config) and not torch.cuda.is_available():
-        raise KnownError(
-            "cannot-merge",
-            "`%s` cannot be merged here: `init_lora_weights` is `loftq` with 4 bits, and loading it quantizes the base "
-            "again, which peft does on a GPU only; this torch sees none" % os.path.basename(one.folder),
-        )
+    bits = methods.loftq_bits(config)
+    if bits is None:
+        return
+    why = (
+        "`%s` cannot be merged here: `init_lora_weights` is `loftq` with %s bits, and loading it quantizes the base "
+        "again" % (os.path.basename(one.folder), bits)
+    )
+    major, minor = peft.__version__.split(".")[:2]
+    release = (int(major), int(minor))
+    xpu = getattr(torch, "xpu", None)
+    seen = torch.cuda.is_available() or (xpu is not None and xpu.is_available())
+    if methods.needs_gpu(config, release) and not seen:
+        words = "%s, which peft %s does on a GPU only; this torch sees none" % (why, peft.__version__)
+        raise KnownError("needs-gpu", words)
+    missing = [name for name in ("bitsandbytes", "scipy") if importlib.util.find_spec(name) is None]
+    if release >= (0, 20):
+        missing = [name for name in missing if name != "scipy"]
+    if missing:
+        names = " and ".join("`%s`" % name for name in missing)
+        words = "%s, for which peft %s needs %s" % (why, peft.__version__, names)
+        raise KnownError("needs-packages", words + ", which this environment lacks")
 
 
 def _refuse_prompts(config: AdapterConfig, one: Source) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, Dict, FrozenSet, List, NamedTuple, Optional
+from typing import Any, Dict, FrozenSet, List, NamedTuple, Optional, Tuple
 
 # An adapter_config.json: what a release writes into it is for that release to say.
 AdapterConfig = Dict[str, Any]
@@ -113,8 +113,16 @@ def refusal(config: AdapterConfig) -> Optional[Refusal]:
     return None
 
 
-def needs_gpu(config: AdapterConfig) -> bool:
-    """Whether every peft loads this adapter on a GPU only: it quantizes the base to 4 bits there (`loftq_init`)."""
+def loftq_bits(config: AdapterConfig) -> Optional[object]:
+    """To how many bits loading this adapter quantizes the base (`loftq_init`); None where it does not."""
+    if str(config.get("init_lora_weights")).lower() != "loftq":
+        return None
     given = config.get("loftq_config")
-    bits = given.get("loftq_bits", 4) if isinstance(given, dict) else 4
-    return str(config.get("init_lora_weights")).lower() == "loftq" and bits == 4
+    return given.get("loftq_bits", 4) if isinstance(given, dict) else 4
+
+
+def needs_gpu(config: AdapterConfig, peft_release: Tuple[int, int]) -> bool:
+    """Whether this peft loads the adapter on a GPU only: 4 bits always, 8 from 0.19 on, when peft gave up its own
+    quantizer for bitsandbytes' (peft/utils/loftq_utils.py)."""
+    bits = loftq_bits(config)
+    return bits == 4 or (bits == 8 and peft_release >= (0, 19))

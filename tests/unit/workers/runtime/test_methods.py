@@ -78,13 +78,17 @@ def test_what_peft_reloads_as_it_was_trained_is_not_refused(change: dict[str, ob
 
 
 @pytest.mark.parametrize(
-    ("change", "only_there"),
+    ("change", "release", "only_there"),
     [
-        ({"init_lora_weights": "loftq"}, True),
-        ({"init_lora_weights": "LoftQ", "loftq_config": {"loftq_bits": 4, "loftq_iter": 1}}, True),
-        ({"init_lora_weights": "loftq", "loftq_config": {"loftq_bits": 8}}, False),
-        ({"init_lora_weights": True, "loftq_config": {}}, False),
+        ({"init_lora_weights": "loftq"}, (0, 12), True),
+        ({"init_lora_weights": "LoftQ", "loftq_config": {"loftq_bits": 4, "loftq_iter": 1}}, (0, 18), True),
+        ({"init_lora_weights": "loftq", "loftq_config": {"loftq_bits": 8}}, (0, 18), False),
+        ({"init_lora_weights": "loftq", "loftq_config": {"loftq_bits": 8}}, (0, 19), True),
+        ({"init_lora_weights": "loftq", "loftq_config": {"loftq_bits": 2}}, (0, 18), False),
+        ({"init_lora_weights": True, "loftq_config": {}}, (0, 12), False),
     ],
 )
-def test_loftq_of_4_bits_is_loaded_on_a_gpu_only(change: dict[str, object], only_there: bool) -> None:
-    assert needs_gpu({**LORA, **change}) == only_there
+def test_loftq_of_4_bits_and_of_8_since_0_19_is_loaded_on_a_gpu_only(
+    change: dict[str, object], release: tuple[int, int], only_there: bool
+) -> None:
+    assert needs_gpu({**LORA, **change}, release) == only_there
