@@ -203,6 +203,7 @@ def _talk_plan(plan: MergePlan, console: Console) -> None:
 
 
 def _show_plan(plan: MergePlan, store: Store, console: Console) -> None:
+    from envpin.cli.console.width import room, wrapped
     from envpin.cli.render.plan import plan_lines
     from envpin.replay.merge import planned
 
@@ -211,7 +212,7 @@ def _show_plan(plan: MergePlan, store: Store, console: Console) -> None:
         to_download = download.to_json() if download is not None else None
         console.document(1, {"plan": {**plan.to_json(), "download": to_download}})
         return
-    console.data("\n".join(plan_lines(plan, download)))
+    console.data("\n".join(wrapped(plan_lines(plan, download), indent=13, width=room())))
 
 
 def _show_result(merged: Merged, console: Console) -> None:
