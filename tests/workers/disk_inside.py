@@ -190,12 +190,14 @@ def check_a_byte_that_changes_before_it_is_read_back_is_named(folder: str) -> No
     )
     for label, wanted, data, words in faults:
 
-        def damaged(self: Any, file: Any, path: str, wanted: Any = wanted, data: bytes = data) -> Any:
+        def damaged(self: Any, file: Any, path: str, written: Any, wanted: Any = wanted, data: bytes = data) -> Any:
+            for one in file.segments:
+                written.wait(one.name)
             segment = next(one for one in file.segments if wanted(one.name) and one.size)
             with open(path, "r+b") as target:
                 target.seek(segment.offset)
                 target.write(data)
-            return verify(self, file, path)
+            return verify(self, file, path, written)
 
         tools.stream_verify.ShardVerifier.verify = damaged
         try:

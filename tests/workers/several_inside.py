@@ -163,19 +163,19 @@ def check_a_wrong_weight_would_be_seen(folder: str) -> None:
     """The judge itself: the merge uses another weight than the verification."""
     two = Two(folder, "lora", "lora")
     request = two.request("out")
-    run = tools.stream_write.Writer.write
+    run = tools.stream_layers.Merger.run
 
-    def tampered(writer: Any, file: Any) -> Any:
-        units = [one.unit for one in writer._plan.operations if one.pairs]
-        for unit in units:
-            unit.scaling["adapter_2"] *= 1.05
+    def tampered(merger: Any, one: Any, sink: Any) -> None:
+        """Its tensor is read back only once this has returned."""
+        if one.pairs:
+            one.unit.scaling["adapter_2"] *= 1.05
         try:
-            return run(writer, file)
+            run(merger, one, sink)
         finally:
-            for unit in units:
-                unit.scaling["adapter_2"] /= 1.05
+            if one.pairs:
+                one.unit.scaling["adapter_2"] /= 1.05
 
-    tools.stream_write.Writer.write = tampered
+    tools.stream_layers.Merger.run = tampered
     try:
         tools.verbs.answer("stream-merge", request, tools.Silent())
     except tools.KnownError as error:
@@ -184,7 +184,7 @@ def check_a_wrong_weight_would_be_seen(folder: str) -> None:
     else:
         raise AssertionError("not seen")
     finally:
-        tools.stream_write.Writer.write = run
+        tools.stream_layers.Merger.run = run
 
 
 def check_another_weight_does_not_resume_the_merge_of_the_first(folder: str) -> None:

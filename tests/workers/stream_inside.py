@@ -4,6 +4,7 @@ Every function named `check_…` gets a fresh folder and raises where the engine
 check. pytest is not there: test_stream.py starts this file and reports each check as a test.
 """
 
+import copy
 import errno
 import functools
 import importlib.util
@@ -44,6 +45,7 @@ grid = load("grid_inside", GRID)
 
 from envpin_worker import verbs
 from envpin_worker.protocol import KnownError
+from envpin_worker.stream import layers as stream_layers  # noqa: F401 (for the others)
 from envpin_worker.stream.io import write as stream_write
 from envpin_worker.stream.prove import recompute as stream_recompute
 from envpin_worker.stream.prove import verify as stream_verify
@@ -535,15 +537,15 @@ def check_a_full_disk_is_said_before_the_first_byte(folder: str) -> None:
 def check_recomputation_would_see_another_scale_or_a_swapped_tensor(folder: str) -> None:
     """The judge itself: outputs made with a slightly wrong adapter must fail against the right one."""
     case = Case(folder, sharded=False)
-    write = stream_write.Writer.write
+    write = stream_write.Writer.fill
     for factor in (0.0, 0.97, 1.03, 2.0):
         tampered = Tampered(factor)
-        stream_write.Writer.write = lambda writer, file, tampered=tampered: tampered.write(writer, file)
+        stream_write.Writer.fill = lambda writer, *rest, tampered=tampered: tampered.write(writer, *rest)
         try:
             error = case.refused("verification-failed", out=case.out("scaled-%s" % factor))
             assert "float64" in error.message, error.message
         finally:
-            stream_write.Writer.write = write
+            stream_write.Writer.fill = write
 
 
 def check_the_probe_ratio_tells_good_from_doubled_scaled_and_empty(folder: str) -> None:
@@ -580,10 +582,10 @@ class Tampered:
 
     def __init__(self, factor: float) -> None:
         self._factor = factor
-        self._write = stream_write.Writer.write
+        self._write = stream_write.Writer.fill
 
-    def write(self, writer: Any, file: Any) -> Any:
-        merger = writer._merger
+    def write(self, writer: Any, *arguments: Any) -> Any:
+        merger = copy.copy(writer._merger)  # what verifies meanwhile has its own
         fill = merger.fill
 
         def scaled(slot: Any) -> Any:
@@ -591,10 +593,8 @@ class Tampered:
             return value * self._factor if "lora_B" in slot.name else value
 
         merger.fill = scaled
-        try:
-            return self._write(writer, file)
-        finally:
-            merger.fill = fill
+        writer._merger = merger
+        return self._write(writer, *arguments)
 
 
 def check_bounds_are_halves_of_a_unit_in_the_last_place(_folder: str) -> None:

@@ -32,6 +32,7 @@ from .io.write import (
     TensorCheck,
     WriteProgress,
     Writer,
+    WrittenTensors,
     check_space,
     digest_of,
     sync_folder,
@@ -265,7 +266,7 @@ def changed_bytes(plan: StreamPlan) -> int:
 
 
 class _Shards:
-    """Writes shards in order while other threads verify those before."""
+    """Writes shards in order while other threads verify what is written already."""
 
     def __init__(
         self,
@@ -284,32 +285,35 @@ class _Shards:
         self._writer = writer
         self._journal = journal
         # Writing needs most of the cores; a digest of one file cannot be made by two.
-        self._at_once = max(1, merge.threads // 2)
-        self._verifier = ShardVerifier(plan, merge.reader, at_once=self._at_once)
+        self._behind = max(1, merge.threads // 2)
+        self._verifier = ShardVerifier(plan, merge.reader, at_once=self._behind + 1)
 
     def run(self, files: List[OutputFile]) -> Dict[str, ShardEntry]:
         entries: Dict[str, ShardEntry] = {}
         pending: Deque[concurrent.futures.Future[ShardEntry]] = collections.deque()
-        with concurrent.futures.ThreadPoolExecutor(max_workers=self._at_once) as pool:
+        written = WrittenTensors()
+        with concurrent.futures.ThreadPoolExecutor(max_workers=self._behind + 1) as pool:
             try:
                 for file in files:
-                    path = self._writer.write(file)
-                    if len(pending) == self._at_once:
+                    if len(pending) > self._behind:
                         self._finish(pending.popleft().result(), entries)
-                    pending.append(pool.submit(self._verify, file, path))
+                    path, written = self._writer.begin(file), WrittenTensors()
+                    pending.append(pool.submit(self._verify, file, path, written))
+                    self._writer.fill(file, path, written)
                 while pending:
                     self._finish(pending.popleft().result(), entries)
             finally:
+                written.end(complete=False)  # where Ctrl-C came before its tensors: nobody waits for them
                 for one in pending:
                     one.cancel()
                 self._verifier.close()
         return entries
 
-    def _verify(self, file: OutputFile, path: str) -> ShardEntry:
+    def _verify(self, file: OutputFile, path: str, written: WrittenTensors) -> ShardEntry:
         import torch
 
         with torch.no_grad():
-            entry = self._verifier.verify(file, path)
+            entry = self._verifier.verify(file, path, written)
             return entry._replace(results=tuple(self._recompute(file, path)))
 
     def _recompute(self, file: OutputFile, path: str) -> List[TensorCheck]:

@@ -1,7 +1,7 @@
 """Writing the output: unchanged bytes file to file, changed tensors at their place, one shard after another.
 
-A shard is written as `NAME.part`, then made durable, read back and verified while the next is written, renamed, and
-only then entered in the journal,
+A shard is written as `NAME.part`, read back and verified tensor by tensor while the others are written, made durable,
+renamed, and only then entered in the journal,
 so that a run that was killed can go on behind the last whole shard. The staging folder as a whole counts for nothing
 until the caller renames it.
 """
@@ -15,7 +15,7 @@ import hashlib
 import json
 import os
 import threading
-from typing import IO, TYPE_CHECKING, Dict, Iterator, List, NamedTuple, Optional, Tuple, Union
+from typing import IO, TYPE_CHECKING, Dict, Iterable, Iterator, List, NamedTuple, Optional, Set, Tuple, Union
 
 from ...protocol import Events, KnownError
 from ...runtime.device import fetch, own_stream
@@ -52,6 +52,39 @@ class WriteProgress:
             self._done_tensors += tensors
             label = "%d of %d tensors" % (self._done_tensors, self._tensors)
             self._events.progress("stream", self._done, self._total, "B", label)
+
+
+class WrittenTensors:
+    """Which tensors of one shard are in its file, so that they are read back while the others are still made."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._names: Set[str] = set()
+        self._over = self._all = False
+
+    def add(self, names: Iterable[str]) -> None:
+        with self._changed:
+            self._names.update(names)
+            self._changed.notify_all()
+
+    def end(self, *, complete: bool) -> None:
+        """Nothing more is going to be written: either everything is there, or the rest will never be. Said once; what
+        is said later changes nothing."""
+        with self._changed:
+            if not self._over:
+                self._over, self._all = True, complete
+            self._changed.notify_all()
+
+    def wait(self, name: str) -> None:
+        """Return once the tensor is in the file.
+
+        Raises:
+            concurrent.futures.CancelledError: it will never be.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._over or name in self._names)
+            if not self._all and name not in self._names:
+                raise concurrent.futures.CancelledError
 
 
 class TensorCheck(NamedTuple):
@@ -214,6 +247,12 @@ def write_all(target: int, buffer: Union[Buffer, bytes], offset: int) -> None:
         offset += count
 
 
+class _Filling(NamedTuple):
+    descriptor: int
+    segments: Dict[str, Segment]
+    written: WrittenTensors
+
+
 class Writer:
     """Writes the shards of a plan. `threads` operations run at once."""
 
@@ -227,24 +266,36 @@ class Writer:
         self._progress = progress
         self._threads = threads
 
-    def write(self, file: OutputFile) -> str:
-        """Write one shard; returns the path of the `.part` file, which the verification makes durable."""
+    def begin(self, file: OutputFile) -> str:
+        """Make the file of a shard, with its header and room for its tensors; returns the path, which ends `.part`."""
         path = os.path.join(self._folder, file.name + ".part")
         target = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o644)
         try:
             os.ftruncate(target, file.size)
             write_all(target, file.header, 0)
-            self._fill(file, target)
         finally:
             os.close(target)
         return path
 
-    def _fill(self, file: OutputFile, target: int) -> None:
-        segments = {segment.name: segment for segment in file.segments}
-        numbers = sorted({one.operation for one in file.segments if one.operation is not None})
+    def fill(self, file: OutputFile, path: str, written: WrittenTensors) -> None:
+        """Write the tensors of a shard that `begin` made. The verification makes it durable."""
+        complete = False
+        try:
+            target = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
+            try:
+                self._fill(_Filling(target, {segment.name: segment for segment in file.segments}, written), file)
+            finally:
+                os.close(target)
+            complete = True
+        finally:
+            written.end(complete=complete)
+
+    def _fill(self, into: _Filling, file: OutputFile) -> None:
+        # In the order of the file, in which it is read back meanwhile.
+        numbers = list(dict.fromkeys(one.operation for one in file.segments if one.operation is not None))
         with concurrent.futures.ThreadPoolExecutor(max_workers=self._threads) as pool:
-            jobs = [pool.submit(self._operate, self._plan.operations[number], segments, target) for number in numbers]
-            jobs.append(pool.submit(self._copy, file.segments, target))
+            jobs = [pool.submit(self._copy, into, file.segments)]
+            jobs += [pool.submit(self._operate, into, self._plan.operations[number]) for number in numbers]
             try:
                 for job in concurrent.futures.as_completed(jobs):
                     job.result()
@@ -253,8 +304,10 @@ class Writer:
                     job.cancel()
                 raise
 
-    def _operate(self, one: Operation, segments: Dict[str, Segment], target: int) -> None:
+    def _operate(self, into: _Filling, one: Operation) -> None:
         import torch
+
+        target, segments, written = into
 
         def sink(name: str, element: int, tensor: torch.Tensor) -> None:
             segment = segments.get(name)
@@ -268,18 +321,23 @@ class Writer:
 
         with torch.no_grad(), own_stream(self._merger.device):
             self._merger.run(one, sink)
-        self._progress.add(0, tensors=sum(output.name in segments for output in one.outputs))
+        here = [output.name for output in one.outputs if output.name in segments]
+        written.add(here)
+        self._progress.add(0, tensors=len(here))
 
-    def _copy(self, segments: List[Segment], target: int) -> None:
+    def _copy(self, into: _Filling, segments: List[Segment]) -> None:
+        target = into.descriptor
         for run in copy_runs(segments):
             if run[0].source == "cast":
                 self._cast(run[0], target)
+                into.written.add([run[0].name])
                 continue
             origin = run[0].origin
             source = self._reader.descriptor(origin.path)
             size = sum(segment.size for segment in run)
             for done in copy_range(source, target, origin.offset, run[0].offset, size):
                 self._progress.add(done)
+            into.written.add(segment.name for segment in run)
             self._progress.add(0, tensors=len(run))
 
     def _cast(self, segment: Segment, target: int) -> None:

@@ -15,10 +15,12 @@ from ...protocol import KnownError, write_json
 from ...results import Recomputed
 from ..io.files import IndexDocument, OutputFile, Segment, read_header, torch_dtype
 from ..io.reader import Reader, memory_of, read_into
-from ..io.write import ShardEntry, TensorCheck, pieces
+from ..io.write import ShardEntry, TensorCheck, WrittenTensors, pieces
 from ..plan import StreamPlan
 
 _PIECE = 1 << 22
+# So much is left for the last `fsync` of a file, which nothing else can be done during.
+_FLUSH = 1 << 26
 
 
 class ShardVerifier:
@@ -30,33 +32,43 @@ class ShardVerifier:
         self._reader = reader
         self._local = threading.local()
         self._hashing = concurrent.futures.ThreadPoolExecutor(max_workers=at_once)
+        self._flushing = concurrent.futures.ThreadPoolExecutor(max_workers=at_once)
 
     def close(self) -> None:
         self._hashing.shutdown()
+        self._flushing.shutdown()
 
-    def verify(self, file: OutputFile, path: str) -> ShardEntry:
-        """Make a written file durable and read it: every byte once for its digest and its equality with the base, then,
-        after the page cache has let go of it where the system allows asking, the header from the disk itself. The rows
-        that are recomputed afterwards come from the disk too.
+    def verify(self, file: OutputFile, path: str, written: WrittenTensors) -> ShardEntry:
+        """Read a file while it is written, and make it durable: every byte once for its digest and its equality with
+        the base, then, after the page cache has let go of it where the system allows asking, the header from the disk
+        itself. The rows that are recomputed afterwards come from the disk too.
 
         Raises:
             KnownError: `verification-failed`, naming the tensor and what is wrong with it.
+            concurrent.futures.CancelledError: the rest of the file is not going to be written.
         """
         # Windows flushes only what was opened for writing.
         descriptor = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
         try:
-            os.fsync(descriptor)
-            if os.fstat(descriptor).st_size != file.size:
-                raise _failed("`%s` does not have the planned size" % path, path=path)
             digest = hashlib.sha256(file.header)
             tensors: Dict[str, Tuple[str, int, int, int]] = {}
-            untouched = dequantized = 0
+            untouched = dequantized = unflushed = 0
+            flushing: List[concurrent.futures.Future[None]] = []
             for segment in file.segments:
+                written.wait(segment.name)
+                unflushed += segment.size
+                if unflushed > _FLUSH and all(one.done() for one in flushing):
+                    flushing, unflushed = [self._flushing.submit(os.fsync, descriptor)], 0
                 checksum = self._read_segment(segment, descriptor, path, digest)
                 tensors[segment.name] = (file.name, checksum, segment.offset, segment.size)
                 decoded = segment.operation is None and segment.origin.decoder is not None
                 untouched += segment.operation is None and not decoded
                 dequantized += decoded
+            for one in flushing:
+                one.result()
+            os.fsync(descriptor)
+            if os.fstat(descriptor).st_size != file.size:
+                raise _failed("`%s` does not have the planned size" % path, path=path)
             if hasattr(os, "posix_fadvise"):
                 os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         finally:
@@ -131,8 +143,9 @@ def _all_finite(piece: memoryview, dtype: str) -> bool:
     wanted = torch_dtype(dtype)
     if not wanted.is_floating_point or "float8" in str(wanted):
         return True
-    # The largest size is finite exactly if all are (NaN is the largest of all), and is found many times quicker.
-    return bool(torch.isfinite(torch.frombuffer(piece, dtype=wanted).abs().max()))
+    # The smallest and the largest are finite exactly if all are (NaN is both, where there is one), and are found many
+    # times quicker.
+    return bool(torch.isfinite(torch.stack(torch.aminmax(torch.frombuffer(piece, dtype=wanted)))).all())
 
 
 def _same(one: memoryview, other: memoryview) -> bool:
