@@ -70,7 +70,8 @@ SITUATIONS: dict[str, str] = {
     "multiprocessing by fork": f"echo '{_POOL.format('fork')}' >m.py; $R $PY m.py",
     "multiprocessing by spawn": f"echo '{_POOL.format('spawn')}' >m.py; $R $PY m.py",
     "multiprocessing by forkserver": f"echo '{_POOL.format('forkserver')}' >m.py; $R $PY m.py",
-    "threads": f"{_PY}'import threading as t; [t.Thread(target=print, args=(1,)).start() for _ in range(9)]'",
+    "threads": f"{_PY}'import os, threading as t; "
+    "[t.Thread(target=os.write, args=(1, b\"1\")).start() for _ in range(9)]'",
     "a daemon thread": f"{_PY}'from threading import Timer as T; t = T(9, print); t.daemon = True; t.start()'",
     "atexit": f"{_PY}'import atexit; atexit.register(print, \"bye\"); raise SystemExit(8)'",
     "a traceback": f"{_PY}'1 / 0'",

@@ -290,12 +290,13 @@ class MergeVictim(Victim):
     def halves(self) -> list[str]:
         out = self.outputs / "merged"
         found = [] if not out.exists() or reverify(out).intact else ["the merged model is not intact"]
+        if not found:
+            shutil.rmtree(out, ignore_errors=True)  # killed after its rename: the next merge would refuse the name
         return found + ([] if self._listing() == self._inputs else ["base or adapter has other files now"])
 
     def finished(self) -> list[str]:
-        found = self.halves() + ([] if (self.outputs / "merged").exists() else ["no merged model"])
-        shutil.rmtree(self.outputs / "merged", ignore_errors=True)
-        return found
+        found = [] if (self.outputs / "merged").exists() else ["no merged model"]
+        return found + self.halves()
 
     def unfinished(self) -> list[str]:
         return super().unfinished() + [str(path) for path in self.outputs.iterdir() if path.name != "merged"]

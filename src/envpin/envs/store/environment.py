@@ -90,11 +90,11 @@ class Environment:
     @cached_property
     def size(self) -> int:
         """The bytes that it takes on the disk, those that it shares with uv's cache included; counted once."""
-        from envpin.core.files import write_cache
+        from envpin.core.files import read_bounded, write_cache
         from envpin.envs.store.housekeeping import disk_size
 
         with contextlib.suppress(OSError, ValueError):
-            return int((self.path / SIZE).read_text(encoding="ascii"))
+            return int(read_bounded(self.path / SIZE, 100))
         counted = disk_size(self.path)
         write_cache(self.path / SIZE, str(counted))
         return counted
@@ -102,8 +102,10 @@ class Environment:
     @property
     def needed_by(self) -> tuple[str, ...]:
         """The adapters that were merged in it and are still where they were."""
+        from envpin.core.files import read_bounded
+
         try:
-            lines = (self.path / NEEDED_BY).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+            lines = read_bounded(self.path / NEEDED_BY, 16 * 1024**2).decode(errors="surrogateescape").splitlines()
         except OSError:
             return ()
         return tuple(one for one in dict.fromkeys(lines) if one and os.path.exists(one))  # noqa: PTH110

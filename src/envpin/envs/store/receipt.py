@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from envpin.core.errors import EnvironmentDamagedError
+from envpin.core.files import read_bounded
 from envpin.core.marks import RECEIPT, RECEIPT_SCHEMA
 
 if TYPE_CHECKING:
@@ -62,6 +63,10 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return next((one for one in self.artifacts if one.name == name), None)
 
 
+# It names every file of an environment: some 10 MB for a hundred thousand.
+_MOST = 256 * 1024**2
+
+
 def read_receipt(folder: Path) -> Receipt:
     """The receipt of a finished environment.
 
@@ -70,7 +75,7 @@ def read_receipt(folder: Path) -> Receipt:
     """
     path = folder / RECEIPT
     try:
-        receipt = msgspec.json.decode(path.read_bytes(), type=Receipt)
+        receipt = msgspec.json.decode(read_bounded(path, _MOST), type=Receipt)
     except (OSError, msgspec.DecodeError) as fault:
         raise EnvironmentDamagedError(
             f"the receipt `{path}` cannot be read: {fault}", hint="envpin env create REF --rebuild"
@@ -89,7 +94,7 @@ def encode_receipt(receipt: Receipt) -> bytes:
 def is_of_newer(folder: Path) -> bool:
     """Whether a receipt has a schema that only a newer envpin knows: its environment is not ours to judge."""
     try:
-        found = msgspec.json.decode((folder / RECEIPT).read_bytes(), type=_AnyReceipt)
+        found = msgspec.json.decode(read_bounded(folder / RECEIPT, _MOST), type=_AnyReceipt)
     except (OSError, msgspec.DecodeError):
         return False
     return found.schema > RECEIPT_SCHEMA

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from envpin.core.files import digest, write_cache
+from envpin.core.files import digest, read_bounded, write_cache
 from envpin.core.marks import RECEIPT
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def read_remembered(environment: Path) -> dict[str, Fingerprint]:
     if os.name == "nt":
         return {}  # there, ctime is the time of creation
     try:
-        found = msgspec.json.decode((environment / HASHED).read_bytes(), type=Remembered)
+        found = msgspec.json.decode(read_bounded(environment / HASHED, 256 * 1024**2), type=Remembered)
     except (OSError, msgspec.DecodeError):
         return {}
     return found.files if found.receipt == _receipt_digest(environment) else {}
