@@ -1,4 +1,4 @@
-"""Sizes as people write and read them: `5GB` is 5·10⁹ as in transformers, `5GiB` is 5·2³⁰."""
+"""Sizes and counts as people write and read them: `5GB` is 5·10⁹ as in transformers, `5GiB` is 5·2³⁰."""
 
 from __future__ import annotations
 
@@ -31,3 +31,8 @@ def size_words(count: int) -> str:
     if units[0] == "bytes":
         return f"{count} bytes"
     return f"{value:.1f} {units[0]}" if value < 9.95 else f"{value:.0f} {units[0]}"
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 folder`, `2,000 folders`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -89,11 +89,6 @@ class Scanned(msgspec.Struct, frozen=True, kw_only=True):
         return sum(1 for one in self.entries if one.not_compared is not None and not one.is_bad)
 
 
-def counted(count: int, noun: str) -> str:
-    """`1 folder`, `2,000 folders`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
 def count_findings(entries: tuple[ScanEntry, ...]) -> list[tuple[Severity, str, int]]:
     """Severity, code and the number of folders that have it, the worst and most frequent first."""
     counts: dict[tuple[Severity, str], int] = {}

@@ -13,7 +13,8 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING
 
 from envpin.core.events import Progress, Step, ignore
-from envpin.scan.entry import ScanEntry, Scanned, counted
+from envpin.core.sizes import counted
+from envpin.scan.entry import ScanEntry, Scanned
 from envpin.scan.examine import Examiner
 from envpin.scan.walk import walk
 

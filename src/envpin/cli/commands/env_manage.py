@@ -10,7 +10,7 @@ from envpin.cli.commands.env_arguments import SCHEMA, describe, find, iso
 from envpin.cli.console.tables import table
 from envpin.cli.console.width import room
 from envpin.core.errors import RefusedError, UsageError
-from envpin.core.sizes import parse_size, size_words
+from envpin.core.sizes import counted, parse_size, size_words
 from envpin.envs.store.store import Store
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ def run_list(_args: argparse.Namespace, console: Console) -> int:
     ]
     console.data("\n".join(table(rows, width=room(), elastic=len(rows[0]) - 1)))
     own = [one for one in found if store.owns(one)]
-    console.talk(f"{size_words(sum(one.size for one in own))} in {len(own)} environments, files of uv's cache included")
+    size = size_words(sum(one.size for one in own))
+    console.talk(f"{size} in {counted(len(own), 'environment')}, files of uv's cache included")
     return 0
 
 

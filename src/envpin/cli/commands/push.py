@@ -77,11 +77,12 @@ def _files(folder: Path, found: Reverified, console: Console) -> list[UploadFile
 
 
 def _answer(args: argparse.Namespace, files: list[UploadFile], url: str | None, console: Console) -> None:
+    from envpin.core.sizes import counted
+
     if console.json_mode:
         console.document(1, {"repository": args.repository, "files": [one.name for one in files], "commit_url": url})
     elif url is None:
-        console.data(
-            "\n".join([f"would upload {len(files)} files to {args.repository}", *(f"  {one.name}" for one in files)])
-        )
+        console.data(f"would upload {counted(len(files), 'file')} to {args.repository}")
+        console.data("\n".join(f"  {one.name}" for one in files))
     else:
-        console.data(f"pushed {len(files)} files: {url}")
+        console.data(f"pushed {counted(len(files), 'file')}: {url}")

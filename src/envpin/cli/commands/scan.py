@@ -187,7 +187,7 @@ def _text(scanned: Scanned, *, every: bool) -> str:
 
 
 def _headline(scanned: Scanned) -> str:
-    from envpin.scan.entry import counted
+    from envpin.core.sizes import counted
 
     count = len(scanned.entries)
     if not count:
@@ -273,7 +273,7 @@ def _findings(entry: ScanEntry) -> str:
 
 
 def _tail(scanned: Scanned) -> list[str]:
-    from envpin.scan.entry import counted
+    from envpin.core.sizes import counted
 
     lines = [f"not readable: {path}: {reason}" for path, reason in list(scanned.unreadable.items())[:5]]
     if len(scanned.unreadable) > 5:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from envpin.cli.console.tables import table
 from envpin.core.events import Note, Step
+from envpin.core.sizes import counted
 from envpin.sweep.progress import Pace, remaining
 
 if TYPE_CHECKING:
@@ -38,10 +39,9 @@ class SweepView:
 
     def begin(self, sweep: Sweep, results: Results) -> None:
         self._sweep, self._results = sweep, results
-        self._console.talk(
-            f"{len(self._plan.climbs)} environments, {len({n for names in self._plan.climbs.values() for n in names})} "
-            f"families; results in {results.folder}"
-        )
+        models = {name for names in self._plan.climbs.values() for name in names}
+        climbs = counted(len(self._plan.climbs), "environment")
+        self._console.talk(f"{climbs} for {counted(len(models), 'model')}; results in {results.folder}")
 
     def on_plan(self, total: int, known: int) -> None:
         """The environments are resolved: how many steps there are, and how many are known."""
