@@ -32,6 +32,7 @@ FOREIGN = frozenset(
         "--sizes",
         "--dora",
         "--chat-template",
+        "--quantization",
         "--merge-adapter",
         "--external_plugins",
         "--signal",

@@ -61,7 +61,7 @@ def test_every_timer_aimed_at_a_save_raises_in_the_run(tmp_path: Path) -> None:
     ran = recorded.run([recorded.ENVPIN[0], "train.py", "300"], cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     caught, names = json.loads(ran.stdout)
-    assert caught == 300
+    assert caught == 300, ran.stderr
     assert "envpin.json" in names, "the recorder was at work"
     assert "Expired" not in ran.stderr
     assert not [name for name in names if name.endswith(".tmp")]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from envpin.core.command_text import command_text
 from envpin.diagnose.logs.arguments import Explained
 
 FRAME_ANCHORS = (
@@ -84,6 +85,6 @@ def explain_frame(line: str, before: str) -> Explained | None:
     says = f"{caller} and `{what or name}`, which it uses with `{name}`, are of different releases"
     if not what or " " in what:
         says = f"{caller} stopped in its own code (`{name}`): it and what it builds on are of different releases"
-    command = f"python -m pip check, python -m pip install -U {caller.replace('_', '-')}"
-    fix = (f"install the release of each that the other one asks for: {command}", _TRAINING)
+    newest = command_text("python", "-m", "pip", "install", "-U", caller.replace("_", "-"))
+    fix = (f"install the release of each that the other one asks for: python -m pip check, {newest}", _TRAINING)
     return Explained(code, says + (f"; this log names {shown}" if shown else ""), fix)

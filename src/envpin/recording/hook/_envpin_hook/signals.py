@@ -52,11 +52,15 @@ class Held:
         global _holding
         if not self._outermost:
             return
+        frame = sys._getframe(1)  # noqa: SLF001  what a handler is given
         try:
-            _call(sys._getframe(1))  # noqa: SLF001  what a handler is given
+            try:
+                _call(frame)
+            finally:
+                _restore()
+                _call(frame)  # what came while the handlers were put back
         finally:
             _holding = False
-            _restore()
 
 
 def _note(number: int, frame: Optional[FrameType]) -> None:
@@ -79,16 +83,23 @@ def _stand_in() -> bool:
             if callable(handler) and handler is not _note:  # SIG_IGN, SIG_DFL and None are not
                 _handlers[number] = handler
                 _signal.signal(number, _note)
-        except (OSError, ValueError):  # no such signal here
+        except (OSError, ValueError) as error:  # no such signal here
+            # Or what a handler raised that came just before it was replaced: that was raised further within.
+            if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+                raise
             _handlers.pop(number, None)
     return bool(_handlers)
 
 
 def _restore() -> None:
-    for number in list(_handlers):
-        # What we called may have set a handler of its own, which stays.
-        if _signal.getsignal(number) is _note:
-            _signal.signal(number, _handlers[number])
+    try:
+        for number in list(_handlers):
+            # What we called may have set a handler of its own, which stays.
+            if _signal.getsignal(number) is _note:
+                _signal.signal(number, _handlers[number])
+    except BaseException:  # of a handler that was back already
+        _restore()
+        raise
 
 
 def _call(frame: FrameType) -> None:
