@@ -13,8 +13,8 @@ if not sys.flags.safe_path:
         pass
 
 try:
-    from envpin.cli.main import main
+    from envpin.cli.main import run_and_end
 except KeyboardInterrupt:
     sys.exit(130)
 
-sys.exit(main())
+sys.exit(run_and_end())
