@@ -133,6 +133,32 @@ def check_an_io_error_is_no_success(folder: str) -> None:
         assert case.merge(out, resume=True)["files"] == wanted
 
 
+def check_an_error_of_an_early_flush_is_no_success(folder: str) -> None:
+    """The kernel tells it once: no later `fsync` fails."""
+    case = tools.Case(folder, sharded=False)
+    flush, kept, calls = tools.stream_verify._FLUSH, os.fsync, [0]
+
+    def failing(fd: Any) -> None:
+        calls[0] += 1
+        if calls[0] == 1:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        kept(fd)
+
+    tools.stream_verify._FLUSH = 0
+    os.fsync = failing
+    out = case.out("flushed")
+    try:
+        case.merge(out)
+    except OSError as error:
+        assert error.errno == errno.EIO, error
+    else:
+        raise AssertionError("a flush failed, and the merge went through")
+    finally:
+        tools.stream_verify._FLUSH = flush
+        os.fsync = kept
+    assert not finished(out)
+
+
 def check_short_reads_and_writes_are_finished(folder: str) -> None:
     """The system may do a part of what it was asked: that is no error."""
     case = tools.Case(folder, sharded=False)

@@ -49,29 +49,30 @@ class ShardVerifier:
         """
         # Windows flushes only what was opened for writing.
         descriptor = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
+        flushing: Optional[concurrent.futures.Future[None]] = None
         try:
             digest = hashlib.sha256(file.header)
             tensors: Dict[str, Tuple[str, int, int, int]] = {}
             untouched = dequantized = unflushed = 0
-            flushing: List[concurrent.futures.Future[None]] = []
             for segment in file.segments:
                 written.wait(segment.name)
                 unflushed += segment.size
-                if unflushed > _FLUSH and all(one.done() for one in flushing):
-                    flushing, unflushed = [self._flushing.submit(os.fsync, descriptor)], 0
+                if unflushed > _FLUSH and (flushing is None or flushing.done()):
+                    _raise_from(flushing)
+                    flushing, unflushed = self._flushing.submit(os.fsync, descriptor), 0
                 checksum = self._read_segment(segment, descriptor, path, digest)
                 tensors[segment.name] = (file.name, checksum, segment.offset, segment.size)
                 decoded = segment.operation is None and segment.origin.decoder is not None
                 untouched += segment.operation is None and not decoded
                 dequantized += decoded
-            for one in flushing:
-                one.result()
+            _raise_from(flushing)
             os.fsync(descriptor)
             if os.fstat(descriptor).st_size != file.size:
                 raise _failed("`%s` does not have the planned size" % path, path=path)
             if hasattr(os, "posix_fadvise"):
                 os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         finally:
+            concurrent.futures.wait([] if flushing is None else [flushing])  # the number is another file's afterwards
             os.close(descriptor)
         self._check_header(file, path)
         return ShardEntry(file.name, digest.hexdigest(), file.size, tensors, untouched, dequantized, ())
@@ -135,6 +136,12 @@ class ShardVerifier:
             self._local.buffers = (bytearray(_PIECE), bytearray(_PIECE))
         found: Tuple[bytearray, bytearray] = self._local.buffers
         return found
+
+
+def _raise_from(flushing: Optional[concurrent.futures.Future[None]]) -> None:
+    """The kernel tells an error of writing back to one `fsync` only: the last one would know nothing of it."""
+    if flushing is not None:
+        flushing.result()
 
 
 def _all_finite(piece: memoryview, dtype: str) -> bool:
