@@ -1,4 +1,4 @@
-"""`replay merge` on bad input: one clear error each, the exit code of the design, and nothing left behind."""
+"""`replay merge` and `replay train` on bad input: one clear error, the exit code of the design, nothing left behind."""
 
 from __future__ import annotations
 
@@ -148,3 +148,14 @@ def test_a_dry_run_writes_nothing_and_shows_the_plan(pair: Path) -> None:
     for word in ("transformers 4.43.1", "peft 0.12.0", "from 320 to 321 rows", "as recorded in envpin.json"):
         assert word in completed.stdout
     assert sorted(str(path) for path in pair.rglob("*")) == before
+
+
+@pytest.mark.parametrize(("given", "said"), [("nowhere", "does not exist"), ("empty", "is empty"), ("dir", "is empty")])
+def test_a_run_that_is_not_there_is_not_that_of_the_folder_around(tmp_path: Path, given: str, said: str) -> None:
+    (tmp_path / "envpin.json").write_text('{"schema": 2, "distributions": [{"name": "torch", "version": "2.13.0"}]}')
+    (tmp_path / "empty").touch()
+    (tmp_path / "dir").mkdir()
+    (tmp_path / "dir" / "envpin.json").touch()
+    completed = envpin("replay", "train", tmp_path / given, "--print-loss")
+    assert completed.status == 2
+    assert said in completed.stderr

@@ -48,12 +48,13 @@ def add_train(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def run_train(args: argparse.Namespace, console: Console) -> int:
     """0: identical or equivalent. 1: diverged, or not comparable."""
     from envpin.envs.refs.training import training_manifest
+    from envpin.manifest.read import FILE_NAME
     from envpin.replay.publish import refuse_existing, refuse_within
     from envpin.replay.training.run import TrainOptions, command_of, last_loss, refuse_untrusted, replay_training
 
     if args.steps is not None and args.steps < 1:
         raise UsageError("--steps takes a number above 0")
-    folder: Path = args.folder if args.folder.is_dir() else args.folder.parent
+    folder: Path = args.folder.parent if args.folder.name == FILE_NAME else args.folder
     manifest = training_manifest(folder)
     out: Path = args.output or folder.absolute().parent / f"{folder.resolve().name}-replay"
     if args.print_loss and args.output is not None:
