@@ -1,7 +1,9 @@
-"""Names in the store by which rooms of several floors know its folders."""
+"""Names of files and folders by which rooms of several floors know them."""
 
 from __future__ import annotations
 
+# The record of a merge, next to the merged model.
+MERGE_RECORD = "envpin-merge.json"
 # The receipt of an environment. Its presence is the mark that the environment is complete.
 RECEIPT = "envpin-receipt.json"
 # 1 listed importable files only, and a digest of the lock that two locks could share.

@@ -167,7 +167,7 @@ def start(
 
 
 def _shell(argv: list[str]) -> Child:
-    # In the root: a folder that somebody stands in cannot be unmounted.
+    # In the root: the working folder of a process cannot be unmounted.
     return start(argv, cwd=Path(Path(sys.executable).anchor), stdin=PIPE, stdout=DEVNULL, stderr=DEVNULL)
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import sys
 import threading
 from typing import TYPE_CHECKING, Protocol
@@ -82,7 +81,7 @@ def watching(
     if sys.platform == "win32":
         yield env, lambda _pid: None
         return
-    mark = f"{os.getpid()}-{secrets.token_hex(8)}"
+    mark = f"{os.getpid()}-{os.urandom(8).hex()}"
     words = [mark]
 
     def tell(pid: int) -> None:

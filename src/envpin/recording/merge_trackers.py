@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from envpin.core.files import read_bounded
 from envpin.core.json_input import MAX_BYTES, parse
+from envpin.core.marks import MERGE_RECORD
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
     from types import ModuleType
-
-RECORD = "envpin-merge.json"  # replay/record.py, whose types need more than the standard library
 
 
 class LoggedMerge(NamedTuple):
@@ -33,7 +32,7 @@ def read_merge(folder: Path) -> LoggedMerge:
         OSError: there is no record in `folder`.
         ValueError: it is not the record of a merge.
     """
-    path = folder.absolute() / RECORD
+    path = folder.absolute() / MERGE_RECORD
     document = parse(read_bounded(path, MAX_BYTES))
     try:
         verdict, verification = document["verdict"], document["verification"]

@@ -7,10 +7,11 @@ from typing import Any
 import msgspec
 
 from envpin.core.files import digest
+from envpin.core.marks import MERGE_RECORD
 from envpin.replay.verdict import Verdict  # noqa: TC001  # msgspec resolves the annotation at run time
 
 SCHEMA = 1
-FILE_NAME = "envpin-merge.json"
+FILE_NAME = MERGE_RECORD
 
 
 class InputFolder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -10,6 +10,7 @@ import msgspec
 from envpin.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from envpin.core.adapter_format import foreign_format
 from envpin.core.errors import EnvpinError
+from envpin.core.marks import MERGE_RECORD
 from envpin.diagnose.check import check
 from envpin.envs.refs.recorded import is_recorded_in
 from envpin.infer.inference import ranges_of, tells
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from envpin.manifest.types import Manifest
     from envpin.scan.walk import Spot
 
-_MERGE_RECORD = "envpin-merge.json"
 # Of the shapes and keys that a finding shows: ten thousand folders are not to fill the memory.
 _EVIDENCE = 3
 # Configs of bases kept for the adapters that share them, in the order of the walk.
@@ -156,7 +156,7 @@ def _record(spot: Spot, manifest: Manifest | None) -> tuple[RecordState, dict[st
         return "recorded", versions
     if FILE_NAME in spot.names:
         return "damaged", {}
-    if _MERGE_RECORD in spot.names:
+    if MERGE_RECORD in spot.names:
         return "merge", {}
     return "none", {}
 

@@ -183,6 +183,7 @@ def _training_probe(args: argparse.Namespace) -> ProbeQuestion:
         UsageError, InputError, RefusedError: they cannot be repeated, or may not.
     """
     from envpin.envs.refs.training import training_manifest
+    from envpin.manifest.read import FILE_NAME
     from envpin.replay.training.run import TrainOptions, command_of, refuse_untrusted
 
     if args.steps < 1:
@@ -194,7 +195,7 @@ def _training_probe(args: argparse.Namespace) -> ProbeQuestion:
     refuse_untrusted(manifest, options)
     command = (sys.executable, "-m", "envpin", "replay", "train", str(folder), "--environment", "active",
                "--print-loss", "--once", "--steps", str(args.steps), "--trust-script")  # fmt: skip
-    return ProbeQuestion(command=command, contents=contents_digest((str(folder / "envpin.json"),)), metric=True,
+    return ProbeQuestion(command=command, contents=contents_digest((str(folder / FILE_NAME),)), metric=True,
                          threshold=args.threshold, repeatable=True)  # fmt: skip
 
 

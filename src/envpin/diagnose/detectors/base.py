@@ -8,6 +8,7 @@ from envpin.checkpoint.base_weights import compare_base
 from envpin.checkpoint.quantization import DECODED, REFUSED, made_from, of_base, of_training
 from envpin.core.findings import Evidence
 from envpin.core.json_input import BadJsonError, read_object
+from envpin.core.marks import MERGE_RECORD
 from envpin.diagnose.catalogue.catalogue import finding
 from envpin.diagnose.detectors.shapes import SHOWN, places
 from envpin.diagnose.subject import CheckSubject, shape_text
@@ -121,7 +122,7 @@ def _weights(subject: CheckSubject) -> Iterator[Finding]:
 
 
 def _already_merged(base: Checkpoint, subject: CheckSubject) -> Iterator[Finding]:
-    path = base.files / "envpin-merge.json"
+    path = base.files / MERGE_RECORD
     if not path.is_file():
         return
     try:
@@ -137,7 +138,7 @@ def _already_merged(base: Checkpoint, subject: CheckSubject) -> Iterator[Finding
     own = subject.folder.sha256(weights)
     if own == str(recorded).removeprefix("sha256:"):
         text = f"`{base.path}` is a merge of this adapter already"
-        yield finding("adapter-already-merged", text, [Evidence(file="envpin-merge.json", found=own[:16])],
+        yield finding("adapter-already-merged", text, [Evidence(file=MERGE_RECORD, found=own[:16])],
                       names=places(subject))  # fmt: skip
 
 

@@ -120,8 +120,7 @@ class _Reader:
                 self.explained.add(text)
                 self._keep(_signature_of(explained, text), numbers, at, text)
         self._read_signatures(block, numbers)
-        self._read_members(block, numbers)
-        self._read_listed(block, numbers)
+        self._read_facts(block, numbers)
         self._read_frames(block, numbers)
         for anchor in _STATED_ANCHORS:
             stated = (_STATED.search(text) for _, text in _lines_with(block, anchor))
@@ -149,21 +148,15 @@ class _Reader:
                     if (worded := _worded(one.signature, found, text)) is not None:
                         self._keep(worded, numbers, at, text)
 
-    def _read_members(self, block: bytes, numbers: _Numbers) -> None:
-        """Lines of which no signature spoke, and of which the facts about releases do."""
-        for anchor in MEMBER_ANCHORS:
-            for at, text in _lines_with(block, anchor.encode()):
-                if text not in self.explained and (told := explain_name(text)) is not None:
-                    self.explained.add(text)
-                    self._keep(_signature_of(told, text), numbers, at, text)
-
-    def _read_listed(self, block: bytes, numbers: _Numbers) -> None:
-        """Lines in which a server or converter refuses a model by its name."""
-        for anchor in LISTED_ANCHORS:
-            for at, text in _lines_with(block, anchor.encode()):
-                if text not in self.explained and (listed := explain_listed(text)) is not None:
-                    self.explained.add(text)
-                    self._keep(_signature_of(listed, text), numbers, at, text)
+    def _read_facts(self, block: bytes, numbers: _Numbers) -> None:
+        """Lines of which no signature spoke, and of which the facts about releases do: a name that one took or gave, or
+        a model that a server or converter refuses."""
+        for anchors, tell in ((MEMBER_ANCHORS, explain_name), (LISTED_ANCHORS, explain_listed)):
+            for anchor in anchors:
+                for at, text in _lines_with(block, anchor.encode()):
+                    if text not in self.explained and (told := tell(text)) is not None:
+                        self.explained.add(text)
+                        self._keep(_signature_of(told, text), numbers, at, text)
 
     def _read_frames(self, block: bytes, numbers: _Numbers) -> None:
         """Lines of which nothing else spoke: the frames before them tell whose call it was."""

@@ -303,7 +303,7 @@ class _Shards:
                 while pending:
                     self._finish(pending.popleft().result(), entries)
             finally:
-                written.end(complete=False)  # where Ctrl-C came before its tensors: nobody waits for them
+                written.end(complete=False)  # where Ctrl-C came before its tensors: no thread waits for them
                 for one in pending:
                     one.cancel()
                 self._verifier.close()
