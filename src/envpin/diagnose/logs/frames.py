@@ -1,7 +1,8 @@
 """Errors that only their frames explain: whose code called what it did not find there. Pure.
 
 A name, a member or an argument that is not there is a mistake of the script, unless a library of the stack made the
-call: then that library and what it calls are of different releases, whichever two they are.
+call: then that library and what it calls are most likely of different releases, whichever two they are. No facts about
+releases are asked, so the words say no more than that.
 """
 
 from __future__ import annotations
@@ -82,9 +83,9 @@ def explain_frame(line: str, before: str) -> Explained | None:
     code = "transformers-api-changed" if of_transformers and not owner.startswith("Unsloth") else "library-api-changed"
     stated = {package.lower(): release for package, release in _STATED.findall(before)}
     shown = ", ".join(f"{package} {release}" for package, release in sorted(stated.items()))
-    says = f"{caller} and `{what or name}`, which it uses with `{name}`, are of different releases"
+    says = f"{caller} and `{what or name}`, which it uses with `{name}`, are most likely of different releases"
     if not what or " " in what:
-        says = f"{caller} stopped in its own code (`{name}`): it and what it builds on are of different releases"
+        says = f"{caller} stopped in its own code (`{name}`), most likely as it and what it builds on do not fit"
     newest = command_text("python", "-m", "pip", "install", "-U", caller.replace("_", "-"))
     fix = (f"install the release of each that the other one asks for: python -m pip check, {newest}", _TRAINING)
     return Explained(code, says + (f"; this log names {shown}" if shown else ""), fix)
