@@ -21,9 +21,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.support.eras import DATA, ERAS, make
 
-from envpin.infer.inference import Inferred, judge
-from envpin.infer.observe import Observed, observe
-from envpin.infer.versions import known_releases
+from envpin.inference.infer import Inferred, judge
+from envpin.inference.observe import Observed, observe
+from envpin.inference.versions import known_releases
 from envpin.matrix.load import load_matrix
 from envpin.matrix.support import load_support
 

@@ -24,10 +24,10 @@ from packaging.specifiers import SpecifierSet
 
 from envpin.core.adapter_format import foreign_format
 from envpin.core.errors import EnvpinError
-from envpin.infer.inference import Inferred, judge
-from envpin.infer.observe import observe
-from envpin.infer.statements import card_statements
-from envpin.infer.versions import Known, known_releases
+from envpin.inference.infer import Inferred, judge
+from envpin.inference.observe import observe
+from envpin.inference.statements import card_statements
+from envpin.inference.versions import Known, known_releases
 from envpin.matrix.load import load_matrix
 from envpin.matrix.support import load_support
 

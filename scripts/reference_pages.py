@@ -110,17 +110,17 @@ def errors_page() -> str:
 # What the public functions give. Their modules are private; what these classes hold is not.
 RESULTS = {
     "CheckReport": "envpin.diagnose.subject",
-    "Inferred": "envpin.infer.inference",
+    "Inferred": "envpin.inference.infer",
     "MergePlan": "envpin.replay.plan",
     "Merged": "envpin.replay.merge",
     "MergeRecord": "envpin.replay.record",
-    "MergeProof": "envpin.prove.proof",
+    "MergeProof": "envpin.proof.prove",
     "Manifest": "envpin.manifest.types",
     "EnvironmentSpec": "envpin.envs.store.identity",
 }
 _AS_COMMAND = {
-    "check": "envpin check", "infer_environment": "envpin infer", "plan": "envpin replay merge --dry-run",
-    "replay_merge": "envpin replay merge", "prove_merge": "envpin prove", "record": "envpin record", "watch": "envpin record",
+    "check": "envpin check", "infer": "envpin infer", "plan": "envpin replay merge --dry-run",
+    "replay_merge": "envpin replay merge", "prove": "envpin prove", "record": "envpin record", "watch": "envpin record",
 }  # fmt: skip
 
 

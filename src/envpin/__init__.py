@@ -8,8 +8,8 @@ is not named here is private. For training scripts (`envpin.api`):
 - `TrainerCallback` does both for a `transformers.Trainer`, `accelerate_tracker()` the second for an `Accelerator`;
 - `log_merge(merged)` puts the record of a merge into the active run of MLflow, W&B or Trackio.
 
-For everything after training (`envpin.public`): `check`, `infer_environment`, `plan`, `replay_merge`, `prove_merge`,
-`read_manifest` and `resolve`. They raise `EnvpinError`.
+For everything after training (`envpin.public`): `check`, `infer`, `plan`, `replay_merge`, `prove`, `read_manifest` and
+`resolve`. They raise `EnvpinError`.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from envpin.public import (
         EnvpinError,
         check,
-        infer_environment,
+        infer,
         plan,
-        prove_merge,
+        prove,
         read_manifest,
         replay_merge,
         resolve,
@@ -38,10 +38,10 @@ __all__ = [
     "__version__",
     "accelerate_tracker",
     "check",
-    "infer_environment",
+    "infer",
     "log_merge",
     "plan",
-    "prove_merge",
+    "prove",
     "read_manifest",
     "record",
     "replay_merge",

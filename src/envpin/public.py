@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from envpin.core.events import Listener
     from envpin.diagnose.subject import CheckReport
     from envpin.envs.store.identity import EnvironmentSpec
-    from envpin.infer.inference import Inferred
+    from envpin.inference.infer import Inferred
     from envpin.manifest.types import Manifest
-    from envpin.prove.proof import MergeProof
+    from envpin.proof.prove import MergeProof
     from envpin.replay.merge import Merged
     from envpin.replay.options import MergeOptions
     from envpin.replay.plan import MergePlan
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 __all__ = [
     "EnvpinError",
     "check",
-    "infer_environment",
+    "infer",
     "plan",
-    "prove_merge",
+    "prove",
     "read_manifest",
     "replay_merge",
     "resolve",
@@ -55,13 +55,13 @@ def check(
     return run(hub.open_place(os.fspath(path)), base=base, target=target, open_remote=hub.open_remote)
 
 
-def infer_environment(adapter: AnyPath, *, base: str | None = None, offline: bool = False) -> Inferred:
+def infer(adapter: AnyPath, *, base: str | None = None, offline: bool = False) -> Inferred:
     """Which environment trained an adapter that nobody recorded, from what training left behind."""
-    from envpin.infer.inference import infer
+    from envpin.inference.infer import infer as run
     from envpin.remote.hub.client import Hub
 
     hub = Hub(offline=offline)
-    return infer(hub.open_place(os.fspath(adapter)), base=base, open_remote=hub.open_remote)
+    return run(hub.open_place(os.fspath(adapter)), base=base, open_remote=hub.open_remote)
 
 
 def read_manifest(path: AnyPath) -> Manifest:
@@ -146,7 +146,7 @@ def replay_merge(
     return merge(made, store, listener=listener, offline=offline, strict=strict, force=force)
 
 
-def prove_merge(
+def prove(
     base: AnyPath,
     adapter: AnyPath,
     merged: AnyPath,
@@ -157,9 +157,9 @@ def prove_merge(
 ) -> MergeProof:
     """Whether a merge, whoever made it, is this base plus this adapter, tensor by tensor."""
     from envpin.envs.store.store import Store
-    from envpin.prove.proof import prove
+    from envpin.proof.prove import prove as run
 
-    return prove(
+    return run(
         Path(base), Path(adapter), Path(merged), store=Store(), environment=environment, listener=listener,
         offline=offline,
     )  # fmt: skip

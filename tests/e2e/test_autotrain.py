@@ -17,7 +17,7 @@ from filelock import FileLock
 from envpin.core.events import Event, Note
 from envpin.envs.refs.adapter import unrecorded_choices
 from envpin.envs.store.store import Store
-from envpin.infer.inference import infer
+from envpin.inference.infer import infer
 from envpin.manifest.read import read_manifest
 from envpin.replay import attempts
 from envpin.replay.attempts import Manner, merge_unrecorded

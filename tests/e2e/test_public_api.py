@@ -28,7 +28,7 @@ def test_every_function_on_one_adapter(pair: Path, tmp_path: Path) -> None:
     assert envpin.check(adapter, base=str(base), offline=True).compared
     manifest = envpin.read_manifest(adapter)
     assert manifest.version_of("peft") == "0.12.0"
-    assert envpin.infer_environment(adapter, base=str(base), offline=True).candidates
+    assert envpin.infer(adapter, base=str(base), offline=True).candidates
     spec = envpin.resolve(str(adapter), offline=True)
     assert spec.lock.versions_of("peft") == ("0.12.0",)
     events: list[Event] = []
@@ -39,7 +39,7 @@ def test_every_function_on_one_adapter(pair: Path, tmp_path: Path) -> None:
     assert merged.record.verdict.kind == "identical"
     assert (out / "envpin-merge.json").is_file()
     assert events
-    proof = envpin.prove_merge(base, adapter, out, offline=True)
+    proof = envpin.prove(base, adapter, out, offline=True)
     assert proof.proved
     assert proof.troubles == ()
     with pytest.raises(envpin.EnvpinError) as refused:

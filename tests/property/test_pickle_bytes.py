@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envpin.infer.pickle_names import class_paths
+from envpin.inference.pickle_names import class_paths
 
 if TYPE_CHECKING:
     from pathlib import Path

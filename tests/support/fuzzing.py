@@ -15,7 +15,7 @@ from envpin.diagnose.check import check
 from envpin.diagnose.logs.reader import diagnose_log
 from envpin.diagnose.logs.signature import load_signatures
 from envpin.envs.locks.lock import read_lock
-from envpin.infer.inference import infer
+from envpin.inference.infer import infer
 from envpin.matrix.load import load_matrix
 from envpin.matrix.results import read_document
 from envpin.recording.injected import hook

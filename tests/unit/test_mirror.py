@@ -35,12 +35,12 @@ ELSEWHERE = {
     "host/worker.py": "tests/workers",
     "host/session.py": "tests/integration/test_worker_session.py",
     "host/bytecode.py": "tests/integration/test_bytecode.py",
-    "prove/*": "tests/unit/prove/test_verdict.py",
+    "proof/*": "tests/unit/proof/test_verdict.py",
     "diagnose/*": "tests/support/faults.py",  # each fault of the catalogue is made and found
     "checkpoint/formats/*": "tests/property/test_hostile_files.py",
     "checkpoint/*": "tests/unit/checkpoint/test_checkpoint.py",
-    "infer/rules_*": "tests/unit/infer/test_inference_eras.py",  # what real releases wrote
-    "infer/*": "tests/unit/infer/test_inference_wild.py",
+    "inference/rules_*": "tests/unit/inference/test_infer_eras.py",  # what real releases wrote
+    "inference/*": "tests/unit/inference/test_infer_wild.py",
     "core/*": "tests/integration",
     "matrix/convert.py": "tests/unit/matrix/test_load.py",
     "matrix/types.py": "tests/unit/matrix/test_load.py",
@@ -52,7 +52,7 @@ ELSEWHERE = {
 DECIDING = (
     "bisect/environments/changed.py", "bisect/search/axis.py", "bisect/search/belief.py", "bisect/search/search.py",
     "bisect/search/selection.py", "checkpoint/embedding.py", "envs/store/identity.py",
-    "infer/choose.py", "infer/combine.py", "manifest/closure.py", "manifest/compare.py", "matrix/match.py",
+    "inference/choose.py", "inference/combine.py", "manifest/closure.py", "manifest/compare.py", "matrix/match.py",
     "matrix/nearest.py", "matrix/signs.py", "matrix/support.py", "replay/training/judge.py", "replay/training/steps.py",
     "replay/verdict.py",
 )  # fmt: skip

@@ -10,7 +10,7 @@ import pytest
 
 import envpin
 from tests.support.checkpoints import llama_shapes, lora_shapes, write_adapter, write_model
-from tests.support.places import ROOT
+from tests.support.places import ROOT, SOURCE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,6 +41,10 @@ def test_each_public_name_exists_is_typed_documented_and_on_the_page(name: str) 
     if inspect.isfunction(found):
         assert "return" in found.__annotations__
         assert f"envpin.{name}(" in PAGE.read_text(encoding="utf-8")
+
+
+def test_no_public_name_is_a_module_whose_import_would_replace_it() -> None:
+    assert [name for name in envpin.__all__ if (SOURCE / name).is_dir() or (SOURCE / f"{name}.py").is_file()] == []
 
 
 def test_a_private_name_is_refused() -> None:

@@ -114,7 +114,7 @@ DOORS: dict[str, tuple[str, ...]] = {
         "host/worker.py",
         "bisect/session/history.py",
         "envs/store/artifacts.py",
-        "infer/rules_run.py",
+        "inference/rules_run.py",
         "matrix/stack.py",
         "matrix/support.py",
         "matrix/view.py",
@@ -157,11 +157,11 @@ def doings(path: Path) -> set[str]:
 
 
 # Rooms whose files are a stranger's: each is opened through `core.files`, `core.json_input` or `core.text_input`.
-STRANGERS = ("checkpoint", "infer", "diagnose", "scan", "manifest", "matrix/subject.py")
+STRANGERS = ("checkpoint", "inference", "diagnose", "scan", "manifest", "matrix/subject.py")
 OPENERS = {"open", "read_bytes", "read_text"}
 # A resource of envpin's own; a file that is opened inside a zip; a door into the folder of a stranger.
 OPENING = {
-    "infer/rules_run.py", "infer/pickle_names.py", "checkpoint/confined.py", "checkpoint/read_once.py",
+    "inference/rules_run.py", "inference/pickle_names.py", "checkpoint/confined.py", "checkpoint/read_once.py",
     "checkpoint/formats/torch_zip.py",
     "diagnose/catalogue/catalogue.py", "diagnose/detectors/unmergeable.py", "diagnose/logs/signature.py",
 }  # fmt: skip

@@ -23,11 +23,11 @@ from envpin.core.command_text import command_text
 from envpin.core.errors import CheckFailedError, InputError, RefusedError, UsageError
 from envpin.core.process import run
 from envpin.core.versions import same_release
-from envpin.infer.inference import ranges_of
-from envpin.infer.observe import observe
-from envpin.infer.traces import read_card, read_traces
-from envpin.infer.trainers import recognise
-from envpin.infer.versions import known_releases
+from envpin.inference.infer import ranges_of
+from envpin.inference.observe import observe
+from envpin.inference.traces import read_card, read_traces
+from envpin.inference.trainers import recognise
+from envpin.inference.versions import known_releases
 from envpin.manifest.closure import REQUIRED
 from envpin.manifest.read import FILE_NAME
 from envpin.manifest.types import (
@@ -48,7 +48,7 @@ from envpin.recording.injected import HOOK, hook
 from envpin.version import __version__
 
 if TYPE_CHECKING:
-    from envpin.infer.trainers import Recognised
+    from envpin.inference.trainers import Recognised
 
 _PROGRAM = "import sys; sys.path.append({hook!r}); from _envpin_hook import describe; describe.main()"
 # Reading what is installed takes a second; this is for disks that are slow, and a Python that hangs.

@@ -13,11 +13,11 @@ from envpin.core.errors import EnvpinError
 from envpin.core.marks import MERGE_RECORD
 from envpin.diagnose.check import check
 from envpin.envs.refs.recorded import is_recorded_in
-from envpin.infer.inference import ranges_of, tells
-from envpin.infer.observe import observe
-from envpin.infer.traces import read_traces
-from envpin.infer.trainers import checkpoint_step, recognise
-from envpin.infer.versions import known_releases
+from envpin.inference.infer import ranges_of, tells
+from envpin.inference.observe import observe
+from envpin.inference.traces import read_traces
+from envpin.inference.trainers import checkpoint_step, recognise
+from envpin.inference.versions import known_releases
 from envpin.manifest.closure import REQUIRED
 from envpin.manifest.read import FILE_NAME
 from envpin.scan.entry import BaseSeen, RecordState, ScanEntry
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from envpin.core.place import Place
     from envpin.diagnose.subject import CheckReport
     from envpin.envs.store.receipt import Receipt
-    from envpin.infer.trainers import Recognised, Traces
-    from envpin.infer.versions import Known
+    from envpin.inference.trainers import Recognised, Traces
+    from envpin.inference.versions import Known
     from envpin.manifest.types import Manifest
     from envpin.scan.walk import Spot
 

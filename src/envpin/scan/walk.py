@@ -11,7 +11,7 @@ from envpin.core import json_input
 from envpin.core.adapter_format import foreign_format
 from envpin.core.errors import InputError
 from envpin.core.events import Progress, ignore
-from envpin.infer.trainers import checkpoint_step
+from envpin.inference.trainers import checkpoint_step
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ from envpin.checkpoint.bases import find_base
 from envpin.checkpoint.checkpoint import open_checkpoint
 from envpin.core import hub_cache
 from envpin.diagnose.check import check
-from envpin.infer.observe import observe
+from envpin.inference.observe import observe
 from envpin.matrix.subject import find_subject
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from envpin.checkpoint.formats.safetensors import read_header
 from envpin.core import json_input
 from envpin.core.errors import InputError
 from envpin.core.json_input import BadJsonError, parse, read_named_object, read_object
-from envpin.infer.observe import observe
+from envpin.inference.observe import observe
 from envpin.matrix.subject import find_subject
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from envpin.envs.store.store import Store
-from envpin.infer.inference import infer
+from envpin.inference.infer import infer
 from envpin.scan.run import scan
 from tests.support.wild.make import KEPT
 from tests.support.wild.mixed import make_forty

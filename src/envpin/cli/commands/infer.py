@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     import argparse
 
     from envpin.cli.console.console import Console
-    from envpin.infer.combine import Signal
-    from envpin.infer.inference import Inferred
+    from envpin.inference.combine import Signal
+    from envpin.inference.infer import Inferred
 
 takes_child = False
 
@@ -45,8 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     from envpin.cli.commands.lock import target_of
-    from envpin.infer.inference import infer
-    from envpin.infer.newer import with_newer
+    from envpin.inference.infer import infer
+    from envpin.inference.newer import with_newer
     from envpin.remote.hub.client import Hub
 
     if args.lock:

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from envpin.cli.console.console import Console
     from envpin.core.place import Place
     from envpin.host.verbs import VerdictCounts
-    from envpin.prove.proof import MergeProof
-    from envpin.prove.verdict import Trouble
+    from envpin.proof.prove import MergeProof
+    from envpin.proof.verdict import Trouble
     from envpin.remote.hub.client import Hub
     from envpin.report.annotations import Subject
 
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     from envpin.envs.store.store import Store
-    from envpin.prove.proof import prove
+    from envpin.proof.prove import prove
     from envpin.remote.hub.client import Hub
 
     for_ci = is_for_ci(args)
@@ -95,7 +95,7 @@ def _subject(args: argparse.Namespace, found: MergeProof) -> Subject:
 
 
 def _lines(args: argparse.Namespace, found: MergeProof) -> list[str]:
-    from envpin.prove.verdict import total
+    from envpin.proof.verdict import total
 
     counts, changed = found.answer.counts, found.answer.changed
     lines = [f"{args.merged}: {_headline(found)}", f"  {total(counts)} tensors: {_words(counts)}"]
@@ -166,7 +166,7 @@ def _ranges(numbers: tuple[int, ...]) -> str:
 
 
 def _document(args: argparse.Namespace, found: MergeProof) -> dict[str, object]:
-    from envpin.prove.verdict import to_json
+    from envpin.proof.verdict import to_json
 
     return {
         "base": str(args.base),

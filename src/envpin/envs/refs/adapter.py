@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from envpin.core.place import OpenRemote, Place
-    from envpin.infer.choose import CandidatePins
-    from envpin.infer.inference import Inferred
+    from envpin.inference.choose import CandidatePins
+    from envpin.inference.infer import Inferred
     from envpin.manifest.types import Manifest
     from envpin.matrix.match import Match
     from envpin.matrix.types import Family
@@ -86,7 +86,7 @@ def unrecorded_choices(
     Raises:
         InputError: nothing is known, or the folder holds no adapter.
     """
-    from envpin.infer.inference import infer
+    from envpin.inference.infer import infer
 
     found = infer(adapter, base=base, open_remote=open_remote)
     path = adapter.path if isinstance(adapter, Checkpoint) else adapter

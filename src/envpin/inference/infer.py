@@ -1,0 +1,216 @@
+"""`infer`: which environment wrote an adapter. Reading at the edge, a pure core behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from envpin.inference.choose import CandidatePins, Preferences, candidates
+from envpin.inference.combine import Range, Signal, combine
+from envpin.inference.observe import observe
+from envpin.inference.rules_peft import missing_keys, peft_signals, unknown_keys
+from envpin.inference.rules_run import (
+    BASE_CONFIG,
+    BASE_NAME,
+    base_type,
+    brings_code,
+    family_signals,
+    ran_own_code,
+    run_signals,
+)
+from envpin.inference.rules_transformers import transformers_signals
+from envpin.inference.trainers import recognise
+from envpin.inference.versions import PACKAGES, known_releases
+from envpin.matrix.load import load_matrix
+from envpin.matrix.match import Match, match
+from envpin.matrix.support import load_support
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from envpin.checkpoint.checkpoint import Checkpoint
+    from envpin.core.adapter_format import ForeignFormat
+    from envpin.core.place import OpenRemote, Place
+    from envpin.inference.observe import Observed
+    from envpin.inference.trainers import Recognised
+    from envpin.inference.versions import Known
+    from envpin.matrix.support import Support
+    from envpin.matrix.types import Matrix
+
+# How sure an answer is: `stated` in a file; `high` within one minor release; `moderate` within three; `low` wider;
+# `none` where nothing says anything. A contradiction takes one step off.
+Confidence = Literal["stated", "high", "moderate", "low", "none"]
+_STEPS: tuple[Confidence, ...] = ("stated", "high", "moderate", "low", "none")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Inferred:
+    """The answer. `ranges` and `confidences` are by package (`peft`, `transformers`, `torch`, `tokenizers`).
+
+    `candidates` are environments in the order to try them; `family` is what the matrix knows about the base; `notes`
+    say what could not be read, and what the files lack.
+    """
+
+    observed: Observed
+    trainer: Recognised | None
+    ranges: Mapping[str, Range]
+    confidences: Mapping[str, Confidence]
+    candidates: tuple[CandidatePins, ...]
+    family: Match
+    known: Mapping[str, Known]
+    notes: tuple[str, ...]
+
+    @property
+    def signals(self) -> tuple[Signal, ...]:
+        """All of them, strongest first within each package."""
+        order = {"hard": 0, "strong": 1, "weak": 2}
+        found = [signal for name in PACKAGES for signal in self.ranges[name].signals]
+        return tuple(sorted(found, key=lambda one: (PACKAGES.index(one.package), order[one.strength])))
+
+    @property
+    def contradictions(self) -> tuple[Signal, ...]:
+        """Signals that the answer goes against: the files do not agree with each other, or with what exists."""
+        return tuple(signal for one in self.ranges.values() for signal in one.against)
+
+    @property
+    def says_something(self) -> bool:
+        """Whether any file tells about peft or transformers."""
+        return self.tells("peft") or self.tells("transformers")
+
+    def tells(self, package: str) -> bool:
+        """See `tells`."""
+        return tells(self.ranges[package])
+
+    @property
+    def confidence(self) -> Confidence:
+        """That of the less sure of peft and transformers: a merge needs both. Not `none` where one of them is told."""
+        less, more = sorted((self.confidences["peft"], self.confidences["transformers"]), key=_STEPS.index)[::-1]
+        return "low" if less == "none" != more else less
+
+
+def infer(
+    adapter: Place | Checkpoint,
+    *,
+    base: str | Place | Checkpoint | None = None,
+    open_remote: OpenRemote | None = None,
+    known: Mapping[str, Known] | None = None,
+) -> Inferred:
+    """Which environment wrote the adapter in a folder. No network, no process; `known` are releases (see `newer`).
+
+    Raises:
+        InputError: the folder holds no adapter, or `base` was given and is not there.
+    """
+    observed = observe(adapter, base=base, open_remote=open_remote)
+    return judge(observed, known or known_releases(), load_support(), load_matrix())
+
+
+def judge(observed: Observed, known: Mapping[str, Known], support: Support, matrix: Matrix) -> Inferred:
+    """The answer to what was observed. Pure."""
+    trainer = recognise(observed.traces)
+    if observed.foreign is not None:
+        return _foreign(observed, observed.foreign, trainer, known)
+    ranges = ranges_of(observed, trainer, known)
+    named = (observed.adapter_config or {}).get("base_model_name_or_path")
+    family = match(
+        dict(observed.base_config) if observed.base_config else None,
+        named if isinstance(named, str) else None,
+        matrix,
+        support,
+    )
+    own_code = ran_own_code(observed)
+    ranges, refuted = _within_family(ranges, family, known, own_code=own_code)
+    kind = None if own_code or brings_code(observed) else base_type(observed) or _native_type(family)
+    preferences = Preferences(kind=kind, pins=family.pins, day=observed.day, relations=matrix.relations)
+    return Inferred(
+        observed=observed,
+        trainer=trainer,
+        ranges=ranges,
+        confidences={name: _confidence(ranges[name], known[name]) for name in PACKAGES},
+        candidates=candidates(ranges, known, support, preferences),
+        family=family,
+        known=known,
+        notes=(*observed.notes, *_notes(observed), *refuted),
+    )
+
+
+def _foreign(
+    observed: Observed, foreign: ForeignFormat, trainer: Recognised | None, known: Mapping[str, Known]
+) -> Inferred:
+    """No release of peft made it, and none loads it: nothing is proposed."""
+    ranges = {name: combine((), known[name]) for name in PACKAGES}
+    return Inferred(
+        observed=observed,
+        trainer=trainer,
+        ranges=ranges,
+        confidences=dict.fromkeys(PACKAGES, "none"),
+        candidates=(),
+        family=Match(family=None, certainty="unknown", basis="none"),
+        known=known,
+        notes=(*observed.notes, foreign.words, f"what merges or converts it: {foreign.next_step}"),
+    )
+
+
+def _within_family(
+    ranges: Mapping[str, Range], family: Match, known: Mapping[str, Known], *, own_code: bool
+) -> tuple[dict[str, Range], list[str]]:
+    """The ranges within what the base's family needs, and a note where the run's own files leave nothing of it."""
+    found, notes = dict(ranges), []
+    for signal in family_signals(family, known):
+        if own_code and signal.package == "transformers":
+            notes.append(f"{signal.says}; the run's base brought its own code, so that it needed no release for it")
+            continue
+        bounded = found[signal.package].bounded(signal)
+        if bounded is None:
+            notes.append(f"{signal.says}; the run's files say otherwise, and were believed")
+        else:
+            found[signal.package] = bounded
+    return found, notes
+
+
+def _native_type(family: Match) -> str | None:
+    known = family.family is not None and family.family.kind == "native" and family.certainty in {"exact", "by name"}
+    return family.model_type if known else None
+
+
+def tells(found: Range) -> bool:
+    """Whether the adapter's own files narrow a package; what the base is, another run's base was as well."""
+    own = [one for one in found.signals if one.strength != "weak" and one.file not in {BASE_CONFIG, BASE_NAME}]
+    return found.known and bool(own)
+
+
+def ranges_of(observed: Observed, trainer: Recognised | None, known: Mapping[str, Known]) -> dict[str, Range]:
+    """The releases of each package that what was observed lets in. Pure, and all that a scan asks for."""
+    signals = [
+        *peft_signals(observed, known["peft"]),
+        *transformers_signals(observed, known),
+        *run_signals(observed, trainer, known),
+    ]
+    unique = list(dict.fromkeys(signals))
+    return {name: combine(unique, known[name]) for name in PACKAGES}
+
+
+def _confidence(found: Range, releases: Known) -> Confidence:
+    if not found.known:
+        return "none"
+    width = len(releases.minors(found.versions))
+    sure: Confidence = "stated" if found.stated and width <= 2 else _of_width(width)
+    if found.against:
+        return _STEPS[min(_STEPS.index(sure) + 1, _STEPS.index("low"))]
+    return sure
+
+
+def _of_width(width: int) -> Confidence:
+    return "high" if width <= 1 else "moderate" if width <= 3 else "low"
+
+
+def _notes(observed: Observed) -> list[str]:
+    config = observed.adapter_config or {}
+    notes = []
+    missing, unknown = missing_keys(config), unknown_keys(config)
+    if missing:
+        shown = ", ".join(f"`{key[:40]}`" for key in missing[:4])
+        notes.append(f"adapter_config.json lacks {shown}, which peft always writes: another program wrote it")
+    if unknown:
+        shown = ", ".join(f"`{key[:40]}`" for key in unknown[:4])
+        notes.append(f"adapter_config.json has {shown}, which no known release of peft writes")
+    return notes
