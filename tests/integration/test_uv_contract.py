@@ -11,6 +11,7 @@ import pytest
 from envpin.core import process
 from envpin.core.errors import BuildError, EnvpinError, NetworkError, NoInterpreterError, ResolutionError
 from envpin.envs.locks.hashes import with_hashes
+from envpin.envs.locks.left_out import declared
 from envpin.envs.locks.lock import parse_lock
 from envpin.envs.locks.pylock_text import normalized, write_pylock
 from envpin.envs.machine import default_python
@@ -97,6 +98,17 @@ def test_constraints_bound_without_asking(uv: Uv, wheels: Path, monkeypatch: pyt
 def test_unsatisfiable(uv: Uv, wheels: Path, wanted: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ResolutionError, match=wanted[0].partition("=")[0]):
         compiled(uv, wheels, *wanted, monkeypatch=monkeypatch)
+
+
+def test_a_python_that_a_package_refuses_is_named_with_what_it_declares(
+    uv: Uv, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_wheel(tmp_path / "wheels", "late", "1.0", requires_python=">=3.11")
+    without_index(tmp_path, monkeypatch)
+    monkeypatch.setenv("UV_FIND_LINKS", str(tmp_path / "wheels"))
+    with pytest.raises(ResolutionError) as refused:
+        uv.compile(["late==1.0"], python="3.10", find_links=[str(tmp_path / "wheels")])
+    assert declared(refused.value, "3.10") == "late 1.0 declares Python >=3.11"
 
 
 def test_an_index_that_is_down(uv: Uv, monkeypatch: pytest.MonkeyPatch) -> None:

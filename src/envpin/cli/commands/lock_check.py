@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from envpin.cli.console.formats import answer, is_for_ci, stale_lock
 from envpin.core.errors import EnvironmentSetupError, InputError, UsageError
 from envpin.core.resources import data_path
-from envpin.envs.locks.compare import differences_of
+from envpin.envs.locks.compare import differences_of, stale_promises
 from envpin.envs.locks.lock import lock_file_name, read_lock
 from envpin.envs.locks.portable import portable_lock
 from envpin.envs.refs.family import committed_requests
@@ -73,7 +73,7 @@ def _checked(
         return state
     state["environments"] = [str(marker) for marker in kept.pylock.environments or ()]
     state["left_out"] = (fresh.pylock.tool or {}).get("envpin", {}).get("left-out", [])
-    state["problems"] = [] if kept == fresh else differences_of(kept, fresh)
+    state["problems"] = stale_promises(kept, fresh) if kept == fresh else differences_of(kept, fresh)
     return state
 
 

@@ -1,4 +1,4 @@
-"""What changed between two locks. Pure."""
+"""What changed between two locks, and whether they promise and leave out the same. Pure."""
 
 from __future__ import annotations
 
@@ -18,3 +18,16 @@ def differences_of(kept: Lock, fresh: Lock) -> list[str]:
         if before.get(name) != after.get(name)
     ]
     return lines or ["the same versions, with other artifacts, markers or platforms"]
+
+
+def promises_of(lock: Lock) -> tuple[object, object]:
+    """What a portable lock says of itself: the Pythons proved on each platform, and what is left out and why."""
+    said = (lock.pylock.tool or {}).get("envpin", {})
+    return said.get("proven"), said.get("left-out", [])
+
+
+def stale_promises(kept: Lock, fresh: Lock) -> list[str]:
+    """What a kept lock says of platforms and Pythons that a fresh one does not, where they install the same."""
+    if promises_of(kept) == promises_of(fresh):
+        return []
+    return ["what it promises and leaves out is said otherwise today: write it again (`envpin lock --all`)"]

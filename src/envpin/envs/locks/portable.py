@@ -10,8 +10,9 @@ from envpin.core.errors import BuildError, RefusedError, ResolutionError
 from envpin.core.events import Note, Step, ignore
 from envpin.core.scratch import scratch
 from envpin.core.toml_input import parse_toml
+from envpin.envs.locks import left_out as left
 from envpin.envs.locks.bounded import compile_bounded
-from envpin.envs.locks.fitting import MACOS, Target, lacking
+from envpin.envs.locks.fitting import MACOS
 from envpin.envs.locks.hashes import file_tags, with_hashes
 from envpin.envs.locks.lock import Lock, parse_lock
 from envpin.envs.locks.pylock_text import normalized, write_pylock
@@ -19,10 +20,10 @@ from envpin.envs.locks.requirements import check_requirements, exact_pins
 from envpin.envs.uv.command import find_uv
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from envpin.core.errors import EnvironmentSetupError
     from envpin.core.events import Listener
+    from envpin.envs.locks.left_out import LeftOut
     from envpin.envs.uv.command import Uv
 
 
@@ -72,8 +73,6 @@ PLATFORMS = (
         suffixes=("",),
     ),
 )
-# Python 3.15, of October 2026, is the newest; raise it with the next one.
-_NEWEST_MINOR = 15
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -149,7 +148,8 @@ def _lock(request: LockRequest, *, offline: bool, listener: Listener) -> Lock:
             hint="use an index that serves over https (UV_DEFAULT_INDEX)",
         )
     listener(Step(key="prove", title="prove platforms and Pythons"))
-    proven, left_out = _prove(document, request, uv)
+    proven, found = _prove(document, request, uv)
+    left_out = left.in_words([*_below(request, uv, offline=offline), *found])
     listener(Step(key="prove", title="prove platforms and Pythons", state="done", detail=_summary(proven)))
     for line in left_out:
         listener(Note(message=f"the lock is not for {line}"))
@@ -177,16 +177,17 @@ def _is_local(package: dict[str, Any]) -> bool:
     return any("path" in wheel or not wheel.get("url", "").startswith("http") for wheel in package["wheels"])
 
 
-def _prove(document: dict[str, object], request: LockRequest, uv: Uv) -> tuple[dict[Platform, list[str]], list[str]]:
-    """Per platform the Pythons that have every wheel, from the asked one upwards without a gap; and in words which ones
-    are left out, with the packages that have no wheel.
+def _prove(
+    document: dict[str, object], request: LockRequest, uv: Uv
+) -> tuple[dict[Platform, list[str]], list[LeftOut]]:
+    """Per platform the Pythons that have every wheel, from the asked one upwards without a gap; and those left out.
 
     Raises:
         BuildError: the first platform's lowest Python already lacks one, and so do all others.
     """
-    lowest = int(request.python.split(".")[1])
+    lowest = _minor(request.python)
     proven: dict[Platform, list[str]] = {}
-    left_out: dict[str, list[str]] = {}
+    left_out: list[LeftOut] = []
     text = write_pylock(document)
     parsed = parse_lock(text, origin="the lock")
     with scratch("prove") as folder:
@@ -194,33 +195,53 @@ def _prove(document: dict[str, object], request: LockRequest, uv: Uv) -> tuple[d
         lock.write_text(text, encoding="utf-8")
         python = uv.create(Path(folder, "venv"), python=None)
         for platform in PLATFORMS:
-            for minor in range(lowest, _NEWEST_MINOR + 1):
-                version = f"3.{minor}"
+            beyond = False
+            for version in (f"3.{minor}" for minor in range(lowest, left.NEWEST_MINOR + 1)):
+                if beyond:
+                    left_out.append((platform.name, version, left.without_wheels(parsed, platform.name, version)))
+                    continue
                 try:
                     uv.dry_run(
                         lock, python=python, platform=platform.uv, python_version=version,
                         variables=dict(platform.variables),
                     )  # fmt: skip
                 except (BuildError, ResolutionError) as fault:
-                    why = _lacking(parsed, platform, version, fault)
-                    left_out.setdefault(f"Python {version}: {why}", []).append(platform.name)
-                    break
-                proven.setdefault(platform, []).append(version)
+                    beyond = True
+                    left_out.append(
+                        (platform.name, version, left.without_wheels(parsed, platform.name, version, fault))
+                    )
+                else:
+                    proven.setdefault(platform, []).append(version)
     if not proven:
-        reason = next(iter(left_out), "")
+        _, python_version, reason = left_out[0]
         raise BuildError(
-            f"no platform has wheels of everything for Python {request.python}: {reason}",
+            f"no platform has wheels of everything for Python {request.python}: Python {python_version}: {reason}",
             hint="choose another Python with `--python`",
         )
-    return proven, [f"{', '.join(names)} with {why}" for why, names in left_out.items()]
+    return proven, left_out
 
 
-def _lacking(lock: Lock, platform: Platform, python: str, fault: EnvironmentSetupError) -> str:
-    """The packages without a wheel for that platform and Python; or what uv said."""
-    missing = lacking(lock, Target(platform=platform.name, python=python))
-    if not missing:
-        return fault.message.splitlines()[-1].strip()
-    return f"no wheel of {', '.join(missing[:3])}" + (f" and {len(missing) - 3} more" if missing[3:] else "")
+def _below(request: LockRequest, uv: Uv, *, offline: bool) -> Iterator[LeftOut]:
+    """The Pythons below the lowest one, which a lock could be for, each with the reason: uv is asked once more."""
+    minors = range(left.OLDEST_MINOR, _minor(request.python))
+    if not minors:
+        return
+    below = f"3.{minors[-1]}"
+    fault: ResolutionError | None = None
+    try:
+        uv.compile(
+            request.requirements,
+            python=below,
+            portable=True,
+            exclude_newer=request.exclude_newer,
+            always_allow=exact_pins(request.requirements),
+            alone=request.alone,
+            offline=offline,
+        )
+    except ResolutionError as found:
+        fault = found
+    why = left.declared(fault, below)
+    yield from ((platform.name, f"3.{minor}", why) for minor in minors for platform in PLATFORMS)
 
 
 def _narrow(document: dict[str, Any], proven: dict[Platform, list[str]]) -> None:

@@ -10,6 +10,7 @@ from packaging.version import Version
 from envpin.core.command_text import command_text
 from envpin.core.errors import InputError, ResolutionError
 from envpin.core.resources import data_path
+from envpin.envs.locks.left_out import OLDEST_MINOR
 from envpin.envs.locks.lock import Lock, lock_file_name, read_lock
 from envpin.envs.locks.portable import LockRequest
 from envpin.manifest.closure import MERGE_CLOSURE
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 # What the wheels of transformers declare since these releases, from the oldest Python that a lock is made for.
-_PYTHON_FLOORS = (("4.0", "3.10"), ("5.21", "3.11"))
+_PYTHON_FLOORS = (("4.0", f"3.{OLDEST_MINOR}"), ("5.21", "3.11"))
 
 
 def find_family(family_id: str, matrix: Matrix) -> Family:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from envpin.envs.locks.fitting import MACOS
+from envpin.envs.locks.left_out import NEWEST_MINOR, OLDEST_MINOR
 from envpin.envs.locks.lock import lock_file_name
+from envpin.envs.locks.portable import PLATFORMS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,12 +19,19 @@ _HEAD = """# Locks
 
 Written by `envpin lock --all`; do not edit. Each lock is a plain PEP 751 file which pip and uv install. Families with
 the same recommended versions share one; `envpin env create FAMILY` and `envpin run FAMILY -- …` find it by the family.
+
+Tried are {platforms}, each with Python 3.{oldest} to 3.{newest}.
+What a dry run of uv finds every wheel for is promised; the rest is in the column `left out`, with the reason. Not
+tried, so not promised: other platforms (Intel Macs, Windows on ARM, musl), a glibc before 2.28, a macOS before {macos}.
 """
 
 
 def lock_table(matrix: Matrix, locks: Mapping[str, Lock]) -> str:
     """The page; `locks` by stem. A lock that is missing has no row, and a family without one is not listed."""
-    lines = [_HEAD, "## What each lock promises", "", "| lock | versions | Pythons | left out |", "|---|---|---|---|"]
+    head = _HEAD.format(
+        platforms=", ".join(one.name for one in PLATFORMS), oldest=OLDEST_MINOR, newest=NEWEST_MINOR, macos=MACOS[0]
+    )
+    lines = [head, "## What each lock promises", "", "| lock | versions | Pythons | left out |", "|---|---|---|---|"]
     for stem, lock in sorted(locks.items()):
         tool: dict[str, Any] = lock.pylock.tool.get("envpin", {}) if lock.pylock.tool else {}
         pins = ", ".join(f"{one.name} {one.version}" for one in lock.packages
