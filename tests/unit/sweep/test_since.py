@@ -20,10 +20,11 @@ MATRIX, SUPPORT = load_matrix(), load_support(shipped_path())
 FAMILIES = choose_families(["llama", "qwen2", "gemma2", "internlm3"], MATRIX.families, load_recipes())
 
 
-def run(family: str, version: str, capability: Capability = "merge") -> EvidenceRun:
+def run(family: str, version: str, capability: Capability = "merge", trained: str = "") -> EvidenceRun:
     return EvidenceRun(
         family=family, capability=capability, packages={"transformers": version}, python="3.11", outcome="ok",
         date="2026-11-29", platform="linux-x86_64", tool="envpin",
+        trained_with={"transformers": trained} if trained else {},
     )  # fmt: skip
 
 
@@ -32,8 +33,19 @@ def test_a_release_is_covered_once_half_of_the_families_that_it_knows_were_merge
     assert newest_covered(FAMILIES, runs, SUPPORT) == "5.16.1", "internlm3 came later, so two of three are most"
     one = [*runs, run("llama", "5.23.0")]
     assert newest_covered(FAMILIES, one, SUPPORT) == "5.16.1", "one of four is not most"
-    assert newest_covered(FAMILIES, [*one, run("gemma2", "5.23.0")], SUPPORT) == "5.23.0"
+    back = [run("llama", "5.16.1", "cross-merge", "5.23.0")]
+    assert newest_covered(FAMILIES, [*one, run("gemma2", "5.23.0"), *back], SUPPORT) == "5.23.0"
     assert newest_covered(FAMILIES, [run("llama", "5.23.0", "load")], SUPPORT) is None
+
+
+def test_a_release_whose_adapters_were_not_all_taken_back_is_gone_on_with() -> None:
+    runs = [run(family, release) for family in ("llama", "qwen2") for release in ("5.16.1", "5.23.0")]
+    runs += [run(family, "5.23.0", "cross-merge", "5.16.1") for family in ("llama", "qwen2")]
+    assert newest_covered(FAMILIES, runs, SUPPORT) == "5.16.1", "none was taken back"
+    runs.append(run("llama", "5.16.1", "cross-merge", "5.23.0"))
+    assert newest_covered(FAMILIES, runs, SUPPORT) == "5.16.1", "one of two was"
+    runs.append(run("qwen2", "4.57.1", "cross-merge", "5.23.0"))
+    assert newest_covered(FAMILIES, runs, SUPPORT) == "5.23.0", "into whichever older release"
 
 
 def test_releases_since_leave_out_what_was_yanked() -> None:
