@@ -11,6 +11,7 @@ import pytest
 
 from envpin.core import process
 from tests.support.adapters import copy
+from tests.support.bundles import without_a_network
 from tests.support.command import answer
 from tests.support.environments import PYTHON
 
@@ -20,14 +21,6 @@ if TYPE_CHECKING:
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "envpin-merge.json"}
-
-
-def without_a_network() -> list[str]:
-    """A network namespace without a route, where this user may make one."""
-    unshare = shutil.which("unshare")
-    if unshare is None or process.run([unshare, "-n", "true"]).status != 0:
-        return []
-    return [unshare, "-n"]
 
 
 @pytest.mark.skipif(f"{sys.version_info.major}.{sys.version_info.minor}" != PYTHON, reason="the environment's Python")

@@ -50,6 +50,8 @@ def test_restore_sh_makes_the_environment_without_envpin(tmp_path: Path) -> None
     said = process.run([folder / "env" / "bin" / "python", "-I", "-c", "import alpha, beta; alpha.main()"])
     assert said.stdout == "alpha speaks\n"
     assert (folder / "env" / "share" / "a.txt").read_text() == "a\n"
+    for script in ("say-alpha", "old-alpha"):
+        assert process.run([folder / "env" / "bin" / script]).stdout == "alpha speaks\n", script
     assert restored(folder, "--env", folder / "env").status == 0, "a second time it is there already"
     (folder / "other").mkdir()
     assert restored(folder, "--env", folder / "other").status == 5

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from envpin.bundle.archive import FIRST, BundleMember
-from envpin.core.errors import InputError, RefusedError
+from envpin.core.errors import InputError
 from envpin.replay import engines, publish
 
 if TYPE_CHECKING:
@@ -118,20 +118,3 @@ def _files(folder: Path, below: str, names: Iterable[str]) -> Iterator[BundleMem
         if path.is_file():
             publish.refuse_escape(path, folder)
             yield BundleMember(name=f"{below}/{name}", source=path)
-
-
-def python_files(folder: Path) -> Iterator[BundleMember]:
-    """A relocatable Python. Links within it are given up, but for what they lead to: `bin/pythonX.Y` is a file.
-
-    Raises:
-        RefusedError: it holds a link that leads out of it.
-    """
-    root = folder.resolve()
-    for path in sorted(root.rglob("*")):
-        name = path.relative_to(root).as_posix()
-        if path.is_symlink():
-            if not path.resolve().is_relative_to(root):
-                raise RefusedError(f"`{path}` leads out of the Python that it is part of")
-            continue
-        if path.is_file() and "__pycache__" not in path.parts and not name.startswith(("share/", "include/")):
-            yield BundleMember(name=f"python/{name}", source=path)

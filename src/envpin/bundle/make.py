@@ -151,7 +151,7 @@ def _bundle(
         *(_folders(plan, with_base=options.with_base) if plan is not None else ()),
     ]
     if options.with_python:
-        members += contents.python_files(relocatable_python(on, offline=options.offline))
+        members += relocatable_python(on, offline=options.offline, listener=listener)
     return _written(target, members, description, listener)
 
 

@@ -2,10 +2,11 @@
 
 `python -I -B install.py BUNDLE ENVIRONMENT`. Every wheel is unpacked by the list of digests that it carries (RECORD);
 nothing is built, nothing of a wheel is run, and no file leaves the environment. The environment is made next to its
-place and renamed when it is whole.
+place and renamed when it is whole; a Python that the bundle brings is copied into it, so that the bundle may go.
 """
 
 import base64
+import configparser
 import csv
 import hashlib
 import io
@@ -73,8 +74,8 @@ def inside(folder: str, name: str) -> str:
     return os.path.join(folder, *parts)
 
 
-def install(wheel: str, purelib: str, scripts: str, root: str) -> None:
-    """Unpack one wheel; each file has to be what its RECORD says."""
+def install(wheel: str, purelib: str, scripts: str, root: str, python: str) -> None:
+    """Unpack one wheel; each file has to be what its RECORD says. `python` is what its scripts will run with."""
     with zipfile.ZipFile(wheel) as archive:
         names = [name for name in archive.namelist() if not name.endswith("/")]
         info = next(name.split("/")[0] for name in names if re.fullmatch(r"[^/]+\.dist-info/RECORD", name))
@@ -94,12 +95,52 @@ def install(wheel: str, purelib: str, scripts: str, root: str) -> None:
             target, executable = place_of(name, purelib, scripts, root)
             os.makedirs(os.path.dirname(target), exist_ok=True)
             if executable and data.startswith(b"#!python"):
-                data = b"#!" + os.fsencode(os.path.join(scripts, "python")) + data[data.index(b"\n") :]
+                data = b"#!" + os.fsencode(python) + data[data.index(b"\n") :]
             with open(target, "wb") as stream:
                 stream.write(data)
             if executable or (archive.getinfo(name).external_attr >> 16) & 0o111:
                 os.chmod(target, 0o755)
             lines.append([name, record.get(name, ""), str(len(data))])
+        if info + "/entry_points.txt" in names:
+            write_scripts(archive.read(info + "/entry_points.txt").decode("utf-8"), scripts, python)
+
+
+class EntryPoints(configparser.ConfigParser):
+    """`entry_points.txt`, whose names keep their case."""
+
+    def optionxform(self, optionstr: str) -> str:
+        return optionstr
+
+
+def write_scripts(entry_points: str, scripts: str, python: str) -> None:
+    """The console scripts of a wheel, as installers write them. Windows has programs in their place: none there."""
+    parser = EntryPoints(delimiters=("=",), interpolation=None, strict=False)
+    parser.read_string(entry_points)
+    section = parser["console_scripts"] if os.name != "nt" and parser.has_section("console_scripts") else {}
+    for name, value in section.items():
+        found = re.fullmatch(r"\s*([\w.]+)\s*:\s*([\w.]+)\s*(?:\[.*\])?\s*", value)
+        if found is None:
+            continue
+        path = inside(scripts, name)
+        text = "#!%s\nimport sys\nfrom %s import %s\nsys.exit(%s())\n"
+        with open(path, "w", encoding="utf-8") as stream:
+            stream.write(text % (python, found[1], found[2].split(".")[0], found[2]))
+        os.chmod(path, 0o755)
+
+
+def bring_python(bundle: str, making: str, environment: str) -> None:
+    """Copy the bundle's Python into the environment, which is `making` now and will be `environment`."""
+    program = "python%d.%d" % sys.version_info[:2]
+    shutil.copytree(os.path.join(bundle, "python"), os.path.join(making, "python"))
+    os.chmod(os.path.join(making, "python", "bin", program), 0o755)
+    for name in os.listdir(os.path.join(making, "bin")):
+        path = os.path.join(making, "bin", name)
+        if os.path.islink(path):
+            os.unlink(path)
+            os.symlink(os.path.join("..", "python", "bin", program), path)
+    with open(os.path.join(making, "pyvenv.cfg"), "w", encoding="utf-8") as stream:
+        stream.write("home = %s\n" % os.path.join(environment, "python", "bin"))
+        stream.write("include-system-site-packages = false\nversion = %d.%d.%d\n" % sys.version_info[:3])
 
 
 def place_of(name: str, purelib: str, scripts: str, root: str) -> Tuple[str, bool]:
@@ -133,10 +174,13 @@ def main(bundle: str, environment: str) -> int:
     making = "%s.envpin-%d" % (environment.rstrip("/"), os.getpid())
     try:
         venv.create(making, with_pip=False, symlinks=os.name != "nt")
-        scripts = os.path.join(making, "Scripts" if os.name == "nt" else "bin")
+        below = "Scripts" if os.name == "nt" else "bin"
+        scripts, python = os.path.join(making, below), os.path.join(environment, below, "python")
+        if said["with_python"] and os.name != "nt":
+            bring_python(bundle, making, environment)
         lib = "Lib/site-packages" if os.name == "nt" else "lib/python%d.%d/site-packages" % sys.version_info[:2]
         for name in said["wheels"]:
-            install(os.path.join(bundle, "wheels", name), os.path.join(making, lib), scripts, making)
+            install(os.path.join(bundle, "wheels", name), os.path.join(making, lib), scripts, making, python)
         with open(os.path.join(making, DONE), "w", encoding="utf-8") as stream:
             json.dump({"sums": sums, "lock_sha256": said["lock_sha256"]}, stream)
             stream.flush()

@@ -61,7 +61,7 @@ find_python() {
         echo "error: Python $wanted was not found; name one with --python" >&2
         exit 3
     fi
-    found=$("$python" -I -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    found=$("$python" -I -B -c 'import sys; print("%d.%d" % sys.version_info[:2])')
     if [ "$found" != "$wanted" ]; then
         echo "error: $python is Python $found, and this bundle is for Python $wanted; name one with --python" >&2
         exit 3

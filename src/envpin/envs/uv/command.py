@@ -167,7 +167,7 @@ class Uv:
         except EnvironmentSetupError as missing:
             if offline:
                 raise missing_interpreter(python, missing) from missing
-            self._run(["python", "install", python], what=f"installing Python {python}")
+            self._run(["python", "install", python, "--no-bin", "--no-registry"], what=f"installing Python {python}")
             completed = self._run(find, what=what)
         return Path(completed.stdout.strip()).resolve().parents[1]
 
