@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from envpin.core.errors import ResolutionError
+from envpin.core.torch_builds import FOLLOWERS
 from envpin.envs.refs.joint import JointAnswer, resolve_stack
 from envpin.envs.refs.pins import Resolver
 from envpin.evidence.stack.collect import collect_stack
@@ -62,7 +63,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleInd
 def ask(
     index: SimpleIndex, tmp_path: Path, pins: dict[str, str], matrix: Matrix | None = None, **asked: object
 ) -> JointAnswer:
-    packages = ("torch", "transformers", "peft", "accelerate", "trl", "vllm")
+    packages = ("torch", "transformers", "peft", "accelerate", "trl", "vllm", *({*FOLLOWERS} & {*index.pages}))
     stack = collect_stack(Index(index.url, cache=tmp_path / "cache"), packages=packages)
     match = Match(
         family=Family(title="X", id="x"), certainty="exact", basis="config", model_type="x", pins=pins, python="3.11",
@@ -120,3 +121,55 @@ def test_a_pair_that_a_break_names_is_left_out(index: SimpleIndex, tmp_path: Pat
     matrix = Matrix(schema=1, breaks={"b": broken})
     (one,) = ask(index, tmp_path, {}, matrix, newest=True).environments
     assert (one.pins["peft"], one.pins["transformers"]) == ("2.0", "3.0")
+
+
+def built_for_torch(index: SimpleIndex, tmp_path: Path) -> None:
+    """torchvision declares its torch; of torchaudio 3.0, only the release after it does."""
+    for name, version, requires in (
+        ("torchvision", "1.0", "torch==1.0"), ("torchvision", "2.0", "torch==2.0"), ("torchaudio", "2.0", "torch==2.0"),
+        ("torchaudio", "3.0", ""), ("torchaudio", "3.1", "torch>=3.0"), ("tool", "1.0", "torchvision"),
+    ):  # fmt: skip
+        wheel = make_wheel(tmp_path / "wheels", name, version, requires=[requires] if requires else [])
+        index.add(wheel.name, wheel.read_bytes(), uploaded=DAYS[version[0]])
+
+
+def test_a_torchaudio_of_another_torch_is_left_out_though_it_declares_none(index: SimpleIndex, tmp_path: Path) -> None:
+    built_for_torch(index, tmp_path)
+    tools = ("torchaudio", "torchvision", "torch==2.0")
+    (one,) = ask(index, tmp_path, {"transformers": "3.0"}, tools=tools, newest=True).environments
+    assert {name: one.pins[name] for name in ("torch", *FOLLOWERS)} == {
+        "torch": "2.0", "torchvision": "2.0", "torchaudio": "2.0"
+    }  # fmt: skip
+    declared = {(each.package, each.other): each.versions for each in one.declared}
+    assert declared["torchvision", "torch"] == "==2.0"
+
+
+@pytest.mark.parametrize("has_both", [True, False])
+def test_what_is_compiled_for_torch_comes_in_torchs_build_or_torch_in_theirs(
+    has_both: bool, index: SimpleIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built_for_torch(index, tmp_path)
+    links = tmp_path / "links"
+    make_wheel(links, "torch", "2.0+cpu")
+    if has_both:
+        make_wheel(links, "torchvision", "2.0+cpu", requires=["torch==2.0"])
+    monkeypatch.setenv("UV_FIND_LINKS", str(links))
+    pins = {"transformers": "2.0", "peft": "2.0", "torch": "2.0"}
+    answer = ask(index, tmp_path, pins, tools=("tool",))
+    (one,) = answer.environments
+    locked = {each.name: str(each.version) for each in one.spec.lock.packages}
+    label = "+cpu" if has_both else ""
+    assert (locked["torch"], locked["torchvision"]) == (f"2.0{label}", f"2.0{label}")
+    assert answer.notes == ("nothing was collected about `tool`: its newest release that fits",)
+
+
+def test_two_builds_that_cannot_be_one_are_said(
+    index: SimpleIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built_for_torch(index, tmp_path)
+    make_wheel(tmp_path / "links", "torch", "2.1+cpu")
+    wheel = make_wheel(tmp_path / "wheels", "torchvision", "2.1", requires=["torch==2.1"])
+    index.add(wheel.name, wheel.read_bytes(), uploaded=DAYS["2"])
+    monkeypatch.setenv("UV_FIND_LINKS", str(tmp_path / "links"))
+    answer = ask(index, tmp_path, {"transformers": "2.0"}, tools=("tool", "torchvision==2.1"))
+    assert "`torchvision` 2.1 and torch 2.1+cpu are other builds" in answer.notes[-1]

@@ -11,6 +11,8 @@ _BACKEND = re.compile(r"(cpu|xpu|cu\d{2,3}|rocm\d+(?:\.\d+){1,2})(?:\.[a-z].*)?$
 # The oldest driver that a CUDA of this major runs on: its kernels are compatible within a major.
 # https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html
 MINIMUM_DRIVERS: dict[int, str] = {13: "580", 12: "525.60.13", 11: "450.80.02", 10: "440.33"}
+# What is compiled against one build of torch, and loads next to no other.
+FOLLOWERS = ("torchvision", "torchaudio")
 # What a CUDA build of torch brings along.
 _COMPANIONS = ("nvidia-", "cuda-", "triton", "pytorch-triton")
 

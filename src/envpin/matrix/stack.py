@@ -12,6 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from packaging.version import Version
+
 from envpin.core.errors import InputError
 from envpin.matrix.support import Spans, spans_of, within
 from envpin.matrix.where import own_stack_path
@@ -71,6 +73,14 @@ class Tool:
         """The releases that list one of the names, yanked ones left out."""
         spans = [span for name in names for span in self.registries.get(kind, {}).get(name, ())]
         return tuple(one for at, one in enumerate(self.read) if not one.yanked and within(at, spans))
+
+    def torch_of(self, version: str) -> str | None:
+        """The versions of torch that a release goes with: those that it declares; where it declares none, as
+        torchaudio 2.11.0, those of the release after it, which came from the same sources. None where nothing says."""
+        after = [one for one in self.releases if Version(one.version) >= Version(version)]
+        if not after or after[0].version != version:
+            return None
+        return next((one.requires["torch"] for one in after[:2] if "torch" in one.requires), None)
 
     def current_at(self, day: str) -> ToolRelease | None:
         """The newest release that had appeared by that day and was not yanked; the first one where none had."""

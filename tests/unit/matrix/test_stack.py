@@ -82,3 +82,15 @@ def test_the_users_own_counts_where_it_is_newer(tmp_path: Path, monkeypatch: pyt
     assert list(load_stack().tools) == ["tool"]
     own.write_text("{")
     assert "vllm" in load_stack().tools
+
+
+@pytest.mark.parametrize(
+    ("version", "torch"), [("1.0", "==1.0"), ("2.0", ">=2.0"), ("2.1", ">=2.0"), ("3.0", None), ("9.9", None)]
+)
+def test_a_release_that_declares_no_torch_goes_with_that_of_the_next(version: str, torch: str | None) -> None:
+    releases = [
+        ToolRelease("1.0", "2024-01-01", requires={"torch": "==1.0"}), ToolRelease("2.0", "2024-02-01"),
+        ToolRelease("2.1", "2024-03-01", requires={"torch": ">=2.0"}), ToolRelease("3.0", "2024-04-01"),
+        ToolRelease("3.1", "2024-05-01"),
+    ]  # fmt: skip
+    assert Tool("torchaudio", releases).torch_of(version) == torch

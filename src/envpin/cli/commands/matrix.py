@@ -66,7 +66,7 @@ def _lint(verb: argparse.ArgumentParser) -> None:
 
 def _collect(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("-o", "--output", metavar="FILE", help="write here instead of your configuration folder")
-    verb.add_argument("-j", "--jobs", type=int, default=8, metavar="N", help="requests at a time (default 8)")
+    verb.add_argument("-j", "--jobs", type=int, default=16, metavar="N", help="requests at a time (default 16)")
     verb.add_argument("--offline", action="store_true", help="only what is cached")
     verb.add_argument("--fields", action="store_true",
                       help="instead: which fields each release of peft and transformers writes")  # fmt: skip

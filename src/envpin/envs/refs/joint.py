@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from packaging.specifiers import SpecifierSet
 
 from envpin.core.errors import ResolutionError
-from envpin.core.torch_builds import oldest_driver
-from envpin.core.versions import release_of
+from envpin.core.torch_builds import FOLLOWERS, oldest_driver
+from envpin.core.versions import label_of, release_of
 from envpin.envs.refs.family import as_time
 from envpin.matrix.joint import EXTRAS, plan_stack
 from envpin.matrix.listing import named_breaks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from envpin.envs.refs.pins import Resolver
     from envpin.envs.store.identity import EnvironmentSpec
@@ -51,6 +51,7 @@ class JointEnvironment:
     declared: tuple[Declared, ...] = ()
     cuda: str | None = None
     driver: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def requirements(self) -> tuple[str, ...]:
@@ -86,13 +87,15 @@ def resolve_stack(
         return _resolved(part, resolver, facts.stack, breaks)
 
     try:
-        return JointAnswer(environments=(environment(plan.whole),), python=plan.python, notes=plan.notes)
+        whole = environment(plan.whole)
+        return JointAnswer(environments=(whole,), python=plan.python, notes=(*plan.notes, *whole.notes))
     except ResolutionError as refusal:
         if not plan.parts:
             raise
         environments = tuple(environment(one) for one in plan.parts)
         why = _why_two(environments, refusal, facts.stack)
-    return JointAnswer(environments=environments, python=plan.python, why_two=why, notes=plan.notes)
+    notes = dict.fromkeys([*plan.notes, *(note for one in environments for note in one.notes)])
+    return JointAnswer(environments=environments, python=plan.python, why_two=why, notes=tuple(notes))
 
 
 def _resolved(
@@ -122,7 +125,11 @@ def _within(
     spec = _asked(resolver, requirements, constraints, attempt)
     for _ in range(_ROUNDS):
         versions = _versions(spec)
-        more = [*_out_of_breaks(versions, attempt.pins, breaks), *_of_extras(versions, attempt.pins, stack)]
+        more = [
+            *_out_of_breaks(versions, attempt.pins, breaks),
+            *_of_extras(versions, attempt.pins, stack),
+            *_of_followers(versions, stack),
+        ]
         more = [one for one in more if one not in constraints]
         if not more:
             break
@@ -131,9 +138,10 @@ def _within(
         except ResolutionError:
             break
         constraints += more
+    spec, notes = _of_one_build(spec, lambda more: _asked(resolver, requirements, [*constraints, *more], attempt))
     versions = _versions(spec)
     shown = dict.fromkeys(
-        [*plan.packages, *(one for one in ("transformers", "peft", "torch", "numpy") if one in versions)]
+        [*plan.packages, *(one for one in ("transformers", "peft", "torch", *FOLLOWERS, "numpy") if one in versions)]
     )
     pins = {one: versions[one] for one in shown}
     torch = stack.tools["torch"].release(versions.get("torch", "")) if "torch" in stack.tools else None
@@ -142,7 +150,7 @@ def _within(
         purposes=plan.purposes, pins=pins, attempt=attempt, spec=spec,
         bounds=tuple(one for one in plan.bounds if not (one.floor and one.package in attempt.pins)),
         declared=tuple(_declared(pins, stack)), cuda=cuda,
-        driver=oldest_driver(cuda) if cuda else None,
+        driver=oldest_driver(cuda) if cuda else None, notes=notes,
     )  # fmt: skip
 
 
@@ -185,6 +193,49 @@ def _of_extras(versions: Mapping[str, str], pinned: Mapping[str, str], stack: St
             if outside and other not in pinned:
                 found.append(f"{other}{window}")
     return found
+
+
+def _of_followers(versions: Mapping[str, str], stack: Stack) -> list[str]:
+    """Bounds that leave out a torchvision or torchaudio that goes with another torch and does not declare so."""
+    return [
+        f"{name}!={versions[name]}"
+        for name in FOLLOWERS
+        if name in versions
+        and name in stack.tools
+        and (window := stack.tools[name].torch_of(versions[name])) is not None
+        and "torch" in versions
+        and not SpecifierSet(window).contains(versions["torch"])
+    ]
+
+
+def _of_one_build(
+    spec: EnvironmentSpec, ask: Callable[[Sequence[str]], EnvironmentSpec]
+) -> tuple[EnvironmentSpec, tuple[str, ...]]:
+    """The environment with torch and what is compiled against it of one build, and what to say where it has two: the
+    followers in torch's build where the index has them, else torch in theirs."""
+    labels = _labels(spec)
+    torch, others = labels.get("torch"), [one for one in FOLLOWERS if one in labels]
+    apart = [one for one in others if label_of(labels[one]) != label_of(torch)]
+    if torch is None or not apart:
+        return spec, ()
+    build = label_of(torch)
+    ways = [[f"{one}=={release_of(labels[one])}+{build}" for one in apart]] if build else []
+    ways.append([f"torch!={torch}"] if build else [f"{one}!={labels[one]}" for one in apart])
+    for way in ways:
+        try:
+            found = ask(way)
+        except ResolutionError:
+            continue
+        if len({label_of(version) for version in _labels(found).values()}) == 1:
+            return found, ()
+    said = ", ".join(f"`{one}` {labels[one]}" for one in apart)
+    return spec, (f"{said} and torch {torch} are other builds: what is compiled for one does not load with the other",)
+
+
+def _labels(spec: EnvironmentSpec) -> dict[str, str]:
+    """The versions of torch and its followers with the label of their build."""
+    names = {"torch", *FOLLOWERS}
+    return {one.name: str(one.version) for one in spec.lock.packages if one.name in names and one.version is not None}
 
 
 def _declared(pins: Mapping[str, str], stack: Stack) -> Iterable[Declared]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from envpin.core.errors import InputError
 from envpin.core.events import Note, Progress, Step, ignore
 from envpin.core.files import digest
+from envpin.core.torch_builds import FOLLOWERS
 from envpin.evidence.stack import metadata, registries
 from envpin.evidence.stack.metadata import read_source, windows_of
 from envpin.evidence.stack.registries import RECIPES
@@ -34,7 +35,8 @@ SERVERS = ("vllm", "sglang", "lmdeploy", "mlx-lm", "exllamav3", "ctranslate2", "
 QUANTIZERS = ("gptqmodel", "compressed-tensors")
 # torch is asked for its CUDA, also that of the releases which pins of older families name.
 COLLECTED: Mapping[str, str] = {
-    **dict.fromkeys((*TRAINERS, *SERVERS, *QUANTIZERS, "peft", "transformers"), SINCE), "torch": "2022-06-01"
+    **dict.fromkeys((*TRAINERS, *SERVERS, *QUANTIZERS, *FOLLOWERS, "peft", "transformers"), SINCE),
+    "torch": "2022-06-01",
 }  # fmt: skip
 _NOTHING = re.compile(r"(?!)")
 # What was made of a file is made again when the code that made it is another.
