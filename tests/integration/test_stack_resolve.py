@@ -157,7 +157,7 @@ def test_what_is_compiled_for_torch_comes_in_torchs_build_or_torch_in_theirs(
     pins = {"transformers": "2.0", "peft": "2.0", "torch": "2.0"}
     answer = ask(index, tmp_path, pins, tools=("tool",))
     (one,) = answer.environments
-    locked = {each.name: str(each.version) for each in one.spec.lock.packages}
+    locked = {str(each.name): str(each.version) for each in one.spec.lock.packages}
     label = "+cpu" if has_both else ""
     assert (locked["torch"], locked["torchvision"]) == (f"2.0{label}", f"2.0{label}")
     assert answer.notes == ("nothing was collected about `tool`: its newest release that fits",)

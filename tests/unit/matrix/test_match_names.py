@@ -153,6 +153,11 @@ NAMES = {
     "embeddinggemma": ("google/embeddinggemma-300m",),
     "functiongemma": ("google/functiongemma-270m-it",),
     "medgemma": ("google/medgemma-4b-it", "google/medgemma-27b-text-it",),
+    "clip": ("openai/clip-vit-base-patch32", "openai/clip-vit-large-patch14-336",),
+    "siglip": ("google/siglip-so400m-patch14-384", "google/siglip2-base-patch16-224",),
+    "siglip2": ("google/siglip2-base-patch16-naflex", "google/siglip2-so400m-patch16-naflex",),
+    "speecht5": ("microsoft/speecht5_tts", "microsoft/speecht5_asr",),
+    "minicpm-v-4.6": ("openbmb/MiniCPM-V-4.6", "openbmb/MiniCPM-V-4_6",),
 }  # fmt: skip
 # What transformers cannot load by itself, and what the answer must therefore be about.
 UNPINNABLE = {

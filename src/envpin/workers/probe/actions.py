@@ -106,7 +106,8 @@ def generate(request: ProbeRequest, details: Details) -> None:
     seen = arguments.pop("decoder_input_ids", arguments.get("input_ids"))
     with torch.no_grad():
         made = model.generate(**arguments, max_new_tokens=6, do_sample=False, pad_token_id=0)
-    details["new_tokens"] = int(made.shape[1] - (1 if model.config.is_encoder_decoder else seen.shape[1]))
+    if not made.is_floating_point():  # a model that speaks makes sound, and ends when it likes
+        details["new_tokens"] = int(made.shape[1] - (1 if model.config.is_encoder_decoder else seen.shape[1]))
 
 
 def train(request: ProbeRequest, details: Details) -> Model:
@@ -121,6 +122,9 @@ def train(request: ProbeRequest, details: Details) -> Model:
         r=8, lora_alpha=16, target_modules=tiny.target_modules(recipe.targets), task_type=recipe.task
     )
     wrapped = peft.get_peft_model(model, settings).train()
+    for module in wrapped.modules():
+        if getattr(module, "track_running_stats", False):
+            module.eval()  # an adapter does not carry what training would make of these statistics
     arguments = answers.arguments_of(model, torch.tensor(token_ids(model)[:2]))
     arguments.update(_labels(model, arguments))
     optimizer = torch.optim.AdamW([p for p in wrapped.parameters() if p.requires_grad], lr=2e-2)
@@ -140,13 +144,16 @@ def train(request: ProbeRequest, details: Details) -> Model:
 
 def _labels(model: Model, arguments: Dict[str, torch.Tensor]) -> Dict[str, torch.Tensor]:
     """What the model learns, out of what it is called with: the text itself, a few letters for a wave, a class for a
-    picture; nothing for a model that has no loss of its own."""
+    picture, which text belongs to which picture, the sound; nothing for a model that has no loss of its own."""
     import inspect
 
     import torch
 
-    if "labels" not in inspect.signature(model.forward).parameters:
-        return {}
+    takes = inspect.signature(model.forward).parameters
+    if "labels" not in takes:
+        return {"return_loss": torch.tensor(True)} if "return_loss" in takes else {}
+    if "decoder_input_values" in arguments:
+        return {"labels": -arguments["decoder_input_values"].repeat_interleave(model.config.reduction_factor, dim=1)}
     if "pixel_values" in arguments and "input_ids" not in arguments:
         return {"labels": torch.arange(len(arguments["pixel_values"])) % int(model.config.num_labels)}
     if "input_values" in arguments:

@@ -7,6 +7,7 @@ it is small only when it is small beside what the adapter changed.
 from __future__ import annotations
 
 import math
+from inspect import signature
 from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
 
 from ..results import ProbeFigures
@@ -75,6 +76,14 @@ def logits(model: transformers.PreTrainedModel, batch: List[List[int]]) -> torch
     """
     import torch
 
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # the decoder of SpeechT5 drops out while it answers, too
+        return _logits(model, batch)
+
+
+def _logits(model: transformers.PreTrainedModel, batch: List[List[int]]) -> torch.Tensor:
+    import torch
+
     device = next(model.parameters()).device
     arguments = arguments_of(model, torch.tensor(batch, dtype=torch.long, device=device))
     if getattr(model.config, "pad_token_id", None) is None:
@@ -89,7 +98,8 @@ def logits(model: transformers.PreTrainedModel, batch: List[List[int]]) -> torch
 
 def arguments_of(model: transformers.PreTrainedModel, ids: torch.Tensor) -> Dict[str, torch.Tensor]:
     """What `model` is called with for a batch of token ids: speech models hear a wave and read the ids as text, image
-    models see a picture. Both in the dtype of the weights, which they do not convert to themselves."""
+    models see a picture, those that compare both (CLIP) get both, and those that speak (SpeechT5) what they said so
+    far. All in the dtype of the weights, which they do not convert to themselves."""
     import torch
 
     config = model.config
@@ -105,9 +115,32 @@ def arguments_of(model: transformers.PreTrainedModel, ids: torch.Tensor) -> Dict
         picture = (ids.shape[0], getattr(config, "num_channels", 3), height, width)
         return {"pixel_values": _wave(model, picture, ids.device)}
     arguments = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    if getattr(config, "is_encoder_decoder", False):
+    takes = signature(getattr(model, "get_base_model", lambda: model)().forward).parameters  # peft takes anything
+    if getattr(model, "logit_scale", None) is not None and "pixel_values" in takes:
+        arguments.update(_pictures(model, ids, patches="spatial_shapes" in takes))
+    elif "decoder_input_values" in takes:
+        arguments["decoder_input_values"] = _wave(model, (ids.shape[0], 8, config.num_mel_bins), ids.device)
+        arguments["speaker_embeddings"] = _wave(model, (ids.shape[0], config.speaker_embedding_dim), ids.device)
+    elif getattr(config, "is_encoder_decoder", False):
         arguments["decoder_input_ids"] = ids[:, :8]
     return arguments
+
+
+def _pictures(model: transformers.PreTrainedModel, ids: torch.Tensor, *, patches: bool) -> Dict[str, torch.Tensor]:
+    """A picture for each row of ids, or its patches with their places, as the NaFlex models take them."""
+    import torch
+
+    config = model.config.vision_config
+    if not patches:
+        shape = (ids.shape[0], config.num_channels, config.image_size, config.image_size)
+        return {"pixel_values": _wave(model, shape, ids.device)}
+    side = max(1, int(config.num_patches**0.5))
+    patches_of = (ids.shape[0], side * side, config.num_channels * config.patch_size**2)
+    return {
+        "pixel_values": _wave(model, patches_of, ids.device),
+        "pixel_attention_mask": torch.ones(patches_of[:2], dtype=torch.long, device=ids.device),
+        "spatial_shapes": torch.tensor([[side, side]] * ids.shape[0], device=ids.device),
+    }
 
 
 def _wave(model: transformers.PreTrainedModel, shape: Tuple[int, ...], device: torch.device) -> torch.Tensor:
