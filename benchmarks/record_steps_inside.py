@@ -1,17 +1,20 @@
-"""Train under envpin's hook, and time what the hook itself takes. In a training environment; prints a JSON object.
+"""Train several times, plain or under envpin's hook, each in a fork, and time what the hook itself takes.
 
-    record_steps_inside.py HOOK BASE OUTPUT STEPS HIDDEN LAYERS LENGTH RANK
+    record_steps_inside.py HOOK TURNS FOLDER STEPS HIDDEN LAYERS LENGTH RANK
 
-HOOK is the folder of the hook, or `-` for a plain run. BASE is made, where it is not there, HIDDEN wide with LAYERS
-layers; LENGTH is the number of tokens of a row, RANK the adapter's.
+In a training environment. HOOK is the folder of the hook; TURNS has a letter for each training, `p`lain or `r`ecorded.
+The base is made in FOLDER, HIDDEN wide with LAYERS layers; LENGTH is the number of tokens of a row, RANK the adapter's.
+Prints a JSON array with what each training told.
 """
 
 import functools
 import json
 import os
+import shutil
 import sys
 import time
-from typing import Any, Callable, Dict, List
+import traceback
+from typing import Any, Callable, Dict, List, Optional
 
 BATCH = 2
 
@@ -46,8 +49,9 @@ def hooked(hook: str, run_folder: str) -> "tuple[Clock, Clock]":
     import _envpin_hook
 
     doors, hashing = Clock(), Clock()
-    guarded = _envpin_hook.guarded
-    _envpin_hook.guarded = lambda where, action, *args: doors.timed(where, guarded, where, action, *args)
+    for door in ("guarded", "lightly"):
+        own = getattr(_envpin_hook, door)
+        setattr(_envpin_hook, door, functools.partial(_timed, doors, own))
     from _envpin_hook import artefacts, contents
 
     for owner, name in ((artefacts, "sha256"), (artefacts, "sample"), (contents, "adapter")):
@@ -58,7 +62,11 @@ def hooked(hook: str, run_folder: str) -> "tuple[Clock, Clock]":
     return doors, hashing
 
 
-def make(folder: str, hidden: int, layers: int) -> None:
+def _timed(doors: Clock, door: Callable[..., Any], where: str, *args: Any) -> Any:
+    return doors.timed(where, door, where, *args)
+
+
+def make(folder: str, hidden: int, layers: int) -> Dict[str, Any]:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -68,6 +76,7 @@ def make(folder: str, hidden: int, layers: int) -> None:
         num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=2048,
     )  # fmt: skip
     LlamaForCausalLM(config).save_pretrained(folder)
+    return {}
 
 
 def train(base: str, output: str, steps: int, length: int, rank: int, saved: Callable[[], float]) -> Dict[str, Any]:
@@ -97,18 +106,51 @@ def train(base: str, output: str, steps: int, length: int, rank: int, saved: Cal
         model.save_pretrained(os.path.join(output, "save-%d" % turn))
         hashing.append(saved())
     each = [after - before for before, after in zip(hashing, hashing[1:])]  # noqa: B905  Python 3.8
-    return {"wall": took[0], "cpu": took[1], "saves_hashing": each}
+    size = sum(one.numel() * one.element_size() for one in model.parameters() if one.requires_grad)
+    return {"wall": took[0], "cpu": took[1], "saves_hashing": each, "adapter_mb": size / 1e6}
 
 
-def main(hook: str, base: str, output: str, steps: str, *size: str) -> None:
-    hidden, layers, length, rank = map(int, size)
-    if not os.path.isdir(base):
-        make(base, hidden, layers)
-    clocks = hooked(hook, output + "-run") if hook != "-" else None
-    found = train(base, output, int(steps), length, rank, clocks[1].seconds if clocks is not None else lambda: 0.0)
+def forked(action: Callable[[], Dict[str, Any]]) -> Dict[str, Any]:
+    """What `action` returns in a fork of this process."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            told = json.dumps(action()).encode()
+            os.write(writing, told)
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as stream:
+        told = stream.read()
+    if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]):
+        sys.exit(1)
+    found: Dict[str, Any] = json.loads(told)
+    return found
+
+
+def turn(hook: Optional[str], base: str, output: str, steps: int, length: int, rank: int) -> Dict[str, Any]:
+    clocks = hooked(hook, output + "-run") if hook is not None else None
+    found = train(base, output, steps, length, rank, clocks[1].seconds if clocks is not None else lambda: 0.0)
     if clocks is not None:
         found.update(doors=clocks[0].wall, doors_cpu=clocks[0].cpu)
-    sys.stdout.write(json.dumps(found) + "\n")
+    return found
+
+
+def main(hook: str, turns: str, folder: str, steps: str, hidden: str, layers: str, length: str, rank: str) -> None:
+    base, output, told = os.path.join(folder, "base"), os.path.join(folder, "out"), []
+    forked(lambda: make(base, int(hidden), int(layers)))  # this process starts no threads
+    import peft  # noqa: F401
+    import transformers.models.llama.modeling_llama  # noqa: F401
+    from transformers import AutoModelForCausalLM, Trainer  # noqa: F401
+
+    for letter in turns:
+        own = hook if letter == "r" else None
+        told.append(forked(lambda: turn(own, base, output, int(steps), int(length), int(rank))))  # noqa: B023  at once
+        shutil.rmtree(output, ignore_errors=True)
+    sys.stdout.write(json.dumps(told) + "\n")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import pytest
 
 from envpin.manifest.read import read_manifest
 from envpin.manifest.trace import TRACE_NAME, read_trace
+from envpin.recording.injected import HOOK
 from tests.support import recorded
 from tests.support.environments import pinned
 from tests.support.recorded import FINETUNE
@@ -159,3 +160,44 @@ def test_what_spoils_a_repeat_is_told_when_the_training_begins(place: Path) -> N
     line = "a repeat of this run may differ: adapter-before-seed"
     assert ended.stderr.count(line) == 1
     assert ended.stderr.index(line) < ended.stderr.index("the script is over") < ended.stderr.index("recorded out-late")
+
+
+ROWS = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import torch
+from _envpin_hook import contents
+
+def rows(*masks, **changed):
+    ids = torch.arange(12, dtype=torch.int64).repeat(len(masks), 1)
+    mask = torch.tensor(masks)
+    batch = {"input_ids": ids.masked_fill(mask == 0, 99), "labels": ids * mask, "attention_mask": mask, **changed}
+    digest = contents.BatchDigest()
+    digest.add(batch)
+    return digest.described()["rows"]
+
+whole, left, right, hole = [1] * 12, [0] * 3 + [1] * 9, [1] * 9 + [0] * 3, [1, 1, 0] * 4
+large = contents.BatchDigest()
+large.add({"pixel_values": torch.zeros(2, 3, 1000, 1000)})
+print(json.dumps({
+    "alone": [rows(one)[0] for one in (whole, left, right, hole)],
+    "together": rows(whole, left, right, hole),
+    "bool": rows(whole, left, right, hole, attention_mask=torch.tensor([whole, left, right, hole]).bool()),
+    "general": rows(whole, left, right, hole, attention_mask=torch.tensor([whole, left, right, hole]).float()),
+    "padding": rows(left, input_ids=torch.tensor([[7, 8, 9, *range(3, 12)]])),
+    "token": rows(left, input_ids=torch.tensor([[99, 99, 99, 4, *range(4, 12)]])),
+    "sampled": large.described().get("sampled"),
+}))
+"""
+
+
+def test_rows_of_a_batch_are_known_without_their_padding(tmp_path: Path) -> None:
+    (tmp_path / "rows.py").write_text(ROWS)
+    words = [str(pinned(ENVIRONMENT).python), "rows.py", str(HOOK)]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True, env=recorded.variables())
+    found = json.loads(done.stdout)
+    assert found["alone"] == found["together"] == found["bool"] == found["general"]
+    assert len(set(found["alone"])) == 4
+    assert found["padding"] == [found["alone"][1]]
+    assert found["token"] != [found["alone"][1]]
+    assert found["sampled"] is True

@@ -24,12 +24,16 @@ _LINES = 60_000
 
 
 class TraceBatch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`digest` over the batches of one step, `micro` of them with their `shapes`; a digest for each of its `rows`."""
+    """`digest` over the batches of one step, `micro` of them with their `shapes`; a digest for each of its `rows`.
+
+    `sampled`: of a tensor beyond 4 MB, evenly spaced elements stand for it.
+    """
 
     digest: str
     micro: int = 1
     shapes: tuple[tuple[int, ...], ...] = ()
     rows: tuple[str, ...] = ()
+    sampled: bool = False
 
 
 class TraceStep(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

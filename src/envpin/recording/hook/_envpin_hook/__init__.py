@@ -62,6 +62,22 @@ def guarded(where: str, action: Callable[..., T], *args: object) -> Optional[T]:
             return None
 
 
+def lightly(where: str, action: Callable[..., T], *args: object) -> Optional[T]:
+    """As `guarded`, in a tenth of its time: for what takes microseconds, holds no `except` and opens nothing.
+
+    No handler is held back, so what one raises comes out of `action`; it passes, anything else is a noted fault.
+    """
+    try:
+        return action(*args)
+    except Exception as error:
+        from _envpin_hook import signals
+
+        if signals.raised_by_handler(error):
+            raise
+        fault(where, error)
+        return None
+
+
 def append(kind: str, line: str) -> None:
     """Add a line to this process's file of `kind` in the run folder. One file a process: ranks cannot collide."""
     if run_folder is None:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional
+import math
+import sys
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Tuple
 
 from _envpin_hook import module
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 # An adapter of rank 64 of an 8B model has 640 MB: whole ones up to here (about 60 ms), evenly spaced elements above.
 WHOLE = 48 * 1024 * 1024
 TENSORS_LISTED = 4000
+# Of a batch: token ids are far below, pixels are not. About 5 ms.
+BATCH = 4 * 1024 * 1024
 ROWS_LISTED = 64
 _SHORT = 16  # hex digits of one tensor or row; the digest over all of them is whole
 
@@ -60,44 +64,102 @@ def adapter(model: Any) -> Optional[Dict[str, object]]:
     return found
 
 
+class _HeldTensor:
+    """A tensor of a batch with its bytes, which are split into rows without asking torch once more."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+        self.shape = tuple(tensor.shape)
+        self.item = tensor.element_size()
+        size = self.item * math.prod(self.shape)
+        self.sampled = size > BATCH
+        if self.sampled:
+            every = -(-size // BATCH)
+            flat = tensor.detach().reshape(self.shape[0], -1)[:, ::every] if len(self.shape) > 1 else tensor[::every]
+            self.data = tensor_bytes(flat)
+        else:
+            self.data = tensor_bytes(tensor)
+        self._runs: Dict[int, Optional[Tuple[int, int]]] = {}
+
+    def row(self, number: int) -> bytes:
+        size = len(self.data) // self.shape[0]
+        return self.data[number * size : (number + 1) * size]
+
+    def unmasked(self, number: int, mask: _HeldTensor) -> bytes:
+        """A row as far as `mask`, which has the same shape, does not hide it."""
+        run = mask.run(number) if not self.sampled else None
+        if run is None:
+            return tensor_bytes(self.tensor[number][mask.tensor[number].bool()])
+        start = number * self.shape[1]
+        return self.data[(start + run[0]) * self.item : (start + run[1]) * self.item]
+
+    def run(self, number: int) -> Optional[Tuple[int, int]]:
+        """Of a mask: from where to where the ones of a row lie; None where they are no one run, or no plain ones."""
+        if number not in self._runs:
+            self._runs[number] = self._find_run(self.row(number))
+        return self._runs[number]
+
+    def _find_run(self, row: bytes) -> Optional[Tuple[int, int]]:
+        if len(self.shape) != 2 or self.sampled or sys.byteorder != "little" or self.tensor.is_floating_point():
+            return None
+        lowest = row[:: self.item]
+        ones = lowest.count(b"\1")
+        start, end = lowest.find(b"\1"), lowest.rfind(b"\1") + 1
+        return (start, end) if ones and end - start == ones and row.count(b"\0") == len(row) - ones else None
+
+
 class BatchDigest:
-    """The batches of one optimizer step: a digest over all, one for each row without its padding."""
+    """The batches of one optimizer step: a digest over all, one for each row without its padding.
+
+    Tensors beyond `BATCH` bytes (pixels) are sampled, as an adapter's are.
+    """
 
     def __init__(self) -> None:
         self._all = hashlib.sha256()
         self._rows: List[str] = []
         self._shapes: List[List[int]] = []
         self._micro = 0
+        self._sampled = False
 
     def add(self, inputs: Mapping[str, Any]) -> None:
-        tensors = {name: inputs[name] for name in sorted(inputs) if hasattr(inputs[name], "data_ptr")}
         self._micro += 1
-        for name, one in tensors.items():
-            self._all.update(("%s %s %s" % (name, one.dtype, tuple(one.shape))).encode("utf-8"))
-            self._all.update(tensor_bytes(one))
-        widest = max((one.dim() for one in tensors.values()), default=0)
+        held: Dict[str, _HeldTensor] = {}
+        for name in sorted(inputs):
+            one = inputs[name]
+            if hasattr(one, "data_ptr"):
+                held[name] = tensor = _HeldTensor(one)
+                self._all.update(("%s %s %s" % (name, one.dtype, tensor.shape)).encode("utf-8"))
+                self._all.update(tensor.data)
+                self._sampled = self._sampled or tensor.sampled
+        widest = max((len(one.shape) for one in held.values()), default=0)
         if widest:
-            first = tensors.get("input_ids", next(one for one in tensors.values() if one.dim() == widest))
-            self._shapes.append([int(length) for length in first.shape])
-            if first.dim():
-                self._add_rows(tensors, int(first.shape[0]))
+            first = held.get("input_ids") or next(one for one in held.values() if len(one.shape) == widest)
+            self._shapes.append(list(first.shape))
+            if first.shape:
+                self._add_rows(held, first.shape[0])
 
-    def _add_rows(self, tensors: Dict[str, Tensor], count: int) -> None:
-        mask = tensors.get("attention_mask")
+    def _add_rows(self, held: Dict[str, _HeldTensor], count: int) -> None:
+        mask = held.get("attention_mask")
+        named = [
+            (name.encode("utf-8"), one, mask is not None and mask.shape == one.shape)
+            for name, one in held.items()
+            if name != "attention_mask" and one.shape and one.shape[0] == count
+        ]
         for row in range(min(count, ROWS_LISTED - len(self._rows))):
             digest = hashlib.sha256()
-            for name, one in tensors.items():
-                if name == "attention_mask" or not one.dim() or int(one.shape[0]) != count:
-                    continue
-                own = one[row]
-                if mask is not None and tuple(mask.shape) == tuple(one.shape):
-                    own = own[mask[row].bool()]  # how far a row is padded depends on the others
-                digest.update(name.encode("utf-8"))
-                digest.update(tensor_bytes(own))
+            for name, one, is_masked in named:
+                digest.update(name)
+                # How far a row is padded depends on the others.
+                digest.update(one.unmasked(row, mask) if is_masked and mask is not None else one.row(row))
             self._rows.append(digest.hexdigest()[:_SHORT])
 
     def described(self) -> Dict[str, object]:
-        return {"digest": self._all.hexdigest(), "micro": self._micro, "shapes": self._shapes, "rows": self._rows}
+        found: Dict[str, object] = {
+            "digest": self._all.hexdigest(), "micro": self._micro, "shapes": self._shapes, "rows": self._rows,
+        }  # fmt: skip
+        if self._sampled:
+            found["sampled"] = True
+        return found
 
 
 def generators() -> Dict[str, str]:

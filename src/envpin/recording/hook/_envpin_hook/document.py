@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 2
 # The parts of a record whose texts the run or its user chose; the others hold names, shapes and digests.
-_FREE_TEXT = ("run", "base", "distributions", "trainer", "faults", "code")
+_FREE_TEXT = ("run", "base", "trainer", "faults", "code")  # distributions come without secrets
 # Of the training, those alone: tensors are named like keys, and have digests that look drawn.
 _FREE_TEXT_OF_TRAINING = ("arguments", "datasets", "dataset", "output", "resumed_from", "optimizer", "loader")
 

@@ -61,6 +61,8 @@ _SECRET_VALUE = re.compile(
     r"|-----BEGIN [A-Z ]*PRIVATE KEY[A-Z ]*-----[\s\S]*"
     r"|(?<![0-9a-f])[0-9a-f]{40}(?![0-9a-f])(?=$|[\s'\",;&}\]])"  # a Weights & Biases key; a git commit looks the same
 )
+_SHORTEST = 13  # characters of the shortest of these
+_WORD = re.compile(r"\w*\Z")
 _WEBHOOK = re.compile(
     r"(?P<name>hooks\.slack\.com/(?:services|workflows)/|discord(?:app)?\.com/api/webhooks/|\.webhook\.office\.com/|"
     r"outlook\.office(?:365)?\.com/webhook/|api\.telegram\.org/bot|hooks\.zapier\.com/hooks/|chat\.googleapis\.com/v1/spaces/|"
@@ -107,6 +109,8 @@ def is_secret_name(name: str) -> bool:
 
 def text(value: str, commit: bool = False) -> str:
     """`value` without its secrets. `commit` says that forty hexadecimal digits are a commit here."""
+    if _WORD.match(value):  # most names and values of a configuration: no address, assignment or option stands in it
+        return value if commit or len(value) < _SHORTEST else _SECRET_VALUE.sub(_shape, value)
     value = _without_userinfo(value)
     value = _WEBHOOK.sub(lambda found: found.group("name") + REDACTED, value)
     value = _QUERY.sub(lambda found: found.group("name") + REDACTED, value)

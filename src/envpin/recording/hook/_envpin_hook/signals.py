@@ -63,6 +63,18 @@ class Held:
             _holding = False
 
 
+def raised_by_handler(error: BaseException) -> bool:
+    """Whether `error` comes from a handler that Python ran in the middle of what raised it: of all functions, those
+    alone are given the frame that they interrupted."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        for value in trace.tb_next.tb_frame.f_locals.values():
+            if value is trace.tb_frame or (isinstance(value, tuple) and any(one is trace.tb_frame for one in value)):
+                return True
+        trace = trace.tb_next
+    return False
+
+
 def _note(number: int, frame: Optional[FrameType]) -> None:
     if _holding and time.monotonic() - _began <= _LONGEST:
         _came.append(number)

@@ -7,7 +7,7 @@ import os
 import platform
 import re
 import sys
-from typing import TYPE_CHECKING, Dict, List, Optional, TypedDict
+from typing import TYPE_CHECKING, Dict, List, Optional, TypedDict, cast
 
 from _envpin_hook import guarded, module, redaction
 
@@ -98,7 +98,9 @@ def distributions() -> List[InstalledDistribution]:
                 one = guarded("reading " + name, _distribution, folder, name)
                 if one is not None:
                     found.setdefault(one["name"], one)
-        _cache["distributions"] = [found[name] for name in sorted(found)]
+        # Their addresses may hold a password; taken out once, not at every save.
+        clean = [redaction.document(found[name]) for name in sorted(found)]
+        _cache["distributions"] = cast("List[InstalledDistribution]", clean)
     return list(_cache["distributions"])
 
 

@@ -11,7 +11,7 @@ import math
 import os
 import shutil
 import time
-from typing import Dict, List
+from typing import Dict, List, Optional
 
 TRACE_NAME = "envpin-trace.jsonl"
 # A step takes about 250 bytes, 600 with its batch: each of ten thousand steps, and what is logged of longer runs.
@@ -19,6 +19,21 @@ STEPS = 10000
 BYTES = 8 * 1024 * 1024
 _LONGEST_WAIT = 1.0  # seconds until a line is on disk
 _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode  # `dumps` makes an encoder each time
+
+
+def encoded(line: Dict[str, object]) -> str:
+    """A line of the trace."""
+    return _encode(plain_numbers(line)) + "\n"
+
+
+def step_line(step: int, loss: float, rate: Optional[float], norm: Optional[float]) -> str:
+    """The line of a step without a digest of its batch, as `encoded` makes it, in a sixth of its time."""
+    line = '{"step":%d,"loss":%s,"lr":%s' % (step, _number(loss), "null" if rate is None else _number(rate))
+    return line + "}\n" if norm is None else line + ',"grad_norm":%s}\n' % _number(norm)
+
+
+def _number(value: float) -> str:
+    return float.__repr__(value) if value - value == 0.0 else '"%s"' % value
 
 
 class TraceFile:
@@ -31,12 +46,13 @@ class TraceFile:
         self._last = time.monotonic()
         self.closed = False
 
-    def add(self, line: Dict[str, object]) -> None:
-        if self.closed:
-            return
-        self._lines.append(_encode(plain_numbers(line)) + "\n")
-        if time.monotonic() - self._last > _LONGEST_WAIT:
-            self.flush()
+    def add(self, line: str) -> None:
+        if not self.closed:
+            self._lines.append(line)
+
+    def is_late(self) -> bool:
+        """Whether what waits has waited for long enough."""
+        return time.monotonic() - self._last > _LONGEST_WAIT
 
     def flush(self) -> None:
         """Write what was added. Raises where the disk fails, once."""
@@ -48,10 +64,7 @@ class TraceFile:
         if self._written + len(data) > BYTES:
             data, self.closed = b'{"full":true}\n', True
         try:
-            if not os.path.isdir(os.path.dirname(self.path)):
-                os.makedirs(os.path.dirname(self.path))
-            flags = os.O_CREAT | os.O_WRONLY | os.O_APPEND | getattr(os, "O_NONBLOCK", 0)
-            descriptor = os.open(self.path, flags, 0o666)
+            descriptor = self._opened()
             try:
                 os.write(descriptor, data)
             finally:
@@ -60,6 +73,14 @@ class TraceFile:
             self.closed = True
             raise
         self._written += len(data)
+
+    def _opened(self) -> int:
+        flags = os.O_CREAT | os.O_WRONLY | os.O_APPEND | getattr(os, "O_NONBLOCK", 0)
+        try:
+            return os.open(self.path, flags, 0o666)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(self.path))
+            return os.open(self.path, flags, 0o666)
 
     def copy_to(self, folder: str) -> None:
         """A copy beside a manifest in another folder."""

@@ -13,8 +13,8 @@ import weakref
 from typing import TYPE_CHECKING, Any, Dict, List, MutableMapping, Optional
 
 import _envpin_hook
-from _envpin_hook import append, contents, data, guarded, kernels, module, observed
-from _envpin_hook.trace import STEPS, TRACE_NAME, TraceFile
+from _envpin_hook import append, contents, data, guarded, kernels, lightly, module, observed
+from _envpin_hook.trace import STEPS, TRACE_NAME, TraceFile, encoded, step_line
 
 if TYPE_CHECKING:
     from transformers import Trainer
@@ -40,13 +40,15 @@ class StepRecord:
         self.losses: List[float] = []
         self.norm: Any = None
 
-    def line(self) -> Dict[str, object]:
-        line: Dict[str, object] = {"step": self.number, "loss": sum(self.losses), "lr": self.rate}
-        if self.norm is not None:
-            line["grad_norm"] = float(self.norm)
-        if self.batch is not None:
-            line["batch"] = self.batch.described()
-        return line
+    def line(self) -> str:
+        loss, norm = sum(self.losses), float(self.norm) if self.norm is not None else None
+        if self.batch is None:
+            return step_line(self.number, loss, self.rate, norm)
+        line: Dict[str, object] = {"step": self.number, "loss": loss, "lr": self.rate}
+        if norm is not None:
+            line["grad_norm"] = norm
+        line["batch"] = self.batch.described()
+        return encoded(line)
 
 
 class TrainingWatch:
@@ -61,10 +63,11 @@ class TrainingWatch:
         self.steps = 0
         self._open: Optional[StepRecord] = None
         self._pending: Optional[StepRecord] = None
+        self._settled: List[StepRecord] = []  # made, and not in the trace yet: ten lines at once cost as much as three
 
-    def begin(self, trainer: Trainer, model: Any, step: int) -> None:
+    def begin(self, trainer: Trainer, model: Any) -> None:
         """Before the first step: nothing was trained yet, and the loader has drawn its seed."""
-        self.first = step
+        self.first = step = int(trainer.state.global_step) + 1
         bare = getattr(trainer, "model", None) or model
         initial: Part = {
             "adapter": guarded("adapter at the start", contents.adapter, bare),
@@ -87,24 +90,26 @@ class TrainingWatch:
                        "initial": self.facts["initial"]})  # fmt: skip
             guarded("telling that it begins", _begun, trainer, bare)
 
-    def before(self, trainer: Trainer, model: Any, inputs: Any) -> None:
+    def before(self, trainer: Trainer, inputs: Any) -> None:
+        """A micro-batch of a step begins."""
         global _current
         step = int(trainer.state.global_step) + 1
-        if not self.first:
-            self.begin(trainer, model, step)
         _current = weakref.ref(self)
         if self._open is None or self._open.number != step:
-            self._pending, self._open = self._open, StepRecord(step, _rate(trainer), self._digest_for(step))
+            digest = contents.BatchDigest() if self.is_digested(step) else None
+            self._pending, self._open = self._open, StepRecord(step, _rate(trainer), digest)
         if self._open.batch is not None and hasattr(inputs, "keys"):
             self._open.batch.add(inputs)
 
-    def _digest_for(self, step: int) -> Optional[contents.BatchDigest]:
-        return contents.BatchDigest() if step - self.first < FIRST or step % EVERY == 0 else None
+    def is_digested(self, step: int) -> bool:
+        return step - self.first < FIRST or step % EVERY == 0
 
-    def after(self, loss: Any) -> None:
+    def after(self, loss: Any) -> bool:
+        """Note the loss of a micro-batch; whether the trace is to be written."""
         if self._open is not None:
-            self._open.losses.append(float(loss))
+            self._open.losses.append(float(loss.detach() if getattr(loss, "requires_grad", False) else loss))
         self._settle()
+        return bool(self._settled) and self.trace is not None and self.trace.is_late()
 
     def clipped(self, norm: Any) -> None:
         if self._open is not None:
@@ -132,6 +137,7 @@ class TrainingWatch:
             self.flush()
 
     def flush(self) -> None:
+        self._write_settled()
         if self.trace is not None:
             self.trace.flush()
 
@@ -139,12 +145,17 @@ class TrainingWatch:
         record, self._pending = self._pending, None
         if record is not None and record.losses:
             self.steps += 1
-            if self.steps <= STEPS:
-                self._add(record.line())
+            if self.steps <= STEPS and self.trace is not None:
+                self._settled.append(record)
+
+    def _write_settled(self) -> None:
+        while self._settled and self.trace is not None:
+            self.trace.add(self._settled.pop(0).line())
 
     def _add(self, line: Dict[str, object]) -> None:
+        self._write_settled()
         if self.trace is not None:
-            self.trace.add(line)
+            self.trace.add(encoded(line))
 
 
 def note_resume(trainer: Trainer, checkpoint: object) -> None:
@@ -165,9 +176,30 @@ def watch_of(trainer: Trainer) -> TrainingWatch:
     return found
 
 
-def before_step(trainer: Trainer, model: Any, inputs: Any) -> TrainingWatch:
+def before_step(trainer: Trainer, model: Any, inputs: Any) -> Optional[TrainingWatch]:
+    """Note that a micro-batch begins. All but the first one of a training need no guard for that."""
+    watch = lightly("before a step", _next_step, trainer, inputs)
+    return watch if watch is not None else guarded("before a step", _first_step, trainer, model, inputs)
+
+
+def after_step(watch: TrainingWatch, loss: object) -> None:
+    if lightly("after a step", watch.after, loss):
+        guarded("writing the trace", watch.flush)
+
+
+def _next_step(trainer: Trainer, inputs: Any) -> Optional[TrainingWatch]:
+    watch = _watches.get(trainer)
+    if watch is None or not watch.first:
+        return None
+    watch.before(trainer, inputs)
+    return watch
+
+
+def _first_step(trainer: Trainer, model: Any, inputs: Any) -> TrainingWatch:
     watch = watch_of(trainer)
-    guarded("before a step", watch.before, trainer, model, inputs)  # what fails here does not end the watch
+    if not watch.first:
+        guarded("before a step", watch.begin, trainer, model)  # what fails in here does not end the watch
+    guarded("before a step", watch.before, trainer, inputs)
     return watch
 
 

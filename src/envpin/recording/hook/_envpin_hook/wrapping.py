@@ -261,14 +261,16 @@ def _adapter_made(original: Original) -> Original:
 
 
 def _training_step(original: Original) -> Original:
+    replaying = replayed.active()
+
     def training_step(
         self: transformers.Trainer, model: object, inputs: object, *args: object, **kwargs: object
     ) -> object:
-        watch = guarded("before a step", training.before_step, self, model, inputs)
+        watch = training.before_step(self, model, inputs)
         loss = original(self, model, inputs, *args, **kwargs)
         if watch is not None:
-            guarded("after a step", watch.after, loss)
-            if replayed.active():
+            training.after_step(watch, loss)
+            if replaying:
                 replayed.stop_after(self)
         return loss
 

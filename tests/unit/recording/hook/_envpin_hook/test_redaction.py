@@ -71,3 +71,15 @@ names = st.sampled_from(["token", "hf_token", "hub-token", "password", "api_key"
 def test_a_secret_option_never_shows_its_value(name: str, value: str, joined: bool, more: list[str]) -> None:
     argv = [*more, *([f"--{name}={value}"] if joined else [f"--{name}", value]), *more]
     assert value not in " ".join(redaction.arguments(argv))
+
+
+@given(
+    st.from_regex(r"\w{0,45}", fullmatch=True)
+    | st.text("0123456789abcdef", min_size=38, max_size=42)
+    | st.sampled_from(["AKC", "AP", "AC", "SK", "sk_", "hf_", "ghp_", "AKIA", "dapi"]).flatmap(
+        lambda start: st.from_regex(r"[A-Za-z0-9]{0,40}", fullmatch=True).map(lambda rest: start + rest)
+    ),
+    st.booleans(),
+)
+def test_a_word_is_redacted_as_the_same_word_in_a_text(word: str, commit: bool) -> None:
+    assert redaction.text(word, commit) == redaction.text(" " + word, commit)[1:]

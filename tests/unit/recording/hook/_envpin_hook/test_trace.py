@@ -1,0 +1,35 @@
+"""The lines of a trace, and the file that they are appended to."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from typing import TYPE_CHECKING
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from envpin.recording.injected import hook
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+trace = hook("trace")
+numbers = st.floats() | st.floats(width=32)
+
+
+@given(st.integers(0, 10**9), numbers, st.none() | numbers, st.none() | numbers)
+def test_step_line_is_what_the_encoder_makes(step: int, loss: float, rate: float | None, norm: float | None) -> None:
+    line = {"step": step, "loss": loss, "lr": rate, **({} if norm is None else {"grad_norm": norm})}
+    assert trace.step_line(step, loss, rate, norm) == trace.encoded(line)
+    assert not {"NaN", "Infinity", "-Infinity"} & set(re.findall(r":([\w-]+)", trace.encoded(line))), "none is JSON"
+
+
+def test_trace_file_makes_its_folder_again_where_that_vanished(tmp_path: Path) -> None:
+    file = trace.TraceFile(str(tmp_path / "out" / "deep" / trace.TRACE_NAME))
+    for number in (1, 2):
+        file.add(trace.step_line(number, 1.0, None, None))
+        file.flush()
+        assert json.loads((tmp_path / "out" / "deep" / trace.TRACE_NAME).read_text())["step"] == number
+        shutil.rmtree(tmp_path / "out")
