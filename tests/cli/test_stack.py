@@ -43,7 +43,7 @@ def test_a_server_that_does_not_list_the_model_is_said_without_asking_uv(tmp_pat
     assert "lists `LlamaForNothing`" in completed.stderr
 
 
-def test_a_stack_has_no_check_of_its_lock() -> None:
-    completed = envpin("lock", "llama3.1", "--with", "trl", "--check")
+def test_the_lock_of_a_stack_has_the_day_of_the_model() -> None:
+    completed = envpin("lock", "llama3.1", "--with", "trl", "--exclude-newer", "2024-08-01")
     assert completed.status == 2
-    assert "`--check` does not go with a stack" in completed.stderr
+    assert "`--exclude-newer` does not go with a stack" in completed.stderr

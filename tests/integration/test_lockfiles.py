@@ -65,3 +65,20 @@ def test_it_holds_the_pins_from_the_index_alone(family: str, stem: str) -> None:
         for wheel in package.wheels or ():
             assert (wheel.url or "").startswith("https://files.pythonhosted.org/")
             assert "sha256" in wheel.hashes
+
+
+def test_the_lock_of_a_stack_is_checked_by_its_file_and_by_its_question(tmp_path: Path) -> None:
+    variables = process.scrubbed_environment(set_values={"ENVPIN_HOME": str(tmp_path / "home")})
+    question = ["llama3.1", "--with", "trl,bitsandbytes", "--python", "3.10", "--cuda", "12.4"]
+
+    def lock(*words: str) -> int:
+        return process.run([sys.executable, "-m", "envpin", "lock", *words], env=variables, cwd=tmp_path).status
+
+    made = tmp_path / "pylock.stack.toml"
+    assert lock(*question, "-o", str(made)) == 0
+    assert read_lock(made).versions_of("trl")
+    assert lock(str(made), "--check") == 0
+    assert lock(*question, "-o", str(made), "--check") == 0
+    trl = read_lock(made).versions_of("trl")[0]
+    made.write_text(made.read_text(encoding="utf-8").replace(trl, "0.8.6"), encoding="utf-8")
+    assert lock(*question, "-o", str(made), "--check") == 1

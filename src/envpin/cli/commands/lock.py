@@ -70,7 +70,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if asks_for_stack(args):
         from envpin.cli.commands.lock_stack import lock_stack
 
-        return lock_stack(args, console, target_of=target_of, write_lock=write_lock)
+        return lock_stack(args, console, target_of=target_of, write_lock=write_lock,
+                          check=lambda lock, target: _check(lock, target, args, console))  # fmt: skip
     from envpin.envs.locks.portable import portable_lock
     from envpin.envs.refs.lock_request import lock_request
 
@@ -83,7 +84,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         request = training_request(path, python=args.python, exclude_newer=limit, skip=args.skip)
     else:
         request = lock_request(args.ref, python=args.python, exclude_newer=args.exclude_newer, offline=args.offline)
-    target = target_of(args.output, request.name)
+    target = target_of(args.output or _itself(args), request.name)
     lock = portable_lock(request, offline=args.offline, listener=console.listener())
     console.close()
     if args.check:
@@ -100,6 +101,12 @@ def run(args: argparse.Namespace, console: Console) -> int:
     else:
         console.data(str(target))
     return 0
+
+
+def _itself(args: argparse.Namespace) -> str | None:
+    """The lock that is checked, where REF is one: `lock --check pylock.mine.toml` is about that file."""
+    own = Path(args.ref)
+    return args.ref if args.check and own.name.startswith("pylock.") and own.is_file() else None
 
 
 def target_of(output: str | None, name: str) -> Path | None:

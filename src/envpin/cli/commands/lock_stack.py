@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from envpin.cli.console.formats import is_for_ci
 from envpin.cli.stack import answer_stack, stack_command
 from envpin.core.errors import UsageError
 from envpin.envs.locks.portable import LockRequest, portable_lock
@@ -26,12 +27,12 @@ SCHEMA = 1
 
 def lock_stack(
     args: argparse.Namespace, console: Console, *, target_of: Callable[[str | None, str], Path | None],
-    write_lock: Callable[[Lock, Path], bool],
+    write_lock: Callable[[Lock, Path], bool], check: Callable[[Lock, Path | None], int],
 ) -> int:  # fmt: skip
-    """Write a lock for each environment, where and how `envpin lock` does."""
-    if args.check or args.exclude_newer:
-        option = "--check" if args.check else "--exclude-newer"
-        raise UsageError(f"`{option}` does not go with a stack", hint="write the lock, then `envpin lock --check FILE`")
+    """Write a lock for each environment, where and how `envpin lock` does; with `--check`, compare each with its file,
+    exit status 1 where one is not what would be written."""
+    if args.exclude_newer:
+        raise UsageError("`--exclude-newer` does not go with a stack", hint="the model and the tools decide the day")
     listener = console.listener()
     _, subject, answer = answer_stack(args, args.ref, listener=listener, resolver=Resolver(offline=args.offline))
     if len(answer.environments) > 1 and args.output is not None:
@@ -39,6 +40,10 @@ def lock_stack(
             f"`-o {args.output}` is one file, and the stack is two environments: {'; '.join(answer.why_two)}",
             hint="leave out -o, or lock each on its own: --for train, --for serve",
         )
+    if len(answer.environments) > 1 and args.check and (console.json_mode or is_for_ci(args)):
+        raise UsageError("one document is about one lock, and the stack is two environments",
+                         hint="check each on its own: --for train, --for serve")  # fmt: skip
+    statuses: list[int] = []
     written: list[dict[str, object]] = []
     for one in answer.environments:
         name = _name(args.ref, subject, one)
@@ -49,6 +54,10 @@ def lock_stack(
         )  # fmt: skip
         lock = portable_lock(request, offline=args.offline, listener=listener)
         target = target_of(args.output, name)
+        if args.check:
+            console.close()
+            statuses.append(check(lock, target))
+            continue
         if target is None:
             console.data(lock.text)
             continue
@@ -56,6 +65,8 @@ def lock_stack(
         written.append({"for": one.purposes, "path": str(target), "changed": changed, "sha256": lock.digest,
                         "pins": dict(one.pins)})  # fmt: skip
     console.close()
+    if args.check:
+        return max(statuses)
     if console.json_mode:
         console.document(SCHEMA, {"locks": written, "why_two": answer.why_two, "notes": answer.notes})
     else:
