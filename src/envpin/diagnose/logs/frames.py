@@ -8,9 +8,12 @@ releases are asked, so the words say no more than that.
 from __future__ import annotations
 
 import re
+from functools import cache
+from typing import NamedTuple
 
 from envpin.core.command_text import command_text
 from envpin.diagnose.logs.arguments import Explained
+from envpin.diagnose.logs.releases import release_words
 
 FRAME_ANCHORS = (
     "TypeError: ",
@@ -26,11 +29,16 @@ _LIBRARIES = (
     "vllm_ascend|sglang|lmdeploy|llamafactory|axolotl|swift|verl|openrlhf|optimum|gptqmodel|auto_gptq|awq|diffusers|"
     "sentence_transformers|huggingface_hub|tokenizers|liger_kernel|flash_attn|xformers|torchtune|mlx_lm|mlx_vlm|"
     "autotrain|llmcompressor|compressed_tensors|mergekit|setfit|transformers_modules|torchao|triton|fla|llava|"
-    "qwen_vl_utils|lightning|pytorch_lightning|evaluate|modelscope|gguf|open_r1|lm_eval|outlines|xgrammar"
+    "qwen_vl_utils|lightning|pytorch_lightning|evaluate|modelscope|gguf|open_r1|lm_eval|outlines|xgrammar|diffsynth|"
+    "finetrainers|litgpt|trlx|flash_attn_interface|exllamav3|ctranslate2|colpali_engine|xtuner|megatron|mcore_bridge"
 )
-# A file of an installed library or of its checkout; its examples and scripts are someone's own code.
+# Below an installation the folder tells; in a checkout the last folder that is called like a library.
+_INSTALLED = re.compile(r".*(?:site|dist)-packages[/\\]([\w-]+)[/\\](.*)")
+_CHECKOUT = re.compile(rf"(?:.*[/\\])?({_LIBRARIES})[/\\](.*)")
+# `File "PATH", line 3, in f`, `File PATH:3, in f(x)`, `PATH.py in f(x)`, and the link that notebooks make of a path.
 _FRAME = re.compile(
-    rf"""(?:File "?|^\s*|[\s"])(?=(?:[^\s"]*[/\\])?({_LIBRARIES})[/\\])[^\s"]*\.py(?:"?, line |:)\d+(?:, in (\w+))?""",
+    r"""(?:File "?|^\s*|[\s"(\[])([^\s"()\[\]<>]{0,200}[/\\][^\s"()\[\]<>]{1,200}\.py)"""
+    r"""(?:"?, line \d+(?:, in ([\w.<>]+))?|:\d+(?![\d:])(?:\]\(\S{1,300}\))?(?:,? in ([\w.<>]+))?|(?:\]\(\S{1,300}\))? in ([\w.<>]+)\()""",
     re.MULTILINE,
 )
 _OWN_CODE = re.compile(r"[/\\](?:examples?|scripts|tests?|notebooks?|recipes)[/\\](?!.*(?:site|dist)-packages)")
@@ -62,11 +70,47 @@ _OF_TRANSFORMERS = re.compile(
     r"(?:For[A-Z]\w*|PreTrainedModel|\wModel|Config|Tokenizer(?:Fast)?|Processor(?:Fast)?|Cache|Attention|DecoderLayer|"
     r"RotaryEmbedding|TrainingArguments|^Trainer|Mixin)$|^transformers\b|prepare_inputs_for_generation|_update_causal_mask"
 )
-_STATED = re.compile(
-    r"(?i)\b(transformers|trl|peft|accelerate|vllm|unsloth|torch|deepspeed|ms[-_]swift|llamafactory|datasets)"
-    r"`?(?: version)?(?:==|: ?| {2,}| )v?(\d+\.\d+(?:\.\w+)*)"
-)
+_NAMES = {"swift": "ms-swift", "unsloth_compiled_cache": "unsloth", "awq": "autoawq",
+          "mcore_bridge": "ms-swift", "transformers_modules": "transformers"}  # fmt: skip
 _TRAINING = "run with the versions of the training run: envpin run ADAPTER -- CMD"
+
+
+class Frame(NamedTuple):
+    """One frame. `library` is None for files of nobody that is known, and `path` then the whole path."""
+
+    library: str | None
+    path: str
+    function: str
+
+
+def frames_of(before: str) -> list[Frame]:
+    """The frames in these lines, the deepest last; as Python, IPython and the loggers of servers print them."""
+    return [_frame(one[1], one[2] or one[3] or one[4] or "") for one in _FRAME.finditer(before)]
+
+
+def _frame(path: str, function: str) -> Frame:
+    installed = _INSTALLED.match(path)
+    if installed is not None:
+        return Frame(installed[1], installed[2], function)
+    checkout = _CHECKOUT.match(path)
+    if checkout is None or _OWN_CODE.search(path) is not None:
+        return Frame(None, path, function)
+    return Frame(checkout[1], checkout[2], function)
+
+
+@cache
+def _known() -> frozenset[str]:
+    return frozenset(_LIBRARIES.split("|"))
+
+
+def of_the_stack(frames: list[Frame]) -> list[Frame]:
+    """Those of libraries of this field; `__getattr__` only passes on what someone else asked for."""
+    return [one for one in frames if one.library in _known() and one.function != "__getattr__"]
+
+
+def shown_name(library: str) -> str:
+    """What a library is called on the index."""
+    return _NAMES.get(library, library.replace("_", "-"))
 
 
 def explain_frame(line: str, before: str) -> Explained | None:
@@ -74,18 +118,22 @@ def explain_frame(line: str, before: str) -> Explained | None:
     found = next((one for form in _FORMS if (one := form.search(line)) is not None), None)
     if found is None:
         return None
-    frames = [one[1] for one in _FRAME.finditer(before) if one[2] != "__getattr__" and _OWN_CODE.search(one[0]) is None]
+    frames = of_the_stack(frames_of(before))
     if not frames:
         return None
-    caller, what, name = frames[-1], found["what"], found["name"]
+    caller, what, name = str(frames[-1].library), found["what"], found["name"]
     owner = what.partition(".")[0].removesuffix("()")
     of_transformers = _OF_TRANSFORMERS.search(owner) is not None or caller == "transformers"
     code = "transformers-api-changed" if of_transformers and not owner.startswith("Unsloth") else "library-api-changed"
-    stated = {package.lower(): release for package, release in _STATED.findall(before)}
-    shown = ", ".join(f"{package} {release}" for package, release in sorted(stated.items()))
     says = f"{caller} and `{what or name}`, which it uses with `{name}`, are most likely of different releases"
     if not what or " " in what:
         says = f"{caller} stopped in its own code (`{name}`), most likely as it and what it builds on do not fit"
-    newest = command_text("python", "-m", "pip", "install", "-U", caller.replace("_", "-"))
+    package = shown_name(caller)
+    newest = command_text("python", "-m", "pip", "install", "-U", package)
     fix = (f"install the release of each that the other one asks for: python -m pip check, {newest}", _TRAINING)
-    return Explained(code, says + (f"; this log names {shown}" if shown else ""), fix)
+    released = release_words(package, before)
+    if released is None:
+        # no release of it is known: then no version is blamed either
+        says = f"{caller} stopped at a call that does not fit what it calls (`{what or name}`, `{name}`)"
+        return Explained("library-fault", says, fix)
+    return Explained(code, f"{says}; {released}", fix)

@@ -21,6 +21,7 @@ from envpin.diagnose.logs.frames import FRAME_ANCHORS, FRAMES_NEAR, explain_fram
 from envpin.diagnose.logs.listed import LISTED_ANCHORS, explain_listed
 from envpin.diagnose.logs.mismatch import ANCHORS, Line, common_cause, read_line, words_for
 from envpin.diagnose.logs.names import MEMBER_ANCHORS, NOT_A_RELEASE, explain_name, words
+from envpin.diagnose.logs.raised import RAISED_ANCHORS, RAISED_NEAR, explain_raised
 from envpin.diagnose.logs.signature import Signature, matchers
 from envpin.diagnose.subject import Mismatch, shape_text
 
@@ -41,6 +42,8 @@ _NEAR = 10
 _PER_BLOCK = 2_000
 # Of different parameters that do not fit: the largest models have some thousand, and a few already show the cause.
 _LINES_KEPT = 5_000
+# Errors of which nothing is known, of a log in which nothing else is.
+_ERRORS_KEPT = 60
 _ANSI = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,500}(?:\x07|\x1b\\)|[@-Z\\-_])")
 
 
@@ -107,6 +110,8 @@ class _Reader:
         self.told: set[str] = set()
         self.explained: set[str] = set()
         self.tail = b""
+        # errors of which nothing spoke, with the lines before them: asked of the library's own messages at the end
+        self.errors: list[tuple[int, str, str]] = []
         self.stated: set[tuple[int, ...]] = set()
 
     def read(self, block: bytes) -> None:
@@ -122,6 +127,8 @@ class _Reader:
         self._read_signatures(block, numbers)
         self._read_facts(block, numbers)
         self._read_frames(block, numbers)
+        if not self.seen and not self.shapes:
+            self._note_errors(block, numbers)
         for anchor in _STATED_ANCHORS:
             stated = (_STATED.search(text) for _, text in _lines_with(block, anchor))
             self.stated |= {_numbers(one[1]) for one in stated if one is not None}
@@ -168,6 +175,24 @@ class _Reader:
                 if (told := explain_frame(text, before)) is not None:
                     self._keep(_signature_of(told, text), numbers, at, text)
 
+    def _note_errors(self, block: bytes, numbers: _Numbers) -> None:
+        """Errors that may be the last word of the log, should nothing else in it be known."""
+        for anchor in RAISED_ANCHORS:
+            for at, text in _lines_with(block, anchor.encode()):
+                if len(self.errors) >= _ERRORS_KEPT:
+                    return
+                if text not in self.explained:
+                    before = self._before(block, at, RAISED_NEAR).decode("utf-8", "replace")
+                    self.errors.append((numbers.of(at), text, before))
+
+    def _explain_errors(self) -> None:
+        """The first error that a library raised itself or stopped at; the later ones of a log follow from it."""
+        for line, text, before in sorted(self.errors):
+            if (told := explain_raised(text, before)) is not None:
+                severity = load_catalogue()[told.code].severity
+                self.seen[told.code] = _Seen(severity, [(line, text)], 1, told.says, told.fix)
+                return
+
     def _before(self, block: bytes, at: int, count: int) -> bytes:
         """The line of a position, up to there, and so many lines before it, some of them of the block before."""
         before = block[max(0, at - 20_000) : at]
@@ -209,6 +234,8 @@ class _Reader:
         return needed is not None and bool(self.stated) and min(self.stated) >= _numbers(needed[1])
 
     def result(self) -> Diagnosis:
+        if not self.seen and not self.shapes:
+            self._explain_errors()
         causes = common_cause(self.shapes)
         found = [self._shape_finding(code, lines) for code, lines in causes.items()]
         for code, seen in self.seen.items():

@@ -54,6 +54,7 @@ ELSEWHERE = {
     "index-out-of-range": f"{_LOGS}/test_reader.py::test_its_sample_is_recognised",
     "inputs-do-not-fit": f"{_LOGS}/test_reader.py::test_its_sample_is_recognised",
     "installation-broken": f"{_LOGS}/test_reader.py::test_its_sample_is_recognised",
+    "library-fault": f"{_LOGS}/test_raised.py::test_what_stops_in_a_library_is_its_fault",
     "output-exists": "tests/e2e/test_replay_merge.py::test_the_output_is_whole",
     "adapter-before-seed": _REPEATS,
     "run-without-seed": _REPEATS,

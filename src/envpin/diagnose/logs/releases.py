@@ -1,0 +1,69 @@
+"""Which release of a package an answer speaks of: the one that the log states, or the newest that was read. Pure but
+for collected data."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from envpin.core.files import read_bounded
+from envpin.matrix.stack import load_stack
+
+_FACTS = Path(__file__).with_name("newest.json")
+_FACTS_BYTES = 200_000
+_STATED = re.compile(
+    r"(?im)(?:^|[\s`\"'*(|])(transformers|trl|peft|accelerate|vllm|unsloth(?:[-_]zoo)?|torch|deepspeed|ms[-_]swift|swift|"
+    r"llama[-_]?factory|datasets|axolotl|bitsandbytes|sglang|mlx[-_]lm|liger[-_]kernel|tokenizers|diffusers)"
+    r"`?(?: version)?(?:==|: ?| {2,}| )v?(\d+\.\d+(?:\.\w+)*)"
+)
+# What one package asks of another, in the order in which it tells most.
+_TOLD = ("transformers", "trl", "peft", "torch", "vllm", "accelerate", "datasets", "tokenizers")
+
+
+class _Newest(NamedTuple):
+    version: str
+    date: str
+    requires: dict[str, str]
+
+
+def stated_releases(text: str) -> dict[str, str]:
+    """Package to release, as a log states them."""
+    return {_plain(one[1]): one[2] for one in _STATED.finditer(text)}
+
+
+def release_words(package: str, text: str) -> str | None:
+    """What is known of the release: those that this log states, else the newest that was read and what it asks for."""
+    stated = stated_releases(text)
+    if stated:
+        told = ", ".join(f"{name} {release}" for name, release in sorted(stated.items()))
+        needs = _needs(package, stated[package]) if package in stated else {}
+        return f"this log names {told}" + (f"; {_with_needs(package, needs)}" if needs else "")
+    newest = _newest().get(package)
+    if newest is None:
+        return None
+    return _with_needs(f"the newest that was read, {package} {newest.version} ({newest.date}),", newest.requires)
+
+
+def _with_needs(words: str, requires: dict[str, str]) -> str:
+    told = [f"{name} {requires[name]}" for name in _TOLD if name in requires][:3]
+    return f"{words} asks for {', '.join(told)}" if told else words.rstrip(",")
+
+
+def _needs(package: str, version: str) -> dict[str, str]:
+    tool = load_stack().tools.get(package)
+    release = None if tool is None else tool.release(version)
+    return {} if release is None else {**release.requires}
+
+
+def _plain(name: str) -> str:
+    name = name.lower().replace("_", "-")
+    return {"swift": "ms-swift", "llama-factory": "llamafactory", "llamafactory": "llamafactory"}.get(name, name)
+
+
+@cache
+def _newest() -> dict[str, _Newest]:
+    return msgspec.json.decode(read_bounded(_FACTS, _FACTS_BYTES), type=dict[str, _Newest])

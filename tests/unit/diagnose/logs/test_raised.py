@@ -1,0 +1,89 @@
+"""What a library raises itself, and what stops in its code: the last thing asked of a log."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from envpin.diagnose.catalogue.catalogue import load_catalogue
+from envpin.diagnose.logs.raised import explain_raised, known_message
+from envpin.diagnose.logs.reader import diagnose_log
+
+SITE = '  File "/srv/envs/vllm/lib/python3.12/site-packages/'
+OWN = '  File "/srv/project/train.py", line 9, in main\n    main()\n'
+
+
+def trl(function: str = "train", source: str = "    x = y[0]", file: str = "trainer/grpo_trainer.py") -> str:
+    return f'{SITE}trl/{file}", line 3, in {function}\n{source}\n'
+
+
+@pytest.mark.parametrize(
+    "line", ["IndexError: list index out of range", "UnboundLocalError: cannot access local variable 'x'"]
+)
+def test_what_stops_in_a_library_is_its_fault(line: str) -> None:
+    told = explain_raised(line, OWN + trl())
+    assert told is not None
+    assert told.code == "library-fault"
+    assert "trl" in told.says
+    assert "trainer/grpo_trainer.py" in told.says
+
+
+def test_what_stops_in_a_script_is_not() -> None:
+    assert explain_raised("IndexError: list index out of range", trl() + OWN) is None
+    assert explain_raised("IndexError: list index out of range", "") is None
+
+
+def test_the_folder_of_the_environment_is_no_library() -> None:
+    frame = f'{SITE}pandas/core/frame.py", line 3, in __getitem__\n    raise KeyError(key)\n'
+    assert explain_raised("KeyError: 'total'", frame) is None
+
+
+def test_rows_that_stop_a_library_as_it_prepares_them_are_the_cause() -> None:
+    told = explain_raised("KeyError: 'messages'", OWN + trl("tokenize_row", file="data_utils.py"))
+    assert told is not None
+    assert told.code == "data-not-as-expected"
+    told = explain_raised("KeyError: 'messages'", trl(file="data_utils.py") + OWN)
+    assert told is not None, "a function of the script, called to prepare rows"
+    assert told.code == "data-not-as-expected"
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("ValueError: `beta` cannot be used together with `loss_type`", "settings-refused"),
+        ("ValueError: the chat template has no generation marks", "chat-template-missing"),
+        ("ImportError: please install `rich` to print tables", "package-missing"),
+        ("ValueError: the column `prompt` is missing from the dataset", "data-not-as-expected"),
+    ],
+)
+def test_what_a_library_raises_is_told_by_its_words(line: str, code: str) -> None:
+    told = explain_raised(line, OWN + trl("__init__", "    raise ValueError("))
+    assert told is not None
+    assert told.code == code
+
+
+def test_a_message_of_a_wheel_is_known_without_frames() -> None:
+    found = known_message(
+        "You passed `sync_ref_model=True` while `beta=0.0`, which means the reference model is not used"
+    )
+    assert found is not None
+    assert (found.package, found.code) == ("trl", "settings-refused")
+    assert known_message("the order of the customer is not used during the sale") is None
+
+
+def test_every_known_message_has_a_code_of_the_catalogue() -> None:
+    from envpin.diagnose.logs.raised import _table
+
+    assert {one.code for one in _table().values()} <= load_catalogue().keys()
+    assert len(_table()) > 4_000
+
+
+def test_nothing_of_it_is_asked_where_something_else_is_known() -> None:
+    log = f"torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB\n{OWN}{trl()}IndexError: no\n"
+    assert [one.code for one in diagnose_log(io.BytesIO(log.encode())).findings] == ["out-of-memory"]
+
+
+def test_the_first_error_of_a_log_counts() -> None:
+    log = f"{OWN}{trl()}IndexError: no\n\nDuring handling:\n\n{OWN}{trl('f', '    raise E(')}ValueError: unknown `loss_type`\n"
+    assert [one.code for one in diagnose_log(io.BytesIO(log.encode())).findings] == ["library-fault"]
