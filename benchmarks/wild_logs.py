@@ -25,6 +25,8 @@ FILES = {
     "errors_blind_third.toml": "third blind set",
     "errors_blind_fourth.toml": "fourth blind set",
     "errors_blind_fifth.toml": "fifth blind set",
+    "errors_open_second.toml": "second open set",
+    "errors_blind_sixth.toml": "sixth blind set",
 }
 
 
