@@ -57,7 +57,7 @@ def explain(line: str) -> Explained | None:
     owner, function, argument = found[1] or "", found[2], found[3]
     if function not in {"__init__", "init"}:
         return None
-    since, gone, package = _history(owner, argument)
+    since, gone, package = history(owner, argument)
     if package is None:
         return _of_trl(owner, argument)
     called = f"`{owner}`" if owner else "the constructor"
@@ -90,7 +90,7 @@ def _of_trl(owner: str, argument: str) -> Explained | None:
     return Explained("library-api-changed", says, fix)
 
 
-def _history(owner: str, argument: str) -> tuple[str | None, str | None, str | None]:
+def history(owner: str, argument: str) -> tuple[str | None, str | None, str | None]:
     """First release with the argument where it came later than the class, first release without it, the package."""
     if (kind := _peft_class(owner)) is not None:
         return _collected("peft", kind, argument)

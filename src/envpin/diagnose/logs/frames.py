@@ -14,6 +14,7 @@ from typing import NamedTuple
 from envpin.core.command_text import command_text
 from envpin.diagnose.logs.arguments import Explained
 from envpin.diagnose.logs.releases import release_words
+from envpin.diagnose.logs.symbols import in_words, owner_of
 
 FRAME_ANCHORS = (
     "TypeError: ",
@@ -36,9 +37,10 @@ _LIBRARIES = (
 _INSTALLED = re.compile(r".*(?:site|dist)-packages[/\\]([\w-]+)[/\\](.*)")
 _CHECKOUT = re.compile(rf"(?:.*[/\\])?({_LIBRARIES})[/\\](.*)")
 # `File "PATH", line 3, in f`, `File PATH:3, in f(x)`, `PATH.py in f(x)`, and the link that notebooks make of a path.
+_LINK = r"(?:\]\(\S{1,300}\))?"
 _FRAME = re.compile(
-    r"""(?:File "?|^\s*|[\s"(\[])([^\s"()\[\]<>]{0,200}[/\\][^\s"()\[\]<>]{1,200}\.py)"""
-    r"""(?:"?, line \d+(?:, in ([\w.<>]+))?|:\d+(?![\d:])(?:\]\(\S{1,300}\))?(?:,? in ([\w.<>]+))?|(?:\]\(\S{1,300}\))? in ([\w.<>]+)\()""",
+    r"""(?:File "?|^\s*|[\s"(\[])([^\s"()\[\]<>]{0,200}[/\\][^\s"()\[\]<>]{1,200}\.py)(?:"""
+    rf""""?, line \d+(?:, in ([\w.<>]+))?|:\d+(?![\d:]){_LINK}(?:,? in ([\w.<>]+))?|{_LINK} in ([\w.<>]+)\()""",
     re.MULTILINE,
 )
 _OWN_CODE = re.compile(r"[/\\](?:examples?|scripts|tests?|notebooks?|recipes)[/\\](?!.*(?:site|dist)-packages)")
@@ -114,26 +116,51 @@ def shown_name(library: str) -> str:
 
 
 def explain_frame(line: str, before: str) -> Explained | None:
-    """What a line says together with the lines before it; None where no library of the stack made the call."""
+    """What a line says together with the lines before it; None where no library of the stack made the call and what
+    failed is none of theirs."""
     found = next((one for form in _FORMS if (one := form.search(line)) is not None), None)
     if found is None:
         return None
-    frames = of_the_stack(frames_of(before))
-    if not frames:
-        return None
-    caller, what, name = str(frames[-1].library), found["what"], found["name"]
+    what, name = found["what"], found["name"]
     owner = what.partition(".")[0].removesuffix("()")
-    of_transformers = _OF_TRANSFORMERS.search(owner) is not None or caller == "transformers"
-    code = "transformers-api-changed" if of_transformers and not owner.startswith("Unsloth") else "library-api-changed"
+    frames = of_the_stack(frames_of(before))
+    defined_by = owner_of(owner)
+    if defined_by == "peft" and "Model" in owner and "has no attribute" in found[0]:
+        return None  # it passes on what its model does not have, whoever asks
+    if not frames:
+        return None if defined_by is None else _of_symbol(defined_by, owner, name, before)
+    caller = str(frames[-1].library)
+    package = shown_name(caller)
+    if defined_by is not None and (defined_by != package or in_words(owner, name) is not None):
+        return _of_symbol(defined_by, owner, name, before)
+    released = release_words(package, before)
+    if released is None or defined_by == package or "NameError" in found[0]:
+        # its own class or name, or no release of it is known: then no version is blamed
+        return Explained("library-fault", _fault(caller, what or name, name, released), _steps(package))
     says = f"{caller} and `{what or name}`, which it uses with `{name}`, are most likely of different releases"
     if not what or " " in what:
         says = f"{caller} stopped in its own code (`{name}`), most likely as it and what it builds on do not fit"
-    package = shown_name(caller)
+    code = "transformers-api-changed" if _is_of_transformers(owner, caller) else "library-api-changed"
+    return Explained(code, f"{says}; {released}", _steps(package))
+
+
+def _of_symbol(package: str, owner: str, name: str, before: str) -> Explained | None:
+    """What is known of a class or function that another package, or a script, uses otherwise than it is."""
+    told = in_words(owner, name)
+    if told is None and (released := release_words(package, before)) is not None:
+        told = f"`{owner}` is of {package}, and takes or has `{name}` in other releases only, if in any; {released}"
+    return None if told is None else Explained("library-api-changed", told, _steps(package))
+
+
+def _fault(caller: str, what: str, name: str, released: str | None) -> str:
+    says = f"{caller} stopped at a call in its own code that does not fit what it calls (`{what}`, `{name}`)"
+    return f"{says}; {released}" if released else says
+
+
+def _steps(package: str) -> tuple[str, ...]:
     newest = command_text("python", "-m", "pip", "install", "-U", package)
-    fix = (f"install the release of each that the other one asks for: python -m pip check, {newest}", _TRAINING)
-    released = release_words(package, before)
-    if released is None:
-        # no release of it is known: then no version is blamed either
-        says = f"{caller} stopped at a call that does not fit what it calls (`{what or name}`, `{name}`)"
-        return Explained("library-fault", says, fix)
-    return Explained(code, f"{says}; {released}", fix)
+    return (f"install the release of each that the other one asks for: python -m pip check, {newest}", _TRAINING)
+
+
+def _is_of_transformers(owner: str, caller: str) -> bool:
+    return caller == "transformers" or (_OF_TRANSFORMERS.search(owner) is not None and not owner.startswith("Unsloth"))

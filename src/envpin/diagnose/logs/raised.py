@@ -1,95 +1,99 @@
 """Errors that a library raises by itself, and those that stop in its code: the last thing asked of a log. Pure.
 
-`raised.json` was read from wheels by `scripts/collect_raised.py`: the first words of messages, by package, cause and
-file. Where no message is known, the frames tell whose code stopped and what it was doing there.
+First the messages that wheels hold are asked, then the place of the deepest frame and the words of the error, and where
+neither tells, the library whose code stopped is named with its release.
 """
 
 from __future__ import annotations
 
 import re
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
-
-import msgspec
+from typing import TYPE_CHECKING
 
 from envpin.core.command_text import command_text
-from envpin.core.files import read_bounded
 from envpin.diagnose.catalogue.catalogue import load_catalogue
 from envpin.diagnose.logs.arguments import Explained
 from envpin.diagnose.logs.frames import frames_of, of_the_stack, shown_name
+from envpin.diagnose.logs.messages import known_message
 from envpin.diagnose.logs.releases import release_words
 from envpin.diagnose.logs.roles import SERVERS, cause_of, prepares_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from envpin.diagnose.logs.frames import Frame
 
-_FACTS = Path(__file__).with_name("raised.json")
-_FACTS_BYTES = 4_000_000
-# Words of a message that name it: a template is found by the first of its longest part.
-LENGTH = 6
-_SHORTEST = 4
-_WORD = re.compile(r"[\w./=+<>-]+")
-# A message without frames is known by its words alone, so one of them has to be of this field.
-STACK_WORD = re.compile(
-    r"_|lora|adapter|peft|model|token|dataset|quantiz|weights?\b|checkpoint|train|gpu|cuda|tensor|prompt|layer|deepspeed|"
-    r"fsdp|zero|vllm|template|batch|attention|dtype|bf16|fp16|fp8|gguf|moe|expert|logits|embedding|bitsandbytes|unsloth|"
-    r"transformers|collator|processor|multimodal|image|video|audio|reward|optimizer|scheduler|gradient|checkpointing|rope"
-)
 RAISED_ANCHORS = ("Error: ", "Exception: ", "AssertionError")
 # A traceback of a server repeats its prefix on each line and has two to three lines for each frame.
 RAISED_NEAR = 40
 _ERROR = re.compile(r"(?:^|[\s:|\])])(?:[A-Za-z_][\w.]*\.)?([A-Z]\w*(?:Error|Exception))(?:: (.*)|\s*$)", re.DOTALL)
+_MISSING = re.compile(r"ModuleNotFoundError: No module named '([\w.]{1,120})'")
 _RAISE = re.compile(r"(?:^|[\s>│])(?:raise\s+\w|assert\s)")
+# Errors that say no to something, and words of which one tells that a library of this field says so.
+_REFUSALS = frozenset({"ValueError", "NotImplementedError", "AssertionError", "RuntimeError", "Exception"})
+_OF_THE_FIELD = re.compile(
+    r"(?i)\b(?:q?lora|dora|peft|liger|flash[_ -]?att\w*|deepspeed|zero-?[23]|fsdp\w*|bitsandbytes|\w*quantiz\w*|bf16|"
+    r"fp16|fp8|bfloat16|vllm|sglang|unsloth|grpo|dpo|kto|orpo|sft|rlhf|tokenizers?|chat[_ ]template|lm_head|lora_\w+|"
+    r"tensor[_ ]parallel\w*|gradient_checkpointing|attn_implementation|num_generations|torch_dtype|device_map|"
+    r"max_(?:seq|prompt|completion)_length|qwen[\w.]*|llama[\w.]*|gemma[\w.]*|mistral|gguf|embed_tokens|pad_token\w*|"
+    r"eos_token\w*|target_modules|reward[_ ]model|ref_model|per_device_\w+|safetensors)\b"
+)
 # What stops in a library without its saying so.
-_STOPS = frozenset({"KeyError", "IndexError", "AttributeError", "TypeError", "ValueError", "UnboundLocalError",
-                    "ZeroDivisionError", "AssertionError", "RuntimeError", "NotImplementedError", "NameError",
-                    "RecursionError", "SyntaxError", "IndentationError"})  # fmt: skip
+_STOPS = frozenset({
+    "KeyError", "IndexError", "AttributeError", "TypeError", "ValueError", "UnboundLocalError", "ZeroDivisionError",
+    "AssertionError", "RuntimeError", "NotImplementedError", "NameError", "RecursionError", "SyntaxError",
+    "IndentationError",
+})  # fmt: skip
 _ROWS = frozenset({"KeyError", "IndexError", "AttributeError", "TypeError", "ValueError", "ZeroDivisionError"})
 # Folders whose frames only pass a call on.
-_PASSES_ON = frozenset({"torch", "multiprocess", "multiprocessing", "concurrent", "fire", "click", "hydra", "pydantic",
-                        "pydantic_core", "ray", "uvicorn", "starlette", "fastapi", "gradio", "numpy", "pyarrow", "jinja2",
-                        "huggingface_hub", "requests", "urllib3", "dill", "pandas", "IPython", "jsonargparse"})  # fmt: skip
+_PASSES_ON = frozenset({
+    "torch", "multiprocess", "multiprocessing", "concurrent", "fire", "click", "hydra", "pydantic", "pydantic_core",
+    "ray", "uvicorn", "starlette", "fastapi", "gradio", "numpy", "pyarrow", "jinja2", "huggingface_hub", "requests",
+    "urllib3", "dill", "pandas", "IPython", "jsonargparse",
+})  # fmt: skip
+_STANDARD = re.compile(r"/python3|\\lib\\", re.IGNORECASE)
 _TRAINING = "run with the versions of the training run: envpin run ADAPTER -- CMD"
 _SAYS = {
     "settings-refused": "{package} refuses a setting: it raises this in `{file}`",
     "data-not-as-expected": "{package} raises this of the data, in `{file}`",
     "inputs-do-not-fit": "{package} raises this of what the model was given, in `{file}`",
-    "serving-limit": "{package} does not take this model or adapter: it raises this in `{file}`",
+    "serving-limit": "{package} does not take this model or adapter: it stops in `{file}`",
     "package-missing": "{package} asks in `{file}` for a package that the interpreter does not have",
+}
+_ALONE = {
+    "settings-refused": "a library refuses what it was asked for: the message says which setting",
+    "data-not-as-expected": "the data are not as the library that reads them wants: the message says what",
 }
 _STEPS = {
     "settings-refused": (
-        "change the setting that the message names, or take the release whose page names it",
-        _TRAINING,
+        "change the setting that the message names, or take the release whose page names it", _TRAINING
     ),
     "library-api-changed": ("take the release that the message names", _TRAINING),
-}
+}  # fmt: skip
 
 
-class _Raised(NamedTuple):
-    package: str
-    code: str
-    file: str
+def explain_raised(line: str, before: str, after: str = "") -> Explained | None:
+    """What an error says that nothing else explains; `before` are the lines that end with it, `after` a few after it.
 
-
-def explain_raised(line: str, before: str) -> Explained | None:
-    """What an error says that nothing else explains; `before` are the lines that end with it. None where neither its
-    words nor the frames before it are of a library of this field."""
+    None where neither its words nor the frames before it are of a library of this field.
+    """
     error = _ERROR.search(line)
     if error is None:
         return None
     exception, message = error[1], error[2] or ""
     frames = frames_of(before)
-    known = known_message(message)
-    if not frames:
-        return None if known is None else _said(known.code, known.package, known.file)
-    place = _deepest(frames)
-    if place is None:
-        return None
+    if frames and (place := _deepest(frames)) is not None:
+        return _of_place(exception, message, place, before)
+    if frames:
+        return _of_words(exception, message, "") if _raises(before) else None
+    if (known := known_message(message)) is not None:
+        return _said(known.code, known.package, known.file)
+    return _of_words(exception, message, f"{before}\n{after}")
+
+
+def _of_place(exception: str, message: str, place: Frame, before: str) -> Explained | None:
+    """What a library raised or stopped at, by its deepest frame."""
     package = shown_name(str(place.library))
+    if (missing := _MISSING.search(f"{exception}: {message}")) is not None:
+        return _missing(missing[1], package, before)
+    known = known_message(message)
     if known is not None and known.package == package:
         return _said(known.code, package, known.file)
     if _raises(before) and (code := cause_of(package, place.path, place.function, exception, message)) is not None:
@@ -97,12 +101,40 @@ def explain_raised(line: str, before: str) -> Explained | None:
     return _stopped(exception, package, place, before)
 
 
+def _of_words(exception: str, message: str, context: str) -> Explained | None:
+    """A refusal that names something which only this field has; and a variable that code forgot to set."""
+    if exception == "UnboundLocalError" and (stated := release_words("", context)) is not None:
+        says = "code reads a variable that it has not set, which no setting causes: most likely a fault of a release"
+        return Explained("library-fault", f"{says}; {stated}", ("take newer releases of what the log names", _TRAINING))
+    if exception not in _REFUSALS or _OF_THE_FIELD.search(message) is None:
+        return None
+    code = cause_of("", "", "", exception, message)
+    if code is None or code == "library-fault":
+        return None
+    cause = load_catalogue()[code]
+    return Explained(code, _ALONE.get(code, cause.meaning.partition(". ")[0].rstrip(".")), _STEPS.get(code, cause.fix))
+
+
+def _missing(module: str, package: str, before: str) -> Explained:
+    """A module that a library imports: of another package that is not there, or one that other releases have."""
+    top = shown_name(module.partition(".")[0])
+    released = release_words(top, before)
+    if released is None or (top != package and "." not in module):
+        says = f"`{top}` is not installed in the interpreter that ran, and {package} imports `{module}`"
+        install = command_text("python", "-m", "pip", "install", top)
+        return Explained("package-missing", says, (f"install it there: {install}", _TRAINING))
+    says = f"{package} imports `{module}`, which this {top} does not have: most likely they are of different releases"
+    asked = f"take the release of {top} that {package} asks for: python -m pip check"
+    return Explained("library-api-changed", f"{says}; {released}", (asked, _TRAINING))
+
+
 def _deepest(frames: list[Frame]) -> Frame | None:
     """The library's frame that stopped. None where it is someone's own code that did, unless a library called it to
     prepare rows."""
-    for one in reversed(frames):
-        if one.library is None and "/python3" not in one.path and "\\lib\\" not in one.path.lower():
-            above = of_the_stack(frames[: frames.index(one)])
+    for at in reversed(range(len(frames))):
+        one = frames[at]
+        if one.library is None and _STANDARD.search(one.path) is None:
+            above = of_the_stack(frames[:at])
             return above[-1] if above and prepares_rows(above[-1].path, above[-1].function) else None
         if one.library is not None and one.library not in _PASSES_ON:
             return one if of_the_stack([one]) else None
@@ -111,12 +143,13 @@ def _deepest(frames: list[Frame]) -> Frame | None:
 
 
 def _raises(before: str) -> bool:
-    """Whether the last line of code before the error raises or asserts."""
+    """Whether one of the last lines of code before the error raises or asserts."""
     lines = [one for one in before.split("\n")[:-1][-12:] if one.strip(" ^~│|")]
     return any(_RAISE.search(one) for one in lines[-3:])
 
 
 def _stopped(exception: str, package: str, place: Frame, before: str) -> Explained | None:
+    """An error that nobody raised on purpose: of rows where rows are prepared, else a fault of the library."""
     if exception not in _STOPS:
         return None
     if exception in _ROWS and prepares_rows(place.path, place.function):
@@ -125,46 +158,12 @@ def _stopped(exception: str, package: str, place: Frame, before: str) -> Explain
         return _said("serving-limit", package, place.path)
     says = f"{package} stopped in its own code, in `{place.path}`: most likely a fault of this release"
     released = release_words(package, before)
-    return Explained("library-fault", f"{says}; {released}" if released else says, _fault_steps(package))
-
-
-def _fault_steps(package: str) -> tuple[str, ...]:
     newest = command_text("python", "-m", "pip", "install", "-U", package)
-    return (
-        f"take a newer release of it, where the fault may be gone: {newest}",
-        "look for the line in its tracker",
-        _TRAINING,
-    )
+    steps = (f"take a newer release of it, where the fault may be gone: {newest}",
+             "look for the line in its tracker", _TRAINING)  # fmt: skip
+    return Explained("library-fault", f"{says}; {released}" if released else says, steps)
 
 
 def _said(code: str, package: str, file: str) -> Explained:
     says = _SAYS.get(code, "{package} raises this itself, in `{file}`").format(package=package, file=file)
     return Explained(code, says, _STEPS.get(code, load_catalogue()[code].fix))
-
-
-def words_of(text: str) -> list[str]:
-    """The words of a message, as they are compared."""
-    return [word for part in _WORD.findall(text.lower()) if (word := part.strip(".-/=<>+"))]
-
-
-def known_message(message: str) -> _Raised | None:
-    """The package, cause and file whose wheels hold a message that begins like a part of this one."""
-    words, table = words_of(message[:1_500]), _table()
-    for length in range(LENGTH, _SHORTEST - 1, -1):
-        for at in range(len(words) - length + 1):
-            found = table.get(" ".join(words[at : at + length]))
-            if found is not None:
-                return found
-    return None
-
-
-@cache
-def _table() -> Mapping[str, _Raised]:
-    document = msgspec.json.decode(read_bounded(_FACTS, _FACTS_BYTES))
-    return {
-        words: _Raised(package, code, file)
-        for package, causes in document["messages"].items()
-        for code, files in causes.items()
-        for file, messages in files.items()
-        for words in messages
-    }

@@ -111,7 +111,7 @@ class _Reader:
         self.explained: set[str] = set()
         self.tail = b""
         # errors of which nothing spoke, with the lines before them: asked of the library's own messages at the end
-        self.errors: list[tuple[int, str, str]] = []
+        self.errors: list[tuple[int, str, str, str]] = []
         self.stated: set[tuple[int, ...]] = set()
 
     def read(self, block: bytes) -> None:
@@ -183,12 +183,13 @@ class _Reader:
                     return
                 if text not in self.explained:
                     before = self._before(block, at, RAISED_NEAR).decode("utf-8", "replace")
-                    self.errors.append((numbers.of(at), text, before))
+                    after = block[at : at + 2_000].partition(b"\n")[2].decode("utf-8", "replace")
+                    self.errors.append((numbers.of(at), text, before, after))
 
     def _explain_errors(self) -> None:
         """The first error that a library raised itself or stopped at; the later ones of a log follow from it."""
-        for line, text, before in sorted(self.errors):
-            if (told := explain_raised(text, before)) is not None:
+        for line, text, before, after in sorted(self.errors):
+            if (told := explain_raised(text, before, after)) is not None:
                 severity = load_catalogue()[told.code].severity
                 self.seen[told.code] = _Seen(severity, [(line, text)], 1, told.says, told.fix)
                 return

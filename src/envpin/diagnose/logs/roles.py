@@ -1,7 +1,7 @@
 """Of what an error speaks that a library raises itself: told by where it stands, its class and its words. Pure.
 
-A library that finds something wrong says so with `raise`, at a place that has a task: reading arguments, preparing rows,
-placing a LoRA in a server. The task and the words tell the kind of cause, whichever message it is. Used on what
+A library that finds something wrong says so with `raise`, at a place that has a task: reading arguments, preparing
+rows, placing a LoRA in a server. The task and the words tell the kind of cause, whichever message it is. Used on what
 `scripts/collect_raised.py` reads from wheels, and on the frames of a log.
 """
 
@@ -12,36 +12,48 @@ import re
 SERVERS = frozenset({"vllm", "sglang", "lmdeploy", "mlx-lm", "mlx-vlm", "gguf", "optimum"})
 _NOT_AN_ERROR = frozenset({"KeyboardInterrupt", "SystemExit", "StopIteration", "HTTPException", "Exit"})
 _VERSION = re.compile(r"\b(?:version|upgrade|update|newer|older|too old|outdated|latest|incompatible with)\b|[<>]=|==")
-_VERSIONED = re.compile(r"\b(?:transformers|torch|trl|peft|unsloth\w*|vllm|accelerate|deepspeed|triton|datasets|tokenizers|"
-                        r"bitsandbytes|diffusers|flash.attn\w*|xformers|liger.kernel|pip install|python)\b")  # fmt: skip
+_VERSIONED = re.compile(
+    r"\b(?:transformers|torch|trl|peft|unsloth\w*|vllm|accelerate|deepspeed|triton|datasets|tokenizers|bitsandbytes|"
+    r"diffusers|flash.attn\w*|xformers|liger.kernel|pip install|python)\b"
+)
 # The first that fits: what the words name outright, wherever it is raised.
-_WORDS = tuple((code, re.compile(pattern)) for code, pattern in (
-    ("chat-template-missing", r"chat.?template"),
-    ("package-missing", r"not installed|pip install(?! -u| --upgrade)|please install|needs? to install|could not import|"
-                        r"requires? (?:the )?`?[\w.\-\[\]]+`? (?:library|package)|is not available\. (?:please|install)"),
-    ("adapter-not-found", r"(?:can't|cannot|could not|no|not) \S*\s?(?:find|found|locate)?.{0,20}\b(?:adapter_config|adapter "
-                          r"(?:model|path|file|weights|config))|adapter_config\S* (?:not found|is missing|does not exist)"),
-    ("quantized-base-unmergeable", r"(?:merge|merging|unload)\b.*(?:gptq|awq|aqlm|eetq|hqq|quantized|8-bit|4-bit)|"
-                                   r"(?:gptq|awq|quantized)\b.*\bmerg"),
-    ("method-cannot-merge", r"(?:cannot|can't|can not|unable|does not support|not supported|only)\b.{0,60}\bmerg(?:e|ing)\b"),
-    ("target-module-unsupported", r"target.?modules?\b.{0,40}(?:not|support|match|found|no )|target_modules|"
-                                  r"target_parameters|no modules? .*(?:match|found|target)"),
-    ("loss-not-finite", r"\bnans?\b|not finite|(?:loss|grad\w*|prob\w*) .*\binf\b"),
-    ("empty-tensors-zero3", r"zero.?3.*gather"),
-    ("meta-tensor-offload", r"meta (?:device|tensor)|offload(?:ed|ing)? .*(?:cpu|disk|weights|model)"),
-    ("out-of-memory", r"(?:not enough|out of|insufficient|no available) .{0,20}memory|kv.?cache.*(?:is larger|memory|blocks)"),
-    ("gpu-not-supported", r"compute capability|\bsm_?\d\d|only (?:supported|available|works?) on .*(?:gpu|cuda|hopper|ampere)|"
-                          r"(?:requires?|needs?|without|no) (?:an? |any )?(?:nvidia |cuda |amd )*(?:gpus?|cuda|accelerator)\b"),
-    ("missing-shard", r"(?:no|not|missing|cannot|can't) .{0,40}(?:safetensors|\.bin\b|weight files?|model weights|shards?|"
-                      r"pytorch_model|index\.json)"),
-    ("devices-differ", r"(?:same|different|multiple) devices?\b"),
-))  # fmt: skip
+_WORDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
+    (code, re.compile("|".join(patterns)))
+    for code, *patterns in (
+        ("chat-template-missing", r"chat.?template"),
+        ("package-missing", r"not installed", r"pip install(?! -u| --upgrade)", r"please install", r"needs? to install",
+         r"could not import", r"requires? (?:the )?`?[\w.\-\[\]]+`? (?:library|package)",
+         r"is not available\. (?:please|install)"),
+        ("adapter-not-found",
+         r"\b(?:can't|cannot|could not|no|not) (?:find|found|locate)?.{0,20}\badapter[ _](?:model|path|file|weights|config)",
+         r"adapter_config\S* (?:not found|is missing|does not exist)"),
+        ("quantized-base-unmergeable", r"(?:merge|merging|unload)\b.*(?:gptq|awq|aqlm|eetq|hqq|quantized|8-bit|4-bit)",
+         r"(?:gptq|awq|quantized)\b.*\bmerg"),
+        ("method-cannot-merge",
+         r"(?:cannot|can't|can not|unable|does not support|not supported|only)\b.{0,60}\bmerg(?:e|ing)\b"),
+        ("target-module-unsupported", r"target.?modules?\b.{0,60}(?:not (?:support|found|match)|unsupported)",
+         r"no modules? .*(?:match|found|target)"),
+        ("loss-not-finite", r"\bnans?\b", r"not finite", r"(?:loss|grad\w*|prob\w*) .*\binf\b"),
+        ("empty-tensors-zero3", r"zero.?3.*gather"),
+        ("meta-tensor-offload", r"meta (?:device|tensor)", r"offload(?:ed|ing)? .*(?:cpu|disk|weights|model)"),
+        ("out-of-memory", r"(?:not enough|out of|insufficient|no available) .{0,20}memory",
+         r"kv.?cache.*(?:is larger|memory|blocks)"),
+        ("gpu-not-supported", r"compute capability", r"\bsm_?\d\d",
+         r"only (?:supported|available|works?) on .*(?:gpu|cuda|hopper|ampere)",
+         r"(?:requires?|needs?|without|no) (?:an? |any )?(?:nvidia |cuda |amd )*(?:gpus?|cuda|accelerator)\b"),
+        ("missing-shard", r"(?:no|not|missing|cannot|can't) .{0,40}(?:safetensors|\.bin\b|weight files?|model weights)",
+         r"(?:no|not|missing|cannot|can't) .{0,40}(?:shards?|pytorch_model|index\.json)"),
+        ("unmatched-adapter-keys", r"state_dict\W.*(?:should be empty|unexpected|not expected|left over)"),
+        ("devices-differ", r"(?:same|different|multiple) devices?\b"),
+    )
+)  # fmt: skip
 _SHAPES = re.compile(
     r"(?:shape|sizes?|dim(?:ension)?s?|lengths?)\b.*(?:match|differ|equal|expected|same|mismatch|should|must)|"
     r"(?:must|should|expected|does not|do not).*(?:shape|same (?:size|length|shape)|match)"
 )
 _OF_A_MODEL = re.compile(
-    r"model (?:arch|type|class)|architectures?\b|not support.*\bmodel|\bmodels? .*(?:not|un)support|not supported (?:for|with)"
+    r"model (?:arch|type|class)|architectures?\b|not support.*\bmodel|\bmodels? .*(?:not|un)support|"
+    r"not supported (?:for|with)"
 )
 _DATA_PLACE = re.compile(
     r"collat|dataset|(?:^|/)data(?:/|_|\.)|data_utils|dataloader|preprocess|template|prompt_?strat|packing|sampler|"
@@ -62,8 +74,8 @@ _OPTION = re.compile(
     r"`\w+=|\b\w+_\w+=|argument|attn_implementation|set `|_config|parameter|--\w+|option|\bargs\b|flag"
 )
 _REFUSES = re.compile(
-    r"support|must|should|invalid|unknown|unrecogni[sz]ed|expected|require|cannot|can't|only|either|both|one of|pass|\bset\b|"
-    r"specif|provide|not implemented|incompatible|valid|allowed|divisible|between|greater|positive|not found|does not|"
+    r"support|must|should|invalid|unknown|unrecogni[sz]ed|expected|require|cannot|can't|only|either|both|one of|pass|"
+    r"\bset\b|specif|provide|not implemented|incompatible|valid|allowed|divisible|between|greater|positive|not found|does not|"
     r"not (?:be|a|an)|unexpected|missing|need|already|choose|please"
 )
 _LORA = re.compile(r"lora|adapter|peft")
@@ -72,7 +84,7 @@ _LORA = re.compile(r"lora|adapter|peft")
 def cause_of(package: str, path: str, function: str, exception: str, message: str) -> str | None:
     """The code of what a library raises at `path` in `function`; None where neither place nor words tell."""
     text, where = " ".join(message.split()).lower(), f"{path}:{function}"
-    if exception in _NOT_AN_ERROR or "attribute" in text and exception == "AttributeError":
+    if exception in _NOT_AN_ERROR or (exception == "AttributeError" and "attribute" in text):
         return None
     if (code := _by_words(package, path, exception, text)) is not None:
         return code
@@ -95,8 +107,10 @@ def _by_words(package: str, path: str, exception: str, text: str) -> str | None:
     if exception in {"ImportError", "ModuleNotFoundError", "PackageNotFoundError"} or "NotAvailable" in exception:
         versioned = _VERSION.search(text) and not re.search(r"pip install (?!-u|--upgrade)", text)
         return _versioned(text) if versioned else "package-missing"
+    if re.search(r"(?:file|open|report) (?:a |an )?(?:bug|issue)", text):
+        return "library-fault"
     if package in SERVERS and _LORA.search(text if package.startswith("mlx") else f"{path} {text}"):
-        return "serving-limit" if re.search(r"support|lora|rank|module|adapter", text) else "settings-refused"
+        return "serving-limit"
     for code, pattern in _WORDS:
         if pattern.search(text):
             return code

@@ -21,14 +21,32 @@ KEYWORD = "TypeError: Resampler.__init__() got an unexpected keyword argument 'd
         ("AttributeError: 'QwenConfig' object has no attribute 'depth'", "transformers-api-changed"),
         ("ImportError: cannot import name 'depth' from 'resampler'", "library-api-changed"),
         ("ValueError: too many values to unpack (expected 2)", "library-api-changed"),
-        ("NameError: name 'Resampler' is not defined", "library-api-changed"),
+        ("NameError: name 'Resampler' is not defined", "library-fault"),
+        ("AttributeError: 'GRPOConfig' object has no attribute 'num_iterations'", "library-api-changed"),
     ],
 )
 def test_a_call_of_a_library_is_a_difference_of_releases(line: str, code: str) -> None:
     told = explain_frame(line, OWN + PEFT)
     assert told is not None
     assert told.code == code
-    assert explain_frame(line, OWN) is None
+    if "GRPOConfig" not in line:
+        assert explain_frame(line, OWN) is None
+
+
+@pytest.mark.parametrize("before", ["", OWN])
+def test_what_a_script_asks_of_a_class_of_the_stack_is_told_by_whose_it_is(before: str) -> None:
+    told = explain_frame("AttributeError: 'GRPOConfig' object has no attribute 'num_iterations'", before)
+    assert told is not None
+    assert told.code == "library-api-changed"
+    assert "trl 0.16 and newer have" in told.says
+    assert explain_frame("AttributeError: 'ShopConfig' object has no attribute 'num_iterations'", before) is None
+
+
+def test_a_call_within_one_library_is_its_fault() -> None:
+    frame = PEFT.replace("peft/mapping.py", "trl/trainer/grpo_trainer.py")
+    told = explain_frame("AttributeError: 'GRPOTrainer' object has no attribute 'nonesuch'", frame)
+    assert told is not None
+    assert told.code == "library-fault"
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ import io
 import pytest
 
 from envpin.diagnose.catalogue.catalogue import load_catalogue
-from envpin.diagnose.logs.raised import explain_raised, known_message
+from envpin.diagnose.logs.messages import known_message, known_messages
+from envpin.diagnose.logs.raised import explain_raised
 from envpin.diagnose.logs.reader import diagnose_log
 
 SITE = '  File "/srv/envs/vllm/lib/python3.12/site-packages/'
@@ -73,10 +74,8 @@ def test_a_message_of_a_wheel_is_known_without_frames() -> None:
 
 
 def test_every_known_message_has_a_code_of_the_catalogue() -> None:
-    from envpin.diagnose.logs.raised import _table
-
-    assert {one.code for one in _table().values()} <= load_catalogue().keys()
-    assert len(_table()) > 4_000
+    assert {one.code for one in known_messages().values()} <= load_catalogue().keys()
+    assert len(known_messages()) > 4_000
 
 
 def test_nothing_of_it_is_asked_where_something_else_is_known() -> None:

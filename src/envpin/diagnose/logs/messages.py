@@ -1,0 +1,70 @@
+"""Messages that libraries raise, by the words with which they begin. Pure.
+
+`raised.json` was read from wheels by `scripts/collect_raised.py`: the first words of the longest part of each message
+that nothing fills in, by package, cause (`roles.py`) and file.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from envpin.core.files import read_bounded
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_FACTS = Path(__file__).with_name("raised.json")
+_FACTS_BYTES = 4_000_000
+LENGTH = 6
+_SHORTEST = 4
+# No message tells more than its beginning does.
+_READ = 1_500
+_WORD = re.compile(r"[\w./=+<>-]+")
+# A message without frames is known by its words alone, so one of them has to be of this field.
+STACK_WORD = re.compile(
+    r"_|lora|adapter|peft|model|token|dataset|quantiz|weights?\b|checkpoint|train|gpu|cuda|tensor|prompt|layer|deepspeed|"
+    r"fsdp|zero|vllm|template|batch|attention|dtype|bf16|fp16|fp8|gguf|moe|expert|logits|embedding|bitsandbytes|unsloth|"
+    r"transformers|collator|processor|multimodal|image|video|audio|reward|optimizer|scheduler|gradient|checkpointing|rope"
+)
+
+
+class Message(NamedTuple):
+    """A message of `package`, which `file` of it raises; `code` is the cause of which it speaks."""
+
+    package: str
+    code: str
+    file: str
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a message, as they are compared."""
+    return [word for part in _WORD.findall(text.lower()) if (word := part.strip(".-/=<>+"))]
+
+
+def known_message(message: str) -> Message | None:
+    """The message of a wheel of which a part begins like a part of this one."""
+    words, table = words_of(message[:_READ]), known_messages()
+    for length in range(LENGTH, _SHORTEST - 1, -1):
+        for at in range(len(words) - length + 1):
+            found = table.get(" ".join(words[at : at + length]))
+            if found is not None:
+                return found
+    return None
+
+
+@cache
+def known_messages() -> Mapping[str, Message]:
+    """Every message that travels with envpin, by its first words."""
+    document = msgspec.json.decode(read_bounded(_FACTS, _FACTS_BYTES))
+    return {
+        words: Message(package, code, file)
+        for package, causes in document["messages"].items()
+        for code, files in causes.items()
+        for file, messages in files.items()
+        for words in messages
+    }
