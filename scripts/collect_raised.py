@@ -200,7 +200,7 @@ def owners(read: dict[str, list[tuple[str, dict[str, list[str] | None]]]]) -> di
     found = {}
     for name, packages in defined.items():
         first = min(packages, key=PACKAGES.index)
-        alone = len(packages) == 1 or first in PACKAGES[1:6] or packages == {"unsloth", "unsloth-zoo"}
+        alone = len(packages) == 1 or first in PACKAGES[1:4] or packages == {"unsloth", "unsloth-zoo"}
         if first != "transformers" and alone and (first in USED or NAMED.search(name)):
             found[name] = first
     return found

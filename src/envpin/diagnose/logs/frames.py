@@ -14,7 +14,7 @@ from typing import NamedTuple
 from envpin.core.command_text import command_text
 from envpin.diagnose.logs.arguments import Explained
 from envpin.diagnose.logs.releases import release_words
-from envpin.diagnose.logs.symbols import in_words, owner_of
+from envpin.diagnose.logs.symbols import in_words, owner_of, used_in_scripts
 
 FRAME_ANCHORS = (
     "TypeError: ",
@@ -128,7 +128,8 @@ def explain_frame(line: str, before: str) -> Explained | None:
     if defined_by == "peft" and "Model" in owner and "has no attribute" in found[0]:
         return None  # it passes on what its model does not have, whoever asks
     if not frames:
-        return None if defined_by is None else _of_symbol(defined_by, owner, name, before)
+        alone = defined_by is not None and used_in_scripts(defined_by)
+        return _of_symbol(str(defined_by), owner, name, before) if alone else None
     caller = str(frames[-1].library)
     package = shown_name(caller)
     if defined_by is not None and (defined_by != package or in_words(owner, name) is not None):

@@ -22,6 +22,7 @@ from envpin.diagnose.logs.listed import LISTED_ANCHORS, explain_listed
 from envpin.diagnose.logs.mismatch import ANCHORS, Line, common_cause, read_line, words_for
 from envpin.diagnose.logs.names import MEMBER_ANCHORS, NOT_A_RELEASE, explain_name, words
 from envpin.diagnose.logs.raised import RAISED_ANCHORS, RAISED_NEAR, explain_raised
+from envpin.diagnose.logs.releases import with_release
 from envpin.diagnose.logs.signature import Signature, matchers
 from envpin.diagnose.subject import Mismatch, shape_text
 
@@ -42,6 +43,8 @@ _NEAR = 10
 _PER_BLOCK = 2_000
 # Of different parameters that do not fit: the largest models have some thousand, and a few already show the cause.
 _LINES_KEPT = 5_000
+# Around a line, what may state the releases: a list of versions stands before an error or after it.
+_AROUND = 8_000
 # Errors of which nothing is known, of a log in which nothing else is.
 _ERRORS_KEPT = 60
 _ANSI = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,500}(?:\x07|\x1b\\)|[@-Z\\-_])")
@@ -78,6 +81,8 @@ class _Seen:
     count: int = 0
     says: str | None = None
     fix: tuple[str, ...] = ()
+    # what stands around the first of the lines
+    near: bytes = b""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -216,6 +221,7 @@ class _Reader:
         severity = signature.severity or load_catalogue()[signature.code].severity
         seen = self.seen.setdefault(signature.code, _Seen(severity))
         seen.count += 1
+        seen.near = seen.near or numbers.block[max(0, at - _AROUND) : at + _AROUND]
         if signature.says is not None and seen.says is None:
             seen.says, seen.fix = signature.says, signature.fix
         if SEVERITY_ORDER[severity] < SEVERITY_ORDER[seen.severity]:
@@ -247,6 +253,7 @@ class _Reader:
             evidence = [Evidence(line=number, note=line) for number, line in sorted(seen.lines)]
             more = f" ({seen.count} lines)" if seen.count > 1 else ""
             text = seen.says or load_catalogue()[code].meaning.partition(". ")[0].rstrip(".")
+            text = with_release(code, text, seen.fix, seen.near.decode("utf-8", "replace"))
             found.append(finding(code, text + more, evidence, severity=seen.severity, fix=seen.fix or None))
         mismatches = tuple(
             Mismatch(parameter=line.name, found=line.found, expected=line.expected, why=code)

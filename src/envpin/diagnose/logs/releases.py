@@ -24,6 +24,21 @@ _STATED = re.compile(
 _TOLD = ("transformers", "trl", "peft", "torch", "vllm", "accelerate", "datasets", "tokenizers")
 
 
+# Codes that blame a version, and whose releases they speak of where their words name no package.
+BLAMES = {
+    "config-needs-newer-transformers": "transformers", "config-needs-older-transformers": "transformers",
+    "transformers-api-changed": "transformers", "adapter-needs-newer-peft": "peft", "adapter-needs-older-peft": "peft",
+    "tokenizer-needs-newer": "tokenizers", "torch-too-old-for-bin": "torch", "library-api-changed": "",
+    "numpy-abi": "numpy", "peft-transformers-incompatible": "peft", "rope-config-unreadable": "transformers",
+}  # fmt: skip
+_NAMED = re.compile(r"\d+\.\d+|< \d")
+_PACKAGE = re.compile(
+    r"(?i)\b(unsloth|trl|vllm[-_]ascend|vllm|sglang|llamafactory|ms-swift|swift|timm|numpy|transformers|peft|deepspeed|"
+    r"accelerate|diffusers|datasets|mlx[-_]lm|huggingface[-_]hub|pydantic|tokenizers|lmdeploy|gptqmodel|optimum|axolotl|"
+    r"sentence[-_]transformers|bitsandbytes|triton|torchao|mlx[-_]vlm|verl|openrlhf|liger[-_]kernel)(?:_zoo)?\b"
+)
+
+
 class _Newest(NamedTuple):
     version: str
     date: str
@@ -46,6 +61,19 @@ def release_words(package: str, text: str) -> str | None:
     if newest is None:
         return None
     return _with_needs(f"the newest that was read, {package} {newest.version} ({newest.date}),", newest.requires)
+
+
+def with_release(code: str, words: str, fix: tuple[str, ...], context: str) -> str:
+    """The words of an answer, with a release where the code blames one and neither they nor the steps name it.
+
+    `context` is what stands around the line in the log, where releases may be stated.
+    """
+    if code not in BLAMES or _NAMED.search(" ".join((words, *fix))) is not None:
+        return words
+    told = _PACKAGE.search(words)
+    package = _plain(told[1]) if told is not None else BLAMES[code]
+    released = release_words(package, context)
+    return f"{words}; {released}" if released else words
 
 
 def _with_needs(words: str, requires: dict[str, str]) -> str:

@@ -25,7 +25,8 @@ _WORDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
          r"could not import", r"requires? (?:the )?`?[\w.\-\[\]]+`? (?:library|package)",
          r"is not available\. (?:please|install)"),
         ("adapter-not-found",
-         r"\b(?:can't|cannot|could not|no|not) (?:find|found|locate)?.{0,20}\badapter[ _](?:model|path|file|weights|config)",
+         r"\b(?:can.t|cannot|could not|no|not) (?:find|found|locate)?.{0,20}\badapter[ _](?:model|path|file)",
+         r"\b(?:can.t|cannot|could not|no|not) (?:find|found|locate)?.{0,20}\badapter[ _](?:weights|config)",
          r"adapter_config\S* (?:not found|is missing|does not exist)"),
         ("quantized-base-unmergeable", r"(?:merge|merging|unload)\b.*(?:gptq|awq|aqlm|eetq|hqq|quantized|8-bit|4-bit)",
          r"(?:gptq|awq|quantized)\b.*\bmerg"),
@@ -75,8 +76,8 @@ _OPTION = re.compile(
 )
 _REFUSES = re.compile(
     r"support|must|should|invalid|unknown|unrecogni[sz]ed|expected|require|cannot|can't|only|either|both|one of|pass|"
-    r"\bset\b|specif|provide|not implemented|incompatible|valid|allowed|divisible|between|greater|positive|not found|does not|"
-    r"not (?:be|a|an)|unexpected|missing|need|already|choose|please"
+    r"\bset\b|specif|provide|not implemented|incompatible|valid|allowed|divisible|between|greater|positive|not found|"
+    r"does not|not (?:be|a|an)|unexpected|missing|need|already|choose|please"
 )
 _LORA = re.compile(r"lora|adapter|peft")
 

@@ -21,6 +21,9 @@ _FACTS_BYTES = 3_000_000
 _OF_UNSLOTH = re.compile(r"^_?(?:Unsloth|Axolotl|Swift)(?=[A-Z])")
 # What projects call the classes that they derive from trl's.
 _OF_TRL = re.compile(r"(?:SFT|DPO|PPO|KTO|ORPO|CPO|GRPO|RLOO|GKD|BCO|XPO)(?:[A-Z]\w*)?(?:Trainer|Config)$")
+# Whose names scripts use and derive from, and no other field has.
+_IN_SCRIPTS = frozenset({"trl", "peft", "accelerate", "unsloth", "unsloth-zoo", "qwen-vl-utils", "liger-kernel",
+                         "llamafactory", "bitsandbytes"})  # fmt: skip
 
 
 class _Facts(msgspec.Struct, frozen=True):
@@ -41,6 +44,11 @@ def owner_of(name: str) -> str | None:
     plain = _OF_UNSLOTH.sub("", name)
     found = _owners().get(plain) or _owners().get(name)
     return found or ("trl" if _OF_TRL.search(name) else None)
+
+
+def used_in_scripts(package: str) -> bool:
+    """Whether a name of this package speaks of it without a frame of it."""
+    return package in _IN_SCRIPTS
 
 
 def history_of(name: str, argument: str) -> History | None:

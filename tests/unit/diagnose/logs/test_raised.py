@@ -84,5 +84,6 @@ def test_nothing_of_it_is_asked_where_something_else_is_known() -> None:
 
 
 def test_the_first_error_of_a_log_counts() -> None:
-    log = f"{OWN}{trl()}IndexError: no\n\nDuring handling:\n\n{OWN}{trl('f', '    raise E(')}ValueError: unknown `loss_type`\n"
+    second = f"{OWN}{trl('f', '    raise E(')}ValueError: unknown `loss_type`\n"
+    log = f"{OWN}{trl()}IndexError: no\n\nDuring handling:\n\n{second}"
     assert [one.code for one in diagnose_log(io.BytesIO(log.encode())).findings] == ["library-fault"]
