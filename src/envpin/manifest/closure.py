@@ -26,7 +26,7 @@ IF_RECORDED = ("sentencepiece", "protobuf", "tiktoken")
 
 
 Why = Literal["a development version", "installed from source", "installed in editable mode", "not a version",
-              "not on the index"]  # fmt: skip
+              "not on the index", "the index has no wheel of it"]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -167,7 +167,9 @@ def _vanished(requirements: Sequence[str], *, offline: bool) -> tuple[Unpinnable
         found = [one for one in known if same_release(str(one.version), version)]
         if any(file.is_wheel for one in found for file in one.files):
             return None
-        return Unpinnable(name=name, version=version, reason="not on the index")
+        return Unpinnable(
+            name=name, version=version, reason="the index has no wheel of it" if found else "not on the index"
+        )
 
     with ThreadPoolExecutor(max_workers=_ASKED_AT_ONCE) as pool:
         return tuple(one for one in pool.map(gone, requirements) if one is not None)
