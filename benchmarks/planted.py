@@ -17,13 +17,16 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from envpin.manifest.read import read_manifest
 from envpin.manifest.trace import read_trace
 from envpin.recording.injected import HOOK
 from envpin.recording.session import RUN_VARIABLE, RecordSession
 from envpin.replay.training.judge import RunRecord, TrainJudgement, judge
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -183,12 +186,14 @@ class Runs:
             self._done[name] = self.run(f"usual-{name}", USUAL[name])
         return self._done[name]
 
-    def run(self, name: str, options: tuple[str, ...], lossy: str = "1.0") -> RunRecord:
+    def run(
+        self, name: str, options: tuple[str, ...], lossy: str = "1.0", env: Mapping[str, str] | None = None
+    ) -> RunRecord:
         out = f"out-{name}".replace(" ", "-").replace(":", "").replace(",", "")
         argv = [str(FINETUNE), *BASE, "--output", out, *options]
         session = RecordSession(["python", *argv], os.environ, code_diff=False)
         job: dict[str, Any] = {
-            "argv": argv, "cwd": str(self.place), "env": {}, "run": session.environment[RUN_VARIABLE],
+            "argv": argv, "cwd": str(self.place), "env": dict(env or {}), "run": session.environment[RUN_VARIABLE],
             "log": str(self.place / f"{out}.log"), "path": [str(self.place / f"lossy-{lossy}")],
         }  # fmt: skip
         assert self._server.stdin is not None

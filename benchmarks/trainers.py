@@ -22,9 +22,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from envpin.envs.uv.command import find_uv
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-from envpin.envs.uv.command import find_uv
 from tests.support.environments import find_links
 from tests.support.wheels import make_wheel
 from tests.support.wild.both import adapter_of

@@ -6,6 +6,7 @@ environment: transformers, peft, and trl and datasets where they are asked for. 
 
 import argparse
 import json
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,12 @@ def options() -> argparse.Namespace:
     parser.add_argument("--late-seed", action="store_true", help="make the adapter before anything is seeded")
     parser.add_argument("--in-order", action="store_true")
     parser.add_argument("--resume")
+    parser.add_argument("--length", type=int, default=48, help="tokens of a row at most (hf)")
+    parser.add_argument("--pad-left", action="store_true", help="another collator, which pads in front (hf)")
+    parser.add_argument("--evaluate", action="store_true", help="on some rows, every four steps (hf)")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=JSON", help="an argument of the trainer")
+    parser.add_argument("--lora", action="append", default=[], metavar="NAME=JSON", help="a field of the adapter")
     parser.add_argument("--loss-package", action="store_true", help="the loss is what the package `lossy` makes of it")
     return parser.parse_args()
 
@@ -50,19 +57,25 @@ def base_and_tokenizer(asked: argparse.Namespace) -> Any:
 def lora(asked: argparse.Namespace) -> Any:
     from peft import LoraConfig
 
-    return LoraConfig(
-        r=4, lora_alpha=8, lora_dropout=asked.dropout, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM"
-    )
+    fields = {"r": 4, "lora_alpha": 8, "lora_dropout": asked.dropout, "target_modules": ["q_proj", "v_proj"]}
+    return LoraConfig(**{**fields, **named(asked.lora)}, task_type="CAUSAL_LM")
+
+
+def named(words: "list[str]") -> "dict[str, Any]":
+    return {name: json.loads(value) for name, _, value in (word.partition("=") for word in words)}
 
 
 def settings(asked: argparse.Namespace) -> "dict[str, Any]":
-    return {
+    made = {
         "output_dir": asked.output, "max_steps": asked.steps, "per_device_train_batch_size": asked.batch,
         "gradient_accumulation_steps": asked.accumulation, "learning_rate": asked.rate, "seed": asked.seed,
         "data_seed": asked.data_seed, "logging_steps": asked.log_every, "save_steps": asked.save_every,
         "bf16": asked.autocast, "dataloader_num_workers": asked.workers, "report_to": [], "use_cpu": True,
         "disable_tqdm": True, "lr_scheduler_type": "linear", "warmup_steps": 0,
     }  # fmt: skip
+    if asked.evaluate:
+        made.update(eval_strategy="steps", eval_steps=4)
+    return {**made, **named(asked.set)}
 
 
 def by_trainer(asked: argparse.Namespace) -> Any:
@@ -78,7 +91,7 @@ def by_trainer(asked: argparse.Namespace) -> Any:
     rows = []
     for line in lines:
         text = tokenizer.apply_chat_template([{"role": "user", "content": line["text"]}], tokenize=False)
-        ids = tokenizer(text, add_special_tokens=False)["input_ids"][:48]
+        ids = tokenizer(text, add_special_tokens=False)["input_ids"][: asked.length]
         rows.append({"input_ids": ids, "labels": list(ids)})
 
     def collate(batch: "list[dict[str, Any]]") -> "dict[str, Any]":
@@ -91,6 +104,10 @@ def by_trainer(asked: argparse.Namespace) -> Any:
             padded["labels"].append(one["labels"] + [-100] * short)
         return {name: torch.tensor(value) for name, value in padded.items()}
 
+    def collate_in_front(batch: "list[dict[str, Any]]") -> "dict[str, Any]":
+        made = collate([{name: value[::-1] for name, value in one.items()} for one in batch])
+        return {name: value.flip(1) for name, value in made.items()}
+
     class Ordered(Trainer):  # type: ignore[misc,unused-ignore]
         def _get_train_sampler(self, *_args: Any, **_kwargs: Any) -> Any:
             return torch.utils.data.SequentialSampler(rows) if asked.in_order else super()._get_train_sampler()
@@ -101,9 +118,12 @@ def by_trainer(asked: argparse.Namespace) -> Any:
                 import lossy  # type: ignore[import-not-found]
 
                 return lossy.scaled(found)
-            return found
+            return found * float(os.environ["FINETUNE_SCALE"]) if "FINETUNE_SCALE" in os.environ else found
 
-    return Ordered(model=model, args=TrainingArguments(**settings(asked)), train_dataset=rows, data_collator=collate)
+    return Ordered(
+        model=model, args=TrainingArguments(**settings(asked)), train_dataset=rows, eval_dataset=rows[:4],
+        data_collator=collate_in_front if asked.pad_left else collate,
+    )  # fmt: skip
 
 
 def by_sft(asked: argparse.Namespace) -> Any:
@@ -148,6 +168,10 @@ def write_rows(path: str, count: int = 40, seed: int = 1) -> None:
 
 def main() -> None:
     asked = options()
+    if asked.threads:
+        import torch
+
+        torch.set_num_threads(asked.threads)
     made = {"hf": by_trainer, "sft": by_sft, "dpo": by_dpo}[asked.trainer](asked)
     made.train(resume_from_checkpoint=asked.resume)
     made.save_model(asked.output)
