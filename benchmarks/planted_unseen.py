@@ -55,8 +55,9 @@ TABLE = (
     Unseen("last row dropped, unread", "in order", ("--data", "shorter.jsonl"), SAME, None, "rows"),
     # The loader of the evaluation draws a seed from torch's generator: the dropout after it is another one.
     Unseen("evaluation", "usual", ("--evaluate",), 5, "hyperparameter", "eval_strategy"),
-    Unseen("gradient checkpointing", "usual", ("--set", "gradient_checkpointing=true"), SAME, None,
-           "gradient_checkpointing"),
+    Unseen("gradient checkpointing", "usual",
+           ("--set", "gradient_checkpointing=true", "--set", 'gradient_checkpointing_kwargs={"use_reentrant": false}'),
+           SAME, None, "gradient_checkpointing"),
     Unseen("threads", "usual", ("--threads", "2"), SAME, None, "threads"),
     Unseen("adapter rank", "usual", ("--lora", "r=8"), 0, "adapter config", "adapter r"),
     # An adapter adds nothing at first, whatever its scale: the gradient's norm is the first to show it.

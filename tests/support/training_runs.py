@@ -14,12 +14,12 @@ from envpin.replay.training.judge import RunRecord
 KERNELS: dict[str, Any] = {"attention": "sdpa", "autocast": "no", "dtype": {"float32": 10}, "threads": 2,
                            "processor": "a CPU"}  # fmt: skip
 ARGUMENTS: dict[str, Any] = {"seed": 7, "data_seed": None, "learning_rate": 0.1, "weight_decay": 0.0, "bf16": False,
-                             "output_dir": "out", "label_smoothing_factor": 0.0}  # fmt: skip
+                             "output_dir": "out", "label_smoothing_factor": 0.0, "eval_strategy": "no"}  # fmt: skip
 
 
 def manifest(**training: Any) -> Manifest:
     facts: dict[str, Any] = {"world_size": 1, "first_step": 1, "kernels": KERNELS, "arguments": ARGUMENTS,
-                             "datasets": (dataset("1" * 64),)}  # fmt: skip
+                             "datasets": (dataset("1" * 64),), "collator": "train.collate"}  # fmt: skip
     return Manifest(
         schema=2,
         run=RunInfo(environment={"OMP_NUM_THREADS": "1"}),
@@ -38,8 +38,8 @@ def dataset(digest: str) -> DatasetInfo:
 
 
 def trace(steps: int = 12, **changes: Any) -> Trace:
-    """Step n has rows `n.0` and `n.1`, the loss 5 - n/10. `changes`: `initial`, `rows={step: (…)}`, `lr=factor`,
-    `loss={step: factor}`, `norm={step: factor}`."""
+    """Step n has rows `n.0` and `n.1`, the loss 5 - n/10. `changes`: `initial`, `rows={step: (…)}`, `padding=word`,
+    `lr=factor`, `loss={step: factor}`, `norm={step: factor}`."""
     made = []
     for number in range(1, steps + 1):
         rows = changes.get("rows", {}).get(number, (f"{number}.0", f"{number}.1"))
@@ -49,7 +49,7 @@ def trace(steps: int = 12, **changes: Any) -> Trace:
                 loss=(5 - number / 10) * changes.get("loss", {}).get(number, 1.0),
                 lr=0.1 * changes.get("lr", 1.0),
                 grad_norm=1.0 * changes.get("norm", {}).get(number, 1.0),
-                batch=TraceBatch(digest=" ".join(rows), rows=tuple(rows)),
+                batch=TraceBatch(digest=changes.get("padding", " ").join(rows), rows=tuple(rows)),
             )
         )
     adapter = TensorDigests(digest=changes.get("initial", "0" * 64), count=1)

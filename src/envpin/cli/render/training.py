@@ -13,6 +13,7 @@ _SHOWN = 6
 _ROWS = {
     "order": "its rows come in another order",
     "all content": "all its rows hold something else",
+    "padding": "its rows are padded in another way",
     "number": "it has another number of rows or batches",
 }
 

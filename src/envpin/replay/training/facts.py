@@ -47,8 +47,10 @@ _SAYING_NOTHING = (
     "output_dir", "logging", "log_", "run_name", "save", "eval", "hub_", "push_", "report_to", "disable_tqdm", "do_",
     "_n_gpu", "local_rank", "project", "trackio", "resume_from", "overwrite", "load_best", "metric_for", "greater_is",
     "label_names", "past_index", "skip_memory", "jit_mode", "include_", "batch_eval", "prediction_loss",
-    "per_device_eval",    "restore_callback", "ignore_data_skip", "use_cpu", "no_cuda", "ray_", "enable_jit",
+    "per_device_eval", "restore_callback", "ignore_data_skip", "use_cpu", "no_cuda", "ray_", "enable_jit",
 )  # fmt: skip
+# The loader of an evaluation draws its seed from torch's generator, and dropout draws from there after it.
+_DRAWING = frozenset({"eval_strategy", "eval_steps", "eval_on_start", "eval_delay"})
 _KERNELS: dict[str, Cause] = {
     "attention": "attention", "dropout": "dropout", "autocast": "precision", "dtype": "precision",
     "matmul_precision": "precision", "cudnn_tf32": "precision", "matmul_tf32": "precision",
@@ -91,6 +93,7 @@ def differing_facts(before: Manifest, after: Manifest) -> tuple[FactDifference, 
         *_data(old, new),
         *_packages(before, after),
         *_code(before, after),
+        *_differ("code", "collator", old.collator, new.collator),
         *_environment(before.run or RunInfo(), after.run or RunInfo()),
         *_hardware(before, after),
         *_generators(old, new),
@@ -116,11 +119,12 @@ def _mapping(
 
 def _arguments(before: Mapping[str, object], after: Mapping[str, object]) -> Iterator[FactDifference]:
     for key in sorted(before.keys() & after.keys()):
-        if key.startswith(_SAYING_NOTHING) or before[key] == after[key]:
+        draws = key in _DRAWING
+        if (key.startswith(_SAYING_NOTHING) and not draws) or before[key] == after[key]:
             continue
         prefix: Cause | None = next((cause for start, cause in _PREFIXES if key.startswith(start)), None)
         cause: Cause = _ARGUMENTS.get(key) or prefix or "hyperparameter"
-        yield FactDifference(cause=cause, what=key, before=_value(before[key]), after=_value(after[key]))
+        yield FactDifference(cause=cause, what=key, before=_value(before[key]), after=_value(after[key]), weak=draws)
 
 
 def _value(value: object) -> str:

@@ -201,6 +201,8 @@ def _unexplained(apart: Apart, noise: Noise | None) -> tuple[Cause | None, str]:
     if apart.sign == "batch":
         if apart.rows == "order":
             return "data order", "the same rows come in another order, and no recorded setting says why"
+        if apart.rows == "padding":
+            return None, "its rows are the same: they are padded in another way, and no recorded setting says why"
         rows = f"{apart.changed} row{'s' if apart.changed != 1 else ''} of the step" if apart.changed else "rows"
         return "data", f"{rows} hold something else, and no recorded file or setting says why"
     if apart.sign == "initial adapter":

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 # In the order in which a step makes them: the first that differs is where to look for the cause.
 Sign = Literal["initial adapter", "batch", "learning rate", "loss", "gradient norm", "adapter"]
-Rows = Literal["order", "content", "all content", "number"]
+Rows = Literal["order", "content", "all content", "number", "padding"]
 
 
 class Apart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -96,7 +96,9 @@ def how_rows_differ(recorded: Trace, repeated: Trace, step: int) -> tuple[Rows, 
     apart = [pair for pair in zip(before.rows, after.rows, strict=True) if pair[0] != pair[1]]
     known = {row for one in recorded.steps if one.batch for row in one.batch.rows}
     held = {row for one in repeated.steps if one.batch for row in one.batch.rows}
-    if not apart or not known & held:  # only padding, or a tensor that no row holds; or nothing is as it was
+    if not apart:  # or a tensor that no row holds
+        return "padding", 0
+    if not known & held:
         return "all content", len(apart)
     moved = all(old in held and new in known for old, new in apart)  # both are met on the other side
     return "order" if moved or not _mostly_in_place(recorded, repeated) else "content", len(apart)

@@ -48,6 +48,8 @@ PLANTED: list[tuple[str, Manifest, dict[str, Any], int, str]] = [
     ("hardware", kernel(processor="another"), {"loss": LOSS}, 1, "hardware"),
     ("optimizer", argument(weight_decay=0.1), {"loss": {n: 1.001 for n in EVERY if n > 1}}, 2, "optimizer"),
     ("loss function", argument(label_smoothing_factor=0.1), {"loss": LOSS}, 1, "hyperparameter"),
+    ("collator", manifest(collator="train.collate_in_front"), {"padding": "-"}, 1, "code"),
+    ("evaluation", argument(eval_strategy="steps"), {"loss": {n: 1.1 for n in EVERY if n > 6}}, 7, "hyperparameter"),
     ("script", part("code", sha256=OTHER), {"loss": {n: 1.1 for n in EVERY if n > 6}}, 7, "code"),
 ]  # fmt: skip
 
@@ -61,6 +63,21 @@ def test_a_planted_cause_is_named_with_its_first_step(
     assert found.first is not None
     assert found.first.step == step
     assert found.certain or not found.because
+
+
+def test_an_evaluation_is_named_only_where_nothing_stronger_is() -> None:
+    after = argument(eval_strategy="steps", label_smoothing_factor=0.1)
+    found = judge(run(), run(after, trace(loss=LOSS, final=OTHER), adapter=OTHER))
+    assert [fact.what for fact in found.because] == ["label_smoothing_factor"]
+    assert found.certain
+
+
+def test_rows_that_are_only_padded_in_another_way_leave_the_cause_open() -> None:
+    found = judge(run(), run(manifest(), trace(padding="-", final=OTHER), adapter=OTHER))
+    assert (found.verdict, found.cause) == ("diverged", None)
+    assert found.first is not None
+    assert found.first.rows == "padding"
+    assert "padded in another way" in (found.note or "")
 
 
 def test_an_adapter_with_the_same_bytes_is_identical_whatever_else_differs() -> None:
