@@ -127,7 +127,7 @@ def built_for_torch(index: SimpleIndex, tmp_path: Path) -> None:
     """torchvision declares its torch; of torchaudio 3.0, only the release after it does."""
     for name, version, requires in (
         ("torchvision", "1.0", "torch==1.0"), ("torchvision", "2.0", "torch==2.0"), ("torchaudio", "2.0", "torch==2.0"),
-        ("torchaudio", "3.0", ""), ("torchaudio", "3.1", "torch>=3.0"), ("tool", "1.0", "torchvision"),
+        ("torchaudio", "3.0", ""), ("torchaudio", "3.1", "torch>=3.0"), ("tool", "1.0", ""), ("tool", "1.1", "torchvision"),
     ):  # fmt: skip
         wheel = make_wheel(tmp_path / "wheels", name, version, requires=[requires] if requires else [])
         index.add(wheel.name, wheel.read_bytes(), uploaded=DAYS[version[0]])
@@ -159,6 +159,7 @@ def test_what_is_compiled_for_torch_comes_in_torchs_build_or_torch_in_theirs(
     (one,) = answer.environments
     locked = {str(each.name): str(each.version) for each in one.spec.lock.packages}
     label = "+cpu" if has_both else ""
+    assert locked["tool"] == "1.1", "not one that needs no torchvision"
     assert (locked["torch"], locked["torchvision"]) == (f"2.0{label}", f"2.0{label}")
     assert answer.notes == ("nothing was collected about `tool`: its newest release that fits",)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from packaging.specifiers import SpecifierSet
 
 from envpin.core.errors import ResolutionError
-from envpin.core.torch_builds import FOLLOWERS, oldest_driver
+from envpin.core.torch_builds import FOLLOWERS, is_companion, oldest_driver
 from envpin.core.versions import label_of, release_of
 from envpin.envs.refs.family import as_time
 from envpin.matrix.joint import EXTRAS, plan_stack
@@ -226,10 +226,17 @@ def _of_one_build(
             found = ask(way)
         except ResolutionError:
             continue
-        if len({label_of(version) for version in _labels(found).values()}) == 1:
+        # Another torchvision makes uv go back to releases of the tools that need none: that is no answer.
+        same = _without_cuda(found) == _without_cuda(spec)
+        if same and len({label_of(one) for one in _labels(found).values()}) == 1:
             return found, ()
     said = ", ".join(f"`{one}` {labels[one]}" for one in apart)
     return spec, (f"{said} and torch {torch} are other builds: what is compiled for one does not load with the other",)
+
+
+def _without_cuda(spec: EnvironmentSpec) -> dict[str, str]:
+    """The versions of everything but what one build of torch brings along and another does not."""
+    return {name: version for name, version in _versions(spec).items() if not is_companion(name)}
 
 
 def _labels(spec: EnvironmentSpec) -> dict[str, str]:
