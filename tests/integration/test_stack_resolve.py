@@ -127,7 +127,8 @@ def built_for_torch(index: SimpleIndex, tmp_path: Path) -> None:
     """torchvision declares its torch; of torchaudio 3.0, only the release after it does."""
     for name, version, requires in (
         ("torchvision", "1.0", "torch==1.0"), ("torchvision", "2.0", "torch==2.0"), ("torchaudio", "2.0", "torch==2.0"),
-        ("torchaudio", "3.0", ""), ("torchaudio", "3.1", "torch>=3.0"), ("tool", "1.0", ""), ("tool", "1.1", "torchvision"),
+        ("torchaudio", "3.0", ""), ("torchaudio", "3.1", "torch>=3.0"),
+        ("tool", "1.0", ""), ("tool", "1.1", "torchvision"),
     ):  # fmt: skip
         wheel = make_wheel(tmp_path / "wheels", name, version, requires=[requires] if requires else [])
         index.add(wheel.name, wheel.read_bytes(), uploaded=DAYS[version[0]])
