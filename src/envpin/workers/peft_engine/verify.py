@@ -10,6 +10,7 @@ from ..protocol import Events, KnownError
 from ..requests import VerifyRequest
 from ..results import ProbeFigures, Recomputed, VerifyResult
 from ..runtime import answers
+from ..runtime.bits import equal_bits
 from ..runtime.loading import load_base, quiet, read_json, tensor_files
 from . import lora_rows
 from .merge import read_adapters
@@ -87,7 +88,7 @@ def _compare(request: VerifyRequest, events: Events) -> VerifyResult:
             recompute.check_added(name, ours)
             continue
         theirs = base.get(own)
-        if _bytes_equal(ours, theirs):
+        if equal_bits(ours, theirs):
             untouched += 1
         elif lora_rows.explains(name, touched):
             changed += 1
@@ -126,16 +127,6 @@ def _shared(merged: FolderTensors) -> Iterator[Tuple[str, torch.Tensor]]:
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             raise KnownError("not-finite", "`%s` holds values that are not finite" % name, tensors=[name])
         yield name, tensor
-
-
-def _bytes_equal(one: torch.Tensor, other: torch.Tensor) -> bool:
-    import torch
-
-    if one.dtype != other.dtype or one.shape != other.shape:
-        return False
-    # Compared as bytes: -0.0 equals 0.0 and NaN never equals itself, and neither may pass for "untouched".
-    flat_one, flat_other = one.contiguous().reshape(-1), other.contiguous().reshape(-1)
-    return bool(torch.equal(flat_one.view(torch.uint8), flat_other.view(torch.uint8)))
 
 
 def _ask_again(request: VerifyRequest) -> Tuple[Optional[ProbeFigures], Optional[str], Optional[float]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, List, NamedTuple, Optional, Tuple
 
 from ..results import JudgedTensor
+from ..runtime.bits import equal_bits
 from ..stream.io.files import StoredTensor
 from ..stream.io.reader import Reader
 from .expected import Block, Expected, blocks, columns_of
@@ -178,7 +179,6 @@ class Judge:
 
     def untouched(self, name: str, base: StoredTensor, stored: StoredTensor) -> JudgedTensor:
         """A tensor that the adapter does not touch has to be the base's: to the bit, or converted once."""
-        import torch
 
         if base.dtype not in FLOATS or stored.dtype not in FLOATS:
             same = base.dtype == stored.dtype and base.shape == stored.shape and self._same_bytes(base, stored)
@@ -197,7 +197,7 @@ class Judge:
             mine = rows_of(self._reader, base, first, last, columns)
             found = rows_of(self._reader, stored, first, last, columns)
             wanted = mine.to(found.dtype)
-            if torch.equal(wanted.view(torch.uint8), found.view(torch.uint8)):
+            if equal_bits(wanted, found):
                 continue
             finite = finite and bool(found.isfinite().all())
             differing = (bits(wanted) != bits(found)).any(dim=1)
@@ -213,12 +213,11 @@ class Judge:
         return JudgedTensor(name, state, way="converted from %s" % base.dtype if converted else None)
 
     def _same_bytes(self, one: StoredTensor, other: StoredTensor) -> bool:
-        import torch
 
         step = 1 << 24
         for at in range(0, one.size, step):
             end = min(one.size, at + step)
-            if not torch.equal(self._reader.bytes_of(one, at, end), self._reader.bytes_of(other, at, end)):
+            if not equal_bits(self._reader.bytes_of(one, at, end), self._reader.bytes_of(other, at, end)):
                 return False
         return True
 

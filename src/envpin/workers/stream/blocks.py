@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import List, Tuple
 
-BLOCK_ELEMENTS = 1 << 19
+BLOCK_ELEMENTS = 1 << 20
 CUDA_BLOCK_ELEMENTS = 1 << 23  # on a GPU few large products beat many small ones
 # MKL's AVX2 kernels take other paths through a product of 32 or 64 rows, which round differently (torch 2.4 and 2.13);
 # from 128 rows on they agreed with the whole in every shape of twelve that were tried.

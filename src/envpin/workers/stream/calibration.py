@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Tuple
 
 from ..results import CalibrationCounts
+from ..runtime.bits import equal_bits
 from .blocks import CUDA_BLOCK_ELEMENTS
 
 if TYPE_CHECKING:
@@ -62,11 +63,12 @@ class Calibration:
     def _try(self, one: Operation, threads: int) -> Optional[int]:
         # Adapter by adapter: in a sum, a difference in the smaller delta could hide behind the larger.
         names: List[Optional[List[str]]] = [[name] for name in one.adapters] if one.pairs[1:] else [None]
-        left = self._candidates(one, threads)
-        for only in names:
+        left = iter(self._candidates(one, threads))
+        for only in names[:-1]:
             whole = self._whole(one, only, threads)
-            left = [parts for parts in left if self._agrees(one, only, whole, parts)]
-        return left[0] if left else None
+            left = iter([parts for parts in left if self._agrees(one, only, whole, parts)])
+        whole = self._whole(one, names[-1], threads)
+        return next((parts for parts in left if self._agrees(one, names[-1], whole, parts)), None)
 
     def _candidates(self, one: Operation, threads: int) -> List[int]:
         rows, width = one.sides[0].parameter.shape
@@ -112,13 +114,4 @@ class Calibration:
 
 
 def _equal(whole: torch.Tensor, first: int, block: torch.Tensor) -> bool:
-    import torch
-
-    part, other = whole[first : first + block.numel()], block.reshape(-1)
-    return part.dtype == other.dtype and bool(torch.equal(_bits(part), _bits(other)))
-
-
-def _bits(tensor: torch.Tensor) -> torch.Tensor:
-    import torch
-
-    return tensor.contiguous().view(torch.uint8)
+    return equal_bits(whole[first : first + block.numel()], block.reshape(-1))

@@ -7,7 +7,7 @@ import math
 import mmap
 import os
 import threading
-from typing import TYPE_CHECKING, Callable, Dict, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Callable, Dict, Optional, Sequence, Tuple, Union
 
 from ...protocol import KnownError
 from .files import StoredTensor, torch_dtype
@@ -54,6 +54,19 @@ class Reader:
         width = tensor.size // tensor.shape[0] if tensor.shape[0] else 0
         read_into(self.descriptor(tensor.path), memory_of(empty), tensor.offset + first * width, tensor.path)
         return empty
+
+    def some_rows(self, tensor: StoredTensor, rows: Sequence[int]) -> torch.Tensor:
+        """Single rows of a stored tensor, in the order asked for."""
+        import torch
+
+        if tensor.decoder is not None:
+            return torch.cat([self.rows(tensor, row, row + 1) for row in rows])
+        found = torch.empty((len(rows), *tensor.shape[1:]), dtype=torch_dtype(tensor.dtype))
+        width = tensor.size // tensor.shape[0] if tensor.shape[0] else 0
+        memory, descriptor = memoryview(memory_of(found)).cast("B"), self.descriptor(tensor.path)
+        for at, row in enumerate(rows):
+            read_into(descriptor, memory[at * width : (at + 1) * width], tensor.offset + row * width, tensor.path)
+        return found
 
     def whole(self, tensor: StoredTensor) -> torch.Tensor:
         import torch

@@ -11,6 +11,7 @@ import math
 from typing import TYPE_CHECKING, Dict, List, Tuple
 
 from ...protocol import KnownError
+from ...runtime.bits import equal_bits
 from ..io.files import Segment, StoredTensor
 from ..io.reader import Reader
 from ..io.write import TensorCheck
@@ -50,12 +51,10 @@ class Recomputer:
     # taken whole -----------------------------------------------------------------------------------------------------
 
     def _check_taken(self, one: Operation, output: Output, reader: Reader) -> TensorCheck:
-        import torch
-
         slot = one.slots[0] if one.unit is None else self._slot_of(one, output)
         wanted = self._merger.fill(slot)
         found = reader.whole(self._located[output.name])
-        if not torch.equal(_bits(wanted.to(found.dtype)), _bits(found)):
+        if not equal_bits(wanted.to(found.dtype), found):
             raise _failed(output.name, "is not the tensor that the adapter brings")
         return _result(output, int(found.shape[0]) if found.dim() else 1, 0.0, True)
 
@@ -74,8 +73,8 @@ class Recomputer:
         written = self._located[output.name]
         rows = sample(written.shape[0])
         dtype = self._merger.base_dtype(stored, weight)
-        exact = torch.cat([reader.rows(stored, row, row + 1) for row in rows]).to(dtype).double()
-        found = torch.cat([reader.rows(written, row, row + 1) for row in rows])
+        exact = reader.some_rows(stored, rows).to(dtype).double()
+        found = reader.some_rows(written, rows)
         allowed = torch.zeros_like(exact)
         for name, (side_a, side_b) in zip(one.adapters, one.pairs):  # noqa: B905 (Python 3.8 has no strict=)
             a, b = self._merger.fill(side_a).double(), self._merger.fill(side_b).double()
@@ -103,8 +102,6 @@ class Recomputer:
 
     def _check_dora(self, one: Operation, output: Output, reader: Reader) -> TensorCheck:
         """m · (W + s·B·A) / ‖W + s·B·A‖ per row (Liu et al., 2024, equation 5)."""
-        import torch
-
         adapter = active_adapter(one.unit)
         by_parameter = {id(slot.parameter): slot for slot in one.slots}
         a = self._merger.fill(by_parameter[id(one.unit.lora_A[adapter].weight)]).double()
@@ -115,13 +112,13 @@ class Recomputer:
         weight = next(slot for slot in one.slots if slot.source == "base")
         stored, written = self._stored(weight), self._located[output.name]
         rows = sample(written.shape[0])
-        base = torch.cat([reader.rows(stored, row, row + 1) for row in rows])
+        base = reader.some_rows(stored, rows)
         base = base.to(self._merger.base_dtype(stored, weight)).double()
         delta = float(one.unit.scaling[adapter]) * (b[rows] @ a)
         factor = (magnitude[rows] / (base + delta).norm(dim=1))[:, None]
         exact = factor * (base + delta)
         size = factor.abs() * (base.abs() + delta.abs())  # what cancels in the sum still carries its rounding
-        found = torch.cat([reader.rows(written, row, row + 1) for row in rows])
+        found = reader.some_rows(written, rows)
         compute = self._compute_dtype(one)
         allowed = bound(exact, found.dtype, compute, 2 * size, 16 * size, terms=a.shape[0])
         return self._judge(output, found, exact, allowed, len(rows))
@@ -213,12 +210,6 @@ def sample(count: int) -> List[int]:
 
 def _result(output: Output, rows: int, worst: float, exact: bool) -> TensorCheck:
     return TensorCheck(output.name, rows, worst, exact)
-
-
-def _bits(tensor: torch.Tensor) -> torch.Tensor:
-    import torch
-
-    return tensor.contiguous().reshape(-1).view(torch.uint8)
 
 
 def _failed(tensor: str, what: str) -> KnownError:
