@@ -286,7 +286,7 @@ def test_an_environment_that_lacks_a_package_of_its_lock_does_not_count(
         sync(self, lock, python=python, **options)
 
     monkeypatch.setattr(Uv, "sync", forgetful)
-    with pytest.raises(BuildError, match="1 packages of the lock are not in the environment: `alpha`"):
+    with pytest.raises(BuildError, match="1 package of the lock is not in the environment: `alpha`"):
         store.ensure(spec)
     assert store.list() == ()
 

@@ -17,6 +17,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from envpin.core.sizes import counted, verb
+
 # What trainers and configs pad vocabularies to (`pad_to_multiple_of`): 8 for tensor cores of fp16, 16 to 128 for
 # blocks and shards of Megatron, NeMo and vLLM. Any smaller multiple would explain a difference by chance.
 _PADDINGS = (8, 16, 32, 64, 128)
@@ -40,9 +42,9 @@ def plan_embedding(*, base_rows: int, adapter_rows: int | None, tokenizer_length
         return EmbeddingPlan(action="keep", rows=base_rows, code=None, reason="adapter and base have the same rows")
     if adapter_rows > base_rows:
         code = "padding-mismatch" if _padded(adapter_rows, tokenizer_length) else "vocab-grown"
-        reason = f"training grew the vocabulary from {base_rows} to {adapter_rows} rows"
+        reason = f"training grew the vocabulary from {base_rows} to {counted(adapter_rows, 'row')}"
         if code == "padding-mismatch":
-            reason += f" ({tokenizer_length} tokens, padded)"
+            reason += f" ({counted(tokenizer_length, 'token')}, padded)"
         return EmbeddingPlan(action="grow", rows=adapter_rows, code=code, reason=reason)
     return _fewer_rows(base_rows, adapter_rows, tokenizer_length)
 
@@ -51,9 +53,11 @@ def _without_rows(base_rows: int, tokenizer_length: int | None) -> EmbeddingPlan
     if tokenizer_length is None or tokenizer_length <= base_rows:
         reason = "the adapter carries no embedding, and the base has a row for every token"
         return EmbeddingPlan(action="keep", rows=base_rows, code=None, reason=reason)
+    lost = tokenizer_length - base_rows
     reason = (
-        f"the tokenizer has {tokenizer_length} tokens, the base {base_rows} rows, and the adapter carries no "
-        f"embedding: the {tokenizer_length - base_rows} rows of the new tokens were never saved"
+        f"the tokenizer has {counted(tokenizer_length, 'token')}, the base {counted(base_rows, 'row')}, and the "
+        f"adapter carries no embedding: the {counted(lost, 'row')} of the new tokens "
+        f"{verb(lost, 'was', 'were')} never saved"
     )
     return EmbeddingPlan(action="refuse", rows=base_rows, code="vocab-rows-not-saved", reason=reason)
 
@@ -65,8 +69,8 @@ def _fewer_rows(base_rows: int, adapter_rows: int, tokenizer_length: int | None)
             action="overlay",
             rows=base_rows,
             code="padding-mismatch" if padded else "vocab-shrunk-padded",
-            reason=f"training kept {adapter_rows} rows, one for each token, of a vocabulary padded to {base_rows}: "
-            f"they go over the first {adapter_rows}, the padding stays",
+            reason=f"training kept {counted(adapter_rows, 'row')}, one for each token, of a vocabulary padded to "
+            f"{base_rows:,}: they go over the first {adapter_rows:,}, the padding stays",
         )
     if (
         tokenizer_length is not None
@@ -74,12 +78,14 @@ def _fewer_rows(base_rows: int, adapter_rows: int, tokenizer_length: int | None)
         and _padded(base_rows, tokenizer_length)
     ):
         reason = (
-            f"{tokenizer_length} tokens were padded to {adapter_rows} rows in training, but to {base_rows} in the base"
+            f"{counted(tokenizer_length, 'token')} were padded to {counted(adapter_rows, 'row')} in training, "
+            f"but to {base_rows} in the base"
         )
         return EmbeddingPlan(action="refuse", rows=base_rows, code="padding-mismatch", reason=reason)
-    tokens = "no tokenizer to explain it" if tokenizer_length is None else f"{tokenizer_length} tokens"
+    tokens = "no tokenizer to explain it" if tokenizer_length is None else counted(tokenizer_length, "token")
     reason = (
-        f"the adapter has {adapter_rows} rows, the base {base_rows}, with {tokens}: another base, or a save cut off"
+        f"the adapter has {counted(adapter_rows, 'row')}, the base {base_rows}, with {tokens}: another base, "
+        "or a save cut off"
     )
     return EmbeddingPlan(action="refuse", rows=base_rows, code="vocab-mismatch", reason=reason)
 

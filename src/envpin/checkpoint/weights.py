@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from envpin.checkpoint.formats.safetensors import Fault, Header, Tensor, read_header
 from envpin.core import json_input
+from envpin.core.sizes import counted, verb
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -139,13 +140,17 @@ def _indexed(folder: Place, index: str, names: frozenset[str], samples: dict[str
     absent = [shard for shard in shards if shard not in names]
     for shard in absent:
         count = sum(1 for file in wanted.values() if file == shard)
-        faults.append(Fault("missing-shard", shard, f"the index names it for {count} tensors, and it is not there"))
+        faults.append(
+            Fault("missing-shard", shard, f"the index names it for {counted(count, 'tensor')}, and it is not there")
+        )
     weights = read_files(folder, [shard for shard in shards if shard in names], faults, samples=samples)
     broken = {fault.file for fault in weights.faults}
     lost = [f"`{name[:200]}`" for name, shard in wanted.items() if shard not in broken and name not in weights.tensors]
     if not lost:
         return weights
-    text = f"{len(lost)} tensors of the index are in no shard: {', '.join(lost[:3])}"
+    text = (
+        f"{counted(len(lost), 'tensor')} of the index {verb(len(lost), 'is', 'are')} in no shard: {', '.join(lost[:3])}"
+    )
     return Weights(
         files=weights.files,
         tensors=weights.tensors,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpin.core.command_text import command_text
+from envpin.core.sizes import counted
 
 if TYPE_CHECKING:
     import argparse
@@ -114,7 +115,7 @@ def answer_stack(
         listener(Step(key="stack", title=step.title, state="failed"))
         raise
     count = len(answer.environments)
-    detail = "one environment" if count == 1 else f"{count} environments"
+    detail = counted(count, "environment")
     listener(Step(key="stack", title=step.title, state="done", detail=detail))
     return found, subject, answer
 

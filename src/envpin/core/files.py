@@ -16,6 +16,8 @@ import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
+from envpin.core.sizes import counted
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -365,4 +367,4 @@ def _refuse_others(mode: int, file: Path | str) -> None:
 
 
 def _too_large(file: Place, limit: int) -> TooLargeError:
-    return TooLargeError(errno.EFBIG, f"more than the {limit:,} bytes that envpin reads", str(file))
+    return TooLargeError(errno.EFBIG, f"more than the {counted(limit, 'byte')} that envpin reads", str(file))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from envpin.core.errors import InputError
 from envpin.core.files import read_bounded
+from envpin.core.sizes import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,14 +62,14 @@ def parse(
         BadJsonError: not UTF-8, not JSON, or beyond a bound.
     """
     if len(data) > max_bytes:
-        raise BadJsonError(f"{len(data):,} bytes, more than the {max_bytes:,} that envpin reads")
+        raise BadJsonError(f"{counted(len(data), 'byte')}, more than the {max_bytes:,} that envpin reads")
     if len(data) > MAX_BYTES_NOT_ASCII and not data.isascii():
         raise BadJsonError(
-            f"{len(data):,} bytes not all ASCII, more than the {MAX_BYTES_NOT_ASCII:,} that envpin reads"
+            f"{counted(len(data), 'byte')} not all ASCII, more than the {MAX_BYTES_NOT_ASCII:,} that envpin reads"
         )
     # An upper bound of the number of values, at the speed of memchr; counting inside strings makes it stricter only.
     if data.count(b",") + data.count(b"[") + data.count(b"{") > max_values:
-        raise BadJsonError(f"more than {max_values:,} values")
+        raise BadJsonError(f"more than {counted(max_values, 'value')}")
     duplicates: dict[str, None] = {}
 
     def last_wins(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -90,7 +91,7 @@ def parse(
     except ValueError as error:  # JSONDecodeError, and integers with more digits than Python converts
         raise BadJsonError(str(error)) from error
     if not _within_depth(value, max_depth):
-        raise BadJsonError(f"nested deeper than {max_depth} levels")
+        raise BadJsonError(f"nested deeper than {counted(max_depth, 'level')}")
     if duplicates and remarks is None:
         raise BadJsonError(f"duplicate key `{next(iter(duplicates))}`")
     if remarks is not None:

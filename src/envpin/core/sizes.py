@@ -29,10 +29,23 @@ def size_words(count: int) -> str:
     while value >= 999.5 and len(units) > 1:
         value, units = value / 1000, units[1:]
     if units[0] == "bytes":
-        return f"{count} bytes"
+        return counted(count, "byte")
     return f"{value:.1f} {units[0]}" if value < 9.95 else f"{value:.0f} {units[0]}"
 
 
-def counted(count: int, noun: str) -> str:
-    """`1 folder`, `2,000 folders`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+def counted(count: int | None, noun: str) -> str:
+    """`1 folder`, `2,000 folders`, `3 entries`: the owner of plurals (tests/unit/core/test_sizes.py). None is `?`."""
+    if count is None:
+        return f"? {_plural(noun)}"
+    return f"{count:,} {noun if count == 1 else _plural(noun)}"
+
+
+def verb(count: int, one: str, many: str) -> str:
+    """The form of a verb that goes with a count: `verb(1, "is", "are")` is `is`."""
+    return one if count == 1 else many
+
+
+def _plural(noun: str) -> str:
+    if re.search(r"[^aeiou]y$", noun):
+        return f"{noun[:-1]}ies"
+    return f"{noun}es" if noun.endswith(("s", "x", "ch", "sh")) else f"{noun}s"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from envpin.core.files import digest, open_file
+from envpin.core.sizes import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +48,9 @@ def compare_contents(before: Checkpoint, after: Checkpoint, *, whole: bool = Fal
             for name, held in before.samples.items()
             if (theirs := after.samples.get(name)) is not None and held != theirs
         }
-        reason = f"the values of {len(pairs):,} tensors, {size / 1e9:.1f} GB of both sides (--contents reads them)"
+        reason = (
+            f"the values of {counted(len(pairs), 'tensor')}, {size / 1e9:.1f} GB of both sides (--contents reads them)"
+        )
         return Contents(compared=0, different=sampled, not_compared=reason)
     different: dict[str, tuple[str, str]] = {}
     unread = len(pairs) - len(known)
@@ -60,7 +63,7 @@ def compare_contents(before: Checkpoint, after: Checkpoint, *, whole: bool = Fal
                 continue
             if found is not None:
                 different[one.name] = found
-    lost = f"the values of {unread:,} tensors, which cannot be read here" if unread else None
+    lost = f"the values of {counted(unread, 'tensor')}, which cannot be read here" if unread else None
     return Contents(compared=len(pairs) - unread, different=different, not_compared=lost)
 
 

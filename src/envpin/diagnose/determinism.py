@@ -6,6 +6,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from envpin.core.findings import Evidence
+from envpin.core.sizes import counted, verb
 from envpin.diagnose.catalogue.catalogue import finding
 from envpin.manifest.training import TrainingInfo
 from envpin.manifest.types import RunInfo
@@ -56,13 +57,19 @@ def _loading(training: TrainingInfo) -> Iterator[Finding]:
     loader = training.loader
     workers = loader.get("workers")
     if isinstance(workers, int) and workers > 0 and loader.get("worker_init") is False:
-        yield finding("loader-workers-unseeded", f"{workers} workers of the loader are not seeded")
+        yield finding(
+            "loader-workers-unseeded",
+            f"{counted(workers, 'worker')} of the loader {verb(workers, 'is', 'are')} not seeded",
+        )
     sampler = str(loader.get("sampler") or "")
     if sampler.startswith("torch.") and sampler.endswith(".RandomSampler") and loader.get("generator") is False:
         yield finding("shuffled-by-global-generator", f"`{sampler}` draws from torch's global generator")
     if training.world_size is not None and training.world_size > 1:
         rows = (training.batch_size or 1) * (training.accumulation or 1) * training.world_size
-        yield finding("world-size-in-batch", f"{training.world_size} processes share the {rows} rows of a step")
+        yield finding(
+            "world-size-in-batch",
+            f"{counted(training.world_size, 'process')} share the {counted(rows, 'row')} of a step",
+        )
 
 
 def _inputs(manifest: Manifest, training: TrainingInfo) -> Iterator[Finding]:
@@ -71,7 +78,8 @@ def _inputs(manifest: Manifest, training: TrainingInfo) -> Iterator[Finding]:
             yield finding("dataset-without-commit", f"`{one.repository}` was loaded without a known commit")
         lost = [name for name, file in one.files.items() if file.size is not None and file.sha256 is None]
         if lost and manifest.saved is not None:  # before, nothing was digested yet
-            yield finding("data-without-digest", f"{len(lost)} files of `{one.name}` have no digest",
+            yield finding("data-without-digest", (f"{counted(len(lost), 'file')} of `{one.name}` "
+                f"{verb(len(lost), 'has', 'have')} no digest"),
                           [Evidence(file=name) for name in lost[:3]])  # fmt: skip
     base = manifest.base
     if base is not None and base.id is not None and not (base.commit or base.files or base.weights):

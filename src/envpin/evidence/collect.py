@@ -19,6 +19,7 @@ from envpin.core.eras import SETTLING_DAYS
 from envpin.core.errors import InputError
 from envpin.core.events import Note, Progress, Step, ignore
 from envpin.core.files import digest
+from envpin.core.sizes import counted
 from envpin.evidence import wheel_facts
 from envpin.matrix.support import PeftFacts, ReleaseFacts, Support, spans_of
 
@@ -62,9 +63,9 @@ def _collect(index: Index, jobs: int, listener: Listener) -> Support:
     listener(Step(key="peft", title="read what each peft imports from transformers"))
     peft = _peft(index, jobs)
     names = sorted({name for facts in peft for name in facts.imports})
-    listener(Step(key="peft", title="read what each peft imports", state="done", detail=f"{len(peft)} releases"))
+    listener(Step(key="peft", title="read what each peft imports", state="done", detail=counted(len(peft), "release")))
     wanted = [one for one in _stable(index.releases("transformers")) if Version(one.version) >= FIRST]
-    title = f"read {len(wanted)} releases of transformers"
+    title = f"read {counted(len(wanted), 'release')} of transformers"
     listener(Step(key="transformers", title=title))
     read: list[_Read] = []
     with ThreadPoolExecutor(max_workers=jobs) as pool:

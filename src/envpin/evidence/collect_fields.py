@@ -14,6 +14,7 @@ from packaging.version import Version
 
 from envpin.core.errors import InputError
 from envpin.core.events import Note, Progress, Step, ignore
+from envpin.core.sizes import counted
 from envpin.evidence.field_facts import Classes, class_names, read_classes
 from envpin.evidence.wheel_facts import exact_requirements
 from envpin.matrix.fields import SCHEMA, ClassFacts, FieldFacts, Fields, PackageFacts, Spans
@@ -101,7 +102,7 @@ def _package(
         for one in index.releases(name)
         if not one.is_prerelease and one.wheel is not None and Version(one.version) >= first
     ]
-    title = f"read {len(wanted)} releases of {name}"
+    title = f"read {counted(len(wanted), 'release')} of {name}"
     listener(Step(key=name, title=title))
 
     def attempt(release: Release) -> _Read | str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from envpin.core.errors import ResolutionError
 from envpin.core.events import Step, ignore
+from envpin.core.sizes import counted
 from envpin.envs.uv.command import find_uv
 from envpin.evidence.lint import distinct_pins
 
@@ -48,7 +49,7 @@ def lint_online(matrix: Matrix, index: Index, *, listener: Listener = ignore, jo
         except ResolutionError as error:
             listener(Step(key=",".join(lines), title=title, state="failed"))
             return f"known_good of {', '.join(families)}: {error.message}"
-        listener(Step(key=",".join(lines), title=title, state="done", detail=f"{len(families)} families"))
+        listener(Step(key=",".join(lines), title=title, state="done", detail=counted(len(families), "family")))
         return None
 
     with ThreadPoolExecutor(max_workers=jobs) as pool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from packaging.specifiers import SpecifierSet
 
+from envpin.core.sizes import counted
 from envpin.evidence.proof import RUN_GRADES
 from envpin.evidence.shapes import refuted_conditions
 from envpin.evidence.ways import fits_way, read_way
@@ -72,9 +73,9 @@ def _of_statement(statement: Statement, runs: Sequence[EvidenceRun], at: str) ->
     failed = [run for run in inside if run.outcome == "fail"]
     if statement.capability != _CROSS:
         yield from (f"{at}.versions: '{statement.versions}', but `{run.id}` fails" for run in failed)
-    counted = {run.packages[statement.package] for run in inside if run.outcome == "ok"}
-    if statement.tested != len(counted):
-        yield f"{at}.tested: is {statement.tested}, and runs at {len(counted)} releases inside worked"
+    worked = {run.packages[statement.package] for run in inside if run.outcome == "ok"}
+    if statement.tested != len(worked):
+        yield f"{at}.tested: is {statement.tested}, and runs at {counted(len(worked), 'release')} inside worked"
 
 
 def _unexplained(family: Family, runs: Sequence[EvidenceRun], matrix: Matrix, at: str) -> Iterator[str]:

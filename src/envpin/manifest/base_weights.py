@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from envpin.core.sizes import counted
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
@@ -83,7 +85,7 @@ def compare_weights(
         return WeightsComparison("equal")
     if whole + sampled == len(held):
         return WeightsComparison("sampled")
-    unknown = f"too little is known of {len(held) - whole - sampled} of {len(held)} files"
+    unknown = f"too little is known of {len(held) - whole - sampled} of {counted(len(held), 'file')}"
     return WeightsComparison("not compared", reason=unknown)
 
 
@@ -94,7 +96,7 @@ def worst_of(comparisons: Iterable[WeightsComparison]) -> WeightsComparison:
 
 def _sample_difference(name: str, recorded: WeightSample, found: WeightSample) -> list[WeightsDifference]:
     if recorded.size != found.size:
-        return [WeightsDifference(name, f"{recorded.size:,} bytes", f"{found.size:,} bytes")]
+        return [WeightsDifference(name, counted(recorded.size, "byte"), counted(found.size, "byte"))]
     for what, one, other in (
         ("header", recorded.header_sha256, found.header_sha256),
         ("sample", recorded.blocks_sha256, found.blocks_sha256),

@@ -14,6 +14,7 @@ from msgspec import inspect
 from envpin.core.errors import InputError
 from envpin.core.files import read_bounded
 from envpin.core.json_input import BadJsonError, parse
+from envpin.core.sizes import counted
 from envpin.manifest.types import SCHEMA, Manifest
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def parse_manifest(data: bytes, *, path: Path | str = FILE_NAME) -> Manifest:
         )
     listed = document.get("distributions")
     if isinstance(listed, list) and len(listed) > _MOST_DISTRIBUTIONS:
-        raise InputError(f"`{path}` lists {len(listed):,} packages, more than an environment has", path=path)
+        raise InputError(f"`{path}` lists {counted(len(listed), 'package')}, more than an environment has", path=path)
     problems: list[str] = []
     for problem in _problems(document):
         problems.append(problem)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from envpin.core.errors import InputError
+from envpin.core.sizes import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,7 +104,10 @@ def load_fields(path: Path | None = None) -> Fields:
         raise InputError(f"`{source}` is not collected field data: {error}", path=source, hint=hint) from error
     for name, package in found.packages.items():
         if len(package.releases) != len(package.dates):
-            raise InputError(f"`{source}`: {name} has {len(package.releases)} releases, {len(package.dates)} dates")
+            raise InputError(
+                f"`{source}`: {name} has {counted(len(package.releases), 'release')}, "
+                f"{counted(len(package.dates), 'date')}"
+            )
     return found
 
 

@@ -10,6 +10,7 @@ import msgspec
 from envpin.core.errors import InputError
 from envpin.core.files import digest, read_bounded, write_cache
 from envpin.core.resources import cache_path, data_path
+from envpin.core.sizes import counted
 from envpin.core.text_input import plain
 from envpin.core.toml_input import BadTomlError, parse_toml
 from envpin.matrix.convert import FILLED, join, problems_of
@@ -124,7 +125,7 @@ def _sets_what_is_filled(document: dict[str, Any]) -> bool:
 
 
 def _broken(source: str, problems: list[str]) -> InputError:
-    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    count = counted(len(problems), "problem")
     return InputError(f"`{source}` is not a compatibility matrix: {count}", path=source, problems=problems)
 
 
@@ -212,7 +213,7 @@ def _check_break(entry: Break, at: str) -> Iterator[str]:
 def _check_sign(sign: Sign, at: str) -> Iterator[str]:
     given = [name for name in _TESTS if getattr(sign, name) is not None]
     if len(given) != 1:
-        yield f"{at}: has {len(given)} tests; exactly one of {', '.join(_TESTS)} is needed"
+        yield f"{at}: has {counted(len(given), 'test')}; exactly one of {', '.join(_TESTS)} is needed"
     for name in ("version_at_least", "version_below"):
         if name in given:
             yield from _check_version(getattr(sign, name), f"{at}.{name}")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from envpin.core.sizes import counted, verb
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -45,7 +47,10 @@ def troubles(answer: ProveReply) -> tuple[Trouble, ...]:
     untouched = total(answer.counts) - total(answer.changed)
     if untouched and len(strange) > max(1, _MOSTLY * untouched):
         swept = [one for one in wrong if one.cause in _OF_ANOTHER_BASE]
-        message = f"{len(strange)} of {untouched} tensors that the adapter leaves alone are not the base's"
+        message = (
+            f"{len(strange)} of {counted(untouched, 'tensor')} that the adapter leaves alone "
+            f"{verb(len(strange), 'is', 'are')} not the base's"
+        )
         found.append(_trouble("other-base", f"it was merged into another base: {message}", swept))
         wrong = [one for one in wrong if one.cause not in _OF_ANOTHER_BASE]
     groups: dict[str, list[TensorVerdict]] = defaultdict(list)
@@ -94,7 +99,7 @@ def _message(code: str, members: Sequence[TensorVerdict], changed: int) -> str:
     text = _ONE.get(code, _ONE["unexplained"])
     if code == "not-applied":
         touched = [one for one in members if one.changed]
-        text += "" if len(touched) == changed else f" to {len(touched)} of {changed} tensors"
+        text += "" if len(touched) == changed else f" to {len(touched)} of {counted(changed, 'tensor')}"
     details = list(dict.fromkeys(one.why for one in members if one.why))
     return f"{text}: {details[0]}" if len(details) == 1 else text
 

@@ -22,6 +22,7 @@ from envpin.checkpoint.no_adapter import foreign_error
 from envpin.core.command_text import command_text
 from envpin.core.errors import CheckFailedError, InputError, RefusedError, UsageError
 from envpin.core.process import run
+from envpin.core.sizes import counted
 from envpin.core.versions import same_release
 from envpin.inference.infer import ranges_of
 from envpin.inference.observe import observe
@@ -303,7 +304,7 @@ def _warnings(saved: dt.datetime, installed: dict[str, float], checked: tuple[st
     ]
     age = dt.datetime.now(dt.UTC) - saved
     if age > _OLD:
-        found.append(f"the weights are {age.days} days old: the environment may have changed since")
+        found.append(f"the weights are {counted(age.days, 'day')} old: the environment may have changed since")
     if not checked:
         found.append("nothing in the folder names a version, so nothing confirms that this environment wrote it")
     return tuple(found)

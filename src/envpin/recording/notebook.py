@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from envpin.api import RecordingWarning
 from envpin.core.command_text import command_text
 from envpin.core.runs import RUN_VARIABLE
+from envpin.core.sizes import counted
 from envpin.manifest.read import read_manifest
 from envpin.recording.finish import GitAnswers, complete, locate
 from envpin.recording.injected import hook
@@ -127,7 +128,7 @@ def _row(path: Path, manifest: Manifest) -> tuple[str, str]:
     ]
     if base is not None and base.commit:
         said.append(f"commit {base.commit[:12]}")
-    said += [f"{one.rows_before} → {one.rows_after} rows" for one in manifest.resizes]
+    said += [f"{one.rows_before} → {counted(one.rows_after, 'row')}" for one in manifest.resizes]
     said += [f"fault: {fault}" for fault in manifest.faults[:2]]
     said.append(f"later: {command_text('envpin', 'replay', 'merge', path.parent.name, '-o', 'MERGED')}")
     return str(path.parent), "; ".join(said)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from envpin.core.files import digest, read_bounded, write_atomically
+from envpin.core.sizes import counted
 from envpin.manifest.types import PatchInfo
 from envpin.recording.injected import hook
 
@@ -37,7 +38,7 @@ def read_changes(file: Path | None) -> CodeChanges:
     if file is None:
         return CodeChanges(text=None, info=PatchInfo(left_out="git did not answer in time"))
     if (size := file.stat().st_size) > PATCH_LIMIT:
-        return CodeChanges(text=None, info=PatchInfo(size=size, left_out=f"{size:,} bytes are over the limit"))
+        return CodeChanges(text=None, info=PatchInfo(size=size, left_out=f"{counted(size, 'byte')} are over the limit"))
     try:
         text = read_bounded(file, PATCH_LIMIT).decode("utf-8")
     except UnicodeDecodeError:

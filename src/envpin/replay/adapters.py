@@ -16,6 +16,7 @@ from envpin.checkpoint.embedding import EmbeddingPlan, plan_embedding
 from envpin.core.errors import CheckFailedError, UsageError
 from envpin.core.files import open_file
 from envpin.core.place import local_path
+from envpin.core.sizes import counted
 from envpin.core.versions import release_of
 from envpin.manifest.closure import closure_of
 
@@ -133,7 +134,7 @@ def refuse_conflicts(adapters: Sequence[tuple[WeightedAdapter, Checkpoint]]) -> 
         message = f"these adapters cannot be merged together\n{listed}"
         raise CheckFailedError(message, hint=after if kinds else None)
     return tuple(
-        f"`{one.path.name}` brings {len(whole)} whole tensors (`{whole[0]}`, …), which are taken as they are: "
+        f"`{one.path.name}` brings {counted(len(whole), 'whole tensor')} (`{whole[0]}`, …), taken as saved: "
         f"its weight {one.weight:g} applies to its low-rank changes only"
         for one, folder in adapters
         if one.weight != 1 and (whole := sorted(_whole(folder)))
@@ -249,7 +250,8 @@ def embedding_of(adapters: Sequence[tuple[WeightedAdapter, Checkpoint]], base_ro
     other = other or next(iter(fixed if wanted.action == "grow" else ()), None)
     if other is not None:
         raise CheckFailedError(
-            f"these adapters cannot be merged together\n  `{changing[0][0]}` wants an embedding of {wanted.rows} rows, "
+            f"these adapters cannot be merged together\n  `{changing[0][0]}` wants an embedding of "
+            f"{counted(wanted.rows, 'row')}, "
             f"and `{other}` was trained on another",
             hint="train both on the same vocabulary",
         )

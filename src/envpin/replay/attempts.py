@@ -21,6 +21,7 @@ from envpin.core.errors import (
     WrongEnvironmentError,
 )
 from envpin.core.events import Note, ignore
+from envpin.core.sizes import counted
 from envpin.diagnose.check import check, find_recorded_base
 from envpin.envs.refs.adapter import unrecorded_choices
 from envpin.manifest.closure import closure_of
@@ -138,7 +139,8 @@ def _none_of(adapter: Checkpoint, tried: list[tuple[str, EnvpinError]], *, left:
     listed = "\n".join(f"  {title}: {_first_line(error)}" for title, error in tried)
     more = f"; {left} more would fit (--max-attempts)" if left else ""
     return CheckFailedError(
-        f"`{adapter.path}` could not be merged in any of {len(tried)} environments that it may come from{more}\n"
+        f"`{adapter.path}` could not be merged in any of {counted(len(tried), 'environment')} that it may "
+        f"come from{more}\n"
         f"{listed}",
         hint=f"{command_text('envpin', 'infer', adapter.path)} shows what is known; "
         "name the environment with --environment REF",

@@ -23,6 +23,7 @@ from envpin.core.errors import (
 )
 from envpin.core.events import Note
 from envpin.core.files import read_bounded
+from envpin.core.sizes import counted
 from envpin.host import worker
 from envpin.host.verbs import (
     AdapterWeight,
@@ -322,7 +323,7 @@ def _made(merged: MergeReply) -> Iterator[str]:
     for name, (first, end) in sorted(merged.made_rows.items()):
         yield (
             f"rows {first} to {end - 1} of `{name}` were never saved by training: transformers "
-            f"{merged.versions['transformers']} made them when the vocabulary grew to {end} rows"
+            f"{merged.versions['transformers']} made them when the vocabulary grew to {counted(end, 'row')}"
         )
 
 

@@ -14,6 +14,7 @@ from envpin.core.errors import BuildError, CheckFailedError, RefusedError
 from envpin.core.events import Note, Step, ignore
 from envpin.core.hub_cache import cached_identity
 from envpin.core.scratch import scratch
+from envpin.core.sizes import counted
 from envpin.envs.machine import driver_version
 from envpin.envs.store.estimate import planned_download
 from envpin.envs.store.torch_installed import installed_torch, torch_findings
@@ -162,7 +163,7 @@ def _tell(plan: MergePlan, verdict: Verdict, listener: Listener) -> None:
     words = {
         "identical": "environment and base are the recorded ones",
         "identical-environment": f"the environment is the recorded one; base weights: {verdict.base_words}",
-        "explained-drift": f"{len(verdict.differences)} explained differences",
+        "explained-drift": counted(len(verdict.differences), "explained difference"),
         "mismatch": "not what was recorded",
         "unrecorded": f"{_chosen(plan)}; there is no record to compare with",
     }[verdict.kind]
@@ -231,7 +232,7 @@ def _digest_inputs(plan: MergePlan, listener: Listener) -> _Inputs:
     for part, files in zip(plan.parts, found.adapters, strict=True):
         refuse_other_bytes(part.path, files)
     refuse_other_bytes(plan.base.path, found.base)
-    count = f"{sum(map(len, found.adapters)) + len(found.base)} files"
+    count = counted(sum(map(len, found.adapters)) + len(found.base), "file")
     listener(Step(key="digests", title="digest the inputs", state="done", detail=count))
     return found
 

@@ -15,6 +15,7 @@ from envpin.checkpoint.checkpoint import opener
 from envpin.checkpoint.no_adapter import require_adapter
 from envpin.core.errors import CheckFailedError, InputError, RefusedError
 from envpin.core.events import Note, ignore
+from envpin.core.sizes import counted
 from envpin.core.versions import same_build, same_release
 from envpin.diagnose.check import check, find_recorded_base
 from envpin.envs.locks.torch_build import torch_of
@@ -378,7 +379,7 @@ def conda_notes(manifest: Manifest) -> tuple[str, ...]:
     more = f" and {len(others) - 4} more" if others[4:] else ""
     channels = ", ".join(sorted({one.channel for one in others if one.channel})[:3])
     origin = f" (from {channels})" if channels else ""
-    said = f"{len(others)} packages of the recorded conda environment are no Python distributions and are not rebuilt"
+    said = f"not of Python, and not rebuilt: {counted(len(others), 'package')} of the recorded conda environment"
     return (f"{said}: {listed}{more}{origin}; wheels bring their own libraries",)
 
 

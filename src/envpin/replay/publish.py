@@ -18,6 +18,7 @@ from envpin.checkpoint.confined import leads_out, roots_of
 from envpin.core.errors import InputError, OutputExistsError, RefusedError
 from envpin.core.events import Note, ignore
 from envpin.core.files import digest, read_bounded, remove_tree, sync_folder, sync_tree, write_cache
+from envpin.core.sizes import counted, verb
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -97,7 +98,8 @@ def staging(out: Path, *, locks: Path, resume: bool = False, listener: Listener 
             yield folder
         finally:
             if count := finished_shards(folder):
-                listener(Note(message=f"{count} finished shards are kept; the same command with --resume goes on"))
+                kept = f"{counted(count, 'finished shard')} {verb(count, 'is', 'are')} kept"
+                listener(Note(message=f"{kept}; the same command with --resume goes on"))
             else:
                 shutil.rmtree(folder, ignore_errors=True)
     finally:

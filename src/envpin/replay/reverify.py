@@ -16,6 +16,7 @@ import msgspec
 from envpin.core.command_text import command_text
 from envpin.core.errors import InputError
 from envpin.core.files import digest_of_file, open_regular, read_bounded
+from envpin.core.sizes import counted
 from envpin.replay.record import FILE_NAME, SCHEMA, MergeRecord, decode
 
 if TYPE_CHECKING:
@@ -196,11 +197,11 @@ def _explain(path: Path, name: str, record: MergeRecord) -> FileDifference:
         if _checksum(path, offset, length) != checksum
     )
     if size != planned:
-        detail = f"it has {size} bytes, and had {planned}"
+        detail = f"it has {counted(size, 'byte')}, and had {planned}"
     elif changed:
-        detail = f"{len(changed)} of its {len(own)} tensors changed"
+        detail = f"{len(changed)} of its {counted(len(own), 'tensor')} changed"
     else:
-        detail = f"its header changed ({_header_length(path)} bytes), its tensors did not"
+        detail = f"its header changed ({counted(_header_length(path), 'byte')}), its tensors did not"
     return FileDifference(file=name, what="changed", detail=detail, tensors=changed)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from envpin.core.errors import InputError
 from envpin.core.hub_id import is_hub_id
+from envpin.core.sizes import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -141,7 +142,7 @@ def manifest_part(manifest: Manifest, *, name: str) -> CardPart:
     """What a recorded adapter's card says."""
     base, trainer = manifest.base, manifest.trainer
     versions = {one: manifest.version_of(one) for one in ("transformers", "peft", "torch", "trl", "accelerate")}
-    resized = "; ".join(f"{one.rows_before} to {one.rows_after} rows" for one in manifest.resizes)
+    resized = "; ".join(f"{one.rows_before} to {counted(one.rows_after, 'row')}" for one in manifest.resizes)
     table = [
         ("base", _base_words(manifest)),
         ("environment", ", ".join(f"{key} {value}" for key, value in versions.items() if value) or "not recorded"),

@@ -9,6 +9,7 @@ from envpin.checkpoint.bases import find_base
 from envpin.checkpoint.checkpoint import open_checkpoint
 from envpin.core.errors import EnvpinError
 from envpin.core.files import digest_of_file
+from envpin.core.sizes import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -91,7 +92,7 @@ def _tensors(manifest: Manifest, checkpoint: Checkpoint) -> HeldField:
     if wrong:
         return HeldField("saved.tensors", "differs", f"{len(wrong)} of {len(saved.tensors)}: {', '.join(wrong[:3])}")
     left = f"; {saved.tensors_left_out} were not listed" if saved.tensors_left_out else ""
-    return HeldField("saved.tensors", "equal", f"{len(saved.tensors)} names, shapes and dtypes{left}")
+    return HeldField("saved.tensors", "equal", f"{counted(len(saved.tensors), 'name')}, shapes and dtypes{left}")
 
 
 def _tokenizer(manifest: Manifest, folder: Path) -> Iterator[HeldField]:
@@ -113,7 +114,7 @@ def _rows(manifest: Manifest, checkpoint: Checkpoint) -> HeldField:
     if rows is None:
         return HeldField("resizes", "not compared", "the folder holds no embedding")
     state: HeldState = "equal" if rows == resized[-1] else "differs"
-    return HeldField("resizes", state, f"the folder's embedding has {rows} rows")
+    return HeldField("resizes", state, f"the folder's embedding has {counted(rows, 'row')}")
 
 
 def _base(manifest: Manifest, checkpoint: Checkpoint) -> HeldField:

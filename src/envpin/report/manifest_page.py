@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from envpin.core.sizes import counted
 from envpin.manifest.compare import DECISIVE
 from envpin.report.template import MARK, page
 from envpin.version import __version__
@@ -73,8 +74,8 @@ def sections(manifest: Manifest) -> tuple[RecordSection, ...]:
             _field("base.path", base.path if base else None),
             _field("base.commit", base.commit if base else None),
             _field("base.config_sha256", base.config_sha256 if base else None),
-            _field("base.files", f"{len(base.files)} digests" if base and base.files else None),
-            _field("base.weights", f"{len(base.weights)} samples" if base and base.weights else None),
+            _field("base.files", counted(len(base.files), "digest") if base and base.files else None),
+            _field("base.weights", counted(len(base.weights), "sample") if base and base.weights else None),
             _field("base.embedding_rows", base.embedding_rows if base else None),
             _field("base.architecture", base.architecture if base else None),
             _field("base.dtype", base.dtype if base else None),
@@ -85,14 +86,16 @@ def sections(manifest: Manifest) -> tuple[RecordSection, ...]:
             _field("tokenizer.class_name", tokenizer.class_name if tokenizer else None),
             _field("tokenizer.length", tokenizer.length if tokenizer else None),
             _field("tokenizer.added_in_run", ", ".join(tokenizer.added_in_run) if tokenizer else None),
-            _field("tokenizer.files", f"{len(tokenizer.files)} digests" if tokenizer and tokenizer.files else None),
-            _field("resizes", "; ".join(f"{one.rows_before} → {one.rows_after} rows" for one in manifest.resizes)),
+            _field("tokenizer.files",
+                   counted(len(tokenizer.files), "digest") if tokenizer and tokenizer.files else None),
+            _field("resizes",
+                   "; ".join(f"{one.rows_before} → {counted(one.rows_after, 'row')}" for one in manifest.resizes)),
         )),
         RecordSection("What was saved", (
             _field("saved.kind", saved.kind if saved else None),
             _field("saved.config", _pairs(saved.config or {}) if saved else None),
-            _field("saved.tensors", f"{len(saved.tensors)} tensors" if saved and saved.tensors else None),
-            _field("saved.files", f"{len(saved.files)} digests" if saved and saved.files else None),
+            _field("saved.tensors", counted(len(saved.tensors), "tensor") if saved and saved.tensors else None),
+            _field("saved.files", counted(len(saved.files), "digest") if saved and saved.files else None),
         )),
         RecordSection("Interpreter and machine", (
             _field("python.version", _versioned(python.implementation, python.version) if python else None),

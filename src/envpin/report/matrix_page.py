@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from envpin.core.sizes import counted
 from envpin.matrix.conditions import needs_of, pins_within
 from envpin.matrix.names import VETO_ENDINGS, VETOES
 from envpin.matrix.nearest import era_pins
@@ -48,10 +49,9 @@ def render_matrix(matrix: Matrix, support: Support, evidence: Mapping[str, Evide
         "vetoes": {"words": sorted(VETOES), "endings": VETO_ENDINGS},
     }
     proved = sum(one.grade == "merge-verified" for one in matrix.families.values())
-    noun = "family" if len(rows) == 1 else "families"
     description = (
-        f"Versions of transformers, peft and torch for {len(rows)} model {noun}, {proved} proved to the merge by "
-        f"{len(evidence)} runs up to transformers {support.newest()}."
+        f"Versions of transformers, peft and torch for {counted(len(rows), 'model family')}, {proved} proved to the "
+        f"merge by {counted(len(evidence), 'run')} up to transformers {support.newest()}."
     )
     return page(
         "matrix.html", data=data, description=description, rows=rows, series=series, day=day,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from envpin.core.sizes import counted, verb
 from envpin.manifest.compare import DECISIVE
 from envpin.report.proof_picture import STATES, picture, states_of
 from envpin.report.template import MARK, page
@@ -70,7 +71,8 @@ def _bytes_now(verified: Reverified | None) -> tuple[str, str]:
     if not verified.lists_weights:
         return "open", "not compared: the record lists no weights"
     if verified.intact:
-        return "good", f"intact: all {verified.files} files are what the merge proved"
+        files = f"{counted(verified.files, 'file')} {verb(verified.files, 'is', 'are')}"
+        return "good", f"intact: {files} what the merge proved"
     return "bad", "changed: what is here is not what the merge proved"
 
 

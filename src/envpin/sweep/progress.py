@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
+from envpin.core.sizes import counted
+
 # Steps that the estimate looks back on: recent ones, because old environments are slower or faster than new ones.
 _WINDOW = 300
 
@@ -38,7 +40,7 @@ class Pace:
 
 def remaining(pace: Pace, *, now: float) -> str:
     """`412 of 1200 steps, about 6 min left`"""
-    at = f"{min(pace.total, pace.known + pace.done)} of {pace.total} steps"
+    at = f"{min(pace.total, pace.known + pace.done)} of {counted(pace.total, 'step')}"
     left = pace.left(now=now)
     if left is None:
         return at

@@ -15,6 +15,7 @@ from envpin.core import process
 from envpin.core.errors import ChildKilledError, EnvironmentSetupError, InfrastructureError, NetworkError, TimedOutError
 from envpin.core.events import ignore
 from envpin.core.resources import data_path
+from envpin.core.sizes import counted
 from envpin.envs.locks.lock import lock_file_name, read_lock
 from envpin.envs.machine import this_platform
 from envpin.envs.refs.family import as_time
@@ -98,7 +99,7 @@ class Sweep:
                 pool.shutdown(cancel_futures=True)
         if self.trouble:
             raise InfrastructureError(
-                f"{len(self.trouble)} steps could not be judged: {self.trouble[0]}",
+                f"{counted(len(self.trouble), 'step')} could not be judged: {self.trouble[0]}",
                 hint="run the same command again; what was found out is kept",
             )
 

@@ -79,7 +79,7 @@ def test_page_of_each_verdict_says_it_and_asks_for_nothing(kind: Kind) -> None:
 def test_page_says_not_compared_where_nothing_was_read() -> None:
     assert "not compared: whether the files still are" in render_merge(merge_record(), place="m")
     intact = Reverified(record=merge_record(), files=3, size=1, differences=())
-    assert "intact: all 3 files" in render_merge(merge_record(), place="m", verified=intact)
+    assert "intact: 3 files are" in render_merge(merge_record(), place="m", verified=intact)
     gone = FileDifference(file="model.safetensors", what="changed", detail="2 of its 3 tensors", tensors=(TOUCHED[0],))
     other = Reverified(record=merge_record(), files=3, size=1, differences=(gone,))
     changed = render_merge(merge_record(), place="m", verified=other)

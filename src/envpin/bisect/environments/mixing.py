@@ -9,6 +9,7 @@ from packaging.markers import Marker
 from packaging.utils import canonicalize_name
 
 from envpin.bisect.environments.changed import PackageChange
+from envpin.core.sizes import counted
 from envpin.core.toml_input import parse_toml
 from envpin.envs.locks.lock import parse_lock
 from envpin.envs.store.identity import EnvironmentSpec
@@ -51,7 +52,7 @@ class Ends:
         return parse_lock(tomlkit.dumps({**document, "packages": tables}), origin="a mixture of both ends")
 
     def spec(self, moved: Subset) -> EnvironmentSpec:
-        name = "the good end" if not moved else f"the good end with {len(moved)} moves"
+        name = "the good end" if not moved else f"the good end with {counted(len(moved), 'move')}"
         return EnvironmentSpec(name=name, lock=self.lock(moved), python=self.python)
 
     @property

@@ -19,6 +19,7 @@ from envpin.bisect.session.prober import Prober
 from envpin.bisect.session.start import folder_of
 from envpin.core.errors import BuildError, CheckFailedError, InputError, UsageError
 from envpin.core.events import Step
+from envpin.core.sizes import counted
 from envpin.envs.locks.lock import parse_lock
 from envpin.envs.machine import this_platform
 from envpin.envs.store.store import Store
@@ -195,7 +196,9 @@ class ChangedSession:
     def _test(self, moved: Subset, *, again: bool = False) -> dict[str, object]:
         """Run the probe with these moves made; gives the fields of its record, but for the verdict."""
         begun = time.monotonic()
-        self._options.listener(Step(key="probe", title=f"probe with {len(moved)} of {len(self.ends.changes)} moves"))
+        self._options.listener(
+            Step(key="probe", title=f"probe with {len(moved)} of {counted(len(self.ends.changes), 'move')}")
+        )
         spec = self.ends.spec(moved)
         fields: dict[str, object] = {"moved": sorted(moved), "lock": spec.lock.digest, "source": "run", "again": again}
         key = digest([spec.lock.digest, spec.python, self._probe, this_platform()])

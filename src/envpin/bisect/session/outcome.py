@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from envpin.core.sizes import counted
+
 if TYPE_CHECKING:
     from envpin.bisect.search.metric import Separation, Side
     from envpin.bisect.search.search import Outcome as Seen
@@ -117,7 +119,9 @@ def measured_outcome(side: Side, values: list[float], found: Separation, *, seco
     details: dict[str, object] = {"values": values, "limit": found.limit, "noise": found.noise}
     if side == "good":
         return ProbeOutcome(status="passed", seconds=seconds, details=details)
-    message = f"{statistics.fmean(values):.6g} over {len(values)} runs is past the limit of {found.limit:.6g}"
+    message = (
+        f"{statistics.fmean(values):.6g} over {counted(len(values), 'run')} is past the limit of {found.limit:.6g}"
+    )
     return ProbeOutcome(status="failed", seconds=seconds, error_type=METRIC, message=message, text=message,
                         details=details)  # fmt: skip
 

@@ -27,6 +27,7 @@ from envpin.core.errors import (
 )
 from envpin.core.events import Note, ignore
 from envpin.core.files import write_atomically
+from envpin.core.sizes import counted
 from envpin.host import worker
 from envpin.host.verbs import ProbeCall, TinyModelCall
 
@@ -172,7 +173,7 @@ class Prober:
                 return measured_outcome(side, values, found, seconds=time.monotonic() - begun)
         if is_end:
             return self._end(end, measured, values, seconds=time.monotonic() - begun)
-        return ProbeOutcome(status="declined", message=f"its number is not clear after {len(values)} runs",
+        return ProbeOutcome(status="declined", message=f"its number is not clear after {counted(len(values), 'run')}",
                             details={"values": values})  # fmt: skip
 
     def _end(
@@ -242,7 +243,7 @@ class Prober:
 
 def _spread(values: list[float]) -> str:
     spread = f" ± {statistics.stdev(values):.2g}" if len(set(values)) > 1 else ""
-    return f"{statistics.fmean(values):.6g}{spread} ({len(values)} runs)"
+    return f"{statistics.fmean(values):.6g}{spread} ({counted(len(values), 'run')})"
 
 
 def _threads() -> str:

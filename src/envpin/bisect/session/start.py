@@ -21,6 +21,7 @@ from envpin.bisect.session.session import SearchSession
 from envpin.core import json_input
 from envpin.core.errors import EnvpinError, InputError
 from envpin.core.events import Note, Progress, ignore
+from envpin.core.sizes import counted
 from envpin.envs.locks.requirements import exact_pins
 from envpin.envs.store.store import Store
 from envpin.matrix.recipes import load_recipes
@@ -181,7 +182,8 @@ def _guess(
     made = guess(axis.versions, readings, find)
     unread = sum(reading is None for reading in readings)
     if unread:
-        options.listener(Note(message=f"{unread} wheels could not be read; their releases are guessed by number"))
+        message = f"{counted(unread, 'wheel')} could not be read: what is in such a release is guessed by its number"
+        options.listener(Note(message=message))
     return made
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from envpin.checkpoint.formats.sampled import FileSample, take_sample
 from envpin.core import json_input
 from envpin.core.files import open_file
+from envpin.core.sizes import counted, verb
 
 if TYPE_CHECKING:
     from envpin.core.place import Place
@@ -93,16 +94,16 @@ def _start_fault(start: bytes, name: str, size: int) -> Fault | None:
         return foreign
     if size < 8:
         text = "too short for a safetensors header" if size else "the file is empty"
-        return Fault("truncated-file", name, text, f"{size} bytes")
+        return Fault("truncated-file", name, text, counted(size, "byte"))
     length = int.from_bytes(start[:8], "little")
     if length > HEADER_LIMIT:
-        text = f"its first 8 bytes claim a header of {length:,} bytes (not a safetensors file?)"
+        text = f"its first 8 bytes claim a header of {counted(length, 'byte')} (not a safetensors file?)"
         return Fault("corrupt-header", name, text, f"{length:,}", f"at most {HEADER_LIMIT:,}")
     if length + 8 > size:
         text = "the file ends inside its header"
-        return Fault("truncated-file", name, text, f"{size:,} bytes", f"more than {length + 8:,} bytes")
+        return Fault("truncated-file", name, text, counted(size, "byte"), f"more than {counted(length + 8, 'byte')}")
     if length > json_input.MAX_BYTES:
-        text = f"a header of {length:,} bytes is more than envpin reads"
+        text = f"a header of {counted(length, 'byte')} is more than envpin reads"
         return Fault("corrupt-header", name, text, f"{length:,}", f"at most {json_input.MAX_BYTES:,}")
     return None
 
@@ -149,7 +150,7 @@ def _entry_problem(entry: object) -> str | None:
         return "its data_offsets are not two positions"
     expected = prod(shape) * BITS[dtype]
     if expected % 8 or offsets[1] - offsets[0] != expected // 8:
-        return f"{offsets[1] - offsets[0]} bytes for shape {shape} of {dtype}"
+        return f"{counted(offsets[1] - offsets[0], 'byte')} for shape {shape} of {dtype}"
     return None
 
 
@@ -162,10 +163,13 @@ def _layout_fault(tensors: list[Tensor], name: str, begin: int, size: int) -> Fa
         at = tensor.end
     if at > size:
         text = "the file is shorter than its header says"
-        return Fault("truncated-file", name, text, f"{size:,} bytes", f"{at:,} bytes")
+        return Fault("truncated-file", name, text, counted(size, "byte"), counted(at, "byte"))
     if at < size:
-        text = f"{size - at:,} bytes follow its last tensor (two downloads written into one file?)"
-        return Fault("truncated-file", name, text, f"{size:,} bytes", f"{at:,} bytes")
+        text = (
+            f"{counted(size - at, 'byte')} {verb(size - at, 'follows', 'follow')} its last tensor (two "
+            "downloads written into one file?)"
+        )
+        return Fault("truncated-file", name, text, counted(size, "byte"), counted(at, "byte"))
     return None
 
 
@@ -173,10 +177,10 @@ def recognise_foreign(start: bytes, name: str, size: int) -> Fault | None:
     """A pointer or a web page that stands where weights should be; None where the first bytes are neither."""
     if start.startswith(_LFS):
         real = next((line[5:].decode("ascii", "replace") for line in start.split(b"\n") if line[:5] == b"size "), None)
-        return Fault("lfs-pointer", name, "a git-lfs pointer, not the weights", f"{size:,} bytes",
+        return Fault("lfs-pointer", name, "a git-lfs pointer, not the weights", counted(size, "byte"),
                      f"{real[:20]} bytes" if real else None)  # fmt: skip
     if start.lstrip().lower().startswith(_HTML):
-        return Fault("html-instead-of-weights", name, "a web page, not weights", f"{size:,} bytes")
+        return Fault("html-instead-of-weights", name, "a web page, not weights", counted(size, "byte"))
     return None
 
 

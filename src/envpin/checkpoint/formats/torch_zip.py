@@ -17,6 +17,7 @@ from envpin.checkpoint.formats.pickle import BadPickleError, EndsInsideError, Re
 from envpin.checkpoint.formats.safetensors import BITS, Fault, Header, Tensor, recognise_foreign
 from envpin.core.files import open_file
 from envpin.core.range_file import RangeFile
+from envpin.core.sizes import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -110,7 +111,9 @@ def _zip(path: Place, stream: IO[bytes]) -> Header:
         member = members.get(f"{prefix}/data/{storage.key}")
         wanted = _bytes_of(storage)
         if member is None or (wanted is not None and member.file_size < wanted):
-            held = "is not there" if member is None else f"has {member.file_size:,} bytes instead of {wanted:,}"
+            held = (
+                "is not there" if member is None else f"has {counted(member.file_size, 'byte')} instead of {wanted:,}"
+            )
             raise _BadFileError("corrupt-header", f"storage `{storage.key[:40]}` {held}")
     begins = _member_starts(stream, members, prefix, walked) if _is_local(path) else {}
     return _header(path, walked, begins)
@@ -179,7 +182,7 @@ def _legacy_head(path: Place, head: IO[bytes], size: int) -> Header:
     if at > size:
         text = "the file is shorter than its storages"
         return _header(path, walked, {})._replace(
-            fault=Fault("truncated-file", path.name, text, f"{size:,} bytes", f"{at:,} bytes")
+            fault=Fault("truncated-file", path.name, text, counted(size, "byte"), counted(at, "byte"))
         )
     return _header(path, walked, begins)
 
@@ -215,7 +218,7 @@ def _outside(tensor: RebuiltTensor) -> str | None:
         return "has not as many strides as sizes"
     last = tensor.offset + sum((count - 1) * step for count, step in zip(tensor.shape, tensor.stride, strict=True))
     if tensor.offset < 0 or last >= tensor.storage.length:
-        return f"reaches beyond its storage of {tensor.storage.length:,} elements"
+        return f"reaches beyond its storage of {counted(tensor.storage.length, 'element')}"
     return None
 
 

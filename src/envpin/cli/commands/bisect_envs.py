@@ -18,6 +18,7 @@ from envpin.cli.commands.bisect_run import options_of, page_of, probe_of, python
 from envpin.cli.render.bisect import BisectView, clipped, document, write_files
 from envpin.core.errors import InputError, UsageError
 from envpin.core.events import Note
+from envpin.core.sizes import counted, verb
 from envpin.envs.refs.pins import Resolver
 from envpin.envs.refs.resolve import resolve
 from envpin.manifest.write import write_text
@@ -127,9 +128,10 @@ class Table:
 
     def begin(self, session: ChangedSession) -> None:
         talk, done = self._console.talk, session.log.all("set")
-        talk(f"{len(session.ends.changes)} packages differ; probe: {session.question.probe.title}")
+        count = len(session.ends.changes)
+        talk(f"{counted(count, 'package')} {verb(count, 'differs', 'differ')}; probe: {session.question.probe.title}")
         if done:
-            talk(f"going on with a search that has {len(done)} finished probes: {session.log.path}")
+            talk(f"going on with a search that has {counted(len(done), 'finished probe')}: {session.log.path}")
         talk(f"\n{'':>3}  {'moved':>5}  {'verdict':10}  {'seconds':>7}  what it said, and what moved")
         for record in done:
             self.on_record(record)

@@ -22,6 +22,7 @@ from envpin.bisect.session.start import folder_of, open_session, problem_of
 from envpin.cli.render.bisect_answer import headline
 from envpin.core.command_text import command_text
 from envpin.core.errors import InputError, RefusedError, UsageError
+from envpin.core.sizes import counted
 from envpin.envs.locks.requirements import check_requirements
 from envpin.envs.machine import default_root
 
@@ -63,7 +64,7 @@ def _status(args: argparse.Namespace, console: Console) -> int:
         console.talk("no search has been made yet")
     for one in found:
         console.data(f"{one['id']}  {one['package']} {one['good']} … {one['bad']}  {one['probe']}")
-        console.data(f"    {one['probes']} probes, {one['state']}")
+        console.data(f"    {counted(int(str(one['probes'])), 'probe')}, {one['state']}")
     return 0
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from envpin.cli.commands.env_arguments import REF_HELP, add_torch_backend, resolver_of, torch_wish
 from envpin.core.errors import UsageError
-from envpin.core.sizes import size_words
+from envpin.core.sizes import counted, size_words
 
 if TYPE_CHECKING:
     import argparse
@@ -112,8 +112,9 @@ def _verify(args: argparse.Namespace, console: Console) -> int:
     said = found.description
     what = "environment and adapter" if said.merge is not None else "environment"
     console.data(
-        f"✓ {len(found.files)} files as they were made: {what} for {said.platform}, Python {said.python}, "
-        f"{len(said.wheels)} wheels{', base' if said.with_base else ''}{', Python' if said.with_python else ''}\n"
+        f"✓ {counted(len(found.files), 'file')} as made: {what} for {said.platform}, Python {said.python}, "
+        f"{counted(len(said.wheels), 'wheel')}{', base' if said.with_base else ''}"
+        f"{', Python' if said.with_python else ''}\n"
         f"sha256 {found.sha256}"
     )
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from envpin.cli.console.formats import add_format, answer, is_for_ci
+from envpin.core.sizes import counted
 
 if TYPE_CHECKING:
     import argparse
@@ -86,7 +87,7 @@ def _headline(place: Place, report: CheckReport) -> str:
     path = f"{place}{_at(getattr(place, 'commit', None))}"
     if report.blockers:
         count = len(report.blockers)
-        return f"{path}: {count} blocker{'s' if count > 1 else ''}{against}"
+        return f"{path}: {counted(count, 'blocker')}{against}"
     if report.not_compared is not None:
         return f"{path}: not compared: {report.not_compared}; no blocker in what was looked at{against}"
     return f"{path}: nothing stands in the way{against}"

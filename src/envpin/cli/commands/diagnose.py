@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpin.core.errors import InputError
+from envpin.core.sizes import counted
 
 if TYPE_CHECKING:
     import argparse
@@ -61,8 +62,8 @@ def _render(diagnosis: Diagnosis, proof: CheckReport | None, console: Console) -
 
     proven = {one.code for one in proof.findings} if proof is not None else set()
     if diagnosis.findings:
-        console.data(f"{len(diagnosis.findings)} cause{'s' if len(diagnosis.findings) > 1 else ''} "
-                     f"in {diagnosis.lines:,} lines")  # fmt: skip
+        console.data(f"{counted(len(diagnosis.findings), 'cause')} "
+                     f"in {counted(diagnosis.lines, 'line')}")  # fmt: skip
         if diagnosis.mismatches:
             rows = [
                 (one.parameter, str(list(one.found)), str(list(one.expected))) for one in diagnosis.mismatches[:_ROWS]
@@ -89,7 +90,7 @@ def _against(proof: CheckReport) -> str:
 
 def _nothing(lines: int) -> str:
     return (
-        f"nothing in these {lines:,} lines is recognised\n\n"
+        f"nothing in {counted(lines, 'line')} is recognised\n\n"
         "For a report, attach: the whole traceback (from `Traceback` to the last line), `pip freeze`, and what "
         "`envpin check ADAPTER --json` prints for the folders that the command loads."
     )

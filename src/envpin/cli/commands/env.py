@@ -21,6 +21,7 @@ from envpin.cli.commands.env_arguments import (
 from envpin.cli.console.tables import table
 from envpin.cli.stack import add_stack_arguments, asks_for_stack
 from envpin.core.command_text import command_text
+from envpin.core.sizes import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -253,4 +254,4 @@ def _table(rows: Sequence[tuple[str, ...]]) -> str:
 def _count(damage: Sequence[object]) -> str:
     if not damage:
         return "as installed"
-    return f"{len(damage)} file{'s' if len(damage) > 1 else ''} not as installed"
+    return f"{counted(len(damage), 'file')} not as installed"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from envpin.core.command_text import command_text
+from envpin.core.sizes import counted
 
 if TYPE_CHECKING:
     import argparse
@@ -154,7 +155,7 @@ def _first(found: Inferred, *, everything: bool) -> list[str]:
     shown = others if everything else others[: _SHOWN - 1]
     lines += [f"then          {_pins(other.pins)}" for other in shown]
     if len(others) > len(shown):
-        lines.append(f"              … {len(others) - len(shown)} more pairs fit (--all shows them)")
+        lines.append(f"              … {counted(len(others) - len(shown), 'more fitting pair')} (--all shows them)")
     reference = ",".join(f"{name}=={version}" for name, version in first.pins.items())
     return [*lines, "", f"  {command_text('envpin', 'env', 'create', reference)}"]
 

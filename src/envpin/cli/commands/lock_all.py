@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from envpin.core.errors import InfrastructureError, UsageError
 from envpin.core.files import write_atomically
 from envpin.core.resources import data_path
+from envpin.core.sizes import counted
 from envpin.envs.locks.lock import lock_file_name
 from envpin.envs.locks.portable import portable_lock
 from envpin.envs.refs.family import committed_requests
@@ -59,5 +60,5 @@ def write_all(
     if console.json_mode:
         console.document(SCHEMA, {"folder": str(folder), "locks": sorted(locks), "changed": changed})
     else:
-        console.data(f"{folder}: {len(locks)} locks, {len(changed)} changed")
+        console.data(f"{folder}: {counted(len(locks), 'lock')}, {len(changed)} changed")
     return 0

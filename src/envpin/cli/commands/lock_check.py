@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from envpin.cli.console.formats import answer, is_for_ci, stale_lock
 from envpin.core.errors import EnvironmentSetupError, InputError, UsageError
 from envpin.core.resources import data_path
+from envpin.core.sizes import counted
 from envpin.envs.locks.compare import differences_of, stale_promises
 from envpin.envs.locks.lock import lock_file_name, read_lock
 from envpin.envs.locks.portable import portable_lock
@@ -80,4 +81,4 @@ def _checked(
 def _said(answer: dict[str, Any]) -> str:
     count = len(answer["families"])
     state = "not what would be written" if answer["problems"] else "up to date, installable where it says"
-    return f"{state} ({count} {'family' if count == 1 else 'families'})"
+    return f"{state} ({counted(count, 'family')})"

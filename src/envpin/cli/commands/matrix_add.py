@@ -12,6 +12,7 @@ import msgspec
 from envpin.core.errors import CheckFailedError, InfrastructureError
 from envpin.core.files import write_atomically
 from envpin.core.resources import data_path
+from envpin.core.sizes import counted
 from envpin.core.text_input import read_text
 from envpin.evidence.add import Additions, contradictions, plan_additions, without
 from envpin.evidence.edit import edited
@@ -152,7 +153,7 @@ def _tell(
         console.talk(line)
     verb = "would be" if dry_run else "are"
     count = len(additions.fresh)
-    console.talk(f"{count} new {'entry' if count == 1 else 'entries'} {verb} in {target.evidence}" if count
+    console.talk(f"{counted(count, 'new entry')} {verb} in {target.evidence}" if count
                  else "no evidence that was not known already")  # fmt: skip
     if text != target.text:
         console.talk(f"{target.path} {'would be' if dry_run else 'is'} changed")
@@ -160,7 +161,7 @@ def _tell(
 
 def _changes(additions: Additions) -> Iterator[str]:
     for one in additions.raised:
-        yield f"grade    {one.family}: {one.grade}, by {len(one.evidence)} runs"
+        yield f"grade    {one.family}: {one.grade}, by {counted(len(one.evidence), 'run')}"
     for name, good in additions.tuples.items():
         pins = ", ".join(f"{package} {version}" for package, version in good.packages.items())
         yield f"tuple    {name}: {pins}, {good.grade}"
@@ -174,6 +175,6 @@ def _changes(additions: Additions) -> Iterator[str]:
     for key in additions.computed.gone:
         yield f"break    {key}: no run gives it any more"
     for proved in additions.conditions:
-        yield f"condition {proved.family}[{proved.index}]: {proved.grade}, by {len(proved.evidence)} runs"
+        yield f"condition {proved.family}[{proved.index}]: {proved.grade}, by {counted(len(proved.evidence), 'run')}"
     for found in additions.attached:
-        yield f"break    {found.name}: {found.grade}, by {len(found.evidence)} runs"
+        yield f"break    {found.name}: {found.grade}, by {counted(len(found.evidence), 'run')}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from envpin.core.errors import InfrastructureError, UsageError
 from envpin.core.files import write_atomically
+from envpin.core.sizes import counted
 from envpin.evidence.collect import collect
 from envpin.matrix.support import encode_support, shipped_path
 from envpin.matrix.where import own_support_path
@@ -35,7 +36,8 @@ def run_collect(args: argparse.Namespace, console: Console) -> int:
                              "model_types": len(support.model_types), "peft": len(support.peft)})  # fmt: skip
     else:
         console.data(
-            f"{target}: {len(support.transformers)} releases, {len(support.model_types)} model types, {len(data)} bytes"
+            f"{target}: {counted(len(support.transformers), 'release')}, "
+            f"{counted(len(support.model_types), 'model type')}, {counted(len(data), 'byte')}"
         )
     return 0
 
@@ -55,7 +57,7 @@ def _collect_fields(args: argparse.Namespace, console: Console) -> int:
         console.document(1, {"file": str(target), "bytes": len(data), "releases": counts})
     else:
         listed = ", ".join(f"{count} of {name}" for name, count in counts.items())
-        console.data(f"{target}: releases read: {listed}; {len(data)} bytes")
+        console.data(f"{target}: releases read: {listed}; {counted(len(data), 'byte')}")
     return 0
 
 
@@ -75,7 +77,9 @@ def _collect_stack(args: argparse.Namespace, console: Console) -> int:
         console.document(1, {"file": str(target), "bytes": len(data), "releases": counts})
     else:
         total = sum(counts.values())
-        console.data(f"{target}: {total} releases of {len(counts)} packages, {len(data)} bytes")
+        console.data(
+            f"{target}: {counted(total, 'release')} of {counted(len(counts), 'package')}, {counted(len(data), 'byte')}"
+        )
     return 0
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpin.cli.console.page_file import refuse_other_file, write_page
+from envpin.core.sizes import counted
 from envpin.matrix.load import load_matrix
 from envpin.matrix.results import evidence_path, load_results
 from envpin.matrix.support import load_support
@@ -37,5 +38,8 @@ def run_html(args: argparse.Namespace, console: Console) -> int:
         console.document(1, {"file": str(target), "bytes": size, "families": len(matrix.families),
                              "runs": len(evidence)})  # fmt: skip
     else:
-        console.data(f"{target}: {len(matrix.families)} families, {len(evidence)} runs, {size} bytes")
+        console.data(
+            f"{target}: {counted(len(matrix.families), 'family')}, {counted(len(evidence), 'run')}, "
+            f"{counted(size, 'byte')}"
+        )
     return 0

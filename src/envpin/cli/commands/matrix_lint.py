@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpin.core.resources import data_path
+from envpin.core.sizes import counted
 from envpin.evidence.lint import lint
 from envpin.matrix.load import load_matrix
 from envpin.matrix.results import evidence_path, load_results
@@ -39,7 +40,10 @@ def run_lint(args: argparse.Namespace, console: Console) -> int:
     elif problems:
         console.data("\n".join(problems))
     else:
-        counts = f"{len(matrix.families)} families, {len(matrix.breaks)} breaks, {len(matrix.relations)} relations"
+        counts = (
+            f"{counted(len(matrix.families), 'family')}, {counted(len(matrix.breaks), 'break')}, "
+            f"{counted(len(matrix.relations), 'relation')}"
+        )
         console.data(f"{counts}: nothing wrong")
     return 1 if problems else 0
 

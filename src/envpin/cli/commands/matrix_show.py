@@ -11,6 +11,7 @@ from envpin.cli.console.tables import table
 from envpin.cli.console.width import room, wrapped
 from envpin.core.command_text import command_text
 from envpin.core.errors import InputError, UsageError
+from envpin.core.sizes import counted
 from envpin.matrix.load import load_matrix
 from envpin.matrix.match import match
 from envpin.matrix.results import evidence_path, load_results
@@ -198,7 +199,7 @@ def _family_lines(
             lines.append(f"            lock: pylock.{good.lock}.toml")
         lines += [f"            {line}" for line in _runs(good.evidence)]
     for statement in family.support:
-        seen = f"seen at {statement.tested} of {_released(statement, support)} releases"
+        seen = f"seen at {statement.tested} of {counted(_released(statement, support), 'release')}"
         lines.append(f"  works     {statement.capability} with {statement.package} {statement.versions} ({seen})")
     lines += [f"  note      {note}" for note in family.notes]
     for entry in breaks:

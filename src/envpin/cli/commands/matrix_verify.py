@@ -12,6 +12,7 @@ from envpin.cli.commands.matrix_add import apply_evidence
 from envpin.cli.render.sweep import SweepView
 from envpin.core.errors import InfrastructureError, InterruptedByUserError, ResolutionError, UsageError
 from envpin.core.files import write_atomically
+from envpin.core.sizes import counted, verb
 from envpin.envs.locks.requirements import check_requirements
 from envpin.envs.store.store import Store
 from envpin.evidence.add import contradictions
@@ -80,7 +81,10 @@ def run_verify(args: argparse.Namespace, console: Console) -> int:
     if not (args.update and args.json):  # then the one document is that of the addition
         view.finish(document, wrong=wrong, output=args.output)
     if sweep.left:
-        console.talk(f"time is up: {sweep.left} steps were not run; the same command goes on with them")
+        console.talk(
+            f"time is up: {counted(sweep.left, 'step')} {verb(sweep.left, 'was', 'were')} not run; the same "
+            "command goes on"
+        )
     if plan.climbs and not any(sweep.key_of(pins) for pins in plan.climbs):
         raise ResolutionError("no environment could be built: nothing was verified")
     if args.update:

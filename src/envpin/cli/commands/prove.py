@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from envpin.cli.console.formats import add_format, answer, is_for_ci
+from envpin.core.sizes import counted
 
 if TYPE_CHECKING:
     import argparse
@@ -89,7 +90,7 @@ def _subject(args: argparse.Namespace, found: MergeProof) -> Subject:
         for one in found.troubles
     ]
     left = found.answer.counts.not_compared
-    unproved = f"{left} tensors" if left else "there is no tensor to compare"
+    unproved = counted(left, "tensor") if left else "there is no tensor to compare"
     open_one = None if found.proved or (wrong and not left) else unproved
     return Subject(path=str(args.merged), findings=tuple(wrong), not_compared=open_one)
 
@@ -98,7 +99,7 @@ def _lines(args: argparse.Namespace, found: MergeProof) -> list[str]:
     from envpin.proof.verdict import total
 
     counts, changed = found.answer.counts, found.answer.changed
-    lines = [f"{args.merged}: {_headline(found)}", f"  {total(counts)} tensors: {_words(counts)}"]
+    lines = [f"{args.merged}: {_headline(found)}", f"  {counted(total(counts), 'tensor')}: {_words(counts)}"]
     lines.append(f"  {total(changed)} of them changed by the adapter: {_words(changed)}")
     for way, count in sorted(found.answer.ways.items(), key=lambda one: -one[1]):
         lines.append(f"    {count}: {way}")
@@ -132,7 +133,7 @@ def _trouble(trouble: Trouble, found: MergeProof, *, everything: bool) -> list[s
     if trouble.factor is not None:
         low, high = trouble.factor
         scale = f", {low:.4g} times" if f"{low:.4g}" == f"{high:.4g}" else f", {low:.4g} to {high:.4g} times"
-    many = f"{len(trouble.tensors)} tensor{'s' if len(trouble.tensors) > 1 else ''}"
+    many = counted(len(trouble.tensors), "tensor")
     lines = ["", f"{trouble.code}: {trouble.message}", f"  {many}{where}{scale}"]
     why = {one.tensor: one.why for one in found.answer.listed}
     shown = trouble.tensors if everything else trouble.tensors[:_SHOWN]
@@ -147,7 +148,7 @@ def _not_compared(found: MergeProof, *, everything: bool) -> list[str]:
     if not left:
         return []
     shown = left if everything else left[:_SHOWN]
-    lines = ["", f"not compared: {len(left)} tensor{'s' if len(left) > 1 else ''}"]
+    lines = ["", f"not compared: {counted(len(left), 'tensor')}"]
     lines += [f"  {one.tensor}: {one.why or 'no reason known'}" for one in shown]
     if len(shown) < len(left):
         lines.append(f"  and {len(left) - len(shown)} more (--all lists them)")

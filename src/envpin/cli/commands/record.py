@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from envpin.core import process
 from envpin.core.errors import EnvpinError, InputError, UsageError
+from envpin.core.sizes import counted
 from envpin.recording.session import RecordSession
 
 if TYPE_CHECKING:
@@ -194,7 +195,7 @@ def _tell(outcome: RecordOutcome, console: Console) -> None:
     for fault in outcome.faults[:_FAULTS_SHOWN]:
         console.warn(f"while recording: {fault}")
     if len(outcome.faults) > _FAULTS_SHOWN:
-        console.warn(f"while recording: {len(outcome.faults) - _FAULTS_SHOWN} more faults")
+        console.warn(f"while recording: {counted(len(outcome.faults) - _FAULTS_SHOWN, 'more fault')}")
     if outcome.nothing is not None:
         console.warn(outcome.nothing)
 

@@ -277,7 +277,7 @@ def _tail(scanned: Scanned) -> list[str]:
 
     lines = [f"not readable: {path}: {reason}" for path, reason in list(scanned.unreadable.items())[:5]]
     if len(scanned.unreadable) > 5:
-        lines.append(f"not readable: {len(scanned.unreadable) - 5:,} more folders")
+        lines.append(f"not readable: {counted(len(scanned.unreadable) - 5, 'more folder')}")
     if scanned.links:
         lines.append(f"{counted(len(scanned.links), 'linked folder')} left alone (--follow-links enters them)")
     worst = next((entry for entry in scanned.entries if entry.is_bad), None)

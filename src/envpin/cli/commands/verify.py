@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpin.core.events import Progress, Step
+from envpin.core.sizes import counted, verb
 from envpin.replay.record import FILE_NAME
 from envpin.replay.reverify import read_record, reverify
 
@@ -49,7 +50,7 @@ def read_back(folder: Path, console: Console, *, name: str = FILE_NAME) -> Rever
         listener(Progress(key="verify", done=done, total=total))
 
     found = reverify(folder, progress, name=name)
-    detail = f"{found.files} files, {found.size / 1e9:.2f} GB"
+    detail = f"{counted(found.files, 'file')}, {found.size / 1e9:.2f} GB"
     listener(Step(key="verify", title=title, state="done" if found.intact else "failed", detail=detail))
     return found
 
@@ -88,4 +89,5 @@ def _report(found: Reverified, folder: Path, console: Console) -> None:
     if not found.lists_weights:
         console.data(f"not verified: {FILE_NAME} lists no weights, so nothing is known about those that are here")
     if found.intact:
-        console.data(f"intact: {found.files} files are what the merge of {found.record.created} proved")
+        files = f"{counted(found.files, 'file')} {verb(found.files, 'is', 'are')}"
+        console.data(f"intact: {files} what the merge of {found.record.created} proved")

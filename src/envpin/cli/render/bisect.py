@@ -12,6 +12,7 @@ from envpin.bisect.session.history import now
 from envpin.cli.console.width import columns, cut
 from envpin.cli.render import bisect_answer
 from envpin.core.events import Note
+from envpin.core.sizes import counted
 from envpin.envs.machine import platform_name
 from envpin.manifest.write import write_text
 
@@ -49,7 +50,7 @@ class BisectView:
         """Print the heading, and the probes that an earlier run had finished."""
         self._problem = problem
         talk, question, axis = self._console.talk, self._question, session.axis
-        talk(f"{question.package}: {len(axis.candidates)} releases from {question.old} to {question.new}; "
+        talk(f"{question.package}: {counted(len(axis.candidates), 'release')} from {question.old} to {question.new}; "
              f"{question.good} is to be good, {question.bad} bad")  # fmt: skip
         talk(f"probe: {question.probe.title}; held: {', '.join(question.requirements) or 'nothing'}")
         heavy = sorted(range(1, problem.size), key=lambda index: -problem.prior[index])[:3]
@@ -60,7 +61,7 @@ class BisectView:
                 talk(f"the wheels hint at {axis.versions[index]}: {session.setup['reasons'][axis.versions[index]]}")
         done = [record for record in session.log.records if record["event"] in {"probe", "skip"}]
         if done:
-            talk(f"going on with a search that has {len(done)} finished probes: {session.log.path}")
+            talk(f"going on with a search that has {counted(len(done), 'finished probe')}: {session.log.path}")
         talk("")
         talk(_HEAD)
         for record in done:

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from envpin.core.command_text import command_text
+from envpin.core.sizes import counted
 
 if TYPE_CHECKING:
     from envpin.bisect.report.report import BisectReport
@@ -117,7 +118,7 @@ def _files(report: BisectReport) -> list[str]:
     lines += [f"  {change.path}  +{change.added} -{change.removed}" for change in touched[:_FILES_SHOWN]]
     if not touched:
         lines[0] = f"files that differ between {report.before} and {report.after}: none on the failure's way"
-    return [*lines, f"  and {others} other files"] if others else lines
+    return [*lines, f"  and {counted(others, 'other file')}"] if others else lines
 
 
 def issue(report: BisectReport) -> str:

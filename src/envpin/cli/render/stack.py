@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from packaging.specifiers import SpecifierSet
 
+from envpin.core.sizes import counted
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -31,7 +33,7 @@ def _environment(one: JointEnvironment) -> Iterator[str]:
     for at, start in enumerate(range(0, len(one.requirements), 3)):
         yield f"  {'pins' if at == 0 else '':<9} {', '.join(one.requirements[start : start + 3])}"
     newest = f", nothing newer than {one.attempt.exclude_newer}" if one.attempt.exclude_newer else ""
-    yield f"            resolved by uv, {len(one.spec.lock.packages)} packages{newest}"
+    yield f"            resolved by uv, {counted(len(one.spec.lock.packages), 'package')}{newest}"
     yield f"            {one.attempt.title}"
     for bound in one.bounds:
         yield f"  bound     {bound.package} {bound.versions}: {bound.reason}"

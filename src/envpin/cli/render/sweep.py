@@ -46,7 +46,7 @@ class SweepView:
     def on_plan(self, total: int, known: int) -> None:
         """The environments are resolved: how many steps there are, and how many are known."""
         self._pace.start(total, known, now=time.monotonic())
-        self._console.talk(f"{total} steps, {known} known already")
+        self._console.talk(f"{counted(total, 'step')}, {known} known already")
         for pins in self._plan.climbs:
             key = self._sweep.key_of(pins)
             if key is not None:
@@ -108,7 +108,7 @@ class SweepView:
         for line in wrong:
             self._console.talk(f"differs  {line}")
         if output:
-            self._console.talk(f"{len(document.entries)} entries are in {output}")
+            self._console.talk(f"{counted(len(document.entries), 'entry')} in {output}")
 
     def _document(self, document: EvidenceFile, wrong: Sequence[str]) -> dict[str, object]:
         import msgspec

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from envpin.core.sizes import counted, verb
+
 if TYPE_CHECKING:
     from envpin.replay.training.facts import FactDifference
     from envpin.replay.training.judge import TrainJudgement
@@ -20,7 +22,7 @@ _ROWS = {
 
 def judgement_lines(found: TrainJudgement) -> list[str]:
     """The lines that a person reads after the repeat."""
-    lines = [f"verdict     {found.verdict} ({found.steps} steps compared; adapter: {found.adapter})"]
+    lines = [f"verdict     {found.verdict} ({counted(found.steps, 'step')} compared; adapter: {found.adapter})"]
     if found.first is not None:
         lines.append(f"first apart {apart_words(found.first)}")
     if found.cause is not None:
@@ -49,7 +51,7 @@ def apart_words(first: Apart) -> str:
     values = f" {first.before} → {first.after}" if first.before and first.sign != "batch" else ""
     rows = _ROWS.get(first.rows or "", "")
     if first.rows == "content":
-        rows = f"{first.changed} of its rows {'holds' if first.changed == 1 else 'hold'} something else"
+        rows = f"{first.changed} of its rows {verb(first.changed or 0, 'holds', 'hold')} something else"
     return f"{at}: {first.sign}{values}" + (f", {rows}" if rows else "")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from envpin.core.sizes import counted
+
 if TYPE_CHECKING:
     from envpin.replay.merge import Merged
 
@@ -16,16 +18,19 @@ def result_lines(merged: Merged) -> list[str]:
     lines = [
         f"merged      {merged.out}",
         f"verdict     {record.verdict.kind} (base weights: {record.verdict.base_words})",
-        f"untouched   {checked['untouched']} tensors, equal to the base's byte for byte",
+        f"untouched   {counted(checked['untouched'], 'tensor')}, equal to the base's byte for byte",
         (
-            f"changed     {checked['changed'] + len(checked['added'])} tensors; {rows['rows']} rows "
+            f"changed     {counted(checked['changed'] + len(checked['added']), 'tensor')}; "
+            f"{counted(rows['rows'], 'row')} "
             f"of {rows['tensors']} recomputed in float64, worst error {rows['worst']:.2f} of what rounding allows"
         ),
     ]
     if checked.get("dequantized"):
-        lines.insert(3, f"dequantized {checked['dequantized']} further tensors, checked on disk")
+        lines.insert(3, f"dequantized {counted(checked['dequantized'], 'further tensor')}, checked on disk")
     if checked["not_recomputed"]:
-        lines.append(f"            {len(checked['not_recomputed'])} tensors judged by the model's outputs alone")
+        lines.append(
+            f"            {counted(len(checked['not_recomputed']), 'tensor')} judged by the model's outputs alone"
+        )
     probe = checked.get("probe")
     if probe:
         lines.append(

@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING
 from envpin.core.command_text import command_text
 from envpin.core.files import open_file
 from envpin.core.findings import Evidence
+from envpin.core.sizes import counted, verb
 from envpin.diagnose.catalogue.catalogue import finding
 from envpin.diagnose.detectors.shapes import SHOWN, places
 from envpin.diagnose.expected import shapes_of_config
@@ -167,7 +168,10 @@ def _drift(folder: Checkpoint, subject: CheckSubject, mismatches: list[Mismatch]
             wrong.append(Mismatch(parameter=name, found=tensor.shape, expected=shape, why="config.json says otherwise"))
     if wrong:
         mismatches += wrong
-        text = f"{len(wrong)} tensors have another shape than config.json describes"
+        text = (
+            f"{counted(len(wrong), 'tensor')} {verb(len(wrong), 'has', 'have')} another shape than config.json "
+            "describes"
+        )
         seen = [Evidence(tensor=one.parameter, found=shape_text(one.found), expected=shape_text(one.expected))
                 for one in wrong[:SHOWN]]  # fmt: skip
         yield finding("architecture-drift", text, seen, severity="blocker", names=places(subject))
@@ -180,7 +184,10 @@ def _dtype(folder: Checkpoint, subject: CheckSubject) -> Iterator[Finding]:
     wanted = _DTYPES.get(said) if isinstance(said, str) else None
     stored, count = Counter(tensor.dtype for tensor in folder.tensors.values()).most_common(1)[0]
     if wanted is not None and stored in _DTYPES.values() and stored != wanted:
-        text = f"{count} of {len(folder.tensors)} tensors are stored as {stored}, config.json says {said}"
+        text = (
+            f"{count} of {counted(len(folder.tensors), 'tensor')} {verb(count, 'is', 'are')} stored as "
+            f"{stored}, config.json says {said}"
+        )
         yield finding("dtype-drift", text, [Evidence(file="config.json", found=stored, expected=wanted)],
                       names=places(subject))  # fmt: skip
 
@@ -202,9 +209,8 @@ def _noop(subject: CheckSubject) -> Iterator[Finding]:
     if starts and whole and _all_zero(subject.folder, looked, limit=_SAMPLE if far else None):
         text = f"all {len(starts)} `lora_B` tensors are zero: the adapter changes nothing"
         if far:
-            text = (
-                f"`lora_B` is zero wherever it was read ({len(looked)} of {len(starts)} tensors): nothing was trained"
-            )
+            read = f"{len(looked)} of {counted(len(starts), 'tensor')}"
+            text = f"`lora_B` is zero wherever it was read ({read}): nothing was trained"
         seen = [Evidence(file=one.file, tensor=one.name, found="0") for one in starts[:SHOWN]]
         yield finding("adapter-is-noop", text, seen, names=places(subject))
 

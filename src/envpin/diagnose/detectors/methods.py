@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from envpin.core.findings import Evidence
+from envpin.core.sizes import counted, verb
 from envpin.diagnose.adapter_names import LINEAR_EXPERTS, STACKED_EXPERTS
 from envpin.diagnose.catalogue.catalogue import finding
 from envpin.diagnose.detectors.shapes import SHOWN, places
@@ -104,7 +105,9 @@ def _names(subject: CheckSubject) -> Iterator[Finding]:
         return
     all_of_them = len(other) == len(tensors)
     what = (
-        f"none of the {len(tensors)} tensors is" if all_of_them else f"{len(other)} of {len(tensors)} tensors are not"
+        f"none of the {counted(len(tensors), 'tensor')} is"
+        if all_of_them
+        else f"{len(other)} of {counted(len(tensors), 'tensor')} {verb(len(other), 'is', 'are')} not"
     )
     one = f"{what} one that peft reads for {kind_of(subject)}" if all_of_them else (
         f"{what} among those that peft reads for {kind_of(subject)}")  # fmt: skip
@@ -173,7 +176,10 @@ def _shapes(subject: CheckSubject) -> Iterator[Finding]:
             if axis.part in name and one.shape and 0 not in one.shape and one.shape[axis.axis] != wanted
         ]
         if wrong:
-            text = f"{len(wrong)} tensors have {wrong[0].shape[axis.axis]} where `{axis.field}` says {wanted}"
+            text = (
+                f"{counted(len(wrong), 'tensor')} {verb(len(wrong), 'has', 'have')} {wrong[0].shape[axis.axis]} "
+                f"where `{axis.field}` says {wanted}"
+            )
             yield finding("method-shape-mismatch", text, _seen(wrong, f"{axis.field} {wanted}"), names=places(subject))
 
 
@@ -195,13 +201,16 @@ def _oft(subject: CheckSubject) -> Iterator[Finding]:
             wrong.append((tensor, blocks, own))
     if wrong:
         _, blocks, own = wrong[0]
-        says = f"blocks of {size}" if size else f"{count} blocks"
-        text = f"`oft_R` has {blocks} blocks of {own} in {len(wrong)} modules, adapter_config.json says {says}"
+        says = f"blocks of {size}" if size else counted(count if isinstance(count, int) else None, "block")
+        text = (
+            f"`oft_R` has {counted(blocks, 'block')} of {own} in {counted(len(wrong), 'module')}, "
+            f"adapter_config.json says {says}"
+        )
         fix = (
             f"set `oft_block_size` to {own} and `r` to 0, if this config is of another run than the weights",
             "take config and weights of the same checkpoint; the base is not at fault",
         )
-        expected = f"{blocks * own // size} blocks of {size}" if type(size) is int and size else str(count)
+        expected = f"{counted(blocks * own // size, 'block')} of {size}" if type(size) is int and size else str(count)
         seen = _seen([one for one, *_ in wrong], expected)
         yield finding("method-shape-mismatch", text, seen, fix=fix, names=places(subject))
 
@@ -221,7 +230,8 @@ def _experts(subject: CheckSubject) -> Iterator[Finding]:
     stacked = [one for one in modules if STACKED_EXPERTS.search(one)]
     if names is not None and stacked and any(len(one.tensor.shape) == 3 for one in names.factors):
         text = (
-            f"{len(stacked)} modules are stacks of experts by the names of a hosted trainer (`experts.w1`, `w3`, `w2` "
+            f"{counted(len(stacked), 'module')} with stacked experts by the names of a hosted trainer "
+            "(`experts.w1`, `w3`, `w2` "
             "are gate, up and down; `unembed_tokens` is lm_head): no release of transformers or peft reads them"
         )
         fix = (
@@ -231,7 +241,8 @@ def _experts(subject: CheckSubject) -> Iterator[Finding]:
     linear = [one for one in modules if LINEAR_EXPERTS.search(one)]
     if linear:
         text = (
-            f"{len(linear)} modules are single experts (`gate_up_projs.N`, `down_projs.N`), as Unsloth rebuilds "
+            f"{counted(len(linear), 'module')} with single experts (`gate_up_projs.N`, `down_projs.N`), as "
+            "Unsloth rebuilds "
             "gpt-oss to train it; the official model has them stacked, and no release of transformers has these names"
         )
         fix = (("merge with Unsloth, or stack the factors of the experts into those of `experts.gate_up_proj` and "
@@ -255,7 +266,7 @@ def _head(subject: CheckSubject) -> Iterator[Finding]:
     )
     own = next((tensor for name, tensor in _base_tensors(subject) if _same_head(name, last.name)), None)
     differs = f", where the base has {own.shape[0]}" if own is not None and own.shape[0] != last.shape[0] else ""
-    text = f"{what}, {last.shape[0]} labels{differs}: peft loads it for this task, and a merge keeps it"
+    text = f"{what}, {counted(last.shape[0], 'label')}{differs}: peft loads it for this task, and a merge keeps it"
     yield finding("task-head", text, _seen(heads), names={**places(subject), "labels": str(last.shape[0])})
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from envpin.core.findings import Evidence
+from envpin.core.sizes import counted, verb
 from envpin.diagnose.adapter_names import has_own_experts, layer_of
 from envpin.diagnose.catalogue.catalogue import finding
 from envpin.diagnose.subject import CheckSubject, Mismatch, shape_text
@@ -34,20 +35,23 @@ def detect_names(subject: CheckSubject) -> Iterator[Finding]:
     if names is None:
         return
     if names.compiled:
-        yield finding("compile-prefix", f"{len(names.compiled)} tensors were saved under `_orig_mod.`",
+        yield finding("compile-prefix", f"{counted(len(names.compiled), 'tensor')} saved under `_orig_mod.`",
                       _samples(names.compiled, subject), names=places(subject))  # fmt: skip
     if names.wrapped:
-        yield finding("fsdp-prefix", f"{len(names.wrapped)} tensors were saved with the names of a wrapper",
+        yield finding("fsdp-prefix", f"{counted(len(names.wrapped), 'tensor')} saved with the names of a wrapper",
                       _samples(names.wrapped, subject), names=places(subject))  # fmt: skip
     empty = [tensor for tensor in subject.folder.adapter_tensors.values() if 0 in tensor.shape]
     if empty:
         count = len(subject.folder.adapter_tensors)
-        text = f"{len(empty)} of {count} tensors are empty: ZeRO-3 kept their values in its shards"
+        text = (
+            f"{len(empty)} of {counted(count, 'tensor')} {verb(len(empty), 'is', 'are')} empty: ZeRO-3 kept "
+            "their values in its shards"
+        )
         yield finding("empty-tensors-zero3", text, [_seen(tensor) for tensor in empty[:SHOWN]], names=places(subject))
     present = {(factor.module, factor.kind) for factor in names.factors}
     alone = [one for one in names.factors if one.kind in _PAIRS and (one.module, _PAIRS[one.kind]) not in present]
     if alone:
-        text = f"{len(alone)} factors have no pair"
+        text = f"{counted(len(alone), 'factor')} without a pair"
         seen = [
             Evidence(file=one.tensor.file, tensor=one.tensor.name, expected=_PAIRS[one.kind]) for one in alone[:SHOWN]
         ]
@@ -62,7 +66,7 @@ def _ranks(names: AdapterNames, subject: CheckSubject) -> Iterator[Finding]:
         return
     factor, ranks = wrong[0]
     expected = " or ".join(str(rank) for rank in sorted(ranks))
-    text = f"{len(wrong)} factors have rank {rank_of(factor)}, adapter_config.json says {expected}"
+    text = f"{counted(len(wrong), 'factor')} of rank {rank_of(factor)}, adapter_config.json says {expected}"
     seen = [Evidence(file=one.tensor.file, tensor=one.tensor.name, found=shape_text(one.tensor.shape),
                      expected=f"rank {expected}") for one, _ in wrong[:SHOWN]]  # fmt: skip
     real = _common_rank([one for one, _ in wrong])
@@ -131,7 +135,7 @@ def detect_fit(subject: CheckSubject, mismatches: list[Mismatch]) -> Iterator[Fi
     homeless = [module for module in homeless if module not in set(explained)]
     known = len(names.modules) - len(homeless) - len(explained)
     if not known:
-        text = f"none of the {len(names.modules)} modules that the adapter changes is in the base"
+        text = f"none of the {counted(len(names.modules), 'module')} that the adapter changes is in the base"
         yield finding("wrong-base-architecture", text, _module_samples(homeless, subject), names=places(subject))
         return
     if not subject.adapter_config.get("layer_replication"):  # copies of layers are explained by their own finding
@@ -139,7 +143,9 @@ def detect_fit(subject: CheckSubject, mismatches: list[Mismatch]) -> Iterator[Fi
     last = _last_layer(expected)
     other = [module for module in homeless if last is None or (layer_of(module) or 0) <= last]
     if other:
-        text = f"{len(other)} of {len(names.modules)} modules are not in the base"
+        text = (
+            f"{len(other)} of {counted(len(names.modules), 'module')} {verb(len(other), 'is', 'are')} not in the base"
+        )
         yield finding("unmatched-adapter-keys", text, _module_samples(other, subject), names=places(subject))
     yield from _widths(names, expected, subject, mismatches)
     for parameter, tensor in names.whole.items():
@@ -209,11 +215,14 @@ def _widths(
         (swapped if turned else wrong).append(found)
     mismatches += wrong + swapped
     if swapped and not wrong:
-        text = f"in and out are swapped in {len(swapped)} factors, as fused experts store them"
+        text = f"in and out are swapped in {counted(len(swapped), 'factor')}, as fused experts store them"
         yield finding("moe-layout", text, _shapes(swapped, subject), names=places(subject))
     elif wrong:
         modules = {one.parameter.rpartition(".lora_")[0] for one in wrong}
-        text = f"{len(wrong)} factors of {len(modules)} modules have another width than the base's modules"
+        text = (
+            f"{counted(len(wrong), 'factor')} of {counted(len(modules), 'module')} "
+            f"{verb(len(wrong), 'has', 'have')} another width than the base's modules"
+        )
         yield finding("wrong-base-hidden-size", text, _shapes(wrong, subject), names=places(subject))
 
 

@@ -8,6 +8,7 @@ from envpin.checkpoint.checkpoint import EMBEDDINGS, HEADS
 from envpin.checkpoint.config import text_flag
 from envpin.checkpoint.embedding import plan_embedding
 from envpin.core.findings import Evidence
+from envpin.core.sizes import counted
 from envpin.diagnose.catalogue.catalogue import finding
 from envpin.diagnose.detectors.methods import is_task_head, kind_of
 from envpin.diagnose.detectors.shapes import SHOWN, places
@@ -42,14 +43,14 @@ def detect_vocabulary(subject: CheckSubject) -> Iterator[Finding]:
                 file=tensor.file,
                 tensor=tensor.name,
                 found=shape_text(tensor.shape),
-                expected=f"{subject.base_rows} rows",
+                expected=counted(subject.base_rows, "row"),
             )
             for tensor in (subject.folder.embedding, subject.folder.head)
             if tensor is not None
         ]
         tokenizer = subject.folder.tokenizer
         if tokenizer is not None and tokenizer.length is not None:
-            seen.append(Evidence(file=tokenizer.files[0], found=f"{tokenizer.length} tokens"))
+            seen.append(Evidence(file=tokenizer.files[0], found=counted(tokenizer.length, "token")))
         severity: Severity = "blocker" if plan.action == "refuse" else "warning"
         names = places(subject) | {"rows": str(subject.folder.embedding_rows or subject.folder.head_rows)}
         yield finding(plan.code, plan.reason, seen, severity=severity, names=names)
@@ -95,7 +96,8 @@ def _extra_tensors(subject: CheckSubject) -> Iterator[Finding]:
     ]
     if extra:
         text = (
-            f"`modules_to_save` does not name {len(extra)} whole tensors: peft lays them over the base, or drops them"
+            f"`modules_to_save` does not name {counted(len(extra), 'whole tensor')}: peft lays them over the "
+            "base, or drops them"
         )
         seen = [Evidence(file=one.file, tensor=one.name, found=shape_text(one.shape)) for one in extra[:SHOWN]]
         yield finding("extra-adapter-tensors", text, seen, names=places(subject))
@@ -124,9 +126,11 @@ def selective_loading(subject: CheckSubject, codes: set[str]) -> Selective | Non
     lost = ""
     if plan is not None and plan.action == "overlay":
         rows = subject.folder.embedding_rows or subject.folder.head_rows
-        steps.append(f"lay the adapter's {rows} rows over the first rows of the base's {plan.rows}, and load the rest")
+        steps.append(
+            f"lay the adapter's {counted(rows, 'row')} over the first rows of the base's {plan.rows}, and load the rest"
+        )
         lost = "nothing: the remaining rows are padding, and carry no token"
     elif plan is not None and plan.action == "grow":
-        steps.append(f"grow the base's embedding to {plan.rows} rows, then load every tensor")
+        steps.append(f"grow the base's embedding to {counted(plan.rows, 'row')}, then load every tensor")
         lost = "nothing; leaving the embedding out instead would lose the rows of the new tokens, and is not sound"
     return Selective(sound=True, steps=tuple(steps), lost=lost) if steps else None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from envpin.core.sizes import counted
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -137,17 +139,21 @@ def words_for(code: str, line: Line) -> str | None:
     """What the shapes of one line say more exactly than the catalogue; None where that says all."""
     found, expected = line.found, line.expected
     if code == "task-head" and found and expected:
-        return f"The head of the task has {found[0]} labels in the checkpoint, and {expected[0]} in this model"
+        return (
+            f"The head of the task has {counted(found[0], 'label')} in the checkpoint, and {expected[0]} in this model"
+        )
     if code == "config-needs-newer-transformers" and found and expected:
         return (
-            f"The config's `num_key_value_heads` was ignored: the keys have {found[0]} rows, and this transformers "
+            f"The config's `num_key_value_heads` was ignored: the keys have {counted(found[0], 'row')}, and this "
+            "transformers "
             f"makes {expected[0]}. Llama has it from 4.31.0 on"
         )
     if code == "method-shape-mismatch" and ".oft_R" in line.name and len(found) == len(expected) == 2:
         one, other = _side(found[1]), _side(expected[1])
         if one and other:
             return (
-                f"`oft_R` holds {found[0]} blocks of {one}, and the config asks for {expected[0]} of {other}: the "
+                f"`oft_R` holds {counted(found[0], 'block')} of {one}, and the config asks for {expected[0]} of "
+                f"{other}: the "
                 f"block size differs, and the base is right ({found[0]}·{one} = {expected[0]}·{other})"
             )
     return None

@@ -14,6 +14,7 @@ import msgspec
 
 from envpin.core.command_text import command_text
 from envpin.core.findings import SEVERITY_ORDER, Evidence
+from envpin.core.sizes import counted, verb
 from envpin.core.text_input import plain_block, to_utf8
 from envpin.diagnose.catalogue.catalogue import finding, load_catalogue
 from envpin.diagnose.logs.arguments import ANCHOR, explain
@@ -251,7 +252,7 @@ class _Reader:
             if code in _NEWER and self._is_new_enough(seen):
                 continue
             evidence = [Evidence(line=number, note=line) for number, line in sorted(seen.lines)]
-            more = f" ({seen.count} lines)" if seen.count > 1 else ""
+            more = f" ({counted(seen.count, 'line')})" if seen.count > 1 else ""
             text = seen.says or load_catalogue()[code].meaning.partition(". ")[0].rstrip(".")
             text = with_release(code, text, seen.fix, seen.near.decode("utf-8", "replace"))
             found.append(finding(code, text + more, evidence, severity=seen.severity, fix=seen.fix or None))
@@ -272,7 +273,7 @@ class _Reader:
             for line in lines[:3]
         ]  # fmt: skip
         text = words_for(code, lines[0]) or load_catalogue()[code].meaning.partition(". ")[0].rstrip(".")
-        count = f"{total} parameters do not fit" if total > 1 else "one parameter does not fit"
+        count = f"{counted(total, 'parameter')} {verb(total, 'does', 'do')} not fit"
         rows = str(lines[0].found[0]) if lines[0].found else "0"
         return finding(
             code, f"{text} ({count})", evidence, severity="blocker", names={"rows": rows, "rank": rows, "labels": rows}

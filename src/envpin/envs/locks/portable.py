@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from envpin.core.errors import BuildError, RefusedError, ResolutionError
 from envpin.core.events import Note, Step, ignore
 from envpin.core.scratch import scratch
+from envpin.core.sizes import counted
 from envpin.core.toml_input import parse_toml
 from envpin.envs.locks import left_out as left
 from envpin.envs.locks.bounded import compile_bounded
@@ -109,7 +110,7 @@ def portable_lock(request: LockRequest, *, offline: bool = False, listener: List
     except BaseException:
         listener(Step(key="lock", title=title, state="failed"))
         raise
-    listener(Step(key="lock", title=title, state="done", detail=f"{len(lock.packages)} packages"))
+    listener(Step(key="lock", title=title, state="done", detail=counted(len(lock.packages), "package")))
     return lock
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from envpin.core.errors import BuildError, NetworkError, ResolutionError
 from envpin.core.events import Note, Step, ignore
+from envpin.core.sizes import counted
 from envpin.envs.locks.compile import LockQuestion, compile_lock, remember, remembered
 from envpin.envs.locks.requirements import check_requirements
 from envpin.envs.locks.torch_build import not_to_be_had, other_build
@@ -116,7 +117,7 @@ class Resolver:
             self.listener(Step(key="resolve", title=title, state="failed"))
             raise
         count = len(lock.packages)
-        detail = f"{count} package{'s' if count != 1 else ''}"
+        detail = counted(count, "package")
         self.listener(Step(key="resolve", title=title, state="done", detail=detail))
         if question.torch is not None and (said := other_build(question.torch, lock, missed)) is not None:
             self.listener(said)

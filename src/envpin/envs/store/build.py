@@ -17,6 +17,7 @@ from envpin.core.events import Note
 from envpin.core.files import digest_of_file, sync_folder, write_atomically
 from envpin.core.marks import RECEIPT, RECEIPT_SCHEMA
 from envpin.core.scratch import scratch
+from envpin.core.sizes import counted, verb
 from envpin.envs.locks.fitting import Target, wheels_for
 from envpin.envs.machine import this_platform
 from envpin.envs.store.artifacts import applicable, describe_interpreter, installed_artifacts
@@ -252,7 +253,8 @@ def _refuse_incomplete(spec: EnvironmentSpec, receipt: Receipt) -> None:
             f" and {len(missing) - 5} more" if missing[5:] else ""
         )
         raise BuildError(
-            f"uv reported no fault, but {len(missing)} packages of the lock are not in the environment: {listed}",
+            f"uv reported no fault, but {counted(len(missing), 'package')} of the lock "
+            f"{verb(len(missing), 'is', 'are')} not in the environment: {listed}",
             hint="look for settings of uv that choose another folder or leave packages out",
         )
 

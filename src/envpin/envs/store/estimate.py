@@ -9,7 +9,7 @@ from urllib.request import url2pathname
 
 from envpin.core.errors import EnvironmentSetupError, RefusedError
 from envpin.core.scratch import scratch
-from envpin.core.sizes import size_words
+from envpin.core.sizes import counted, size_words
 from envpin.core.toml_input import parse_toml
 from envpin.envs.locks.fitting import Target, wheels_for
 from envpin.envs.locks.pylock_text import write_pylock
@@ -44,11 +44,11 @@ class PlannedDownload(NamedTuple):
     def words(self) -> str:
         """For a person, before it begins: numbers first."""
         if not self.to_download:
-            return f"nothing to download: {self.packages} packages, about {size_words(self.disk)} on disk"
+            return f"nothing to download: {counted(self.packages, 'package')}, about {size_words(self.disk)} on disk"
         more = f" and {self.unsized} of unknown size" if self.unsized else ""
         what = "all" if self.to_download == self.packages else f"{self.to_download} of"
         return (
-            f"{size_words(self.download)}{more} to download ({what} {self.packages} packages from "
+            f"{size_words(self.download)}{more} to download ({what} {counted(self.packages, 'package')} from "
             f"{', '.join(self.sources)}), about {size_words(self.disk)} on disk"
         )
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from envpin.core.errors import EnvironmentDamagedError, InputError, RefusedError
 from envpin.core.events import Note, Step, ignore
 from envpin.core.marks import RECEIPT
+from envpin.core.sizes import counted
 from envpin.envs.machine import default_root, shared_roots, this_platform
 from envpin.envs.store.environment import USED, Environment
 from envpin.envs.store.identity import environment_key
@@ -230,7 +231,7 @@ class Store:
             raise EnvironmentDamagedError(f"`{self._environments / key}` vanished while it was built")
         seconds = time.time() - began
         count = len(finished.receipt.artifacts)
-        detail = f"{count} package{'s' if count != 1 else ''} in {seconds:.1f} s"
+        detail = f"{counted(count, 'package')} in {seconds:.1f} s"
         listener(Step(key="environment", title=title, state="done", detail=detail))
         return finished
 

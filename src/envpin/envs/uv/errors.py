@@ -19,6 +19,7 @@ from envpin.core.errors import (
     NoInterpreterError,
     ResolutionError,
 )
+from envpin.core.sizes import counted
 
 _RULES: tuple[tuple[str, type[EnvpinError], str], ...] = (
     (
@@ -98,5 +99,5 @@ def _gist(stderr: str) -> str:
             break
         kept.append(re.sub(r"^\s*(?:error:|×|✗)\s*", "", line) if not kept else line)
     if len(kept) > 12:
-        kept = [*kept[:11], f"  … and {len(kept) - 11} more lines"]
+        kept = [*kept[:11], f"  … and {counted(len(kept) - 11, 'more line')}"]
     return "\n".join(kept) or "uv gave no reason"

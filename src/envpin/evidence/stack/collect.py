@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from envpin.core.errors import InputError
 from envpin.core.events import Note, Progress, Step, ignore
 from envpin.core.files import digest
+from envpin.core.sizes import counted
 from envpin.core.torch_builds import FOLLOWERS
 from envpin.evidence.stack import metadata, registries
 from envpin.evidence.stack.metadata import read_source, windows_of
@@ -67,7 +68,7 @@ def collect_stack(
 
 
 def _collect(index: Index, packages: Sequence[str], jobs: int, listener: Listener) -> Stack:
-    title = f"read the releases of {len(packages)} packages since {SINCE[:4]}"
+    title = f"read the releases of {counted(len(packages), 'package')} since {SINCE[:4]}"
     listener(Step(key="stack", title=title))
     known: _Known = {}
 

@@ -10,6 +10,7 @@ from envpin.core.events import Note, Step, ignore
 from envpin.core.files import exists
 from envpin.core.hub_cache import commit_of, hub_cache, snapshot_of, storage_of
 from envpin.core.hub_id import HubReference, is_commit, is_hub_id, is_revision, parse_hub_reference
+from envpin.core.sizes import counted
 from envpin.remote.hub.faults import is_offline, library, offline_error
 
 if TYPE_CHECKING:
@@ -114,7 +115,9 @@ class Hub:
         except Exception:
             self._listener(Step(key="hub", title=title, state="failed"))
             raise
-        self._listener(Step(key="hub", title=title, state="done", detail=f"commit {commit[:12]}, {len(files)} files"))
+        self._listener(
+            Step(key="hub", title=title, state="done", detail=f"commit {commit[:12]}, {counted(len(files), 'file')}")
+        )
         return HubPlace(Repository(reference, commit=commit, files=files, cache=hub_cache(), listener=self._listener))
 
     def cached(self, reference: HubReference) -> Path:

@@ -17,6 +17,7 @@ from envpin.core.events import Progress, Step, ignore
 from envpin.core.files import Digest, flush, move_over, new_digest, write_atomically
 from envpin.core.hub_cache import blob_of, ref_of
 from envpin.core.hub_id import is_commit
+from envpin.core.sizes import counted
 from envpin.remote.hub.faults import library
 from envpin.remote.hub.transport import file_url, open_from, retried
 
@@ -61,7 +62,7 @@ def download(repository: Repository, names: Iterable[str], *, listener: Listener
     except BaseException:
         listener(Step(key=_KEY, title=title, state="failed", detail="what has arrived is kept; run it again to go on"))
         raise
-    count = f"{len(missing)} file{'s' if len(missing) > 1 else ''}, {total:,} bytes"
+    count = f"{counted(len(missing), 'file')}, {counted(total, 'byte')}"
     listener(Step(key=_KEY, title=title, state="done", detail=count))
 
 
@@ -96,7 +97,8 @@ def _refuse_small_disk(repository: Repository, needed: int) -> None:
         raise InfrastructureError(f"the Hub cache `{folder.parent}` cannot be used: {error.strerror}") from error
     if needed > free:
         raise DiskFullError(
-            f"`{repository.reference}` needs {needed:,} more bytes, and the disk of the Hub cache has {free:,} free",
+            f"`{repository.reference}` needs {counted(needed, 'more byte')}, and the disk of the Hub cache has "
+            f"{free:,} free",
             hint="free some space, or set HF_HUB_CACHE to a folder on a larger disk",
         )
 

@@ -11,6 +11,7 @@ from envpin.core.errors import NetworkError
 from envpin.core.events import Step, ignore
 from envpin.core.hub_cache import snapshot_of, storage_of
 from envpin.core.hub_id import HubReference
+from envpin.core.sizes import counted
 from envpin.remote.hub.faults import library
 from envpin.remote.hub.transport import file_url, read_range, request_headers, retried
 
@@ -133,7 +134,7 @@ class Repository:
                 self._listener(step)
                 with ThreadPoolExecutor(_HEADS_AT_ONCE) as pool:
                     self._heads.update(zip(wanted, pool.map(self._request_head, wanted), strict=True))
-                files = f"{len(wanted)} file{'s' if len(wanted) > 1 else ''}"
+                files = counted(len(wanted), "file")
                 self._listener(step._replace(state="done", detail=files))
             return self._heads[name]
 
@@ -149,7 +150,7 @@ class Repository:
         data = read_range(file_url(self.id, name, self.commit), start, end, self._what(name))
         if exact and len(data) != end - start:
             raise NetworkError(
-                f"`{self._what(name)}`: the Hub sent {len(data):,} of {end - start:,} bytes", hint="try again"
+                f"`{self._what(name)}`: the Hub sent {len(data):,} of {counted(end - start, 'byte')}", hint="try again"
             )
         return data
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from envpin.core.errors import EnvpinError, InputError, NetworkError, RefusedError
 from envpin.core.events import Step
 from envpin.core.hub_id import is_hub_id
+from envpin.core.sizes import counted
 from envpin.remote.hub.faults import cause_of, explained, is_offline, library
 from envpin.remote.hub.transport import retried
 
@@ -52,7 +53,7 @@ def upload(
     retried(lambda: api.create_repo(repository, private=private or None, exist_ok=True), repository)
     if revision is not None:
         retried(lambda: api.create_branch(repository, branch=revision, exist_ok=True), repository)
-    title = f"upload {len(files)} files to {repository}"
+    title = f"upload {counted(len(files), 'file')} to {repository}"
     listener(Step(key="upload", title=title))
     try:
         # Not sent again where the answer is lost: the commit may have been made.

@@ -18,6 +18,7 @@ from envpin.core import json_input
 from envpin.core.errors import InputError, NetworkError
 from envpin.core.files import digest, write_cache
 from envpin.core.resources import cache_path
+from envpin.core.sizes import counted
 from envpin.remote.index.ranges import WheelContents, open_wheel
 from envpin.remote.index.types import Release, ReleaseFile, parse_releases
 from envpin.remote.index.where import index_url, without_credentials
@@ -159,7 +160,7 @@ class Index:
         if self._offline:
             raise self._not_cached(file)
         if (file.size or 0) > _SOURCE_BYTES:
-            raise InputError(f"`{file.filename}` has {file.size} bytes, which is too much to read")
+            raise InputError(f"`{file.filename}` has {counted(file.size, 'byte')}, which is too much to read")
         response = self.request(file.url, {})
         self.check(response.status, file.url)
         return response.data

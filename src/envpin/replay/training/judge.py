@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from envpin.core.sizes import counted
 from envpin.manifest.trace import Trace
 from envpin.replay.training.facts import Cause, FactDifference, differing_facts
 from envpin.replay.training.steps import Apart, Gaps, compared_steps, first_apart, gaps, relative
@@ -203,7 +204,7 @@ def _unexplained(apart: Apart, noise: Noise | None) -> tuple[Cause | None, str]:
             return "data order", "the same rows come in another order, and no recorded setting says why"
         if apart.rows == "padding":
             return None, "its rows are the same: they are padded in another way, and no recorded setting says why"
-        rows = f"{apart.changed} row{'s' if apart.changed != 1 else ''} of the step" if apart.changed else "rows"
+        rows = f"{counted(apart.changed, 'row')} of the step" if apart.changed else "rows"
         return "data", f"{rows} hold something else, and no recorded file or setting says why"
     if apart.sign == "initial adapter":
         return (

@@ -41,6 +41,6 @@ def test_a_replay_says_what_pip_cannot_give() -> None:
     packages = [CondaPackage(name=name, version="1", channel="nvidia") for name in ("numpy", "zlib", "cuda-cudart")]
     manifest = Manifest(schema=1, distributions=(Distribution(name="numpy", version="1"),), conda=tuple(packages))
     (note,) = conda_notes(manifest)
-    assert note.startswith("2 packages of the recorded conda environment are no Python distributions")
+    assert note.startswith("not of Python, and not rebuilt: 2 packages of the recorded conda environment")
     assert "cuda-cudart 1, zlib 1 (from nvidia)" in note
     assert conda_notes(Manifest(schema=1)) == ()
