@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import re
 import sys
 from pathlib import Path
@@ -13,22 +12,32 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+def _machine() -> str:
+    if hasattr(os, "uname"):
+        return os.uname().machine.lower()
+    import platform  # 2 ms at the start of every command elsewhere
+
+    return platform.machine().lower()
+
+
 def this_platform() -> dict[str, str]:
     """What decides which wheels fit here: system, machine and C library, without its patch level."""
-    facts = {"system": sys.platform, "machine": platform.machine().lower()}
+    facts = {"system": sys.platform, "machine": _machine()}
     if sys.platform == "linux":
         try:
             facts["libc"] = os.confstr("CS_GNU_LIBC_VERSION") or "unknown"
         except (ValueError, OSError):
             facts["libc"] = "musl"  # musl has no such name
     elif sys.platform == "darwin":
+        import platform
+
         facts["release"] = platform.mac_ver()[0].partition(".")[0]
     return facts
 
 
 def platform_name() -> str:
     """This machine in the words of evidence: `linux-x86_64`."""
-    return f"{sys.platform}-{platform.machine().lower()}"
+    return f"{sys.platform}-{_machine()}"
 
 
 def driver_version(root: Path = Path("/")) -> str | None:

@@ -19,6 +19,7 @@ from envpin.cli.commands.env_arguments import (
     spec_of,
 )
 from envpin.cli.console.tables import table
+from envpin.cli.parser import verbs_to_add
 from envpin.cli.stack import add_stack_arguments, asks_for_stack
 from envpin.core.command_text import command_text
 from envpin.core.sizes import counted
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from envpin.cli.console.console import Console
     from envpin.core.events import Event
 
+    _Verbs = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  it has no public name
+
 takes_child = False
 
 _KEY_HELP = "a REF, or the start of a key that `envpin env list` shows"
@@ -37,7 +40,15 @@ _KEY_HELP = "a REF, or the start of a key that `envpin env list` shows"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(metavar="ACTION", title="actions", dest="action", required=True)
+    adders: dict[str, Callable[[_Verbs], None]] = {
+        "create": _add_create, "list": _add_list, "show": _add_show, "verify": _add_verify, "remove": _add_remove,
+        "prune": _add_prune, "export": _add_export, "path": _add_path,
+    }  # fmt: skip
+    for name in verbs_to_add(parser, adders):
+        adders[name](verbs)
 
+
+def _add_create(verbs: _Verbs) -> None:
     create = _verb(verbs, "create", "build the environment of REF, or say that it is ready", _create)
     create.add_argument("ref", metavar="REF", help=f"{REF_HELP}; or a bundle")
     add_build_arguments(create)
@@ -48,23 +59,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     create.add_argument("--rebuild", action="store_true", help="build it again, fetching damaged packages")
     add_stack_arguments(create)
 
+
+def _add_list(verbs: _Verbs) -> None:
     _verb(verbs, "list", "every finished environment: its size, its last use, what needs it", _manage("run_list"))
 
+
+def _add_show(verbs: _Verbs) -> None:
     show = _verb(verbs, "show", "what is installed in an environment, from which artifacts", _show)
     show.add_argument("ref", metavar="REF", help=_KEY_HELP)
     add_python(show)
 
+
+def _add_verify(verbs: _Verbs) -> None:
     verify = _verb(
         verbs, "verify", "compare every installed byte with what was installed; exit 1 where one differs", _verify
     )
     verify.add_argument("refs", metavar="REF", nargs="*", help=f"{_KEY_HELP}; every environment where left out")
     add_python(verify)
 
+
+def _add_remove(verbs: _Verbs) -> None:
     remove = _verb(verbs, "remove", "remove environments", _manage("run_remove"))
     remove.add_argument("refs", metavar="REF", nargs="+", help=_KEY_HELP)
     add_python(remove)
     remove.add_argument("--force", action="store_true", help="also one that a process runs in")
 
+
+def _add_prune(verbs: _Verbs) -> None:
     prune = _verb(
         verbs, "prune", "remove environments that are not used, and what killed builds left", _manage("run_prune")
     )
@@ -78,6 +99,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     prune.add_argument("--all", action="store_true", help="remove every environment")
     prune.add_argument("--dry-run", action="store_true", help="only say what would be removed")
 
+
+def _add_export(verbs: _Verbs) -> None:
     export = _verb(
         verbs, "export", "print an environment as requirements, conda file or Dockerfile", _manage("run_export")
     )
@@ -89,6 +112,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     export.add_argument("-o", "--output", metavar="FILE", help="where to write it; where left out, on stdout")
     add_build_arguments(export)
 
+
+def _add_path(verbs: _Verbs) -> None:
     path = _verb(verbs, "path", "print the folder of an environment", _path)
     path.add_argument("ref", metavar="REF", help=_KEY_HELP)
     add_python(path)
@@ -113,7 +138,7 @@ def _manage(name: str) -> Callable[[argparse.Namespace, Console], int]:
 
 
 def _verb(
-    verbs: argparse._SubParsersAction[argparse.ArgumentParser],
+    verbs: _Verbs,
     name: str,
     summary: str,
     handler: Callable[[argparse.Namespace, Console], int],

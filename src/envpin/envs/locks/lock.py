@@ -30,18 +30,20 @@ _STRONG = frozenset({"sha256", "sha384", "sha512"})
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Lock:
-    """The text of a lock and what it says. `origin` is where it came from, for messages.
+    """The text of a lock and what it says. `origin` is where it came from, for messages; `known_digest` is its digest
+    where it was computed of this very text before.
 
     Two locks are equal when they install the same things: comments and `[tool.…]` tables do not count.
     """
 
     text: str
     origin: str = "the lock"
+    known_digest: str | None = None
 
     @cached_property
     def digest(self) -> str:
         """sha256 of the parsed body: no comments, no `tool` tables (which may not affect installation)."""
-        return digest(self.text)
+        return self.known_digest or digest(self.text)
 
     @cached_property
     def pylock(self) -> Pylock:

@@ -7,6 +7,7 @@ import errno
 import os
 import secrets
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,18 +19,15 @@ from envpin.core.files import digest_of_file, sync_folder, write_atomically
 from envpin.core.marks import RECEIPT, RECEIPT_SCHEMA
 from envpin.core.scratch import scratch
 from envpin.core.sizes import counted, verb
-from envpin.envs.locks.fitting import Target, wheels_for
 from envpin.envs.machine import this_platform
 from envpin.envs.store.artifacts import applicable, describe_interpreter, installed_artifacts
-from envpin.envs.store.estimate import cached_by_uv, planned_download
 from envpin.envs.store.housekeeping import discard, is_of_group, open_to_group
 from envpin.envs.store.integrity import (
     dist_infos,
     find_damage,
+    fresh_files,
     matches_record,
     recorded_files,
-    suspicious_packages,
-    unrecorded_files,
 )
 from envpin.envs.store.receipt import Receipt, encode_receipt
 from envpin.envs.store.torch_installed import refuse_mislabelled
@@ -44,6 +42,7 @@ if TYPE_CHECKING:
     from envpin.envs.store.environment import Environment
     from envpin.envs.store.estimate import PlannedDownload
     from envpin.envs.store.identity import EnvironmentSpec
+    from envpin.envs.store.receipt import Interpreter
     from envpin.envs.store.wheels import WheelShelf
     from envpin.envs.uv.command import Uv
 
@@ -77,7 +76,6 @@ def build(
         EnvironmentSetupError, InfrastructureError: as `Store.ensure` says; `target` is then as it was.
     """
     uv = find_uv()
-    _ = spec.lock.pylock  # refuses a bad lock before anything is created
     damaged = _damaged_packages(previous)
     building.mkdir(parents=True, exist_ok=True)
     for stale in building.glob(f"{key}-*"):
@@ -85,10 +83,17 @@ def build(
     folder = building / f"{key}-{os.getpid()}-{secrets.token_hex(4)}"
     try:
         folder.mkdir()
-        _install(spec, folder, uv=uv, listener=listener, how=how)
-        suspects = damaged | suspicious_packages(folder)
-        wrong = _heal(folder, suspects, uv=uv, building=building, listener=listener, offline=how.offline)
-        receipt = _receipt(spec, key, folder, uv, wrong)
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            created = pool.submit(uv.create, folder, python=spec.python, offline=how.offline)
+            _ = spec.lock.pylock  # read meanwhile; a bad one is refused before anything is installed
+            python = created.result()
+            interpreter = pool.submit(describe_interpreter, python)  # while uv installs
+            _install(spec, folder, python, uv=uv, listener=listener, how=how)
+        fresh = fresh_files(folder)
+        suspects = damaged | fresh.suspicious_packages()
+        healed, wrong = _heal(folder, suspects, uv=uv, building=building, listener=listener, offline=how.offline)
+        unrecorded = {**(fresh_files(folder) if healed else fresh).unrecorded(), **wrong}
+        receipt = _receipt(spec, key, folder, uv, unrecorded=unrecorded, interpreter=interpreter.result())
         _refuse_incomplete(spec, receipt)
         refuse_mislabelled(folder, receipt.artifacts)
         write_atomically(folder / RECEIPT, encode_receipt(receipt))
@@ -127,17 +132,19 @@ def describing_faults(root: Path) -> Iterator[None]:
         raise
 
 
-def _install(spec: EnvironmentSpec, folder: Path, *, uv: Uv, listener: Listener, how: Provision) -> None:
+def _install(spec: EnvironmentSpec, folder: Path, python: Path, *, uv: Uv, listener: Listener, how: Provision) -> None:
     """From uv's cache where it has everything; else from what the store keeps, and then from where the lock says.
 
     Raises:
         RefusedError: more would be downloaded than may be.
     """
-    python = uv.create(folder, python=spec.python, offline=how.offline)
     lock = folder / LOCK_NAME
     lock.write_text(spec.lock.text, encoding="utf-8")
     shelf = how.shelves[0]
     if how.keep_wheels:
+        from envpin.envs.locks.fitting import Target, wheels_for
+        from envpin.envs.store.estimate import planned_download
+
         wheels = [wheel for _, wheel in wheels_for(spec.lock, Target(platform=None, python=spec.python))]
         planned = planned_download(spec.lock, spec.python, held=lambda wheel: shelf.find(wheel) is not None)
         _announce(planned, how, listener)
@@ -160,6 +167,8 @@ def _install(spec: EnvironmentSpec, folder: Path, *, uv: Uv, listener: Listener,
 
 
 def _planned(spec: EnvironmentSpec, python: Path, uv: Uv, how: Provision) -> PlannedDownload | None:
+    from envpin.envs.store.estimate import cached_by_uv, planned_download
+
     cached = cached_by_uv(spec.lock, uv, python)
 
     def held(wheel: PackageWheel) -> bool:
@@ -192,8 +201,9 @@ def _damaged_packages(previous: Environment | None) -> set[str]:
 
 def _heal(
     folder: Path, suspects: set[str], *, uv: Uv, building: Path, listener: Listener, offline: bool
-) -> dict[str, str]:
-    """Replace what came damaged out of uv's cache; the digests of files whose wheel records them wrongly.
+) -> tuple[bool, dict[str, str]]:
+    """Replace what came damaged out of uv's cache: whether anything was, and the digests of files whose wheel records
+    them wrongly.
 
     First past the cache, which heals the cache as well; uv does not do that for wheels that lie in a local folder, so
     what is still not as recorded is installed once more through an empty cache. Those bytes are the locked artifact's
@@ -205,7 +215,7 @@ def _heal(
     """
     damaged = _not_as_recorded(folder, suspects)
     if not damaged:
-        return {}
+        return False, {}
     names = sorted(damaged)
     if offline:
         raise BuildError(
@@ -224,7 +234,7 @@ def _heal(
         finally:
             shutil.rmtree(private, ignore_errors=True)
     wrong = _not_as_recorded(folder, suspects)
-    return {file: digest_of_file(folder / file) for files in wrong.values() for file in files}
+    return True, {file: digest_of_file(folder / file) for files in wrong.values() for file in files}
 
 
 def _not_as_recorded(folder: Path, packages: set[str]) -> dict[str, list[str]]:
@@ -259,17 +269,19 @@ def _refuse_incomplete(spec: EnvironmentSpec, receipt: Receipt) -> None:
         )
 
 
-def _receipt(spec: EnvironmentSpec, key: str, folder: Path, uv: Uv, wrong: dict[str, str]) -> Receipt:
+def _receipt(
+    spec: EnvironmentSpec, key: str, folder: Path, uv: Uv, *, unrecorded: dict[str, str], interpreter: Interpreter
+) -> Receipt:
     return Receipt(
         schema=RECEIPT_SCHEMA,
         key=key,
         name=spec.name,
         created=dt.datetime.now(tz=dt.UTC).isoformat(timespec="seconds"),
         python=spec.python,
-        interpreter=describe_interpreter(interpreter_of(folder)),
+        interpreter=interpreter,
         platform=this_platform(),
         lock_sha256=spec.lock.digest,
         uv=uv.version,
         artifacts=installed_artifacts(folder, spec.lock),
-        unrecorded={**unrecorded_files(folder), **wrong},
+        unrecorded=unrecorded,
     )

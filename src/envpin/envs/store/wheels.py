@@ -18,7 +18,6 @@ from envpin.core.events import Progress, ignore
 from envpin.core.files import digest_of_file, flush, move_over, remove_tree
 from envpin.core.toml_input import parse_toml
 from envpin.envs.locks.pylock_text import write_pylock
-from envpin.remote.index import Index
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -139,6 +138,8 @@ def _source(wheel: PackageWheel, *, offline: bool, arrived: Callable[[int], None
     url = wheel.url or ""
 
     def download(target: Path) -> None:
+        from envpin.remote.index import Index
+
         Index().download(url, target, arrived)
 
     return download
