@@ -21,6 +21,7 @@ from envpin.manifest.closure import closure_of
 from envpin.manifest.read import read_manifest
 from envpin.replay.merge import rebuilt_state
 from envpin.replay.verdict import judge
+from tests.support.command import answer, envpin
 from tests.support.simple_index import SimpleIndex
 from tests.support.wheels import make_wheel
 
@@ -59,7 +60,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleInd
         torch_wheel(folder, "2.3.0+rocm6.2", cuda=None, hip="6.2.1"),
     ):
         index.add(wheel.name, wheel.read_bytes(), sha256="")
-    for name in ("UV_FIND_LINKS", "UV_INDEX", "UV_TORCH_BACKEND", "ENVPIN_TORCH_BACKEND"):
+    for name in ("UV_FIND_LINKS", "UV_INDEX", "UV_TORCH_BACKEND", "ENVPIN_TORCH_BACKEND", "ENVPIN_TORCH_INDEX"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv-cache"))
     # PyTorch's own indexes are out of reach of a test, at once.
@@ -200,3 +201,60 @@ def test_an_old_driver_and_two_cuda_majors_are_findings(tmp_path: Path, index: S
         "cuda-majors-mixed"
     ]
     assert torch_findings(environment.path, lambda: artifacts[-1:], driver=None) == ()
+
+
+@pytest.fixture
+def mirror(tmp_path: Path, index: SimpleIndex, monkeypatch: pytest.MonkeyPatch) -> SimpleIndex:
+    """The index with PyTorch's own beside it, in its layout: torch 2.2.0 in four builds that the index does not have,
+    and an old copy of numpy, as there."""
+    for label, cuda, hip in (("cpu", None, None), ("cu121", "12.1", None), ("rocm6.2", None, "6.2.1")):
+        wheel = torch_wheel(tmp_path / "builds", f"2.2.0+{label}", cuda=cuda, hip=hip)
+        index.add_build(label, wheel.name, wheel.read_bytes())
+        old = make_wheel(tmp_path / "builds", "numpy", "0.9")
+        index.add_build(label, old.name, old.read_bytes())
+    plain = torch_wheel(tmp_path / "builds", "2.2.0", cuda="12.1")
+    index.add(plain.name, plain.read_bytes())
+    monkeypatch.setenv("ENVPIN_TORCH_INDEX", index.torch_url)
+    return index
+
+
+@pytest.mark.parametrize(("label", "cuda"), [("cpu", None), ("cu121", "12.1"), ("rocm6.2", None)])
+def test_a_mirror_of_pytorchs_indexes_gives_the_build_that_is_asked_for(
+    tmp_path: Path, mirror: SimpleIndex, label: str, cuda: str | None
+) -> None:
+    store = Store(tmp_path / "store")
+    asked = Resolver(root=store.root, torch=TorchWish(label=label, required=True))
+    spec = asked.pins(("torch==2.2.0", "numpy"))
+    assert spec.lock.versions_of("torch") == (f"2.2.0+{label}",)
+    assert spec.lock.versions_of("numpy") == ("1.0",), "only torch is taken from where torch is older"
+    torch = installed_torch(store.ensure(spec).path)
+    assert torch is not None
+    assert (torch.version, torch.cuda) == (f"2.2.0+{label}", cuda)
+    assert any(path == f"/whl/{label}/torch/" for path, _ in mirror.requests)
+    recorded = adapter(tmp_path / "adapter", f"2.2.0+{label}")
+    assert resolve(str(recorded), Resolver(root=store.root)).lock.versions_of("torch") == (f"2.2.0+{label}",)
+
+
+def test_the_option_asks_a_mirror_and_a_build_that_it_lacks_is_refused(tmp_path: Path, mirror: SimpleIndex) -> None:
+    home = {"ENVPIN_HOME": str(tmp_path / "store")}
+    made = envpin("env", "create", "torch==2.2.0", "--torch-backend", "cpu", "--json", env=home)
+    assert made.status == 0, made.stderr
+    assert "torch-2.2.0+cpu" in json.dumps(answer("env", "show", "torch==2.2.0+cpu", env=home))
+    chosen = {**home, "ENVPIN_TORCH_BACKEND": "cu121"}
+    assert envpin("env", "create", "torch==2.2.0", env=chosen).status == 0
+    lacking = envpin("env", "create", "torch==2.2.0", "--torch-backend", "cu118", env=home)
+    assert lacking.status == 3
+    newer = envpin("env", "create", "torch>=2.2", "--torch-backend", "cpu", env=home)
+    assert (newer.status, "has no torch that is as new as" in newer.stderr) == (3, True), newer.stderr
+    auto = envpin("env", "create", "torch==2.2.0", "--torch-backend", "auto", env=home)
+    assert (auto.status, "ENVPIN_TORCH_INDEX" in auto.stderr) == (2, True), auto.stderr
+    assert mirror.pages
+
+
+def test_another_mirror_is_another_question(
+    tmp_path: Path, mirror: SimpleIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = Resolver(root=tmp_path / "store", torch=TorchWish(label="cpu"))
+    assert asked.pins(("torch==2.2.0",)).lock.versions_of("torch") == ("2.2.0+cpu",)
+    monkeypatch.setenv("ENVPIN_TORCH_INDEX", f"{mirror.torch_url}/nowhere")
+    assert asked.pins(("torch==2.2.0",)).lock.versions_of("torch") == ("2.2.0",)

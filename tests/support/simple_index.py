@@ -71,6 +71,18 @@ class SimpleIndex:
         self.pages.setdefault(name, []).append(entry)
         self.files[filename] = data
 
+    def add_build(self, label: str, filename: str, data: bytes) -> None:
+        """Publish a build of torch as PyTorch does: on the HTML page `whl/LABEL/torch/`."""
+        sha256 = hashlib.sha256(data).hexdigest()
+        entry = {"filename": filename, "url": f"/files/{quote(filename)}#sha256={sha256}"}
+        self.pages.setdefault(f"whl/{label}/{filename.split('-', maxsplit=1)[0]}", []).append(entry)
+        self.files[filename] = data
+
+    @property
+    def torch_url(self) -> str:
+        """What stands for https://download.pytorch.org/whl."""
+        return self.url.removesuffix("/simple") + "/whl"
+
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_address[1]}/simple"
@@ -147,15 +159,18 @@ class _Handler(BaseHTTPRequestHandler):
         if name not in self.index.pages and self.index.raw_page is None:
             self._send(404, b"no such package")
             return
-        body = self.index.raw_page
-        if body is None:
+        body, kind = self.index.raw_page, "application/vnd.pypi.simple.v1+json"
+        if body is None and name.startswith("whl/"):
+            links = (f'<a href="{one["url"]}">{one["filename"]}</a><br/>' for one in self.index.pages[name])
+            body, kind = f"<!DOCTYPE html><html><body>{''.join(links)}</body></html>".encode(), "text/html"
+        elif body is None:
             document = {"meta": {"api-version": "1.1"}, "name": name, "files": self.index.pages[name]}
             body = json.dumps(document).encode()
         etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
         if self.headers.get("If-None-Match") == etag:
             self._send(304, b"", {"ETag": etag})
         else:
-            self._send(200, body, {"ETag": etag, "Content-Type": "application/vnd.pypi.simple.v1+json"})
+            self._send(200, body, {"ETag": etag, "Content-Type": kind})
 
     def _file(self, name: str) -> None:
         data = self.index.files.get(name)

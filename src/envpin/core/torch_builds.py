@@ -13,6 +13,8 @@ _BACKEND = re.compile(r"(cpu|xpu|cu\d{2,3}|rocm\d+(?:\.\d+){1,2})(?:\.[a-z].*)?$
 MINIMUM_DRIVERS: dict[int, str] = {13: "580", 12: "525.60.13", 11: "450.80.02", 10: "440.33"}
 # What is compiled against one build of torch, and loads next to no other.
 FOLLOWERS = ("torchvision", "torchaudio")
+# Where PyTorch's indexes are mirrored; uv has no setting for that.
+MIRROR = "ENVPIN_TORCH_INDEX"
 # What a CUDA build of torch brings along.
 _COMPANIONS = ("nvidia-", "cuda-", "triton", "pytorch-triton")
 
@@ -45,6 +47,20 @@ def checked_backend(text: str) -> str:
     raise UsageError(
         f"`{text}` is no build of torch", hint="say auto, index, cpu, xpu, or for example cu126 or rocm6.2"
     )
+
+
+def mirror_of(backend: str, base: str) -> str:
+    """Where a mirror of PyTorch's indexes, laid out as they are (`BASE/cpu`, `BASE/cu126`), has one backend.
+
+    Raises:
+        UsageError: `auto`, which is uv's own choice among PyTorch's own indexes.
+    """
+    if backend == "auto":
+        raise UsageError(
+            f"`auto` does not go with {MIRROR}: it is a choice among PyTorch's own indexes",
+            hint="name the build that fits the driver, as nvidia-smi shows it: --torch-backend cu126",
+        )
+    return f"{base.rstrip('/')}/{backend}"
 
 
 def is_companion(package: str) -> bool:

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from envpin.core.torch_builds import MIRROR
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -61,7 +63,7 @@ def where_settings(source: Mapping[str, str]) -> dict[str, str]:
     """The settings of `source` that can change what a resolution finds."""
     names = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS",
              "UV_INDEX_STRATEGY", "UV_TORCH_BACKEND", "UV_CUDA_DRIVER_VERSION",
-             "UV_AMD_GPU_ARCHITECTURE")  # fmt: skip
+             "UV_AMD_GPU_ARCHITECTURE", MIRROR)  # fmt: skip
     return {name: source[name] for name in names if name in source}
 
 

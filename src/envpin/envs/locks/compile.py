@@ -9,8 +9,11 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from envpin.core.errors import ResolutionError
 from envpin.core.files import digest, write_cache
 from envpin.core.toml_input import parse_toml
+from envpin.core.torch_builds import MIRROR, backend_of
+from envpin.core.versions import label_of
 from envpin.envs.locks.lock import Lock, parse_lock
 from envpin.envs.locks.requirements import check_requirements, exact_pins
 from envpin.envs.locks.torch_wish import TorchWay, TorchWish, ways
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
 # Next to a kept answer: the sha256 of its text, and its digest as a lock.
 _DIGEST = ".digest"
+_OLDER = "pin a release of torch that it has"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,7 +107,12 @@ def compile_lock(question: LockQuestion, way: TorchWay, *, exclude_newer: str | 
 
     bounds = check_requirements(question.constraints) if question.constraints else ()
     text = compiled(()) if question.alone else compile_bounded(compiled, bounds, pins)
-    return parse_lock(write_pylock(normalized(with_hashes(parse_toml(text)))), origin=f"the lock of {question.name}")
+    lock = parse_lock(write_pylock(normalized(with_hashes(parse_toml(text)))), origin=f"the lock of {question.name}")
+    held = next(iter(lock.versions_of("torch")), None)
+    if os.environ.get(MIRROR) and way.backend and held is not None and backend_of(label_of(held)) != way.backend:
+        # A mirror is one index among others, and theirs may be the newer torch, of another build.
+        raise ResolutionError(f"the index of `{way.backend}` has no torch that is as new as {held}", hint=_OLDER)
+    return lock
 
 
 def remembered(path: Path) -> Lock | None:

@@ -18,6 +18,7 @@ from envpin.core.command_text import command_text
 from envpin.core.errors import EnvironmentSetupError, NetworkError, NoInterpreterError
 from envpin.core.events import Progress, ignore
 from envpin.core.scratch import scratch
+from envpin.core.torch_builds import MIRROR, mirror_of
 from envpin.envs.uv.errors import error_of, missing_interpreter
 from envpin.envs.uv.interpreters import managed_interpreter
 from envpin.envs.uv.settings import where_config
@@ -90,8 +91,8 @@ class Uv:
         otherwise the lock is for this platform and `python` alone. `constraints` bound versions without asking for
         them. `exclude_newer` is an RFC 3339 time; packages in `always_allow` are exempt from it. `prefer` is the text
         of a lock whose versions are kept wherever the requirements let them. `backend` adds the index of that build of
-        torch (`cpu`, `cu121`; `auto` for this machine's GPU), which knows no upload times. `alone`: the requirements
-        are all that is wanted, whatever they ask for themselves.
+        torch (`cpu`, `cu121`; `auto` for this machine's GPU), which knows no upload times; of a mirror where
+        ENVPIN_TORCH_INDEX names one. `alone`: the requirements are all that is wanted, whatever else they ask for.
 
         Raises:
             ResolutionError, NoInterpreterError, NetworkError, DiskFullError
@@ -108,7 +109,7 @@ class Uv:
             for name in sorted({*always_allow, *undated}):
                 arguments += ["--exclude-newer-package", f"{name}=false"]
         if backend is not None:
-            arguments += ["--torch-backend", backend]
+            arguments += _index_of(backend)
         with scratch("lock") as folder:
             target = Path(folder, "pylock.toml")
             if prefer is not None:
@@ -337,6 +338,15 @@ def _says_where(name: str) -> bool:
 def _absolute(piece: str) -> str:
     # uv runs in another folder than its user does.
     return str(Path(piece).absolute()) if piece and "://" not in piece and Path(piece).exists() else piece
+
+
+def _index_of(backend: str) -> list[str]:
+    """The options for the index of a build of torch. The best version of all indexes is taken where a mirror is one of
+    them: it serves old copies of numpy and others besides, and uv would stop at the first index that has a package."""
+    base = os.environ.get(MIRROR)
+    if not base:
+        return ["--torch-backend", backend]
+    return ["--index", mirror_of(backend, base), "--index-strategy", "unsafe-best-match"]
 
 
 def _offline(offline: bool) -> list[str]:
