@@ -30,10 +30,12 @@ def fuzz(target: str, seconds: int, corpus: Path) -> None:
     import atheris
 
     with atheris.instrument_imports(include=["envpin"]):  # nothing of envpin may be imported before
+        _keep_shipped_data()
         from tests.support.fuzzing import TARGETS, Files
 
         import envpin.checkpoint.formats.tokenizer_json
         import envpin.checkpoint.formats.torch_zip  # noqa: F401
+    from tests.support.mutating import mutated_json
 
     run: Callable[[Files, bytes], object] = TARGETS[target]
     # In memory where the system has such a folder: each input is written to a file.
@@ -44,10 +46,29 @@ def fuzz(target: str, seconds: int, corpus: Path) -> None:
         def once(data: bytes) -> None:
             run(files, data)
 
+        def mutate(data: bytes, limit: int, seed: int) -> bytes:
+            changed = mutated_json(data, seed) if seed % 3 else None
+            mutated: bytes = changed if changed and len(changed) <= limit else atheris.Mutate(data, limit)
+            return mutated
+
         options = [f"-max_total_time={seconds}", f"-artifact_prefix={corpus}/found-", "-timeout=10",
                    "-rss_limit_mb=300", "-max_len=16384", "-print_final_stats=1"]  # fmt: skip
-        atheris.Setup([sys.argv[0], *options, str(corpus)], once)
+        atheris.Setup([sys.argv[0], *options, str(corpus)], once, custom_mutator=mutate)
         atheris.Fuzz()
+
+
+def _keep_shipped_data() -> None:
+    """What travels with envpin is read once: each `check` and `infer` reads it again, longer than the stranger's bytes.
+
+    Before whoever imports these functions by name is imported.
+    """
+    import envpin.matrix.load
+    import envpin.matrix.support
+
+    for module, name in ((envpin.matrix.load, "load_matrix"), (envpin.matrix.support, "load_support")):
+        read = getattr(module, name)
+        shipped = read()
+        setattr(module, name, lambda path=None, read=read, shipped=shipped: shipped if path is None else read(path))
 
 
 def report(target: str, seconds: int, corpus: Path) -> bool:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 BEGIN = "<!-- envpin: begin -->"
 END = "<!-- envpin: end -->"
 FILE_NAME = "README.md"
+_LONGEST_METADATA, _DEEPEST = 100_000, 50
 _METADATA = re.compile(r"\A(\s*---[ \t]*\r?\n)(.*?)(?<=\n)(---[ \t]*(?:\r?\n|\Z))", re.DOTALL)
 
 
@@ -91,14 +92,37 @@ def _says(held: object, wanted: object) -> bool:
 def _metadata_of(text: str) -> dict[str, Any]:
     from envpin.remote.hub.faults import library
 
-    if _METADATA.match(text) is None:
+    match = _METADATA.match(text)
+    if match is None:
         return {}
+    _refuse_endless(match[2])
     try:
         read: dict[str, Any] = library().ModelCard(text, ignore_metadata_errors=True).data.to_dict()
     except Exception as error:
         # yaml's errors, and ValueError where it is no object.
         raise InputError(f"the card's metadata cannot be read: {str(error).partition(chr(10))[0]}") from error
     return read
+
+
+def _refuse_endless(metadata: str) -> None:
+    """An alias of YAML makes a few lines a value without end: one that holds itself, or each line the one before it
+    ten times."""
+    if len(metadata) > _LONGEST_METADATA:
+        raise InputError(f"the card's metadata has more than the {_LONGEST_METADATA:,} characters that envpin reads")
+    import yaml  # what huggingface_hub reads a card with
+
+    depth = 0
+    try:
+        for token in yaml.scan(metadata):
+            depth += isinstance(token, yaml.FlowSequenceStartToken | yaml.FlowMappingStartToken)
+            depth -= isinstance(token, yaml.FlowSequenceEndToken | yaml.FlowMappingEndToken)
+            if depth > _DEEPEST:  # each level makes the scanner slower
+                raise InputError("the card's metadata is nested too deep")
+            if isinstance(token, yaml.AliasToken):
+                raise InputError("the card's metadata has aliases (`*name`), which envpin does not follow",
+                                 hint="write out what they stand for")  # fmt: skip
+    except yaml.YAMLError as error:
+        raise InputError(f"the card's metadata cannot be read: {str(error).partition(chr(10))[0]}") from error
 
 
 def _yaml(values: Mapping[str, object], newline: str) -> str:
