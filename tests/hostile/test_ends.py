@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -78,9 +79,37 @@ import sys
 from envpin.core import process
 process.run(["setsid", "sh", "-c", "sleep 61.5 & (setsid sleep 62.5 &) ; echo ready >&2; sleep 63.5"], on_stderr=print)
 """
+# The same where no /proc tells of processes, as on macOS.
+SCATTERED_BY_PS = """
+import subprocess
+from envpin.core import watchdog
+def start(argv):
+    return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+with watchdog.watching(start, None, has_proc=False) as (variables, tell):
+    script = "sleep 61.5 & (setsid sleep 62.5 &) ; echo ready; sleep 63.5"
+    child = subprocess.Popen(["setsid", "sh", "-c", script], env=dict(variables))
+    tell(child.pid)
+    child.wait()
+"""
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere only the tree of a child is known")
+@pytest.mark.skipif(shutil.which("setsid") is None, reason="macOS has no setsid")
+@pytest.mark.parametrize("moment", [0.2, 0.4])
+def test_without_proc_a_child_in_a_session_of_its_own_ends_too(moment: float, tmp_path: Path) -> None:
+    own = str(tmp_path)
+    with subprocess.Popen([sys.executable, "-c", SCATTERED_BY_PS], env=variables({"WHOSE": own}),
+                          stdout=subprocess.PIPE, start_new_session=True) as running:  # fmt: skip
+        assert running.stdout is not None
+        assert running.stdout.readline() == b"ready\n"
+        time.sleep(moment)
+        running.kill()
+    deadline = time.monotonic() + 2
+    while (left := _with_variable(own)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert left == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="_with_variable reads /proc")
 @pytest.mark.parametrize("moment", [0.0, 0.02, 0.05, 0.1, 0.2, 0.4])
 def test_whoever_a_child_started_ends_with_a_killed_controller(moment: float, tmp_path: Path) -> None:
     own = str(tmp_path)

@@ -217,7 +217,8 @@ class BisectVictim(Victim):
         self.world.series("pkg", 12, 7)
         search = ["pkg", "--good", "1.0", "--bad", "1.11", "--json", *self.world.probe("pkg")]
         self.command = arguments("bisect", *search)
-        self.variables = self.world.variables
+        # The index is a thread of ours, and a machine may stand still for longer than the 30 s that uv waits for it.
+        self.variables = {**self.world.variables, "UV_HTTP_TIMEOUT": "300"}
 
     def halves(self) -> list[str]:
         found = _unsound(Store(self.folder / "home"))

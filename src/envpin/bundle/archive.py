@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from envpin.core.errors import InputError, RefusedError
-from envpin.core.files import digest, flush, move_over, new_digest, open_regular
+from envpin.core.files import digest, flush, move_over, naming, new_digest, open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -66,7 +66,7 @@ def write_archive(target: Path, members: Sequence[BundleMember], *, progress: Ca
     temporary = target.with_name(f".{target.name}.envpin-{os.getpid()}-{os.urandom(4).hex()}.tmp")
     whole = new_digest()
     try:
-        with temporary.open("xb") as stream:
+        with naming(target), temporary.open("xb") as stream:
 
             def write(data: bytes) -> None:
                 stream.write(data)

@@ -76,7 +76,7 @@ def decode(data: bytes) -> BundleDescription:
     """
     try:
         found = msgspec.json.decode(data, type=BundleDescription)
-    except msgspec.DecodeError as fault:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
         raise InputError(f"`{DESCRIPTION}` of this bundle cannot be read: {fault}", hint="upgrade envpin") from fault
     if found.schema != SCHEMA:
         raise InputError(f"this bundle has schema {found.schema}; this envpin knows {SCHEMA}", hint="upgrade envpin")

@@ -24,6 +24,7 @@ from envpin.replay.digests import folder_digests
 from envpin.replay.engines import stamp_of, stream_request
 from envpin.replay.fetch import fetch
 from envpin.replay.plan import refuse_blockers
+from envpin.replay.publish import refuse_within
 from envpin.version import __version__
 
 if TYPE_CHECKING:
@@ -119,6 +120,7 @@ def _bundle(
 ) -> Bundled:
     if target.exists():
         raise RefusedError(f"`{target}` exists", hint="choose another -o, or move it away first")
+    refuse_within(target, [store.root, *([plan.base.path, *(one.path for one in plan.parts)] if plan else ())])
     on = checked_target(options.platform, spec.python)
     lock = _lock_for(spec, reference, on, offline=options.offline, listener=listener)
     chosen = [wheel for _, wheel in wheels_for(lock, on)]

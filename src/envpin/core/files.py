@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 from envpin.core.sizes import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from envpin.core.place import Place
 
@@ -178,7 +178,7 @@ def write_atomically(path: Path, data: bytes | str, *, durable: bool = True, par
     remove_unfinished(path.parent)
     temporary = path.with_name(f".envpin-{os.getpid()}-{os.urandom(6).hex()}.tmp")  # never longer than a name may be
     try:
-        with temporary.open("xb") as stream:
+        with naming(path), temporary.open("xb") as stream:
             _claim(stream)
             stream.write(data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data)
             if durable:
@@ -187,6 +187,18 @@ def write_atomically(path: Path, data: bytes | str, *, durable: bool = True, par
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """A failure inside says of which file, where the system does not: a full disk shows at a write, which has a number
+    only."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
         raise
 
 

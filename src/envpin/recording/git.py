@@ -105,6 +105,8 @@ def checkout(root: Path, commit: str, target: Path, *, patch: str | None = None)
 
     The repository, its index and its working tree stay as they are. None where that worked, else why not.
     """
+    if _COMMIT.fullmatch(commit) is None:  # `--index-output=FILE` would be one, too
+        return "the record names no commit"
     filters = _filters_off(root)
     if filters is None:
         return "a filter of the repository cannot be turned off"

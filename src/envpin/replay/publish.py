@@ -68,8 +68,16 @@ def refuse_within(out: Path, others: Iterable[Path]) -> None:
     """
     real = out.absolute().parent.resolve() / out.name
     for other in others:
-        if real.is_relative_to(other.resolve()):
+        # By identity as well: one folder has many names where case does not count, or where it is mounted twice.
+        if real.is_relative_to(other.resolve()) or any(_is_same(above, other) for above in (real, *real.parents)):
             raise RefusedError(f"`{out}` is inside `{other}`, into which nothing is written", hint="choose another -o")
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other)
+    except OSError:
+        return False
 
 
 @contextlib.contextmanager
@@ -121,8 +129,11 @@ def _staging_folder(out: Path, prefix: str, own: Path, *, resume: bool, listener
     try:
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=out.parent))
     except OSError as error:
-        raise InputError(f"`{out.parent}` cannot be written to: {error.strerror}", path=out.parent) from error
-    folder.chmod(0o755)
+        raise InputError(
+            f"no folder can be made for `{out.name}` in `{out.parent}`: {error.strerror}", path=out
+        ) from error
+    with contextlib.suppress(OSError):  # FAT and its like have no modes
+        folder.chmod(0o755)
     write_cache(own, _identity(folder))
     return folder
 

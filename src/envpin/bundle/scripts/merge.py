@@ -4,6 +4,7 @@
 with the same requests, and writes the same files but for `envpin-merge.json`, which needs envpin.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -136,7 +137,8 @@ def main(bundle: str, out: str, base: str) -> int:
     staged = tempfile.mkdtemp(prefix=".%s.envpin-staging-" % os.path.basename(out), dir=os.path.dirname(out))
     scratch = tempfile.mkdtemp(prefix="envpin-merge-")
     try:
-        os.chmod(staged, 0o755)
+        with contextlib.suppress(OSError):  # FAT and its like have no modes
+            os.chmod(staged, 0o755)
         request = {**merge["request"], "base": base, "adapter": adapter, "out": staged}
         merged = call(bundle, scratch, "stream-merge", request)
         write_config(base, staged, merged["config_updates"])

@@ -7,7 +7,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from envpin.cli.console.output import outputs, visible, visible_json
+from envpin.cli.console.output import outputs, visible, visible_commands, visible_json
 from envpin.core.events import Note, Progress, Step
 
 if TYPE_CHECKING:
@@ -36,6 +36,10 @@ class Console:
     def data(self, text: str) -> None:
         """Print the answer itself on stdout. Never raises (see `unanswered`)."""
         self._out.write(visible(text if text.endswith("\n") else text + "\n"))
+
+    def commands(self, text: str) -> None:
+        """Print lines for the runner of a CI system on stdout, as `data` does."""
+        self._out.write(visible_commands(text + "\n"))
 
     def document(self, schema: int, body: Mapping[str, object]) -> None:
         """Print the one JSON document of `--json`."""

@@ -47,7 +47,9 @@ def answer(subjects: Sequence[Subject], args: argparse.Namespace, console: Conso
     from envpin.version import __version__
 
     text = render(subjects, args.format, command=args.command, version=__version__, root=Path.cwd())
-    if text:
+    if text and args.format == "github":
+        console.commands(text)
+    elif text:
         console.data(text)
 
 

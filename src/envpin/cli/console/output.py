@@ -18,17 +18,32 @@ if TYPE_CHECKING:
 # What redraws a terminal, or shows a line in another order than its letters have: the control characters but tab and
 # newline, those of the second half (0x9b begins an escape sequence as well), marks of direction, and line separators.
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+# What runners of CI obey where they find it in a log: a line that begins with `::name`, and `##[name` anywhere (GitHub,
+# Azure). https://github.com/actions/runner/blob/main/src/Runner.Common/ActionCommand.cs
+_OBEYED = re.compile(r"^[^\S\n]*:(?=:)|#(?=#(?:vso)?\[)", re.MULTILINE)
 _NOT_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def visible(text: str) -> str:
-    """Text that may hold what strangers wrote, without what a terminal would obey."""
+    """Text that may hold what strangers wrote, without what a terminal or a runner of CI would obey."""
+    text = _UNSAFE.sub("�", text)
+    return _OBEYED.sub(r"\g<0> ", text) if _is_obeyed() else text
+
+
+def visible_commands(text: str) -> str:
+    """The same for lines that a runner is to obey; whoever made them has escaped what strangers wrote."""
     return _UNSAFE.sub("�", text)
+
+
+def _is_obeyed() -> bool:
+    return bool(os.environ.get("GITHUB_ACTIONS") or os.environ.get("TF_BUILD"))
 
 
 def visible_json(text: str, encoding: str) -> str:
     """The same for a JSON text, which keeps its meaning: `\\u` escapes. All of it is ASCII where `encoding` is not
     one of Unicode's."""
+    if _is_obeyed():
+        text = text.replace("##", "#\\u0023")
     if not encoding.lower().replace("-", "").startswith("utf"):
         return re.sub("[^\x00-\x7e]", _escaped, text)
     return _NOT_IN_JSON.sub(_escaped, text)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpin.core import process
+from envpin.core.command_text import command_text
 from envpin.core.errors import CheckFailedError, InputError, RefusedError
 from envpin.core.events import Note, Step, ignore
 from envpin.core.scratch import scratch
@@ -88,8 +89,9 @@ def refuse_untrusted(manifest: Manifest, options: TrainOptions) -> None:
     """
     if not options.trust_script:
         script = (manifest.code.script if manifest.code else None) or "its script"
+        command = command_text(*command_of(manifest, options))
         raise RefusedError(
-            f"repeating the run executes `{script}` on this machine, as whoever recorded it wrote it",
+            f"repeating the run executes `{script}` on this machine, as whoever recorded it wrote it: {command}",
             hint="read it, then give --trust-script",
         )
 

@@ -39,10 +39,13 @@ def prepare_source(manifest: Manifest, folder: Path, scratch: Path, *, source: P
         if not source.is_dir():
             raise InputError(f"`{source}` is not a folder", path=source)
         return _shadow(source.resolve(), scratch / "source", manifest), f"that of {source}"
-    directory = Path(code.directory)
+    directory = Path(os.path.normpath(code.directory))
+    if not directory.is_absolute():
+        raise InputError(f"`{code.directory}`, which the manifest of `{folder}` names, is no place on a machine",
+                         path=folder, hint="--source DIR names a folder that holds the code")  # fmt: skip
     reason = _from_git(manifest, folder, scratch / "tree")
     if reason is None and manifest.run and manifest.run.git and manifest.run.git.root:
-        inside = Path(os.path.relpath(directory, manifest.run.git.root))
+        inside = directory.relative_to(os.path.normpath(manifest.run.git.root))
         working = scratch / "tree" / inside
         working.mkdir(parents=True, exist_ok=True)
         _link_missing(directory, working, manifest)
@@ -92,7 +95,11 @@ def _from_git(manifest: Manifest, folder: Path, target: Path) -> str | None:
         patch = _patch(git, folder)
     except _NoPatchError as missing:
         return str(missing)
-    if not Path(git.root).is_dir():
+    root = Path(os.path.normpath(git.root))
+    directory = Path(os.path.normpath((manifest.code.directory if manifest.code else None) or git.root))
+    if not root.is_absolute() or not directory.is_relative_to(root):
+        return f"the run was not in the repository `{git.root}`"
+    if not root.is_dir():
         return f"the repository `{git.root}` is not here"
     said = checkout(Path(git.root), git.commit, target, patch=patch)
     if said is None and manifest.code is not None and manifest.code.script:
