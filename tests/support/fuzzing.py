@@ -243,7 +243,7 @@ def _page(files: Files, data: bytes) -> None:
     del files
     with contextlib.suppress(json_input.BadJsonError, InputError):
         page = json_input.parse(data, remarks=[])
-        if isinstance(page, dict):
+        if isinstance(page, dict) and isinstance(page.get("files"), list):
             parse_releases(page, "peft", base="https://index.test/simple/peft/")
 
 

@@ -37,7 +37,8 @@ class Journal:
             DiskFullError, InfrastructureError
         """
         kept = dict(record)
-        line = (json.dumps(kept, ensure_ascii=False) + "\n").encode("utf-8")
+        # A name that is no text has half letters in it, which JSON can escape.
+        line = (json.dumps(kept, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("r+b" if self.path.exists() else "w+b") as stream:

@@ -150,12 +150,19 @@ def _present(union: inspect.UnionType) -> inspect.Type:
 
 
 def _struct_faults(value: dict[str, object], expected: inspect.StructType, path: str) -> Iterator[str]:
+    if any(not _is_text(key) for key in value):
+        yield f"{path or 'the object'}: has a key that is no text"
     for field in expected.fields:
         inner = f"{path}.{field.encode_name}" if path else field.encode_name
         if field.encode_name in value:
             yield from _faults(value[field.encode_name], field.type, inner)
         elif field.required:
             yield f"{inner}: is missing"
+
+
+def _is_text(key: str) -> bool:
+    """JSON can escape half of a letter, which nothing can encode."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in key)
 
 
 def _kind(value: object) -> str:

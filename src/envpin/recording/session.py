@@ -65,14 +65,14 @@ class RecordSession:
         folder = _private_folder()
         try:
             self._fill(folder, argv)
+            inherited = self.environment.get("PYTHONPATH", "")
+            entries = [entry for entry in inherited.split(os.pathsep) if entry != str(HOOK)] if inherited else []
+            self.environment["PYTHONPATH"] = os.pathsep.join([str(HOOK), *entries])
+            self.environment[RUN_VARIABLE] = str(folder)
+            self._folder = folder
         except BaseException:
             remove_tree(folder)
             raise
-        inherited = self.environment.get("PYTHONPATH", "")
-        entries = [entry for entry in inherited.split(os.pathsep) if entry != str(HOOK)] if inherited else []
-        self.environment["PYTHONPATH"] = os.pathsep.join([str(HOOK), *entries])
-        self.environment[RUN_VARIABLE] = str(folder)
-        self._folder = folder
 
     def _fill(self, folder: Path, argv: Sequence[str]) -> None:
         identity = os.urandom(8).hex()
@@ -176,9 +176,9 @@ def _private_folder() -> Path:
         return Path(tempfile.mkdtemp(prefix=RUN_PREFIX))
     temporary = os.environ.get("TMPDIR") or "/tmp"  # noqa: S108  0700 below
     clear_runs(temporary)
-    folder = Path(temporary, f"{RUN_PREFIX}{own_name()}-{os.urandom(8).hex()}")
+    folder = Path(temporary).resolve() / f"{RUN_PREFIX}{own_name()}-{os.urandom(8).hex()}"
     folder.mkdir(mode=0o700)
-    return folder.resolve()
+    return folder
 
 
 def saves_in(folder: Path) -> list[dict[str, Any]]:

@@ -119,7 +119,7 @@ def _check(records: list[dict[str, object]], path: Path) -> None:
     for number, record in enumerate(records, 1):
         try:
             check(record)
-        except msgspec.ValidationError as fault:
+        except ValueError as fault:  # msgspec's, or of a key that is no text
             raise InputError(
                 f"line {number} of `{path}` is damaged: {fault}", path=path,
                 hint="cut the log before that line, or remove it",

@@ -136,7 +136,7 @@ def _replay_environments(source: Path, args: argparse.Namespace, console: Consol
     log = Log(source)
     try:
         question = msgspec.convert(log.records[0]["question"], ChangedQuestion)
-    except msgspec.ValidationError as fault:
+    except ValueError as fault:  # msgspec's, or of a key that is no text
         raise InputError(f"`{source}` asks no question that this envpin understands: {fault}", path=source) from fault
     ends = ends_of(log, question)
     _allow(question.probe, source, args, console)
@@ -178,7 +178,7 @@ def _question(record: dict[str, object], path: Path) -> Question:
         if not is_normalized_name(question.package):
             raise InputError(f"`{question.package[:80]}` is not the name of a package")
         check_requirements((f"{question.package}=={question.old}", *question.held))
-    except (KeyError, msgspec.ValidationError, InputError) as fault:
+    except (KeyError, ValueError, InputError) as fault:
         raise InputError(f"`{path}` asks no question that this envpin understands: {fault}", path=path) from fault
     return question
 

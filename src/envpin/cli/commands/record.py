@@ -63,16 +63,17 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if args.output is not None:
         _check_output(args.output)  # now, and not after hours of training
     session = RecordSession(args.child, os.environ, code_diff=not args.no_diff)
-    findings = _ToldFindings(console, whole=args.check_determinism)
-    beginning = session.when_it_begins(findings.tell)
     try:
-        status = process.run_attached(args.child, env=session.environment)
+        findings = _ToldFindings(console, whole=args.check_determinism)
+        beginning = session.when_it_begins(findings.tell)
+        try:
+            status = process.run_attached(args.child, env=session.environment)
+        finally:
+            if beginning is not None:
+                beginning.stop()
     except BaseException:
         session.close()
         raise
-    finally:
-        if beginning is not None:
-            beginning.stop()
     # From here on the status of the run is settled: nothing that recording runs into may turn it into another one.
     try:
         _finish(session, args, status, console, findings)

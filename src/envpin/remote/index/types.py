@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
@@ -83,7 +83,7 @@ def parse_releases(page: Mapping[str, Any], name: str, *, base: str) -> list[Rel
     grouped: dict[Version, list[Mapping[str, object]]] = {}
     for entry in page["files"]:
         version = _version_of(entry.get("filename"), name) if isinstance(entry, dict) else None
-        if version is not None and isinstance(entry.get("url"), str):
+        if version is not None and _is_url(entry.get("url"), base):
             grouped.setdefault(version, []).append(entry)
     return [_release(version, grouped[version], base=base) for version in sorted(grouped)]
 
@@ -132,6 +132,13 @@ def _version_of(filename: object, name: str) -> Version | None:
     return version if owner == name else None
 
 
+def _is_url(text: object, base: str) -> bool:
+    try:
+        return isinstance(text, str) and bool(urljoin(base, text))
+    except ValueError:  # brackets around what is no address
+        return False
+
+
 def _is_sha256(text: object) -> bool:
     return isinstance(text, str) and len(text) == 64 and all(letter in "0123456789abcdef" for letter in text)
 
@@ -140,6 +147,7 @@ def _time(text: object) -> datetime | None:
     if not isinstance(text, str):
         return None
     try:
-        return datetime.fromisoformat(text)
+        found = datetime.fromisoformat(text)
     except ValueError:
         return None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
