@@ -257,7 +257,8 @@ def _row(name: str, verb: str, command: str, make: Callable[[Path], None], *, fi
     # As in a log of CI, where a line that begins with `::` is a command; only --format github may print some.
     begins = "" if verb == "github" else r"|(?m:^\s*::\w)|##\["
     return Situation(
-        name=f"{name}: {verb}", command=f"export GITHUB_ACTIONS=true; {first}$E {command}", status=ANY, make=make,
+        name=f"{name}: {verb}", status=ANY, make=make,
+        command=f"export GITHUB_ACTIONS=true UV_OFFLINE=1; {first}$E {command}",
         never=rf"Traceback|Exception ignored|\x1b|(?m:^\s*{_OUT}){begins}", after=_nothing_is_made,
     )  # fmt: skip
 

@@ -86,14 +86,22 @@ class ReadOnce:
     def iterdir(self) -> Iterator[ReadOnce]:
         return (self / entry.name for entry in self._place.iterdir())
 
+    # Names come from strangers' files as well: one that no file system takes is the name of nothing.
+
     def exists(self) -> bool:
-        return self._place.exists()
+        with contextlib.suppress(OSError, ValueError):
+            return self._place.exists()
+        return False
 
     def is_file(self) -> bool:
-        return self._place.is_file()
+        with contextlib.suppress(OSError, ValueError):
+            return self._place.is_file()
+        return False
 
     def is_dir(self) -> bool:
-        return self._place.is_dir()
+        with contextlib.suppress(OSError, ValueError):
+            return self._place.is_dir()
+        return False
 
     def stat(self) -> Stat:
         return self._place.stat()

@@ -133,7 +133,7 @@ def _remote_code(folder: Checkpoint, subject: CheckSubject) -> Iterator[Finding]
                 module = name.split("--")[-1].partition(".")[0]
                 if "--" not in name and _MODULE.fullmatch(module):
                     wanted.add(f"{module}.py")
-    absent = sorted(name for name in wanted if not (folder.path / name).is_file())
+    absent = sorted(name for name in wanted if not (folder.inside / name).is_file())
     if absent:
         text = f"`auto_map` names `{absent[0]}`, which is not in `{folder.path}`"
         yield finding(
