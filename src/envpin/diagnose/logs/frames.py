@@ -39,7 +39,7 @@ _CHECKOUT = re.compile(rf"(?:.*[/\\])?({_LIBRARIES})[/\\](.*)")
 # `File "PATH", line 3, in f`, `File PATH:3, in f(x)`, `PATH.py in f(x)`, and the link that notebooks make of a path.
 _LINK = r"(?:\]\(\S{1,300}\))?"
 _FRAME = re.compile(
-    r"""(?:File "?|^\s*|[\s"(\[])([^\s"()\[\]<>]{0,200}[/\\][^\s"()\[\]<>]{1,200}\.py)(?:"""
+    r"""(?:File "?|^[ \t]*|[\s"(\[])([^\s"()\[\]<>]{0,200}[/\\][^\s"()\[\]<>]{1,200}\.py)(?:"""
     rf""""?, line \d+(?:, in ([\w.<>]+))?|:\d+(?![\d:]){_LINK}(?:,? in ([\w.<>]+))?|{_LINK} in ([\w.<>]+)\()""",
     re.MULTILINE,
 )

@@ -33,8 +33,10 @@ _OF_THE_FIELD = re.compile(
     r"fp16|fp8|bfloat16|vllm|sglang|unsloth|grpo|dpo|kto|orpo|sft|rlhf|tokenizers?|chat[_ ]template|lm_head|lora_\w+|"
     r"tensor[_ ]parallel\w*|gradient_checkpointing|attn_implementation|num_generations|torch_dtype|device_map|"
     r"max_(?:seq|prompt|completion)_length|qwen[\w.]*|llama[\w.]*|gemma[\w.]*|mistral|gguf|embed_tokens|pad_token\w*|"
-    r"eos_token\w*|target_modules|reward[_ ]model|ref_model|per_device_\w+|safetensors)\b"
+    r"eos_token\w*|target_modules|flashinfer|nvcc|ninja|triton|reward[_ ]model|ref_model|per_device_\w+|safetensors)\b"
 )
+# Code that is written from a model's parts.
+_GENERATED = re.compile(r"\blora_[AB]\.|\bmodel\.model\.|unsloth_compiled_cache|_fast_forward\b")
 # What stops in a library without its saying so.
 _STOPS = frozenset({
     "KeyError", "IndexError", "AttributeError", "TypeError", "ValueError", "UnboundLocalError", "ZeroDivisionError",
@@ -106,6 +108,9 @@ def _of_words(exception: str, message: str, context: str) -> Explained | None:
     if exception == "UnboundLocalError" and (stated := release_words("", context)) is not None:
         says = "code reads a variable that it has not set, which no setting causes: most likely a fault of a release"
         return Explained("library-fault", f"{says}; {stated}", ("take newer releases of what the log names", _TRAINING))
+    if exception == "SyntaxError" and _GENERATED.search(context) is not None:
+        says = "code that a library wrote for this model does not parse: most likely a fault of its release"
+        return Explained("library-fault", says, ("take a newer release of the library that writes it", _TRAINING))
     if exception not in _REFUSALS or _OF_THE_FIELD.search(message) is None:
         return None
     code = cause_of("", "", "", exception, message)
@@ -156,8 +161,12 @@ def _stopped(exception: str, package: str, place: Frame, before: str) -> Explain
         return _said("data-not-as-expected", package, place.path)
     if package in SERVERS and re.search(r"lora|adapter|peft", place.path) is not None:
         return _said("serving-limit", package, place.path)
-    says = f"{package} stopped in its own code, in `{place.path}`: most likely a fault of this release"
     released = release_words(package, before)
+    if package == "transformers" and exception in {"TypeError", "AttributeError"} and released:
+        says = f"transformers met something of another time in `{place.path}`: a config, or code that it calls"
+        asked = "run with the transformers for which the config or the code was written: envpin run ADAPTER -- CMD"
+        return Explained("transformers-api-changed", f"{says}; {released}", (asked,))
+    says = f"{package} stopped in its own code, in `{place.path}`: most likely a fault of this release"
     newest = command_text("python", "-m", "pip", "install", "-U", package)
     steps = (f"take a newer release of it, where the fault may be gone: {newest}",
              "look for the line in its tracker", _TRAINING)  # fmt: skip

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 
 SERVERS = frozenset({"vllm", "sglang", "lmdeploy", "mlx-lm", "mlx-vlm", "gguf", "optimum"})
+# What a message says of its cause it says at its beginning.
+_READ = 800
 _NOT_AN_ERROR = frozenset({"KeyboardInterrupt", "SystemExit", "StopIteration", "HTTPException", "Exit"})
 _VERSION = re.compile(r"\b(?:version|upgrade|update|newer|older|too old|outdated|latest|incompatible with)\b|[<>]=|==")
 _VERSIONED = re.compile(
@@ -21,6 +23,8 @@ _WORDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (code, re.compile("|".join(patterns)))
     for code, *patterns in (
         ("chat-template-missing", r"chat.?template"),
+        ("compiler-missing", r"\bninja\b.*(?:not found|required|install)", r"failed to (?:jit-?)?compile",
+         r"\b(?:nvcc|gcc|cl\.exe)\b.*not found"),
         ("package-missing", r"not installed", r"pip install(?! -u| --upgrade)", r"please install", r"needs? to install",
          r"could not import", r"requires? (?:the )?`?[\w.\-\[\]]+`? (?:library|package)",
          r"is not available\. (?:please|install)"),
@@ -77,14 +81,14 @@ _OPTION = re.compile(
 _REFUSES = re.compile(
     r"support|must|should|invalid|unknown|unrecogni[sz]ed|expected|require|cannot|can't|only|either|both|one of|pass|"
     r"\bset\b|specif|provide|not implemented|incompatible|valid|allowed|divisible|between|greater|positive|not found|"
-    r"does not|not (?:be|a|an)|unexpected|missing|need|already|choose|please"
+    r"does not|not in \[|not (?:be|a|an)|unexpected|missing|need|already|choose|please"
 )
 _LORA = re.compile(r"lora|adapter|peft")
 
 
 def cause_of(package: str, path: str, function: str, exception: str, message: str) -> str | None:
     """The code of what a library raises at `path` in `function`; None where neither place nor words tell."""
-    text, where = " ".join(message.split()).lower(), f"{path}:{function}"
+    text, where = " ".join(message[:_READ].split()).lower(), f"{path}:{function}"
     if exception in _NOT_AN_ERROR or (exception == "AttributeError" and "attribute" in text):
         return None
     if (code := _by_words(package, path, exception, text)) is not None:

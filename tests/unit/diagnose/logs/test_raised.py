@@ -64,6 +64,45 @@ def test_what_a_library_raises_is_told_by_its_words(line: str, code: str) -> Non
     assert told.code == code
 
 
+def test_a_refusal_without_frames_has_to_name_something_of_this_field() -> None:
+    told = explain_raised("ValueError: Liger is not supported for Qwen3 model.", "")
+    assert told is not None
+    assert told.code == "settings-refused"
+    assert explain_raised("ValueError: Coupons are not supported for this order.", "") is None
+
+
+def test_code_that_a_library_wrote_and_that_does_not_parse_is_its_fault() -> None:
+    told = explain_raised("SyntaxError: invalid syntax", "model.model.layers[0].experts.1.lora_A.default\n   ^^\n")
+    assert told is not None
+    assert told.code == "library-fault"
+    assert explain_raised("SyntaxError: invalid syntax", "for x in y\n   ^^\n") is None
+
+
+@pytest.mark.parametrize(
+    ("module", "code"),
+    [("mergekit", "package-missing"), ("nonesuch.parts", "package-missing"), ("trl.nonesuch", "library-api-changed"),
+     ("vllm.nonesuch", "library-api-changed")],
+)  # fmt: skip
+def test_a_module_that_a_library_imports_is_missing_or_of_another_release(module: str, code: str) -> None:
+    told = explain_raised(f"ModuleNotFoundError: No module named '{module}'", OWN + trl())
+    assert told is not None
+    assert told.code == code
+
+
+def test_transformers_that_stops_at_a_config_is_of_another_time() -> None:
+    frame = f'{SITE}transformers/modeling_rope_utils.py", line 3, in convert\n    x | y\n'
+    told = explain_raised("TypeError: unsupported operand type(s) for |: 'list' and 'set'", frame)
+    assert told is not None
+    assert told.code == "transformers-api-changed"
+
+
+def test_a_server_that_stops_in_its_code_of_lora_does_not_take_the_adapter() -> None:
+    frame = f'{SITE}vllm/lora/ops/shrink.py", line 3, in _shrink\n    assert a == b\n'
+    told = explain_raised("AssertionError", OWN + frame)
+    assert told is not None
+    assert told.code == "serving-limit"
+
+
 def test_a_message_of_a_wheel_is_known_without_frames() -> None:
     found = known_message(
         "You passed `sync_ref_model=True` while `beta=0.0`, which means the reference model is not used"

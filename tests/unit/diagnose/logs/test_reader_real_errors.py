@@ -26,6 +26,7 @@ ERRORS = [
         "errors_blind_fifth.toml",
         "errors_open_second.toml",
         "errors_blind_sixth.toml",
+        "errors_blind_seventh.toml",
     )
     for error in tomllib.loads((DATA / file).read_text(encoding="utf-8"))["error"]
 ]
@@ -53,6 +54,8 @@ MISSED = {
     "https://github.com/vllm-project/vllm/issues/15400",
     "https://github.com/modelscope/ms-swift/issues/2566",
     "https://github.com/unslothai/unsloth/issues/1447",
+    "https://github.com/huggingface/sentence-transformers/issues/3402",
+    "https://github.com/verl-project/verl/issues/1368",
 }
 # Each line raises by itself; nothing of it has to do with models.
 UNRELATED = """
