@@ -47,6 +47,8 @@ def _list(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--grade", help="only families proved at least this well (declared … merge-verified)")
     verb.add_argument("--whole", action="store_true",
                       help="with --json: families, breaks, runs, releases, tools, all in one document")  # fmt: skip
+    verb.add_argument("--runs", action="store_true", help="instead: in which first and last releases of each minor "
+                      "version of transformers a family was merged, and in which it was not")  # fmt: skip
 
 
 def _show(verb: argparse.ArgumentParser) -> None:

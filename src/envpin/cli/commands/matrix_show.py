@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from envpin.cli.console.console import Console
+    from envpin.matrix.results import EvidenceRun
     from envpin.matrix.support import Support
     from envpin.matrix.types import Break, Family, Matrix, Statement
 
@@ -35,6 +36,8 @@ def run_list(args: argparse.Namespace, console: Console) -> int:
     families = [family for family in matrix.families.values() if _at_least(family, args.grade)]
     if args.whole:
         return _print_whole(args, console, matrix)
+    if args.runs:
+        return _print_runs(args, console, matrix)
     if args.json:
         console.document(1, {"overlay": matrix.overlay, "families": [_summary(family, matrix) for family in families]})
         return 0
@@ -60,11 +63,34 @@ def _print_whole(args: argparse.Namespace, console: Console, matrix: Matrix) -> 
 
     if not args.json or args.grade:
         raise UsageError("`--whole` is one document with everything in it", hint="envpin matrix list --whole --json")
+    runs = _runs_of(args, matrix)
+    document = msgspec.to_builtins(whole_matrix(matrix, load_support(), load_stack(), runs.values()))
+    console.document(document.pop("schema"), document)
+    return 0
+
+
+def _runs_of(args: argparse.Namespace, matrix: Matrix) -> dict[str, EvidenceRun]:
     runs = load_results(evidence_path(Path(args.matrix) if args.matrix else None))
     if args.matrix is None and matrix.overlay is not None:
         runs |= load_results(evidence_path(Path(matrix.overlay)))
-    document = msgspec.to_builtins(whole_matrix(matrix, load_support(), load_stack(), runs.values()))
-    console.document(document.pop("schema"), document)
+    return runs
+
+
+def _print_runs(args: argparse.Namespace, console: Console, matrix: Matrix) -> int:
+    """Of each family, in how many of the releases that matter it was merged, and the releases that were left out."""
+    from envpin.matrix.covered import covered
+
+    found = covered(matrix.families, _runs_of(args, matrix).values(), load_support())
+    if args.json:
+        families = [{"family": one.family, "run": list(one.run), "missing": list(one.missing)} for one in found]
+        console.document(1, {"families": families})
+        return 0
+    rows = [("FAMILY", "RUN", "NOT RUN")]
+    rows.extend(
+        (one.family, f"{len(one.run)} of {len(one.run) + len(one.missing)}", " ".join(one.missing))
+        for one in sorted(found, key=lambda each: (-len(each.run), each.family))
+    )
+    console.data("\n".join(table(rows, width=room(), elastic=2)))
     return 0
 
 
