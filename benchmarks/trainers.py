@@ -57,10 +57,9 @@ def environment(trainer: Trainer, folder: Path) -> tuple[Path, dict[str, str]]:
     variables = {**os.environ, "ENVPIN_HOME": str(folder / "home"), "UV_FIND_LINKS": ",".join(links)}
     for stub in stubs:
         (next((folder / "env" / "lib").glob("python*/site-packages")) / f"{stub.name.partition('-')[0]}.py").unlink()
-        subprocess.run(
-            [str(find_uv().path), "pip", "install", "--quiet", "--no-deps", "--python", str(python), str(stub)],
-            check=True,
-        )
+    if stubs:  # by name: a distribution that was installed from a path cannot be had again
+        words = ["--quiet", "--no-deps", "--no-index", "--find-links", str(wheels), *trainer.stubs]
+        subprocess.run([str(find_uv().path), "pip", "install", "--python", str(python), *words], check=True)
     return python, variables
 
 

@@ -97,6 +97,20 @@ def test_a_changed_script_is_named_with_its_first_step_and_a_prefix_ends_where_a
     assert (repeated.steps, repeated.max_steps) == (3, 8)  # it was ended; its schedule is that of eight steps
 
 
+def test_a_repeat_that_parts_because_of_a_late_seed_was_foretold_by_the_preflight(place: Path, tmp_path: Path) -> None:
+    """As AutoTrain does: the adapter draws its first weights before anything is seeded."""
+    (place / "late.py").write_text(FINETUNE.read_text())
+    words = [pinned(ENVIRONMENT).python, "late.py", *INPUTS, "--output", "out-late", "--late-seed", "--steps", "2"]
+    ran = recorded.run(words, cwd=place)
+    assert ran.returncode == 0, ran.stderr
+    assert "a repeat of this run may differ: adapter-before-seed" in ran.stderr
+    status, answer, told = replay(place, "-o", tmp_path / "again", "--trust-script", "--once", of="out-late")
+    assert status == 1, told
+    found = answer["replay"]
+    assert (found["verdict"], found["cause"], found["first"]["step"]) == ("diverged", "seed", 0)
+    assert found["because"][0]["what"] == "torch's seed when the adapter was made"
+
+
 def test_a_run_whose_rows_have_changed_is_not_repeated_unless_forced(place: Path, tmp_path: Path) -> None:
     source = tmp_path / "source"
     shutil.copytree(place / "base-peft012", source / "base-peft012")
