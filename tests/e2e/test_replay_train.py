@@ -100,8 +100,8 @@ def test_a_changed_script_is_named_with_its_first_step_and_a_prefix_ends_where_a
 def test_a_repeat_that_parts_because_of_a_late_seed_was_foretold_by_the_preflight(place: Path, tmp_path: Path) -> None:
     """As AutoTrain does: the adapter draws its first weights before anything is seeded."""
     (place / "late.py").write_text(FINETUNE.read_text())
-    words = [pinned(ENVIRONMENT).python, "late.py", *INPUTS, "--output", "out-late", "--late-seed", "--steps", "2"]
-    ran = recorded.run(words, cwd=place)
+    options = ("--output", "out-late", "--late-seed", "--steps", "2")
+    ran = recorded.run([pinned(ENVIRONMENT).python, "late.py", *INPUTS, *options], cwd=place)
     assert ran.returncode == 0, ran.stderr
     assert "a repeat of this run may differ: adapter-before-seed" in ran.stderr
     status, answer, told = replay(place, "-o", tmp_path / "again", "--trust-script", "--once", of="out-late")

@@ -102,3 +102,20 @@ def test_packages_that_cannot_be_had_again_are_named_and_left_out_where_asked(wo
     drift = json.dumps(answer["replay"])
     assert "vanished" in drift
     assert "sourceonly" in drift
+
+    # The same environment by itself: for a command, and as a lock that is written without what is missing.
+    code = "import acme, importlib.util as util; print(util.find_spec('vanished'))"
+    for options, status in (((), 3), (("--skip",), 0)):
+        ran = envpin(world, "run", str(folder), "--training", *options, "--", "python", "-c", code)
+        assert (ran.returncode, ran.stdout.strip()) == (status, "" if status else "None"), ran.stderr
+    locked = envpin(world, "lock", str(folder), "--training", "--skip", "-o", str(tmp_path / "pylock.training.toml"))
+    assert locked.returncode == 0, locked.stderr
+    assert "left out: sourceonly 2.0, the index has no wheel of it" in locked.stderr
+    text = (tmp_path / "pylock.training.toml").read_text()
+    assert 'name = "acme"' in text
+    assert "vanished" not in text
+
+
+def envpin(world: World, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*ENVPIN, *words], cwd=world.folder, env=world.variables, capture_output=True, text=True,
+                          check=False)  # fmt: skip

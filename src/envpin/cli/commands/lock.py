@@ -81,7 +81,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
         limit = as_time(args.exclude_newer) if args.exclude_newer else None
         path = training_path(args.ref)
-        request = training_request(path, python=args.python, exclude_newer=limit, skip=args.skip)
+        request = training_request(path, python=args.python, exclude_newer=limit, skip=args.skip,
+                                   offline=args.offline, listener=console.listener())  # fmt: skip
     else:
         request = lock_request(args.ref, python=args.python, exclude_newer=args.exclude_newer, offline=args.offline)
     target = target_of(args.output or _itself(args), request.name)

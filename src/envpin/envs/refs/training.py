@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from packaging.utils import canonicalize_name
 
 from envpin.core.errors import InputError, NetworkError, ResolutionError, UsageError
-from envpin.core.events import Note
+from envpin.core.events import Note, ignore
 from envpin.core.versions import same_build, same_release
 from envpin.envs.locks.lock import read_lock
 from envpin.envs.locks.portable import LockRequest
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from envpin.core.events import Listener
     from envpin.envs.refs.pins import Resolver
     from envpin.envs.store.store import Store
     from envpin.manifest.types import Manifest
@@ -78,7 +79,7 @@ def resolve_training(
         raise _cannot(left)
     ready = _ready(manifest, store, resolver, without={one.name for one in left})
     if ready is not None:
-        _tell(left, resolver)
+        _tell(left, resolver.listener)
         return ready, left
     torch = resolver.torch or recorded_torch(manifest)
     resolver = replace(resolver, python=resolver.python or recorded_python(manifest), torch=torch)
@@ -98,12 +99,16 @@ def resolve_training(
         gone = {one.name for one in vanished}
         spec = resolve([one for one in whole.requirements if one.partition("==")[0] not in gone])
         left = (*left, *vanished)
-    _tell(left, resolver)
+    _tell(left, resolver.listener)
     return spec, left
 
 
-def training_request(path: Path, *, python: str | None, exclude_newer: str | None, skip: bool) -> LockRequest:
-    """What a portable lock of the whole training environment is made from.
+def training_request(
+    path: Path, *, python: str | None, exclude_newer: str | None, skip: bool, offline: bool = False,
+    listener: Listener = ignore,
+) -> LockRequest:  # fmt: skip
+    """What a portable lock of the whole training environment is made from. With `skip`, what the index no longer has is
+    left out and told; it is asked for each distribution.
 
     Raises:
         InputError, ResolutionError: as `training_manifest` and `resolve_training`.
@@ -112,9 +117,12 @@ def training_request(path: Path, *, python: str | None, exclude_newer: str | Non
     whole = whole_environment(manifest)
     if whole.unpinnable and not skip:
         raise _cannot(whole.unpinnable)
+    left = (*whole.unpinnable, *(_vanished(whole.requirements, offline=offline) if skip else ()))
+    _tell(left, listener)
+    gone = {one.name for one in left}
     return LockRequest(
         name=f"{adapter_name(path)}-training",
-        requirements=whole.requirements,
+        requirements=tuple(one for one in whole.requirements if one.partition("==")[0] not in gone),
         python=python or recorded_python(manifest) or default_python(),
         exclude_newer=exclude_newer or day_after(manifest.run.saved if manifest.run else None),
         alone=True,
@@ -140,9 +148,9 @@ def _ready(manifest: Manifest, store: Store, resolver: Resolver, *, without: set
     return None
 
 
-def _tell(left: Sequence[Unpinnable], resolver: Resolver) -> None:
+def _tell(left: Sequence[Unpinnable], listener: Listener) -> None:
     for one in left:
-        resolver.listener(Note(message=f"left out: {one.name} {one.version}, {one.reason}", level="warning"))
+        listener(Note(message=f"left out: {one.name} {one.version}, {one.reason}", level="warning"))
 
 
 def _cannot(left: Sequence[Unpinnable]) -> ResolutionError:
