@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
 import select
 import signal
+import struct
+import termios
 import time
 from typing import TYPE_CHECKING, Self
 
@@ -17,13 +20,17 @@ if TYPE_CHECKING:
 class Terminal:
     """One program as the leader of its own session, with the terminal that we hold the other end of."""
 
-    def __init__(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, columns: int | None = None
+    ) -> None:
         self.screen = ""
         self._read = 0
         self._status: int | None = None
         self.pid, self._master = pty.fork()
         if self.pid == 0:
             try:
+                if columns is not None:
+                    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
                 os.execvpe(argv[0], list(argv), dict(os.environ if env is None else env))  # noqa: S606
             finally:
                 os._exit(127)

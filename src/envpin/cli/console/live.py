@@ -11,6 +11,7 @@ from rich.table import Column
 from rich.text import Text
 
 from envpin.cli.console.output import visible
+from envpin.cli.console.width import wrapped
 from envpin.core.events import Note, Progress, Step
 
 if TYPE_CHECKING:
@@ -86,15 +87,15 @@ class LiveDisplay:
                 self._end()
                 mark, style = _MARKS[event.state]
                 detail = f"  {visible(event.detail)}" if event.detail else ""
-                self._print(Text.assemble((mark, style), f" {visible(event.title)}", (detail, "dim")))
+                self._print_broken(Text.assemble((mark, style), f" {visible(event.title)}", (detail, "dim")))
             case Progress() if self._task is not None:
                 self._bars.columns = self._measured if event.unit == "B" else self._counted
                 self._bars.update(self._task, completed=event.done, total=event.total, unit=event.unit,
                                   label=visible(event.label))  # fmt: skip
             case Note(level="warning"):
-                self._print(Text.assemble(("warning: ", "yellow"), visible(event.message)))
+                self._print_broken(Text.assemble(("warning: ", "yellow"), visible(event.message)))
             case Note(level="info"):
-                self._print(Text("  " + visible(event.message), style="dim"))
+                self._print_broken(Text("  " + visible(event.message), style="dim"))
             case Note() | Progress():
                 pass
 
@@ -106,6 +107,17 @@ class LiveDisplay:
 
     def _print(self, text: Text) -> None:
         self._console.print(text, soft_wrap=True)
+
+    def _print_broken(self, text: Text) -> None:
+        """Print prose: a terminal would break it within a word. A word that is too long stays whole."""
+        indent, lines = "", []
+        while text.plain:
+            first = wrapped([text.plain], indent=0, width=self._console.width - len(indent))[0]
+            lines.append(Text.assemble(indent, text[: len(first)]))
+            left = text.plain[len(first) :]
+            text = text[len(text.plain) - len(left.lstrip()) :]
+            indent = "    "
+        self._print(Text("\n").join(lines))
 
     def _end(self) -> None:
         if self._task is not None:

@@ -38,8 +38,8 @@ class LiveTable:
     def _render(self) -> RenderableType:
         table = Table(box=None, pad_edge=False, header_style="dim")
         table.add_column("environment", no_wrap=True, overflow="ellipsis")
-        for head in ("ok", "fail", "late", "untried"):
+        for head in ("ok", "fail", "timed out", "not run"):
             table.add_column(head, justify="right")
         for name, counts in self._rows():
             table.add_row(name, *(str(counts[key] or "") for key in ("ok", "fail", "timeout", "untestable")))
-        return Group(table, Text(self._footer(), style="cyan"))
+        return Group(table, Text(self._footer(), style="cyan", no_wrap=True, overflow="ellipsis"))

@@ -115,20 +115,22 @@ def compile_lock(question: LockQuestion, way: TorchWay, *, exclude_newer: str | 
     return lock
 
 
-def remembered(path: Path) -> Lock | None:
-    """The answer that was kept at `path`, or None. Its digest is kept next to it: parsing takes 10 ms."""
+def remembered(path: Path, *, own: bool) -> Lock | None:
+    """The answer that was kept at `path`, or None. Its digest is kept next to it, as parsing takes 10 ms: in a store of
+    one's `own`."""
     if not path.is_file():
         return None
     text, note = path.read_text(encoding="utf-8"), path.with_suffix(_DIGEST)
-    own = digest(text)
+    of_text = digest(text)
     try:
         of, _, known = note.read_text(encoding="ascii").strip().partition(" ")
     except (OSError, UnicodeDecodeError):
         of = known = ""
-    if of == own and re.fullmatch(r"[0-9a-f]{64}", known):
+    if of == of_text and re.fullmatch(r"[0-9a-f]{64}", known):
         return Lock(text=text, origin=str(path), known_digest=known)
     lock = Lock(text=text, origin=str(path))
-    write_cache(note, f"{own} {lock.digest}\n")
+    if own:
+        write_cache(note, f"{of_text} {lock.digest}\n")
     return lock
 
 

@@ -77,7 +77,9 @@ class Resolver:
         kept, *others = (root / "resolutions" / f"{question.digest}.toml" for root in roots)
         lock = None
         if not self.refresh:
-            lock = next((found for path in (kept, *others) if (found := remembered(path)) is not None), None)
+            lock = remembered(kept, own=True) or next(
+                filter(None, (remembered(one, own=False) for one in others)), None
+            )
         if lock is None:
             lock, lasting = self._compiled(question)
             if lasting and not self.offline:  # what the cache happened to hold is no answer to keep

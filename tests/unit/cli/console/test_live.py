@@ -85,7 +85,7 @@ def test_other_units_are_counted_without_a_rate() -> None:
     assert line.startswith("4 of 13 releases 00:09 read releases")
 
 
-def test_finished_steps_and_notes_scroll_up_whole() -> None:
+def test_finished_steps_and_notes_scroll_up_whole_and_break_at_words() -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=40, color_system=None, highlight=False)
     display = LiveDisplay(console)
     display.on_event(MERGE)
@@ -95,5 +95,5 @@ def test_finished_steps_and_notes_scroll_up_whole() -> None:
     display.on_event(stream(10))
     display.close()
     text = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "✓ merge tensor by tensor  14 tensors changed, 0.00 GB, and more\n" in text
+    assert "✓ merge tensor by tensor  14 tensors\n    changed, 0.00 GB, and more\n" in text
     assert "warning: a base that was padded\n" in text
