@@ -9,28 +9,17 @@ from pathlib import Path
 import pytest
 
 from envpin.core import process
-from tests.support.bundles import small_spec, without_a_network
+from tests.support.bundles import small_spec, without_a_network, without_python
 from tests.support.command import envpin
 from tests.support.movable_python import MINOR, archived, movable_python
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the Python is made for Linux")
-
-# All that restore.sh calls besides the shell's own words, and the Python of the bundle.
-_TOOLS = ("dirname", "find", "wc", "sha256sum", "sed", "chmod", "sh", "tar")
 
 
 def lock_in(folder: Path) -> Path:
     lock = folder / "pylock.small.toml"
     lock.write_text(small_spec(folder).lock.text)
     return lock
-
-
-def without_python(folder: Path) -> str:
-    """A PATH on which the tools of a POSIX system are found, and no Python."""
-    folder.mkdir()
-    for tool in _TOOLS:
-        (folder / tool).symlink_to(shutil.which(tool) or tool)
-    return str(folder)
 
 
 def test_a_bundle_with_python_restores_where_there_is_none(tmp_path: Path) -> None:

@@ -16,6 +16,9 @@ from tests.support.wheels import lock_of, make_wheel
 if TYPE_CHECKING:
     from pathlib import Path
 
+# All that restore.sh calls besides the shell's own words, and the Python of the bundle.
+_TOOLS = ("dirname", "find", "wc", "sha256sum", "sed", "chmod", "sh", "tar")
+
 
 def small_spec(folder: Path) -> EnvironmentSpec:
     """`alpha`, with two scripts (`say-alpha`, and `old-alpha` in its `.data`) and a file in its `.data`, and `beta`."""
@@ -40,3 +43,11 @@ def without_a_network() -> list[str]:
     if unshare is None or process.run([unshare, "-n", "true"]).status != 0:
         return []
     return [unshare, "-n"]
+
+
+def without_python(folder: Path) -> str:
+    """A PATH on which the tools of a POSIX system are found, and no Python."""
+    folder.mkdir()
+    for tool in _TOOLS:
+        (folder / tool).symlink_to(shutil.which(tool) or tool)
+    return str(folder)

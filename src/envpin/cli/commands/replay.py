@@ -218,10 +218,11 @@ def _show_plan(plan: MergePlan, store: Store, console: Console) -> None:
 def _show_result(merged: Merged, console: Console) -> None:
     import msgspec
 
+    from envpin.cli.console.width import room, wrapped
     from envpin.cli.render.verdict import result_lines
 
     if console.json_mode:
         body = {"out": str(merged.out), "merge": msgspec.to_builtins(merged.record), "seconds": console.seconds}
         console.document(1, body)
         return
-    console.data("\n".join(result_lines(merged)))
+    console.data("\n".join(wrapped(result_lines(merged), indent=12, width=room())))

@@ -75,7 +75,10 @@ class _Merge:
         self.events.step("stream-plan", "plan the merge from headers", "start")
         base, skeleton, plan = self._plan()
         changed = sum(len(one.outputs) for one in plan.operations)
-        detail = "%d operations, %d files" % (len(plan.operations), len(plan.files))
+        operations, files = len(plan.operations), len(plan.files)
+        detail = "%d operation%s, %d file%s" % (
+            operations, "" if operations == 1 else "s", files, "" if files == 1 else "s",
+        )  # fmt: skip
         self.events.step("stream-plan", "plan the merge from headers", "done", detail)
         self.facts = model_facts(skeleton, plan)
         if self.device.is_cuda or self.request.device == "auto":
