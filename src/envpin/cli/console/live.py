@@ -100,7 +100,8 @@ class LiveDisplay:
                 pass
 
     def print(self, text: str) -> None:
-        self._print(Text(text))
+        for line in text.split("\n"):
+            self._print_broken(Text(line))
 
     def close(self) -> None:
         self._bars.stop()
@@ -110,7 +111,7 @@ class LiveDisplay:
 
     def _print_broken(self, text: Text) -> None:
         """Print prose: a terminal would break it within a word. A word that is too long stays whole."""
-        indent, lines = "", []
+        indent, lines = "", [] if text.plain else [text]
         while text.plain:
             first = wrapped([text.plain], indent=0, width=self._console.width - len(indent))[0]
             lines.append(Text.assemble(indent, text[: len(first)]))
