@@ -68,3 +68,20 @@ def test_an_adapter_from_before_the_rename_does_nothing_after_it(tmp_path: Path)
                       spec_of=lambda one: specs[one])  # fmt: skip
         again.run()
         assert again.entries() == found
+
+
+def test_pictures_with_text_patches_and_speech_climb_to_a_merge(tmp_path: Path) -> None:
+    """Their inputs are not text alone, SpeechT5 drops out while it answers and has batch norms."""
+    names = tuple(one.id for one in choose_families(["clip", "siglip2", "speecht5"], load_matrix().families, RECIPES))
+    new = pins("latest")
+    with Results(tmp_path / "results") as results:
+        sweep = Sweep(plan=SweepPlan(climbs={new: names}), recipes=RECIPES, store=Store(store_root()), results=results,
+                      options=SweepOptions(timeout=240.0), spec_of=lambda _: spec(*PINS["latest"]))  # fmt: skip
+        sweep.run()
+        found = {(one.family, one.capability): one for one in sweep.entries()}
+    wrong = {key: one.error for key, one in found.items() if one.outcome != "ok"}
+    assert set(wrong) == set(), wrong
+    assert {capability for family, capability in found if family == "speecht5"} == {
+        "load", "forward", "generate", "train", "reload", "merge"
+    }  # fmt: skip
+    assert ("clip", "generate") not in found, "it compares, and generates nothing"
