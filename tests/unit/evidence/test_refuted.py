@@ -23,6 +23,8 @@ LOCKS = {
     path.name.removeprefix("pylock.").removesuffix(".toml"): path.read_bytes()
     for path in data_path("lockfiles").glob("pylock.*.toml")
 }
+# As many as were run, and three that failed before the first that works.
+WITH_OUTSIDE = MATRIX.families["llama3.1"].support[0].tested + 3
 replace = msgspec.structs.replace
 CROSSED = [one for one in EVIDENCE.values() if one.capability == "cross-merge" and one.outcome == "fail"]
 
@@ -108,7 +110,7 @@ FALSE = {
     ),
     "transformers 5.24 needs peft 0.22": (with_relation, ".needs: '>=0.22.0', but `"),
     "the releases outside count as tested": (
-        with_tested("llama3.1", 13), 'families."llama3.1".support[0].tested: is 13',
+        with_tested("llama3.1", WITH_OUTSIDE), f'families."llama3.1".support[0].tested: is {WITH_OUTSIDE}',
     ),
     "adapters of 4.57 merge on 5.0 as before": (
         with_break("fused-experts", ways_out=("transformers 5.0.0",)),
