@@ -16,15 +16,6 @@ from envpin.diagnose.logs.arguments import Explained
 from envpin.diagnose.logs.releases import release_words
 from envpin.diagnose.logs.symbols import in_words, owner_of, used_in_scripts
 
-FRAME_ANCHORS = (
-    "TypeError: ",
-    "AttributeError: ",
-    "ImportError: cannot import name '",
-    " values to unpack",
-    "NameError: ",
-)
-# Of the lines before the error: a traceback has up to four lines for each of its last frames.
-FRAMES_NEAR = 14
 _LIBRARIES = (
     "transformers|peft|trl|accelerate|datasets|deepspeed|bitsandbytes|unsloth|unsloth_zoo|unsloth_compiled_cache|vllm|"
     "vllm_ascend|sglang|lmdeploy|llamafactory|axolotl|swift|verl|openrlhf|optimum|gptqmodel|auto_gptq|awq|diffusers|"

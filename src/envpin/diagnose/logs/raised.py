@@ -20,9 +20,6 @@ from envpin.diagnose.logs.roles import SERVERS, cause_of, prepares_rows
 if TYPE_CHECKING:
     from envpin.diagnose.logs.frames import Frame
 
-RAISED_ANCHORS = ("Error: ", "Exception: ", "AssertionError")
-# A traceback of a server repeats its prefix on each line and has two to three lines for each frame.
-RAISED_NEAR = 40
 _ERROR = re.compile(r"(?:^|[\s:|\])])(?:[A-Za-z_][\w.]*\.)?([A-Z]\w*(?:Error|Exception))(?:: (.*)|\s*$)", re.DOTALL)
 _MISSING = re.compile(r"ModuleNotFoundError: No module named '([\w.]{1,120})'")
 _RAISE = re.compile(r"(?:^|[\s>│])(?:raise\s+\w|assert\s)")

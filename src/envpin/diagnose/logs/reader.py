@@ -17,13 +17,11 @@ from envpin.core.findings import SEVERITY_ORDER, Evidence
 from envpin.core.sizes import counted, verb
 from envpin.core.text_input import plain_block, to_utf8
 from envpin.diagnose.catalogue.catalogue import finding, load_catalogue
+from envpin.diagnose.logs.anchors import FRAME_ANCHORS, FRAMES_NEAR, RAISED_ANCHORS, RAISED_NEAR
 from envpin.diagnose.logs.arguments import ANCHOR, explain
-from envpin.diagnose.logs.frames import FRAME_ANCHORS, FRAMES_NEAR, explain_frame
 from envpin.diagnose.logs.listed import LISTED_ANCHORS, explain_listed
 from envpin.diagnose.logs.mismatch import ANCHORS, Line, common_cause, read_line, words_for
 from envpin.diagnose.logs.names import MEMBER_ANCHORS, NOT_A_RELEASE, explain_name, words
-from envpin.diagnose.logs.raised import RAISED_ANCHORS, RAISED_NEAR, explain_raised
-from envpin.diagnose.logs.releases import with_release
 from envpin.diagnose.logs.signature import Signature, matchers
 from envpin.diagnose.subject import Mismatch, shape_text
 
@@ -177,6 +175,8 @@ class _Reader:
             for at, text in _lines_with(block, anchor.encode()):
                 if text in self.explained:
                     continue
+                from envpin.diagnose.logs.frames import explain_frame
+
                 before = self._before(block, at, FRAMES_NEAR).decode("utf-8", "replace")
                 if (told := explain_frame(text, before)) is not None:
                     self._keep(_signature_of(told, text), numbers, at, text)
@@ -194,6 +194,10 @@ class _Reader:
 
     def _explain_errors(self) -> None:
         """The first error that a library raised itself or stopped at; the later ones of a log follow from it."""
+        if not self.errors:
+            return
+        from envpin.diagnose.logs.raised import explain_raised
+
         for line, text, before, after in sorted(self.errors):
             if (told := explain_raised(text, before, after)) is not None:
                 severity = load_catalogue()[told.code].severity
@@ -254,7 +258,7 @@ class _Reader:
             evidence = [Evidence(line=number, note=line) for number, line in sorted(seen.lines)]
             more = f" ({counted(seen.count, 'line')})" if seen.count > 1 else ""
             text = seen.says or load_catalogue()[code].meaning.partition(". ")[0].rstrip(".")
-            text = with_release(code, text, seen.fix, seen.near.decode("utf-8", "replace"))
+            text = _with_release(code, text, seen)
             found.append(finding(code, text + more, evidence, severity=seen.severity, fix=seen.fix or None))
         mismatches = tuple(
             Mismatch(parameter=line.name, found=line.found, expected=line.expected, why=code)
@@ -307,6 +311,12 @@ def _filled(signature: Signature, found: re.Match[str]) -> Signature:
     words = {name: value or "" for name, value in found.groupdict().items()}
     fix = tuple(step.format_map({name: command_text(word) for name, word in words.items()}) for step in signature.fix)
     return msgspec.structs.replace(signature, says=signature.says.format_map(words), fix=fix)
+
+
+def _with_release(code: str, text: str, seen: _Seen) -> str:
+    from envpin.diagnose.logs.releases import with_release
+
+    return with_release(code, text, seen.fix, seen.near.decode("utf-8", "replace"))
 
 
 class _Numbers:

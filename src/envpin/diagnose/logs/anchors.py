@@ -1,0 +1,16 @@
+"""What a line has to hold before frames and messages are asked of it: known without the modules that answer."""
+
+from __future__ import annotations
+
+FRAME_ANCHORS = (
+    "TypeError: ",
+    "AttributeError: ",
+    "ImportError: cannot import name '",
+    " values to unpack",
+    "NameError: ",
+)
+# Of the lines before the error: a traceback has up to four lines for each of its last frames.
+FRAMES_NEAR = 14
+RAISED_ANCHORS = ("Error: ", "Exception: ", "AssertionError")
+# A traceback of a server repeats its prefix on each line and has two to three lines for each frame.
+RAISED_NEAR = 40
