@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MERGE = "$E replay merge plain/adapter --base plain/base -o $D/out --max-shard-size 20KB"
-_AGAIN = _MERGE.replace("$D/out", "$D/OUT")
+_AGAIN = _MERGE.replace("$D/out", "$D/OTHER")
 _THERE = "cp -r plain $D/p; $E replay merge $D/p/adapter --base $D/p/base"
 
 
@@ -36,8 +36,8 @@ ROWS = [
     Situation(name="a merge", command=_MERGE, status=0, make=with_pair),
     Situation(name="a merge in memory", command=f"{_MERGE} --engine peft", status=0, make=with_pair),
     Situation(name="base and adapter are there, too", command=f"{_THERE} -o $D/out", status=0, make=with_pair),
-    Situation(name="an output that differs in case only", command=f"mkdir $D/out; touch $D/out/x; {_AGAIN}", status=5,
-              says="exists", make=with_pair),
+    Situation(name="an output that differs in case only", status=5, says="exists", make=with_pair,
+              command=f"mkdir $D/Other; touch $D/Other/x; {_AGAIN}"),
     Situation(name="an output inside the base by another case", status=5, says="into which nothing is written",
               command="cp -r plain $D/p; $E replay merge $D/p/adapter --base $D/p/base -o $D/P/BASE/out",
               make=with_pair),

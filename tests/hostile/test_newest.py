@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import tarfile
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +35,7 @@ _COMMANDS = {
     "push": "push base me/mine --dry-run",
     "merge": "replay merge adapter --base base -o out --dry-run --offline",
     "train": "replay train adapter --trust-script --environment active -o again",
+    "train elsewhere": "replay train adapter --trust-script --environment active --source base --force --once -o again",
     "attach": "record --attach adapter --force",
     "bundle": "bundle adapter --base base -o x.tar --offline",
     "lock": "lock adapter --offline",
@@ -58,7 +61,10 @@ _FILES = ("adapter/tokenizer_config.json", "adapter/envpin-trace.jsonl", "adapte
 def recorded(folder: Path, **changes: Any) -> None:
     """An adapter and its base, with the manifest of a run."""
     plain(folder)
-    (folder / "adapter" / "envpin.json").write_text(json.dumps({**json.loads(PLAIN_MANIFEST), **changes}))
+    held = sha256((folder / "adapter" / "adapter_model.safetensors").read_bytes()).hexdigest()
+    saved = {"kind": "adapter", "files": {"adapter_model.safetensors": held}}
+    document = {**json.loads(PLAIN_MANIFEST), "saved": saved, **changes}
+    (folder / "adapter" / "envpin.json").write_text(json.dumps(document))
 
 
 def merged(folder: Path, **changes: Any) -> None:
@@ -258,7 +264,7 @@ def _row(name: str, verb: str, command: str, make: Callable[[Path], None], *, fi
     begins = "" if verb == "github" else r"|(?m:^\s*::\w)|##\["
     return Situation(
         name=f"{name}: {verb}", status=ANY, make=make,
-        command=f"export GITHUB_ACTIONS=true UV_OFFLINE=1; {first}$E {command}",
+        command=f"export GITHUB_ACTIONS=true UV_OFFLINE=1 VIRTUAL_ENV={sys.prefix}; {first}$E {command}",
         never=rf"Traceback|Exception ignored|\x1b|(?m:^\s*{_OUT}){begins}", after=_nothing_is_made,
     )  # fmt: skip
 

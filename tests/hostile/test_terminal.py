@@ -34,9 +34,12 @@ def test_ctrl_c_at_any_moment_ends_in_order(kind: type[Victim], tmp_path: Path) 
     for _ in range((MOMENTS if os.environ.get("ENVPIN_TEST_ALL") else SAMPLE)[kind]):
         status, screen = run(victim, source.uniform(0.02, 0.8 * whole))
         statuses.append(status)
-        assert status in {0, 130, 1} if kind is RecordVictim else status in {0, 130}, (status, screen)
-        frames = re.findall(r'File "[^"]*/envpin/(?!recording/hook/)[^"]*"', screen)
-        assert frames == [], screen  # Python itself may be interrupted before envpin's first line, and so may the run
+        # Python itself may be interrupted before the first line of envpin's __main__ (it ends with 1 then), and so may
+        # the run.
+        frames = re.findall(r'File "[^"]*/envpin/(?!recording/hook/|__init__|version)[^"]*"', screen)
+        assert frames == [], screen
+        early = screen.strip() == "^C" or re.search(r"import runpy|init_import_site|<frozen (?:runpy|site)>", screen)
+        assert status in {0, 130} or (status == 1 and (early or kind is RecordVictim)), (status, screen)
         assert victim.unfinished() == []
         assert victim.halves() == []
         if status == 0:

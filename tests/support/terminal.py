@@ -26,11 +26,17 @@ class Terminal:
         self.screen = ""
         self._read = 0
         self._status: int | None = None
+        # A key that is typed before the program runs must find what a shell's child has, and not this Python's handler.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         self.pid, self._master = pty.fork()
-        if self.pid == 0:
+        if self.pid != 0:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        else:
             try:
                 if columns is not None:
                     fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+                signal.signal(signal.SIGINT, signal.SIG_DFL)
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
                 os.execvpe(argv[0], list(argv), dict(os.environ if env is None else env))  # noqa: S606
             finally:
                 os._exit(127)

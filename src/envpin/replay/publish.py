@@ -68,16 +68,33 @@ def refuse_within(out: Path, others: Iterable[Path]) -> None:
     """
     real = out.absolute().parent.resolve() / out.name
     for other in others:
-        # By identity as well: one folder has many names where case does not count, or where it is mounted twice.
-        if real.is_relative_to(other.resolve()) or any(_is_same(above, other) for above in (real, *real.parents)):
+        if _is_within(real, other.resolve()):
             raise RefusedError(f"`{out}` is inside `{other}`, into which nothing is written", hint="choose another -o")
 
 
-def _is_same(path: Path, other: Path) -> bool:
-    try:
-        return path.samefile(other)
-    except OSError:
+def _is_within(path: Path, folder: Path) -> bool:
+    """By identity as well: one folder has many names where it is mounted twice, or where case does not count."""
+    if path.is_relative_to(folder):
+        return True
+    for above in (path, *path.parents):
+        with contextlib.suppress(OSError):
+            if above.samefile(folder):
+                return True
+    if not Path(str(path).casefold()).is_relative_to(str(folder).casefold()):
         return False
+    return _as_spelled(path).is_relative_to(_as_spelled(folder))  # drivers of FUSE number each spelling on its own
+
+
+def _as_spelled(path: Path) -> Path:
+    """The path as the disk spells it, as far as it is there."""
+    found = Path(path.anchor)
+    for part in path.parts[1:]:
+        names: list[str] = []
+        with contextlib.suppress(OSError):
+            names = os.listdir(found)  # noqa: PTH208  names only
+        fold = part.casefold()
+        found /= part if part in names else next((one for one in names if one.casefold() == fold), part)
+    return found
 
 
 @contextlib.contextmanager
