@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 _SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<total>\d{5})\.(?:safetensors|bin)")
 # The order in which transformers looks for weights.
 _MODEL = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+# More than the shards of the largest models that are published; a stranger's index may name any number.
+_ABSENT_SHOWN = 500
 _ADAPTER = ("adapter_model.safetensors", "adapter_model.bin")
 
 
@@ -138,13 +141,15 @@ def _indexed(folder: Place, index: str, names: frozenset[str], samples: dict[str
     faults += [Fault("duplicate-json-key", index, text) for text in remarks]
     shards = sorted(set(wanted.values()))
     absent = [shard for shard in shards if shard not in names]
-    for shard in absent:
-        count = sum(1 for file in wanted.values() if file == shard)
-        faults.append(
-            Fault("missing-shard", shard, f"the index names it for {counted(count, 'tensor')}, and it is not there")
-        )
+    named = Counter(wanted.values())
+    for shard in absent[:_ABSENT_SHOWN]:
+        text = f"the index names it for {counted(named[shard], 'tensor')}, and it is not there"
+        faults.append(Fault("missing-shard", shard, text))
+    if len(absent) > _ABSENT_SHOWN:
+        text = f"the index names {counted(len(absent) - _ABSENT_SHOWN, 'further file')} that are not there"
+        faults.append(Fault("missing-shard", index, text))
     weights = read_files(folder, [shard for shard in shards if shard in names], faults, samples=samples)
-    broken = {fault.file for fault in weights.faults}
+    broken = {*absent, *(fault.file for fault in weights.faults)}
     lost = [f"`{name[:200]}`" for name, shard in wanted.items() if shard not in broken and name not in weights.tensors]
     if not lost:
         return weights
