@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 import tomlkit
+from msgspec.structs import replace
 
+from envpin.core.resources import data_path
 from envpin.evidence.add import Additions, contradictions, plan_additions, without
 from envpin.evidence.edit import edited
-from envpin.matrix.load import parse_matrix
-from envpin.matrix.results import KIND, SCHEMA, Capability, EvidenceFile, EvidenceRun, Outcome
+from envpin.matrix.load import load_matrix, parse_matrix
+from envpin.matrix.results import KIND, SCHEMA, Capability, EvidenceFile, EvidenceRun, Outcome, load_results
 from envpin.matrix.support import load_support
 from envpin.matrix.types import Break
 
@@ -270,3 +272,14 @@ def test_a_family_is_borrowed_into_an_overlay_that_lacks_it() -> None:
     overlay = parse_matrix(text, on_top_of=MATRIX)
     assert overlay.families["one"].grade == "load"
     assert list(tomlkit.parse(text)["families"]) == ["one"]
+
+
+def test_a_failure_that_a_condition_of_the_tiny_model_tells_of_contradicts_nothing() -> None:
+    matrix = load_matrix(data_path("compat_matrix.toml"))
+    refused = [one for one in load_results().values() if one.family == "llama4" and one.outcome == "fail"
+               and one.packages["transformers"] == "5.23.0" and one.capability == "load"]  # fmt: skip
+    assert refused
+    document = EvidenceFile(schema=SCHEMA, kind=KIND, entries=tuple(refused))
+    assert contradictions(matrix, {}, document) == []
+    older = tuple(replace(one, packages={"transformers": "5.3.0"}) for one in refused)
+    assert len(contradictions(matrix, {}, replace(document, entries=older))) == len(refused)
