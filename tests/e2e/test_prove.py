@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import sys
 import xml.etree.ElementTree as ET
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from envpin.core import process
 from tests.support.adapters import copy
-from tests.support.command import answer, envpin
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from tests.support.command import answer, envpin, variables
+from tests.support.environments import pinned
+from tests.support.walks import Walk
 
 pytestmark = pytest.mark.xdist_group("prove")
+
+
+# A merge at half the scale: what merging changed is there half.
+HALVED = """
+import shutil, sys
+from safetensors.torch import load_file, save_file
+base, merged, out = sys.argv[1:]
+shutil.copytree(merged, out)
+old, new = (load_file(folder + "/model.safetensors") for folder in (base, merged))
+half = {name: (old[name].float() + new[name].float()).div(2).to(new[name].dtype) for name in new}
+save_file(half, out + "/model.safetensors", {"format": "pt"})
+"""
 
 
 def proof(pair: Path, merged: Path) -> tuple[int, dict[str, Any]]:
@@ -26,9 +41,16 @@ def proof(pair: Path, merged: Path) -> tuple[int, dict[str, Any]]:
 
 def test_a_merge_is_proved_without_its_record_and_what_is_not_one_is_named(tmp_path: Path) -> None:
     pair = copy("plain", tmp_path)
-    merged = tmp_path / "merged"
+    merged = pair / "merged"
     answer("replay", "merge", pair / "adapter", "-o", merged)
     (merged / "envpin-merge.json").unlink()
+    halved = process.run([pinned("peft012").python, "-c", HALVED, pair / "base", merged, pair / "halved"])
+    assert halved.status == 0, halved.stderr
+    tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    walk = Walk("prove-a-merge.md", pair, variables({"PATH": tools}))
+    walk.type()
+    walk.type()
+    walk.end()
 
     status, document = proof(pair, merged)
     assert status == 0, document

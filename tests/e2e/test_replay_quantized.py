@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+import os
+import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.adapters import copy
-from tests.support.command import answer, envpin
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from tests.support.command import answer, envpin, variables
+from tests.support.walks import Walk
 
 pytestmark = pytest.mark.xdist_group("replay-quantized")
 
 
 def merged(pair: Path, out: Path, policy: str, *words: object) -> dict[str, Any]:
     found = answer("replay", "merge", pair / "adapter", "-o", out, "--quantized-base", policy, *words)
-    record: dict[str, Any] = found["merge"]
-    assert record == json.loads((out / "envpin-merge.json").read_text())
+    record = checked(out, policy)
+    assert record == found["merge"]
+    return record
+
+
+def checked(out: Path, policy: str) -> dict[str, Any]:
+    """The record of a merge, which is one of its kind."""
+    record: dict[str, Any] = json.loads((out / "envpin-merge.json").read_text())
     assert "quantization_config" not in json.loads((out / "config.json").read_text())
     assert (out / "tokenizer.json").is_file()
     assert record["verdict"]["kind"] in {"identical", "explained-drift"}
@@ -61,8 +68,16 @@ def test_qlora_over_a_16_bit_base(tmp_path: Path) -> None:
 
 
 def test_qlora_over_a_base_that_was_saved_quantized(tmp_path: Path) -> None:
-    pair = copy("qlora-packed", tmp_path)
-    record = merged(pair, pair / "merged", "dequantize")
+    """As the how-to says, which first shows the question over a 16-bit base; that is the original of this one too."""
+    pair, original = copy("qlora-packed", tmp_path), copy("qlora", tmp_path)
+    tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    walk = Walk("merge-a-qlora-adapter.md", original, variables({"PATH": tools}))
+    walk.type()
+    walk.folder = pair
+    walk.type(instead={"ORIGINAL": str(original / "base")})
+    walk.end()
+    assert checked(pair / "original", "original")["verification"]["dequantized"] == 0
+    record = checked(pair / "dequantized", "dequantize")
     said = record["merge"]["quantized"]
     assert said["classes"] == said["equal_to_library"] > 0
     assert record["verification"]["asked"] == "quantized"

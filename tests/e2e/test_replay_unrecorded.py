@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,12 +21,11 @@ from envpin.replay import attempts as unrecorded
 from envpin.replay.attempts import Manner, is_unrecorded, merge_unrecorded
 from envpin.replay.options import MergeOptions
 from tests.support.adapters import copy
-from tests.support.command import answer, envpin
+from tests.support.command import variables
 from tests.support.environments import PINS, find_links, store_root
+from tests.support.walks import HOW_TO, Walk
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from envpin.replay.merge import Merged
 
 STATED = "### Framework versions\n\n- PEFT 0.12.0\n- Transformers 4.43.1\n- Pytorch 2.13.0+cpu\n- Tokenizers 0.19.1\n"
@@ -56,7 +58,15 @@ def merged_in(pair: Path, monkeypatch: pytest.MonkeyPatch, *order: str, attempts
 def test_what_its_files_state_is_what_it_is_merged_in(tmp_path: Path) -> None:
     pair = forgotten("grown", tmp_path)
     (pair / "adapter" / "README.md").write_text(STATED)
-    record = answer("replay", "merge", pair / "adapter", "-o", pair / "merged")["merge"]
+    (pair / "my_script.py").write_text("import peft\nprint('peft', peft.__version__)\n")
+    tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    walk = Walk("merge-an-unrecorded-adapter.md", pair, variables({"PATH": tools}))
+    assert "transformers" in walk.type()
+    walk.type()
+    record = json.loads((pair / "merged" / "envpin-merge.json").read_text())
+    walk.take("text")  # of an environment that gives way: below
+    ran = walk.type()
+    walk.end()
     assert record["environment"]["basis"] == "inferred"
     packages = record["environment"]["packages"]
     assert (packages["peft"], packages["transformers"]) == ("0.12.0", "4.43.1")
@@ -65,10 +75,8 @@ def test_what_its_files_state_is_what_it_is_merged_in(tmp_path: Path) -> None:
     # The other commands that take an adapter infer the same.
     request = lock_request(str(pair / "adapter"))
     assert {"peft==0.12.0", "transformers==4.43.1", "torch==2.13.0"} <= set(request.requirements)
-    ran = envpin("run", pair / "adapter", "--", "python", "-c", "import peft; print(peft.__version__)")
-    assert ran.status == 0, ran.stderr
-    assert ran.stdout.strip() == "0.12.0"
-    assert "inferred transformers 4.43.1, peft 0.12.0" in ran.stderr
+    assert "peft 0.12.0\n" in ran
+    assert "inferred transformers 4.43.1, peft 0.12.0" in ran
 
 
 def test_an_environment_that_drops_the_adapter_gives_way_to_the_next(
@@ -78,7 +86,11 @@ def test_an_environment_that_drops_the_adapter_gives_way_to_the_next(
     merged, notes = merged_in(pair, monkeypatch, "latest", "vlm", "peft012")
     assert merged.record.environment.packages["transformers"] == "4.51.3"
     assert merged.record.verification["probe"]["ratio"] < 0.1
+    shown = (HOW_TO / "merge-an-unrecorded-adapter.md").read_text(encoding="utf-8")
     assert any(note.startswith("not in latest: ") for note in notes)
+    assert "trying the next most likely environment: vlm" in notes
+    assert "warning: not in " in shown
+    assert "warning: trying the next most likely environment: " in shown
     assert any(note.startswith("tried before: latest: ") for note in merged.record.notes)
     assert not any("peft012" in note for note in notes)
 

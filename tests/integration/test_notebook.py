@@ -15,6 +15,7 @@ from envpin.envs.uv.command import find_uv
 from tests.support import recorded
 from tests.support.environments import PINS, PYTHON, pinned
 from tests.support.places import ROOT
+from tests.support.walks import Walk
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +37,7 @@ def kernel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The interpreter of an environment with ipykernel, in which the pinned libraries are found as well."""
     folder = tmp_path_factory.mktemp("kernel") / "venv"
     environment = pinned(ENVIRONMENT)
-    packages = ("ipykernel", "jupyter_client")
+    packages = ("ipykernel", "jupyter_client", "nbconvert")
     commands: tuple[tuple[str | Path, ...], ...] = (
         ("venv", "--quiet", "--python", environment.python, folder),
         ("pip", "install", "--quiet", "--python", folder, *packages),
@@ -71,11 +72,14 @@ def workplace(tmp_path: Path) -> dict[str, str]:
 
 
 def test_kernel_without_envpin_is_recorded(kernel: Path, tmp_path: Path) -> None:
+    """By the lines of the how-to, which go on to a notebook that is run from the command line."""
     env = workplace(tmp_path)
-    words = ["jupyter", "install", "--kernel", "train", "--python", str(kernel), "--json"]
-    made = process.run([sys.executable, "-m", "envpin", *words], env=env)
-    assert made.status == 0, made.stderr
-    assert json.loads(made.stdout)["kernel"] == "train-recorded"
+    plain_kernel(kernel, "python3", tmp_path, env)
+    (tmp_path / "env").symlink_to(kernel.parents[1])
+    tools = [str(Path(sys.executable).parent), str(kernel.parent), os.environ["PATH"]]
+    walk = Walk("notebook.md", tmp_path, {**env, "PATH": os.pathsep.join(tools)})
+    walk.type()
+    assert walk.take("python") == "%load_ext envpin\n"  # in the next test
     cells = ["import importlib.util; print(importlib.util.find_spec('envpin'))", TRAIN, "INTERRUPT", "print('alive')"]
     none, trained, interrupted, alive = drive(kernel, "train-recorded", cells, tmp_path, env)
     assert none == [{"stdout": "None\n"}]
@@ -89,6 +93,27 @@ def test_kernel_without_envpin_is_recorded(kernel: Path, tmp_path: Path) -> None
     assert manifest["base"]["path"] == str(tmp_path / "base")
     assert "adapter_model.safetensors" in manifest["saved"]["files"]
     assert "ipykernel" in versions
+    notebook(tmp_path / "train.ipynb", TRAIN.replace('"out"', '"from-notebook"'))
+    assert "recorded from-notebook" in walk.type()
+    walk.end()
+
+
+def notebook(path: Path, cell: str) -> None:
+    cells: list[dict[str, Any]] = [
+        {"cell_type": "code", "source": cell, "metadata": {}, "outputs": [], "execution_count": None}
+    ]
+    kernelspec = {"name": "python3", "display_name": "Python", "language": "python"}
+    path.write_text(
+        json.dumps({"nbformat": 4, "nbformat_minor": 4, "metadata": {"kernelspec": kernelspec}, "cells": cells})
+    )
+
+
+def plain_kernel(kernel: Path, name: str, folder: Path, env: dict[str, str]) -> None:
+    """Make the kernel known to Jupyter as `name`; in `env`, Jupyter looks for it there."""
+    words = ["--prefix", str(folder / "p"), "--name", name]
+    install = process.run([kernel, "-m", "ipykernel", "install", *words], env=env)
+    assert install.status == 0, install.stderr
+    env["JUPYTER_PATH"] = str(folder / "p" / "share" / "jupyter")
 
 
 def test_load_ext_records_and_shows_a_panel(kernel: Path, tmp_path: Path) -> None:
@@ -98,10 +123,7 @@ def test_load_ext_records_and_shows_a_panel(kernel: Path, tmp_path: Path) -> Non
     extra = site / "zz-envpin.pth"  # after the pinned libraries
     extra.write_text(f"{ROOT / 'src'}\n{own}\n")
     try:
-        place = ["--prefix", str(tmp_path / "p"), "--name", "plain"]
-        install = process.run([kernel, "-m", "ipykernel", "install", *place], env=env)
-        assert install.status == 0, install.stderr
-        env["JUPYTER_PATH"] = str(tmp_path / "p" / "share" / "jupyter")
+        plain_kernel(kernel, "plain", tmp_path, env)
         cells = ["%load_ext envpin", TRAIN, "x = 1", "%load_ext envpin", "%unload_ext envpin"]
         loaded, trained, quiet, again, unloaded = drive(kernel, "plain", cells, tmp_path, env)
     finally:

@@ -59,6 +59,12 @@ class AutoModelForCausalLM:
 """
 
 
+def loading_only() -> tuple[str, str]:
+    """The modules of a torch 2.4.0 and of a transformers `{version}`, that load every model at once."""
+    start, rest = _TRANSFORMERS.split('        if kind == "bert":\n')
+    return _TORCH, start + rest[rest.index("        return _Config") :]
+
+
 def make_fake_libraries(folder: Path, *releases: str) -> Path:
     """A folder of wheels: the merge closure, with these releases of transformers."""
     for release in releases:

@@ -114,6 +114,8 @@ class SimpleIndex:
 
 
 class _Server(ThreadingHTTPServer):
+    request_queue_size = 128  # uv opens many connections at once, and gives up on one after seconds
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         if not isinstance(sys.exception(), ConnectionError):  # a client that was killed is no news
             super().handle_error(request, client_address)

@@ -112,6 +112,16 @@ def test_pages_say_the_words_of_the_field(page: Path) -> None:
     assert not re.findall(r"\b(?:beside|likeliest|anew|mends?|mended|stands? twice|truth values?|insists?)\b", text)
 
 
+@pytest.mark.parametrize(
+    "tool",
+    ["uv", "conda", "pip freeze", "MLflow", "W&B", "DVC", "axolotl's merge", "merge_and_unload", "deltalint", "renest"],
+)
+def test_the_comparison_says_of_each_tool_what_it_does_better(tool: str) -> None:
+    page = (ROOT / "docs" / "explanation" / "comparison.md").read_text(encoding="utf-8")
+    (row,) = [line for line in page.splitlines() if line.startswith("| ") and tool in line.split("|")[1]]
+    assert len(row.split("|")[2].split()) > 4
+
+
 def test_transcripts_finds_every_command_with_its_output() -> None:
     page = "```console\n$ one\na\nb\n$ two\n```\n\n    $ not\n\n```python\n$ nor\n```\n\n```console\n$ three\nc\n```\n"
     assert transcripts(page) == [

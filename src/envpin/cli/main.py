@@ -128,14 +128,22 @@ def _misplaced(arguments: Sequence[str]) -> UsageError:
     )
 
 
+_PROGRAMS = frozenset({"python", "python3", "accelerate", "torchrun", "bash", "sh", "pytest", "jupyter"})
+
+
 def _no_dashes(arguments: Sequence[str], strange: Sequence[str]) -> UsageError:
     """For a command of the user's that no `--` sets apart."""
     from envpin.core.command_text import command_text
 
     at = arguments.index(strange[0])
+    own, child = list(arguments[:at]), list(arguments[at:])
+    if arguments[0] == "run" and own[1:] and own[-1] in _PROGRAMS:  # taken for the environment
+        own, child = [*own[:-1], "REF"], [own[-1], *child]
+    elif child[0].endswith(".py"):
+        child.insert(0, "python")
     return UsageError(
         f"`{strange[0]}` is no argument of `envpin {arguments[0]}`: a command to run follows `--`",
-        hint=f"did you mean `{command_text('envpin', *arguments[:at], '--', *arguments[at:])}`?",
+        hint=f"did you mean `{command_text('envpin', *own, '--', *child)}`?",
     )
 
 

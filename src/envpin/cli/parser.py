@@ -16,6 +16,31 @@ if TYPE_CHECKING:
     from envpin.cli.console.console import Console
 
 
+# What other programs call it, or what it is called one word further on.
+_OTHER_NAMES = {
+    "compare": "diff",
+    "create": "env create",
+    "exec": "run",
+    "export": "env export",
+    "freeze": "record --attach FOLDER",
+    "install": "env create",
+    "lint": "check",
+    "list": "env list",
+    "merge": "replay merge",
+    "prune": "env prune",
+    "publish": "push",
+    "repeat": "replay train",
+    "resolve": "matrix resolve",
+    "shell": "run REF -- bash",
+    "show": "matrix show",
+    "train": "record -- CMD",
+    "upload": "push",
+    "validate": "check",
+    "version": "--version",
+}
+_USUAL_VERBS = {"envpin replay": "merge", "envpin env": "create", "envpin matrix": "resolve"}
+
+
 class CommandModule(Protocol):
     """What a module of `envpin.cli` offers. `takes_child` is true where `-- CMD…` follows the options."""
 
@@ -56,16 +81,33 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {message}\n\nhint: {self._closest(message) or f'{self.prog} --help'}\n")
 
     def _closest(self, message: str) -> str | None:
-        """The whole command with a mistyped verb or choice replaced by the nearest one there is."""
+        """The whole command with a mistyped verb or choice replaced by the nearest one there is, or with the usual verb
+        where it has none; an example of it where something is missing."""
         import difflib
         import re
 
+        from envpin.core.command_text import command_text
+
+        if "arguments are required" in message:
+            from envpin.cli.examples import EXAMPLES
+
+            example = EXAMPLES.get(self.prog.partition(" ")[2])
+            return f"as in `{example}`; `{self.prog} --help` tells the rest" if example else None
         found = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
         if found is None:
             return None
         choices = re.findall(r"[^\s,']+", found[2])
         close = difflib.get_close_matches(found[1], choices, n=1)
-        return f"did you mean `{close[0]}`?" if close else None
+        words = list(self.words)
+        if close and found[1] in words:
+            words[words.index(found[1])] = close[0]
+        elif close:
+            return f"did you mean `{close[0]}`?"
+        elif words[:1] == [found[1]] and (verb := _USUAL_VERBS.get(self.prog)):
+            words.insert(0, verb)
+        else:
+            return None
+        return f"did you mean `{command_text(*self.prog.split(), *words)}`?"
 
 
 def load_command(name: str) -> CommandModule | None:
@@ -131,6 +173,8 @@ def suggest(name: str) -> str | None:
     """The command that `name` was probably meant to be."""
     import difflib
 
+    if name in _OTHER_NAMES:
+        return _OTHER_NAMES[name]
     close = difflib.get_close_matches(name, [entry.name for entry in COMMANDS], n=1)
     return close[0] if close else None
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from envpin.core import process
 from envpin.core.errors import CheckFailedError, InfrastructureError
 from envpin.core.events import Step, ignore
-from envpin.core.sizes import counted
 from envpin.envs.refs.pins import Resolver
 from envpin.envs.refs.resolve import resolve
 from envpin.host import worker
@@ -84,10 +83,7 @@ def _step(listener: Listener, title: str) -> Iterator[None]:
 def _environment(store: Store, say: Callable[[str], None], listener: Listener) -> Environment:
     spec = resolve(FAMILY, Resolver(listener=listener))
     if store.find(spec) is None:
-        say(
-            f"   downloads {counted(len(spec.lock.packages), 'package')}, about 3 GB with torch, and keeps them "
-            f"in {store.root}"
-        )
+        say(f"   downloads its packages, about 3 GB with torch, and keeps them in {store.root}")
     else:
         say(f"   ready in {store.root}: nothing is downloaded")
     return store.ensure(spec, listener=listener)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from envpin.core import json_input
 from envpin.core.adapter_format import foreign_format
+from envpin.core.command_text import command_text
 from envpin.core.errors import InputError
 from envpin.core.events import Progress, ignore
 from envpin.inference.trainers import checkpoint_step
@@ -75,7 +76,10 @@ def walk(root: Path, *, follow_links: bool = False, listener: Listener = ignore)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             if path == root:
-                raise InputError(f"`{root}` cannot be scanned: {reason}", path=root) from error
+                hint = None
+                if isinstance(error, NotADirectoryError):
+                    reason, hint = "it is a file, not a folder", command_text("envpin", "scan", root.parent)
+                raise InputError(f"`{root}` cannot be scanned: {reason}", path=root, hint=hint) from error
             found.unreadable.append((path, reason))
             continue
         found.folders += 1

@@ -39,12 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'In the shell\'s start file: eval "$(envpin completion bash)", the same with zsh, and in fish '
         "envpin completion fish | source."
     )
-    parser.add_argument("what", choices=("bash", "zsh", "fish", "families"),
+    parser.add_argument("shell", choices=("bash", "zsh", "fish", "families"),
                         help="the shell to write a script for; families: the names that it completes")  # fmt: skip
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
-    if args.what == "families":
+    if args.shell == "families":
         from envpin.matrix.load import load_matrix
 
         console.data("\n".join(sorted(load_matrix().families)))
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         complete = _completer(action)
         if complete is not None:
             vars(action)["complete"] = complete  # the attribute that shtab reads
-    console.data(shtab.complete(parser, args.what))
+    console.data(shtab.complete(parser, args.shell))
     return 0
 
 

@@ -17,8 +17,8 @@ _ROWS = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("before", type=Path, help="a folder, an envpin.json or a pylock*.toml")
-    parser.add_argument("after", type=Path, help="the other one")
+    parser.add_argument("before", metavar="BEFORE", type=Path, help="a folder, an envpin.json or a pylock*.toml")
+    parser.add_argument("after", metavar="AFTER", type=Path, help="the other one")
     parser.add_argument(
         "--all", action="store_true", help="list every difference by its own name (default: patterns as one line)"
     )

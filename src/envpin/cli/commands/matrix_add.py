@@ -12,7 +12,7 @@ import msgspec
 from envpin.core.errors import CheckFailedError, InfrastructureError
 from envpin.core.files import write_atomically
 from envpin.core.resources import data_path
-from envpin.core.sizes import counted
+from envpin.core.sizes import counted, verb
 from envpin.core.text_input import read_text
 from envpin.evidence.add import Additions, contradictions, plan_additions, without
 from envpin.evidence.edit import edited
@@ -151,9 +151,9 @@ def _tell(
         console.data(diff)
     for line in _changes(additions):
         console.talk(line)
-    verb = "would be" if dry_run else "are"
     count = len(additions.fresh)
-    console.talk(f"{counted(count, 'new entry')} {verb} in {target.evidence}" if count
+    are = "would be" if dry_run else verb(count, "is", "are")
+    console.talk(f"{counted(count, 'new entry')} {are} in {target.evidence}" if count
                  else "no evidence that was not known already")  # fmt: skip
     if text != target.text:
         console.talk(f"{target.path} {'would be' if dry_run else 'is'} changed")

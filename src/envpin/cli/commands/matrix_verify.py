@@ -54,6 +54,8 @@ def run_verify(args: argparse.Namespace, console: Console) -> int:
     if args.since_last:
         last = newest_covered(families, _kept(args, matrix).values(), support)
         releases = releases_since(last, support)
+        if last is None and not releases:
+            raise ResolutionError("no release of transformers on the index could be read: nothing was verified")
         if not releases:
             return _nothing_new(args, console, str(last))
     plan = plan_sweep(
@@ -85,7 +87,7 @@ def run_verify(args: argparse.Namespace, console: Console) -> int:
             f"time is up: {counted(sweep.left, 'step')} {verb(sweep.left, 'was', 'were')} not run; the same "
             "command goes on"
         )
-    if plan.climbs and not any(sweep.key_of(pins) for pins in plan.climbs):
+    if plan.climbs and not entries and not sweep.left:
         raise ResolutionError("no environment could be built: nothing was verified")
     if args.update:
         # Which breaks follow is computed from all the evidence, not from what this run alone found.

@@ -32,6 +32,11 @@ def find_family(family_id: str, matrix: Matrix) -> Family:
     """
     family = matrix.families.get(family_id)
     if family is None:
+        if family_id.endswith((".txt", ".in")):
+            raise InputError(
+                f"`{family_id}` is no lock, and pins are given as `name==version,…`",
+                hint=command_text("uv", "pip", "compile", family_id, "--format", "pylock.toml", "-o", "pylock.toml"),
+            )
         close = difflib.get_close_matches(family_id, matrix.families, n=1)
         meant = f"did you mean `{close[0]}`? " if close else ""
         raise InputError(

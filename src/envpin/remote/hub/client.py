@@ -49,7 +49,7 @@ class Hub:
         found = parse_hub_reference(text)
         path = _expanded(text)
         if exists(path) and not text.startswith("hf://"):
-            if found is not None:
+            if found is not None and path.is_dir():
                 self._listener(Note(message=f"`{text}` is a folder here, and is used; hf://{text} means the Hub's"))
             return path
         if found is None:

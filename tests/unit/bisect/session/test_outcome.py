@@ -81,3 +81,10 @@ def test_a_reworded_failure_is_the_same_one() -> None:
     assert not same_failure(old, failure("TypeError", old.message or ""))
     assert not same_failure(old, failure("ValueError", "shapes do not match"))
     assert not same_failure(old, ProbeOutcome(status="passed"))
+
+
+def test_numbers_past_the_limit_are_one_failure() -> None:
+    end = ProbeOutcome(status="failed", error_type="Metric", message="the bad end has 5.49 ± 0.008 (6 runs)")
+    later = ProbeOutcome(status="failed", error_type="Metric", message="5.5 over 2 runs is past the limit of 5.25")
+    assert same_failure(end, later)
+    assert not same_failure(end, ProbeOutcome(status="failed", error_type="ImportError", message=end.message))
