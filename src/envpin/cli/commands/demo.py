@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
+    from envpin.cli.console.findings import wrapped
     from envpin.core.scratch import scratch
     from envpin.demo.story import tell
     from envpin.envs.store.store import Store
@@ -30,7 +31,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     with scratch("demo") as temporary:
         folder = args.folder or temporary
         store = Store()
-        told = tell(folder.absolute(), store, say=console.talk, listener=console.listener())
+        told = tell(folder.absolute(), store, say=lambda text: console.talk(wrapped(text)), listener=console.listener())
         console.close()
         probe = told.merged.record.verification["probe"]
         if console.json_mode:
@@ -50,7 +51,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
                 f"outputs     off by {probe['ratio']:.2g} of what the adapter moves\n"
                 f"by hand     {told.comparison}"
             )
-        console.talk(_ending(folder, store.root, told.comparison, kept=args.folder is not None))
+        console.talk(wrapped(_ending(folder, store.root, told.comparison, kept=args.folder is not None)))
     return 0
 
 

@@ -60,6 +60,14 @@ def run(request: StreamMergeRequest, events: Events) -> StreamMergeResult:
         return _Merge(request, events).run()
 
 
+def amount(count: int) -> str:
+    """Bytes in words, `2.2 GB` or `412 kB`."""
+    value, units = float(count), ["bytes", "kB", "MB", "GB", "TB"]
+    while value >= 999.5 and len(units) > 1:
+        value, units = value / 1000, units[1:]
+    return "%d bytes" % count if units[0] == "bytes" else "%.3g %s" % (value, units[0])
+
+
 class _Merge:
     def __init__(self, request: StreamMergeRequest, events: Events) -> None:
         self.request = request
@@ -94,7 +102,7 @@ class _Merge:
         except Exception as error:  # a layer of peft's that needs more than what lies in it
             self._clear(plan)
             raise refuse("peft's layers do not merge one by one: %s" % one_paragraph(error, 300)) from error
-        detail = "%d tensors changed, %.2f GB" % (changed, total / 1e9)
+        detail = "%d tensors changed, %s" % (changed, amount(total))
         self.events.step("stream-merge", "merge tensor by tensor", "done", detail)
         return self._result(base, plan, entries, merger, resumed)
 
@@ -143,8 +151,8 @@ class _Merge:
             kept = [file for file in plan.files if file.name in finished]
             if kept:
                 there = sum(file.size for file in kept)
-                message = "%d of %d files are finished (%.2f GB) and are kept"
-                self.events.note(message % (len(kept), len(plan.files), there / 1e9))
+                message = "%d of %d files are finished (%s) and are kept"
+                self.events.note(message % (len(kept), len(plan.files), amount(there)))
                 progress.add(there, tensors=sum(len(file.segments) for file in kept))
             merger = Merger(skeleton, self.base_reader, self.request, device=self.device.kind)
             with contextlib.closing(merger):
