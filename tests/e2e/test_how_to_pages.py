@@ -258,7 +258,8 @@ TRAIN = """
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-model = get_peft_model(AutoModelForCausalLM.from_pretrained("base"), LoraConfig(target_modules=["q_proj"]))
+lora = LoraConfig(target_modules=["q_proj"], init_lora_weights=False)  # as if trained: B is not zero
+model = get_peft_model(AutoModelForCausalLM.from_pretrained("base"), lora)
 model.save_pretrained("adapter")
 AutoTokenizer.from_pretrained("base").save_pretrained("adapter")
 """

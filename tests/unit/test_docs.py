@@ -112,6 +112,17 @@ def test_pages_say_the_words_of_the_field(page: Path) -> None:
     assert not re.findall(r"\b(?:beside|likeliest|anew|mends?|mended|stands? twice|truth values?|insists?)\b", text)
 
 
+def test_the_exit_codes_of_the_page_are_those_of_the_errors() -> None:
+    """0, and 6 with `--require-base`, are no errors."""
+    pages = [
+        (ROOT / "docs" / "reference" / name).read_text(encoding="utf-8") for name in ("exit-codes.md", "errors.md")
+    ]
+    told = {int(code) for code in re.findall(r"^\| (\d+) \|", pages[0], re.MULTILINE)}
+    of_errors = {int(code) for code in re.findall(r"^\| `[a-z-]+` \| (\d+) \|", pages[1], re.MULTILINE)}
+    assert of_errors
+    assert told == of_errors | {0, 6}
+
+
 @pytest.mark.parametrize(
     "tool",
     ["uv", "conda", "pip freeze", "MLflow", "W&B", "DVC", "axolotl's merge", "merge_and_unload", "deltalint", "renest"],
