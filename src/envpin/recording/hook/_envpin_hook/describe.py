@@ -9,7 +9,7 @@ import re
 import sys
 from typing import Dict, Optional
 
-from _envpin_hook import surroundings
+from _envpin_hook import conda, surroundings
 
 PACKAGES = ("torch", "transformers", "peft")
 
@@ -25,6 +25,7 @@ def describe() -> Dict[str, object]:
     return {
         "python": surroundings.python(),
         "distributions": surroundings.distributions(),
+        "conda": conda.packages(),
         "torch": _torch(),
         "installed": installed,
     }
