@@ -72,12 +72,7 @@ def read_names(tensors: Mapping[str, Tensor]) -> AdapterNames:
     """Sort an adapter's tensors by what their names say."""
     names = AdapterNames()
     for name, tensor in tensors.items():
-        parts = name.split(".")
-        if "_orig_mod" in parts:
-            names.compiled.append(name)
-        elif parts[0] == "module" or any(part in _WRAPPERS for part in parts):
-            names.wrapped.append(name)
-        bare = ".".join(part for part in parts if part not in _WRAPPERS).removeprefix("module.")
+        bare = _unwrapped(name, names)
         bare = bare.removeprefix("base_model.model.")
         match = _FACTOR.match(bare)
         if match is not None:
@@ -87,6 +82,21 @@ def read_names(tensors: Mapping[str, Tensor]) -> AdapterNames:
         else:
             names.whole[_own_name(bare)] = tensor
     return names
+
+
+def _unwrapped(name: str, names: AdapterNames) -> str:
+    """The name without what wrappers put into it, which is noted. Nearly all have nothing of that."""
+    if not any(map(name.__contains__, _WRAPPERS)):
+        if name.startswith("module."):
+            names.wrapped.append(name)
+            return name.removeprefix("module.")
+        return name
+    parts = name.split(".")
+    if "_orig_mod" in parts:
+        names.compiled.append(name)
+    elif parts[0] == "module" or any(part in _WRAPPERS for part in parts):
+        names.wrapped.append(name)
+    return ".".join(part for part in parts if part not in _WRAPPERS).removeprefix("module.")
 
 
 def layer_of(name: str) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import signal
@@ -125,6 +126,7 @@ _examiner: Examiner | None = None
 
 def _begin(root: Path, receipts: dict[str, Receipt], infers: bool) -> None:
     global _examiner  # noqa: PLW0603  the one state of a process of the pool
+    gc.set_threshold(50_000)  # as in the process that the user started (cli/main.py): there are hardly any cycles
     _examiner = Examiner(root, receipts, infers=infers)
 
 
