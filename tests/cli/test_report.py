@@ -23,7 +23,7 @@ def test_report_writes_a_page_here_and_replaces_its_own(merged: Path, tmp_path: 
         completed = envpin("report", merged, cwd=tmp_path)
         assert (completed.status, completed.stdout) == (0, "merged model-report.html\n"), completed.stderr
     text = (tmp_path / "merged model-report.html").read_text(encoding="utf-8")
-    assert "intact: all 3 files" in text
+    assert "intact: 3 files are" in text
     assert envpin("report", merged, "--html", "-", cwd=tmp_path).stdout == text
     assert answer("report", merged, cwd=tmp_path)["kind"] == "merge"
 

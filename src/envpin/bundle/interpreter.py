@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from envpin.bundle.archive import BundleMember
 from envpin.core import process
+from envpin.core.command_text import command_text
 from envpin.core.errors import InputError, RefusedError
 from envpin.core.events import Note, ignore
 from envpin.core.scratch import scratch
@@ -65,7 +66,7 @@ def relocatable_python(target: Target, *, offline: bool, listener: Listener = ig
     if reason is not None:
         raise RefusedError(
             f"the Python in `{root}` cannot be moved: {reason}",
-            hint=f"use one of uv's own builds: `uv python install {version}`",
+            hint=f"use one of uv's own builds: `{command_text('uv', 'python', 'install', version)}`",
         )
     if needed:
         message = f"this Python needs libraries of the system, on the other machine as well: {', '.join(needed)}"
