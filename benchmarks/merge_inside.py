@@ -150,7 +150,7 @@ def stream(role, base, adapter, out, workers, threads="0", device="cpu"):
         "wall": round(wall, 2), "torch_rss_mb": torch_only, "imports_rss_mb": ready,
         "largest_mb": round(largest / 2**20), "changed": result["changed"], "torch": torch.__version__,
         "calibration": result["verification"]["calibration"], "device": result["device"],
-        "recomputed": result["verification"]["recomputed"],
+        "recomputed": result["verification"]["recomputed"], "compiler": "torch._dynamo" in sys.modules,
         "spent": {part: [round(figure, 2) for figure in row] for part, row in spent.items()},
     }  # fmt: skip
 

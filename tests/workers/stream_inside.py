@@ -15,6 +15,7 @@ import resource
 import shutil
 import signal
 import struct
+import subprocess
 import sys
 import time
 import traceback
@@ -129,6 +130,15 @@ def check_every_adapter_tensor_is_in_one_operation(folder: str) -> None:
     assert len(used) == len(set(used))
     assert set(used) == set(tensors(case.adapter))
     assert result["verification"]["adapter_tensors_used"] == len(used)
+
+
+def check_linear_layers_are_merged_without_importing_torchs_compiler(folder: str) -> None:
+    script = os.path.join(os.path.dirname(GRID), "merge_inside.py")
+    for kind in ("lora", "dora"):
+        case = Case(os.path.join(folder, kind), kind)
+        command = [sys.executable, script, "stream", case.base, case.adapter, case.out(), WORKERS]
+        ended = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+        assert not json.loads(ended.stdout.splitlines()[-1])["compiler"], kind
 
 
 def check_resharding_changes_no_tensor(folder: str) -> None:

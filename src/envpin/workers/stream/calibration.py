@@ -72,8 +72,8 @@ class Calibration:
 
     def _candidates(self, one: Operation, threads: int) -> List[int]:
         rows, width = one.sides[0].parameter.shape
-        if self._merger.device != "cpu" or self._rows(one) < rows:
-            return [1]
+        if self._merger.device != "cpu" or self._rows(one) < rows or one.magnitudes:
+            return [1]  # a norm takes the whole row
         return [1, *(parts for parts in range(threads, 1, -1) if threads % parts == 0 and parts <= width)]
 
     def parts(self, one: Operation) -> Optional[int]:

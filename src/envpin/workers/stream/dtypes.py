@@ -48,15 +48,13 @@ def rehearse(operations: List[Operation]) -> None:
     """Merge the first layer of each class without its weights: what peft cannot merge at all, or not without the
     weights that it was made on, comes out before anything is written.
 
-    Not LoRA and DoRA of plain linear layers, which every release of peft merges; the calibration merges the former with
-    their weights, before anything is written too. A product on the meta device imports torch's compiler, which takes
-    longer than merging a model of some hundred million parameters.
+    Not those that the calibration merges in blocks with their weights, before anything is written too. Arithmetic on
+    the meta device imports torch's compiler, which takes longer than merging some hundred million parameters.
     """
     seen: Set[Tuple[object, ...]] = set()
     for one in operations:
         key = (type(one.unit), one.kind, len(one.slots))
-        linear = one.kind in ("lora", "dora") and type(one.unit).__name__ == "Linear"
-        if one.unit is None or linear or key in seen:
+        if one.unit is None or one.sides or key in seen:
             continue
         seen.add(key)
         try:

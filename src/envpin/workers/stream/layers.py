@@ -165,6 +165,8 @@ class Merger:
         if slot is one.sides[0]:
             return weight
         tensor, rows = self.fill(slot), weight.shape[0]
+        if slot in one.magnitudes:
+            return tensor[:rows].clone()
         for first, second in one.pairs:
             if slot is second and one.mode == "rows":
                 return tensor[:rows].clone()
@@ -187,11 +189,12 @@ class Merger:
         stored = self._skeleton.find(weight.name)
         dtype = self.base_dtype(stored, weight)
         by_rows = one.mode == "rows"
-        kept = [(slot, getattr(slot.owner, slot.attribute)) for slot in one.sides]
+        kept = [(slot, getattr(slot.owner, slot.attribute)) for slot in (*one.sides, *one.magnitudes)]
         columns = columns_of(stored.shape[1], parts)
         try:
             along = [(first if by_rows else second, int(by_rows)) for first, second in one.pairs]
             across = [(second if by_rows else first, int(not by_rows)) for first, second in one.pairs]
+            across += [(slot, 0) for slot in one.magnitudes]
             fixed = self._sides(along)
             by_columns = [
                 [(slot, frozen(place(cut_of(side, axis, run).contiguous(), self.device))) for slot, axis, side in fixed]

@@ -37,8 +37,8 @@ class Output(NamedTuple):
 
 class Operation:
     """One unit of peft's (a wrapped layer) and what merging it writes. `mode` says how it can be run: `rows` (row
-    blocks of the weight, cutting B), `columns` (row blocks, cutting A), `whole`, or `replace` (no layer: the adapter's
-    tensor)."""
+    blocks of the weight, cutting B and DoRA's magnitudes), `columns` (row blocks, cutting A), `whole`, or `replace` (no
+    layer: the adapter's tensor)."""
 
     def __init__(
         self, kind: str, path: str, unit: torch.nn.Module, *, slots: List[Slot], outputs: List[Output], mode: str
@@ -52,6 +52,8 @@ class Operation:
         # The weight, then A and B of each adapter in the order of merging; `adapters` are peft's names of those.
         self.adapters: List[str] = _linear_adapters(unit, kind) if mode in ("rows", "columns") else []
         self.sides: Tuple[Slot, ...] = _linear_sides(unit, kind, slots, self.adapters) if self.adapters else ()
+        # DoRA's magnitudes, one for each row of the weight.
+        self.magnitudes = [slot for slot in slots if self.sides and slot.source == "adapter" and slot not in self.sides]
         self.adapter_tensors = sorted({slot.name for slot in slots if slot.source == "adapter"})
 
     @property
@@ -207,9 +209,20 @@ def _mode(unit: torch.nn.Module, kind: str, final: torch.nn.Module, slots: List[
         if getattr(unit, "fan_in_fan_out", False):
             return "columns"
         return "rows" if isinstance(final, torch.nn.Linear) else "whole"
+    if kind == "dora" and _is_rowwise_dora(unit, slots) and isinstance(final, torch.nn.Linear):
+        return "rows"
     if kind == "lora-embedding" and paired:
         return "columns"
     return "whole"
+
+
+def _is_rowwise_dora(unit: torch.nn.Module, slots: List[Slot]) -> bool:
+    """Whether each row of the merged weight depends on that row alone: m · (W + s·B·A) / ‖W + s·B·A‖, with one norm a
+    row, of one adapter."""
+    known = {"base": [2], "adapter": [1, 2, 2]}
+    found = {source: sorted(slot.parameter.dim() for slot in slots if slot.source == source) for source in known}
+    plain = not getattr(unit, "fan_in_fan_out", False) and not any(_flag(unit, "lora_bias"))
+    return plain and found == known and len(slots) == 4
 
 
 def _holders(unit: torch.nn.Module, kind: str, side: str) -> Optional[torch.nn.ModuleDict]:

@@ -42,10 +42,10 @@ class Recomputer:
         here = [output for output in one.outputs if output.name in self._located]
         if one.kind in {"replace", "modules_to_save"}:
             return self._merger.alone(lambda: [self._check_taken(one, output, reader) for output in here])
-        if one.sides:
-            return [self._check_product(one, one.outputs[0], reader)]
         if one.kind == "dora" and self._is_plain_dora(one):
             return [self._check_dora(one, one.outputs[0], reader)]
+        if one.sides:
+            return [self._check_product(one, one.outputs[0], reader)]
         return self._merger.alone(lambda: self._check_by_layer(one, here, reader))
 
     # taken whole -----------------------------------------------------------------------------------------------------
