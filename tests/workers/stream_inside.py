@@ -46,7 +46,7 @@ grid = load("grid_inside", GRID)
 
 from envpin_worker import verbs
 from envpin_worker.protocol import KnownError
-from envpin_worker.stream import layers as stream_layers  # noqa: F401 (for the others)
+from envpin_worker.stream import layers as stream_layers
 from envpin_worker.stream.io import write as stream_write
 from envpin_worker.stream.prove import recompute as stream_recompute
 from envpin_worker.stream.prove import verify as stream_verify
@@ -132,13 +132,31 @@ def check_every_adapter_tensor_is_in_one_operation(folder: str) -> None:
     assert result["verification"]["adapter_tensors_used"] == len(used)
 
 
-def check_linear_layers_are_merged_without_importing_torchs_compiler(folder: str) -> None:
+def check_lora_is_merged_without_importing_torchs_compiler(folder: str) -> None:
+    case = Case(folder)
     script = os.path.join(os.path.dirname(GRID), "merge_inside.py")
-    for kind in ("lora", "dora"):
-        case = Case(os.path.join(folder, kind), kind)
-        command = [sys.executable, script, "stream", case.base, case.adapter, case.out(), WORKERS]
-        ended = subprocess.run(command, stdout=subprocess.PIPE, check=True)
-        assert not json.loads(ended.stdout.splitlines()[-1])["compiler"], kind
+    command = [sys.executable, script, "stream", case.base, case.adapter, case.out(), WORKERS]
+    ended = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    assert not json.loads(ended.stdout.splitlines()[-1])["compiler"]
+
+
+def check_dora_is_merged_in_blocks_and_leaves_nothing_with_its_layers(folder: str) -> None:
+    case = Case(folder, "dora")
+    kept: list[int] = []
+    forget = stream_layers.forget_merge
+
+    def forgotten(unit: torch.nn.Module) -> None:
+        forget(unit)
+        kept.extend(len(getattr(module, "_caches", {})) for module in unit.modules())
+
+    stream_layers.forget_merge = forgotten
+    try:
+        result = case.merge()
+    finally:
+        stream_layers.forget_merge = forget
+    assert {one["mode"] for one in result["operations"]} == {"rows"}
+    assert kept
+    assert not any(kept)
 
 
 def check_resharding_changes_no_tensor(folder: str) -> None:

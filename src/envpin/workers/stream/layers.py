@@ -294,6 +294,11 @@ def merge_unit(unit: torch.nn.Module, only: Optional[List[str]] = None) -> torch
 
 
 def forget_merge(unit: torch.nn.Module) -> None:
+    """As if it had never been merged. DoRA keeps the norms of each layer to undo a merge with: small pieces that stay
+    where a heap could shrink, so that memory grew with the model."""
     for module in unit.modules():
         if getattr(module, "merged_adapters", None):
             module.merged_adapters = []
+        kept = getattr(module, "_caches", None)
+        if isinstance(kept, dict):
+            kept.clear()
