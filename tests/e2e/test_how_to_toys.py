@@ -68,6 +68,7 @@ def test_gpu_builds_are_those_asked_for(toys: Toys, tmp_path: Path) -> None:
     assert "torch 2.13.0" in walk.type()
     walk.env = dict(env)
     walk.type()
+    walk.type(instead={"https://mirror.example.org/pytorch/whl": toys.index.url})
     walk.type(instead={"https://wheels.example.org/cu121/simple": toys.index.url})
     walk.end()
     assert {f"torch-2.4.0+{build}" for build in ("cpu", "cu124", "cu121")} <= installed(env)
