@@ -91,7 +91,7 @@ def test_a_terminal_draws_how_far_it_is(runs: Path) -> None:
     ("words", "said"),
     [
         (("{root}/nowhere",), "cannot be scanned: No such file"),
-        (("{root}/file",), "cannot be scanned: Not a directory"),
+        (("{root}/file",), "is a file, not a folder"),
         (("{root}", "--html", "{root}"), "is a folder"),
         (("{root}", "--html", "{root}/no/such/page.html"), "cannot be written"),
         (("{root}", "--jobs", "0"), "at least 1"),

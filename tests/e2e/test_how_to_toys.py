@@ -177,6 +177,17 @@ def merged_once(matrix: Path, env: Mapping[str, str]) -> None:
     evidence.write_text(evidence.read_text().replace('"load"', '"merge"'))
 
 
+def workers_of(address: str) -> int:
+    """How many workers the scheduler knows; 0 while there is none, or no scheduler yet."""
+    import distributed
+
+    try:
+        with distributed.Client(address, timeout="2s") as client:  # type: ignore[no-untyped-call]
+            return len(client.scheduler_info()["workers"])
+    except OSError:
+        return 0
+
+
 @contextmanager
 def background(walk: Walk) -> Iterator[str]:
     """The scheduler and one worker of the page's next two blocks; the address that stands for `tcp://HOST:8786`."""
@@ -193,11 +204,8 @@ def background(walk: Walk) -> Iterator[str]:
     ]
     try:
         deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.1)
+        while time.monotonic() < deadline and not workers_of(address):
+            time.sleep(0.2)
         yield address
     finally:
         for one in started:

@@ -106,7 +106,7 @@ def test_two_adapters_are_one_merge_after_the_other_and_both_weights_are_recorde
     assert further["weight"] == 0.5
     assert further["files"].keys() == {"adapter_config.json", "adapter_model.safetensors"}
     assert record["verification"]["probe"]["ratio"] < 0.05
-    assert any("taken as they are" in note for note in record["notes"])
+    assert any("taken as saved" in note for note in record["notes"])
     assert envpin("verify", tmp_path / "both").status == 0
 
     chained = ("replay", "merge", f"{other / 'adapter'}:0.5", "--base", tmp_path / "one", "-o", tmp_path / "chained")

@@ -83,7 +83,7 @@ def test_qwen_behind_a_trainer_that_resizes(made: Made) -> None:
     assert {(one.found, one.expected) for one in report.mismatches} == {((151_665, 8), (152_064, 8))}
     assert report.selective is not None
     assert report.selective.sound
-    assert "151665" in report.selective.steps[0]
+    assert "151,665" in report.selective.steps[0]
     assert "[151665, 8]" in made.old_reactions["qwen"]["raised"]
 
 

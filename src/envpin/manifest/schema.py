@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 from pathlib import Path
@@ -15,13 +16,23 @@ from envpin.manifest.write import write_text
 
 def manifest_schema() -> dict[str, Any]:
     """JSON Schema 2020-12. Fields that it does not name are allowed: a newer minor writer may add some."""
-    schema = msgspec.json.schema(Manifest)
+    schema = _dedented(msgspec.json.schema(Manifest))
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"envpin.json, schema {SCHEMA}",
         "description": "The record of one training run, beside what it saved.",
         **schema,
     }
+
+
+def _dedented(value: Any) -> Any:
+    """Docstrings without the indentation of the code, which some releases of msgspec leave in."""
+    if isinstance(value, dict):
+        return {
+            key: inspect.cleandoc(one) if key == "description" and isinstance(one, str) else _dedented(one)
+            for key, one in value.items()
+        }
+    return [_dedented(one) for one in value] if isinstance(value, list) else value
 
 
 def schema_text() -> str:

@@ -127,7 +127,7 @@ def selective_loading(subject: CheckSubject, codes: set[str]) -> Selective | Non
     if plan is not None and plan.action == "overlay":
         rows = subject.folder.embedding_rows or subject.folder.head_rows
         steps.append(
-            f"lay the adapter's {counted(rows, 'row')} over the first rows of the base's {plan.rows}, and load the rest"
+            f"lay the adapter's {counted(rows, 'row')} over the first of the base's {plan.rows:,}, and load the rest"
         )
         lost = "nothing: the remaining rows are padding, and carry no token"
     elif plan is not None and plan.action == "grow":
