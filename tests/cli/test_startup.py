@@ -33,7 +33,7 @@ ALLOWED = {
 OURS = {
     "envpin", "envpin.cli", "envpin.cli.console", "envpin.cli.console.console", "envpin.cli.console.output",
     "envpin.cli.console.width",    "envpin.cli.main", "envpin.cli.parser", "envpin.cli.table", "envpin.core",
-    "envpin.core.errors", "envpin.core.events", "envpin.version",
+    "envpin.core.errors", "envpin.core.events", "envpin.core.interrupts", "envpin.version",
 }  # fmt: skip
 
 

@@ -48,8 +48,10 @@ def _main(argv: Sequence[str] | None) -> int:
     gc.set_threshold(50_000)
     from envpin.cli.console.console import Console
     from envpin.cli.console.output import guard, release
+    from envpin.core.interrupts import HeldImport
 
     guard()
+    HeldImport("msgspec").install()
     console = Console(json_mode=_wants_json(arguments))
     try:
         return _settled(_dispatch(arguments, console), arguments, console)
