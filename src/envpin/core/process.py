@@ -30,7 +30,7 @@ _INTERPRETER_VARIABLES = frozenset(
 )  # fmt: skip
 
 
-Child: TypeAlias = subprocess.Popen[bytes]
+Child: TypeAlias = "subprocess.Popen[bytes]"
 PIPE = subprocess.PIPE
 DEVNULL = subprocess.DEVNULL
 
