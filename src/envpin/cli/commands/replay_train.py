@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from envpin.cli.console.width import room, wrapped
 from envpin.core.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -83,7 +84,8 @@ def run_train(args: argparse.Namespace, console: Console) -> int:
     else:
         from envpin.cli.render.training import judgement_lines
 
-        console.data("\n".join([f"repeated    {done.out}", *judgement_lines(done.judgement)]))
+        lines = [f"repeated    {done.out}", *judgement_lines(done.judgement)]
+        console.data("\n".join(wrapped(lines, indent=12, width=room())))
     return 0 if done.judgement.verdict in {"identical", "equivalent"} else 1
 
 
