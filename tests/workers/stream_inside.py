@@ -46,6 +46,7 @@ grid = load("grid_inside", GRID)
 
 from envpin_worker import verbs
 from envpin_worker.protocol import KnownError
+from envpin_worker.runtime.bits import equal_bits
 from envpin_worker.stream import layers as stream_layers
 from envpin_worker.stream.io import write as stream_write
 from envpin_worker.stream.prove import recompute as stream_recompute
@@ -130,6 +131,24 @@ def check_every_adapter_tensor_is_in_one_operation(folder: str) -> None:
     assert len(used) == len(set(used))
     assert set(used) == set(tensors(case.adapter))
     assert result["verification"]["adapter_tensors_used"] == len(used)
+
+
+def check_bits_are_equal_wherever_they_lie(_folder: str) -> None:
+    nan, zero = float("nan"), torch.zeros(13)
+    assert equal_bits(torch.tensor([nan, 1.0]), torch.tensor([nan, 1.0]))
+    assert not equal_bits(zero, -zero)
+    assert not equal_bits(zero, zero.double())
+    assert not equal_bits(zero, zero[:12])
+    for dtype in (torch.uint8, torch.bfloat16, torch.float32, torch.float64):
+        held = torch.arange(40).to(dtype)
+        for length in (0, 1, 3, 8, 17):
+            for first, second in ((0, 0), (0, 1), (1, 0), (3, 5)):
+                mine, theirs = held[first : first + length], held.clone().roll(second - first)[second : second + length]
+                assert equal_bits(mine, theirs), (dtype, length, first, second)
+                for place in range(length):
+                    other = theirs.clone()
+                    other[place] += 1
+                    assert not equal_bits(mine, other), (dtype, length, first, second, place)
 
 
 def check_lora_is_merged_without_importing_torchs_compiler(folder: str) -> None:

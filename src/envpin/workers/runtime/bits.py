@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Tuple
 
 if TYPE_CHECKING:
     import torch
@@ -12,13 +12,18 @@ def equal_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
     """Tensors of one dtype and shape hold the same bits."""
     import torch
 
-    return one.dtype == other.dtype and one.shape == other.shape and bool(torch.equal(_words(one), _words(other)))
+    if one.dtype != other.dtype or one.shape != other.shape:
+        return False
+    # Both in one way: one of them may begin where no word does.
+    mine, theirs = (tensor.contiguous().reshape(-1).view(torch.uint8) for tensor in (one, other))
+    wide = mine.storage_offset() % 8 == 0 and theirs.storage_offset() % 8 == 0
+    pairs = zip(_pieces(mine, wide), _pieces(theirs, wide))  # noqa: B905 (Python 3.8 has no strict=)
+    return all(bool(torch.equal(a, b)) for a, b in pairs)
 
 
-def _words(tensor: torch.Tensor) -> torch.Tensor:
-    """The bytes as the widest integers that fit: torch compares element by element."""
+def _pieces(flat: torch.Tensor, wide: bool) -> Tuple[torch.Tensor, ...]:
+    """Bytes as whole words of eight, as far as they go, and the rest: torch compares element by element."""
     import torch
 
-    flat = tensor.contiguous().reshape(-1).view(torch.uint8)
-    wide = flat.numel() % 8 == 0 and flat.data_ptr() % 8 == 0
-    return flat.view(torch.int64) if wide else flat
+    whole = flat.numel() // 8 * 8 if wide else 0
+    return (flat[:whole].view(torch.int64), flat[whole:]) if whole else (flat,)
