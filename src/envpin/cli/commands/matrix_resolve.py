@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envpin.cli.console.width import room, wrapped
+from envpin.cli.console.width import fitted
 from envpin.cli.stack import asks_for_stack
 from envpin.core.command_text import command_text
 from envpin.matrix.match import match
@@ -48,7 +48,7 @@ def run_resolve(args: argparse.Namespace, console: Console) -> int:
     if args.json:
         console.document(1, _document(found, subject, own))
     else:
-        console.data("\n".join(wrapped(_lines(found, subject, own), indent=12, width=room())))
+        console.data(fitted(_lines(found, subject, own), indent=12))
     return 1 if found.certainty == "unknown" and own is None else 0
 
 

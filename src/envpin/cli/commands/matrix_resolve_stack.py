@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from envpin.cli.console.width import room, wrapped
+from envpin.cli.console.width import fitted
 from envpin.cli.render.stack import stack_document, stack_lines
 from envpin.cli.stack import answer_stack, stack_command
 
@@ -35,5 +35,5 @@ def run_resolve_stack(args: argparse.Namespace, console: Console) -> int:
     title = f"{family.title}  [{family.id}]" if family else f"not in the matrix; the type `{found.model_type}`"
     reasons = [*subject.origin, *found.evidence]
     head = [title, "", *(f"  {'because' if at == 0 else '':<9} {line}" for at, line in enumerate(reasons))]
-    console.data("\n".join(wrapped([*head, *stack_lines(answer, commands)], indent=12, width=room())))
+    console.data(fitted([*head, *stack_lines(answer, commands)], indent=12))
     return 0

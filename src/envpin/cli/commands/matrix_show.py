@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from envpin.cli.console.tables import table
-from envpin.cli.console.width import room, wrapped
+from envpin.cli.console.width import fitted, room
 from envpin.core.command_text import command_text
 from envpin.core.errors import InputError, UsageError
 from envpin.core.sizes import counted
@@ -110,7 +110,7 @@ def run_show(args: argparse.Namespace, console: Console) -> int:
         )
         return 0
     lines = _family_lines(family, breaks, windows, support, origin=_origin(family, matrix))
-    console.data("\n".join(wrapped(lines, indent=_INDENT, width=room())))
+    console.data(fitted(lines, indent=_INDENT))
     return 0
 
 
@@ -163,7 +163,7 @@ def _show_type(args: argparse.Namespace, console: Console, matrix: Matrix) -> in
     if pins:
         lines += [f"  pins      {', '.join(found.requirements)}",
                   f"            Python {found.python}, nothing newer than {found.exclude_newer}; static"]  # fmt: skip
-    console.data("\n".join(wrapped(lines, indent=_INDENT, width=room())))
+    console.data(fitted(lines, indent=_INDENT))
     return 0
 
 

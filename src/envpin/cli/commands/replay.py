@@ -203,7 +203,7 @@ def _talk_plan(plan: MergePlan, console: Console) -> None:
 
 
 def _show_plan(plan: MergePlan, store: Store, console: Console) -> None:
-    from envpin.cli.console.width import room, wrapped
+    from envpin.cli.console.width import fitted
     from envpin.cli.render.plan import plan_lines
     from envpin.replay.merge import planned
 
@@ -212,17 +212,17 @@ def _show_plan(plan: MergePlan, store: Store, console: Console) -> None:
         to_download = download.to_json() if download is not None else None
         console.document(1, {"plan": {**plan.to_json(), "download": to_download}})
         return
-    console.data("\n".join(wrapped(plan_lines(plan, download), indent=13, width=room())))
+    console.data(fitted(plan_lines(plan, download), indent=13))
 
 
 def _show_result(merged: Merged, console: Console) -> None:
     import msgspec
 
-    from envpin.cli.console.width import room, wrapped
+    from envpin.cli.console.width import fitted
     from envpin.cli.render.verdict import result_lines
 
     if console.json_mode:
         body = {"out": str(merged.out), "merge": msgspec.to_builtins(merged.record), "seconds": console.seconds}
         console.document(1, body)
         return
-    console.data("\n".join(wrapped(result_lines(merged), indent=12, width=room())))
+    console.data(fitted(result_lines(merged), indent=12))

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envpin.cli.console.width import room, wrapped
+from envpin.cli.console.width import fitted
 from envpin.core.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def run_train(args: argparse.Namespace, console: Console) -> int:
         from envpin.cli.render.training import judgement_lines
 
         lines = [f"repeated    {done.out}", *judgement_lines(done.judgement)]
-        console.data("\n".join(wrapped(lines, indent=12, width=room())))
+        console.data(fitted(lines, indent=12))
     return 0 if done.judgement.verdict in {"identical", "equivalent"} else 1
 
 

@@ -54,6 +54,11 @@ def cut(text: str, width: int) -> str:
     return kept + "…"
 
 
+def fitted(lines: Iterable[str], *, indent: int) -> str:
+    """An answer of several lines, each broken at words to the terminal that stdout is; as it comes where it is none."""
+    return "\n".join(wrapped(lines, indent=indent, width=room()))
+
+
 def wrapped(lines: Iterable[str], *, indent: int, width: int | None) -> list[str]:
     """Lines that are longer than `width`, broken at words and continued `indent` columns in."""
     if width is None or width < indent + 20:

@@ -9,7 +9,7 @@ import msgspec
 from envpin.bisect.report.evidence import evidence
 from envpin.bisect.report.report import SCHEMA, BisectReport, make_report
 from envpin.bisect.session.history import now
-from envpin.cli.console.width import columns, cut, room, wrapped
+from envpin.cli.console.width import columns, cut, fitted
 from envpin.cli.render import bisect_answer
 from envpin.core.events import Note
 from envpin.core.sizes import counted
@@ -113,8 +113,7 @@ class BisectView:
             self._console.document(SCHEMA, {**document(report), "files": files})
         else:
             self._console.talk("")
-            answer = bisect_answer.text(report).splitlines()
-            self._console.data("\n".join(wrapped(answer, indent=14, width=room())))
+            self._console.data(fitted(bisect_answer.text(report).splitlines(), indent=14))
             self._console.talk("")
             for name, path in files.items():
                 self._console.talk(f"{name:9} {path}")
