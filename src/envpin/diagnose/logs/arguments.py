@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
-
-from envpin.core.files import read_bounded
+from envpin.diagnose.logs.collected import read_collected
 from envpin.matrix.fields import load_fields
 
 if TYPE_CHECKING:
@@ -21,8 +18,6 @@ if TYPE_CHECKING:
 
 ANCHOR = "got an unexpected keyword argument"
 _LINE = re.compile(r"(?:\b(\w+)\.)?(\w+)\(\) got an unexpected keyword argument '(\w{1,80})'")
-_FACTS = Path(__file__).with_name("arguments.json")
-_FACTS_BYTES = 1_000_000
 _TRL = re.compile(
     r"(?:Axolotl|_?Unsloth|Swift)?(?:SFT|DPO|PPO|PPOv2|KTO|ORPO|CPO|GRPO|Reward|RLOO|GKD|BCO|IterativeSFT|OnlineDPO|XPO|NashMD|PRM)(?:Trainer|Config)"
 )
@@ -124,4 +119,4 @@ def _collected(package: str, kind: str, argument: str) -> tuple[str | None, str 
 
 @cache
 def _arguments() -> Mapping[str, Mapping[str, Mapping[str, Mapping[str, str]]]]:
-    return msgspec.json.decode(read_bounded(_FACTS, _FACTS_BYTES), type=dict[str, dict[str, dict[str, dict[str, str]]]])
+    return read_collected("arguments.json", dict[str, dict[str, dict[str, dict[str, str]]]], most=1_000_000)

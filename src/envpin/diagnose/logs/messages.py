@@ -8,18 +8,13 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
-
-from envpin.core.files import read_bounded
+from envpin.diagnose.logs.collected import read_collected
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_FACTS = Path(__file__).with_name("raised.json")
-_FACTS_BYTES = 4_000_000
 LENGTH = 6
 _SHORTEST = 4
 # No message tells more than its beginning does.
@@ -60,7 +55,7 @@ def known_message(message: str) -> Message | None:
 @cache
 def known_messages() -> Mapping[str, Message]:
     """Every message that travels with envpin, by its first words."""
-    document = msgspec.json.decode(read_bounded(_FACTS, _FACTS_BYTES))
+    document = read_collected("raised.json", dict[str, Any], most=4_000_000)
     return {
         words: Message(package, code, file)
         for package, causes in document["messages"].items()

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
-from envpin.core.files import read_bounded
 from envpin.diagnose.logs.arguments import Explained
+from envpin.diagnose.logs.collected import read_collected
 from envpin.matrix.support import load_support
 
 MEMBER_ANCHORS = (
@@ -26,8 +25,6 @@ VERSIONED = frozenset({
     "config-needs-newer-transformers", "config-needs-older-transformers", "transformers-api-changed",
     "library-api-changed", "peft-transformers-incompatible",
 })  # fmt: skip
-_FACTS = Path(__file__).with_name("names.json")
-_FACTS_BYTES = 2_000_000
 _IMPORT = re.compile(r"cannot import name '(\w{1,120})' from '?(\w+(?:\.\w+)*)")
 _BARE_IMPORT = re.compile(r"cannot import name '(\w{1,120})'\s*$")
 _MODULE_ATTRIBUTE = re.compile(r"module '(\w+(?:\.\w+)*)' has no attribute '(\w{1,120})'")
@@ -318,5 +315,5 @@ def _types() -> dict[str, str]:
 
 @cache
 def _facts() -> dict[str, _Facts]:
-    raw = msgspec.json.decode(read_bounded(_FACTS, _FACTS_BYTES), type=dict[str, msgspec.Raw])
+    raw = read_collected("names.json", dict[str, msgspec.Raw], most=2_000_000)
     return {name: msgspec.json.decode(text, type=_Facts) for name, text in raw.items() if name in _PACKAGES}

@@ -5,16 +5,11 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
-
-from envpin.core.files import read_bounded
+from envpin.diagnose.logs.collected import read_collected
 from envpin.matrix.stack import load_stack
 
-_FACTS = Path(__file__).with_name("newest.json")
-_FACTS_BYTES = 200_000
 _STATED = re.compile(
     r"(?im)(?:^|[\s`\"'*(|])(transformers|trl|peft|accelerate|vllm|unsloth(?:[-_]zoo)?|torch|deepspeed|ms[-_]swift|swift|"
     r"llama[-_]?factory|datasets|axolotl|bitsandbytes|sglang|mlx[-_]lm|liger[-_]kernel|tokenizers|diffusers)"
@@ -94,4 +89,4 @@ def _plain(name: str) -> str:
 
 @cache
 def _newest() -> dict[str, _Newest]:
-    return msgspec.json.decode(read_bounded(_FACTS, _FACTS_BYTES), type=dict[str, _Newest])
+    return read_collected("newest.json", dict[str, _Newest], most=200_000)

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
-from envpin.core.files import read_bounded
 from envpin.diagnose.logs.arguments import history
+from envpin.diagnose.logs.collected import read_collected
 
-_FACTS = Path(__file__).with_name("symbols.json")
-_FACTS_BYTES = 3_000_000
 _OF_UNSLOTH = re.compile(r"^_?(?:Unsloth|Axolotl|Swift)(?=[A-Z])")
 # What projects call the classes that they derive from trl's.
 _OF_TRL = re.compile(r"(?:SFT|DPO|PPO|KTO|ORPO|CPO|GRPO|RLOO|GKD|BCO|XPO)(?:[A-Z]\w*)?(?:Trainer|Config)$")
@@ -85,4 +82,4 @@ def _owners() -> dict[str, str]:
 
 @cache
 def _facts() -> _Facts:
-    return msgspec.json.decode(read_bounded(_FACTS, _FACTS_BYTES), type=_Facts)
+    return read_collected("symbols.json", _Facts, most=3_000_000)
