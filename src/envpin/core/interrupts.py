@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 
-class HeldImport:
+class HeldImport(NamedTuple):
     """A finder under which signals that end a program wait while one package is imported.
 
     msgspec (0.22.0) forgets an exception that a signal's handler raises while it is imported, and crashes when it is
@@ -19,19 +19,18 @@ class HeldImport:
     the signals held (28 ms).
     """
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    package: str
 
     def install(self) -> None:
         """For the rest of the process; once."""
-        if self._name not in sys.modules and not any(isinstance(one, HeldImport) for one in sys.meta_path):
+        if self.package not in sys.modules and self not in sys.meta_path:
             sys.meta_path.insert(0, self)
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """As the finder of the path does, with a loader that holds signals; None for every other module."""
-        if name != self._name:
+        if name != self.package:
             return None
         from importlib.machinery import PathFinder
 
