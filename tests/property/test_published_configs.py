@@ -1,8 +1,8 @@
 """A recipe is the config that a model is published with, and only its sizes are shrunk.
 
 `tests/data/published_configs.json` holds those configs, each with where it was read; `source` says `memory` where the
-Hub could not be asked when it was written down, and `in part` where not the whole file was known. What nobody could be
-compared with is there, too, under `not_compared`, with the reason.
+Hub could not be asked when it was written down, and `in part` where not the whole file was known. What could not be
+compared is there, too, under `not_compared`, with the reason.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 VARIABLE = "ENVPIN_ENDS_WITH"
 # `+ WORD` and `- WORD` on its stdin keep the list of marks and process numbers; what the terminal sends to all of us
 # does not end it. A tree is stopped from its root, so that nobody in it starts another, and then killed. What is being
-# started just then is in nobody's tree and has no variables yet: hence more than one look. Its argument says who
+# started just then is in no tree and has no variables yet: hence more than one look. Its argument says who
 # tells of processes: `proc`, or `ps`, which shows variables by -E on macOS and by e elsewhere. The last letter of a
 # mark is in brackets, or grep would find itself.
 _PROGRAM = """

@@ -69,7 +69,7 @@ _TRAINING = "run with the versions of the training run: envpin run ADAPTER -- CM
 
 
 class Frame(NamedTuple):
-    """One frame. `library` is None for files of nobody that is known, and `path` then the whole path."""
+    """One frame. `library` is None for files of no known library, and `path` then the whole path."""
 
     library: str | None
     path: str

@@ -151,7 +151,7 @@ def _raises(before: str) -> bool:
 
 
 def _stopped(exception: str, package: str, place: Frame, before: str) -> Explained | None:
-    """An error that nobody raised on purpose: of rows where rows are prepared, else a fault of the library."""
+    """An error that was not raised on purpose: of rows where rows are prepared, else a fault of the library."""
     if exception not in _STOPS:
         return None
     if exception in _ROWS and prepares_rows(place.path, place.function):

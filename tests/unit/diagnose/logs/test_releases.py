@@ -23,4 +23,4 @@ def test_without_one_the_newest_that_was_read_is_named() -> None:
     told = release_words("trl", "no versions here")
     assert told is not None
     assert "trl 1." in told
-    assert release_words("nobody-knows-it", "") is None
+    assert release_words("a-package-that-was-not-read", "") is None
