@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import pickle
 import sys
-import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
 
 from envpin.inference.pickle_names import class_paths, texts
+from tests.support.pickled import saved
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,18 +30,6 @@ class Bomb:
 
     def __reduce__(self) -> tuple[object, tuple[object, ...]]:
         return (os.mkdir, (str(self.marker),))
-
-
-def saved(path: Path, value: object, *, zipped: bool = True, protocol: int = 2) -> Path:
-    """As `torch.save` lays it out."""
-    data = pickle.dumps(value, protocol=protocol)
-    if not zipped:
-        path.write_bytes(data)
-        return path
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("training_args/data.pkl", data)
-        archive.writestr("training_args/version", "3\n")
-    return path
 
 
 @pytest.mark.parametrize("zipped", [True, False])

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import pickle
-import zipfile
 from typing import TYPE_CHECKING
 
 from envpin.inference.traces import read_traces
+from tests.support.pickled import saved
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,18 +16,6 @@ class Arguments:
 
     def __init__(self) -> None:
         self.output_dir = "out"
-
-
-def saved(path: Path, value: object, *, zipped: bool = True, protocol: int = 2) -> Path:
-    """As `torch.save` lays it out."""
-    data = pickle.dumps(value, protocol=protocol)
-    if not zipped:
-        path.write_bytes(data)
-        return path
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("training_args/data.pkl", data)
-        archive.writestr("training_args/version", "3\n")
-    return path
 
 
 def test_traces_of_a_folder(tmp_path: Path) -> None:
