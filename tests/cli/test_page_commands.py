@@ -29,6 +29,7 @@ FOREIGN = frozenset(
     [
         "--remake",
         "--memory",
+        "--axolotl",
         "--sizes",
         "--dora",
         "--chat-template",

@@ -3,6 +3,7 @@ packages that cannot be had again. Real uv on synthetic wheels; benchmarks/train
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from tests.support.training import shapes
 from tests.support.wheels import make_wheel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.xdist_group("replay-trainers")
@@ -52,6 +53,12 @@ def record(world: World, scripts: Path, shape: str) -> Path:
     return found
 
 
+@pytest.fixture(scope="module")
+def runs(world: World, scripts: Path) -> Callable[[str], Path]:
+    """The recorded run of a shape, trained once for all tests."""
+    return functools.cache(functools.partial(record, world, scripts))
+
+
 def replay(world: World, folder: Path, out: Path, *options: str) -> tuple[int, dict[str, Any], str]:
     elsewhere = world.folder / "elsewhere"
     elsewhere.mkdir(exist_ok=True)
@@ -63,10 +70,10 @@ def replay(world: World, folder: Path, out: Path, *options: str) -> tuple[int, d
 
 @pytest.mark.parametrize("shape", list(shapes.COMMANDS))
 def test_a_trainer_is_repeated_below_the_output_and_nowhere_else(
-    world: World, scripts: Path, shape: str, tmp_path: Path
+    world: World, runs: Callable[[str], Path], shape: str, tmp_path: Path
 ) -> None:
-    folder = record(world, scripts, shape)
-    place = world.folder / f"run-{shape}-{scripts.parent.name}"
+    folder = runs(shape)
+    place = world.folder / f"run-{shape}-env"
     before = recorded.contents(place)
     status, answer, told = replay(world, folder, tmp_path / "again")
     assert (status, answer.get("replay", {}).get("verdict")) == (0, "identical"), told
@@ -77,9 +84,10 @@ def test_a_trainer_is_repeated_below_the_output_and_nowhere_else(
     assert weights.read_bytes() == (folder / "adapter_model.safetensors").read_bytes()
 
 
-def test_a_prefix_of_a_trainer_named_by_the_time_is_compared(world: World, scripts: Path, tmp_path: Path) -> None:
-    (folder,) = [path.parent for path in (world.folder / "run-times-env").rglob(FILE_NAME)]
-    status, answer, told = replay(world, folder, tmp_path / "again", "--steps", "2")
+def test_a_prefix_of_a_trainer_named_by_the_time_is_compared(
+    world: World, runs: Callable[[str], Path], tmp_path: Path
+) -> None:
+    status, answer, told = replay(world, runs("times"), tmp_path / "again", "--steps", "2")
     assert (status, answer["replay"]["verdict"], answer["replay"]["steps"]) == (0, "identical", 2), told
 
 

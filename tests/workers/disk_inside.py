@@ -266,16 +266,6 @@ def check_a_wrong_index_fails_the_merge(folder: str) -> None:
             engine.index_document = make
 
 
-def check_bytes_are_compared_to_the_last_one(_folder: str) -> None:
-    for size in (0, 1, 7, 8, 9, 4095, 4096):
-        one = bytearray(os.urandom(size))
-        assert tools.stream_verify._same(memoryview(one), memoryview(bytearray(one)))
-        for place in {0, size // 2, size - 1} if size else ():
-            other = bytearray(one)
-            other[place] ^= 1
-            assert not tools.stream_verify._same(memoryview(one), memoryview(other)), (size, place)
-
-
 def check_no_op_doubled_and_scaled_adapters_of_real_peft_are_told_by_the_ratio(folder: str) -> None:
     """Merged by plain peft, saved by plain transformers, judged against the adapter as it was trained."""
     import peft

@@ -151,6 +151,16 @@ def check_bits_are_equal_wherever_they_lie(_folder: str) -> None:
                     assert not equal_bits(mine, other), (dtype, length, first, second, place)
 
 
+def check_bytes_are_compared_to_the_last_one(_folder: str) -> None:
+    for size in (1, 7, 8, 9, 4095, 4096):
+        one = torch.randint(256, (size,), dtype=torch.uint8)
+        assert equal_bits(one, one.clone())
+        for place in {0, size // 2, size - 1}:
+            other = one.clone()
+            other[place] ^= 1
+            assert not equal_bits(one, other), (size, place)
+
+
 def check_lora_is_merged_without_importing_torchs_compiler(folder: str) -> None:
     case = Case(folder)
     script = os.path.join(os.path.dirname(GRID), "merge_inside.py")
