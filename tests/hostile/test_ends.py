@@ -93,6 +93,15 @@ with watchdog.watching(start, None, has_proc=False) as (variables, tell):
 """
 
 
+def test_a_controller_that_ends_by_itself_leaves_nobody_and_no_open_pipe() -> None:
+    program = "from envpin.core import process; process.run(['true']); process.run(['true'])"
+    with subprocess.Popen([sys.executable, "-X", "dev", "-c", program], env=variables(), stderr=subprocess.PIPE,
+                          start_new_session=True) as running:  # fmt: skip
+        _, errors = running.communicate(timeout=20)
+    assert (running.returncode, errors) == (0, b"")
+    assert not outlived(running.pid, within=0)
+
+
 @pytest.mark.skipif(shutil.which("setsid") is None, reason="macOS has no setsid")
 @pytest.mark.parametrize("moment", [0.2, 0.4])
 def test_without_proc_a_child_in_a_session_of_its_own_ends_too(moment: float, tmp_path: Path) -> None:

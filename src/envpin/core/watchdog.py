@@ -8,6 +8,7 @@ of before there is a child, so that no moment is left in which one lives that it
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import sys
@@ -81,6 +82,8 @@ class _Shell(Protocol):
 
     def poll(self) -> int | None: ...
 
+    def wait(self, timeout: float | None = None) -> int: ...
+
 
 @contextlib.contextmanager
 def watching(
@@ -114,7 +117,18 @@ def watching(
 def _tell(start: Callable[[list[str]], _Shell], how: str, line: str) -> None:
     with _lock, contextlib.suppress(OSError, ValueError, InputError):  # no shell: no watchdog, and no harm
         if not _running or _running[0].poll() is not None:
+            if not _running:
+                atexit.register(_let_go)
             _running[:] = [start(["/bin/sh", "-c", _PROGRAM, "sh", how])]
         pipe = _running[0].stdin
         if pipe is not None:
             os.write(pipe.fileno(), f"{line}\n".encode())
+
+
+def _let_go() -> None:
+    """A shell that has nobody to watch ends at once; one that has takes a moment, and needs nobody to wait for it."""
+    with _lock, contextlib.suppress(Exception):
+        shell = _running.pop()
+        if shell.stdin is not None:
+            shell.stdin.close()
+        shell.wait(timeout=1.0)
