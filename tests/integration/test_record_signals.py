@@ -3,13 +3,38 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.support import recorded
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+# A run with a timer that goes off at each of so many points of what it does: a `work` of the time that one takes.
+TIMED = """
+import json, signal, sys, time
+class Expired(TimeoutError):
+    pass
+def expire(number, frame):
+    raise Expired()
+signal.signal(signal.SIGALRM, expire)
+turns, caught = int(sys.argv[1]), 0
+work()
+before = time.perf_counter()
+work()
+whole = time.perf_counter() - before
+for turn in range(turns):
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 1e-5 + whole * turn / turns)
+        end = time.monotonic() + 1
+        while time.monotonic() < end:
+            work()
+        break  # it was swallowed
+    except Expired:
+        caught += 1
+        assert signal.getsignal(signal.SIGALRM) is expire
+print(json.dumps([caught, done()]))
+"""
 # A `transformers` with a save, so that the recorder does all that it does after one.
 MODELING = """
 import json, os
@@ -25,48 +50,15 @@ class PreTrainedModel:
         with open(os.path.join(save_directory, "config.json"), "w") as stream:
             json.dump({"model_type": "llama", "text": "x" * 200_000}, stream)
 """
-SCRIPT = """
-import json, os, signal, sys, time
+SAVES = """
+import os
 from transformers.modeling_utils import PreTrainedModel
-class Expired(TimeoutError):
-    pass
-def expire(number, frame):
-    raise Expired()
-signal.signal(signal.SIGALRM, expire)
-model, caught = PreTrainedModel(), 0
-before = time.perf_counter()
-model.save_pretrained("warm")
-whole = time.perf_counter() - before
-for turn in range(int(sys.argv[1])):
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 1e-5 + whole * turn / int(sys.argv[1]))
-        model.save_pretrained("out")
-        end = time.monotonic() + 1
-        while time.monotonic() < end:
-            time.sleep(0.0005)
-        break  # it was swallowed
-    except Expired:
-        caught += 1
-        assert signal.getsignal(signal.SIGALRM) is expire
-print(json.dumps([caught, sorted(os.listdir("out"))]))
+model = PreTrainedModel()
+def work():
+    model.save_pretrained("out")
+def done():
+    return sorted(os.listdir("out"))
 """
-
-
-def test_every_timer_aimed_at_a_save_raises_in_the_run(tmp_path: Path) -> None:
-    package = tmp_path / "transformers"
-    package.mkdir()
-    (package / "__init__.py").write_text("")
-    (package / "modeling_utils.py").write_text(MODELING)
-    (tmp_path / "train.py").write_text(SCRIPT)
-    ran = recorded.run([recorded.ENVPIN[0], "train.py", "300"], cwd=tmp_path)
-    assert ran.returncode == 0, ran.stderr
-    caught, names = json.loads(ran.stdout)
-    assert caught == 300, ran.stderr
-    assert "envpin.json" in names, "the recorder was at work"
-    assert "Expired" not in ran.stderr
-    assert not [name for name in names if name.endswith(".tmp")]
-
-
 # A `transformers` with a trainer whose steps cost nothing, so that a timer mostly finds the recorder at work.
 TRAINER = """
 class Loss(float):
@@ -89,50 +81,42 @@ class Trainer:
         pass
 """
 STEPS = """
-import json, os, signal, sys, time
 from transformers.trainer import Trainer
-class Expired(TimeoutError):
-    pass
-def expire(number, frame):
-    raise Expired()
-signal.signal(signal.SIGALRM, expire)
-trainer, caught = Trainer(), 0
-trainer.training_step(None, {})
-before = time.perf_counter()
-for _ in range(20):
-    trainer.state.global_step += 1
-    trainer.training_step(None, {})
-trainer.log({"loss": 1.0})
-whole = time.perf_counter() - before
-for turn in range(int(sys.argv[1])):
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 1e-5 + whole * turn / int(sys.argv[1]))
-        end = time.monotonic() + 1
-        while time.monotonic() < end:
-            trainer.state.global_step += 1
-            trainer.training_step(None, {})
-            if trainer.state.global_step % 20 == 0:
-                trainer.log({"loss": 1.0})
-        break  # it was swallowed
-    except Expired:
-        caught += 1
-        assert signal.getsignal(signal.SIGALRM) is expire
-trainer.log({"loss": 1.0})
-print(json.dumps([caught, trainer.state.global_step]))
+trainer = Trainer()
+def work():
+    for _ in range(20):
+        trainer.state.global_step += 1
+        trainer.training_step(None, {})
+    trainer.log({"loss": 1.0})
+def done():
+    trainer.log({"loss": 1.0})
+    return trainer.state.global_step
 """
 
 
-def test_every_timer_aimed_at_a_step_raises_in_the_run(tmp_path: Path) -> None:
-    package = tmp_path / "transformers"
+def timed(folder: Path, module: str, source: str, script: str, *, turns: int) -> Any:
+    """What the run has done in the end; each of its timers must have raised in it."""
+    package = folder / "transformers"
     package.mkdir()
     (package / "__init__.py").write_text("")
-    (package / "trainer.py").write_text(TRAINER)
-    (tmp_path / "train.py").write_text(STEPS)
-    ran = recorded.run([recorded.ENVPIN[0], "train.py", "400"], cwd=tmp_path)
+    (package / f"{module}.py").write_text(source)
+    (folder / "train.py").write_text(script + TIMED)
+    ran = recorded.run([recorded.ENVPIN[0], "train.py", str(turns)], cwd=folder)
     assert ran.returncode == 0, ran.stderr
-    caught, steps = json.loads(ran.stdout)
-    assert caught == 400, ran.stderr
+    caught, done = json.loads(ran.stdout)
+    assert caught == turns, ran.stderr
     assert "Expired" not in ran.stderr
+    return done
+
+
+def test_every_timer_aimed_at_a_save_raises_in_the_run(tmp_path: Path) -> None:
+    names = timed(tmp_path, "modeling_utils", MODELING, SAVES, turns=300)
+    assert "envpin.json" in names, "the recorder was at work"
+    assert not [name for name in names if name.endswith(".tmp")]
+
+
+def test_every_timer_aimed_at_a_step_raises_in_the_run(tmp_path: Path) -> None:
+    steps = timed(tmp_path, "trainer", TRAINER, STEPS, turns=400)
     lines = [json.loads(line) for line in (tmp_path / "out" / "envpin-trace.jsonl").read_text().splitlines()]
     seen = [line["step"] for line in lines if "step" in line]
     assert seen == sorted(set(seen)), "a step that a timer cut is left out, none is told twice"

@@ -143,6 +143,21 @@ class Files:
             assert all(one.fix for one in report.findings)
 
 
+def _read_alone(
+    name: str, *reads: Callable[[Path], object], answers: tuple[type[EnvpinError], ...] = (InputError,)
+) -> Callable[[Files, bytes], object]:
+    """The target of a file that stands by itself; `answers` are errors with which a reader may refuse it."""
+
+    def target(files: Files, data: bytes) -> None:
+        path = files.base.parent / name
+        path.write_bytes(data)
+        for read in reads:
+            with contextlib.suppress(*answers):
+                read(path)
+
+    return target
+
+
 def _header(files: Files, data: bytes) -> None:
     (files.adapter / "adapter_model.safetensors").write_bytes(len(data).to_bytes(8, "little") + data)
     files.read(files.adapter, files.base)
@@ -205,38 +220,10 @@ def _log(files: Files, data: bytes) -> None:
     diagnose_log(io.BytesIO(data))
 
 
-def _lock(files: Files, data: bytes) -> None:
-    path = files.base.parent / "pylock.fuzzed.toml"
-    path.write_bytes(data)
-    with contextlib.suppress(InputError):
-        _ = read_lock(path).digest
-
-
 def _merge_record(files: Files, data: bytes) -> None:
     (files.shards / "envpin-merge.json").write_bytes(data)
     with contextlib.suppress(InputError):
         reverify(files.shards)
-
-
-def _search_log(files: Files, data: bytes) -> None:
-    path = files.base.parent / "log.jsonl"
-    path.write_bytes(data)
-    with contextlib.suppress(InputError):
-        read_records(path)
-
-
-def _evidence(files: Files, data: bytes) -> None:
-    path = files.base.parent / "evidence.json"
-    path.write_bytes(data)
-    with contextlib.suppress(InputError):
-        read_document(path)
-
-
-def _matrix(files: Files, data: bytes) -> None:
-    path = files.base.parent / "families.toml"
-    path.write_bytes(data)
-    with contextlib.suppress(InputError):
-        load_matrix(path)
 
 
 def _page(files: Files, data: bytes) -> None:
@@ -315,22 +302,6 @@ def _trace(files: Files, data: bytes) -> None:
     (files.plain / "envpin-trace.jsonl").unlink()
 
 
-def _journal(files: Files, data: bytes) -> None:
-    path = files.base.parent / "journal.jsonl"
-    path.write_bytes(data)
-    with contextlib.suppress(InputError):
-        read_journal(path)
-
-
-def _bundle(files: Files, data: bytes) -> None:
-    path = files.base.parent / "x.bundle"
-    path.write_bytes(data)
-    with contextlib.suppress(InputError, RefusedError):
-        read_archive(path)
-    with contextlib.suppress(InputError, RefusedError):
-        verify_bundle(path)
-
-
 def _bundle_description(files: Files, data: bytes) -> None:
     """A whole bundle of a stranger's, whose digests fit."""
     path = files.base.parent / "y.bundle"
@@ -352,11 +323,16 @@ def _release(files: Files, data: bytes) -> None:
 TARGETS: dict[str, Callable[[Files, bytes], object]] = {
     "header": _header, "weights": _weights, "index": _index, "config": _config, "adapter_config": _adapter_config,
     "manifest": _manifest, "tokenizer": _tokenizer, "sentencepiece": _sentencepiece, "pickle": _pickle,
-    "archive": _archive, "log": _log, "lock": _lock, "merge_record": _merge_record, "search_log": _search_log,
-    "evidence": _evidence, "matrix": _matrix, "page": _page, "traces": _traces, "redaction": _redaction,
-    "page_of_manifest": _page_of_manifest, "page_of_merge": _page_of_merge, "comparison": _comparison, "card": _card,
-    "trace": _trace, "journal": _journal, "bundle": _bundle, "bundle_description": _bundle_description,
+    "archive": _archive, "log": _log, "merge_record": _merge_record, "page": _page, "traces": _traces,
+    "redaction": _redaction, "page_of_manifest": _page_of_manifest, "page_of_merge": _page_of_merge,
+    "comparison": _comparison, "card": _card, "trace": _trace, "bundle_description": _bundle_description,
     "release": _release,
+    "lock": _read_alone("pylock.fuzzed.toml", lambda path: read_lock(path).digest),
+    "search_log": _read_alone("log.jsonl", read_records),
+    "evidence": _read_alone("evidence.json", read_document),
+    "matrix": _read_alone("families.toml", load_matrix),
+    "journal": _read_alone("journal.jsonl", read_journal),
+    "bundle": _read_alone("x.bundle", read_archive, verify_bundle, answers=(InputError, RefusedError)),
 }  # fmt: skip
 
 
