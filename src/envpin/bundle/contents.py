@@ -9,6 +9,7 @@ import msgspec
 
 from envpin.bundle.archive import FIRST, BundleMember
 from envpin.core.errors import InputError
+from envpin.core.typed_json import NOT_OF_ITS_SHAPE
 from envpin.replay import engines, publish
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def decode(data: bytes) -> BundleDescription:
     """
     try:
         found = msgspec.json.decode(data, type=BundleDescription)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
+    except NOT_OF_ITS_SHAPE as fault:
         raise InputError(f"`{DESCRIPTION}` of this bundle cannot be read: {fault}", hint="upgrade envpin") from fault
     if found.schema != SCHEMA:
         raise InputError(f"this bundle has schema {found.schema}; this envpin knows {SCHEMA}", hint="upgrade envpin")

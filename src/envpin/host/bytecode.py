@@ -17,6 +17,7 @@ import msgspec
 
 from envpin.core.files import digest_of_file, read_bounded, write_atomically
 from envpin.core.marks import BYTECODE, RECEIPT
+from envpin.core.typed_json import NOT_OF_ITS_SHAPE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,7 +96,7 @@ class Bytecode:
     def _read_known(self, folder: Path) -> dict[str, _Seen]:
         try:
             found = msgspec.json.decode(read_bounded(folder / _KNOWN, _MAX_BYTES), type=_Known)
-        except (OSError, msgspec.DecodeError):
+        except (OSError, *NOT_OF_ITS_SHAPE):
             return {}
         return found.files if found.receipt == digest_of_file(self._environment / RECEIPT) else {}
 

@@ -14,6 +14,7 @@ from envpin.core import process
 from envpin.core.errors import EnvpinError, WorkerBrokenError
 from envpin.core.events import Note, Progress, Step, ignore
 from envpin.core.scratch import scratch
+from envpin.core.typed_json import NOT_OF_ITS_SHAPE
 from envpin.host.bytecode import Bytecode
 from envpin.host.verbs import StepOutcome
 
@@ -96,14 +97,14 @@ def reply_of(request: Call[Reply], completed: process.Completed, result: Path) -
             f"the `{request.verb}` worker ended with status {completed.status} and no answer\n{tail(log)}",
             hint="please report this with the lines above",
         )
-    answer = msgspec.json.decode(result.read_bytes(), type=_Answer)
-    if answer.error is not None and answer.error.kind not in _OF_THE_PROTOCOL:
-        raise WorkerError(answer.error.kind, answer.error.message, answer.error.data, log)
     try:
+        answer = msgspec.json.decode(result.read_bytes(), type=_Answer)
+        if answer.error is not None and answer.error.kind not in _OF_THE_PROTOCOL:
+            raise WorkerError(answer.error.kind, answer.error.message, answer.error.data, log)
         if answer.error is not None:
             raise msgspec.ValidationError(answer.error.message)
         found: Reply = msgspec.convert(answer.result, request.reply)
-    except msgspec.ValidationError as fault:
+    except NOT_OF_ITS_SHAPE as fault:
         raise WorkerBrokenError(
             f"controller and `{request.verb}` worker do not understand each other: {fault}\n{tail(log)}",
             hint="please report this with the lines above",

@@ -11,6 +11,7 @@ import msgspec
 
 from envpin.core.errors import InputError
 from envpin.core.files import TooLargeError, read_bounded
+from envpin.core.typed_json import NOT_OF_ITS_SHAPE
 from envpin.manifest.training import InitialState, TensorDigests  # noqa: TC001  types of fields
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def _traces(data: bytes) -> Iterator[Trace]:
             continue
         try:
             line = decoder.decode(raw)
-        except (msgspec.DecodeError, RecursionError):  # the line that a kill cut off
+        except NOT_OF_ITS_SHAPE:  # the line that a kill cut off
             break
         if line.trace is not None and lines:
             yield _trace(lines)

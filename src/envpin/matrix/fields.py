@@ -15,6 +15,7 @@ import msgspec
 
 from envpin.core.errors import InputError
 from envpin.core.sizes import counted
+from envpin.core.typed_json import NOT_OF_ITS_SHAPE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,7 +101,7 @@ def load_fields(path: Path | None = None) -> Fields:
         found = msgspec.json.decode(source.read_bytes(), type=Fields)
     except OSError as error:
         raise InputError(f"`{source}` cannot be read: {error.strerror}", path=source, hint=hint) from error
-    except msgspec.DecodeError as error:
+    except NOT_OF_ITS_SHAPE as error:
         raise InputError(f"`{source}` is not collected field data: {error}", path=source, hint=hint) from error
     for name, package in found.packages.items():
         if len(package.releases) != len(package.dates):

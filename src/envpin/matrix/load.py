@@ -13,6 +13,7 @@ from envpin.core.resources import cache_path, data_path
 from envpin.core.sizes import counted
 from envpin.core.text_input import plain
 from envpin.core.toml_input import BadTomlError, parse_toml
+from envpin.core.typed_json import NOT_OF_ITS_SHAPE
 from envpin.matrix.convert import FILLED, join, problems_of
 from envpin.matrix.types import SCHEMA, Break, Condition, Family, KnownGood, Matrix, Sign
 from envpin.matrix.where import MATRIX_BYTES, overlay_path
@@ -46,7 +47,7 @@ def load_matrix(path: Path | None = None) -> Matrix:
     kept = cache_path() / "matrix" / f"{digest(_CACHE_KEY + data + of_overlay)}.msgpack"
     try:
         return msgspec.msgpack.decode(kept.read_bytes(), type=Matrix)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, *NOT_OF_ITS_SHAPE):
         pass
     matrix = parse_matrix(_text(data, source), source=str(source))
     if extra is not None:

@@ -14,6 +14,7 @@ import msgspec
 
 from envpin.core.errors import InputError
 from envpin.core.files import digest, read_bounded
+from envpin.core.typed_json import NOT_OF_ITS_SHAPE
 from envpin.matrix.convert import problems_of
 from envpin.matrix.types import GRADES, Break, Grade
 
@@ -121,7 +122,7 @@ def read_document(path: Path) -> EvidenceFile:
         raise InputError(f"`{path}` cannot be read: {error.strerror}", path=path) from error
     try:
         document = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except NOT_OF_ITS_SHAPE as error:
         raise InputError(f"`{path}` is not JSON: {error}", path=path) from error
     return parse_document(document, source=str(path))
 

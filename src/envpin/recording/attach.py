@@ -23,6 +23,7 @@ from envpin.core.command_text import command_text
 from envpin.core.errors import CheckFailedError, InputError, RefusedError, UsageError
 from envpin.core.process import run
 from envpin.core.sizes import counted
+from envpin.core.typed_json import NOT_OF_ITS_SHAPE
 from envpin.core.versions import same_release
 from envpin.inference.infer import ranges_of
 from envpin.inference.observe import observe
@@ -155,7 +156,7 @@ def _describe(python: Path) -> dict[str, Any]:
             found: dict[str, Any] = msgspec.json.decode(completed.stdout, type=dict[str, object])
             return found
         reason = completed.stderr.strip().rpartition("\n")[2][:200] or f"it ends with status {completed.status}"
-    except (OSError, msgspec.DecodeError) as failed:
+    except (OSError, *NOT_OF_ITS_SHAPE) as failed:
         reason = str(failed)[:200]
     raise InputError(
         f"`{python}` cannot be asked what it is: {reason}", path=python, hint="--python takes an interpreter"

@@ -17,6 +17,7 @@ from envpin.core.command_text import command_text
 from envpin.core.errors import InputError, OutputExistsError
 from envpin.core.files import exists, read_bounded, remove_tree, write_atomically
 from envpin.core.process import run
+from envpin.core.typed_json import NOT_OF_ITS_SHAPE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,7 +94,7 @@ def read_kernel(folder: Path) -> KernelSpec:
         document = msgspec.json.decode(read_bounded(path, _LARGEST), type=dict[str, object])
     except OSError as error:
         raise InputError(f"`{path}` cannot be read: {error.strerror}", path=path) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except NOT_OF_ITS_SHAPE as error:
         raise InputError(f"`{path}` is no kernel: {error}", path=path) from error
     return KernelSpec(folder.name, folder, document)
 

@@ -17,6 +17,7 @@ from envpin.core.command_text import command_text
 from envpin.core.errors import InputError
 from envpin.core.files import digest_of_file, open_regular, read_bounded
 from envpin.core.sizes import counted
+from envpin.core.typed_json import NOT_OF_ITS_SHAPE
 from envpin.replay.record import FILE_NAME, SCHEMA, MergeRecord, decode
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def read_record(folder: Path, *, name: str = FILE_NAME) -> MergeRecord:
         if schema != SCHEMA:
             raise InputError(f"`{path}` has schema {schema}, and this envpin knows {SCHEMA}", path=path)
         record = decode(data)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+    except NOT_OF_ITS_SHAPE as error:
         raise InputError(f"`{path}` is not the record of a merge: {error}", path=path) from error
     problems = _problems(record)
     if problems:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from envpin.core.errors import InputError
+from envpin.core.typed_json import NOT_OF_ITS_SHAPE
 from envpin.diagnose.diff import SECTIONS, Change
 from envpin.diagnose.fold import FoldedChange, fold
 from envpin.report.template import MARK, page
@@ -47,7 +48,7 @@ def render_diff(data: bytes, *, path: str) -> str:
     """
     try:
         read = msgspec.json.decode(data, type=_Document)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except NOT_OF_ITS_SHAPE as error:
         raise InputError(f"`{path}` is not what `envpin diff A B --json` prints: {error}", path=path) from error
     changes = [Change(one.section, one.what, one.before, one.after, one.note) for one in read.changes]
     found = []

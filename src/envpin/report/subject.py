@@ -8,6 +8,7 @@ import msgspec
 
 from envpin.core.errors import InputError
 from envpin.core.files import exists, is_folder, read_bounded
+from envpin.core.typed_json import NOT_OF_ITS_SHAPE
 from envpin.manifest.read import FILE_NAME as MANIFEST
 from envpin.replay.record import FILE_NAME as RECORD
 
@@ -48,7 +49,7 @@ def find_subject(path: Path) -> PageSubject:
         shape = msgspec.json.decode(read_bounded(path, _LARGEST), type=_Shape)
     except OSError as error:
         raise InputError(f"`{path}` cannot be read: {error.strerror}", path=path) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except NOT_OF_ITS_SHAPE as error:
         raise InputError(f"`{path}` is no JSON document of envpin: {error}", path=path, hint=_HINT) from error
     if shape.changes is not None:
         return PageSubject("diff", path, None)

@@ -47,9 +47,11 @@ def test_the_trace_of_the_named_run_is_taken_else_the_last(tmp_path: Path) -> No
     assert first.final.digest == "ff"
 
 
-@pytest.mark.parametrize("data", ["", "\n\n", "no json", '{"step": "one"}', "[" * 5000, '{"trace": [1]}'])
-def test_what_is_no_trace_is_none_or_empty(tmp_path: Path, data: str) -> None:
-    assert read_trace(write(tmp_path, data)) is None
+@pytest.mark.parametrize("data", ["", "\n\n", "no json", '{"step": "one"}', "[" * 5000, '{"trace": [1]}',
+                                  b'{"run": "\xff"}'])  # fmt: skip
+def test_what_is_no_trace_is_none_or_empty(tmp_path: Path, data: str | bytes) -> None:
+    (tmp_path / TRACE_NAME).write_bytes(data.encode() if isinstance(data, str) else data)
+    assert read_trace(tmp_path) is None
     assert read_trace(tmp_path / "elsewhere") is None
 
 

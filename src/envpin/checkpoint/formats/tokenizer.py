@@ -13,6 +13,7 @@ from envpin.checkpoint.formats.safetensors import Fault
 from envpin.checkpoint.formats.sentencepiece import NotSentencePieceError, read_pieces
 from envpin.core import json_input, text_input
 from envpin.core.files import open_file, read_bounded
+from envpin.core.typed_json import NOT_OF_ITS_SHAPE
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -184,7 +185,7 @@ def _fast(path: Place, faults: list[Fault]) -> tuple[_Vocabulary | None, Tokeniz
             found.tokens = {pair[0] for pair in msgspec.json.decode(raw, type=list[tuple[str, float]])}
         else:
             found.tokens = msgspec.json.decode(raw, type=dict[str, int])
-    except (msgspec.DecodeError, json_input.BadJsonError, RecursionError, UnicodeDecodeError) as error:
+    except (*NOT_OF_ITS_SHAPE, json_input.BadJsonError) as error:
         faults.append(Fault("corrupt-header", path.name, f"is not a tokenizer: {error}"))
         return None, marks
     except OSError as error:

@@ -15,6 +15,7 @@ import msgspec
 from envpin.core.command_text import command_text
 from envpin.core.errors import InputError
 from envpin.core.findings import Evidence, Finding, Severity
+from envpin.core.typed_json import NOT_OF_ITS_SHAPE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -54,7 +55,7 @@ def read_group(path: Path) -> CauseGroup:
     """
     try:
         return msgspec.toml.decode(path.read_bytes(), type=CauseGroup)
-    except msgspec.DecodeError as error:
+    except NOT_OF_ITS_SHAPE as error:
         raise InputError(f"`{path.name}` is not a file of the catalogue: {error}", path=path) from error
 
 

@@ -14,6 +14,7 @@ import msgspec
 
 from envpin.core.errors import InputError
 from envpin.core.findings import Severity  # noqa: TC001  msgspec reads the annotations
+from envpin.core.typed_json import NOT_OF_ITS_SHAPE
 from envpin.matrix.fields import load_fields
 from envpin.matrix.support import load_support
 
@@ -98,7 +99,7 @@ def read_signatures(path: Path) -> SignatureFile:
     """
     try:
         return msgspec.toml.decode(path.read_bytes(), type=SignatureFile)
-    except msgspec.DecodeError as error:
+    except NOT_OF_ITS_SHAPE as error:
         raise InputError(f"`{path.name}` is not a file of signatures: {error}", path=path) from error
 
 

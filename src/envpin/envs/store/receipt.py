@@ -10,6 +10,7 @@ import msgspec
 from envpin.core.errors import EnvironmentDamagedError
 from envpin.core.files import read_bounded
 from envpin.core.marks import RECEIPT, RECEIPT_SCHEMA
+from envpin.core.typed_json import NOT_OF_ITS_SHAPE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,7 +77,7 @@ def read_receipt(folder: Path) -> Receipt:
     path = folder / RECEIPT
     try:
         receipt = msgspec.json.decode(read_bounded(path, _MOST), type=Receipt)
-    except (OSError, msgspec.DecodeError) as fault:
+    except (OSError, *NOT_OF_ITS_SHAPE) as fault:
         raise EnvironmentDamagedError(
             f"the receipt `{path}` cannot be read: {fault}", hint="envpin env create REF --rebuild"
         ) from fault
@@ -95,7 +96,7 @@ def is_of_newer(folder: Path) -> bool:
     """Whether a receipt has a schema that only a newer envpin knows: its environment is not ours to judge."""
     try:
         found = msgspec.json.decode(read_bounded(folder / RECEIPT, _MOST), type=_AnyReceipt)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, *NOT_OF_ITS_SHAPE):
         return False
     return found.schema > RECEIPT_SCHEMA
 

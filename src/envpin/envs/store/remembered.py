@@ -14,6 +14,7 @@ import msgspec
 
 from envpin.core.files import digest, read_bounded, write_cache
 from envpin.core.marks import RECEIPT
+from envpin.core.typed_json import NOT_OF_ITS_SHAPE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +47,7 @@ def read_remembered(environment: Path) -> dict[str, Fingerprint]:
         return {}  # there, ctime is the time of creation
     try:
         found = msgspec.json.decode(read_bounded(environment / HASHED, 256 * 1024**2), type=Remembered)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, *NOT_OF_ITS_SHAPE):
         return {}
     return found.files if found.receipt == _receipt_digest(environment) else {}
 
