@@ -26,6 +26,7 @@ FILES = {
     "errors_blind_fourth.toml": "fourth blind set",
     "errors_blind_fifth.toml": "fifth blind set",
     "errors_open_second.toml": "second open set",
+    "errors_open_third.toml": "third open set",
     "errors_blind_sixth.toml": "sixth blind set",
     "errors_blind_seventh.toml": "seventh blind set",
 }

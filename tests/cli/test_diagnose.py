@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
+
 from envpin.cli.main import main
 from tests.support.checkpoints import llama_shapes, lora_shapes, write_adapter, write_model
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 
 def test_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,6 +66,26 @@ def test_diagnose(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["diagnose", str(log)]) == 1
     assert "pip freeze" in capsys.readouterr().out
     assert main(["diagnose", str(tmp_path / "absent")]) == 2
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \n", b"\xef\xbb\xbf"])
+def test_diagnose_says_that_a_log_is_empty(content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = tmp_path / "train.log"
+    log.write_bytes(content)
+    assert main(["diagnose", str(log)]) == 1
+    assert "train.log` is empty: there is nothing to recognise" in " ".join(capsys.readouterr().out.split())
+    assert main(["diagnose", str(log), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["lines"] == 0
+
+
+def test_diagnose_calls_a_guess_a_guess(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = tmp_path / "train.log"
+    log.write_text("AttributeError: 'Qwen9ForCausalLM' object has no attribute '_supports_flash_attn_9'\n")
+    assert main(["diagnose", str(log), "--json"]) == 0
+    (finding,) = json.loads(capsys.readouterr().out)["findings"]
+    assert finding["message"].startswith("a guess by likeness")
+    assert finding["severity"] == "warning"
+    assert finding["fix"][0].startswith("read how the nearest one was resolved: https://github.com/")
 
 
 def test_diff(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,15 +28,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Exit status 0: at least one cause was recognised. 1: none was."""
-    from envpin.diagnose.check import check
-
     diagnosis = _read(args.log)
-    proof = check(args.adapter, base=args.base) if args.adapter is not None else None
+    proof = _proof(args.adapter, args.base) if args.adapter is not None else None
     if console.json_mode:
         console.document(1, _document(diagnosis, proof))
     else:
-        _render(diagnosis, proof, console)
+        _render(args.log, diagnosis, proof, console)
     return 0 if diagnosis.findings or (proof is not None and proof.blockers) else 1
+
+
+def _proof(adapter: Path, base: str | None) -> CheckReport:
+    from envpin.diagnose.check import check
+
+    return check(adapter, base=base)
 
 
 def _read(name: str) -> Diagnosis:
@@ -57,7 +61,7 @@ def _read(name: str) -> Diagnosis:
         raise InputError(f"`{name}` cannot be read: {error.strerror}", path=path, hint=hint) from error
 
 
-def _render(diagnosis: Diagnosis, proof: CheckReport | None, console: Console) -> None:
+def _render(log: str, diagnosis: Diagnosis, proof: CheckReport | None, console: Console) -> None:
     from envpin.cli.console.findings import render_findings, render_table, wrapped
 
     proven = {one.code for one in proof.findings} if proof is not None else set()
@@ -78,7 +82,7 @@ def _render(diagnosis: Diagnosis, proof: CheckReport | None, console: Console) -
             if one.code in proven:
                 console.data(f"\nproven on the files: {one.code}")
     else:
-        console.data(wrapped(_nothing(diagnosis.lines)))
+        console.data(wrapped(_nothing(log, diagnosis.lines)))
     if proof is not None and proof.findings:
         console.data(f"\non the files of the adapter{_against(proof)}:\n")
         console.data(render_findings(proof.findings))
@@ -88,7 +92,11 @@ def _against(proof: CheckReport) -> str:
     return f", against {proof.base.path}" if proof.base is not None else ""
 
 
-def _nothing(lines: int) -> str:
+def _nothing(log: str, lines: int) -> str:
+    if lines == 0:
+        what = "stdin" if log == "-" else f"`{log}`"
+        hint = "envpin diagnose LOG, or … 2>&1 | envpin diagnose -"
+        return f"{what} is empty: there is nothing to recognise\n\nhint: {hint}"
     return (
         f"nothing in {counted(lines, 'line')} is recognised\n\n"
         "For a report, attach: the whole traceback (from `Traceback` to the last line), `pip freeze`, and what "

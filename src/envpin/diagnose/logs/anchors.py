@@ -14,3 +14,5 @@ FRAMES_NEAR = 14
 RAISED_ANCHORS = ("Error: ", "Exception: ", "AssertionError")
 # A traceback of a server repeats its prefix on each line and has two to three lines for each frame.
 RAISED_NEAR = 40
+# Of a log without such a line, what complains all the same.
+COMPLAINT_ANCHORS = ("rror: ", "No module named ", "ailed to ", "annot ", "an't ", "not found")

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from envpin.core.command_text import command_text
 from envpin.diagnose.logs.arguments import Explained
+from envpin.diagnose.logs.names import knows
 from envpin.diagnose.logs.releases import release_words
 from envpin.diagnose.logs.symbols import in_words, owner_of, used_in_scripts
 
@@ -34,6 +35,8 @@ _FRAME = re.compile(
     rf""""?, line \d+(?:, in ([\w.<>]+))?|:\d+(?![\d:]){_LINK}(?:,? in ([\w.<>]+))?|{_LINK} in ([\w.<>]+)\()""",
     re.MULTILINE,
 )
+# The converters of llama.cpp, which are no package: gguf is what is installed of it.
+_CONVERTER = re.compile(r"(?:^|[/\\])(?:convert|huggingface)[_-]\w*[_-]?to[_-]gguf\w*(?:\.py)?$")
 _OWN_CODE = re.compile(r"[/\\](?:examples?|scripts|tests?|notebooks?|recipes)[/\\](?!.*(?:site|dist)-packages)")
 _BUILTIN = (
     "NoneType|str|list|dict|int|float|tuple|bool|bytes|set|function|method|generator|module|type|Tensor|Parameter|"
@@ -85,6 +88,8 @@ def _frame(path: str, function: str) -> Frame:
     installed = _INSTALLED.match(path)
     if installed is not None:
         return Frame(installed[1], installed[2], function)
+    if _CONVERTER.search(path) is not None:
+        return Frame("gguf", re.split(r"[/\\]", path)[-1], function)
     checkout = _CHECKOUT.match(path)
     if checkout is None or _OWN_CODE.search(path) is not None:
         return Frame(None, path, function)
@@ -92,13 +97,14 @@ def _frame(path: str, function: str) -> Frame:
 
 
 @cache
-def _known() -> frozenset[str]:
+def known_libraries() -> frozenset[str]:
+    """The libraries of this field, as their folders are called."""
     return frozenset(_LIBRARIES.split("|"))
 
 
 def of_the_stack(frames: list[Frame]) -> list[Frame]:
     """Those of libraries of this field; `__getattr__` only passes on what someone else asked for."""
-    return [one for one in frames if one.library in _known() and one.function != "__getattr__"]
+    return [one for one in frames if one.library in known_libraries() and one.function != "__getattr__"]
 
 
 def shown_name(library: str) -> str:
@@ -132,7 +138,9 @@ def explain_frame(line: str, before: str) -> Explained | None:
     says = f"{caller} and `{what or name}`, which it uses with `{name}`, are most likely of different releases"
     if not what or " " in what:
         says = f"{caller} stopped in its own code (`{name}`), most likely as it and what it builds on do not fit"
-    code = "transformers-api-changed" if _is_of_transformers(owner, caller) else "library-api-changed"
+    code = "transformers-api-changed" if _blames_transformers(owner, caller) else "library-api-changed"
+    if caller == "peft" and owner and knows("transformers", owner):
+        code = "peft-transformers-incompatible"
     return Explained(code, f"{says}; {released}", _steps(package))
 
 
@@ -154,5 +162,10 @@ def _steps(package: str) -> tuple[str, ...]:
     return (f"install the release of each that the other one asks for: python -m pip check, {newest}", _TRAINING)
 
 
-def _is_of_transformers(owner: str, caller: str) -> bool:
-    return caller == "transformers" or (_OF_TRANSFORMERS.search(owner) is not None and not owner.startswith("Unsloth"))
+def _blames_transformers(owner: str, caller: str) -> bool:
+    return caller == "transformers" or (is_of_transformers(owner) and not owner.startswith("Unsloth"))
+
+
+def is_of_transformers(name: str) -> bool:
+    """Whether a class is called as those of transformers are."""
+    return _OF_TRANSFORMERS.search(name) is not None

@@ -243,6 +243,12 @@ def _explained(what: str, package: str, stays: tuple[str, ...]) -> Explained:
     return Explained(_CODES.get(package, "library-api-changed"), told.says, told.fix)
 
 
+def knows(package: str, name: str) -> bool:
+    """Whether some release of a package has a public name."""
+    facts = _facts()[package]
+    return name in facts.always or any(name in names for names in facts.names.values())
+
+
 def _series(release: str) -> tuple[int, ...]:
     return tuple(int(part) for part in release.split(".") if part.isdigit())
 

@@ -15,23 +15,20 @@ from envpin.diagnose.logs.arguments import Explained
 from envpin.diagnose.logs.frames import frames_of, of_the_stack, shown_name
 from envpin.diagnose.logs.messages import known_message
 from envpin.diagnose.logs.releases import release_words
-from envpin.diagnose.logs.roles import SERVERS, cause_of, prepares_rows
+from envpin.diagnose.logs.roles import OF_THE_FIELD, SERVERS, cause_of, prepares_rows
 
 if TYPE_CHECKING:
     from envpin.diagnose.logs.frames import Frame
 
 _ERROR = re.compile(r"(?:^|[\s:|\])])(?:[A-Za-z_][\w.]*\.)?([A-Z]\w*(?:Error|Exception))(?:: (.*)|\s*$)", re.DOTALL)
+_NO_FILE = re.compile(
+    r"FileNotFoundError: .{0,80}?'([^'\n]{0,300}?((?:adapter_|tokenizer_|generation_|preprocessor_)?config\.json|"
+    r"adapter_model\.\w+|tokenizer\.\w+|vocab\.\w+|merges\.txt|[\w.-]+\.(?:safetensors|index\.json|bin|gguf)))'"
+)
 _MISSING = re.compile(r"ModuleNotFoundError: No module named '([\w.]{1,120})'")
 _RAISE = re.compile(r"(?:^|[\s>│])(?:raise\s+\w|assert\s)")
-# Errors that say no to something, and words of which one tells that a library of this field says so.
+# Errors that say no to something.
 _REFUSALS = frozenset({"ValueError", "NotImplementedError", "AssertionError", "RuntimeError", "Exception"})
-_OF_THE_FIELD = re.compile(
-    r"(?i)\b(?:q?lora|dora|peft|liger|flash[_ -]?att\w*|deepspeed|zero-?[23]|fsdp\w*|bitsandbytes|\w*quantiz\w*|bf16|"
-    r"fp16|fp8|bfloat16|vllm|sglang|unsloth|grpo|dpo|kto|orpo|sft|rlhf|tokenizers?|chat[_ ]template|lm_head|lora_\w+|"
-    r"tensor[_ ]parallel\w*|gradient_checkpointing|attn_implementation|num_generations|torch_dtype|device_map|"
-    r"max_(?:seq|prompt|completion)_length|qwen[\w.]*|llama[\w.]*|gemma[\w.]*|mistral|gguf|embed_tokens|pad_token\w*|"
-    r"eos_token\w*|target_modules|flashinfer|nvcc|ninja|triton|reward[_ ]model|ref_model|per_device_\w+|safetensors)\b"
-)
 # Code that is written from a model's parts.
 _GENERATED = re.compile(r"\blora_[AB]\.|\bmodel\.model\.|unsloth_compiled_cache|_fast_forward\b")
 # What stops in a library without its saying so.
@@ -92,6 +89,9 @@ def _of_place(exception: str, message: str, place: Frame, before: str) -> Explai
     package = shown_name(str(place.library))
     if (missing := _MISSING.search(f"{exception}: {message}")) is not None:
         return _missing(missing[1], package, before)
+    if (lost := _NO_FILE.search(f"{exception}: {message}")) is not None:
+        kind = "adapter-not-found" if lost[2].startswith("adapter_") else "missing-shard"
+        return Explained(kind, f"{package} looks for `{lost[1]}`, and there is no such file", ())
     known = known_message(message)
     if known is not None and known.package == package:
         return _said(known.code, package, known.file)
@@ -108,20 +108,20 @@ def _of_words(exception: str, message: str, context: str) -> Explained | None:
     if exception == "SyntaxError" and _GENERATED.search(context) is not None:
         says = "code that a library wrote for this model does not parse: most likely a fault of its release"
         return Explained("library-fault", says, ("take a newer release of the library that writes it", _TRAINING))
-    if exception not in _REFUSALS or _OF_THE_FIELD.search(message) is None:
+    if exception not in _REFUSALS or OF_THE_FIELD.search(message) is None:
         return None
     code = cause_of("", "", "", exception, message)
     if code is None or code == "library-fault":
         return None
     cause = load_catalogue()[code]
-    return Explained(code, _ALONE.get(code, cause.meaning.partition(". ")[0].rstrip(".")), _STEPS.get(code, cause.fix))
+    return Explained(code, _ALONE.get(code, cause.meaning.partition(". ")[0].rstrip(".")), _STEPS.get(code, ()))
 
 
 def _missing(module: str, package: str, before: str) -> Explained:
     """A module that a library imports: of another package that is not there, or one that other releases have."""
     top = shown_name(module.partition(".")[0])
     released = release_words(top, before)
-    if released is None or (top != package and "." not in module):
+    if released is None or "." not in module:
         says = f"`{top}` is not installed in the interpreter that ran, and {package} imports `{module}`"
         install = command_text("python", "-m", "pip", "install", top)
         return Explained("package-missing", says, (f"install it there: {install}", _TRAINING))
@@ -172,4 +172,4 @@ def _stopped(exception: str, package: str, place: Frame, before: str) -> Explain
 
 def _said(code: str, package: str, file: str) -> Explained:
     says = _SAYS.get(code, "{package} raises this itself, in `{file}`").format(package=package, file=file)
-    return Explained(code, says, _STEPS.get(code, load_catalogue()[code].fix))
+    return Explained(code, says, _STEPS.get(code, ()))

@@ -17,12 +17,13 @@ from envpin.core.findings import SEVERITY_ORDER, Evidence
 from envpin.core.sizes import counted, verb
 from envpin.core.text_input import plain_block, to_utf8
 from envpin.diagnose.catalogue.catalogue import finding, load_catalogue
-from envpin.diagnose.logs.anchors import FRAME_ANCHORS, FRAMES_NEAR, RAISED_ANCHORS, RAISED_NEAR
+from envpin.diagnose.logs.anchors import COMPLAINT_ANCHORS, FRAME_ANCHORS, FRAMES_NEAR, RAISED_ANCHORS, RAISED_NEAR
 from envpin.diagnose.logs.arguments import ANCHOR, explain
 from envpin.diagnose.logs.listed import LISTED_ANCHORS, explain_listed
 from envpin.diagnose.logs.mismatch import ANCHORS, Line, common_cause, read_line, words_for
 from envpin.diagnose.logs.names import MEMBER_ANCHORS, NOT_A_RELEASE, explain_name, words
 from envpin.diagnose.logs.signature import Signature, matchers
+from envpin.diagnose.logs.unexplained import Unexplained, UnexplainedError
 from envpin.diagnose.subject import Mismatch, shape_text
 
 if TYPE_CHECKING:
@@ -44,8 +45,6 @@ _PER_BLOCK = 2_000
 _LINES_KEPT = 5_000
 # Around a line, what may state the releases: a list of versions stands before an error or after it.
 _AROUND = 8_000
-# Errors of which nothing is known, of a log in which nothing else is.
-_ERRORS_KEPT = 60
 _ANSI = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,500}(?:\x07|\x1b\\)|[@-Z\\-_])")
 
 
@@ -86,7 +85,8 @@ class _Seen:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Diagnosis:
-    """`findings` come blockers first; `lines` is how many lines the log has, `mismatches` what it says about shapes."""
+    """`findings` come blockers first; `lines` is how many lines the log has, 0 where it is empty; `mismatches` what it
+    says about shapes."""
 
     findings: tuple[Finding, ...]
     mismatches: tuple[Mismatch, ...]
@@ -106,7 +106,7 @@ class _Reader:
 
     def __init__(self, matchers: Mapping[bytes, tuple[Matcher, ...]]) -> None:
         self.matchers = matchers
-        self.line = 1
+        self.line, self.blank = 1, True
         self.seen: dict[str, _Seen] = {}
         self.shapes: dict[Line, int] = {}
         self.shape_count = 0
@@ -115,7 +115,7 @@ class _Reader:
         self.explained: set[str] = set()
         self.tail = b""
         # errors of which nothing spoke, with the lines before them: asked of the library's own messages at the end
-        self.errors: list[tuple[int, str, str, str]] = []
+        self.unexplained = Unexplained()
         self.stated: set[tuple[int, ...]] = set()
 
     def read(self, block: bytes) -> None:
@@ -144,6 +144,7 @@ class _Reader:
                     if len(self.shapes) < _LINES_KEPT and line not in self.shapes:
                         self.shapes[line] = numbers.of(at)
         self.line += block.count(b"\n")
+        self.blank = self.blank and not block.strip(b"\0 \t\n\xef\xbb\xbf")
         self.tail = block[-20_000:]
 
     def _read_signatures(self, block: bytes, numbers: _Numbers) -> None:
@@ -183,26 +184,22 @@ class _Reader:
 
     def _note_errors(self, block: bytes, numbers: _Numbers) -> None:
         """Errors that may be the last word of the log, should nothing else in it be known."""
-        for anchor in RAISED_ANCHORS:
+        for anchor in (*RAISED_ANCHORS, *COMPLAINT_ANCHORS):
             for at, text in _lines_with(block, anchor.encode()):
-                if len(self.errors) >= _ERRORS_KEPT:
-                    return
-                if text not in self.explained:
-                    before = self._before(block, at, RAISED_NEAR).decode("utf-8", "replace")
-                    after = block[at : at + 2_000].partition(b"\n")[2].decode("utf-8", "replace")
-                    self.errors.append((numbers.of(at), text, before, after))
+                if text in self.explained:
+                    continue
+                before = self._before(block, at, RAISED_NEAR).decode("utf-8", "replace")
+                after = block[at : at + 2_000].partition(b"\n")[2].decode("utf-8", "replace")
+                error = UnexplainedError(numbers.of(at), text, before, after)
+                if not self.unexplained.keep(error, named=anchor in RAISED_ANCHORS):
+                    break
 
     def _explain_errors(self) -> None:
-        """The first error that a library raised itself or stopped at; the later ones of a log follow from it."""
-        if not self.errors:
-            return
-        from envpin.diagnose.logs.raised import explain_raised
-
-        for line, text, before, after in sorted(self.errors):
-            if (told := explain_raised(text, before, after)) is not None:
-                severity = load_catalogue()[told.code].severity
-                self.seen[told.code] = _Seen(severity, [(line, text)], 1, told.says, told.fix)
-                return
+        answer = self.unexplained.answer()
+        if answer is not None:
+            error, told, guess = answer
+            severity = "warning" if guess else load_catalogue()[told.code].severity
+            self.seen[told.code] = _Seen(severity, [(error.line, error.text)], 1, told.says, told.fix)
 
     def _before(self, block: bytes, at: int, count: int) -> bytes:
         """The line of a position, up to there, and so many lines before it, some of them of the block before."""
@@ -265,8 +262,9 @@ class _Reader:
             for code, lines in causes.items()
             for line in lines
         )
+        lines = 0 if self.blank else self.line
         return Diagnosis(
-            findings=tuple(sorted(found, key=lambda one: one.sort_key)), mismatches=mismatches, lines=self.line
+            findings=tuple(sorted(found, key=lambda one: one.sort_key)), mismatches=mismatches, lines=lines
         )
 
     def _shape_finding(self, code: str, lines: list[Line]) -> Finding:

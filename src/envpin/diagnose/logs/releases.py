@@ -30,7 +30,7 @@ _NAMED = re.compile(r"\d+\.\d+|< \d")
 _PACKAGE = re.compile(
     r"(?i)\b(unsloth|trl|vllm[-_]ascend|vllm|sglang|llamafactory|ms-swift|swift|timm|numpy|transformers|peft|deepspeed|"
     r"accelerate|diffusers|datasets|mlx[-_]lm|huggingface[-_]hub|pydantic|tokenizers|lmdeploy|gptqmodel|optimum|axolotl|"
-    r"sentence[-_]transformers|bitsandbytes|triton|torchao|mlx[-_]vlm|verl|openrlhf|liger[-_]kernel)(?:_zoo)?\b"
+    r"sentence[-_]transformers|bitsandbytes|triton|torchao|mlx[-_]vlm|verl|openrlhf|liger[-_]kernel|gguf)(?:_zoo)?\b"
 )
 
 

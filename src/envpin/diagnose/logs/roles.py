@@ -12,6 +12,14 @@ import re
 SERVERS = frozenset({"vllm", "sglang", "lmdeploy", "mlx-lm", "mlx-vlm", "gguf", "optimum"})
 # What a message says of its cause it says at its beginning.
 _READ = 800
+# Words of which one tells that a library of this field speaks.
+OF_THE_FIELD = re.compile(
+    r"(?i)\b(?:q?lora|dora|peft|liger|flash[_ -]?att\w*|deepspeed|zero-?[23]|fsdp\w*|bitsandbytes|\w*quantiz\w*|bf16|"
+    r"fp16|fp8|bfloat16|vllm|sglang|unsloth|grpo|dpo|kto|orpo|sft|rlhf|tokenizers?|chat[_ ]template|lm_head|lora_\w+|"
+    r"tensor[_ ]parallel\w*|gradient_checkpointing|attn_implementation|num_generations|torch_dtype|device_map|"
+    r"max_(?:seq|prompt|completion)_length|qwen[\w.]*|llama[\w.]*|gemma[\w.]*|mistral|gguf|embed_tokens|pad_token\w*|"
+    r"eos_token\w*|target_modules|flashinfer|nvcc|ninja|triton|reward[_ ]model|ref_model|per_device_\w+|safetensors)\b"
+)
 _NOT_AN_ERROR = frozenset({"KeyboardInterrupt", "SystemExit", "StopIteration", "HTTPException", "Exit"})
 _VERSION = re.compile(r"\b(?:version|upgrade|update|newer|older|too old|outdated|latest|incompatible with)\b|[<>]=|==")
 _VERSIONED = re.compile(

@@ -1,6 +1,7 @@
 """How errors announce themselves in logs: the form of the files in `signatures/`, read and checked.
 
-A new wording is an entry in one of these files, chosen by what it is about; its `sample` is its test.
+A new wording is an entry in one of these files, chosen by what it is about; its `sample` is its test. What runs reads
+`packed.json`, which `scripts/collect_known.py` makes of them: reading TOML takes longer than most logs.
 """
 
 from __future__ import annotations
@@ -88,6 +89,15 @@ def matchers(signatures: tuple[Signature, ...] | None = None) -> Mapping[bytes, 
 
 @cache
 def _files() -> Mapping[str, SignatureFile]:
+    return msgspec.json.decode((FOLDER / "packed.json").read_bytes(), type=dict[str, SignatureFile])
+
+
+def read_folder() -> Mapping[str, SignatureFile]:
+    """Every file of signatures by its name, as it was written.
+
+    Raises:
+        InputError: one is not TOML, or breaks the schema.
+    """
     return {path.stem: read_signatures(path) for path in sorted(FOLDER.glob("*.toml"))}
 
 

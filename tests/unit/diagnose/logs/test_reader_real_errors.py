@@ -25,6 +25,7 @@ ERRORS = [
         "errors_blind_fourth.toml",
         "errors_blind_fifth.toml",
         "errors_open_second.toml",
+        "errors_open_third.toml",
         "errors_blind_sixth.toml",
         "errors_blind_seventh.toml",
     )
@@ -42,7 +43,6 @@ MISSED = {
     "https://github.com/om-ai-lab/VLM-R1/issues/282",
     "https://github.com/unslothai/unsloth/issues/3048",
     "https://github.com/ModelCloud/GPTQModel/issues/1668",
-    "https://github.com/unslothai/unsloth/issues/2247",
     "https://github.com/huggingface/finetrainers/issues/291",
     "https://github.com/hiyouga/LlamaFactory/issues/6947",
     "https://github.com/unslothai/unsloth/issues/2759",
@@ -53,9 +53,10 @@ MISSED = {
     "https://github.com/huggingface/trl/issues/2782",
     "https://github.com/vllm-project/vllm/issues/15400",
     "https://github.com/modelscope/ms-swift/issues/2566",
-    "https://github.com/unslothai/unsloth/issues/1447",
     "https://github.com/huggingface/sentence-transformers/issues/3402",
     "https://github.com/verl-project/verl/issues/1368",
+    "https://github.com/vllm-project/vllm/issues/29637",
+    "https://github.com/huggingface/transformers/issues/33413",
 }
 # Each line raises by itself; nothing of it has to do with models.
 UNRELATED = """

@@ -1,0 +1,76 @@
+"""Errors of a log in which nothing is known: kept while it is read, asked about at its end. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from envpin.diagnose.logs.arguments import Explained
+
+_KEPT = 60
+_TRACEBACK = "Traceback (most recent call last)"
+
+
+class UnexplainedError(NamedTuple):
+    """A line of which nothing speaks; `before` are the lines before it, up to the words by which it was found."""
+
+    line: int
+    text: str
+    before: str
+    after: str
+
+    @property
+    def whole(self) -> str:
+        """The line and those of its traceback before it."""
+        before = self.before.rpartition("\n")[0]
+        return f"{before[max(before.rfind(_TRACEBACK), 0) :]}\n{self.text}"
+
+    @property
+    def around(self) -> str:
+        return f"{self.before}\n{self.after}"
+
+
+class Answer(NamedTuple):
+    """What one of the errors says; `guess` where only its likeness to known ones speaks for it."""
+
+    error: UnexplainedError
+    told: Explained
+    guess: bool
+
+
+@dataclass
+class Unexplained:
+    """Errors, and lines that complain without the name of an exception."""
+
+    errors: list[UnexplainedError] = field(default_factory=list)
+    complaints: list[UnexplainedError] = field(default_factory=list)
+
+    def keep(self, error: UnexplainedError, *, named: bool) -> bool:
+        """Keep an error; False where no more are kept of its kind."""
+        some = self.errors if named else self.complaints
+        if len(some) < _KEPT:
+            some.append(error)
+        return len(some) < _KEPT
+
+    def answer(self) -> Answer | None:
+        """The first error that is very like known ones, else the first that a library raised itself or stopped at, else
+        the first that is like known ones: the later ones of a log follow from it."""
+        errors = sorted(self.errors) or sorted(self.complaints)
+        if not errors:
+            return None
+        from envpin.diagnose.logs.nearest import explain_nearest
+        from envpin.diagnose.logs.raised import explain_raised
+
+        asked: tuple[tuple[Callable[[UnexplainedError], Explained | None], bool], ...] = (
+            (lambda one: explain_nearest(one.whole, one.around, strong=True), True),
+            (lambda one: explain_raised(one.text, one.before, one.after), False),
+            (lambda one: explain_nearest(one.whole, one.around), True),
+        )
+        for explain, guess in asked:
+            for one in errors:
+                if (told := explain(one)) is not None:
+                    return Answer(one, told, guess)
+        return None
