@@ -33,8 +33,9 @@ CHECKS = [
       for name in names_of("several_inside.py")),
     *(pytest.param("latest", "disk_inside.py", name, marks=pytest.mark.xdist_group("stream-latest"))
       for name in names_of("disk_inside.py")),
-    *(pytest.param(environment, "shares_inside.py", name, marks=pytest.mark.xdist_group("stream-" + environment))
-      for environment in ("latest", "peft012") for name in names_of("shares_inside.py")),
+    *(pytest.param(environment, script, name, marks=pytest.mark.xdist_group("stream-" + environment))
+      for script in ("shares_inside.py", "product_inside.py")
+      for environment in ("latest", "peft012") for name in names_of(script)),
 ]  # fmt: skip
 # peft 0.12 loads a second adapter otherwise than it does now.
 AGAIN = ("several_inside.py", "check_two_adapters_give_the_bits_of_merging_one_after_the_other")

@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Set, TypeVar
 
 from ..runtime import methods
+from ..runtime.bits import ulp
 
 if TYPE_CHECKING:
     import torch
@@ -103,9 +104,9 @@ class RowRecomputer:
             exact = exact + delta
             # Each adapter is rounded once: what the sum so far is off by may lift it into the next binade.
             reached = exact.abs() + allowed
-            allowed = allowed + 0.5 * _ulp(reached, merged.dtype) + (first.shape[0] + 2) * 2.0**-24 * size
+            allowed = allowed + 0.5 * ulp(reached, merged.dtype) + (first.shape[0] + 2) * 2.0**-24 * size
             if pair.embedding:  # recent peft rounds the delta to the base's dtype before it adds it
-                allowed = allowed + 0.5 * _ulp(delta, merged.dtype)
+                allowed = allowed + 0.5 * ulp(delta, merged.dtype)
         error = float(
             ((merged[rows].double() - exact).abs() / allowed.clamp_min(torch.finfo(torch.float64).tiny)).max()
         )
@@ -189,12 +190,3 @@ def _pattern(patterns: Optional[Dict[str, T]], module: str, default: T) -> T:
         if re.match(r".*\.?(%s)$" % key, module):
             return value
     return default
-
-
-def _ulp(values: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """The distance between neighbours of `dtype` at each of `values`."""
-    import torch
-
-    info = torch.finfo(dtype)
-    exponent = torch.floor(torch.log2(values.abs().clamp_min(info.tiny)))
-    return torch.exp2(exponent) * info.eps

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Union
 from ..protocol import KnownError
 from ..requests import ProveRequest, StreamMergeRequest
 from ..results import JudgedTensor
+from ..runtime.bits import ulp
 from ..stream.io.files import StoredTensor, WeightFolder
 from ..stream.io.reader import Reader
 from .expected import Block
 from .judge import bits, larger
-from .ways import Dtypes, Way, is_low, ulp, ways
+from .ways import Dtypes, Way, is_low, ways
 
 if TYPE_CHECKING:
     import torch

@@ -10,12 +10,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from ..results import JudgedTensor
+from ..runtime.bits import ulp
 from ..stream.io.files import StoredTensor
 from ..stream.io.reader import Reader
 from .expected import Expected, UnfitError, columns_of
 from .judge import FLOATS, Judge, Sums, larger, rows_of
 from .quantizers import requantized
-from .ways import Dtypes, is_low, name_of, ulp
+from .ways import Dtypes, is_low, name_of
 
 if TYPE_CHECKING:
     import torch

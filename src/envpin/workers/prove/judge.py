@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, List, NamedTuple, Optional, Tuple
 
 from ..results import JudgedTensor
-from ..runtime.bits import equal_bits
+from ..runtime.bits import equal_bits, ulp
 from ..stream.io.files import StoredTensor
 from ..stream.io.reader import Reader
 from .expected import Block, Expected, blocks, columns_of
-from .ways import ONCE, Dtypes, Way, is_low, ulp, ways
+from .ways import ONCE, Dtypes, Way, is_low, ways
 
 if TYPE_CHECKING:
     import torch

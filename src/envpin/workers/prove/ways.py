@@ -153,12 +153,3 @@ def is_low(dtype: torch.dtype) -> bool:
 def name_of(dtype: torch.dtype) -> str:
     name = str(dtype).replace("torch.", "")
     return _WORDS.get(name, name)
-
-
-def ulp(values: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """The distance between neighbours of `dtype` around each of `values`, never below that of its subnormals."""
-    import torch
-
-    info = torch.finfo(dtype)
-    exponent = torch.floor(torch.log2(values.abs().clamp_min(info.tiny)))
-    return torch.exp2(exponent) * info.eps

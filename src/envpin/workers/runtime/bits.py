@@ -1,4 +1,5 @@
-"""Whether two tensors are equal to the bit: NaN equals the same NaN, and 0.0 does not equal -0.0."""
+"""The bits of values: whether two tensors are equal to the bit (NaN equals the same NaN, and 0.0 does not equal -0.0),
+and how far the neighbours of a value lie from it."""
 
 from __future__ import annotations
 
@@ -6,6 +7,8 @@ from typing import TYPE_CHECKING, Tuple
 
 if TYPE_CHECKING:
     import torch
+
+_EXPONENT = 0x7FF << 52  # of a float64, IEEE 754
 
 
 def equal_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
@@ -27,3 +30,14 @@ def _pieces(flat: torch.Tensor, wide: bool) -> Tuple[torch.Tensor, ...]:
 
     whole = flat.numel() // 8 * 8 if wide else 0
     return (flat[:whole].view(torch.int64), flat[whole:]) if whole else (flat,)
+
+
+def ulp(values: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """The distance between neighbours of `dtype` around each of `values`, never below that of its subnormals, in
+    float64."""
+    import torch
+
+    info = torch.finfo(dtype)
+    # What is left of a float64 without its mantissa is the power of two below it: logarithms took many times as long.
+    powers = values.double().abs().clamp_min(info.tiny).view(torch.int64) & _EXPONENT
+    return powers.view(torch.float64) * info.eps

@@ -3,15 +3,19 @@
 The bits of a whole product depend on how the BLAS cut it for its threads: MKL's AVX2 kernels round the last eight
 columns of each thread's share in another order than those within. So a block is tried as rows of the whole, and as rows
 of the shares that `threads` threads would have. What agrees with neither is merged whole.
+
+A plain product is tried without peft's layer first (`product.py`), and made so where that gave what peft's layer gave:
+the same change, and the same weight once it was rounded.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Tuple
+from typing import TYPE_CHECKING, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from ..results import CalibrationCounts
 from ..runtime.bits import equal_bits
 from .blocks import CUDA_BLOCK_ELEMENTS
+from .product import is_plain_product
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -30,13 +34,24 @@ if TYPE_CHECKING:
         ) -> Dict[str, torch.Tensor]: ...
 
         def blocks(
-            self, one: Operation, parts: int, weights: Optional[torch.Tensor] = None, only: Optional[List[str]] = None
+            self,
+            one: Operation,
+            way: Blockwise,
+            weights: Optional[torch.Tensor] = None,
+            only: Optional[List[str]] = None,
         ) -> Iterator[Tuple[int, torch.Tensor]]: ...
 
 
 # Larger weights are compared on their first rows. Of the others all rows are: the BLAS cuts a product of few rows
 # another way. This many take 12 bytes each, and as much when they are merged whole.
 _CALIBRATION_ELEMENTS = 1 << 26
+
+
+class Blockwise(NamedTuple):
+    """How an operation is run in blocks of rows: in `parts` runs of columns each, `direct`ly or by peft's layer."""
+
+    parts: int
+    direct: bool = False
 
 
 class Calibration:
@@ -49,7 +64,7 @@ class Calibration:
 
     def __init__(self, merger: TriedMerger) -> None:
         self._merger = merger
-        self._known: Dict[Tuple[object, ...], Optional[int]] = {}
+        self._known: Dict[Tuple[object, ...], Optional[Blockwise]] = {}
 
     def run(self, operations: List[Operation], threads: int) -> None:
         """Compare the first operation of each class. Not to be called while operations run."""
@@ -60,34 +75,37 @@ class Calibration:
                 self._known[self._key(one)] = self._try(one, threads)
         torch.set_num_threads(1)
 
-    def _try(self, one: Operation, threads: int) -> Optional[int]:
+    def _try(self, one: Operation, threads: int) -> Optional[Blockwise]:
         # Adapter by adapter: in a sum, a difference in the smaller delta could hide behind the larger.
         names: List[Optional[List[str]]] = [[name] for name in one.adapters] if one.pairs[1:] else [None]
         left = iter(self._candidates(one, threads))
         for only in names[:-1]:
             whole = self._whole(one, only, threads)
-            left = iter([parts for parts in left if self._agrees(one, only, whole, parts)])
+            left = iter([way for way in left if self._agrees(one, only, whole, way)])
         whole = self._whole(one, names[-1], threads)
-        return next((parts for parts in left if self._agrees(one, names[-1], whole, parts)), None)
+        return next((way for way in left if self._agrees(one, names[-1], whole, way) and self._rounds(one, way)), None)
 
-    def _candidates(self, one: Operation, threads: int) -> List[int]:
+    def _candidates(self, one: Operation, threads: int) -> List[Blockwise]:
         rows, width = one.sides[0].parameter.shape
-        if self._merger.device != "cpu" or self._rows(one) < rows or one.magnitudes:
-            return [1]  # a norm takes the whole row
-        return [1, *(parts for parts in range(threads, 1, -1) if threads % parts == 0 and parts <= width)]
+        parts = [1]
+        # A norm takes the whole row.
+        if self._merger.device == "cpu" and self._rows(one) == rows and not one.magnitudes:
+            parts += [count for count in range(threads, 1, -1) if threads % count == 0 and count <= width]
+        direct = (True, False) if self._merger.device == "cpu" and is_plain_product(one) else (False,)
+        return [Blockwise(count, chosen) for count in parts for chosen in direct]
 
-    def parts(self, one: Operation) -> Optional[int]:
-        """Runs of columns that each block of this operation is made in; None where it has to be merged whole."""
+    def way(self, one: Operation) -> Optional[Blockwise]:
+        """How the blocks of this operation are made; None where it has to be merged whole."""
         return self._known[self._key(one)]
 
     def counts(self) -> CalibrationCounts:
-        blockwise = sum(parts is not None for parts in self._known.values())
+        blockwise = sum(way is not None for way in self._known.values())
         return CalibrationCounts(classes=len(self._known), blockwise=blockwise)
 
     @staticmethod
     def _key(one: Operation) -> Tuple[object, ...]:
         shapes = tuple((tuple(slot.parameter.shape), str(slot.parameter.dtype)) for slot in one.slots)
-        return (type(one.unit).__name__, one.mode, shapes)
+        return (type(one.unit).__name__, one.kind, one.mode, shapes)
 
     def _rows(self, one: Operation) -> int:
         rows, width = one.sides[0].parameter.shape
@@ -103,14 +121,23 @@ class Calibration:
         torch.set_num_threads(1)
         return found
 
-    def _agrees(self, one: Operation, only: Optional[List[str]], whole: torch.Tensor, parts: int) -> bool:
-        return all(_equal(whole, first, block) for first, block in self._blocks(one, only, parts))
+    def _agrees(self, one: Operation, only: Optional[List[str]], whole: torch.Tensor, way: Blockwise) -> bool:
+        return all(_equal(whole, first, block) for first, block in self._blocks(one, only, way))
 
-    def _blocks(self, one: Operation, only: Optional[List[str]], parts: int) -> Iterator[Tuple[int, torch.Tensor]]:
+    def _blocks(self, one: Operation, only: Optional[List[str]], way: Blockwise) -> Iterator[Tuple[int, torch.Tensor]]:
         import torch
 
         zeros = torch.zeros((1, 1)).expand(self._rows(one), one.sides[0].parameter.shape[1])
-        return self._merger.blocks(one, parts, zeros, only)
+        return self._merger.blocks(one, way, zeros, only)
+
+    def _rounds(self, one: Operation, way: Blockwise) -> bool:
+        """Without peft's layer, the first rows of the weight itself become what that layer makes of them."""
+        if not way.direct:
+            return True
+        (_, ours), (_, theirs) = (
+            next(self._merger.blocks(one, Blockwise(way.parts, direct))) for direct in (True, False)
+        )
+        return equal_bits(ours, theirs)
 
 
 def _equal(whole: torch.Tensor, first: int, block: torch.Tensor) -> bool:

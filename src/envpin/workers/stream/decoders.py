@@ -175,7 +175,8 @@ class RoundTrip:
         return (self.kind, self.shape, self.dtype, self.loaded)
 
     def rows(self, reader: RowReader, first: int, last: int) -> torch.Tensor:
-        return reader.remembered(self.stored.name, lambda: self._whole(reader))[first:last]
+        # The caller's own, as what is read: a merge adds its change in place.
+        return reader.remembered(self.stored.name, lambda: self._whole(reader))[first:last].clone()
 
     def _whole(self, reader: RowReader) -> torch.Tensor:
         weight = reader.whole(self.stored).to(torch_dtype(self.loaded))

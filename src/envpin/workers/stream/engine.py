@@ -319,6 +319,7 @@ class _Shards:
                     path, written = self._writer.begin(file), WrittenTensors()
                     pending.append(pool.submit(self._verify, file, path, written))
                     self._writer.fill(file, path, written)
+                self._verifier.hash_apart = True
                 while pending:
                     self._finish(pending.popleft().result(), entries)
             finally:

@@ -17,11 +17,12 @@ from ..runtime.device import own_stream, place
 from ..runtime.several import plain_name
 from .adapters import THROUGH
 from .blocks import columns_of, row_blocks
-from .calibration import Calibration
+from .calibration import Blockwise, Calibration
 from .io.files import StoredTensor, torch_dtype
 from .io.reader import Reader
 from .layout import wanted_dtype
 from .operations import Operation, Slot, active_adapter, final_module
+from .product import Factors, add_products
 from .skeleton import Skeleton
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ _HEAP_LIMIT = 1 << 23
 
 T = TypeVar("T")
 Sink = Callable[[str, int, "torch.Tensor"], None]  # output name, element offset, contiguous tensor
+Block = Tuple[Tuple[int, int], "torch.Tensor"]  # a run of rows and what it holds
 
 
 class Merger:
@@ -51,11 +53,11 @@ class Merger:
             self.alone(lambda: sink(one.outputs[0].name, 0, self.fill(one.slots[0])))
             return
         cut = one.mode in ("rows", "columns") and not self._only_whole(one)
-        parts = self.calibration.parts(one) if cut else None
-        if parts is None:
+        way = self.calibration.way(one) if cut else None
+        if way is None:
             self.alone(lambda: self._write_whole(one, sink))
         else:
-            self._run_blocks(one, sink, parts)
+            self._run_blocks(one, sink, way)
 
     def _write_whole(self, one: Operation, sink: Sink) -> None:
         for name, tensor in self.run_whole(one).items():
@@ -174,23 +176,51 @@ class Merger:
                 return tensor[:, :rows].clone()
         return tensor
 
-    def _run_blocks(self, one: Operation, sink: Sink, parts: int) -> None:
+    def _run_blocks(self, one: Operation, sink: Sink, way: Blockwise) -> None:
         name = one.outputs[0].name
-        for first, block in self.blocks(one, parts):
+        for first, block in self.blocks(one, way):
             sink(name, first, block)
 
     def blocks(
-        self, one: Operation, parts: int, weights: Optional[torch.Tensor] = None, only: Optional[List[str]] = None
+        self, one: Operation, way: Blockwise, weights: Optional[torch.Tensor] = None, only: Optional[List[str]] = None
     ) -> Iterator[Tuple[int, torch.Tensor]]:
-        """Merged row blocks of a linear or embedding weight as (element offset, tensor), each made in `parts` runs of
-        columns; of `weights`, if given, in place of the stored weight's first rows, and with `only` some of its
-        adapters."""
+        """Merged row blocks of a linear or embedding weight as (element offset, tensor), each made in runs of columns;
+        of `weights`, if given, in place of the stored weight's first rows, and with `only` some of its adapters."""
+        width = self._skeleton.find(one.sides[0].name).shape[1]
+        merged = self._by_product if way.direct else self._by_layer
+        for run, block in merged(one, way.parts, weights, only):
+            yield run[0] * width, block
+
+    def _by_product(
+        self, one: Operation, parts: int, weights: Optional[torch.Tensor], only: Optional[List[str]]
+    ) -> Iterator[Block]:
+        adapters = [
+            Factors.of(self.fill(first), self.fill(second), one.unit.scaling[name], parts)
+            for name, (first, second) in zip(one.adapters, one.pairs)  # noqa: B905 (Python 3.8 has no strict=)
+            if only is None or name in only
+        ]
+        for run, block in self._stored_blocks(one, weights):
+            add_products(block, run, adapters)
+            yield run, block
+
+    def _stored_blocks(self, one: Operation, weights: Optional[torch.Tensor]) -> Iterator[Block]:
+        """The weight itself in blocks of rows, to be written to."""
+        stored = self._skeleton.find(one.sides[0].name)
+        dtype = self.base_dtype(stored, one.sides[0])
+        rows = stored.shape[0] if weights is None else weights.shape[0]
+        for run in row_blocks(rows, stored.shape[1], self.device):
+            block = weights[run[0] : run[1]].clone() if weights is not None else self._reader.rows(stored, *run)
+            yield run, place(block, self.device).to(dtype if weights is None else block.dtype)
+
+    def _by_layer(
+        self, one: Operation, parts: int, weights: Optional[torch.Tensor], only: Optional[List[str]]
+    ) -> Iterator[Block]:
+        import torch
+
         weight = one.sides[0]
-        stored = self._skeleton.find(weight.name)
-        dtype = self.base_dtype(stored, weight)
         by_rows = one.mode == "rows"
         kept = [(slot, getattr(slot.owner, slot.attribute)) for slot in (*one.sides, *one.magnitudes)]
-        columns = columns_of(stored.shape[1], parts)
+        columns = columns_of(self._skeleton.find(weight.name).shape[1], parts)
         try:
             along = [(first if by_rows else second, int(by_rows)) for first, second in one.pairs]
             across = [(second if by_rows else first, int(not by_rows)) for first, second in one.pairs]
@@ -201,25 +231,18 @@ class Merger:
                 for run in columns
             ]
             by_row = [(slot, axis, place(side, self.device)) for slot, axis, side in self._sides(across)]
-            rows = stored.shape[0] if weights is None else weights.shape[0]
-            for run in row_blocks(rows, stored.shape[1], self.device):
+            for run, block in self._stored_blocks(one, weights):
+                pieces = []
                 for slot, axis, side in by_row:
                     setattr(slot.owner, slot.attribute, frozen(cut_of(side, axis, run)))
-                block = weights[run[0] : run[1]].clone() if weights is not None else self._reader.rows(stored, *run)
-                block = place(block, self.device).to(dtype if weights is None else block.dtype)
                 for part, (first, last) in zip(by_columns, columns):  # noqa: B905 (Python 3.8 has no strict=)
                     for slot, side in part:
                         setattr(slot.owner, slot.attribute, side)
-                    piece = block[:, first:last].contiguous()
-                    setattr(weight.owner, weight.attribute, frozen(piece))
+                    setattr(weight.owner, weight.attribute, frozen(block[:, first:last].contiguous()))
                     merge_layer(one.unit, only)
                     forget_merge(one.unit)
-                    merged = getattr(weight.owner, weight.attribute).data
-                    if merged.shape == block.shape:
-                        block = merged
-                    else:
-                        block[:, first:last] = merged
-                yield run[0] * stored.shape[1], block
+                    pieces.append(getattr(weight.owner, weight.attribute).data)
+                yield run, torch.cat(pieces, dim=1) if pieces[1:] else pieces[0]
         finally:
             for slot, parameter in kept:
                 setattr(slot.owner, slot.attribute, parameter)

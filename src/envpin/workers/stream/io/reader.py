@@ -89,9 +89,12 @@ class Reader:
         import torch
 
         count = math.prod(tensor.shape)
-        if not tensor.shape or not count or tensor.offset % (tensor.size // count):
-            return self.whole(tensor)  # nothing to map, or it lies across the words of the memory
-        shape = ((tensor.shape[0] if last is None else last) - first, *tensor.shape[1:])
+        if not tensor.shape or not count:
+            return self.whole(tensor)
+        last = tensor.shape[0] if last is None else last
+        if first == last or tensor.offset % (tensor.size // count):
+            return self.rows(tensor, first, last)  # nothing to map, or it lies across the words of the memory
+        shape = (last - first, *tensor.shape[1:])
         width = tensor.size // tensor.shape[0]
         begin, end = tensor.offset + first * width, tensor.offset + (first + shape[0]) * width
         descriptor = self.descriptor(tensor.path)

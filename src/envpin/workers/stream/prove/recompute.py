@@ -11,7 +11,7 @@ import math
 from typing import TYPE_CHECKING, Dict, List, Tuple
 
 from ...protocol import KnownError
-from ...runtime.bits import equal_bits
+from ...runtime.bits import equal_bits, ulp
 from ..io.files import Segment, StoredTensor
 from ..io.reader import Reader
 from ..io.write import TensorCheck
@@ -77,9 +77,10 @@ class Recomputer:
         found = reader.some_rows(written, rows)
         allowed = torch.zeros_like(exact)
         for name, (side_a, side_b) in zip(one.adapters, one.pairs):  # noqa: B905 (Python 3.8 has no strict=)
-            a, b = self._merger.fill(side_a).double(), self._merger.fill(side_b).double()
+            a, b = self._merger.fill(side_a), self._merger.fill(side_b)
             scale = float(one.unit.scaling[name])
             left, right = (b[rows], a) if one.mode == "rows" else (a[:, rows].T, b.T)
+            left, right = left.double(), right.double()
             delta = scale * (left @ right)
             size = abs(scale) * (left.abs() @ right.abs()) + exact.abs()
             exact = exact + delta
@@ -191,15 +192,6 @@ def bound(
     if torch.finfo(compute).eps > 2.0**-22:
         allowed = allowed + 1.5 * torch.finfo(compute).eps * delta
     return allowed.clamp_min(torch.finfo(torch.float64).tiny)
-
-
-def ulp(values: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """The distance between neighbours of `dtype` around each of `values`, never below that of its subnormals."""
-    import torch
-
-    info = torch.finfo(dtype)
-    exponent = torch.floor(torch.log2(values.abs().clamp_min(info.tiny)))
-    return torch.exp2(exponent) * info.eps
 
 
 def sample(count: int) -> List[int]:

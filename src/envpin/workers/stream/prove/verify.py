@@ -26,19 +26,19 @@ _FLUSH = 1 << 26
 
 class ShardVerifier:
     """Verifies shards, `at_once` of them at a time: buffers belong to a thread. With `hash_apart` each is hashed by a
-    second thread while the first compares: a digest is what takes longest, and no core waits for it where there are
-    two of them, as the merge keeps both."""
+    second thread while the first compares: a digest is what takes longest. Where there are two cores the merge keeps
+    both, and a second thread only costs, until everything is written."""
 
     def __init__(self, plan: StreamPlan, reader: Reader, *, at_once: int, hash_apart: bool) -> None:
         self._plan = plan
         self._reader = reader
         self._local = threading.local()
-        self._hashing = concurrent.futures.ThreadPoolExecutor(max_workers=at_once) if hash_apart else None
+        self.hash_apart = hash_apart
+        self._hashing = concurrent.futures.ThreadPoolExecutor(max_workers=at_once)
         self._flushing = concurrent.futures.ThreadPoolExecutor(max_workers=at_once)
 
     def close(self) -> None:
-        if self._hashing is not None:
-            self._hashing.shutdown()
+        self._hashing.shutdown()
         self._flushing.shutdown()
 
     def verify(self, file: OutputFile, path: str, written: WrittenTensors) -> ShardEntry:
@@ -98,10 +98,10 @@ class ShardVerifier:
             count = min(_PIECE, segment.size - at)
             piece = memoryview(ours)[:count]
             read_into(descriptor, piece, segment.offset + at, path)
-            if self._hashing is None:
-                digest.update(piece)
-            else:
+            if self.hash_apart:
                 hashing = self._hashing.submit(digest.update, piece)
+            else:
+                digest.update(piece)
             try:
                 checksum = zlib.crc32(piece, checksum)
                 if source == "base":
