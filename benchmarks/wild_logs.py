@@ -29,6 +29,7 @@ FILES = {
     "errors_open_third.toml": "third open set",
     "errors_blind_sixth.toml": "sixth blind set",
     "errors_blind_seventh.toml": "seventh blind set",
+    "errors_blind_eighth.toml": "eighth blind set",
 }
 
 

@@ -15,6 +15,7 @@ from envpin.core.command_text import command_text
 from envpin.diagnose.logs.arguments import Explained
 from envpin.diagnose.logs.names import knows
 from envpin.diagnose.logs.releases import release_words
+from envpin.diagnose.logs.roles import SERVERS
 from envpin.diagnose.logs.symbols import in_words, owner_of, used_in_scripts
 
 _LIBRARIES = (
@@ -127,12 +128,22 @@ def explain_frame(line: str, before: str) -> Explained | None:
     if not frames:
         alone = defined_by is not None and used_in_scripts(defined_by)
         return _of_symbol(str(defined_by), owner, name, before) if alone else None
-    caller = str(frames[-1].library)
+    return _of_caller(frames, found[0], what, name, before)
+
+
+def _of_caller(frames: list[Frame], said: str, what: str, name: str, before: str) -> Explained | None:
+    """What is said where the deepest of these frames made a call that `what` does not take, with `name`."""
+    owner = what.partition(".")[0].removesuffix("()")
+    defined, caller = owner_of(owner), str(frames[-1].library)
     package = shown_name(caller)
-    if defined_by is not None and (defined_by != package or in_words(owner, name) is not None):
-        return _of_symbol(defined_by, owner, name, before)
+    if defined is not None and (defined != package or in_words(owner, name) is not None):
+        return _of_symbol(defined, owner, name, before)
     released = release_words(package, before)
-    if released is None or defined_by == package or "NameError" in found[0]:
+    users = [shown_name(str(one.library)) for one in frames[:-1] if one.library != caller]
+    if released is not None and defined == package and package in SERVERS and users:
+        says = f"{users[-1]} uses {package} otherwise than this release of it works (`{what}`, `{name}`)"
+        return Explained("library-api-changed", f"{says}; {released}", _steps(users[-1]))
+    if released is None or defined == package or "NameError" in said:
         # its own class or name, or no release of it is known: then no version is blamed
         return Explained("library-fault", _fault(caller, what or name, name, released), _steps(package))
     says = f"{caller} and `{what or name}`, which it uses with `{name}`, are most likely of different releases"

@@ -28,6 +28,8 @@ VERSIONED = frozenset({
 _IMPORT = re.compile(r"cannot import name '(\w{1,120})' from '?(\w+(?:\.\w+)*)")
 _BARE_IMPORT = re.compile(r"cannot import name '(\w{1,120})'\s*$")
 _MODULE_ATTRIBUTE = re.compile(r"module '(\w+(?:\.\w+)*)' has no attribute '(\w{1,120})'")
+# As transformers 5 says it: without quotes.
+_UNQUOTED = re.compile(r"AttributeError: ([A-Z]\w{1,120}) has no attribute (\w{1,120})")
 _MEMBER = re.compile(r"'(\w{1,120})' object has no attribute '(\w{1,120})'")
 _MISSING = re.compile(r"(?:'|\b)([A-Z]\w{1,120})'?(?: object)? has no attribute ['`](\w{1,120})['`]")
 # What follows a model type's name in the classes of its parts.
@@ -113,6 +115,7 @@ def _older(module: str, name: str) -> Words:
 
 def explain_name(line: str) -> Explained | None:
     """A cause that the facts alone tell: a member, an argument, a module, or a name that a release took or gave."""
+    line = _UNQUOTED.sub(r"AttributeError: '\1' object has no attribute '\2'", line)
     return (
         _of_member(line) or _of_call(line) or _of_rename(line) or _of_module(line) or _of_bare(line)
         or _of_model_class(line)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 # is right four times of five, with less once in four.
 VOTERS = 12
 POWER = 2
-_AGREEMENT, _NEAR = 0.45, 0.15
+_AGREEMENT, _NEAR = 0.45, 0.2
 _STRONG_AGREEMENT, _VERY_NEAR, _THE_SAME = 0.75, 0.4, 0.9
 # No error tells more than its beginning does, and of the lines around it the last ones.
 _READ = 1_500

@@ -25,6 +25,12 @@ _NO_FILE = re.compile(
     r"FileNotFoundError: .{0,80}?'([^'\n]{0,300}?((?:adapter_|tokenizer_|generation_|preprocessor_)?config\.json|"
     r"adapter_model\.\w+|tokenizer\.\w+|vocab\.\w+|merges\.txt|[\w.-]+\.(?:safetensors|index\.json|bin|gguf)))'"
 )
+# What a library says of what it never expected to happen.
+_REPORT = re.compile(
+    r"(?i)please report|report this|(?:file|open|submit) (?:a |an )?(?:bug|issue)|maybe the .{1,40} changed"
+)
+# A connection between the processes of a run, or to its server, that broke.
+_CONNECTION = re.compile(r"Connection(?:Error|ResetError|RefusedError|AbortedError)|BrokenPipeError|RemoteDisconnected")
 _MISSING = re.compile(r"ModuleNotFoundError: No module named '([\w.]{1,120})'")
 _RAISE = re.compile(r"(?:^|[\s>│])(?:raise\s+\w|assert\s)")
 # Errors that say no to something.
@@ -80,7 +86,7 @@ def explain_raised(line: str, before: str, after: str = "") -> Explained | None:
     if frames:
         return _of_words(exception, message, "") if _raises(before) else None
     if (known := known_message(message)) is not None:
-        return _said(known.code, known.package, known.file)
+        return _said(known.code, known.package, known.file, message)
     return _of_words(exception, message, f"{before}\n{after}")
 
 
@@ -92,11 +98,11 @@ def _of_place(exception: str, message: str, place: Frame, before: str) -> Explai
     if (lost := _NO_FILE.search(f"{exception}: {message}")) is not None:
         kind = "adapter-not-found" if lost[2].startswith("adapter_") else "missing-shard"
         return Explained(kind, f"{package} looks for `{lost[1]}`, and there is no such file", ())
-    known = known_message(message)
+    known, shown = known_message(message), "\n".join([message, *before.split("\n")[-6:]])
     if known is not None and known.package == package:
-        return _said(known.code, package, known.file)
+        return _said(known.code, package, known.file, shown)
     if _raises(before) and (code := cause_of(package, place.path, place.function, exception, message)) is not None:
-        return _said(code, package, place.path)
+        return _said(code, package, place.path, shown)
     return _stopped(exception, package, place, before)
 
 
@@ -152,6 +158,9 @@ def _raises(before: str) -> bool:
 
 def _stopped(exception: str, package: str, place: Frame, before: str) -> Explained | None:
     """An error that was not raised on purpose: of rows where rows are prepared, else a fault of the library."""
+    if _CONNECTION.fullmatch(exception) is not None:
+        says = f"a connection of {package} broke or was refused, in `{place.path}`: its other end died, or is not up"
+        return Explained("distributed-run-failed", says, ())
     if exception not in _STOPS:
         return None
     if exception in _ROWS and prepares_rows(place.path, place.function):
@@ -170,6 +179,13 @@ def _stopped(exception: str, package: str, place: Frame, before: str) -> Explain
     return Explained("library-fault", f"{says}; {released}" if released else says, steps)
 
 
-def _said(code: str, package: str, file: str) -> Explained:
+def _said(code: str, package: str, file: str, message: str = "") -> Explained:
+    if code == "settings-refused" and _REPORT.search(message) is not None:
+        says = (
+            f"{package} stops at what it does not expect, in `{file}`, and asks for a report: most likely its own fault"
+        )
+        return Explained(
+            "library-fault", says, (f"take a newer release of {package}", "look for the line in its tracker")
+        )
     says = _SAYS.get(code, "{package} raises this itself, in `{file}`").format(package=package, file=file)
     return Explained(code, says, _STEPS.get(code, ()))
