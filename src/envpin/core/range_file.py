@@ -87,10 +87,12 @@ class RangeFile(io.RawIOBase):
             self._hold(*self._get(start, end))
 
     def prefetch_together(self, pieces: Iterable[tuple[int, int]]) -> None:
-        """Fetch many (start, size) pieces; neighbours come in one request."""
+        """Fetch many (start, size) pieces, what of them lies in the file; neighbours come in one request."""
         runs: list[list[int]] = []
-        for start, size in sorted(pieces):
-            end = min(start + size, self.size)
+        for first, size in sorted(pieces):
+            start, end = max(0, first), min(first + size, self.size)
+            if start >= end:
+                continue
             if runs and start <= runs[-1][1] + _GAP:
                 runs[-1][1] = max(runs[-1][1], end)
             else:

@@ -10,6 +10,7 @@ import zipfile
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from envpin.core.archive_input import NOT_AN_ARCHIVE
 from envpin.core.files import open_file
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def archive_names(path: Place) -> frozenset[str]:
             return frozenset()
         with open_file(path) as stream, zipfile.ZipFile(stream) as archive:
             return frozenset(name.partition("/")[2] for name in archive.namelist()[:10_000])
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError):
+    except (OSError, *NOT_AN_ARCHIVE):
         return frozenset()
 
 
@@ -70,9 +71,7 @@ def pickle_of(path: Place) -> bytes:
                     if entry.filename.endswith("data.pkl") and entry.file_size <= MAX_BYTES:
                         with archive.open(entry) as member:
                             return member.read(MAX_BYTES)
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError):
-        return b""  # RuntimeError: encrypted; NotImplementedError: an unknown compression
-    except Exception:  # noqa: BLE001  zlib, lzma and bz2 each have an error of their own
+    except (OSError, *NOT_AN_ARCHIVE):
         return b""
     return b""
 

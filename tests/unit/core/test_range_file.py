@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import random
 import zipfile
+from functools import partial
 
 import pytest
 
 from envpin.core.errors import InputError
 from envpin.core.range_file import RangeFile
-from envpin.remote.index.ranges import open_wheel
+from envpin.remote.index.ranges import WheelContents, open_wheel
 
 DATA = bytes(at % 251 for at in range(5_000))
 
@@ -111,3 +113,16 @@ def test_open_wheel_asks_for_the_end_and_then_for_the_members_alone(ignores: boo
 def test_open_wheel_refuses_what_is_no_wheel() -> None:
     with pytest.raises(InputError, match=r"`peft\.whl` is not a wheel"):
         open_wheel("peft.whl", lambda span: Answer(b"<html>", span, ignores=False))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_a_wheel_that_is_damaged_anywhere_is_read_or_refused(method: int) -> None:
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w", method) as archive:
+        archive.writestr("peft/version.py", "0.12.0 " * 20)
+    whole = held.getvalue()
+    for at in range(0, len(whole), 2):
+        damaged = bytes([*whole[:at], whole[at] ^ 0xFF, *whole[at + 1 :]])
+        with contextlib.suppress(InputError):
+            wheel, reader = open_wheel("peft.whl", partial(Answer, damaged, ignores=method == zipfile.ZIP_STORED))
+            WheelContents("peft.whl", wheel, reader).read(["peft/version.py"])

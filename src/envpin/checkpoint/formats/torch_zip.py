@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, cast
 
 from envpin.checkpoint.formats.pickle import BadPickleError, EndsInsideError, RebuiltTensor, Storage, walk
 from envpin.checkpoint.formats.safetensors import BITS, Fault, Header, Tensor, recognise_foreign
+from envpin.core.archive_input import NOT_AN_ARCHIVE
 from envpin.core.files import open_file
 from envpin.core.range_file import RangeFile
 from envpin.core.sizes import counted
@@ -102,10 +103,10 @@ def _zip(path: Place, stream: IO[bytes]) -> Header:
         raise _BadFileError(code, text) from error
     except EndsInsideError as error:
         raise BadPickleError(f"its `data.pkl` is cut off: {error}") from error
-    except (NotImplementedError, RuntimeError, ValueError, OverflowError) as error:
+    except NOT_AN_ARCHIVE as error:
         if isinstance(error, (BadPickleError, _BadFileError)):
             raise
-        raise _BadFileError("corrupt-header", f"its zip directory cannot be read: {error}") from error
+        raise _BadFileError("corrupt-header", f"its zip cannot be read: {error or type(error).__name__}") from error
     prefix = data.filename.rpartition("/")[0]
     for storage in walked.storages:
         member = members.get(f"{prefix}/data/{storage.key}")

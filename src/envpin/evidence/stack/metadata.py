@@ -12,6 +12,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+from envpin.core.archive_input import NOT_AN_ARCHIVE
 from envpin.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -136,6 +137,6 @@ def read_source(filename: str, data: bytes, wanted: re.Pattern[str]) -> SourceCo
                 if info.isfile() and (metadata or wanted.fullmatch(path)):
                     stream = archive.extractfile(info)
                     members[path] = stream.read() if stream else b""
-    except (tarfile.TarError, OSError, EOFError) as error:
+    except (tarfile.TarError, OSError, *NOT_AN_ARCHIVE) as error:
         raise InputError(f"`{filename}` is not a source distribution that can be read: {error}") from error
     return SourceContents(members)

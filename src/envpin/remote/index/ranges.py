@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from typing import TYPE_CHECKING, Protocol
 
+from envpin.core.archive_input import NOT_AN_ARCHIVE
 from envpin.core.errors import InputError
 from envpin.core.range_file import RangeFile
 
@@ -48,7 +49,7 @@ def open_wheel(name: str, ask: Callable[[str], RangeAnswer]) -> tuple[zipfile.Zi
     reader = RangeFile(size, get, held=[(size - len(tail.data), tail.data)])
     try:
         return zipfile.ZipFile(reader), reader
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
+    except (OSError, *NOT_AN_ARCHIVE) as error:
         raise InputError(f"`{name}` is not a wheel that can be read: {error}") from error
 
 
@@ -80,7 +81,7 @@ class WheelContents:
         for info in present:
             try:
                 found[info.filename] = self._wheel.read(info)
-            except (zipfile.BadZipFile, EOFError, OSError) as error:
+            except (OSError, *NOT_AN_ARCHIVE) as error:
                 raise InputError(f"`{info.filename}` in `{self._filename}` cannot be read: {error}") from error
         return found
 

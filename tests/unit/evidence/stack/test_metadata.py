@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 import tarfile
@@ -104,3 +105,11 @@ def test_the_own_metadata_of_a_source_comes_first() -> None:
 def test_what_is_no_archive_is_an_input_error() -> None:
     with pytest.raises(InputError, match="not a source distribution"):
         read_source("t-1.tar.gz", b"nothing", re.compile("x"))
+
+
+def test_a_source_that_is_damaged_anywhere_is_read_or_refused() -> None:
+    whole = archive({"t-1/PKG-INFO": b"Name: t\nRequires-Dist: torch>=3\n"})
+    for at in range(0, len(whole), 3):
+        damaged = bytes([*whole[:at], whole[at] ^ 0xFF, *whole[at + 1 :]])
+        with contextlib.suppress(InputError):
+            read_source("t-1.tar.gz", damaged, re.compile("x"))
