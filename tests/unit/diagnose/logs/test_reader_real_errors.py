@@ -162,6 +162,8 @@ raise PermissionError("403 Client Error: Forbidden for url: https://api.example.
 
 # Tracebacks of other fields as they are printed: the file and function of the last frame, its line of code, the error.
 FOREIGN = (DATA / "foreign_tracebacks.txt").read_text(encoding="utf-8").splitlines()
+# Logs of other fields, whole: games, databases, web, compilers, CUDA programs.
+FOREIGN_LOGS = tomllib.loads((DATA / "foreign_logs.toml").read_text(encoding="utf-8"))["log"]
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: error["source"].removeprefix("https://github.com/"))
@@ -184,6 +186,7 @@ def test_the_collection_is_large_enough() -> None:
     assert all(error["source"].startswith("https://github.com/") for error in ERRORS)
     assert len(UNRELATED) >= 82
     assert len(FOREIGN) >= 30
+    assert len(FOREIGN_LOGS) >= 30
 
 
 @pytest.mark.parametrize("line", UNRELATED)
@@ -210,6 +213,11 @@ def test_a_traceback_of_another_field_has_no_code(entry: str) -> None:
     assert diagnose_log(io.BytesIO(foreign(entry).encode())).findings == ()
 
 
+@pytest.mark.parametrize("log", FOREIGN_LOGS, ids=lambda log: f"{log['field']}: {log['text'].strip()[-50:]}")
+def test_a_log_of_another_field_has_no_code(log: dict[str, str]) -> None:
+    assert diagnose_log(io.BytesIO(log["text"].encode())).findings == ()
+
+
 def test_all_unrelated_tracebacks_in_one_log_have_no_code() -> None:
     texts = []
     for line in UNRELATED:
@@ -218,4 +226,5 @@ def test_all_unrelated_tracebacks_in_one_log_have_no_code() -> None:
         except Exception:  # noqa: BLE001
             texts.append(traceback.format_exc())
     texts += map(foreign, FOREIGN)
+    texts += [log["text"] for log in FOREIGN_LOGS]
     assert diagnose_log(io.BytesIO("\n".join(texts).encode())).findings == ()
