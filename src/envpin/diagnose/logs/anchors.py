@@ -15,4 +15,7 @@ RAISED_ANCHORS = ("Error: ", "Exception: ", "AssertionError")
 # A traceback of a server repeats its prefix on each line and has two to three lines for each frame.
 RAISED_NEAR = 40
 # Of a log without such a line, what complains all the same.
-COMPLAINT_ANCHORS = ("rror: ", "No module named ", "ailed to ", "annot ", "an't ", "not found")
+COMPLAINT_ANCHORS = (
+    "rror: ", "ERROR", "No module named ", "ailed to ", "annot ", "an't ", "not found", "unavailable", "ncompatible",
+    "is required", "got an unexpected ",
+)  # fmt: skip

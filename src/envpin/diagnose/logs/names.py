@@ -100,7 +100,7 @@ def words(code: str, line: str) -> Words | None:
     if (member := _of_member(line)) is not None:
         return Words(member.says, member.fix)
     if (found := _USED.search(line)) is not None:
-        return _of_used(found[2] or _type_of_class(found[1]) or "")
+        return _of_used(found[2] or model_type_of(found[1]) or "")
     if (found := _TYPE.search(line)) is not None:
         return _of_type(found[1] or found[2])
     return None if (found := _MODEL_MODULE.search(line)) is None else _of_type(found[1])
@@ -143,7 +143,7 @@ def _of_import(module: str, name: str) -> Words | None:
         return _said(f"`{name}` of `{module}`", package, stays)
     if name in _facts()[package].always or name in _ALWAYS:
         return NOT_A_RELEASE
-    if package == "transformers" and (kind := _type_of_class(name)) is not None:
+    if package == "transformers" and (kind := model_type_of(name)) is not None:
         return _of_type(kind)
     first, last, _ = _facts()[package].releases
     says = f"`{name}` is not in `{module}` in any release of {package} that was looked at ({first} to {last})"
@@ -170,7 +170,7 @@ def _of_model_class(line: str) -> Explained | None:
     found = _MISSING.search(line)
     if found is None or _PUT_ON.search(found[2]) is not None:
         return None
-    model_type = _type_of_class(found[1]) or _type_of_part(found[1])
+    model_type = model_type_of(found[1]) or _type_of_part(found[1])
     window = None if model_type is None else load_support().window(model_type)
     if window is None:
         return None
@@ -184,7 +184,7 @@ def _of_model_class(line: str) -> Explained | None:
 def _kinds(owner: str) -> list[str]:
     """The classes of transformers that a class inherits by its name; a config or tokenizer has to name a model type."""
     kinds = [kind for pattern, kind in _KINDS if pattern.search(owner)]
-    return kinds if kinds in (["PreTrainedModel"], ["Cache"]) or _type_of_class(owner) is not None else []
+    return kinds if kinds in (["PreTrainedModel"], ["Cache"]) or model_type_of(owner) is not None else []
 
 
 def _of_call(line: str) -> Explained | None:
@@ -303,7 +303,7 @@ def _of_type(model_type: str) -> Words | None:
     return Words(says, (f"run with transformers ≥ {first}", "see which pins go with it: envpin matrix resolve MODEL"))
 
 
-def _type_of_class(name: str) -> str | None:
+def model_type_of(name: str) -> str | None:
     stem = _CLASS.sub("", name).lower()
     return _types().get(stem.replace("_", "")) if stem and stem != name.lower() else None
 

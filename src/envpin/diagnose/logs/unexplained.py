@@ -24,9 +24,11 @@ class UnexplainedError(NamedTuple):
 
     @property
     def whole(self) -> str:
-        """The line and those of its traceback before it."""
+        """The line and those of its traceback before it, or after it where someone turned it round."""
         before = self.before.rpartition("\n")[0]
-        return f"{before[max(before.rfind(_TRACEBACK), 0) :]}\n{self.text}"
+        before = before[max(before.rfind(_TRACEBACK), 0) :]
+        after = self.after.partition("\n\n")[0] if "File " in self.after and "File " not in before else ""
+        return f"{before}\n{self.text}\n{after}".rstrip()
 
     @property
     def around(self) -> str:
