@@ -73,7 +73,7 @@ def test_diagnose_says_that_a_log_is_empty(content: bytes, tmp_path: Path, capsy
     log = tmp_path / "train.log"
     log.write_bytes(content)
     assert main(["diagnose", str(log)]) == 1
-    assert "train.log` is empty: there is nothing to recognise" in " ".join(capsys.readouterr().out.split())
+    assert "is empty: there is nothing to recognise" in " ".join(capsys.readouterr().out.split())
     assert main(["diagnose", str(log), "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["lines"] == 0
 
