@@ -56,10 +56,9 @@ def known_message(message: str) -> Message | None:
 def known_messages() -> Mapping[str, Message]:
     """Every message that travels with envpin, by its first words."""
     document = read_collected("raised.json", dict[str, Any], most=4_000_000)
-    return {
-        words: Message(package, code, file)
-        for package, causes in document["messages"].items()
-        for code, files in causes.items()
-        for file, messages in files.items()
-        for words in messages
-    }
+    known: dict[str, Message] = {}
+    for package, causes in document["messages"].items():
+        for code, files in causes.items():
+            for file, messages in files.items():
+                known.update(dict.fromkeys(messages, Message(package, code, file)))
+    return known
