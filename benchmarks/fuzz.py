@@ -32,12 +32,15 @@ if TYPE_CHECKING:
 def fuzz(target: str, seconds: int, corpus: Path) -> None:
     import atheris
 
-    with atheris.instrument_imports(include=["envpin"]):  # nothing of envpin may be imported before
+    with atheris.instrument_imports(include=["envpin", "_envpin_hook"]):  # none of them may be imported before
         _keep_shipped_data()
         from tests.support.fuzzing import TARGETS, Files
 
         import envpin.checkpoint.formats.tokenizer_json
         import envpin.checkpoint.formats.torch_zip  # noqa: F401
+        from envpin.recording.injected import hook
+
+        hook("redaction")
     from tests.support.mutating import mutated_json
 
     run: Callable[[Files, bytes], object] = TARGETS[target]
