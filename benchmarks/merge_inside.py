@@ -191,7 +191,7 @@ def timed():
     wrap(stream_write.Writer, "_copy", "copying")
     wrap(os, "fsync", "fsync")
     wrap(stream_verify.ShardVerifier, "verify", "verification without the digest")
-    wrap(stream_verify.zlib, "crc32", "  of which CRC-32")
+    wrap(stream_verify, "add_blocks", "  of which checksums")
     wrap(stream_verify, "_all_finite", "  of which finite")
     wrap(stream_verify, "read_into", "  of which reading back")
     wrap(stream_recompute.Recomputer, "check", "recomputing rows")

@@ -1,8 +1,12 @@
-"""Plain products that are made without peft's layer, run like the checks of stream_inside.py, whose tools they use."""
+"""Plain products that are made without peft's layer, and what reads them back.
+
+Run like the checks of stream_inside.py, whose tools they use."""
 
 import os
+import struct
 import sys
 import warnings
+import zlib
 from typing import Any
 
 import peft
@@ -15,6 +19,7 @@ from envpin_worker.runtime.bits import ulp
 from envpin_worker.stream import calibration, layers
 from envpin_worker.stream.io.files import StoredTensor
 from envpin_worker.stream.io.reader import Reader
+from envpin_worker.stream.prove import checksum
 
 
 def ways_of(case: Any) -> list[Any]:
@@ -102,6 +107,18 @@ def check_rows_are_mapped_where_words_lie_across_too(folder: str) -> None:
             found = reader.mapped(stored, first, last).clone()
             assert torch.equal(found, held[first:last]), (before, first, last)
         reader.close()
+
+
+def check_the_checksum_is_that_of_the_sums_of_blocks(_folder: str) -> None:
+    for size in (0, 1, 8, 65_535, 65_536, 65_537, 300_001):
+        data = os.urandom(size)
+        wanted = 0
+        for first in range(0, size, 65_536):
+            block = data[first : first + 65_536].ljust(65_536, b"\0")
+            wanted = zlib.crc32((sum(struct.unpack("<8192Q", block)) % 2**64).to_bytes(8, "little"), wanted)
+        held = memoryview(bytearray(data))
+        assert checksum.add_blocks(held) == wanted, size
+        assert checksum.add_blocks(held[131_072:], checksum.add_blocks(held[:131_072])) == wanted, size
 
 
 def check_units_in_the_last_place_are_those_of_the_next_value(_folder: str) -> None:

@@ -195,7 +195,7 @@ class VerifyReply(Body, frozen=True, kw_only=True):
 
 
 class StreamMergeReply(Body, frozen=True, kw_only=True):
-    """`files` maps names to sha256, `tensors` each tensor to its file, crc32, offset and size; a None in
+    """`files` maps names to sha256, `tensors` each tensor to its file, checksum, offset and size; a None in
     `config_updates` takes the key away."""
 
     engine: str
@@ -203,7 +203,7 @@ class StreamMergeReply(Body, frozen=True, kw_only=True):
     untouched: int
     changed: int
     files: dict[str, str]
-    tensors: dict[str, tuple[str, int, int, int]]
+    tensors: dict[str, tuple[str, str, int, int]]
     config_updates: dict[str, object]
     resumed: tuple[str, ...]
     device: WorkerDevice

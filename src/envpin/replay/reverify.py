@@ -6,6 +6,7 @@ No torch: files are hashed, and only in a changed file are tensors looked at, by
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from pathlib import PurePath
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _BLOCK = 1 << 22
+# As the engine `stream` writes them: `envpin/workers/stream/prove/checksum.py`.
+_SUMS = "sums64k:"
+_SUMMED = 1 << 16
 # Not part of what was merged: people edit model cards and other tools leave their own files.
 _FOREIGN = (".md", ".gitattributes", ".lock")
 # What transformers, peft and their like look for in a folder: an adapter next to a model is loaded on top of it.
@@ -130,10 +134,15 @@ def _is_inside(name: str) -> bool:
 
 
 def _placed(value: object) -> bool:
-    """Whether this is file, crc32, offset and length."""
+    """Whether this is file, checksum, offset and length."""
     if not isinstance(value, list) or len(value) != 4 or not isinstance(value[0], str):
         return False
-    return all(type(one) is int and 0 <= one < _LARGEST for one in value[1:])
+    checksum = int(value[1][len(_SUMS) :], 16) if _is_sums(value[1]) else value[1]
+    return all(type(one) is int and 0 <= one < _LARGEST for one in (checksum, *value[2:]))
+
+
+def _is_sums(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(rf"{_SUMS}[0-9a-f]{{8}}", value) is not None
 
 
 # One entry for each tensor and file: some 20 MB for the largest models.
@@ -195,25 +204,36 @@ def _explain(path: Path, name: str, record: MergeRecord) -> FileDifference:
     changed = tuple(
         tensor
         for tensor, (_, checksum, offset, length) in sorted(own.items())
-        if _checksum(path, offset, length) != checksum
+        if _checksum(path, offset, length, of_sums=_is_sums(checksum)) != checksum
     )
     if size != planned:
         detail = f"it has {counted(size, 'byte')}, and had {planned}"
     elif changed:
         detail = f"{len(changed)} of its {counted(len(own), 'tensor')} changed"
+    elif any(_is_sums(value[1]) for value in own.values()):
+        detail = "no tensor's checksum is another: its header changed, or values within a tensor changed places"
     else:
         detail = f"its header changed ({counted(_header_length(path), 'byte')}), its tensors did not"
     return FileDifference(file=name, what="changed", detail=detail, tensors=changed)
 
 
-def _checksum(path: Path, offset: int, length: int) -> int:
+def _checksum(path: Path, offset: int, length: int, *, of_sums: bool) -> int | str:
+    """What a merge writes of these bytes, or an earlier one wrote: their CRC-32."""
     checksum, left = 0, length
     with open_regular(path) as stream:
         stream.seek(offset)
         while left and (block := stream.read(min(left, _BLOCK))):
-            checksum = zlib.crc32(block, checksum)
+            checksum = zlib.crc32(_sums(block) if of_sums else block, checksum)
             left -= len(block)
-    return checksum if not left else -1
+    if left:
+        return -1
+    return f"{_SUMS}{checksum:08x}" if of_sums else checksum
+
+
+def _sums(data: bytes) -> bytes:
+    words = memoryview(data + bytes(-len(data) % 8)).cast("Q")
+    sums = (sum(words[at : at + _SUMMED // 8]) % 2**64 for at in range(0, len(words), _SUMMED // 8))
+    return b"".join(one.to_bytes(8, "little") for one in sums)
 
 
 def _header_length(path: Path) -> int:

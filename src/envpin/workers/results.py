@@ -125,7 +125,7 @@ class DecodedBase(NamedTuple):
 
 
 class StreamMergeResult(NamedTuple):
-    """`files` maps names to sha256, `tensors` each tensor to its file, crc32, offset and size; a None in
+    """`files` maps names to sha256, `tensors` each tensor to its file, checksum, offset and size; a None in
     `config_updates` takes the key away."""
 
     engine: str
@@ -133,7 +133,7 @@ class StreamMergeResult(NamedTuple):
     untouched: int
     changed: int
     files: Dict[str, str]
-    tensors: Dict[str, Tuple[str, int, int, int]]
+    tensors: Dict[str, Tuple[str, str, int, int]]
     config_updates: Dict[str, object]
     resumed: Tuple[str, ...]
     device: DeviceUsed

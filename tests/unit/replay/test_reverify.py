@@ -18,9 +18,10 @@ from envpin.replay.record import FILE_NAME
 from envpin.replay.reverify import reverify
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-SIZES = {"alpha": 40, "beta": 8, "gamma": 100}
+SIZES = {"delta": 70_001, "alpha": 40, "beta": 8, "gamma": 100}
 
 
 def shard(sizes: dict[str, int], seed: int) -> tuple[bytes, dict[str, tuple[int, bytes]]]:
@@ -29,7 +30,7 @@ def shard(sizes: dict[str, int], seed: int) -> tuple[bytes, dict[str, tuple[int,
     data = b""
     for name, size in sizes.items():
         header[name] = {"dtype": "U8", "shape": [size], "data_offsets": [len(data), len(data) + size]}
-        data += bytes((seed + place * 7) % 251 for place in range(size))
+        data += (bytes((seed + place * 7) % 251 for place in range(251)) * (size // 251 + 1))[:size]
     text = json.dumps(header).encode()
     start = 8 + len(text)
     where = {
@@ -38,7 +39,17 @@ def shard(sizes: dict[str, int], seed: int) -> tuple[bytes, dict[str, tuple[int,
     return struct.pack("<Q", len(text)) + text + data, where
 
 
-def merged(folder: Path) -> Path:
+def sums(data: bytes) -> str:
+    """The checksum of blocks, word by word."""
+    checksum = 0
+    for first in range(0, len(data), 65536):
+        block = data[first : first + 65536].ljust(65536, b"\0")
+        total = sum(struct.unpack("<8192Q", block))
+        checksum = zlib.crc32((total % 2**64).to_bytes(8, "little"), checksum)
+    return f"sums64k:{checksum:08x}"
+
+
+def merged(folder: Path, checksum: Callable[[bytes], object] = sums) -> Path:
     folder.mkdir()
     tensors, files = {}, {}
     for number in (1, 2):
@@ -46,7 +57,7 @@ def merged(folder: Path) -> Path:
         content, where = shard({f"{key}{number}": size for key, size in SIZES.items()}, number)
         (folder / name).write_bytes(content)
         files[name] = hashlib.sha256(content).hexdigest()
-        tensors.update({key: [name, zlib.crc32(held), offset, len(held)] for key, (offset, held) in where.items()})
+        tensors.update({key: [name, checksum(held), offset, len(held)] for key, (offset, held) in where.items()})
     (folder / "config.json").write_text("{}")
     files["config.json"] = hashlib.sha256(b"{}").hexdigest()
     record = {
@@ -67,11 +78,15 @@ def test_what_was_not_touched_is_intact(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
-@given(place=st.integers(min_value=0, max_value=10_000), flip=st.integers(min_value=1, max_value=255))
+@given(
+    place=st.integers(min_value=0, max_value=300_000),
+    flip=st.integers(min_value=1, max_value=255),
+    checksum=st.sampled_from([sums, zlib.crc32]),
+)
 def test_any_changed_byte_is_named_by_its_tensor(
-    tmp_path_factory: pytest.TempPathFactory, place: int, flip: int
+    tmp_path_factory: pytest.TempPathFactory, place: int, flip: int, checksum: Callable[[bytes], object]
 ) -> None:
-    folder = merged(tmp_path_factory.mktemp("merged") / "out")
+    folder = merged(tmp_path_factory.mktemp("merged") / "out", checksum)
     path = folder / "model-2.safetensors"
     content = bytearray(path.read_bytes())
     place %= len(content)
@@ -86,6 +101,26 @@ def test_any_changed_byte_is_named_by_its_tensor(
     assert difference.tensors == hit
     if not hit:
         assert "header" in difference.detail
+
+
+def test_words_that_changed_places_are_no_change_of_the_header(tmp_path: Path) -> None:
+    folder = merged(tmp_path / "out")
+    path = folder / "model-1.safetensors"
+    _, where = shard({f"{key}1": size for key, size in SIZES.items()}, 1)
+    offset, _ = where["delta1"]
+    content = bytearray(path.read_bytes())
+    content[offset : offset + 16] = content[offset + 8 : offset + 16] + content[offset : offset + 8]
+    path.write_bytes(content)
+    (difference,) = reverify(folder).differences
+    assert difference.tensors == ()
+    assert "header changed, or values within a tensor changed places" in difference.detail
+
+
+@pytest.mark.parametrize("checksum", ["sums64k:", "sums64k:xyz", "sums64k:123456789", "12345678", -1, 1.5, None, True])
+def test_what_is_no_checksum_is_no_record(tmp_path: Path, checksum: object) -> None:
+    folder = merged(tmp_path / "out", lambda _: checksum)
+    with pytest.raises(InputError, match="not the record of a merge"):
+        reverify(folder)
 
 
 def test_missing_shorter_and_added_files_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -342,7 +342,10 @@ class _Shards:
         reader = Reader()
         results: List[TensorCheck] = []
         try:
-            for number in sorted({one.operation for one in file.segments if one.operation is not None}):
+            numbers = sorted({one.operation for one in file.segments if one.operation is not None})
+            for number in numbers:
+                recomputer.foresee(self._plan.operations[number], reader)
+            for number in numbers:
                 results += recomputer.check(self._plan.operations[number], reader)
         finally:
             reader.close()

@@ -68,6 +68,14 @@ class Reader:
             read_into(descriptor, memory[at * width : (at + 1) * width], tensor.offset + row * width, tensor.path)
         return found
 
+    def foresee(self, tensor: StoredTensor, rows: Sequence[int]) -> None:
+        """Have the system read these rows ahead, where it can be asked. Nothing waits for it."""
+        if tensor.decoder is None and hasattr(os, "posix_fadvise"):
+            width = tensor.size // tensor.shape[0] if tensor.shape[0] else 0
+            for row in rows:
+                begin = tensor.offset + row * width
+                os.posix_fadvise(self.descriptor(tensor.path), begin, width, os.POSIX_FADV_WILLNEED)
+
     def whole(self, tensor: StoredTensor) -> torch.Tensor:
         import torch
 

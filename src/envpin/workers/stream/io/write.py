@@ -97,13 +97,13 @@ class TensorCheck(NamedTuple):
 
 
 class ShardEntry(NamedTuple):
-    """A finished shard: its digest, where its tensors lie (file, crc32, offset, size), how many are the base's bytes or
-    its decoded values, and what was checked of the changed ones."""
+    """A finished shard: its digest, where its tensors lie (file, checksum, offset, size), how many are the base's bytes
+    or its decoded values, and what was checked of the changed ones."""
 
     file: str
     sha256: str
     size: int
-    tensors: Dict[str, Tuple[str, int, int, int]]
+    tensors: Dict[str, Tuple[str, str, int, int]]
     untouched: int
     dequantized: int
     results: Tuple[TensorCheck, ...]

@@ -33,6 +33,13 @@ class Recomputer:
         self._merger = merger
         self._located = located
 
+    def foresee(self, one: Operation, reader: Reader) -> None:
+        """Ask for the written rows that `check` is going to read: one after the other, each waits for the disk."""
+        if one.sides or (one.kind == "dora" and self._is_plain_dora(one)):
+            written = self._located.get(one.outputs[0].name)
+            if written is not None:
+                reader.foresee(written, sample(written.shape[0]))
+
     def check(self, one: Operation, reader: Reader) -> List[TensorCheck]:
         """One result per written tensor: rows checked, the largest error in units of what rounding allows.
 
@@ -75,18 +82,18 @@ class Recomputer:
         dtype = self._merger.base_dtype(stored, weight)
         exact = reader.some_rows(stored, rows).to(dtype).double()
         found = reader.some_rows(written, rows)
-        allowed = torch.zeros_like(exact)
+        allowed = torch.zeros((), dtype=torch.float64)
         for name, (side_a, side_b) in zip(one.adapters, one.pairs):  # noqa: B905 (Python 3.8 has no strict=)
             a, b = self._merger.fill(side_a), self._merger.fill(side_b)
             scale = float(one.unit.scaling[name])
             left, right = (b[rows], a) if one.mode == "rows" else (a[:, rows].T, b.T)
-            left, right = left.double(), right.double()
-            delta = scale * (left @ right)
-            size = abs(scale) * (left.abs() @ right.abs()) + exact.abs()
-            exact = exact + delta
+            left, right = left.double() * scale, right.double()
+            size = torch.addmm(exact.abs(), left.abs(), right.abs())
+            delta = left @ right
+            exact += delta
             # Each adapter is rounded once: what the sum so far is off by may lift it into the next binade.
             reached = exact.abs() + allowed
-            allowed = allowed + bound(reached, found.dtype, side_a.parameter.dtype, delta.abs(), size, terms=a.shape[0])
+            allowed = allowed + bound(reached, found.dtype, side_a.parameter.dtype, delta, size, terms=a.shape[0])
             if one.kind == "lora-embedding":  # recent peft rounds the delta to the base's dtype before it adds it
                 allowed = allowed + 0.5 * ulp(delta, found.dtype)
         return self._judge(output, found, exact, allowed, len(rows))
@@ -165,7 +172,7 @@ class Recomputer:
     def _judge(
         output: Output, found: torch.Tensor, exact: torch.Tensor, allowed: torch.Tensor, rows: int
     ) -> TensorCheck:
-        error = (found.double() - exact).abs() / allowed
+        error = found.double().sub_(exact).abs_().div_(allowed)
         worst = float(error.max()) if error.numel() else 0.0
         if not worst <= 1.0:  # a NaN is no answer either
             raise _failed(
@@ -188,10 +195,10 @@ def bound(
     (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1)."""
     import torch
 
-    allowed = 0.5 * ulp(exact, stored) + (terms + 3) * 2.0**-24 * size
+    allowed = ulp(exact, stored).mul_(0.5).add_(size, alpha=(terms + 3) * 2.0**-24)
     if torch.finfo(compute).eps > 2.0**-22:
-        allowed = allowed + 1.5 * torch.finfo(compute).eps * delta
-    return allowed.clamp_min(torch.finfo(torch.float64).tiny)
+        allowed.add_(delta.abs(), alpha=1.5 * torch.finfo(compute).eps)
+    return allowed.clamp_min_(torch.finfo(torch.float64).tiny)
 
 
 def sample(count: int) -> List[int]:

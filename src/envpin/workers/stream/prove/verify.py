@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import threading
-import zlib
 from typing import Dict, List, Optional, Tuple
 
 from ...protocol import KnownError, write_json
@@ -18,6 +17,7 @@ from ..io.files import IndexDocument, OutputFile, Segment, read_header, torch_dt
 from ..io.reader import Reader, memory_of, read_into
 from ..io.write import ShardEntry, TensorCheck, WrittenTensors, pieces
 from ..plan import StreamPlan
+from .checksum import add_blocks, written_form
 
 _PIECE = 1 << 22
 # So much is left for the last `fsync` of a file, which nothing else can be done during.
@@ -55,7 +55,7 @@ class ShardVerifier:
         flushing: Optional[concurrent.futures.Future[None]] = None
         try:
             digest = hashlib.sha256(file.header)
-            tensors: Dict[str, Tuple[str, int, int, int]] = {}
+            tensors: Dict[str, Tuple[str, str, int, int]] = {}
             untouched = dequantized = unflushed = 0
             for segment in file.segments:
                 written.wait(segment.name)
@@ -64,7 +64,7 @@ class ShardVerifier:
                     _raise_from(flushing)
                     flushing, unflushed = self._flushing.submit(os.fsync, descriptor), 0
                 checksum = self._read_segment(segment, descriptor, path, digest)
-                tensors[segment.name] = (file.name, checksum, segment.offset, segment.size)
+                tensors[segment.name] = (file.name, written_form(checksum), segment.offset, segment.size)
                 decoded = segment.operation is None and segment.origin.decoder is not None
                 untouched += segment.operation is None and not decoded
                 dequantized += decoded
@@ -103,7 +103,7 @@ class ShardVerifier:
             else:
                 digest.update(piece)
             try:
-                checksum = zlib.crc32(piece, checksum)
+                checksum = add_blocks(piece, checksum)
                 if source == "base":
                     self._compare(segment, at, piece, memoryview(theirs)[:count], path)
                 elif source == "operation" and not _all_finite(piece, segment.dtype):
