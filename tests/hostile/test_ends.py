@@ -48,7 +48,7 @@ def test_a_signal_ends_in_order(number: signal.Signals, tmp_path: Path) -> None:
         time.sleep(0.1)
         os.kill(running.pid, number)
         os.kill(running.pid, number) if number != signal.SIGINT else None
-        _, errors = running.communicate(timeout=20)
+        _, errors = running.communicate(timeout=300)
     assert running.returncode == (130 if number == signal.SIGINT else 128 + number), errors
     assert b"Traceback" not in errors
     assert list(tmp_path.iterdir()) == []
@@ -67,9 +67,9 @@ def test_the_next_start_clears_what_a_kill_left_and_nothing_of_the_living(tmp_pa
         with started(tmp_path) as another:
             assert len(list(tmp_path.iterdir())) == 2
             another.terminate()
-            another.communicate(timeout=20)
+            another.communicate(timeout=300)
         living.terminate()
-        living.communicate(timeout=20)
+        living.communicate(timeout=300)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -97,7 +97,7 @@ def test_a_controller_that_ends_by_itself_leaves_nobody_and_no_open_pipe() -> No
     program = "from envpin.core import process; process.run(['true']); process.run(['true'])"
     with subprocess.Popen([sys.executable, "-X", "dev", "-c", program], env=variables(), stderr=subprocess.PIPE,
                           start_new_session=True) as running:  # fmt: skip
-        _, errors = running.communicate(timeout=20)
+        _, errors = running.communicate(timeout=300)
     assert (running.returncode, errors) == (0, b"")
     assert not outlived(running.pid, within=0)
 

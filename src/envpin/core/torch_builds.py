@@ -71,7 +71,7 @@ def is_companion(package: str) -> bool:
 def oldest_driver(cuda: str) -> str | None:
     """The oldest driver for a CUDA version (`12.1`); None where that is not known."""
     major = cuda.partition(".")[0]
-    return MINIMUM_DRIVERS.get(int(major)) if major.isdigit() else None
+    return MINIMUM_DRIVERS.get(int(major)) if major.isdecimal() and len(major) < 10 else None
 
 
 def is_older(driver: str, other: str) -> bool:
@@ -80,4 +80,4 @@ def is_older(driver: str, other: str) -> bool:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version))
+    return tuple(int(part) for part in re.findall(r"\d{1,9}", version))

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from envpin.diagnose.diff import Change
 
 VARIOUS = "…"
-_NUMBER = re.compile(r"(?<=[.\[_])\d+(?=[.\]_]|$)")
+# Of so many digits that Python makes a number of it.
+_NUMBER = re.compile(r"(?<=[.\[_])[0-9]{1,18}(?=[.\]_]|$)")
 
 
 class FoldedChange(NamedTuple):
@@ -30,10 +31,10 @@ class FoldedChange(NamedTuple):
 
 def fold(changes: Iterable[Change]) -> list[FoldedChange]:
     """In the order of the first of each pattern. Differences fold where all but the numbers in their name is equal."""
-    groups: dict[tuple[str, str, str | None, str | None, str], list[str]] = {}
+    groups: dict[tuple[str, tuple[str, ...], str | None, str | None, str], list[str]] = {}
     digests: dict[str, tuple[str | None, str | None]] = {}
     for one in changes:
-        pattern, values = _NUMBER.sub("\0", one.what), (one.before, one.after)
+        pattern, values = tuple(_NUMBER.split(one.what)), (one.before, one.after)
         if one.section == "contents" and None not in values:
             digests[one.what], values = values, (VARIOUS, VARIOUS)
         groups.setdefault((one.section, pattern, *values, one.note), []).append(one.what)
@@ -44,17 +45,16 @@ def fold(changes: Iterable[Change]) -> list[FoldedChange]:
     return folded
 
 
-def _ranged(pattern: str, names: list[str]) -> str:
-    """The pattern with the numbers that stand in each of its places: `layers.{0-31}.mlp`."""
+def _ranged(pattern: tuple[str, ...], names: list[str]) -> str:
+    """The pieces of a pattern with the numbers that stand between them: `layers.{0-31}.mlp`."""
     if len(names) == 1:
         return names[0]
-    places: list[set[int]] = [set() for _ in range(pattern.count("\0"))]
+    places: list[set[int]] = [set() for _ in pattern[1:]]
     for name in names:
         for place, number in zip(places, _NUMBER.findall(name), strict=True):
             place.add(int(number))
-    pieces = pattern.split("\0")
     shown = [ranges(place) if len(place) == 1 else f"{{{ranges(place)}}}" for place in places]
-    return "".join(piece + number for piece, number in zip(pieces, [*shown, ""], strict=True))
+    return "".join(piece + number for piece, number in zip(pattern, [*shown, ""], strict=True))
 
 
 def ranges(numbers: Iterable[int]) -> str:

@@ -118,7 +118,7 @@ def _trouble(code: str, message: str, members: Sequence[TensorVerdict]) -> Troub
 
 def layer_of(name: str) -> int | None:
     """The number of the layer that a tensor belongs to: the first number in its name."""
-    return next((int(piece) for piece in name.split(".") if piece.isdigit()), None)
+    return next((int(piece) for piece in name.split(".") if piece.isdecimal() and len(piece) < 10), None)
 
 
 def to_json(answer: ProveReply, found: tuple[Trouble, ...]) -> dict[str, object]:

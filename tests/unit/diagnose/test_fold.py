@@ -49,6 +49,11 @@ def test_fold_takes_other_values_of_tensors_for_one_pattern() -> None:
     assert (alone.what, alone.before, alone.after) == ("l.0.w", "old0", "new0")
 
 
+def test_fold_keeps_names_that_only_a_stranger_gives() -> None:
+    names = ["a\0b", "a\0b", f"l.{'9' * 5000}.w", f"l.{'9' * 5000}.w", "l.\u00b2.w", "l.\u00b2.w"]
+    assert [(one.what, one.number) for one in fold(tensors(*names))] == [(name, 2) for name in names[::2]]
+
+
 @pytest.mark.parametrize(("numbers", "text"), [([3], "3"), ([1, 0, 2], "0-2"), ([0, 2, 3, 9], "0,2-3,9"), ([], "")])
 def test_ranges(numbers: list[int], text: str) -> None:
     assert ranges(numbers) == text

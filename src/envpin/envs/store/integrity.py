@@ -84,7 +84,7 @@ def recorded_files(environment: Path, package: str, dist_info: Path) -> Iterator
                 target = os.path.normpath(os.path.join(root, name))  # noqa: PTH118  Path keeps `..`
                 if not target.startswith(prefix):
                     continue
-            yield RecordedFile(target, package, digest, int(size) if size.isdigit() else None)
+            yield RecordedFile(target, package, digest, int(size) if size.isdecimal() and len(size) < 19 else None)
 
 
 def _plain(name: str) -> bool:

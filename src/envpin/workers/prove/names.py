@@ -53,7 +53,7 @@ def paired(ours: Iterable[str], theirs: Iterable[str]) -> Dict[str, str]:
 
 def layer_of(name: str) -> Optional[int]:
     """The number of the layer that a tensor belongs to: the first number in its name."""
-    return next((int(one) for one in name.split(".") if one.isdigit()), None)
+    return next((int(one) for one in name.split(".") if one.isdecimal() and len(one) < 10), None)
 
 
 def _pieces(name: str) -> List[str]:
