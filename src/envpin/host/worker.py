@@ -35,9 +35,6 @@ _WORKER_VARIABLES = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
-    # Linux: torch asks for pages of 2 MB. Whole weights are made and dropped all the time, and emptying small pages for
-    # them took half of a DoRA merge: 22.0 s of merging became 12.4 at 1.1 B.
-    "THP_MEM_ALLOC_ENABLE": "1",
 }
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Callable, Dict, Iterator, List, NamedTuple, Op
 from ..stream.adapters import TAG, THROUGH
 from ..stream.layers import Merger
 from ..stream.operations import Slot, is_unit
+from .norms import norms_by_rows
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -303,7 +304,8 @@ def filled(
     source = ParameterSource(skeleton, reader, request)
     layers = Layers(skeleton.inner, source, pool, apart=apart, resident=resident)
     try:
-        yield skeleton.inner
+        with norms_by_rows(skeleton.inner):
+            yield skeleton.inner
     finally:
         layers.close()
         source.close()

@@ -16,7 +16,7 @@ from ..peft_engine import merge
 from ..protocol import Events
 from ..requests import StreamAnswersRequest
 from ..results import StreamAnswersResult
-from ..runtime import answers, loading
+from ..runtime import answers, heaps, loading
 from ..stream import decoded
 from ..stream.io.files import WeightFolder
 from . import rounding, three
@@ -39,6 +39,7 @@ def run(request: StreamAnswersRequest, events: Events) -> StreamAnswersResult:
     import torch
 
     loading.quiet()
+    heaps.keep_heaps()
     events.step("answers", _TITLE, "start")
     with torch.no_grad():
         result = _ask_quantized(request) if is_dequantized(request) else _ask_files(request)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import ctypes
-import os
 from typing import TYPE_CHECKING, Callable, Dict, Iterator, List, Optional, Tuple, TypeVar
 
 from ..requests import StreamMergeRequest
@@ -27,9 +25,6 @@ from .skeleton import Skeleton
 
 if TYPE_CHECKING:
     import torch
-
-_M_MMAP_THRESHOLD = -3  # malloc.h of glibc
-_HEAP_LIMIT = 1 << 23
 
 T = TypeVar("T")
 Sink = Callable[[str, int, "torch.Tensor"], None]  # output name, element offset, contiguous tensor
@@ -255,15 +250,6 @@ class Merger:
 def cut_of(side: torch.Tensor, axis: int, run: Tuple[int, int]) -> torch.Tensor:
     """What one factor of a product gives to a block: its rows (axis 0) or columns of a run."""
     return side.narrow(axis, run[0], run[1] - run[0])
-
-
-def bound_heaps() -> None:
-    """Have glibc give whole weights back to the system as soon as they are freed. By itself it soon takes up to 32 MB
-    from the heaps that it has for each thread, and those break into pieces: a DoRA merge grew with the model, by four
-    MB a layer. Blocks of rows stay below the threshold."""
-    if hasattr(os, "confstr") and "CS_GNU_LIBC_VERSION" in os.confstr_names:
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _HEAP_LIMIT)
 
 
 def frozen(tensor: torch.Tensor) -> torch.nn.Parameter:
