@@ -10,13 +10,16 @@ import contextlib
 import functools
 from typing import TYPE_CHECKING, Callable, Iterator
 
-from ..stream.blocks import row_blocks
-
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
 
     Norm = Callable[[Tensor, Tensor, float], Tensor]
+
+
+# 1 MB of float32 each of the weight, its change and their sum. The change lies column by column, and four times as much
+# took twice as long (64 to 512 rows of 2048 and of 5632 columns were tried).
+_ELEMENTS = 1 << 18
 
 
 @contextlib.contextmanager
@@ -40,5 +43,6 @@ def _by_rows(norm: Norm, weight: Tensor, change: Tensor, scaling: float) -> Tens
 
     if weight.dim() != 2 or weight.shape != change.shape:
         return norm(weight, change, scaling)
-    runs = row_blocks(*weight.shape)
-    return torch.cat([norm(weight[first:last], change[first:last], scaling) for first, last in runs])
+    step = max(1, _ELEMENTS // max(1, weight.shape[1]))
+    runs = [slice(first, first + step) for first in range(0, max(1, weight.shape[0]), step)]
+    return torch.cat([norm(weight[run], change[run], scaling) for run in runs])
