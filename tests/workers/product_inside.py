@@ -2,11 +2,13 @@
 
 Run like the checks of stream_inside.py, whose tools they use."""
 
+import contextlib
 import os
 import struct
 import sys
 import warnings
 import zlib
+from collections.abc import Iterator
 from typing import Any
 
 import peft
@@ -15,6 +17,7 @@ import transformers
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import stream_inside as tools  # type: ignore[import-not-found]
+from envpin_worker.probe.norms import norms_by_rows
 from envpin_worker.runtime.bits import ulp
 from envpin_worker.stream import calibration, layers
 from envpin_worker.stream.io.files import StoredTensor
@@ -107,6 +110,40 @@ def check_rows_are_mapped_where_words_lie_across_too(folder: str) -> None:
             found = reader.mapped(stored, first, last).clone()
             assert torch.equal(found, held[first:last]), (before, first, last)
         reader.close()
+
+
+@contextlib.contextmanager
+def counting(kind: Any, seen: list[int]) -> Iterator[None]:
+    """The rows of each norm that is made."""
+    inner = kind.get_weight_norm
+
+    def counted(self: Any, weight: torch.Tensor, change: torch.Tensor, scaling: float) -> Any:
+        seen.append(len(weight))
+        return inner(self, weight, change, scaling)
+
+    kind.get_weight_norm = counted
+    try:
+        yield
+    finally:
+        kind.get_weight_norm = inner
+
+
+def check_norms_by_rows_are_those_of_whole_weights(_folder: str) -> None:
+    config = peft.LoraConfig(r=4, target_modules=["0"], use_dora=True)
+    for width in (300, 5000):
+        model = peft.get_peft_model(torch.nn.Sequential(torch.nn.Linear(width, 700)), config)
+        layers_of_dora = [one for one in model.modules() if hasattr(one, "get_weight_norm")]
+        assert layers_of_dora
+        weight, change = torch.randn(700, width), torch.randn(width, 700).T
+        for layer in layers_of_dora:
+            whole = layer.get_weight_norm(weight, change, 1.7)
+            seen: list[int] = []
+            with counting(type(layer), seen), norms_by_rows(model):
+                found = layer.get_weight_norm(weight, change, 1.7)
+            assert torch.equal(found, whole)
+            assert sum(seen) == 700, seen
+            assert (len(seen) > 1) == (width == 5000), seen
+            assert "get_weight_norm" not in vars(layer)
 
 
 def check_the_checksum_is_that_of_the_sums_of_blocks(_folder: str) -> None:
