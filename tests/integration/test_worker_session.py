@@ -13,7 +13,7 @@ import pytest
 from envpin.core.errors import WorkerBrokenError
 from envpin.host.session import WorkerSession
 from envpin.host.verbs import TinyModelCall
-from envpin.host.worker import WorkerError
+from envpin.host.worker import SMALL_PAGES, WorkerError
 
 if TYPE_CHECKING:
     from envpin.core.events import Event
@@ -48,6 +48,15 @@ def test_each_request_is_answered_by_a_fork_of_one_process(tmp_path: Path) -> No
             assert (tmp_path / name / "config.json").is_file()
         assert len(children() - before) == 1
     assert children() <= before
+
+
+@pytest.mark.parametrize(("env", "pages"), [(None, b"1"), (SMALL_PAGES, b"0")])
+def test_a_worker_has_the_pages_that_were_asked_for(env: dict[str, str] | None, pages: bytes) -> None:
+    before = children()
+    with WorkerSession(PYTHON, env=env):
+        (child,) = children() - before
+        variables = Path(f"/proc/{child}/environ").read_bytes().split(b"\0")
+    assert b"THP_MEM_ALLOC_ENABLE=" + pages in variables
 
 
 def test_a_known_error_is_no_end_of_the_session(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from envpin.host.bytecode import Bytecode
 from envpin.host.worker import PROTOCOL, call, command_of, forward, reply_of, variables_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from envpin.core.events import Event, Listener
@@ -39,11 +39,12 @@ class WorkerSession:
     stand it), each request gets a process of its own, as `worker.call` does.
     """
 
-    def __init__(self, python: Path, *, imports: Sequence[str] = ()) -> None:
+    def __init__(self, python: Path, *, imports: Sequence[str] = (), env: Mapping[str, str] | None = None) -> None:
         """`imports` are modules, or classes of transformers by `transformers:NAME`, to have ready; what this
-        environment does not have is passed over."""
+        environment does not have is passed over. `env` are variables over those that every worker has."""
         self._python = python
         self._imports = tuple(imports)
+        self._env = env
         self._closing = contextlib.ExitStack()
         self._child: process.Child | None = None
         self._listener: Listener = ignore
@@ -65,8 +66,8 @@ class WorkerSession:
             log = stack.enter_context((self._folder / "log").open("wb"))
             arguments = ["serve", json.dumps(list(self._imports)), str(write_end), str(life_read)]
             self._child = process.start(
-                [*command_of(self._python, bytecode), *arguments], env=variables_of(self._folder), cwd=self._folder,
-                stdin=process.PIPE, stderr=log.fileno(), pass_fds=(write_end, life_read),
+                [*command_of(self._python, bytecode), *arguments], env=variables_of(self._folder, self._env),
+                cwd=self._folder, stdin=process.PIPE, stderr=log.fileno(), pass_fds=(write_end, life_read),
             )  # fmt: skip
             os.close(life_read)
             stack.callback(process.end, self._child)
@@ -83,7 +84,7 @@ class WorkerSession:
             WorkerError, WorkerBrokenError, ChildKilledError: as `worker.call`.
         """
         if self._child is None or self._child.stdin is None or self._child.stdout is None:
-            return call(self._python, request, listener=listener)
+            return call(self._python, request, listener=listener, env=self._env)
         self._count += 1
         names = {name: self._folder / f"{self._count}-{name}" for name in ("request", "result", "log")}
         names["request"].write_bytes(msgspec.json.encode({"protocol": PROTOCOL, "body": request}))

@@ -35,7 +35,12 @@ _WORKER_VARIABLES = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+    # Linux: torch asks for pages of 2 MB; it reads this once, with its first tensor. Where whole weights are made and
+    # dropped all the time, emptying small pages takes a third of a merge: LoHa, four layers of 1.1 B, 10.4 and 6.6 s.
+    "THP_MEM_ALLOC_ENABLE": "1",
 }
+# Blocks of rows are used again by themselves: large pages only made a LoRA or DoRA merge 130 to 300 MB larger.
+SMALL_PAGES = {"THP_MEM_ALLOC_ENABLE": "0"}
 
 
 class WorkerError(EnvpinError):

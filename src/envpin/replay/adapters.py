@@ -65,7 +65,8 @@ class WeightedAdapter:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Part:
-    """One adapter of a plan. `files` are the names that its digest covers; `closure` is None without a record."""
+    """One adapter of a plan. `files` are the names that its digest covers; `closure` is None without a record;
+    `kind` is peft's `peft_type`."""
 
     path: Path
     remote: RemotePlace | None
@@ -74,6 +75,7 @@ class Part:
     manifest: Manifest | None
     manifest_sha256: str | None
     closure: Closure | None
+    kind: str
 
     def with_packages(self, also: tuple[str, ...]) -> Part:
         """The same with distributions in its closure that this merge needs beyond the usual ones."""
@@ -141,24 +143,24 @@ def refuse_conflicts(adapters: Sequence[tuple[WeightedAdapter, Checkpoint]]) -> 
     )
 
 
-def _kind(folder: Checkpoint) -> str:
+def kind_of(folder: Checkpoint) -> str:
     return str((folder.adapter_config or {}).get("peft_type") or "unknown").upper()
 
 
 def _kind_problems(one: WeightedAdapter, folder: Checkpoint) -> list[str]:
     config = folder.adapter_config or {}
-    if _kind(folder) not in _SIDES:
-        return [f"`{one.path.name}` is {_kind(folder)}, whose change is no sum that could be weighed or added to"]
+    if kind_of(folder) not in _SIDES:
+        return [f"`{one.path.name}` is {kind_of(folder)}, whose change is no sum that could be weighed or added to"]
     if config.get("use_dora"):
         return [f"`{one.path.name}` uses DoRA, whose change depends on the weights that it is merged into"]
     return []
 
 
 def _type_problems(adapters: Sequence[tuple[WeightedAdapter, Checkpoint]]) -> list[str]:
-    kinds = {_kind(folder) for _, folder in adapters}
+    kinds = {kind_of(folder) for _, folder in adapters}
     problems = []
     if len(kinds) > 1:
-        listed = ", ".join(f"`{one.path.name}` is {_kind(folder)}" for one, folder in adapters)
+        listed = ", ".join(f"`{one.path.name}` is {kind_of(folder)}" for one, folder in adapters)
         problems.append(f"peft holds one kind of adapter at a time: {listed}")
     biased = [one.path.name for one, folder in adapters if (folder.adapter_config or {}).get("bias", "none") != "none"]
     if len(biased) > 1:
@@ -179,7 +181,7 @@ def _repeated(adapters: Sequence[tuple[WeightedAdapter, Checkpoint]]) -> list[st
 
 def _whole(folder: Checkpoint) -> dict[str, Tensor]:
     """What replaces a tensor of the base, by the name that it has there."""
-    words = _SIDES.get(_kind(folder), ())
+    words = _SIDES.get(kind_of(folder), ())
     return {
         name.removeprefix(_PREFIX).replace(".modules_to_save.", "."): tensor
         for name, tensor in folder.adapter_tensors.items()

@@ -19,6 +19,7 @@ from envpin.envs.machine import driver_version
 from envpin.envs.store.estimate import planned_download
 from envpin.envs.store.torch_installed import installed_torch, torch_findings
 from envpin.host.session import WorkerSession
+from envpin.host.worker import SMALL_PAGES
 from envpin.replay import digests, engines, publish
 from envpin.replay.fetch import fetch, refuse_other_bytes
 from envpin.replay.plan import refuse_environments
@@ -82,7 +83,8 @@ def merge(
         _refuse_verdict(verdict, strict=strict, force=force)  # before anything is downloaded
     locks, resume = store.root / "locks", plan.engine.resume
     # It imports the libraries while the inputs are fetched and digested.
-    with WorkerSession(environment.python, imports=_imports(plan)) as session:
+    pages = SMALL_PAGES if all(part.kind == "LORA" for part in plan.parts) else None
+    with WorkerSession(environment.python, imports=_imports(plan), env=pages) as session:
         fetch(plan, listener=listener)
         inputs = _digest_inputs(plan, listener)
         verdict = judge_base(verdict, compare_bases(plan.recorded_bases, plan.base, inputs.base))

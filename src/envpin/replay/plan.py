@@ -31,6 +31,7 @@ from envpin.replay.adapters import (
     WeightedAdapter,
     embedding_of,
     environment_conflicts,
+    kind_of,
     loftq_packages,
     refuse_conflicts,
     tokenizer_source,
@@ -221,6 +222,7 @@ def _part(one: WeightedAdapter, folder: Checkpoint) -> Part:
         manifest=record.manifest if record else None,
         manifest_sha256=record.sha256 if record else None,
         closure=closure_of(record.manifest) if record else None,
+        kind=kind_of(folder),
     )
 
 

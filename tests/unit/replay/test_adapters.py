@@ -142,7 +142,16 @@ def test_the_longest_tokenizer_goes_beside_the_model(tmp_path: Path) -> None:
 def part(name: str, **versions: str) -> Part:
     held = tuple(Distribution(name=package, version=version) for package, version in versions.items())
     manifest = Manifest(schema=1, distributions=held)
-    return Part(remote=None, path=Path(name), weight=1, files=(), manifest=manifest, manifest_sha256=None, closure=None)
+    return Part(
+        remote=None,
+        path=Path(name),
+        weight=1,
+        files=(),
+        manifest=manifest,
+        manifest_sha256=None,
+        closure=None,
+        kind="LORA",
+    )
 
 
 def test_environments_are_compared_without_their_build_labels() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Tuple, Union
 from ..protocol import Events, KnownError
 from ..requests import EmbeddingFit, MergeRequest
 from ..results import Accounting, DeviceUsed, MergeResult, ProbeFigures
-from ..runtime import accounting, answers, device, heaps, loading
+from ..runtime import accounting, answers, device, loading
 from ..runtime.accounting import LoadWatch
 from ..runtime.several import Source, WeightedAdapters, sources
 from ..runtime.stamp import stamp
@@ -39,7 +39,6 @@ def run(request: MergeRequest, events: Events) -> MergeResult:
     import torch
 
     loading.quiet()
-    heaps.use_large_pages()
     torch.manual_seed(0)
     with torch.no_grad():
         return _Merge(request, events).run()

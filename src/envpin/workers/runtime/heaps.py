@@ -25,12 +25,6 @@ def keep_heaps() -> None:
     _set(_M_TRIM_THRESHOLD, _KEPT)
 
 
-def use_large_pages() -> None:
-    """Have torch ask for pages of 2 MB, if it has held nothing large yet (c10/core/impl/alloc_cpu.cpp): for whole
-    weights that are made and dropped all the time. Blocks of rows only grow by it."""
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-
-
 def _set(parameter: int, value: int) -> None:
     if hasattr(os, "confstr") and "CS_GNU_LIBC_VERSION" in os.confstr_names:
         with contextlib.suppress(OSError, AttributeError):

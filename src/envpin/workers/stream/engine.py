@@ -20,7 +20,7 @@ from ..protocol import Events, KnownError
 from ..requests import StreamMergeRequest
 from ..results import Accounting, DecodedBase, StreamMergeResult, StreamVerification
 from ..runtime.device import choose
-from ..runtime.heaps import bound_heaps, use_large_pages
+from ..runtime.heaps import bound_heaps
 from ..runtime.loading import one_paragraph
 from ..runtime.several import sources
 from ..wire import encode
@@ -94,8 +94,6 @@ class _Merge:
             self.events.note("computing on %s: %s" % (self.device.label, self.device.reason))
         self._set_threads()
         bound_heaps()
-        if any(one.mode == "whole" for one in plan.operations):
-            use_large_pages()
         total = sum(file.size for file in plan.files)
         self.events.step("stream-merge", "merge tensor by tensor", "start")
         try:
