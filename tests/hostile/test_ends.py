@@ -93,7 +93,7 @@ with watchdog.watching(start, None, has_proc=False) as (variables, tell):
 """
 
 
-def test_a_controller_that_ends_by_itself_leaves_nobody_and_no_open_pipe() -> None:
+def test_a_controller_that_ends_by_itself_leaves_no_process_and_no_open_pipe() -> None:
     program = "from envpin.core import process; process.run(['true']); process.run(['true'])"
     with subprocess.Popen([sys.executable, "-X", "dev", "-c", program], env=variables(), stderr=subprocess.PIPE,
                           start_new_session=True) as running:  # fmt: skip

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.support.environments import pinned
-from tests.support.places import ROOT
+from tests.support.scripts import script
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,17 +19,7 @@ SAMPLE = (
 pytestmark = pytest.mark.xdist_group("planted")
 
 
-def load() -> Any:
-    spec = importlib.util.spec_from_file_location("planted", ROOT / "benchmarks" / "planted.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["planted"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-PLANTED = load()
+PLANTED: Any = script("benchmarks/planted.py")
 CHANGES = {one.name: one for one in PLANTED.planted()}
 
 

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 
 from envpin.diagnose.catalogue.catalogue import load_catalogue
-from tests.support.places import DATA
-
-ROOT = DATA.parents[1]
+from tests.support.scripts import script
 
 
 def test_known_errors_and_packed_signatures_are_up_to_date() -> None:
-    spec = importlib.util.spec_from_file_location("collect_known", ROOT / "scripts" / "collect_known.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = script("scripts/collect_known.py")
     assert module.PACKED.read_text(encoding="utf-8") == module.packed(), "run python scripts/collect_known.py"
     written = json.loads(module.TARGET.read_text(encoding="utf-8"))
     assert written == json.loads(json.dumps(module.collected())), "run python scripts/collect_known.py"

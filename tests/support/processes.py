@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# A lap counts as no more than this: whoever stops all processes of a machine for a minute makes nobody slow.
+# A lap counts as no more than this: a stop of all processes of a machine for a minute makes none of them slow.
 _LAP = 0.25  # seconds
 
 

@@ -126,7 +126,7 @@ def _tell(start: Callable[[list[str]], _Shell], how: str, line: str) -> None:
 
 
 def _let_go() -> None:
-    """A shell that has nobody to watch ends at once; one that has takes a moment, and needs nobody to wait for it."""
+    """A shell that has no process to watch ends at once; one that has takes a moment, and need not be waited for."""
     with _lock, contextlib.suppress(Exception):
         shell = _running.pop()
         if shell.stdin is not None:

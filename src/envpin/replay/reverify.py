@@ -137,8 +137,8 @@ def _placed(value: object) -> bool:
     """Whether this is file, checksum, offset and length."""
     if not isinstance(value, list) or len(value) != 4 or not isinstance(value[0], str):
         return False
-    checksum = int(value[1][len(_SUMS) :], 16) if _is_sums(value[1]) else value[1]
-    return all(type(one) is int and 0 <= one < _LARGEST for one in (checksum, *value[2:]))
+    numbers = value[2:] if _is_sums(value[1]) else value[1:]
+    return all(type(one) is int and 0 <= one < _LARGEST for one in numbers)
 
 
 def _is_sums(value: object) -> bool:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-
 from envpin.diagnose.catalogue.catalogue import load_catalogue
 from envpin.diagnose.logs.signature import load_signatures
 from tests.support.failures import FAILURES
 from tests.support.faults import CROSSED, FAULTS, FORWARD
 from tests.support.places import ROOT
+from tests.support.scripts import script
 
 _LOGS = "tests/unit/diagnose/logs"
 _CASES = "tests/unit/diagnose/test_check_cases.py"
@@ -92,9 +91,5 @@ def test_what_only_logs_show_has_a_signature_and_a_run() -> None:
 
 
 def test_the_page_of_reactions_is_fresh() -> None:
-    spec = importlib.util.spec_from_file_location("reactions", ROOT / "scripts" / "reactions.py")
-    assert spec is not None
-    assert spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    assert script.PAGE.read_text(encoding="utf-8") == script.page(), "run: python scripts/reactions.py --write"
+    reactions = script("scripts/reactions.py")
+    assert reactions.PAGE.read_text(encoding="utf-8") == reactions.page(), "run: python scripts/reactions.py --write"
