@@ -108,9 +108,9 @@ def declared(folder: Path) -> dict[str, str]:
         card = (folder / "README.md").read_bytes().decode("utf-8", "replace").replace("\r\n", "\n")
     except OSError:
         card = ""
-    for package, (manner, version) in card_statements(card).items():
-        if manner == "exact" and package in PACKAGES:
-            found[package] = version
+    for package, said in card_statements(card).items():
+        if said.manner == "exact" and not said.by_hand and package in PACKAGES:
+            found[package] = said.version
     try:
         own = json.loads((folder / "adapter_config.json").read_bytes()).get("peft_version")
     except (OSError, ValueError, AttributeError):

@@ -100,6 +100,16 @@ def test_another_environment_is_refused(adapter: Path) -> None:
     assert not (adapter / "envpin.json").exists()
 
 
+def test_a_floor_of_a_card_refutes_no_environment_and_another_line_end_hides_no_version(adapter: Path) -> None:
+    """`0.11+` is what a reader needs; a version that a program wrote on Windows is one."""
+    (adapter / "README.md").write_text("# adapter\n\n- PEFT 0.11+\n- Transformers >= 4.41\n")
+    floor = envpin("record", "--attach", adapter, "--python", pinned("peft012").python)
+    assert floor.status == 0, floor.stderr
+    (adapter / "README.md").write_bytes("- PEFT 0.11.1\r\n".encode("utf-16"))
+    exact = envpin("record", "--attach", adapter, "--python", pinned("peft012").python, "--force")
+    assert (exact.status, "README.md says peft 0.11.1" in exact.stderr) == (1, True)
+
+
 def test_the_active_environment_is_taken_and_none_is_an_error(adapter: Path) -> None:
     environment = pinned("peft012")
     none = envpin("record", "--attach", adapter, env={"VIRTUAL_ENV": "", "CONDA_PREFIX": ""})

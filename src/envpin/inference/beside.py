@@ -1,4 +1,4 @@
-"""Lists of packages next to an adapter: requirements, locks of tools, what trackers froze, what notebooks print.
+"""Lists of packages next to an adapter: requirements, locks of tools, what trackers froze, what notebooks show.
 
 A list that a tracker wrote during the run is that run's; any other may be an app's or a tutorial's, so it only orders
 the candidates. Small files only; what cannot be read says nothing.
@@ -7,36 +7,37 @@ the candidates. Small files only; what cannot be read says nothing.
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from envpin.core import json_input
 from envpin.core.text_input import read_beginning
 from envpin.core.toml_input import BadTomlError, parse_toml
+from envpin.inference.notebooks import notebook_versions
+from envpin.inference.pinned import ALIASES, command_pins, listed_pins, requirement_pin, source_pins, table_pins
 from envpin.inference.trackers import tracked_versions, wandb_files
 from envpin.inference.versions import PACKAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from envpin.core.place import Place
     from envpin.inference.combine import Strength
 
 _BYTES = 2_000_000  # a lock of a large project has under 1 MB
-_NOTEBOOK_BYTES = 8_000_000  # with its pictures
-_NOTEBOOKS = 4
-_PIN = re.compile(
-    r"^[ \t]*-?[ \t]*[\"']?([A-Za-z][\w.-]{0,60}?)(?:\[[\w,\s-]*\])?[ \t]*={2,3}[ \t]*([\w.+!-]{1,60})", re.MULTILINE
+_EACH = 6  # files of one kind that are looked into
+_REQUIREMENTS = re.compile(
+    r"(?:[\w.-]{0,40}[-_.])?(?:requirements?|constraints|freeze|frozen|(?:pip|conda)[-_]?list)(?:[-_.][\w.-]{0,40})?\.(?:txt|in)",
+    re.IGNORECASE,
 )
-# conda's own spelling: `- pytorch=2.3.0=py3.11_cuda`, `- transformers=4.44.2`.
-_CONDA = re.compile(r"^[ \t]*-[ \t]*(?:[\w-]+::)?([A-Za-z][\w.-]{0,60})=(\d[\w.]{0,40})(?:=\S*)?[ \t]*$", re.MULTILINE)
-# pip's last line, and what people print: `Transformers version: 4.44.2`, `peft 0.12.0`, `transformers: 4.44.2`.
-_INSTALLED = re.compile(r"\b(peft|transformers|torch|tokenizers)-(\d+(?:\.\d+)+[\w.+]*)")
-_PRINTED = re.compile(
-    r"^[\s*-]*(peft|transformers|(?:py)?torch|tokenizers)(?:[ _]version|\.__version__)?"
-    r"(?:[ \t]*(?:==|[:=])[ \t]*|[ \t]+)v?(\d+\.\d+[\w.+]*)[ \t]*$",
-    re.MULTILINE | re.IGNORECASE,
+_CONDA_FILE = re.compile(r"(?:conda|environment|env)(?:[-_][\w.-]{0,40})?\.ya?ml", re.IGNORECASE)
+_SCRIPT = re.compile(r"(?:[\w-]{0,40}\.)?Dockerfile(?:\.[\w-]{0,40})?|[\w.-]{1,60}\.(?:sh|bash)", re.IGNORECASE)
+# conda's own spelling: `- pytorch=2.3.0=py3.11_cuda`, `- transformers=4.44.2`, also between the brackets of one line.
+_CONDA = re.compile(
+    r"(?:^[ \t]*-|[\[,])[ \t]*[\"']?(?:[\w-]+::)?(?P<name>[A-Za-z][\w.-]{0,60})=(?P<version>\d[\w.]{0,40}(?:\.\*)?)"
+    r"(?:=[^\s,\]]*)?[\"']?[ \t]*(?=$|[,\]#])",
+    re.MULTILINE,
 )
-_NAMES = {"pytorch": "torch"}
 
 
 class Listed(NamedTuple):
@@ -49,36 +50,51 @@ class Listed(NamedTuple):
 
 
 def read_beside(place: Place, names: frozenset[str]) -> tuple[Listed, ...]:
-    """What the lists in a folder say about `PACKAGES`, each package at most once per file."""
-    return tuple(dict.fromkeys(_read(place, names)))
+    """What the lists in a folder say about `PACKAGES`."""
+    return tuple(dict.fromkeys((*_read(place, names), *_tracked(place, names))))
 
 
 def _read(place: Place, names: frozenset[str]) -> Iterator[Listed]:
     by_run: Strength = "strong" if "MLmodel" in names else "weak"
-    for name in (
-        "requirements.txt",
-        "requirements-lock.txt",
-        "requirements_frozen.txt",
-        "pip_freeze.txt",
-        "freeze.txt",
-    ):
+    for name in _some(names, _REQUIREMENTS):
+        yield from _listed(name, listed_pins(_text(place / name)), by_run if name == "requirements.txt" else "weak")
+    for name in _some(names, _CONDA_FILE):
+        text = _text(place / name)
+        yield from _listed(name, (*_conda_pins(text), *listed_pins(text)), by_run)
+    for name in ("uv.lock", "poetry.lock", "pylock.toml", "pdm.lock", "pyproject.toml", "pixi.toml"):
         if name in names:
-            yield from _pins(name, _text(place / name), by_run)
-    for name in ("conda.yaml", "conda.yml", "environment.yml", "environment.yaml"):
+            yield from _listed(name, _toml_pins(_text(place / name)), "weak")
+    for name in ("pixi.lock", "conda-lock.yml"):
         if name in names:
-            yield from _conda(name, _text(place / name), by_run)
-    for name in ("uv.lock", "poetry.lock", "pylock.toml", "pdm.lock"):
-        if name in names:
-            yield from _locked(name, _text(place / name))
+            yield from _listed(name, source_pins(_text(place / name)), "weak")
+    if "Pipfile.lock" in names:
+        yield from _listed("Pipfile.lock", _pipfile_pins(place / "Pipfile.lock"), "weak")
+    for name in _some(names, _SCRIPT):
+        yield from _listed(name, command_pins(_text(place / name)), "weak")
+    for name in sorted(one for one in names if one.endswith(".ipynb"))[:_EACH]:
+        yield from _listed(name, notebook_versions(place / name).items(), "weak")
+
+
+def _tracked(place: Place, names: frozenset[str]) -> Iterator[Listed]:
+    """What programs of the run noted."""
     for tracked in tracked_versions(place, names):
         yield Listed(tracked.file, "transformers", tracked.version, "strong")
     for file, path in wandb_files(place, names, "requirements.txt"):
         # W&B freezes at the start of a run; of several runs the last counts
-        if found := list(_pins(file, _text(path), "strong")):
+        if found := list(_listed(file, listed_pins(_text(path)), "strong")):
             yield from found
             break
-    for name in sorted(one for one in names if one.endswith(".ipynb"))[:_NOTEBOOKS]:
-        yield from _notebook(name, place / name)
+    if (saved := "config_sentence_transformers.json") in names:
+        yield from _listed(saved, _saved_pins(place / saved), "weak")
+
+
+def _some(names: frozenset[str], pattern: re.Pattern[str]) -> Iterable[str]:
+    return islice(sorted(filter(pattern.fullmatch, names)), _EACH)
+
+
+def _listed(file: str, pins: Iterable[tuple[str, str]], strength: Strength) -> Iterator[Listed]:
+    for package, version in pins:
+        yield Listed(file, package, version, strength)
 
 
 def _text(path: Place, limit: int = _BYTES) -> str:
@@ -88,57 +104,56 @@ def _text(path: Place, limit: int = _BYTES) -> str:
         return ""
 
 
-def _pins(file: str, text: str, strength: Strength) -> Iterator[Listed]:
-    for found in _PIN.finditer(text):
-        name = found[1].lower().replace("_", "-")
-        if name in PACKAGES:
-            yield Listed(file, name, found[2], strength)
-
-
-def _conda(file: str, text: str, strength: Strength) -> Iterator[Listed]:
-    """What conda lists by its own `=`, and the list for pip inside it."""
+def _conda_pins(text: str) -> Iterator[tuple[str, str]]:
+    """What conda lists by its own `=`."""
     for found in _CONDA.finditer(text):
-        name = _NAMES.get(found[1].lower(), found[1].lower())
+        name = ALIASES.get(found["name"].lower(), found["name"].lower())
         if name in PACKAGES:
-            yield Listed(file, name, found[2], strength)
-    yield from _pins(file, text, strength)
+            yield name, found["version"].removesuffix(".*")
 
 
-def _locked(file: str, text: str) -> Iterator[Listed]:
+def _toml_pins(text: str) -> Iterator[tuple[str, str]]:
+    """Of a lock its packages; of a project the requirements that are exact."""
     try:
         document = parse_toml(text)
     except BadTomlError:
         return
-    for key in ("package", "packages"):
-        entries = document.get(key)
-        for entry in entries if isinstance(entries, list) else []:
-            if isinstance(entry, dict) and entry.get("name") in PACKAGES and isinstance(entry.get("version"), str):
-                yield Listed(file, entry["name"], entry["version"], "weak")
+    for entry in (*_entries(document.get("package")), *_entries(document.get("packages"))):
+        if isinstance(entry, dict) and entry.get("name") in PACKAGES and isinstance(entry.get("version"), str):
+            yield entry["name"], entry["version"]
+    project = _table(document.get("project"))
+    optional = _table(project.get("optional-dependencies")).values()
+    for wanted in (*_entries(project.get("dependencies")), *(one for group in optional for one in _entries(group))):
+        if (pin := requirement_pin(wanted)) is not None:
+            yield pin
+    tool = _table(document.get("tool"))
+    for holder in (document, _table(tool.get("poetry")), _table(tool.get("pixi"))):
+        for key in ("dependencies", "pypi-dependencies"):
+            yield from table_pins(_table(holder.get(key)))
 
 
-def _notebook(file: str, path: Place) -> Iterator[Listed]:
-    """What the cells of a notebook printed. Its sources only say what was asked for."""
+def _pipfile_pins(path: Place) -> Iterator[tuple[str, str]]:
+    yield from table_pins(_table(_document(path).get("default")))
+
+
+def _saved_pins(path: Place) -> Iterator[tuple[str, str]]:
+    """What sentence-transformers notes; of a model that was saved before it may be the versions of that time."""
+    versions = _table(_document(path).get("__version__"))
+    for key, package in (("transformers", "transformers"), ("pytorch", "torch")):
+        if isinstance(version := versions.get(key), str):
+            yield package, version
+
+
+def _document(path: Place) -> Mapping[str, object]:
     try:
-        cells = json_input.read_object(path, limit=_NOTEBOOK_BYTES).get("cells") if path.is_file() else None
+        return json_input.read_object(path, limit=_BYTES) if path.is_file() else {}
     except (OSError, json_input.BadJsonError):
-        return
-    latest: dict[str, str] = {}
-    for cell in cells if isinstance(cells, list) else []:
-        outputs = cell.get("outputs") if isinstance(cell, dict) else None
-        for output in outputs if isinstance(outputs, list) else []:
-            text = _printed(output)
-            for pattern in (_INSTALLED, _PRINTED):
-                for found in pattern.finditer(text):
-                    name = found[1].lower()
-                    latest[_NAMES.get(name, name)] = found[2].rstrip(".")
-    for package, version in latest.items():
-        yield Listed(file, package, version, "weak")
+        return {}
 
 
-def _printed(output: object) -> str:
-    if not isinstance(output, dict):
-        return ""
-    data = output.get("data")
-    text = output.get("text") or (data.get("text/plain") if isinstance(data, dict) else None)
-    lines = text if isinstance(text, list) else [text]
-    return "".join(line for line in lines if isinstance(line, str))[:200_000]
+def _entries(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+def _table(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, dict) else {}

@@ -53,13 +53,16 @@ class Known:
 
         A local build (`2.1.0+cu121`) is its release. A development version (`4.38.0.dev0`) was made between two
         releases, so it stands for the last before it and the first after it, whatever their numbers: peft calls its
-        main branch 0.6.3.dev0 after 0.6.2, and released 0.7.0 next. A number of two parts (`0.11`) is a series.
+        main branch 0.6.3.dev0 after 0.6.2, and released 0.7.0 next. A candidate (`5.0.0rc1`) is nearest to the release
+        that it became. A number of two parts (`0.11`) is a series.
         """
         version = parse(text)
         if version is None:
             return frozenset()
         if version.public in self.everything:
             return frozenset({version.public})
+        if version.is_prerelease and not version.is_devrelease and version.base_version in self.everything:
+            return frozenset({version.base_version})
         if version.is_devrelease or version.is_prerelease:
             later = [one for one in self.versions if Version(one) > version]
             earlier = [one for one in self.versions if Version(one) < version]

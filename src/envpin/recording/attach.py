@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from envpin.core.typed_json import NOT_OF_ITS_SHAPE
 from envpin.core.versions import same_release
 from envpin.inference.infer import ranges_of
 from envpin.inference.observe import observe
+from envpin.inference.statements import card_statements
 from envpin.inference.traces import read_card, read_traces
 from envpin.inference.trainers import recognise
 from envpin.inference.versions import known_releases
@@ -58,9 +58,6 @@ _PROGRAM = "import sys; sys.path.append({hook!r}); from _envpin_hook import desc
 _TIMEOUT = 60.0  # seconds
 # Packages installed over a day after the adapter was written may not be those of its run: said, not refused.
 _OLD = dt.timedelta(days=1)
-_CARD_VERSION = re.compile(r"^- (PEFT|Transformers|TRL|Pytorch|Tokenizers):? ([\w.+]{1,40})\s*$", re.MULTILINE)
-_CARD_PACKAGES = {"PEFT": "peft", "Transformers": "transformers", "TRL": "trl", "Pytorch": "torch",
-                  "Tokenizers": "tokenizers"}  # fmt: skip
 _PACKAGES = {"autotrain": "autotrain-advanced", "ms-swift": "ms-swift", "mlx-lm": "mlx-lm"}
 
 
@@ -173,9 +170,9 @@ def _claims(read: Checkpoint) -> list[tuple[str, str, str]]:
         version = (read.config or {}).get("transformers_version")
         if isinstance(version, str):
             found.append(("config.json", "transformers", version))
-    card = read_card(Path(str(read.path)) / "README.md") or ""
-    found += [("README.md", _CARD_PACKAGES[name], version) for name, version in _CARD_VERSION.findall(card)]
-    return found
+    said = card_statements(read_card(Path(str(read.path)) / "README.md") or "")
+    stated = (one for one in said.items() if one[1].manner == "exact" and not one[1].by_hand)
+    return [*found, *(("README.md", package, one.version) for package, one in stated)]
 
 
 def _compare(claims: list[tuple[str, str, str]], versions: dict[str, str], python: Path) -> tuple[str, ...]:

@@ -97,6 +97,84 @@ def test_a_notebook_tells_by_what_it_printed(tmp_path: Path) -> None:
     assert read(tmp_path) == expected
 
 
+PIXI = """packages:
+- pypi: https://example.org/packages/peft-0.12.0-py3-none-any.whl
+  sha256: aa
+- conda: https://example.org/conda-forge/noarch/transformers-4.44.2-pyhd8ed1ab_0.conda
+"""
+GIT = "peft @ git+https://github.com/huggingface/peft@v0.12.0\n-e git+https://x.org/y/transformers.git@v4.44.2#egg=t\n"
+WHEELS = """peft @ https://example.org/peft-0.12.0-py3-none-any.whl
+torch @ https://example.org/whl/torch-2.4.1%2Bcu121-cp311-cp311-linux_x86_64.whl#sha256=aa
+"""
+DOCKER = 'RUN pip install --no-cache-dir peft==0.12.0 \\\n    "transformers[torch]==4.44.2" torch==2.4.1\nCOPY x==1 .\n'
+HASHES = (
+    "peft==0.12.0 \\\n    --hash=sha256:aa\ntransformers==4.44.2 ; python_version >= '3.9' \\\n    --hash=sha256:bb\n"
+)
+BOTH = {"peft": "0.12.0", "transformers": "4.44.2"}
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "expected"),
+    [
+        ("requirements.txt", HASHES, BOTH),
+        ("requirements.txt", GIT, BOTH),
+        ("requirements.txt", WHEELS, {"peft": "0.12.0", "torch": "2.4.1+cu121"}),
+        ("requirements.txt", "peft==0.12.*\ntransformers~=4.44.2\n", {"peft": "0.12", "transformers": "4.44"}),
+        ("requirements.txt", "peft>=0.11,==0.12.0\ntransformers [torch] == 4.44.2\n", BOTH),
+        ("requirements.txt", "peft>=0.12.0\ntransformers~=4.44\n# torch==2.4.1\n", {}),
+        ("requirements-gpu.txt", "peft==0.12.0\n", {"peft": "0.12.0"}),
+        ("train_requirements.txt", "peft==0.12.0\n", {"peft": "0.12.0"}),
+        ("pip_list.txt", "Package       Version\n------------- -------\npeft          0.12.0\n", {"peft": "0.12.0"}),
+        ("conda_list.txt", "peft                      0.12.0                   pypi_0    pypi\n", {"peft": "0.12.0"}),
+        ("environment.yaml", "dependencies: [python=3.11, peft=0.12.0, conda-forge::transformers=4.44.2]\n", BOTH),
+        ("conda_env.yml", "dependencies:\n  - conda-forge::peft==0.12.0\n", {"peft": "0.12.0"}),
+        ("pixi.lock", PIXI, BOTH),
+        ("pixi.toml", '[dependencies]\npeft = "0.12.0"\n[pypi-dependencies]\ntransformers = "==4.44.2"\n', BOTH),
+        ("Pipfile.lock", '{"default": {"peft": {"version": "==0.12.0"}}}', {"peft": "0.12.0"}),
+        ("pyproject.toml", '[project]\ndependencies = ["peft==0.12.0", "transformers>=4.44.2"]\n', {"peft": "0.12.0"}),
+        ("pyproject.toml", '[tool.poetry.dependencies]\npeft = "0.12.0"\ntransformers = "^4.44.2"\n',
+         {"peft": "0.12.0"}),
+        ("Dockerfile", DOCKER, BOTH | {"torch": "2.4.1"}),
+        ("setup.sh", "pip install -q peft==0.12.0 && echo transformers==4.0.0\n", {"peft": "0.12.0"}),
+        ("config_sentence_transformers.json", '{"__version__": {"transformers": "4.44.2", "pytorch": "2.4.1+cu121"}}',
+         {"transformers": "4.44.2", "torch": "2.4.1+cu121"}),
+    ],
+)  # fmt: skip
+def test_a_list_is_read_in_each_form_that_tools_give_it(
+    tmp_path: Path, file: str, text: str, expected: dict[str, str]
+) -> None:
+    (tmp_path / file).write_text(text)
+    assert read(tmp_path) == {name: (version, "weak") for name, version in expected.items()}
+
+
+@pytest.mark.parametrize(
+    ("source", "printed", "expected"),
+    [
+        ("!pip install -q peft==0.12.0 transformers==4.44.2", "", BOTH),
+        ("!pip install peft==0.11.0", "Requirement already satisfied: peft>=0.1 in /x (from y) (0.12.0)\n",
+         {"peft": "0.12.0"}),
+        ("model", "==((====))==  Unsloth 2024.8: Fast Llama patching. Transformers = 4.44.2.\n",
+         {"transformers": "4.44.2"}),
+        ("model", "O^O/ \\_/ \\    Torch: 2.4.1+cu121. CUDA: 7.5. CUDA Toolkit: 12.1.\n", {"torch": "2.4.1+cu121"}),
+        ("!pip show peft", "Name: peft\nVersion: 0.12.0\nSummary: x\n", {"peft": "0.12.0"}),
+        ("print(peft.__version__)", "0.12.0\n", {"peft": "0.12.0"}),
+        ("x", "- `transformers` version: 4.44.2\n- PyTorch version (GPU?): 2.4.1+cu121 (True)\n",
+         {"transformers": "4.44.2", "torch": "2.4.1+cu121"}),
+        ("!pip uninstall -y peft", "Found existing installation: peft 0.9.0\n  Successfully uninstalled peft-0.9.0\n",
+         {}),
+        ("x", "\x1b[32mSuccessfully installed peft-0.12.0\x1b[0m\n", {"peft": "0.12.0"}),
+    ],
+)  # fmt: skip
+def test_a_notebook_is_read_in_each_form_that_programs_print(
+    tmp_path: Path, source: str, printed: str, expected: dict[str, str]
+) -> None:
+    cell = {"cell_type": "code", "source": [source], "outputs": [{"output_type": "stream", "text": [printed]}]}
+    for name, document in (("a", {"cells": [cell]}), ("b", {"worksheets": [{"cells": [{**cell, "input": [source]}]}]})):
+        (tmp_path / f"{name}.ipynb").write_text(json.dumps(document))
+        assert read(tmp_path) == {package: (version, "weak") for package, version in expected.items()}
+        (tmp_path / f"{name}.ipynb").unlink()
+
+
 DAMAGE = {
     "empty": b"",
     "cut": UV_LOCK.encode()[:120],

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import argparse
 
     from envpin.cli.console.console import Console
-    from envpin.inference.combine import Signal
+    from envpin.inference.combine import Range, Signal
     from envpin.inference.infer import Inferred
 
 takes_child = False
@@ -139,11 +139,18 @@ def _answer(found: Inferred) -> list[str]:
         confidence = found.confidences[package]
         text = found.known[package].describe(one.versions) if one.known else "no signal"
         if one.hinted and not one.stated:
-            text += f"; a list next to the adapter says {found.known[package].describe(one.hinted)}"
+            text += f"; {_hints(one)} {found.known[package].describe(one.hinted)}"
         why = _TO_PERSON[confidence] if found.tells(package) else "what the base needs; the run's files say nothing"
         said = "" if confidence == "none" else f"  ({confidence}: {why})"
         lines.append(f"{package:<13} {text}{said}")
     return lines
+
+
+def _hints(found: Range) -> str:
+    """The files that name versions which the answer does not rest on: `requirements.txt says`."""
+    named = (one.file for one in found.signals if one.stated and one.strength == "weak" and one.admits & found.hinted)
+    files = list(dict.fromkeys(named))
+    return f"{files[0]} says" if len(files) == 1 else f"{files[0]} and {counted(len(files) - 1, 'other file')} say"
 
 
 def _first(found: Inferred, *, everything: bool) -> list[str]:
