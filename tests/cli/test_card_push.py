@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.command import answer, envpin
+from tests.support.command import answer, arguments, envpin, variables
 from tests.support.hub_simulator import HubSimulator
 from tests.support.merge_records import DRIFT, VERIFICATION, write_merged
+from tests.support.terminal import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -146,3 +147,26 @@ def test_push_offline_and_dry_run_ask_for_nothing(hub: HubSimulator, tmp_path: P
     assert "would upload 5 files to ada/merged" in dry.stdout
     assert hub.requests == []
     assert envpin("push", merged, "no-slash", env=hub.variables(tmp_path, HF_TOKEN="x")).status == 2
+
+
+def test_the_answer_comes_when_nothing_is_drawn_any_more(tmp_path: Path) -> None:
+    merged = write_merged(tmp_path / "m")
+    with Terminal(arguments("verify", merged), env=variables(), columns=80) as terminal:
+        assert terminal.wait() == 0
+    drawn, _, answered = terminal.screen.partition("\x1b[?25h")  # the cursor is shown again
+    assert "✓ read" in drawn
+    assert "intact: " in answered
+    assert " back" not in answered
+
+
+@pytest.mark.parametrize("words", [("verify", "m"), ("card", "m"), ("push", "m", "a/x"), ("report", "m")], ids=" ".join)
+def test_a_folder_that_is_not_there_is_said_not_to_be_there(tmp_path: Path, words: tuple[str, ...]) -> None:
+    completed = envpin(*words, cwd=tmp_path)
+    assert completed.status == 2
+    assert completed.stderr.startswith("error: `m` does not exist\n")
+
+
+def test_push_reads_nothing_for_a_name_that_no_repository_has(tmp_path: Path) -> None:
+    completed = envpin("push", write_merged(tmp_path / "m"), "merged", "--dry-run")
+    assert completed.status == 2
+    assert completed.stderr == "error: `merged` is not a repository of the Hub\n\nhint: give user/name\n"

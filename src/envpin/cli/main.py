@@ -123,7 +123,11 @@ def _misplaced(arguments: Sequence[str]) -> UsageError:
     names = {entry.name for entry in COMMANDS}
     at = next((at for at, word in enumerate(arguments) if word in names), None)
     if at is None:
-        return UsageError(f"`{arguments[0]}` is no option of envpin, and no command is named", hint="envpin --help")
+        from envpin.cli.parser import build_parser
+
+        close = build_parser(None, arguments).closest_option(arguments[0])
+        hint = f"did you mean `envpin {close}`?" if close else "envpin --help"
+        return UsageError(f"`{arguments[0]}` is no option of envpin, and no command is named", hint=hint)
     return UsageError(
         f"`{arguments[0]}` stands in front of the command",
         hint=f"did you mean `{command_text('envpin', *arguments[at:], *arguments[:at])}`?",
@@ -196,10 +200,10 @@ def _dispatch(arguments: list[str], console: Console) -> int:
     arguments = [_at_home(word) for word in arguments]
     namespace: argparse.Namespace
     namespace, strange = parser.parse_known_args(arguments)
-    if strange and takes_child and not child:
-        raise _no_dashes(arguments, strange)
     if strange:
-        parser.error(f"unrecognized arguments: {' '.join(strange)}")
+        is_command = takes_child and not child and arguments[:2] != ["replay", "merge"]
+        mistyped = strange[0].startswith("-") and parser.closest_option(strange[0].partition("=")[0]) is not None
+        raise _no_dashes(arguments, strange) if is_command and not mistyped else parser.unknown(strange)
     namespace.child = child
     if command is None:
         return parser.error("no command given")  # argparse has answered `--help`; another option alone means nothing

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from envpin.cli.console.console import Console
+    from envpin.core.errors import UsageError
 
 
 # What other programs call it, or what it is called one word further on.
@@ -78,7 +79,43 @@ class _Parser(argparse.ArgumentParser):
         return text + (f"\nexample:\n  {EXAMPLES[name]}\n" if name in EXAMPLES else "")
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message}\n\nhint: {self._closest(message) or f'{self.prog} --help'}\n")
+        from envpin.core.errors import UsageError
+
+        raise UsageError(message, hint=self._closest(message) or f"{self.prog} --help")
+
+    def unknown(self, strange: Sequence[str]) -> UsageError:
+        """For words that the named command has no place for: a mistyped option with the nearest one there is."""
+        from envpin.core.command_text import command_text
+        from envpin.core.errors import UsageError
+
+        prog, words = self._named().prog, list(self.words)
+        option = next((word for word in strange if word.startswith("-")), None)
+        if option is None:
+            return UsageError(f"`{prog}` does not take `{strange[0]}`", hint=f"{prog} --help")
+        name, equals, value = option.partition("=")
+        close = self.closest_option(name)
+        if close is None or option not in words:
+            return UsageError(f"`{prog}` has no option `{name}`", hint=f"{prog} --help")
+        words[words.index(option)] = close + equals + value
+        return UsageError(f"`{prog}` has no option `{name}`", hint=f"did you mean `{command_text('envpin', *words)}`?")
+
+    def closest_option(self, name: str) -> str | None:
+        """The option of the named command that `name` was probably meant to be."""
+        import difflib
+
+        options = [one for one in self._named()._option_string_actions if one.startswith("--")]  # noqa: SLF001
+        return next(iter(difflib.get_close_matches(name, options, n=1)), None)
+
+    def _named(self) -> _Parser:
+        """The parser of the verb that the words name; this one where they name none."""
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001  it has no public name
+                verb = next((word for word in self.words if word in action.choices), None)
+                if verb is not None:
+                    child: _Parser = action.choices[verb]
+                    child.words = self.words[self.words.index(verb) + 1 :]
+                    return child._named()
+        return self
 
     def _closest(self, message: str) -> str | None:
         """The whole command with a mistyped verb or choice replaced by the nearest one there is, or with the usual verb
@@ -103,7 +140,7 @@ class _Parser(argparse.ArgumentParser):
             words[words.index(found[1])] = close[0]
         elif close:
             return f"did you mean `{close[0]}`?"
-        elif words[:1] == [found[1]] and (verb := _USUAL_VERBS.get(self.prog)):
+        elif words[:1] == [found[1]] and "--help" not in words and (verb := _USUAL_VERBS.get(self.prog)):
             words.insert(0, verb)
         else:
             return None
@@ -118,9 +155,10 @@ def load_command(name: str) -> CommandModule | None:
     return None
 
 
-def build_parser(command: CommandModule | None, arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
+def build_parser(command: CommandModule | None, arguments: Sequence[str] = ()) -> _Parser:
     """The parser: every command's name where `command` is None, else that command alone, which `arguments` names."""
     parser, subparsers = _top()
+    parser.words = arguments
     for entry in COMMANDS:
         own = command is not None and command.__name__ == f"envpin.cli.commands.{entry.module}"  # type: ignore[attr-defined]
         if command is None or own:
@@ -142,7 +180,7 @@ def build_whole_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _top() -> tuple[argparse.ArgumentParser, argparse._SubParsersAction[_Parser]]:
+def _top() -> tuple[_Parser, argparse._SubParsersAction[_Parser]]:
     parser = _Parser(
         prog="envpin",
         description="Pin, rebuild and prove the environment that an adapter was trained in.",

@@ -43,7 +43,7 @@ def asks_for_stack(args: argparse.Namespace) -> bool:
 def stack_question(args: argparse.Namespace) -> StackQuestion:
     """
     Raises:
-        UsageError: a purpose, the CUDA or the Python is none.
+        UsageError: a purpose or the CUDA is none.
     """
     import re
 
@@ -54,9 +54,8 @@ def stack_question(args: argparse.Namespace) -> StackQuestion:
     unknown = [one for one in purposes if one not in PURPOSES]
     if unknown:
         raise UsageError(f"`--for {unknown[0]}` is none of {', '.join(PURPOSES)}", hint=_EXAMPLE)
-    for option, value in (("--cuda", args.cuda), ("--python", args.python)):
-        if value is not None and not re.fullmatch(r"\d+\.\d+(\.\d+)?", value):
-            raise UsageError(f"`{option} {value}` is not a version such as 12.4", hint=_EXAMPLE)
+    if args.cuda is not None and not re.fullmatch(r"\d+\.\d+(\.\d+)?", args.cuda):
+        raise UsageError(f"`--cuda {args.cuda}` is not a version such as 12.4", hint=_EXAMPLE)
     return StackQuestion(
         purposes=tuple(one for one in PURPOSES if one in purposes), tools=tuple(_pieces(args.tools)),
         python=args.python, cuda=args.cuda, newest=args.newest,

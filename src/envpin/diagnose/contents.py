@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from envpin.core.files import digest, open_file
-from envpin.core.sizes import counted
+from envpin.core.sizes import counted, size_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +49,7 @@ def compare_contents(before: Checkpoint, after: Checkpoint, *, whole: bool = Fal
             if (theirs := after.samples.get(name)) is not None and held != theirs
         }
         reason = (
-            f"the values of {counted(len(pairs), 'tensor')}, {size / 1e9:.1f} GB of both sides (--contents reads them)"
+            f"the values of {counted(len(pairs), 'tensor')}, {size_words(size)} of both sides (--contents reads them)"
         )
         return Contents(compared=0, different=sampled, not_compared=reason)
     different: dict[str, tuple[str, str]] = {}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from envpin.core.files import digest_of_file
+from envpin.core.sizes import size_words
 from envpin.manifest.types import WeightSample
 from envpin.recording.injected import hook
 
@@ -63,7 +64,7 @@ class BaseDigests:
             return
         size = sum(one.size for _, one in files)
         if size >= _TOLD:
-            self._tell(f"digesting the weights of the base: {size / 1e9:.1f} GB (Ctrl-C leaves them out)")
+            self._tell(f"digesting the weights of the base: {size_words(size)} (Ctrl-C leaves them out)")
         with ThreadPoolExecutor(max_workers=min(_THREADS, os.cpu_count() or 1, len(files))) as pool:
             try:
                 for (path, one), digest in zip(files, pool.map(self._of, files), strict=True):

@@ -16,7 +16,7 @@ import msgspec
 
 from envpin.core.command_text import command_text
 from envpin.core.errors import InputError
-from envpin.core.files import digest_of_file, open_regular, read_bounded
+from envpin.core.files import digest_of_file, exists, is_folder, open_regular, read_bounded
 from envpin.core.sizes import counted
 from envpin.core.typed_json import NOT_OF_ITS_SHAPE
 from envpin.replay.record import FILE_NAME, SCHEMA, MergeRecord, decode
@@ -73,6 +73,15 @@ class Reverified(msgspec.Struct, frozen=True, kw_only=True):
         return any(name.endswith(".safetensors") for name in self.record.files)
 
 
+def refuse_no_folder(folder: Path) -> None:
+    """
+    Raises:
+        InputError: nothing of that name is there, or it is a file.
+    """
+    if not is_folder(folder):
+        raise InputError(f"`{folder}` {'is a file, not a folder' if exists(folder) else 'does not exist'}", path=folder)
+
+
 def read_record(folder: Path, *, name: str = FILE_NAME) -> MergeRecord:
     """The record of the merge in `folder`.
 
@@ -83,6 +92,7 @@ def read_record(folder: Path, *, name: str = FILE_NAME) -> MergeRecord:
     try:
         data = read_bounded(path, _RECORD_BYTES)
     except OSError as error:
+        refuse_no_folder(folder)
         raise InputError(
             f"`{folder}` has no {name}: {error.strerror}",
             path=path,

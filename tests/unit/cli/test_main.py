@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from envpin.cli.main import main
@@ -17,8 +19,25 @@ SLIPS = [
     (["env", "ceate", "x"], "did you mean `envpin env create x`?"),
     (["replay", "merge", "a", "-o", "o", "--engine", "steam"], "did you mean `stream`?"),
     (["--jsno"], "`--jsno` is no option of envpin, and no command is named"),
+    (["--verison"], "did you mean `envpin --version`?"),
     (["help", "chekc"], "did you mean `envpin check`?"),
-    (["check", "a", "--bsae", "b"], "unrecognized arguments"),
+    (["check", "a", "--bsae", "b"], "did you mean `envpin check a --base b`?"),
+    (["check", "a", "--bsae=b"], "did you mean `envpin check a --base=b`?"),
+    (["check", "a", "--zzzz"], "`envpin check` has no option `--zzzz`\n\nhint: envpin check --help"),
+    (["check", "a", "b"], "`envpin check` does not take `b`\n\nhint: envpin check --help"),
+    (["replay", "merge", "a", "-o", "o", "--dryrun"], "did you mean `envpin replay merge a -o o --dry-run`?"),
+    (["replay", "merge", "a", "-o", "o", "b"], "`envpin replay merge` does not take `b`"),
+    (["replay", "train", "a", "--onec"], "did you mean `envpin replay train a --once`?"),
+    (["env", "create", "llama3.1", "--ofline"], "did you mean `envpin env create llama3.1 --offline`?"),
+    (["run", "llama3.1", "--ofline", "--", "x"], "did you mean `envpin run llama3.1 --offline -- x`?"),
+    (["record", "train.py", "--attahc"], "did you mean `envpin record -- python train.py --attahc`?"),
+    (["env", "create", "llama3.1", "--python", "abc"], "`--python abc` is not a version of Python"),
+    (["lock", "llama3.1", "--python", "python3"], "`--python python3` is not a version of Python"),
+    (["replay", "merge", "a", "-o", "o", "--python", "3"], "`--python 3` is not a version of Python"),
+    (["bundle", "a", "-o", "o", "--python", "3.x"], "`--python 3.x` is not a version of Python"),
+    (["matrix", "resolve", "a", "--python", ""], "is not a version of Python"),
+    (["bisect", "peft", "--python", "new"], "`--python new` is not a version of Python"),
+    (["env", "show", "a34"], "give six letters at least"),
     (["merge", "a", "-o", "o"], "did you mean `envpin replay merge`?"),
     (["install", "llama3.1"], "did you mean `envpin env create`?"),
     (["version"], "did you mean `envpin --version`?"),
@@ -46,6 +65,14 @@ def test_slip_gets_the_sentence_that_ends_it(
         status = ended.code
     assert status == 2
     assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["check"], ["check", "a", "--bsae"], ["env", "ceate"], ["lock", "-o"]], ids=" ".join)
+def test_a_slip_is_a_document_too(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*words, "--json"]) == 2
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["kind"] == "usage"
+    assert error["hint"]
 
 
 @pytest.mark.parametrize("words", [["help"], ["help", "check"], ["help", "matrix", "resolve"], ["--help"], ["-h"]])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from envpin.cli.commands.env_arguments import add_python
+
 if TYPE_CHECKING:
     import argparse
 
@@ -63,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     probe.add_argument("--timeout", type=float, metavar="S", help="seconds after which a probe is untestable")
     probe.add_argument("--repeatable", action="store_true", help="the command always answers the same: fewer re-runs")
     how = parser.add_argument_group("how")
-    how.add_argument("--python", metavar="X.Y", help="the Python of every probe")
+    add_python(how, "the Python of every probe")
     how.add_argument("--pre", action="store_true", help="try pre-releases as well")
     how.add_argument("--yanked", action="store_true", help="try yanked releases as well")
     how.add_argument("-j", "--jobs", type=int, default=1, metavar="N", help="probes at once")

@@ -14,7 +14,8 @@ from envpin.bisect.session.moves import ChangedQuestion, ChangedSession, inner_q
 from envpin.bisect.session.outcome import ProbeOutcome
 from envpin.bisect.session.secrets import record_without_secrets
 from envpin.bisect.session.start import open_session
-from envpin.cli.commands.bisect_run import options_of, page_of, probe_of, python_of
+from envpin.cli.commands.bisect_run import options_of, page_of, probe_of
+from envpin.cli.console.width import fitted
 from envpin.cli.render.bisect import BisectView, clipped, document, write_files
 from envpin.core.errors import InputError, UsageError
 from envpin.core.events import Note
@@ -44,7 +45,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if not args.good or not args.bad:
         raise UsageError("both ends are needed: `--good REF` and `--bad REF`", hint="envpin bisect --help")
     probe, listener = probe_of(args, None), Table(console).listener
-    resolver = Resolver(python=python_of(args), offline=args.offline, listener=listener)
+    resolver = Resolver(python=args.python, offline=args.offline, listener=listener)
     good = resolve(args.good, resolver)
     bad = resolve(args.bad, replace(resolver, python=good.python))
     question = ChangedQuestion(
@@ -188,7 +189,7 @@ def _say(console: Console, lines: Sequence[str], inner: Mapping[str, Any], body:
         return
     found = [f"  {name}: {report['headline']}" for name, report in inner.items() if report is not None]
     console.talk("")
-    console.data("\n".join([*lines, *found]))
+    console.data(fitted([*lines, *found], indent=14))
     console.talk("")
     for name, path in body["files"].items():
         console.talk(f"{name:9} {path}")

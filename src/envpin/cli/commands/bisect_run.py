@@ -107,24 +107,13 @@ def question_of(args: argparse.Namespace) -> Question:
         new=str(max(good, bad)),
         find="broke" if find == "broke" else "fixed",
         probe=probe_of(args, name),
-        python=python_of(args) or default_python(),
+        python=args.python or default_python(),
         held=held,
         expect=args.expect,
         prereleases=args.pre,
         yanked=args.yanked,
         timeout=args.timeout,
     )
-
-
-def python_of(args: argparse.Namespace) -> str | None:
-    """The Python of every probe, where the user names one.
-
-    Raises:
-        UsageError: it is not a version.
-    """
-    if args.python is not None and re.fullmatch(r"\d+\.\d+(\.\d+)?", args.python) is None:
-        raise UsageError(f"`--python {args.python}` is not a version of Python", hint="such as `--python 3.11`")
-    return str(args.python) if args.python else None
 
 
 def probe_of(args: argparse.Namespace, package_name: str | None) -> ProbeQuestion:

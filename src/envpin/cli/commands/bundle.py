@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envpin.cli.commands.env_arguments import REF_HELP, add_torch_backend, resolver_of, torch_wish
+from envpin.cli.commands.env_arguments import REF_HELP, add_python, add_torch_backend, resolver_of, torch_wish
 from envpin.core.errors import UsageError
 from envpin.core.sizes import counted, size_words
 
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--platform", metavar="P", help="for another machine: linux-x86_64, linux-aarch64, macos-arm64, windows-x86_64"
     )
-    parser.add_argument("--python", metavar="X.Y", help="another Python than the recorded one")
+    add_python(parser, "another Python than the recorded one")
     parser.add_argument("--offline", action="store_true", help="use what is on this machine only")
     parser.add_argument("--refresh", action="store_true", help="resolve literal pins again, past the remembered answer")
     add_torch_backend(parser)

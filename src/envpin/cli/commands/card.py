@@ -62,16 +62,15 @@ def part_of(folder: Path, console: Console) -> CardPart:
         InputError: the folder holds no record.
         RefusedError: its files are not those of the record.
     """
-    from envpin.core.errors import InputError, RefusedError
-    from envpin.core.files import is_folder
+    from envpin.core.errors import RefusedError
     from envpin.manifest.read import read_manifest
     from envpin.replay.proved import refuse_unproved
+    from envpin.replay.reverify import refuse_no_folder
     from envpin.report.card import manifest_part, merge_part
     from envpin.report.held import hold
     from envpin.report.subject import find_subject
 
-    if not is_folder(folder):
-        raise InputError(f"`{folder}` is no folder", path=folder, hint="envpin card MERGED")
+    refuse_no_folder(folder)
     subject = find_subject(folder)
     name = folder.absolute().name
     if subject.kind == "merge":

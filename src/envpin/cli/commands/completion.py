@@ -39,8 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'In the shell\'s start file: eval "$(envpin completion bash)", the same with zsh, and in fish '
         "envpin completion fish | source."
     )
-    parser.add_argument("shell", choices=("bash", "zsh", "fish", "families"),
-                        help="the shell to write a script for; families: the names that it completes")  # fmt: skip
+    parser.add_argument("shell", metavar="SHELL", choices=("bash", "zsh", "fish", "families"),
+                        help="bash, zsh or fish; families: the names that it completes")  # fmt: skip
 
 
 def run(args: argparse.Namespace, console: Console) -> int:

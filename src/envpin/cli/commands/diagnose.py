@@ -21,7 +21,7 @@ _ROWS = 8
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("log", help="a traceback, training log or CI output; - reads stdin")
+    parser.add_argument("log", metavar="LOG", help="a traceback, training log or CI output; - reads stdin")
     parser.add_argument("--adapter", type=Path, help="prove the cause on this adapter (or model) folder")
     parser.add_argument("--base", help="the base model: a folder, or an id that is in the Hub cache")
 

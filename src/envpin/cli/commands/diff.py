@@ -55,10 +55,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
         shown = folded if args.all else folded[:_ROWS]
         rows: list[tuple[str, ...]] = [(one.what, _cell(one.before), _cell(one.after), _note(one)) for one in shown]
         console.data(f"{section} ({len(own)})")
-        head: tuple[str, ...] = ("what", str(args.before), str(args.after), "")
-        if not any(row[3] for row in rows):
-            head, rows = head[:3], [row[:3] for row in rows]
-        console.data(render_table(head, rows))
+        head = ("what", str(args.before), str(args.after), "")
+        said = [at for at in range(len(head)) if any(row[at] for row in rows)]
+        console.data(render_table([head[at] for at in said], [[row[at] for at in said] for row in rows]))
         if left := sum(one.number for one in folded[len(shown) :]):
             console.data(f"… and {left} more (--all shows them)")
         console.data("")
@@ -92,8 +91,10 @@ def _write_page(runs: RunComparison | None, args: argparse.Namespace) -> None:
 
 
 def _cell(value: str | None) -> str:
-    if value is None:
-        return "–"
+    from envpin.diagnose.fold import VARIOUS
+
+    if value is None or value == VARIOUS:
+        return "–" if value is None else ""  # of several tensors with other values each the note says so
     return value if len(value) <= 60 else f"{value[:57]}…"
 
 

@@ -19,6 +19,7 @@ from envpin.cli.commands.env_arguments import (
     spec_of,
 )
 from envpin.cli.console.tables import table
+from envpin.cli.console.width import room
 from envpin.cli.parser import verbs_to_add
 from envpin.cli.stack import add_stack_arguments, asks_for_stack
 from envpin.core.command_text import command_text
@@ -225,11 +226,12 @@ def _show(args: argparse.Namespace, console: Console) -> int:
         ("last used", iso(environment.last_used)),
         ("lock", f"sha256:{receipt.lock_sha256}"),
     ]
-    rows = [("PACKAGE", "VERSION", "WHEEL", "HASH")]
-    for one in receipt.artifacts:
+    rows = [("PACKAGE", "VERSION", "HASH", "WHEEL")]
+    for one in sorted(receipt.artifacts, key=lambda artifact: artifact.name):
         algorithm, value = next(iter(one.hashes.items()))
-        rows.append((one.name, one.version, one.wheel, f"{algorithm}:{value[:12]}"))
-    console.data("\n".join(f"{label:<10} {value}" for label, value in facts) + "\n\n" + _table(rows))
+        rows.append((one.name, one.version, f"{algorithm}:{value[:12]}", one.wheel))
+    packages = table(rows, width=room(), elastic=len(rows[0]) - 1)
+    console.data("\n".join([*(f"{label:<10} {value}" for label, value in facts), "", *packages]))
     return 0
 
 
@@ -270,10 +272,6 @@ def _path(args: argparse.Namespace, console: Console) -> int:
     else:
         console.data(str(chosen))
     return 0
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> str:
-    return "\n".join(table(rows))
 
 
 def _count(damage: Sequence[object]) -> str:

@@ -125,8 +125,25 @@ def describe(environment: Environment) -> dict[str, object]:
     }
 
 
-def add_python(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--python", metavar="X.Y", help="the Python version; where left out, REF decides")
+def add_python(
+    parser: argparse._ActionsContainer, text: str = "the Python version; where left out, REF decides"
+) -> None:
+    """`--python`, whose form is the same everywhere."""
+    parser.add_argument("--python", metavar="X.Y", type=_python, help=text)
+
+
+def _python(text: str) -> str:
+    """
+    Raises:
+        UsageError: it is no version.
+    """
+    import re
+
+    from envpin.core.errors import UsageError
+
+    if re.fullmatch(r"\d+\.\d+(\.\d+)?", text) is None:
+        raise UsageError(f"`--python {text}` is not a version of Python", hint="such as `--python 3.11`")
+    return text
 
 
 def find(ref: str, python: str | None, store: Store | None = None) -> Environment:
@@ -141,7 +158,13 @@ def find(ref: str, python: str | None, store: Store | None = None) -> Environmen
     store = store or Store()
     if re.fullmatch(r"[0-9a-f]{6,24}", ref):
         return store.get(ref)
-    found = store.find(resolve(ref, Resolver(python=python)))
+    try:
+        spec = resolve(ref, Resolver(python=python))
+    except InputError as error:
+        if re.fullmatch(r"[0-9a-f]{1,5}", ref):
+            error.hint = "of a key that `envpin env list` shows, give six letters at least"
+        raise
+    found = store.find(spec)
     if found is None:
         raise InputError(f"the environment of `{ref}` is not built", hint=command_text("envpin", "env", "create", ref))
     return found

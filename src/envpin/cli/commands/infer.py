@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from envpin.cli.console.width import fitted
 from envpin.core.command_text import command_text
 from envpin.core.sizes import counted
 
@@ -63,7 +64,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if console.json_mode:
         console.document(SCHEMA, {**_document(found), "lock": locked})
     elif args.lock != "-":
-        console.data("\n".join(_lines(found, everything=args.all)))
+        console.data(fitted(_lines(found, everything=args.all), indent=14))
         if locked is not None:
             console.data(f"\nlocked        {locked['path']}")
     return 0 if found.says_something else 1

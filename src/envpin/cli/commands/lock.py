@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envpin.cli.commands.env_arguments import REF_HELP, add_training
+from envpin.cli.commands.env_arguments import REF_HELP, add_python, add_training
 from envpin.cli.console.formats import add_format, answer, is_for_ci, stale_lock
 from envpin.cli.stack import add_stack_arguments, asks_for_stack
 
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", metavar="FILE", help="where to write it (default: pylock.NAME.toml here); - for stdout"
     )
-    parser.add_argument("--python", metavar="X.Y", help="the lowest Python that it is for; where left out, REF decides")
+    add_python(parser, "the lowest Python that it is for; where left out, REF decides")
     parser.add_argument(
         "--exclude-newer",
         metavar="DATE",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from envpin.cli.commands.env_arguments import add_python
 from envpin.cli.parser import verbs_to_add
 from envpin.cli.stack import add_stack_arguments
 
@@ -52,13 +53,13 @@ def _list(verb: argparse.ArgumentParser) -> None:
 
 
 def _show(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("family", help="a family of `envpin matrix list`, or a model_type")
+    verb.add_argument("family", metavar="FAMILY", help="a family of `envpin matrix list`, or a model_type")
 
 
 def _resolve(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("model", metavar="PATH_OR_NAME", help="a model or adapter folder, a config.json, or a Hub name")
     verb.add_argument("--base", metavar="DIR", help="where the base of an adapter is")
-    verb.add_argument("--python", metavar="X.Y", help="the Python of the environments")
+    add_python(verb, "the Python of the environments")
     add_stack_arguments(verb)
 
 
@@ -92,7 +93,7 @@ def _verify(verb: argparse.ArgumentParser) -> None:
                       "more than once for several")  # fmt: skip
     verb.add_argument("--with", dest="held", action="append", default=[], metavar="PIN",
                       help="holds in every environment, whatever the matrix says: `torch==2.13.0`")  # fmt: skip
-    verb.add_argument("--python", metavar="X.Y", help="the Python of every environment (default: the matrix decides)")
+    add_python(verb, "the Python of every environment (default: the matrix decides)")
     verb.add_argument("-j", "--jobs", type=int, default=1, metavar="N", help="processes at a time (default 1)")
     verb.add_argument(
         "--executor",

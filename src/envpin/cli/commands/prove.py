@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from envpin.cli.console.formats import add_format, answer, is_for_ci
-from envpin.core.sizes import counted
+from envpin.cli.console.width import fitted
+from envpin.core.sizes import counted, verb
 
 if TYPE_CHECKING:
     import argparse
@@ -56,7 +57,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     elif console.json_mode:
         console.document(1, _document(args, found))
     else:
-        console.data("\n".join(_lines(args, found)))
+        console.data(fitted(_lines(args, found), indent=6))
     return 0 if found.proved else 1
 
 
@@ -128,7 +129,7 @@ def _words(counts: VerdictCounts) -> str:
 
 
 def _trouble(trouble: Trouble, found: MergeProof, *, everything: bool) -> list[str]:
-    where = f" in layers {_ranges(trouble.layers)}" if trouble.layers else ""
+    where = f" in {verb(len(trouble.layers), 'layer', 'layers')} {_ranges(trouble.layers)}" if trouble.layers else ""
     scale = ""
     if trouble.factor is not None:
         low, high = trouble.factor

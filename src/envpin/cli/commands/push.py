@@ -34,10 +34,13 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from envpin.cli.commands.verify import read_back
     from envpin.core.errors import RefusedError
     from envpin.core.files import exists
-    from envpin.remote.hub.upload import upload
+    from envpin.remote.hub.upload import refuse_bad_name, upload
     from envpin.replay.proved import refuse_unproved
     from envpin.replay.record import FILE_NAME
+    from envpin.replay.reverify import refuse_no_folder
 
+    refuse_bad_name(args.repository)
+    refuse_no_folder(args.merged)
     if not exists(args.merged / FILE_NAME):
         raise RefusedError(
             f"`{args.merged}` has no {FILE_NAME}: nothing was proved of it",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envpin.cli.commands.env_arguments import add_max_download, add_torch_backend, max_download, torch_wish
+from envpin.cli.commands.env_arguments import add_max_download, add_python, add_torch_backend, max_download, torch_wish
 from envpin.cli.commands.replay_train import add_train, run_train
 from envpin.core.errors import CheckFailedError
 
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--base", metavar="B", help="the base model, where it cannot be found: a folder, or user/name[@revision]"
     )
     merge.add_argument("--environment", metavar="REF", help="merge in this environment instead of the recorded one")
-    merge.add_argument("--python", metavar="X.Y", help="another Python than the recorded one")
+    add_python(merge, "another Python than the recorded one")
     add_torch_backend(merge)
     add_max_download(merge)
     merge.add_argument(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpin.core.events import Progress, Step
-from envpin.core.sizes import counted, verb
+from envpin.core.sizes import counted, size_words, verb
 from envpin.replay.record import FILE_NAME
 from envpin.replay.reverify import read_record, reverify
 
@@ -21,7 +21,7 @@ _SHOWN = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("merged", type=Path, help="a folder that `envpin replay merge` wrote")
+    parser.add_argument("merged", metavar="MERGED", type=Path, help="a folder that `envpin replay merge` wrote")
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
@@ -50,7 +50,7 @@ def read_back(folder: Path, console: Console, *, name: str = FILE_NAME) -> Rever
         listener(Progress(key="verify", done=done, total=total))
 
     found = reverify(folder, progress, name=name)
-    detail = f"{counted(found.files, 'file')}, {found.size / 1e9:.2f} GB"
+    detail = f"{counted(found.files, 'file')}, {size_words(found.size)}"
     listener(Step(key="verify", title=title, state="done" if found.intact else "failed", detail=detail))
     return found
 

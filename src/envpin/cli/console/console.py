@@ -34,15 +34,18 @@ class Console:
         self._began: dict[str, float] = {}
 
     def data(self, text: str) -> None:
-        """Print the answer itself on stdout. Never raises (see `unanswered`)."""
+        """Print the answer itself on stdout. Never raises (see `unanswered`). Ends what is drawn."""
+        self.close()
         self._out.write(visible(text if text.endswith("\n") else text + "\n"))
 
     def commands(self, text: str) -> None:
         """Print lines for the runner of a CI system on stdout, as `data` does."""
+        self.close()
         self._out.write(visible_commands(text + "\n"))
 
     def document(self, schema: int, body: Mapping[str, object]) -> None:
         """Print the one JSON document of `--json`."""
+        self.close()
         text = json.dumps({"schema": schema, **body}, indent=2, ensure_ascii=False, default=str)
         self._out.write(visible_json(text, self._out.encoding) + "\n")
 

@@ -60,12 +60,13 @@ def fitted(lines: Iterable[str], *, indent: int) -> str:
 
 
 def wrapped(lines: Iterable[str], *, indent: int, width: int | None) -> list[str]:
-    """Lines that are longer than `width`, broken at words and continued `indent` columns in."""
+    """Lines that are longer than `width`, broken at words and continued `indent` columns in. A command stays whole, to
+    be copied in one piece."""
     if width is None or width < indent + 20:
         return list(lines)
     found: list[str] = []
     for line in lines:
-        if len(line) <= width:
+        if len(line) <= width or line.lstrip().startswith("envpin "):
             found.append(line)
             continue
         import textwrap

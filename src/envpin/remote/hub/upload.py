@@ -31,6 +31,15 @@ class UploadedCommit(NamedTuple):
     commit: str
 
 
+def refuse_bad_name(repository: str) -> None:
+    """
+    Raises:
+        InputError: no repository of the Hub can be called so.
+    """
+    if not is_hub_id(repository) or "/" not in repository:
+        raise InputError(f"`{repository}` is not a repository of the Hub", hint="give user/name")
+
+
 def upload(
     repository: str, files: Sequence[UploadFile], *, message: str, private: bool, revision: str | None,
     listener: Listener, offline: bool = False,
@@ -44,8 +53,7 @@ def upload(
         NetworkError: the Hub does not answer, or offline was asked for.
         RefusedError: a file changed after it was looked at; nothing was committed.
     """
-    if not is_hub_id(repository) or "/" not in repository:
-        raise InputError(f"`{repository}` is not a repository of the Hub", hint="give user/name")
+    refuse_bad_name(repository)
     if offline or is_offline():
         raise NetworkError(f"`{repository}` cannot be written to: offline was asked for", hint="unset HF_HUB_OFFLINE")
     api = library().HfApi(library_name="envpin")

@@ -23,3 +23,8 @@ def test_no_line_is_too_long_and_no_word_is_lost(words: list[str], width: int) -
 def test_a_word_that_is_too_long_stays_whole() -> None:
     address = "https://github.com/" + "x" * 60
     assert wrapped([f"            {address}"], indent=12, width=50)[-1].strip() == address
+
+
+def test_a_command_stays_whole() -> None:
+    command = "  envpin env create transformers==4.43.1,peft==0.12.0 --python 3.11 --torch-backend cpu"
+    assert wrapped([command], indent=4, width=40) == [command]
