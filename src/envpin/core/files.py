@@ -130,6 +130,17 @@ def is_folder(path: Path | str) -> bool:
     return os.path.isdir(path)  # noqa: PTH112
 
 
+def path_of_url(url: str) -> Path:
+    """The file that a `file:` URL names."""
+    from urllib.parse import unquote, urlsplit  # not at the start of every command
+
+    if os.name != "nt":
+        return Path(unquote(urlsplit(url).path))
+    from urllib.request import url2pathname  # brings http and email along
+
+    return Path(url2pathname(urlsplit(url).path))
+
+
 def open_file(file: Place | str) -> IO[bytes]:
     """As `open_regular`; a remote file opens as its repository opens it."""
     return open_regular(file) if isinstance(file, str | Path) else file.open("rb")

@@ -10,3 +10,5 @@ RECEIPT = "envpin-receipt.json"
 RECEIPT_SCHEMA = 2
 # Next to the environments: the byte code that workers of each run and leave, by its key.
 BYTECODE = ".bytecode"
+# The lock that an environment was built from, in its folder.
+LOCK_NAME = "pylock.toml"

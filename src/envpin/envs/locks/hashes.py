@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
-from urllib.request import url2pathname
 
 from envpin.core.errors import BuildError
-from envpin.core.files import digest_of_file
+from envpin.core.files import digest_of_file, path_of_url
 
 
 def with_hashes(document: dict[str, Any]) -> dict[str, object]:
@@ -24,7 +22,7 @@ def with_hashes(document: dict[str, Any]) -> dict[str, object]:
         wheels = package.get("wheels", [])
         for wheel in wheels:
             if not wheel.get("hashes") and str(wheel.get("url", "")).startswith("file:"):
-                wheel["hashes"] = {"sha256": digest_of_file(Path(url2pathname(urlsplit(wheel["url"]).path)))}
+                wheel["hashes"] = {"sha256": digest_of_file(path_of_url(wheel["url"]))}
         package["wheels"] = [wheel for wheel in wheels if wheel.get("hashes")]
         if not package["wheels"]:
             raise BuildError(

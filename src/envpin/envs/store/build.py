@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import errno
 import os
 import secrets
@@ -15,23 +14,11 @@ from typing import TYPE_CHECKING
 
 from envpin.core.errors import BuildError, DiskFullError, EnvironmentDamagedError, InputError, NetworkError
 from envpin.core.events import Note
-from envpin.core.files import digest_of_file, sync_folder, write_atomically
-from envpin.core.marks import RECEIPT, RECEIPT_SCHEMA
+from envpin.core.files import sync_folder, write_atomically
+from envpin.core.marks import LOCK_NAME, RECEIPT
 from envpin.core.scratch import scratch
-from envpin.core.sizes import counted, verb
-from envpin.envs.machine import this_platform
-from envpin.envs.store.artifacts import applicable, describe_interpreter, installed_artifacts
 from envpin.envs.store.housekeeping import discard, is_of_group, open_to_group
-from envpin.envs.store.integrity import (
-    dist_infos,
-    find_damage,
-    fresh_files,
-    matches_record,
-    recorded_files,
-)
-from envpin.envs.store.receipt import Receipt, encode_receipt
-from envpin.envs.store.torch_installed import refuse_mislabelled
-from envpin.envs.uv.command import find_uv, interpreter_of
+from envpin.envs.uv.command import find_uv
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,11 +29,8 @@ if TYPE_CHECKING:
     from envpin.envs.store.environment import Environment
     from envpin.envs.store.estimate import PlannedDownload
     from envpin.envs.store.identity import EnvironmentSpec
-    from envpin.envs.store.receipt import Interpreter
     from envpin.envs.store.wheels import WheelShelf
     from envpin.envs.uv.command import Uv
-
-LOCK_NAME = "pylock.toml"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,7 +59,6 @@ def build(
     Raises:
         EnvironmentSetupError, InfrastructureError: as `Store.ensure` says; `target` is then as it was.
     """
-    uv = find_uv()
     damaged = _damaged_packages(previous)
     building.mkdir(parents=True, exist_ok=True)
     for stale in building.glob(f"{key}-*"):
@@ -84,19 +67,20 @@ def build(
     try:
         folder.mkdir()
         with ThreadPoolExecutor(max_workers=1) as pool:
-            created = pool.submit(uv.create, folder, python=spec.python, offline=how.offline)
-            _ = spec.lock.pylock  # read meanwhile; a bad one is refused before anything is installed
-            python = created.result()
+            created = pool.submit(_created, folder, spec, how)
+            # Meanwhile the rest is loaded, and the lock is read: a bad one is refused before anything is installed.
+            from envpin.envs.store.artifacts import describe_interpreter
+            from envpin.envs.store.finish import checked_receipt
+
+            _ = spec.lock.pylock
+            uv, python = created.result()
             interpreter = pool.submit(describe_interpreter, python)  # while uv installs
             _install(spec, folder, python, uv=uv, listener=listener, how=how)
-        fresh = fresh_files(folder)
-        suspects = damaged | fresh.suspicious_packages()
-        healed, wrong = _heal(folder, suspects, uv=uv, building=building, listener=listener, offline=how.offline)
-        unrecorded = {**(fresh_files(folder) if healed else fresh).unrecorded(), **wrong}
-        receipt = _receipt(spec, key, folder, uv, unrecorded=unrecorded, interpreter=interpreter.result())
-        _refuse_incomplete(spec, receipt)
-        refuse_mislabelled(folder, receipt.artifacts)
-        write_atomically(folder / RECEIPT, encode_receipt(receipt))
+        receipt = checked_receipt(
+            spec, key, folder, uv, damaged=damaged, interpreter=interpreter.result(), listener=listener,
+            offline=how.offline,
+        )  # fmt: skip
+        write_atomically(folder / RECEIPT, receipt)
         if is_of_group(building.parent.parent):
             open_to_group(folder)
         if target.exists():
@@ -106,6 +90,11 @@ def build(
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+def _created(folder: Path, spec: EnvironmentSpec, how: Provision) -> tuple[Uv, Path]:
+    uv = find_uv()
+    return uv, uv.create(folder, python=spec.python, offline=how.offline)
 
 
 @contextmanager
@@ -192,96 +181,10 @@ def _damaged_packages(previous: Environment | None) -> set[str]:
     """Packages whose installed bytes are damaged: uv's cache may share those bytes by hard links."""
     if previous is None:
         return set()
+    from envpin.envs.store.integrity import find_damage
+
     try:
         damage = find_damage(previous.path, previous.receipt)
     except EnvironmentDamagedError:
         return set()  # without its receipt nothing says what is damaged; what the cache gives is judged by itself
     return {one.package for one in damage if one.package is not None}
-
-
-def _heal(
-    folder: Path, suspects: set[str], *, uv: Uv, building: Path, listener: Listener, offline: bool
-) -> tuple[bool, dict[str, str]]:
-    """Replace what came damaged out of uv's cache: whether anything was, and the digests of files whose wheel records
-    them wrongly.
-
-    First past the cache, which heals the cache as well; uv does not do that for wheels that lie in a local folder, so
-    what is still not as recorded is installed once more through an empty cache. Those bytes are the locked artifact's
-    own, so where they still differ from RECORD, it is the RECORD that is wrong (some published wheels are like that, or
-    another wheel wrote over the file), and the receipt vouches for the file instead.
-
-    Raises:
-        BuildError: it cannot be healed offline.
-    """
-    damaged = _not_as_recorded(folder, suspects)
-    if not damaged:
-        return False, {}
-    names = sorted(damaged)
-    if offline:
-        raise BuildError(
-            f"uv's cache holds files of {', '.join(names)} that are not what their wheel recorded, and nothing may be "
-            "downloaded",
-            hint="run it again without `--offline`",
-        )
-    listener(Note(message=f"uv's cache may be damaged: fetching {', '.join(names)} again", level="warning"))
-    lock, python = folder / LOCK_NAME, interpreter_of(folder)
-    uv.sync(lock, python=python, refresh=names, reinstall=names, listener=listener)
-    damaged = _not_as_recorded(folder, suspects)
-    if damaged:
-        private = building / f"{folder.name}-cache"
-        try:
-            uv.sync(lock, python=python, reinstall=sorted(damaged), cache=private, listener=listener)
-        finally:
-            shutil.rmtree(private, ignore_errors=True)
-    wrong = _not_as_recorded(folder, suspects)
-    return True, {file: digest_of_file(folder / file) for files in wrong.values() for file in files}
-
-
-def _not_as_recorded(folder: Path, packages: set[str]) -> dict[str, list[str]]:
-    """Per package, the files that exist and are not what RECORD says, relative to the environment."""
-    found: dict[str, list[str]] = {}
-    for package, info in dist_infos(folder).items():
-        if package not in packages:
-            continue
-        for one in recorded_files(folder, package, info):
-            path = Path(one.path)
-            if path.is_file() and not matches_record(one):
-                found.setdefault(package, []).append(path.relative_to(folder.absolute()).as_posix())
-    return found
-
-
-def _refuse_incomplete(spec: EnvironmentSpec, receipt: Receipt) -> None:
-    """uv's word is not taken for it: what the lock names for this interpreter has to be there.
-
-    Raises:
-        BuildError: packages of the lock are not in the environment.
-    """
-    installed = {one.name for one in receipt.artifacts}
-    missing = sorted(set(applicable(spec.lock, receipt.interpreter)) - installed)
-    if missing:
-        listed = ", ".join(f"`{name}`" for name in missing[:5]) + (
-            f" and {len(missing) - 5} more" if missing[5:] else ""
-        )
-        raise BuildError(
-            f"uv reported no fault, but {counted(len(missing), 'package')} of the lock "
-            f"{verb(len(missing), 'is', 'are')} not in the environment: {listed}",
-            hint="look for settings of uv that choose another folder or leave packages out",
-        )
-
-
-def _receipt(
-    spec: EnvironmentSpec, key: str, folder: Path, uv: Uv, *, unrecorded: dict[str, str], interpreter: Interpreter
-) -> Receipt:
-    return Receipt(
-        schema=RECEIPT_SCHEMA,
-        key=key,
-        name=spec.name,
-        created=dt.datetime.now(tz=dt.UTC).isoformat(timespec="seconds"),
-        python=spec.python,
-        interpreter=interpreter,
-        platform=this_platform(),
-        lock_sha256=spec.lock.digest,
-        uv=uv.version,
-        artifacts=installed_artifacts(folder, spec.lock),
-        unrecorded=unrecorded,
-    )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from envpin.core.errors import EnvironmentSetupError, RefusedError
+from envpin.core.files import path_of_url
 from envpin.core.scratch import scratch
 from envpin.core.sizes import counted, size_words
 from envpin.core.toml_input import parse_toml
@@ -117,5 +117,5 @@ def _is_local(wheel: PackageWheel) -> bool:
 def _size(wheel: PackageWheel) -> int | None:
     if wheel.size is not None or not _is_local(wheel):
         return wheel.size
-    path = Path(wheel.path) if wheel.path is not None else Path(url2pathname(urlsplit(wheel.url or "").path))
+    path = Path(wheel.path) if wheel.path is not None else path_of_url(wheel.url or "")
     return path.stat().st_size if path.is_file() else None

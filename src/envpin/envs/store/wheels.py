@@ -11,11 +11,10 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from envpin.core.errors import BuildError, InputError, NetworkError
 from envpin.core.events import Progress, ignore
-from envpin.core.files import digest_of_file, flush, move_over, remove_tree
+from envpin.core.files import digest_of_file, flush, move_over, path_of_url, remove_tree
 from envpin.core.toml_input import parse_toml
 from envpin.envs.locks.pylock_text import write_pylock
 
@@ -119,9 +118,9 @@ class WheelShelf:
 
 
 def _source(wheel: PackageWheel, *, offline: bool, arrived: Callable[[int], None]) -> Callable[[Path], None]:
-    parts = urlsplit(wheel.url or "")
-    if wheel.path is not None or parts.scheme == "file":
-        path = Path(wheel.path) if wheel.path is not None else Path(url2pathname(parts.path))
+    url = wheel.url or ""
+    if wheel.path is not None or urlsplit(url).scheme == "file":
+        path = Path(wheel.path) if wheel.path is not None else path_of_url(url)
         if not path.is_file():
             raise InputError(f"`{path}` is not there any more", path=path, hint="lock again, or put it back")
 
@@ -135,7 +134,6 @@ def _source(wheel: PackageWheel, *, offline: bool, arrived: Callable[[int], None
             f"`{wheel.filename}` is not kept in the store, and nothing may be downloaded",
             hint="run it once without --offline",
         )
-    url = wheel.url or ""
 
     def download(target: Path) -> None:
         from envpin.remote.index import Index

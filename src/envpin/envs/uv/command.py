@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,7 +20,7 @@ from envpin.core.events import Progress, ignore
 from envpin.core.scratch import scratch
 from envpin.core.torch_builds import MIRROR, mirror_of
 from envpin.envs.uv.errors import error_of, missing_interpreter
-from envpin.envs.uv.interpreters import managed_interpreter
+from envpin.envs.uv.interpreters import managed_interpreter, own_interpreter
 from envpin.envs.uv.settings import where_config
 
 if TYPE_CHECKING:
@@ -132,8 +132,8 @@ class Uv:
     def create(self, folder: Path, *, python: str | None, offline: bool = False) -> Path:
         """Create a relocatable virtual environment and return its interpreter.
 
-        Its scripts find that interpreter after the folder was renamed. `python` is a version; None means whichever
-        Python uv finds first.
+        Its scripts find that interpreter after the folder was renamed. `python` is a version: that of the Python which
+        runs envpin means that one, unless the user's settings say which to take. None means whichever uv finds first.
 
         Raises:
             NoInterpreterError, NetworkError, DiskFullError
@@ -143,6 +143,10 @@ class Uv:
         if python is None:
             self._run(arguments, what=what)
             return interpreter_of(folder)
+        if (own := own_interpreter(python)) is not None:
+            with suppress(NoInterpreterError):  # it may be one that only runs from where it stands
+                self._run([*arguments, "--python", str(own), "--no-python-downloads"], what=what)
+                return interpreter_of(folder)
         try:
             self._run([*arguments, "--python", python, "--no-python-downloads"], what=what)
         except NoInterpreterError as missing:
