@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from envpin.core.findings import Evidence
 from envpin.core.sizes import counted, verb
 from envpin.diagnose.adapter_names import has_own_experts, layer_of
+from envpin.diagnose.axes import differing, holds_vocabulary, widths_text
 from envpin.diagnose.catalogue.catalogue import finding
 from envpin.diagnose.subject import CheckSubject, Mismatch, shape_text
 
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 
 _PAIRS = {"lora_A": "lora_B", "lora_B": "lora_A",
           "lora_embedding_A": "lora_embedding_B", "lora_embedding_B": "lora_embedding_A"}  # fmt: skip
-_VOCABULARY = frozenset(
-    {"embed_tokens", "lm_head", "wte", "embed_in", "embed_out", "word_embeddings", "shared", "output"}
-)
 _META = frozenset("^$*+?[](){}|\\")
 # Tensors named as evidence: three show the pattern, and 560 would hide it.
 SHOWN = 3
@@ -221,9 +219,13 @@ def _widths(
         modules = {one.parameter.rpartition(".lora_")[0] for one in wrong}
         text = (
             f"{counted(len(wrong), 'factor')} of {counted(len(modules), 'module')} "
-            f"{verb(len(wrong), 'has', 'have')} another width than the base's modules"
+            f"{verb(len(wrong), 'has', 'have')} another width than the base's modules: {_sizes(wrong)}"
         )
         yield finding("wrong-base-hidden-size", text, _shapes(wrong, subject), names=places(subject))
+
+
+def _sizes(wrong: list[Mismatch]) -> str:
+    return widths_text(width for one in wrong for width in differing(one.parameter, one.found, one.expected))
 
 
 def _fitting(factor: Factor, base: tuple[int, ...]) -> tuple[int, ...] | None:
@@ -232,7 +234,7 @@ def _fitting(factor: Factor, base: tuple[int, ...]) -> tuple[int, ...] | None:
     if len(base) != 2 or factor.leaf == "bias" or 0 in shape or not shape:
         return None
     out, into = base
-    vocabulary = factor.module.rpartition(".")[2] in _VOCABULARY
+    vocabulary = holds_vocabulary(factor.module)
     fitting: dict[tuple[str, int], tuple[int, ...]] = {
         ("lora_A", 2): (shape[0], into),
         ("lora_embedding_B", 2): (into, shape[-1]),
@@ -249,13 +251,7 @@ def _fitting(factor: Factor, base: tuple[int, ...]) -> tuple[int, ...] | None:
 def _why(shape: tuple[int, ...], tensor: Tensor) -> str:
     if 0 in tensor.shape:
         return "empty: ZeRO-3 did not gather it"
-    if len(shape) == len(tensor.shape) == 2 and shape[1] == tensor.shape[1]:
-        return (
-            "rows of the vocabulary"
-            if tensor.name.split(".")[-2] in _VOCABULARY | {"base_layer", "default"}
-            else "rows"
-        )
-    return "another base"
+    return ", ".join(one.what for one in differing(tensor.name, tensor.shape, shape)) or "another base"
 
 
 def places(subject: CheckSubject) -> dict[str, str]:

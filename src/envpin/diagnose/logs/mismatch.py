@@ -5,7 +5,21 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from envpin.core.sizes import counted
+from envpin.diagnose.axes import (
+    HIDDEN,
+    LABELS,
+    RANK,
+    RANKS,
+    TRAINED,
+    VIRTUAL,
+    VOCABULARY,
+    WIDTHS,
+    Width,
+    differing,
+    factor_part,
+    is_of_an_adapter,
+    plain_what,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,37 +42,28 @@ _SET = re.compile(
     r"Trying to set a tensor of shape " + _SHAPE + r" in \"(?P<name>[^\"\s]{1,300})\" \(which has shape " + _SHAPE
 )
 ANCHORS = ("Trying to set a tensor of shape ", "size mismatch for ", "MISMATCH", " in the checkpoint and ")
-_VOCABULARY = re.compile(
-    r"(?:embed_tokens|lm_head|wte|embed_in|embed_out|word_embeddings|shared|tok_embeddings|output|output_layer)"
-    r"(?:\.(?:base_layer|modules_to_save(?:\.\w+)?|original_module))?\.(?:weight|bias)$"
-)
-_A = re.compile(r"\.lora_(?:embedding_)?A\b")
 _INSIDE = re.compile(r"\.(?:layers|layer|h|blocks?)\.|lora_magnitude")
-# The head of a task, wrapped as peft wraps it or not: its rows are labels.
-_HEAD = re.compile(
-    r"(?:^|\.)(?:score|classifier|qa_outputs|classification_head|cls_head|classif)"
-    r"(?:\.(?:original_module|modules_to_save(?:\.\w+)?|out_proj|dense|fc|\d))*\.(?:weight|bias)$"
-)
 # Keys and values have fewer rows than the hidden size where heads share them, which code without the notion ignores.
 _KEY_VALUE = re.compile(r"\.(?:k_proj|v_proj)\.(?:weight|bias)$")
-_POSITIONS = re.compile(r"(?:position_embeddings?|embed_positions|wpe|pos_embed|relative_attention_bias)(?:\.weight)?$")
-_TOWER = re.compile(r"(?:^|\.)(?:visual|vision_tower|vision_model|audio_tower|image_encoder)\.")
-# Factors of peft's other methods: the axes whose length is the module's width, and those that the config gives.
-_METHOD = re.compile(
-    r"\.(?P<part>oft_R|boft_[Rs]|hra_u|hada_w\d_[ab]|hada_t\d|lokr_\w+|vera_lambda_[bd]|ia3_l|bone_block|"
-    r"miss_block|fourierft_spectrum|c3a_kernel|road_\w+|delora_\w+|randlora_\w+|vblora_\w+|"
-    r"waveft_spectrum|shira_weight)\b"
-)  # fmt: skip
-_WIDTH_AXES = {"hra_u": 0, "hada_w1_a": 0, "hada_w2_a": 0, "hada_w1_b": 1, "hada_w2_b": 1, "vera_lambda_b": 0}
-_B = re.compile(r"\.lora_(?:embedding_)?B\b")
+# What a module's own load_state_dict calls its one parameter: peft fills the embedding of prompts that way.
+_BARE = frozenset({"weight", "bias"})
+_MOST_PROMPTS = 2_000
+_OF_AXIS = {
+    RANK: "rank-mismatch", RANKS: "rank-mismatch", LABELS: "task-head", VIRTUAL: "method-shape-mismatch",
+    TRAINED: "method-shape-mismatch",
+}  # fmt: skip
+# Codes that the number of tokens explains, and another model as well.
+OF_VOCABULARY = frozenset({"vocab-grown", "vocab-mismatch", "padding-mismatch", "vocab-shrunk-padded"})
 
 
 class Line(NamedTuple):
-    """One parameter that did not fit: its shape in the checkpoint, and in the model."""
+    """One parameter that did not fit: its shape in the checkpoint, and in the model. `partial` is a name of which only
+    the last part is told."""
 
     name: str
     found: tuple[int, ...]
     expected: tuple[int, ...]
+    partial: bool = False
 
 
 def read_line(text: str) -> Line | None:
@@ -67,7 +72,7 @@ def read_line(text: str) -> Line | None:
         match = pattern.search(text)
         if match is not None:
             shapes = [part for at, part in enumerate(match.groups(), 1) if at != match.re.groupindex["name"]]
-            return Line(match["name"], _shape(shapes[0]), _shape(shapes[1]))
+            return Line(match["name"], _shape(shapes[0]), _shape(shapes[1]), partial=pattern is _SET)
     cells = [cell.strip() for cell in text.split("|")]
     if len(cells) >= 3 and cells[1] == "MISMATCH":
         shapes = re.findall(_SHAPE, cells[2])
@@ -85,78 +90,70 @@ def cause_of(line: Line) -> str:
     found, expected = line.found, line.expected
     if 0 in found or 0 in expected or _placeholder(found, expected, line.name):
         return "empty-tensors-zero3"
-    if (code := _by_role(line)) is not None:
-        return code
-    if _packed(found) != _packed(expected):
+    if factor_part(line.name) is None and _packed(found) != _packed(expected):
         return "quantized-base-packed"
-    if _VOCABULARY.search(line.name) or _looks_like_vocabulary(line):
-        return _vocabulary(found, expected)
-    if len(found) == len(expected) == 2 and found == expected[::-1]:
-        return "moe-layout"
-    return _module(line)
-
-
-def _by_role(line: Line) -> str | None:
-    """What the module's role tells: a factor of another method, a head, positions, a vision tower, stacked experts."""
-    found, expected = line.found, line.expected
-    if (method := _METHOD.search(line.name)) is not None:
-        return _of_method(method["part"], found, expected)
-    if _HEAD.search(line.name) and found[1:] == expected[1:]:
-        return "task-head"
+    if is_turned(line):
+        return "moe-layout" if _is_of_experts(line) else "architecture-drift"
     if _KEY_VALUE.search(line.name) and len(found) == len(expected) == 2 and expected == (found[1], found[1]):
-        return "config-needs-newer-transformers" if found[0] < expected[0] else None
-    if _POSITIONS.search(line.name) or (_TOWER.search(line.name) and len(found) != 2):
-        return "architecture-drift"
-    return _of_stack(line) if 3 in {len(found), len(expected)} else None
+        return "config-needs-newer-transformers"
+    return _by_axes(line)
 
 
-def _of_method(part: str, found: tuple[int, ...], expected: tuple[int, ...]) -> str:
-    """A factor that is not LoRA's: the base is at fault only where the module's own width differs."""
-    if part == "ia3_l" or len(found) != len(expected):
-        return "wrong-base-hidden-size" if len(found) == len(expected) else "method-shape-mismatch"
-    if part == "oft_R" and len(found) == 2:
-        widths = [blocks * side for shape in (found, expected) if (side := _side(shape[1])) for blocks in shape[:1]]
-        return "wrong-base-hidden-size" if len(widths) == 2 and widths[0] != widths[1] else "method-shape-mismatch"
-    axis = _WIDTH_AXES.get(part)
-    other = axis is not None and axis < len(found) and found[axis] != expected[axis]
-    return "wrong-base-hidden-size" if other else "method-shape-mismatch"
+def _by_axes(line: Line) -> str:
+    """What the axes tell in which the shapes differ: another model before all else, as it explains the rest."""
+    widths = {plain_what(one): one for one in widths_of(line)}
+    if widths.keys() & WIDTHS:
+        another = HIDDEN in widths or is_of_an_adapter(line.name)
+        return "wrong-base-hidden-size" if another else "architecture-drift"
+    if (rows := widths.get(VOCABULARY)) is not None:
+        return _vocabulary(rows.found, rows.expected)
+    return next((code for what, code in _OF_AXIS.items() if what in widths), None) or _without_axes(line)
 
 
-def _side(triangle: int) -> int | None:
-    """The side of a square whose upper triangle has so many entries."""
-    side = round((1 + (1 + 8 * triangle) ** 0.5) / 2)
-    return side if side * (side - 1) // 2 == triangle else None
-
-
-def _of_stack(line: Line) -> str:
-    """Experts are stacked in three dimensions, and convolutions over time have them too."""
-    if "expert" in line.name or (len(line.found) == len(line.expected) and sorted(line.found) == sorted(line.expected)):
-        return "moe-layout"
-    return _module(line)
-
-
-def words_for(code: str, line: Line) -> str | None:
-    """What the shapes of one line say more exactly than the catalogue; None where that says all."""
+def _without_axes(line: Line) -> str:
+    """Of shapes with unlike numbers of axes, or of axes that the method's settings give."""
     found, expected = line.found, line.expected
-    if code == "task-head" and found and expected:
-        return (
-            f"The head of the task has {counted(found[0], 'label')} in the checkpoint, and {expected[0]} in this model"
-        )
-    if code == "config-needs-newer-transformers" and found and expected:
-        return (
-            f"The config's `num_key_value_heads` was ignored: the keys have {counted(found[0], 'row')}, and this "
-            "transformers "
-            f"makes {expected[0]}. Llama has it from 4.31.0 on"
-        )
-    if code == "method-shape-mismatch" and ".oft_R" in line.name and len(found) == len(expected) == 2:
-        one, other = _side(found[1]), _side(expected[1])
-        if one and other:
-            return (
-                f"`oft_R` holds {counted(found[0], 'block')} of {one}, and the config asks for {expected[0]} of "
-                f"{other}: the "
-                f"block size differs, and the base is right ({found[0]}·{one} = {expected[0]}·{other})"
-            )
-    return None
+    part = factor_part(line.name)
+    if part is None:
+        return "moe-layout" if 3 in {len(found), len(expected)} and "expert" in line.name else "architecture-drift"
+    if not part.startswith("lora_"):
+        return "method-shape-mismatch"
+    # A convolution of one point in the checkpoint, a linear layer in the model, or the other way round.
+    if len(found) != len(expected) and squeezed(found) == squeezed(expected):
+        return "wrong-base-hidden-size"
+    return "moe-layout" if "expert" in line.name and 3 in {len(found), len(expected)} else "rank-mismatch"
+
+
+def widths_of(line: Line) -> tuple[Width, ...]:
+    """The axes in which the two shapes differ."""
+    name, found, expected = line.name, line.found, line.expected
+    if name in _BARE and len(found) == len(expected) == 2 and found[1] == expected[1]:
+        # A nameless matrix of as many rows as tokens is a vocabulary: no hidden size is that large.
+        rows = min(found[0], expected[0])
+        if rows >= 30_000:
+            name = "embed_tokens.weight"
+        elif rows <= _MOST_PROMPTS and not line.partial:
+            name = "prompt_embeddings"
+    return differing(name, found, expected)
+
+
+def squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape without the axes of length one."""
+    return tuple(one for one in shape if one != 1)
+
+
+def is_turned(line: Line) -> bool:
+    """Whether in and out are swapped. A factor is turned only where experts hold it."""
+    found, expected = line.found, line.expected
+    if len(found) != len(expected) or found == expected or len(found) < 2:
+        return False
+    if len(found) == 2:
+        return found == expected[::-1] and (factor_part(line.name) is None or _is_of_experts(line))
+    return len(found) == 3 and sorted(found) == sorted(expected) and factor_part(line.name) is None
+
+
+def _is_of_experts(line: Line) -> bool:
+    return "expert" in line.name or len(line.found) == 3
 
 
 def _placeholder(found: tuple[int, ...], expected: tuple[int, ...], name: str) -> bool:
@@ -168,34 +165,13 @@ def _placeholder(found: tuple[int, ...], expected: tuple[int, ...], name: str) -
     )
 
 
-def _module(line: Line) -> str:
-    found, expected = line.found, line.expected
-    factor_a, factor_b = bool(_A.search(line.name)), bool(_B.search(line.name))
-    if factor_a or factor_b:
-        rank, width = (0, 1) if factor_a else (1, 0)
-        # Unlike numbers of axes: peft before 0.3 stacked several ranks into one convolution.
-        if len(found) != len(expected) or len(found) < 2 or found[rank] != expected[rank]:
-            return "rank-mismatch"
-        return "wrong-base-hidden-size" if found[width] != expected[width] else "rank-mismatch"
-    return "wrong-base-hidden-size" if _INSIDE.search(line.name) else "architecture-drift"
-
-
-def _vocabulary(found: tuple[int, ...], expected: tuple[int, ...]) -> str:
-    if found[1:] != expected[1:]:
-        return "wrong-base-hidden-size"
-    if not found or not expected or found[0] > expected[0]:
+def _vocabulary(here: int, there: int) -> str:
+    if here > there:
         return "vocab-grown"
-    here, there = found[0], expected[0]
     if any(there == -(-here // to) * to for to in (8, 16, 32, 64, 128)):
         return "padding-mismatch"
     # Vocabularies are padded to multiples of 128 before release; a trainer cuts them to the tokens in use.
     return "vocab-shrunk-padded" if there % 128 == 0 and there - here < 2048 else "vocab-mismatch"
-
-
-def _looks_like_vocabulary(line: Line) -> bool:
-    """A nameless matrix whose rows alone differ, and are as many as tokens: no hidden size is that of a vocabulary."""
-    rows = min(line.found[:1] + line.expected[:1], default=0)
-    return line.name == "weight" and len(line.found) == 2 and line.found[1:] == line.expected[1:] and rows >= 30_000
 
 
 def _packed(shape: tuple[int, ...]) -> bool:
@@ -215,4 +191,9 @@ def common_cause(lines: Iterable[Line]) -> dict[str, list[Line]]:
         if code in by_code:
             rest = [line for other, some in by_code.items() if other != code for line in some]
             return {code: by_code[code] + rest}
+    # Where a whole model's sizes differ, so may its vocabulary: it is another model.
+    drift = by_code.get("architecture-drift", [])
+    if any(plain_what(one) in WIDTHS for line in drift for one in widths_of(line)):
+        for code in OF_VOCABULARY & by_code.keys():
+            drift += by_code.pop(code)
     return by_code

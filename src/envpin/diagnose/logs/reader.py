@@ -20,7 +20,8 @@ from envpin.diagnose.catalogue.catalogue import finding, load_catalogue
 from envpin.diagnose.logs.anchors import COMPLAINT_ANCHORS, FRAME_ANCHORS, FRAMES_NEAR, RAISED_ANCHORS, RAISED_NEAR
 from envpin.diagnose.logs.arguments import ANCHOR, explain
 from envpin.diagnose.logs.listed import LISTED_ANCHORS, explain_listed
-from envpin.diagnose.logs.mismatch import ANCHORS, Line, common_cause, read_line, words_for
+from envpin.diagnose.logs.mismatch import ANCHORS, Line, common_cause, read_line
+from envpin.diagnose.logs.mismatch_words import numbers_for, steps_for, words_for
 from envpin.diagnose.logs.names import MEMBER_ANCHORS, NOT_A_RELEASE, explain_name, words
 from envpin.diagnose.logs.signature import Signature, matchers
 from envpin.diagnose.logs.unexplained import Unexplained, UnexplainedError
@@ -274,12 +275,12 @@ class _Reader:
                      expected=shape_text(line.expected))
             for line in lines[:3]
         ]  # fmt: skip
-        text = words_for(code, lines[0]) or load_catalogue()[code].meaning.partition(". ")[0].rstrip(".")
+        text = words_for(code, lines) or load_catalogue()[code].meaning.partition(". ")[0].rstrip(".")
         count = f"{counted(total, 'parameter')} {verb(total, 'does', 'do')} not fit"
-        rows = str(lines[0].found[0]) if lines[0].found else "0"
         return finding(
-            code, f"{text} ({count})", evidence, severity="blocker", names={"rows": rows, "rank": rows, "labels": rows}
-        )
+            code, f"{text} ({count})", evidence, severity="blocker", fix=steps_for(code, lines) or None,
+            names=numbers_for(lines),
+        )  # fmt: skip
 
 
 def _signature_of(explained: Explained, text: str) -> Signature:

@@ -67,6 +67,18 @@ SHAPES = [
     ("vision_tower.vision_model.embeddings.position_embedding.weight", [577, 1024], [257, 1024], "architecture-drift"),
     ("model.embed_tokens.weight", [32001, 4096], [32000, 4096], "vocab-grown"),
     ("model.layers.0.self_attn.q_proj.lora_A.default.weight", [16, 4096], [8, 4096], "rank-mismatch"),
+    ("base_model.model.model.layers.0.self_attn.k_proj.lora_B.weight", [1024, 8], [4096, 8], "wrong-base-hidden-size"),
+    ("base_model.model.model.layers.0.mlp.gate.weight", [128, 2048], [64, 2048], "wrong-base-hidden-size"),
+    ("model.layers.0.self_attn.q_norm.weight", [128], [64], "architecture-drift"),
+    ("model.layers.0.self_attn.q_proj.oft_r.default", [8, 512, 512], [32, 128, 128], "method-shape-mismatch"),
+    ("base_model.model.model.embed_tokens.lora_embedding_A.default", [8, 32001], [8, 32000], "vocab-grown"),
+    ("prompt_encoder.default.embedding.weight", [20, 4096], [8, 4096], "method-shape-mismatch"),
+    ("prompt_encoder.default.embedding.weight", [30, 8192], [30, 2048], "wrong-base-hidden-size"),
+    ("weight", [20, 4096], [8, 4096], "method-shape-mismatch"),
+    ("base_model.vera_A.default", [256, 4096], [256, 3072], "wrong-base-hidden-size"),
+    ("transformer.h.0.mlp.c_fc.weight", [768, 3072], [3072, 768], "architecture-drift"),
+    ("proj_out.weight", [51866, 1280], [51865, 1280], "vocab-grown"),
+    ("down_blocks.0.proj_in.lora_A.default.weight", [8, 320, 1, 1], [8, 320], "wrong-base-hidden-size"),
 ]
 
 
@@ -79,6 +91,29 @@ def test_a_size_mismatch_is_judged_by_the_role_of_its_module(
         f"in current model is torch.Size({in_model})."
     )
     assert [one.code for one in diagnose_log(io.BytesIO(line.encode())).findings] == [code]
+
+
+@pytest.mark.parametrize(
+    ("parameter", "in_file", "in_model", "says", "steps"),
+    [
+        ("base_model.model.a.lora_B.default.weight", [4096, 16], [4096, 8], "another LoRA rank", "set `r` to 16"),
+        ("base_model.model.embed_tokens.lora_embedding_A.default", [8, 32001], [8, 32000], "more rows", "(32001)"),
+        ("model.embed_tokens.weight", [128258, 64], [128256, 64], "128258 rows in the checkpoint", "vocab_size"),
+        ("base_model.model.mlp.experts.lora_A.default.weight", [256, 64], [1024, 64], "number of experts", "config"),
+        ("model.layers.0.mlp.up_proj.weight", [512, 64], [256, 64], "intermediate size 512 (here 256)", "config.json"),
+    ],
+)
+def test_the_numbers_of_a_size_mismatch_are_those_of_the_axis_that_differs(
+    parameter: str, in_file: list[int], in_model: list[int], says: str, steps: str
+) -> None:
+    line = (
+        f"\tsize mismatch for {parameter}: copying a param with shape torch.Size({in_file}) from checkpoint, the shape "
+        f"in current model is torch.Size({in_model})."
+    )
+    (found,) = diagnose_log(io.BytesIO(line.encode())).findings
+    assert says in found.message
+    assert steps in " ".join(found.fix)
+    assert "?" not in " ".join(found.fix)
 
 
 def test_shared_tensors_are_a_tied_head_only_by_their_names() -> None:
