@@ -68,6 +68,31 @@ def test_diagnose(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["diagnose", str(tmp_path / "absent")]) == 2
 
 
+@pytest.mark.parametrize(
+    ("rows", "line"), [(321, "\nproven on the files: vocab-grown\n"), (320, "\nnot proven on the files: vocab-grown\n")]
+)
+def test_diagnose_says_whether_the_files_show_the_cause(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], rows: int, line: str
+) -> None:
+    name = "base_model.model.model.embed_tokens.modules_to_save.default.weight"
+    log = tmp_path / "log"
+    log.write_text(
+        "RuntimeError: Error(s) in loading state_dict for PeftModelForCausalLM:\n"
+        f"        size mismatch for {name}: copying a param with shape torch.Size([321, 64]) from checkpoint, "
+        "the shape in current model is torch.Size([320, 64]).\n"
+    )
+    base = write_model(tmp_path / "base", llama_shapes(vocab=320))
+    shapes = {**lora_shapes(llama_shapes()), name.replace(".default", ""): (rows, 64)}
+    adapter = write_adapter(tmp_path / "adapter", shapes)
+    assert main(["diagnose", str(log), "--adapter", str(adapter), "--base", str(base)]) == 0
+    assert line in capsys.readouterr().out
+
+
+def test_diagnose_takes_no_base_without_an_adapter(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["diagnose", str(tmp_path / "log"), "--base", "b"]) == 2
+    assert "`--base` goes with `--adapter`" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("content", [b"", b"\n \n", b"\xef\xbb\xbf"])
 def test_diagnose_says_that_a_log_is_empty(content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log = tmp_path / "train.log"

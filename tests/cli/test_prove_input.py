@@ -175,3 +175,15 @@ def test_verify_answers_bad_input_with_one_error_and_2(
     printed = capsys.readouterr().err
     assert printed.count("error: ") == 1
     assert words in printed
+
+
+@pytest.mark.parametrize("order", [("adapter", "base", "merged"), ("base", "merged", "adapter")])
+def test_folders_in_another_order_get_the_right_one(
+    folders: Path, capsys: pytest.CaptureFixture[str], order: tuple[str, str, str]
+) -> None:
+    assert folders.is_dir()
+    assert main(["prove", *order]) == 2
+    said = capsys.readouterr().err
+    assert said.endswith(
+        f"`{order[1]}` holds no adapter, but a model\n\nhint: envpin prove BASE ADAPTER MERGED, in this order\n"
+    )

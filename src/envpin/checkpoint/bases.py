@@ -11,6 +11,7 @@ from envpin.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from envpin.checkpoint.weights import has_weights
 from envpin.core.base_places import base_places
 from envpin.core.errors import InputError, NetworkError
+from envpin.core.files import exists
 from envpin.core.hub_cache import cached_identity, commit_of, snapshot_of, snapshots_of, storage_of
 from envpin.core.hub_id import is_hub_id, is_revision, parse_hub_reference
 
@@ -58,7 +59,8 @@ class _Search:
                                       "pytorch_model.bin") if (absolute / name).exists()}  # fmt: skip
             if held and not (self.adapter is not None and absolute.samefile(self.adapter)):
                 return absolute
-            state = "is the adapter itself" if held else "holds no model" if absolute.is_dir() else "is not there"
+            state = "holds no model" if absolute.is_dir() else "is a file" if absolute.exists() else "is not there"
+            state = "is the adapter itself" if held else state
         except (OSError, ValueError) as error:
             state = f"cannot be read: {getattr(error, 'strerror', None) or error}"
         line = f"{where}: `{path}` {state}"
@@ -128,7 +130,9 @@ def find_base(
         f"the base model of `{adapter.path}` was not found" + (f" (`{named}`)" if named else ""),
         path=str(adapter.path),
         problems=search.looked,
-        hint="name its folder with --base",
+        hint="name its folder with --base"
+        if explicit is None
+        else "give --base the folder with the base's config.json",
     )
     if explicit is None:
         missing.again = ("--base", "FOLDER")
@@ -139,9 +143,12 @@ def _explicit(
     search: _Search, given: str, recorded: tuple[str | None, str | None], revision: str | None
 ) -> FoundBase | None:
     """`recorded` are id and commit of the manifest: the commit says nothing about a base of another name."""
-    path = search.folder(Path(given).expanduser(), "given")
+    named = Path(given).expanduser()
+    path = search.folder(named, "given")
     if path is not None:
         return search.made(path, "given")
+    if exists(named):  # that is what was meant, as it is to transformers: not a repository of that name
+        return None
     reference = parse_hub_reference(given, bare=True)
     if reference is None:
         return None
@@ -151,7 +158,12 @@ def _explicit(
     found = _in_cache(search, reference.id, commit, revision)
     if search.open_remote is None or (found is not None and has_weights(found.checkpoint.files)):
         return found
-    return search.opened(search.open_remote(reference.id, commit or revision))
+    try:
+        return search.opened(search.open_remote(reference.id, commit or revision))
+    except (InputError, NetworkError) as error:
+        if "/" not in reference.id:
+            error.message += f"; and `{given}` is no folder here"
+        raise
 
 
 def _first_that_fits(candidates: Iterator[FoundBase], misfit: Callable[[Checkpoint], str | None]) -> FoundBase | None:

@@ -46,11 +46,13 @@ def versions_of(reference: str) -> dict[str, str]:
 
 
 def _of_family(name: str) -> dict[str, str]:
+    from envpin.envs.refs.family import unknown_family
     from envpin.matrix.load import load_matrix
 
-    family = load_matrix().families.get(name)
+    matrix = load_matrix()
+    family = matrix.families.get(name)
     if family is None:
-        raise InputError(f"`{name}` is not a family of the matrix", hint="envpin matrix list")
+        raise unknown_family(name, matrix)
     return family.pins
 
 

@@ -106,7 +106,9 @@ def _of_adapter(document: dict[str, object], folder: Path, base: Path | None, re
             config = _read(place / "config.json", origin)
             return ModelSubject(config=config, name=name or place.name, origin=tuple(origin))
     if base is not None:
-        raise InputError(f"`{base}` holds no config.json", path=base)
+        raise InputError(
+            f"`{base}` holds no config.json" if is_folder(base) else f"`{base}` is no folder here", path=base
+        )
     if exists(folder / "envpin.json"):
         found = _of_manifest(_read(folder / "envpin.json", origin), folder / "envpin.json", ())
         return ModelSubject(config=found.config, name=name or found.name, origin=(*origin, *found.origin))

@@ -60,7 +60,10 @@ def open_inputs(base: Place, adapter: Place, merged: Place) -> ProofInputs:
     Raises:
         InputError: one of them cannot be read, is not what its place asks for, or holds values that make no sense.
     """
-    given = require_adapter(_opened(adapter, "adapter"))
+    given = _opened(adapter, "adapter")
+    if given.kind == "model" and "adapter" in {_opened(base, "base").kind, _opened(merged, "merged model").kind}:
+        raise InputError(f"`{adapter}` holds no adapter, but a model", path=str(adapter), hint=_ORDER)
+    require_adapter(given)
     _refuse_values(given)
     _refuse_faults(given, given.adapter_tensors)
     found = ProofInputs(base=_model(base, "base"), adapter=given, merged=_model(merged, "merged model"))

@@ -45,14 +45,15 @@ _JOURNAL = ".envpin-stream-journal"  # workers/stream/io/write.py
 PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json")
 
 
-def refuse_existing(out: Path) -> None:
-    """
+def refuse_existing(out: Path, *, named: str = "-o") -> None:
+    """`named` is how the command line calls it.
+
     Raises:
         OutputExistsError: `out` exists and is not an empty folder.
         InputError: its parent is not a folder that can be written to.
     """
     if out.is_symlink() or (out.exists() and not (out.is_dir() and not any(out.iterdir()))):
-        raise OutputExistsError(f"`{out}` exists", hint="choose another -o, or move it away first")
+        raise OutputExistsError(f"`{out}` exists", hint=f"choose another {named}, or move it away first")
     parent = out.absolute().parent
     if not parent.is_dir():
         raise InputError(f"`{parent}` is not a folder, so `{out.name}` cannot be made in it", path=parent)

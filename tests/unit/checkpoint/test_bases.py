@@ -8,11 +8,13 @@ import pytest
 
 from envpin.checkpoint.bases import find_base
 from envpin.checkpoint.checkpoint import Checkpoint, open_checkpoint
-from envpin.core.errors import InputError
+from envpin.core.errors import InputError, NetworkError
 from tests.support.checkpoints import llama_config, llama_shapes, lora_shapes, write_adapter, write_model
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from envpin.core.place import RemotePlace
 
 
 def test_the_base_is_found_where_adapters_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,3 +83,32 @@ def test_local_folder_does_not_pass_for_the_recorded_commit(tmp_path: Path) -> N
     adapter = open_checkpoint(write_adapter(tmp_path / "adapter", lora_shapes(llama_shapes()), base="org/base"))
     found = find_base(adapter, recorded_path=str(base), recorded_id="org/base", commit="a" * 40)
     assert (found.path, found.id, found.commit) == (base, "org/base", None)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"), [("empty", "holds no model"), ("notes.txt", "is a file"), ("adapter", "holds no model")]
+)
+def test_what_is_here_under_a_given_name_is_never_asked_of_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").write_text("")
+    adapter = open_checkpoint(write_adapter(tmp_path / "adapter", lora_shapes(llama_shapes())))
+    with pytest.raises(InputError) as refused:
+        find_base(adapter, explicit=name, open_remote=_unasked)
+    assert refused.value.problems == (f"given: `{name}` {says}",)
+
+
+def test_a_single_word_that_is_nowhere_is_said_to_be_no_folder_either(tmp_path: Path) -> None:
+    def offline(_id: str, _revision: str | None, /) -> RemotePlace:
+        raise NetworkError("the Hub cannot be reached")
+
+    adapter = open_checkpoint(write_adapter(tmp_path / "adapter", lora_shapes(llama_shapes())))
+    with pytest.raises(NetworkError) as failed:
+        find_base(adapter, explicit="bose", open_remote=offline)
+    assert failed.value.message == "the Hub cannot be reached; and `bose` is no folder here"
+
+
+def _unasked(_id: str, _revision: str | None, /) -> RemotePlace:
+    raise AssertionError("the Hub was asked")

@@ -37,6 +37,8 @@ SLIPS = [
     (["bundle", "a", "-o", "o", "--python", "3.x"], "`--python 3.x` is not a version of Python"),
     (["matrix", "resolve", "a", "--python", ""], "is not a version of Python"),
     (["bisect", "peft", "--python", "new"], "`--python new` is not a version of Python"),
+    (["env", "create", "tests"], "the folder of that name holds neither adapter_config.json nor envpin.json"),
+    (["run", "no-adapter", "--", "true"], "is not a family of the matrix, and there is no folder of that name here"),
     (["env", "show", "a34"], "give six letters at least"),
     (["merge", "a", "-o", "o"], "did you mean `envpin replay merge`?"),
     (["install", "llama3.1"], "did you mean `envpin env create`?"),

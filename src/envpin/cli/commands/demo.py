@@ -27,7 +27,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from envpin.replay.publish import refuse_existing
 
     if args.folder is not None:
-        refuse_existing(args.folder)
+        refuse_existing(args.folder, named="FOLDER")
     with scratch("demo") as temporary:
         folder = args.folder or temporary
         store = Store()

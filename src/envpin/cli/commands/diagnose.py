@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envpin.core.errors import InputError
+from envpin.core.command_text import command_text
+from envpin.core.errors import InputError, UsageError
 from envpin.core.sizes import counted
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Exit status 0: at least one cause was recognised. 1: none was."""
+    if args.base is not None and args.adapter is None:
+        hint = command_text("envpin", "diagnose", args.log, "--adapter", "ADAPTER", "--base", args.base)
+        raise UsageError("`--base` goes with `--adapter`", hint=hint)
     diagnosis = _read(args.log)
     proof = _proof(args.adapter, args.base) if args.adapter is not None else None
     if console.json_mode:
@@ -64,7 +68,6 @@ def _read(name: str) -> Diagnosis:
 def _render(log: str, diagnosis: Diagnosis, proof: CheckReport | None, console: Console) -> None:
     from envpin.cli.console.findings import render_findings, render_table, wrapped
 
-    proven = {one.code for one in proof.findings} if proof is not None else set()
     if diagnosis.findings:
         console.data(f"{counted(len(diagnosis.findings), 'cause')} "
                      f"in {counted(diagnosis.lines, 'line')}")  # fmt: skip
@@ -78,14 +81,23 @@ def _render(log: str, diagnosis: Diagnosis, proof: CheckReport | None, console: 
                 console.data(f"… and {len(diagnosis.mismatches) - _ROWS} more")
         console.data("")
         console.data(render_findings(diagnosis.findings))
-        for one in diagnosis.findings:
-            if one.code in proven:
-                console.data(f"\nproven on the files: {one.code}")
+        if proof is not None:
+            console.data("\n" + "\n".join(_on_the_files(diagnosis, proof)))
     else:
         console.data(wrapped(_nothing(log, diagnosis.lines)))
     if proof is not None and proof.findings:
         console.data(f"\non the files of the adapter{_against(proof)}:\n")
         console.data(render_findings(proof.findings))
+
+
+def _on_the_files(diagnosis: Diagnosis, proof: CheckReport) -> list[str]:
+    """Of each cause whether the files show it, too."""
+    proven = {one.code for one in proof.findings}
+    reason = f" ({proof.not_compared})" if proof.not_compared else ""
+    return [
+        f"proven on the files: {one.code}" if one.code in proven else f"not proven on the files: {one.code}{reason}"
+        for one in diagnosis.findings
+    ]
 
 
 def _against(proof: CheckReport) -> str:

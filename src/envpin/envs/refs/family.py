@@ -9,6 +9,7 @@ from packaging.version import Version
 
 from envpin.core.command_text import command_text
 from envpin.core.errors import InputError, ResolutionError
+from envpin.core.files import is_folder
 from envpin.core.resources import data_path
 from envpin.envs.locks.left_out import OLDEST_MINOR
 from envpin.envs.locks.lock import Lock, lock_file_name, read_lock
@@ -37,16 +38,25 @@ def find_family(family_id: str, matrix: Matrix) -> Family:
                 f"`{family_id}` is no lock, and pins are given as `name==version,…`",
                 hint=command_text("uv", "pip", "compile", family_id, "--format", "pylock.toml", "-o", "pylock.toml"),
             )
-        close = difflib.get_close_matches(family_id, matrix.families, n=1)
-        meant = f"did you mean `{close[0]}`? " if close else ""
-        raise InputError(
-            f"`{family_id}` is not a family of the matrix", hint=f"{meant}`envpin matrix list` shows all of them"
-        )
+        raise unknown_family(family_id, matrix)
     if not family.known_good:
         raise ResolutionError(
             f"nothing can be pinned for `{family_id}`: {family.unpinnable or 'no versions are known'}"
         )
     return family
+
+
+def unknown_family(family_id: str, matrix: Matrix) -> InputError:
+    """That a REF of a family's form names none, nor an adapter in the current folder."""
+    if is_folder(family_id):
+        also = "and the folder of that name holds neither adapter_config.json nor envpin.json"
+    else:
+        also = "and there is no folder of that name here"
+    close = difflib.get_close_matches(family_id, matrix.families, n=1)
+    meant = f"did you mean `{close[0]}`? " if close else ""
+    return InputError(
+        f"`{family_id}` is not a family of the matrix, {also}", hint=f"{meant}`envpin matrix list` shows all of them"
+    )
 
 
 def family_requirements(family: Family) -> tuple[str, ...]:
