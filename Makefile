@@ -2,6 +2,8 @@
 PYTHON ?= $(shell for v in 3.11 3.12 3.13 3.14; do p=$$(command -v python$$v) && $$p -c 'import venv' 2>/dev/null && echo $$p && break; done || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.installed
+# Without byte code each of the hundreds of processes that tests start compiles every module anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup demo test test-all lint unit property mutants bench dist docs screenshots clean
 

@@ -28,8 +28,30 @@ settings.register_profile("quick", max_examples=50, deadline=None)
 settings.register_profile("thorough", max_examples=200, deadline=None)
 settings.load_profile("thorough" if os.environ.get("ENVPIN_TEST_ALL") else "quick")
 
-# Nor may they depend on a matrix of the user's own.
+# Nor may they depend on a matrix of the user's own, or start hundreds of processes that compile every module anew.
 os.environ["ENVPIN_MATRIX"] = ""
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.option.loadscopereorder = False  # the order of the collection, below
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    if config.getoption("dist") != "loadgroup":
+        return None
+    from tests.support.scheduling import Dealer
+
+    return Dealer(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if getattr(config.option, "loadgroup", False):
+        from tests.support.scheduling import rank
+
+        items.sort(key=lambda item: rank(item.nodeid))
 
 
 @pytest.fixture(autouse=True)

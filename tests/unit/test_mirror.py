@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 UNIT = ROOT / "tests" / "unit"
-ACROSS = {"test_docs.py", "test_mirror.py", "test_structure.py"}
+ACROSS = {"test_docs.py", "test_mirror.py", "test_scheduling.py", "test_structure.py"}
 # Modules without a unit test of their own, and what tests them. A pattern stands for a folder whose modules do nothing
 # without the outside world: a mock of it would test the mock.
 ELSEWHERE = {
