@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from envpin.checkpoint.formats.safetensors import Fault
+from envpin.checkpoint.formats.safetensors import Fault, json_fault
 from envpin.checkpoint.formats.tokenizer import TokenizerFiles, TokenizerMarks, read_marks, read_tokenizer
 from envpin.checkpoint.read_once import ReadOnce
 from envpin.checkpoint.recorded import Recorded, read_recorded
@@ -30,6 +30,7 @@ from envpin.core.errors import InputError
 from envpin.core.files import digest_of_file
 from envpin.core.hub_cache import published_sha256
 from envpin.core.place import local_path
+from envpin.core.sizes import verb
 from envpin.manifest.types import WeightSample
 
 if TYPE_CHECKING:
@@ -270,12 +271,29 @@ def open_checkpoint(place: Place | Checkpoint, *, confined: bool = False) -> Che
     elif has_uncertain_weights(names) or foreign_format(files, names) is not None:
         kind = "unknown"
     else:
-        raise InputError(
-            f"`{place}` holds neither a model nor an adapter",
-            path=str(place),
-            hint="give the folder with adapter_config.json or config.json in it",
-        )
+        raise _nothing_here(place, names)
     return Checkpoint(place, files=files, names=names, kind=kind)
+
+
+def _nothing_here(place: Place, names: frozenset[str]) -> InputError:
+    """That a folder holds neither, and which folders right below it hold adapters: a run with its checkpoints."""
+    below = [name for name in sorted(names) if isinstance(place, Path) and _has_config(place / name)]
+    text = f"`{place}` holds neither a model nor an adapter"
+    hint = "give the folder with adapter_config.json or config.json in it"
+    if below and isinstance(place, Path):
+        shown = ", ".join(f"`{name}/`" for name in below[:3])
+        more = f" and {len(below) - 3} more" if len(below) > 3 else ""
+        text += f"; below it {shown}{more} {verb(len(below), 'holds one', 'hold one each')}"
+        words = ("check", place / below[0]) if len(below) == 1 else ("scan", place)
+        hint = command_text("envpin", *words)
+    return InputError(text, path=str(place), hint=hint)
+
+
+def _has_config(folder: Path) -> bool:
+    try:
+        return (folder / "adapter_config.json").is_file()
+    except OSError:
+        return False
 
 
 def opener() -> Callable[[Place], Checkpoint]:
@@ -310,7 +328,7 @@ def _document(file: Place) -> tuple[dict[str, object] | None, tuple[Fault, ...]]
     try:
         document = json_input.read_object(file, remarks=remarks)
     except json_input.BadJsonError as error:
-        faults.append(Fault("corrupt-header", file.name, f"is not valid JSON: {error}"))
+        faults.append(json_fault(file.name, error))
     except OSError as error:
         faults.append(Fault("corrupt-header", file.name, f"cannot be read: {error.strerror or error}"))
     codes = {json_input.MARKED: "corrupt-header"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from envpin.core import json_input
+from envpin.core.command_text import command_text
 from envpin.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,14 +29,15 @@ def require_adapter(folder: Checkpoint, *, any_format: bool = False) -> Checkpoi
 
 def foreign_error(path: Place, foreign: ForeignFormat) -> InputError:
     """That an adapter is of another tool, and what to do with it."""
-    return InputError(f"`{path}` holds {foreign.words}", path=str(path), hint=foreign.next_step)
+    return InputError(f"`{path}` holds {foreign.words}", path=str(path), hint=foreign.step(path))
 
 
 def _no_adapter(folder: Checkpoint) -> InputError:
     path = str(folder.path)
     broken = next((fault for fault in folder.config_faults if fault.file == "adapter_config.json"), None)
     if broken is not None:
-        return InputError(f"`{path}/adapter_config.json` {broken.message}", path=path)
+        hint = command_text("envpin", "check", path)
+        return InputError(f"`{path}/adapter_config.json` {broken.message}", path=path, hint=hint)
     if folder.kind == "model" and _merged_by_autotrain(folder.files):
         return InputError(
             f"`{path}` holds no adapter any more: AutoTrain merged it (merge_adapter in training_params.json)",

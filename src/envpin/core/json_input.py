@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from envpin.core.errors import InputError
 from envpin.core.files import read_bounded
 from envpin.core.sizes import counted
+from envpin.core.stand_ins import StandIn, stand_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +41,14 @@ MARKED = "starts with a byte order mark, with which transformers and peft do not
 
 
 class BadJsonError(ValueError):
-    """The text is not JSON that envpin accepts; the message says what is wrong with it."""
+    """The text is not JSON that envpin accepts; the message says what is wrong with it.
+
+    `instead` is what stands in its place, where that is known.
+    """
+
+    def __init__(self, message: str, instead: StandIn | None = None) -> None:
+        super().__init__(message)
+        self.instead = instead
 
 
 def parse(
@@ -89,7 +97,8 @@ def parse(
     except RecursionError as error:
         raise BadJsonError("nested too deep") from error
     except ValueError as error:  # JSONDecodeError, and integers with more digits than Python converts
-        raise BadJsonError(str(error)) from error
+        instead = stand_in(data)
+        raise BadJsonError(str(error) if instead is None else f"{instead.words}, not the file", instead) from error
     if not _within_depth(value, max_depth):
         raise BadJsonError(f"nested deeper than {counted(max_depth, 'level')}")
     if duplicates and remarks is None:
@@ -129,7 +138,8 @@ def read_named_object(
     try:
         return read_object(path, constants=constants, remarks=remarks, limit=limit)
     except BadJsonError as error:
-        raise InputError(f"`{path}` is not valid JSON: {error}", path=path) from error
+        hint = error.instead.step if error.instead is not None else None
+        raise InputError(f"`{path}` is not valid JSON: {error}", path=path, hint=hint) from error
     except FileNotFoundError as error:
         raise InputError(f"`{path}` does not exist", path=path) from error
     except OSError as error:

@@ -84,6 +84,12 @@ def read_names(tensors: Mapping[str, Tensor]) -> AdapterNames:
     return names
 
 
+def is_factor(name: str) -> bool:
+    """Whether it is a name that peft gives to a tensor of one of its methods."""
+    bare = name.removeprefix("base_model.model.")
+    return bare != name and bool(_FACTOR.match(bare) or _OTHER.search(bare))
+
+
 def _unwrapped(name: str, names: AdapterNames) -> str:
     """The name without what wrappers put into it, which is noted. Nearly all have nothing of that."""
     if not any(map(name.__contains__, _WRAPPERS)):

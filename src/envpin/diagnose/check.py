@@ -90,25 +90,28 @@ def check(
 def _foreign(folder: Checkpoint, foreign: ForeignFormat) -> CheckReport:
     """An adapter that peft has no reader for: nothing of it is missing or corrupt by peft's measure."""
     seen = [Evidence(file=foreign.file, found=f"base: {foreign.base}" if foreign.base else None)]
-    names = {"next_step": foreign.next_step}
-    found = finding("foreign-format", f"`{folder.path}` is {foreign.words}", seen, names=names)
+    fix = (foreign.step(folder.path),)
+    found = finding("foreign-format", f"`{folder.path}` is {foreign.words}", seen, fix=fix)
     subject = CheckSubject(folder=folder)
     return CheckReport(subject=subject, findings=(found,), not_compared=f"it is in the format of {foreign.tool}")
 
 
 def _not_compared(subject: CheckSubject) -> str | None:
-    """Why an adapter was not held against its base."""
+    """Why an adapter was not held against its base, and weights of no known name not read as a model."""
+    if subject.folder.kind == "unknown":
+        return "no file has a name that transformers or peft loads"
     if not subject.is_adapter:
         return None
+    reason = None
     if subject.folder.kind == "both":
-        return "it lies among the weights of a model"
-    if subject.base is None:
-        return "no base found"
-    if subject.expected is None:
-        return "the base has no weights, and its config does not tell their shapes"
-    if subject.names is None or not subject.names.factors:
-        return "it holds no low-rank factors whose shapes could be compared"
-    return None
+        reason = "it lies among the weights of a model"
+    elif subject.base is None:
+        reason = "no base found"
+    elif subject.expected is None:
+        reason = "the base has no weights, and its config does not tell their shapes"
+    elif subject.names is None or not subject.names.factors:
+        reason = "it holds no low-rank factors whose shapes could be compared"
+    return reason
 
 
 def find_recorded_base(

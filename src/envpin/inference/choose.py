@@ -66,14 +66,21 @@ def candidates(
     facts = {one.version: one for one in support.peft}
     released = tuple(facts)
     requirements = {version: support.requirements(version) for version in transformers}
-    scored = [
-        (_score(one, other, ranges, known, preferences), one, other)
-        for one in peft
-        for other in transformers
-        if fits(
-            one, other, facts.get(one), support, preferences, released=released, floor=requirements[other].get("peft")
-        )
-    ]
+    pairs = [(one, other) for one in peft for other in transformers]
+
+    def fitting(*, floors: bool) -> list[tuple[str, str]]:
+        return [
+            (one, other)
+            for one, other in pairs
+            if fits(
+                one, other, facts.get(one), support, preferences, released=released,
+                floor=requirements[other].get("peft") if floors else None,
+            )
+        ]  # fmt: skip
+
+    # The floor that transformers declares counts for its own loader of adapters; peft's, which trained, runs below it.
+    chosen = fitting(floors=True) or fitting(floors=False)
+    scored = [(_score(one, other, ranges, known, preferences), one, other) for one, other in chosen]
     scored.sort(key=lambda entry: (-entry[0], known["peft"].position[entry[1]], entry[2]))
     ordered = _by_era([(one, other) for _, one, other in scored])
     return tuple(
@@ -81,6 +88,29 @@ def candidates(
         for one, other in ordered
         if (found := _candidate({"transformers": other, "peft": one}, ranges, known, requirements[other], preferences))
     )
+
+
+def conflict(
+    ranges: Mapping[str, Range], known: Mapping[str, Known], support: Support, preferences: Preferences
+) -> str | None:
+    """Why the newest pair within the ranges does not fit, in words; None where nothing stands in its way."""
+    peft = _options(ranges["peft"], known["peft"], preferences)
+    transformers = _options(ranges["transformers"], known["transformers"], preferences)
+    if not peft or not transformers:
+        return None
+    pair = {"peft": max(peft, key=Version), "transformers": max(transformers, key=Version)}
+    one, other = f"peft {pair['peft']}", f"transformers {pair['transformers']}"
+    facts = {found.version: found for found in support.peft}.get(pair["peft"])
+    if facts is not None and (missing := support.missing_names(facts, pair["transformers"])):
+        return f"{one} imports `{missing[0]}`, which {other} does not have"
+    if preferences.kind is not None and support.knows(pair["transformers"], preferences.kind) is False:
+        return f"{other} does not know `{preferences.kind}`"
+    for rule in preferences.relations:
+        if not {rule.package, rule.other} <= set(pair) or not allows(rule.versions, pair[rule.package]):
+            continue
+        if not allows(rule.needs, pair[rule.other]):
+            return f"{rule.package} {pair[rule.package]} needs {rule.other} {rule.needs} ({rule.reason})"
+    return None
 
 
 def fits(

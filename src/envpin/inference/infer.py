@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from envpin.inference.choose import CandidatePins, Preferences, candidates
+from envpin.inference.choose import CandidatePins, Preferences, candidates, conflict
 from envpin.inference.combine import Range, Signal, combine
 from envpin.inference.observe import observe
 from envpin.inference.rules_peft import missing_keys, peft_signals, unknown_keys
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 # How sure an answer is: `stated` in a file; `high` within one minor release; `moderate` within three; `low` wider;
 # `none` where nothing says anything. A contradiction takes one step off.
 Confidence = Literal["stated", "high", "moderate", "low", "none"]
+# What brings the classes of bases that the pins load: transformers itself, and code that a base brings along.
+_LOADED = frozenset({"transformers", "transformers_modules", "peft", "unsloth"})
 _STEPS: tuple[Confidence, ...] = ("stated", "high", "moderate", "low", "none")
 
 
@@ -121,15 +123,19 @@ def judge(observed: Observed, known: Mapping[str, Known], support: Support, matr
     ranges, refuted = _within_family(ranges, family, known, own_code=own_code)
     kind = None if own_code or brings_code(observed) else base_type(observed) or _native_type(family)
     preferences = Preferences(kind=kind, pins=family.pins, day=observed.day, relations=matrix.relations)
+    # Where neither a file nor the base speaks, every pair is as good as any other: none is proposed.
+    speaks = family.family is not None or kind is not None or bool(observed.listed) or any(map(tells, ranges.values()))
+    proposed = candidates(ranges, known, support, preferences) if speaks else ()
+    apart = conflict(ranges, known, support, preferences) if speaks and not proposed else None
     return Inferred(
         observed=observed,
         trainer=trainer,
         ranges=ranges,
         confidences={name: _confidence(ranges[name], known[name]) for name in PACKAGES},
-        candidates=candidates(ranges, known, support, preferences),
+        candidates=proposed,
         family=family,
         known=known,
-        notes=(*observed.notes, *_notes(observed), *refuted),
+        notes=(*observed.notes, *_notes(observed), *refuted, *([] if apart is None else [apart])),
     )
 
 
@@ -146,7 +152,7 @@ def _foreign(
         candidates=(),
         family=Match(family=None, certainty="unknown", basis="none"),
         known=known,
-        notes=(*observed.notes, foreign.words, f"what merges or converts it: {foreign.next_step}"),
+        notes=(*observed.notes, foreign.words, f"what merges or converts it: {foreign.step(observed.folder)}"),
     )
 
 
@@ -206,6 +212,13 @@ def _of_width(width: int) -> Confidence:
 def _notes(observed: Observed) -> list[str]:
     config = observed.adapter_config or {}
     notes = []
+    mapping = config.get("auto_mapping")
+    library = mapping.get("parent_library") if isinstance(mapping, dict) else None
+    package = library.partition(".")[0][:40] if isinstance(library, str) else ""
+    if package and package not in _LOADED:
+        where = "the training script" if package == "__main__" else f"`{package}`"
+        name = str(mapping.get("base_model_class"))[:60] if isinstance(mapping, dict) else ""
+        notes.append(f"the base's class is `{name}` of {where}, which is needed besides these pins")
     missing, unknown = missing_keys(config), unknown_keys(config)
     if missing:
         shown = ", ".join(f"`{key[:40]}`" for key in missing[:4])

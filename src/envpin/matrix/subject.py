@@ -59,7 +59,7 @@ def find_subject(text: str, *, base: Path | None = None) -> ModelSubject:
             if (path / name).is_file():
                 return _of_file(path / name, base)
         if (foreign := foreign_format(path)) is not None:
-            return _of_foreign(foreign)
+            return _of_foreign(foreign, path)
         raise InputError(
             f"`{path}` holds no config.json, adapter_config.json or envpin.json", path=path,
             hint="give the folder of a model or of an adapter",
@@ -79,7 +79,7 @@ def _of_file(path: Path, base: Path | None) -> ModelSubject:
     origin = [f"read from {path}"]
     document = _read(path, origin)
     if path.name == "adapter_config.json" and (foreign := foreign_format(path.parent)) is not None:
-        return _of_foreign(foreign)
+        return _of_foreign(foreign, path.parent)
     if "peft_type" in document or path.name == "adapter_config.json":
         return _of_adapter(document, path.parent, base, origin[1:])._replace(adapter=path.parent)
     if isinstance(document.get("schema"), int) and path.name == "envpin.json":
@@ -89,10 +89,10 @@ def _of_file(path: Path, base: Path | None) -> ModelSubject:
     return ModelSubject(config=document, name=own or _folder_name(path), origin=tuple(origin))
 
 
-def _of_foreign(foreign: ForeignFormat) -> ModelSubject:
+def _of_foreign(foreign: ForeignFormat, folder: Path) -> ModelSubject:
     """No pins of transformers and peft are for it, whatever its base is; that one can be asked about by its name."""
     own = (f"about its base: {command_text('envpin', 'matrix', 'resolve', foreign.base)}",) if foreign.base else ()
-    origin = (foreign.words, f"what merges or converts it: {foreign.next_step}", *own)
+    origin = (foreign.words, f"what merges or converts it: {foreign.step(folder)}", *own)
     return ModelSubject(config=None, name=None, origin=origin, foreign=foreign)
 
 

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import shlex
 from typing import TYPE_CHECKING
 
 import pytest
 
 from envpin.core.adapter_format import foreign_format
+from tests.support.checkpoints import header_bytes
 from tests.support.places import DATA
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 PEFT = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "target_modules": ["q_proj"], "base_model_name_or_path": "a/b"}
 MLX = {"fine_tune_type": "lora", "lora_parameters": {"rank": 8}, "model": "mlx-community/X-4bit", "num_layers": 4}
 ROBOT = {"policy": {"type": "smolvla"}, "dataset": {"repo_id": "a/b"}, "steps": 20000}
+KOHYA = {"lora_unet_down_blocks_0_proj.lora_down.weight": (4, 8), "lora_te1_text_model_fc1.lora_up.weight": (8, 4)}
+LYCORIS = {"lora_unet_down_blocks_0_proj.hada_w1_a": (4, 8)}
+PARTS = {"transformer.single_blocks.0.attn.to_k.lora_A.weight": (4, 8)}
+COMFY = {"diffusion_model.blocks.0.cross_attn.k.lora_B.weight": (8, 4)}
+RENAMED = {"base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight": (4, 8)}
+UNET = {"down_blocks.0.attentions.0.proj_in.weight": (8, 8)}
+
+
+def weights(tensors: Mapping[str, tuple[int, ...]]) -> bytes:
+    return header_bytes(tensors, "F32")[0]
+
+
 GGUF = (
     b"GGUF\x03\x00\x00\x00"
     + bytes(16)
@@ -47,6 +63,15 @@ FOREIGN: dict[str, tuple[str, Files]] = {
         "model_name": "bert-base-uncased", "version": "adapters.1.0.0"}, "pytorch_adapter.bin": b""}),
     "gguf": ("gguf", {"lora-f16.gguf": GGUF}),
     "torchtune": ("torchtune", {"adapter_0.pt": b"PK", "config.json": {"model_type": "llama"}}),
+    "mlx, weights renamed": ("mlx-lm", {"adapter_config.json": MLX, "adapter_model.safetensors": b""}),
+    "mlx-vlm": ("mlx-lm", {"adapter_config.json": {"model_path": "m", "lora_alpha": 16}, "adapters.safetensors": b""}),
+    "kohya": ("kohya", {"mychar-v2.safetensors": weights(KOHYA)}),
+    "kohya, several": ("kohya", {"a-000001.safetensors": weights(KOHYA), "a-000002.safetensors": weights(KOHYA)}),
+    "kohya by its metadata": ("kohya", {
+        "a.safetensors": bytes(8) + b'{"__metadata__":{' + b'"t":"x",' * 9000 + b'"ss_network_dim":"8"}}'}),
+    "lycoris": ("kohya", {"style.safetensors": weights(LYCORIS)}),
+    "flux, by parts": ("diffusers", {"style.safetensors": weights(PARTS), "config.yaml": b"job: extension"}),
+    "comfy": ("diffusers", {"wan.safetensors": weights(COMFY)}),
     "nemo": ("nemo", {"megatron_gpt_peft_lora_tuning.nemo": b""}),
 }  # fmt: skip
 OWN: dict[str, Files] = {
@@ -59,6 +84,11 @@ OWN: dict[str, Files] = {
     "unsloth": {"adapter_config.json": PEFT | {"unsloth_version": "2025.1"}, "adapter_model.safetensors": b""},
     "a model": {"config.json": {"model_type": "llama"}, "model.safetensors": b"", "model.gguf": GGUF},
     "a model in gguf": {"model-q4.gguf": b"GGUF\x03" + bytes(40) + b"general.architecture llama"},
+    "peft's tensors under another name": {"my_lora.safetensors": weights(RENAMED)},
+    "peft's own, and one for diffusers": {
+        "adapter_config.json": PEFT, "adapter_model.safetensors": b"", "pytorch_lora_weights.safetensors": b""},
+    "a part of a pipeline": {"config.json": {}, "diffusion_pytorch_model.safetensors": weights(UNET)},
+    "an embedding": {"learned_embeds.safetensors": weights({"<cat>": (1, 8)})},
     "a run's state": {"trainer_state.json": {}, "train_config.json": ROBOT},
 }  # fmt: skip
 
@@ -94,3 +124,21 @@ def test_the_base_of_an_mlx_adapter_is_its_key_model() -> None:
     found = foreign_format(DATA / "cases" / "check" / "mlx-adapter" / "adapters")
     assert found is not None
     assert found.base == "mlx-community/Qwen3-4B-4bit"
+
+
+def test_a_step_names_the_folder_and_is_a_command_or_a_call(tmp_path: Path) -> None:
+    folder = tmp_path / "my adapter's"
+    folder.mkdir()
+    mlx = foreign_format(write(folder, {"adapter_config.json": MLX | {"model": "a; rm -rf b"}, "adapters.npz": b""}))
+    assert mlx is not None
+    words = shlex.split(mlx.step(folder))
+    assert words == ["mlx_lm.fuse", "--model", "a; rm -rf b", "--adapter-path", str(folder), "--save-path", "MERGED"]
+    (folder / "adapters.npz").unlink()
+    (folder / "adapter_config.json").unlink()
+    picture = foreign_format(write(folder, {"it's.safetensors": weights(KOHYA)}))
+    assert picture is not None
+    call = picture.step(folder).removeprefix("with diffusers: ").split(", pipe.")[0]
+    parsed = ast.parse(call, mode="eval").body
+    assert isinstance(parsed, ast.Call)
+    assert ast.literal_eval(parsed.args[0]) == str(folder)
+    assert ast.literal_eval(parsed.keywords[0].value) == "it's.safetensors"

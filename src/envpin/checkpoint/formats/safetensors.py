@@ -14,6 +14,7 @@ from envpin.checkpoint.formats.sampled import FileSample, take_sample
 from envpin.core import json_input
 from envpin.core.files import open_file
 from envpin.core.sizes import counted, verb
+from envpin.core.stand_ins import answer, stand_in
 
 if TYPE_CHECKING:
     from envpin.core.place import Place
@@ -33,9 +34,6 @@ BITS: dict[str, int] = {
 
 # Adapters of one base and one set of layers have equal headers, byte for byte; the largest real ones have some 150 kB.
 _KEPT, _KEPT_BYTES = 8, 256_000
-
-_LFS = b"version https://git-lfs.github.com/spec/"
-_HTML = (b"<!doctype html", b"<html", b"<head", b"<?xml")
 
 
 class Tensor(NamedTuple):
@@ -57,6 +55,12 @@ class Fault(NamedTuple):
     message: str
     found: str | None = None
     expected: str | None = None
+
+
+def json_fault(name: str, error: json_input.BadJsonError, words: str = "is not valid JSON") -> Fault:
+    """That a file is no JSON, under the code of what stands in its place where that is known."""
+    code = error.instead.code if error.instead is not None else "corrupt-header"
+    return Fault(code, name, f"{words}: {error}")
 
 
 class Header(NamedTuple):
@@ -89,7 +93,7 @@ def read_header(path: Place, samples: dict[str, FileSample] | None = None) -> He
 
 def _start_fault(start: bytes, name: str, size: int) -> Fault | None:
     """What the first bytes of a file already tell."""
-    foreign = recognise_foreign(start, name, size)
+    foreign = recognise_foreign(start, name, size) or recognise_answer(start, name, size)
     if foreign is not None:
         return foreign
     if size < 8:
@@ -175,13 +179,16 @@ def _layout_fault(tensors: list[Tensor], name: str, begin: int, size: int) -> Fa
 
 def recognise_foreign(start: bytes, name: str, size: int) -> Fault | None:
     """A pointer or a web page that stands where weights should be; None where the first bytes are neither."""
-    if start.startswith(_LFS):
-        real = next((line[5:].decode("ascii", "replace") for line in start.split(b"\n") if line[:5] == b"size "), None)
-        return Fault("lfs-pointer", name, "a git-lfs pointer, not the weights", counted(size, "byte"),
-                     f"{real[:20]} bytes" if real else None)  # fmt: skip
-    if start.lstrip().lower().startswith(_HTML):
-        return Fault("html-instead-of-weights", name, "a web page, not weights", counted(size, "byte"))
-    return None
+    found = stand_in(start)
+    return found and Fault(found.code, name, f"{found.words}, not the weights", counted(size, "byte"), found.size)
+
+
+def recognise_answer(start: bytes, name: str, size: int) -> Fault | None:
+    """What a server answered, saved as weights, where no other format claims the bytes: old pickles are texts too."""
+    said = answer(start) if 8 <= size <= len(start) else None
+    if said is None:
+        return None
+    return Fault("html-instead-of-weights", name, f"a text, not weights: `{said}`", counted(size, "byte"))
 
 
 def _fault(code: str, file: str, message: str, found: str | None = None, expected: str | None = None) -> Header:

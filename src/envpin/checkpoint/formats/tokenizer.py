@@ -9,10 +9,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from envpin.checkpoint.formats.safetensors import Fault
+from envpin.checkpoint.formats.safetensors import Fault, json_fault
 from envpin.checkpoint.formats.sentencepiece import NotSentencePieceError, read_pieces
 from envpin.core import json_input, text_input
 from envpin.core.files import open_file, read_bounded
+from envpin.core.stand_ins import stand_in
 from envpin.core.typed_json import NOT_OF_ITS_SHAPE
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def _object(path: Place, faults: list[Fault]) -> dict[str, object] | None:
     try:
         return json_input.read_object(path, remarks=remarks)
     except json_input.BadJsonError as error:
-        faults.append(Fault("corrupt-header", path.name, f"is not valid JSON: {error}"))
+        faults.append(json_fault(path.name, error))
     except OSError as error:
         faults.append(Fault("corrupt-header", path.name, f"cannot be read: {error.strerror or error}"))
     finally:
@@ -175,6 +176,8 @@ def _fast(path: Place, faults: list[Fault]) -> tuple[_Vocabulary | None, Tokeniz
         marks = _marks(data[:_HEAD_BYTES], data[-_TAIL_BYTES:], len(data))
         if data.count(b":") > MAX_ENTRIES or data.count(b"[") > 4 * MAX_ENTRIES:
             raise json_input.BadJsonError("more entries than any tokenizer has")
+        if (instead := stand_in(data[:_HEAD_BYTES])) is not None:
+            raise json_input.BadJsonError(f"{instead.words}, not the file", instead)
         document = msgspec.json.decode(data, type=TokenizerDocument)
         raw = bytes(document.model.vocab)
         found = _Vocabulary((), document.model.type or "BPE")
@@ -185,7 +188,10 @@ def _fast(path: Place, faults: list[Fault]) -> tuple[_Vocabulary | None, Tokeniz
             found.tokens = {pair[0] for pair in msgspec.json.decode(raw, type=list[tuple[str, float]])}
         else:
             found.tokens = msgspec.json.decode(raw, type=dict[str, int])
-    except (*NOT_OF_ITS_SHAPE, json_input.BadJsonError) as error:
+    except json_input.BadJsonError as error:
+        faults.append(json_fault(path.name, error, "is not a tokenizer"))
+        return None, marks
+    except NOT_OF_ITS_SHAPE as error:
         faults.append(Fault("corrupt-header", path.name, f"is not a tokenizer: {error}"))
         return None, marks
     except OSError as error:

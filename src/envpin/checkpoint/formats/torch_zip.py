@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
 from envpin.checkpoint.formats.pickle import BadPickleError, EndsInsideError, RebuiltTensor, Storage, walk
-from envpin.checkpoint.formats.safetensors import BITS, Fault, Header, Tensor, recognise_foreign
+from envpin.checkpoint.formats.safetensors import BITS, Fault, Header, Tensor, recognise_answer, recognise_foreign
 from envpin.core.archive_input import NOT_AN_ARCHIVE
 from envpin.core.files import open_file
 from envpin.core.range_file import RangeFile
@@ -66,6 +66,8 @@ def _read(path: Place) -> Header:
             return _zip(path, stream)
         if start.startswith((b"\x80", b"(", b"}", b"]")):
             return _legacy(path, stream, size)
+    if (said := recognise_answer(start, path.name, size)) is not None:
+        return Header(fault=said)
     raise _BadFileError("corrupt-header", "is neither a zip nor a pickle, as torch writes them")
 
 

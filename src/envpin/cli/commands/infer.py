@@ -130,7 +130,7 @@ def _lines(found: Inferred, *, everything: bool) -> list[str]:
     if observed.foreign is not None:
         return [*lines, "", "no environment with peft belongs to it"]
     if not found.says_something:
-        lines += ["", "no file says anything about peft or transformers: the pins are a guess from the base alone"]
+        lines += ["", _guessed(found)]
     return [*lines, *_first(found, everything=everything)]
 
 
@@ -147,6 +147,14 @@ def _answer(found: Inferred) -> list[str]:
     return lines
 
 
+def _guessed(found: Inferred) -> str:
+    """What the pins rest on where the adapter's own files say nothing."""
+    if not found.candidates:
+        return "no file says anything about peft or transformers, and the base is not known: no environment is proposed"
+    source = "lists next to the adapter" if found.observed.listed else "the base"
+    return f"no file says anything about peft or transformers: the pins are a guess from {source} alone"
+
+
 def _hints(found: Range) -> str:
     """The files that name versions which the answer does not rest on: `requirements.txt says`."""
     named = (one.file for one in found.signals if one.stated and one.strength == "weak" and one.admits & found.hinted)
@@ -156,7 +164,12 @@ def _hints(found: Range) -> str:
 
 def _first(found: Inferred, *, everything: bool) -> list[str]:
     if not found.candidates:
-        return ["", "no release of peft within these bounds can be imported beside a transformers within them"]
+        if not found.says_something:
+            return ["", f"  {command_text('envpin', 'infer', found.observed.folder, '--base')} BASE"]
+        return [
+            "",
+            "no release of peft within these bounds fits a transformers within them: no environment is proposed",
+        ]
     first, *others = found.candidates
     lines = ["", f"most likely   {_pins(first.pins)}, Python {first.python}, nothing newer than {first.exclude_newer}"]
     lines += [f"              {reason}" for reason in first.why]

@@ -7,10 +7,12 @@ import re
 from collections import Counter
 from typing import IO, TYPE_CHECKING
 
+from envpin.checkpoint.formats.safetensors import read_header
 from envpin.core.command_text import command_text
 from envpin.core.files import open_file
 from envpin.core.findings import Evidence
 from envpin.core.sizes import counted, verb
+from envpin.diagnose.adapter_names import is_factor
 from envpin.diagnose.catalogue.catalogue import finding
 from envpin.diagnose.detectors.shapes import SHOWN, places
 from envpin.diagnose.expected import shapes_of_config
@@ -61,11 +63,14 @@ def _absent(folder: Checkpoint, subject: CheckSubject) -> Iterator[Finding]:
         text = f"`{folder.path / folder.weight_files[0]}` holds no tensor at all: an empty state dict was saved"
         seen = [Evidence(file=folder.weight_files[0], found="0 tensors")]
         yield finding("adapter-is-noop", text, seen, severity="blocker", names=places(subject))
+    if folder.kind == "unknown":
+        yield from _misnamed(folder, subject)
     if folder.weight_files:
         return
     if folder.kind == "adapter":
         text = f"`{folder.path}` has an adapter_config.json, and no adapter_model.safetensors or adapter_model.bin"
-        yield finding("missing-shard", text, [Evidence(file="adapter_model.safetensors")], names=places(subject))
+        absent = [Evidence(file="adapter_model.safetensors")]
+        yield finding("missing-shard", text, absent, fix=_elsewhere(folder), names=places(subject))
     elif folder.config is not None:
         # Shapes can be had from the config; a merge needs the weights.
         severity: Severity = "blocker" if folder is subject.folder else "warning"
@@ -73,6 +78,31 @@ def _absent(folder: Checkpoint, subject: CheckSubject) -> Iterator[Finding]:
         yield finding(
             "missing-shard", text, [Evidence(file="model.safetensors")], severity=severity, names=places(subject)
         )
+
+
+def _misnamed(folder: Checkpoint, subject: CheckSubject) -> Iterator[Finding]:
+    """Tensors of peft in a file that peft does not look for, without a config as well."""
+    found = next((one for name, one in folder.tensors.items() if is_factor(name)), None)
+    if found is not None:
+        text = f"`{folder.path / found.file}` holds an adapter's tensors, and there is no adapter_config.json"
+        seen = [Evidence(file=found.file, found=found.name)]
+        fix = ("take the whole folder that `save_pretrained` wrote, with adapter_config.json",)
+        yield finding("missing-shard", text, seen, fix=fix, names=places(subject))
+
+
+def _elsewhere(folder: Checkpoint) -> tuple[str, ...] | None:
+    """What gives the weights that peft would look for, where they lie there in another form."""
+    for name in sorted(folder.names):
+        if name.startswith("pytorch_model_fsdp"):
+            merge = command_text("accelerate", "merge-weights", folder.path / name, "OUT")
+            return (f"FSDP wrote shards: {merge}", "save again with the whole state gathered (FULL_STATE_DICT)")
+        if name.startswith("global_step") or name == "zero_to_fp32.py":
+            return (f"DeepSpeed wrote shards: {command_text('cd', folder.path)} && python zero_to_fp32.py . OUT",)
+        if name.endswith(".safetensors") and any(
+            is_factor(one.name) for one in read_header(folder.files / name).tensors
+        ):
+            return (command_text("mv", folder.path / name, folder.path / "adapter_model.safetensors"),)
+    return None
 
 
 def detect_folder(subject: CheckSubject, mismatches: list[Mismatch]) -> Iterator[Finding]:
@@ -113,6 +143,8 @@ def _no_configuration(folder: Checkpoint, subject: CheckSubject) -> Iterator[Fin
     if config is None or config.get("peft_type"):
         return
     text = f"`{folder.path / 'adapter_config.json'}` has no `peft_type`: peft did not write it"
+    if set(config) <= {"error", "message", "detail"} and (said := next(iter(config.values()), None)):
+        text = f"`{folder.path / 'adapter_config.json'}` is what a server answered: `{str(said)[:80]}`"
     if "model_type" in config:
         text = f"`{folder.path / 'adapter_config.json'}` is a model's config.json under another name"
     seen = [Evidence(file="adapter_config.json", expected="peft_type")]

@@ -1,0 +1,55 @@
+"""Adapters of strangers whose files leave no pair, no base, or a base of another library."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from envpin.inference.infer import infer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Every key that peft 0.3.0 writes, and none of a later release.
+OLD = {
+    "base_model_name_or_path": "x/y", "bias": "none", "fan_in_fan_out": False, "inference_mode": True,
+    "init_lora_weights": True, "lora_alpha": 32, "lora_dropout": 0.05, "modules_to_save": None, "peft_type": "LORA",
+    "r": 8, "target_modules": ["q_proj"], "task_type": "CAUSAL_LM",
+}  # fmt: skip
+
+
+def write(folder: Path, config: dict[str, Any], card: str = "") -> Path:
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    (folder / "README.md").write_text(card)
+    return folder
+
+
+def test_a_floor_that_transformers_declares_for_its_own_loader_rules_no_training_out(tmp_path: Path) -> None:
+    """transformers 4.33.3 asks for peft 0.5.0, and runs were made with it and peft 0.3.0."""
+    found = infer(write(tmp_path, OLD, "- Transformers 4.33.3\n"))
+    assert [dict(one.pins)["peft"] for one in found.candidates] == ["0.3.0"]
+
+
+def test_the_floor_holds_where_something_meets_it(tmp_path: Path) -> None:
+    found = infer(write(tmp_path, {"peft_type": "LORA", "base_model_name_or_path": "x"}, "- Transformers 4.33.3\n"))
+    assert {"0.3.0", "0.4.0"}.isdisjoint(one.pins["peft"] for one in found.candidates)
+
+
+def test_what_keeps_every_pair_apart_is_said(tmp_path: Path) -> None:
+    found = infer(write(tmp_path, OLD, "- PEFT 0.3.0\n- Transformers 5.0.0\n"))
+    assert not found.candidates
+    assert any("transformers 5.0.0" in note for note in found.notes)
+
+
+def test_nothing_is_proposed_where_neither_a_file_nor_the_base_speaks(tmp_path: Path) -> None:
+    found = infer(write(tmp_path, {"error": "Repository not found"}))
+    assert (found.candidates, found.says_something) == ((), False)
+
+
+def test_the_library_of_another_base_is_named(tmp_path: Path) -> None:
+    mapping = {"base_model_class": "UNet2DConditionModel", "parent_library": "diffusers.models.unets"}
+    found = infer(write(tmp_path, {**OLD, "auto_mapping": mapping, "base_model_name_or_path": None}))
+    assert any("`UNet2DConditionModel` of `diffusers`" in note for note in found.notes)
+    mapping = {"base_model_class": "BertModel", "parent_library": "transformers.models.bert.modeling_bert"}
+    own = infer(write(tmp_path, {**OLD, "auto_mapping": mapping}))
+    assert not any("besides these pins" in note for note in own.notes)
