@@ -45,13 +45,16 @@ from envpin.cli.console.live import LiveDisplay
 from envpin.core.events import Note, Progress, Step
 title, done, total, unit, label, detail = ast.literal_eval(sys.argv[1])
 display = LiveDisplay()
+def drawn():  # in time, whatever else the machine does
+    time.sleep(0.02)
+    display._bars.refresh()
 display.on_event(Step("key", title))
-time.sleep(0.2)
+drawn()
 if unit:
     display.on_event(Progress("key", 0, total, unit, label))
-    time.sleep(0.2)
+    drawn()
     display.on_event(Progress("key", done, total, unit, label))
-    time.sleep(0.2)
+    drawn()
 display.on_event(Step("key", title, "done", detail))
 display.on_event(Note("a note that is long enough to need a second line where the terminal has sixty columns"))
 display.close()

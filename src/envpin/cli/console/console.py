@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from envpin.cli.console.output import outputs, visible, visible_commands, visible_json
+from envpin.cli.console.width import columns, wrapped
 from envpin.core.events import Note, Progress, Step
 
 if TYPE_CHECKING:
@@ -69,9 +70,14 @@ class Console:
         self.close()
         if self.json_mode:
             self.document(1, {"error": error.to_json()})
-        self.talk(f"error: {error.message}")
+        self.talk(self._broken(f"error: {error.message}"))
         if error.hint:
-            self.talk(f"\nhint: {error.hint}")
+            hint = f"\nhint: {error.hint}"
+            self.talk(hint if "envpin " in hint else self._broken(hint))  # a command is copied in one piece
+
+    def _broken(self, text: str) -> str:
+        """Prose broken at words, which a terminal breaks within them."""
+        return "\n".join(wrapped([text], indent=4, width=columns() or 80)) if self.interactive else text
 
     def listener(self) -> Listener:
         """A listener that draws live on a terminal and writes plain lines elsewhere, and notes how long steps take."""

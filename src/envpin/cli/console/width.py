@@ -62,8 +62,9 @@ def fitted(lines: Iterable[str], *, indent: int) -> str:
 def wrapped(lines: Iterable[str], *, indent: int, width: int | None) -> list[str]:
     """Lines that are longer than `width`, broken at words and continued `indent` columns in. A command stays whole, to
     be copied in one piece."""
+    lines = [line for text in lines for line in text.split("\n")]
     if width is None or width < indent + 20:
-        return list(lines)
+        return lines
     found: list[str] = []
     for line in lines:
         if len(line) <= width or line.lstrip().startswith("envpin "):

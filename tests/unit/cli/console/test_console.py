@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from envpin.cli.console.console import Console
+from envpin.core.errors import InputError
 from envpin.core.events import Step
 
 if TYPE_CHECKING:
@@ -50,3 +51,18 @@ def test_seconds_of_steps_with_one_key_add_up(set_clock: Callable[[float], None]
         set_clock(end)
         listener(Step(key="merge", title="merge", state="failed"))
     assert console.seconds == {"merge": pytest.approx(3.5)}
+
+
+def test_an_error_breaks_at_words_on_a_terminal_and_its_command_stays_whole(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    console = Console()
+    error = InputError(f"{'words ' * 12}end", hint=f"envpin check {'a' * 60} --offline")
+    console.error(error)
+    assert max(map(len, capsys.readouterr().err.splitlines())) > 80
+    console.interactive = True
+    console.error(error)
+    message, _, hint = capsys.readouterr().err.partition("\n\n")
+    assert message.splitlines() == [f"error: {'words ' * 8}words", "    words words words end"]
+    assert hint == f"hint: envpin check {'a' * 60} --offline\n"

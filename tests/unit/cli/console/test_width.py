@@ -28,3 +28,7 @@ def test_a_word_that_is_too_long_stays_whole() -> None:
 def test_a_command_stays_whole() -> None:
     command = "  envpin env create transformers==4.43.1,peft==0.12.0 --python 3.11 --torch-backend cpu"
     assert wrapped([command], indent=4, width=40) == [command]
+
+
+def test_a_text_of_several_lines_is_broken_line_by_line() -> None:
+    assert wrapped(["a table\n    of: cells", "x"], indent=8, width=28) == ["a table", "    of: cells", "x"]
