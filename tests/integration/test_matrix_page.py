@@ -40,6 +40,15 @@ TRAPS: dict[str, Any] = {
     "of transformers 5": {"model_type": "llama", "vocab_size": 128256, "transformers_version": "5.1.0",
                           "rope_parameters": {"rope_type": "llama3", "factor": 8.0, "rope_theta": 500000.0}},
     "grown": {**json.loads(LLAMA_31), "vocab_size": 128258},
+    "quantized since": {**json.loads(LLAMA_31), "quantization_config": {"quant_method": "compressed-tensors"}},
+    "quantized always": {**json.loads(LLAMA_31), "quantization_config": {"load_in_4bit": True}},
+    "quantized elsewhere": {**json.loads(LLAMA_31), "quantization_config": {"quant_method": "modelopt"}},
+    "a newer part": {"model_type": "llava", "text_config": {"model_type": "ministral3"}},
+    "a part of its time": {"model_type": "llava", "text_config": {"model_type": "llama"}},
+    "an unknown part": {"model_type": "llava", "text_config": {"model_type": "zzz"}},
+    "a newer part, not listed": {"model_type": "llava_onevision", "text_config": {"model_type": "qwen3"}},
+    "two conditions": {"model_type": "mixtral", "hidden_size": 4096, "num_attention_heads": 40, "head_dim": 128,
+                       "rope_scaling": {"type": "yarn", "factor": 4.0}},
 }  # fmt: skip
 
 

@@ -13,11 +13,10 @@ from packaging.version import Version
 from envpin.core.versions import same_release
 from envpin.evidence.computed import BreakChanges, recomputed
 from envpin.evidence.proof import RUN_GRADES
-from envpin.evidence.shapes import ProvedCondition, proved_conditions
+from envpin.evidence.shapes import ProvedCondition, proved_conditions, refused_by_condition
 from envpin.evidence.tuples import proved_tuple
-from envpin.matrix.conditions import held_conditions
 from envpin.matrix.convert import join
-from envpin.matrix.recipes import family_of, load_recipes
+from envpin.matrix.recipes import family_of
 from envpin.matrix.results import PROVES, EvidenceRun, reached
 from envpin.matrix.types import GRADES, Break, Family, Grade, KnownGood, Matrix, Statement
 
@@ -215,17 +214,10 @@ def _fails(family: Family, entry: EvidenceRun, matrix: Matrix) -> Iterator[str]:
     requirement = family.requires.get("transformers")
     if version is None or requirement is None or entry.capability not in _READING:
         return
-    if _refused_by_condition(family, version):
+    if refused_by_condition(family, version):
         return
     if SpecifierSet(requirement.versions).contains(version) and not _explained(entry, matrix):
         yield f"{at}.requires.transformers: '{requirement.versions}' allows {version}, but {_failure(entry)}"
-
-
-def _refused_by_condition(family: Family, version: str) -> bool:
-    """Whether a condition that the family's tiny model meets leaves this release of transformers out."""
-    recipe = load_recipes().get(family.id)
-    held = held_conditions(family, recipe.config, None) if recipe is not None else []
-    return any(one.package == "transformers" and not SpecifierSet(one.versions).contains(version) for one in held)
 
 
 def _works(family: Family, entry: EvidenceRun, matrix: Matrix) -> Iterator[str]:

@@ -14,7 +14,7 @@ from packaging.specifiers import SpecifierSet
 
 from envpin.core.sizes import counted
 from envpin.evidence.proof import RUN_GRADES
-from envpin.evidence.shapes import refuted_conditions
+from envpin.evidence.shapes import refused_by_condition, refuted_conditions
 from envpin.evidence.ways import fits_way, read_way
 from envpin.matrix.convert import join
 from envpin.matrix.recipes import family_of
@@ -57,11 +57,10 @@ def _of_requirement(family: Family, runs: Sequence[EvidenceRun], at: str) -> Ite
     if requirement is None:
         return
     allowed = SpecifierSet(requirement.versions)
-    conditions = [SpecifierSet(one.versions) for one in family.conditions if one.package == "transformers"]
     for run in runs:
         version = run.packages.get("transformers", "")
-        inside = allowed.contains(version) and all(one.contains(version) for one in conditions)
-        if run.capability == "load" and run.outcome == "fail" and inside:
+        failed = run.capability == "load" and run.outcome == "fail"
+        if failed and allowed.contains(version) and not refused_by_condition(family, version):
             yield f"{at}.requires.transformers: '{requirement.versions}' allows {version}, but `{run.id}` fails"
 
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
+from envpin.matrix.conditions import held_conditions
 from envpin.matrix.convert import join
+from envpin.matrix.recipes import load_recipes
 from envpin.matrix.results import PROVES
 from envpin.matrix.types import GRADES
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from envpin.matrix.results import EvidenceRun
-    from envpin.matrix.types import Condition, Grade, Matrix
+    from envpin.matrix.types import Condition, Family, Grade, Matrix
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,3 +92,10 @@ def refuted_conditions(matrix: Matrix, runs: Iterable[EvidenceRun]) -> Iterator[
 
 def _version(packages: Mapping[str, str], condition: Condition) -> str:
     return packages.get(condition.package, "0")
+
+
+def refused_by_condition(family: Family, version: str) -> bool:
+    """Whether a condition that the family's tiny model meets leaves this release of transformers out."""
+    recipe = load_recipes().get(family.id)
+    held = held_conditions(family, recipe.config, None) if recipe is not None else []
+    return any(one.package == "transformers" and not SpecifierSet(one.versions).contains(version) for one in held)

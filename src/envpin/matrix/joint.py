@@ -15,6 +15,7 @@ from envpin.core.eras import SETTLING_DAYS
 from envpin.core.errors import InputError, ResolutionError
 from envpin.matrix.joint_bounds import SERVERS, StackCase, bounds_of, days_after, first_day, floors_of
 from envpin.matrix.listing import listing_of, names_of
+from envpin.matrix.parts import quantization_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -166,19 +167,6 @@ def _engine(model: ModelNames, stack: Stack) -> str:
         f"no release of {', '.join(SERVERS)} up to {stack.collected} lists `{model.model_type}`",
         hint="envpin matrix collect --stack",
     )
-
-
-def quantization_of(config: Mapping[str, object] | None) -> str | None:
-    """The method that a config says the weights are quantized with."""
-    for part in (config, config.get("text_config") if config else None):
-        own = part.get("quantization_config") if isinstance(part, dict) else None
-        if isinstance(own, dict):
-            method = own.get("quant_method")
-            if isinstance(method, str) and method:
-                return method.lower()
-            if own.get("load_in_4bit") or own.get("load_in_8bit"):
-                return "bitsandbytes"
-    return None
 
 
 def _is_source(name: str, stack: Stack) -> bool:

@@ -80,8 +80,12 @@ def bounds_of(case: StackCase, packages: Mapping[str, str], notes: list[str]) ->
                 f"`{name}` up to {tool.releases[-1].version} does not list this model; it may take it all the same"
             )
     if case.method is not None:
-        bounds += _of_method(case.method, packages, stack, notes)
+        bounds += [one for one in _of_method(case.method, packages, stack, notes) if _is_news(one, case.found)]
     return tuple(bounds)
+
+
+def _is_news(bound: StackBound, found: Match) -> bool:
+    return all((one.package, one.versions) != (bound.package, bound.versions) for one in found.needs)
 
 
 def _of_model(found: Match) -> list[StackBound]:

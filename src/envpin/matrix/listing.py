@@ -23,7 +23,7 @@ STRICT = frozenset(
 _MODELS = ("architectures", "model_types", "configs", "repositories", "packing", "lora_targets", "models",
            "gguf_architectures")  # fmt: skip
 # How engines call the method that a config calls so.
-_METHODS: Mapping[str, tuple[str, ...]] = {
+METHODS: Mapping[str, tuple[str, ...]] = {
     "gptq": ("gptq", "auto_gptq", "gptq_marlin"),
     "awq": ("awq", "auto_awq", "awq_marlin"),
     "mxfp4": ("mxfp4", "gpt_oss_mxfp4"),
@@ -87,7 +87,7 @@ def method_listing(tool: Tool, method: str) -> Listing | None:
     """The releases that list a quantization method; None where the tool lists none at all."""
     if "quantizations" not in tool.registries:
         return None
-    names = tuple(one for one in _METHODS.get(method, (method,)) if one in tool.registries["quantizations"])
+    names = tuple(one for one in METHODS.get(method, (method,)) if one in tool.registries["quantizations"])
     return Listing(tool, "quantizations", names, tool.listing("quantizations", names))
 
 

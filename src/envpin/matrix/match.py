@@ -9,6 +9,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from envpin.matrix.candidates import FamilyCandidate, examine, rivals, why_not
 from envpin.matrix.conditions import Need, held_conditions, needs_of, pins_within
 from envpin.matrix.names import name_match
 from envpin.matrix.nearest import (
@@ -19,11 +20,13 @@ from envpin.matrix.nearest import (
     own_release,
     proved_pins,
 )
-from envpin.matrix.signs import holds, release_of, shorten, value_at, wanted
+from envpin.matrix.parts import method_floor, not_run, part_floors, risen, with_floors
+from envpin.matrix.signs import release_of, shorten, value_at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from envpin.matrix.parts import Floor
     from envpin.matrix.support import Support
     from envpin.matrix.types import Family, Kind, Matrix, Sign, TypeName
 
@@ -33,7 +36,6 @@ if TYPE_CHECKING:
 Certainty = Literal["exact", "ambiguous", "by name", "not listed", "unknown"]
 # Names of models have under 100 characters; patterns are not run over more than a stranger's text of this length.
 _NAME_LIMIT = 512
-_ONLY_ITS_NAME = "its config is the same; only a name tells it apart"
 
 
 class Considered(NamedTuple):
@@ -77,22 +79,23 @@ class _Question(NamedTuple):
     name: str | None
     matrix: Matrix
     support: Support | None
+    parts: tuple[Floor, ...] = ()
+    method: Floor | None = None
+
+    @property
+    def floors(self) -> tuple[Floor, ...]:
+        """What the parts of the config and the quantization of the weights ask for."""
+        return self.parts if self.method is None else (*self.parts, self.method)
+
+    @property
+    def nowhere(self) -> list[str]:
+        """What no collected release of transformers knows, said."""
+        newest = self.support.newest() if self.support else ""
+        return [f"no release up to {newest} {one.reason}" for one in self.floors if one.release is None]
 
     @property
     def window(self) -> tuple[str, str | None] | None:
         return self.support.window(self.kind) if self.support else None
-
-
-class _Candidate(NamedTuple):
-    family: Family
-    missing: tuple[str, ...]
-    named: int
-    decided: tuple[str, ...]
-    supporting: tuple[str, ...]
-
-    @property
-    def rank(self) -> tuple[int, int, int, int]:
-        return (len(self.family.match.require), int(self.named > 0), int(bool(self.decided)), len(self.supporting))
 
 
 def match(
@@ -110,14 +113,18 @@ def match(
     if usable is None or kind is None:
         return _by_name(name, matrix, support, empty=config is not None)
     candidates = [
-        _examine(family, usable, name)
+        examine(family, usable, name)
         for family in matrix.families.values()
         if kind in family.match.model_type or how in family.match.architectures
     ]
     typed = f"`model_type` is `{shorten(kind)}`" if how is None else f"no `model_type`; the architecture is `{how}`"
-    question = _Question(config=usable, kind=kind, name=name, matrix=matrix, support=support)
-    evidence = [typed, *_other_name(name, candidates, matrix)]
-    if all(one.missing for one in candidates):
+    parts = part_floors(kind, usable, support) if support is not None else ()
+    method = method_floor(usable) if support is not None else None
+    question = _Question(
+        config=usable, kind=kind, name=name, matrix=matrix, support=support, parts=parts, method=method
+    )
+    evidence = [typed, *_other_name(name, candidates, matrix), *question.nowhere]
+    if all(one.missing for one in candidates) or any(one.release is None for one in parts):
         return _not_listed(question, candidates, evidence)
     return _choose(question, candidates, evidence)
 
@@ -136,24 +143,7 @@ def _model_type(config: Mapping[str, object] | None) -> tuple[str | None, str | 
     return None, None
 
 
-def _examine(family: Family, config: Mapping[str, object], name: str | None) -> _Candidate:
-    recognition = family.match
-    missing = [
-        f"`{sign.path}` is {shorten(value_at(config, sign.path))}, not {wanted(sign)}"
-        for sign in recognition.require
-        if not holds(sign, config)
-    ]
-    named = name_match(family.match, name)
-    if not missing and recognition.only_by_name and not named:
-        missing.append(_ONLY_ITS_NAME)
-    decided, supporting = (
-        tuple(f"`{sign.path}` is {shorten(value_at(config, sign.path))}" for sign in signs if holds(sign, config))
-        for signs in (recognition.decisive, recognition.support)
-    )
-    return _Candidate(family=family, missing=tuple(missing), named=named, decided=decided, supporting=supporting)
-
-
-def _choose(question: _Question, candidates: Sequence[_Candidate], evidence: list[str]) -> Match:
+def _choose(question: _Question, candidates: Sequence[FamilyCandidate], evidence: list[str]) -> Match:
     config, name = question.config, question.name
     fitting = [one for one in candidates if not one.missing]
     best = max(fitting, key=lambda one: one.rank)
@@ -162,12 +152,13 @@ def _choose(question: _Question, candidates: Sequence[_Candidate], evidence: lis
     evidence += [*best.decided, *best.supporting]
     if best.named:
         evidence.append(f"the name `{shorten(name)}` is one of its names")
-    equals, copies = ([], []) if best.named else _rivals(best, fitting, candidates)
-    considered = [Considered(family=one.family.id, reason=_why_not(one, best)) for one in candidates if one is not best]
+    equals, copies = ([], []) if best.named else rivals(best, fitting, candidates)
+    considered = [Considered(family=one.family.id, reason=why_not(one, best)) for one in candidates if one is not best]
     held = held_conditions(family, config, name)
     evidence += [_said(sign, config) for one in held for sign in one.when]
-    needs = needs_of(family, held)
-    pins, python, newer = _pins_of(family, needs if held else (), question, evidence)
+    own = needs_of(family, held)
+    needs = with_floors(own, question.floors, question.kind, question.support) if question.support else own
+    pins, python, newer = _pins_of(family, needs if held or needs != own else (), question, evidence)
     return Match(
         family=family,
         certainty="ambiguous" if equals else "exact",
@@ -183,7 +174,7 @@ def _choose(question: _Question, candidates: Sequence[_Candidate], evidence: lis
         window=question.window,
         needs=needs,
         kind=family.kind,
-        notes=family.notes,
+        notes=(*family.notes, *not_run(config)),
     )
 
 
@@ -192,6 +183,8 @@ def _pins_of(
 ) -> tuple[Mapping[str, str], str | None, str | None]:
     """The pins of the family where nothing speaks against them; `needs` are there only where a condition holds."""
     config, support, breaks = question.config, question.support, question.matrix.breaks
+    if question.nowhere:
+        return {}, None, None
     pins, python, newer = family.pins, family.python, family.exclude_newer
     if needs and pins:
         pins, python, newer = pins_within(family, needs, support, breaks) or ({}, None, None)
@@ -207,50 +200,28 @@ def _pins_of(
     return pins, python, newer
 
 
-def _rivals(
-    best: _Candidate, fitting: Sequence[_Candidate], candidates: Sequence[_Candidate]
-) -> tuple[list[str], list[str]]:
-    """Families that this config could be as well: those it does not decide between, and those only a name tells."""
-    signs = len(best.family.match.require)
-    equals = [
-        one.family.id for one in fitting
-        if one is not best and not best.decided and len(one.family.match.require) == signs
-    ]  # fmt: skip
-    copies = [
-        one.family.id for one in candidates
-        if one.missing == (_ONLY_ITS_NAME,) and len(one.family.match.require) == signs
-    ]  # fmt: skip
-    return equals, copies
-
-
 def _said(sign: Sign, config: Mapping[str, object]) -> str:
     if sign.path.startswith("derived."):
         return "`head_dim` is not `hidden_size` / `num_attention_heads`"
     return f"`{sign.path}` is {shorten(value_at(config, sign.path))}"
 
 
-def _why_not(one: _Candidate, best: _Candidate) -> str:
-    if one.missing:
-        return "; ".join(one.missing)
-    if len(one.family.match.require) < len(best.family.match.require):
-        return "fits too, but says less"
-    if best.named and not one.named:
-        return "fits too; the name decides"
-    return "fits too; fewer of its weaker signs hold"
-
-
-def _not_listed(question: _Question, candidates: Sequence[_Candidate], evidence: list[str]) -> Match:
+def _not_listed(question: _Question, candidates: Sequence[FamilyCandidate], evidence: list[str]) -> Match:
     """No family fits: versions from the config itself and from the index."""
     config, kind, support = question.config, question.kind, question.support
-    if candidates:
+    if candidates and all(one.missing for one in candidates):
         evidence.append("no family of this type fits all its signs")
-    else:
+    elif not candidates:
         evidence.append(f"no family of the matrix has the type `{shorten(kind)}`")
     own = _own_version(config)
     if own is not None:
         evidence.append(f"`transformers_version` is {shorten(own)}: what saved this config")
     release, why = own_release(kind, own, support)
     evidence += why
+    needs: tuple[Need, ...] = ()
+    if support is not None:
+        needs, release = with_floors((), question.floors, kind, support), risen(release, question.floors, support)
+    lost = next((one for one in question.parts if one.release is None), None)
     brings_code = isinstance(config.get("auto_map"), dict) and question.window is None
     if question.window is None and support is not None and not (brings_code and release in support.positions):
         release = None
@@ -259,16 +230,20 @@ def _not_listed(question: _Question, candidates: Sequence[_Candidate], evidence:
     pins, python, newer = _pins_of_type(question, release, evidence, native=not brings_code)
     return Match(
         family=None,
-        certainty="not listed" if question.window or release else "unknown",
+        certainty="not listed" if (question.window or release) and lost is None else "unknown",
         basis="config",
         evidence=tuple(dict.fromkeys(evidence)),
-        considered=tuple(Considered(family=one.family.id, reason="; ".join(one.missing)) for one in candidates),
+        considered=tuple(
+            Considered(family=one.family.id, reason="; ".join(one.missing) or "no release knows all its parts")
+            for one in candidates
+        ),
         pins=pins,
         python=python,
         exclude_newer=newer,
         model_type=kind,
         transformers_version=own,
         window=question.window,
+        needs=needs,
         kind="remote-code" if brings_code else "native" if question.window else None,
     )
 
@@ -366,7 +341,7 @@ def _by_type_name(name: str, kind: str, matrix: Matrix, support: Support | None,
     )  # fmt: skip
 
 
-def _other_name(name: str | None, candidates: Sequence[_Candidate], matrix: Matrix) -> list[str]:
+def _other_name(name: str | None, candidates: Sequence[FamilyCandidate], matrix: Matrix) -> list[str]:
     """A warning where the name points to a family that the config rules out."""
     if name is None or any(one.named for one in candidates):
         return []

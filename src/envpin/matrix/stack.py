@@ -1,8 +1,8 @@
 """What the index says of every release of the tools around a model: trainers, servers, quantizers.
 
 `matrix collect --stack` writes it (`envpin.evidence.stack`); this module owns the file and reads it, and only where it
-is asked for: a plain `matrix resolve` never does. Absence is not silence: a tool whose registry was read and does not
-list a model does not know it, one without a registry says nothing.
+is asked for: a plain `matrix resolve` does for quantized weights alone. Absence is not silence: a tool whose registry
+was read and does not list a model does not know it, one without a registry says nothing.
 """
 
 from __future__ import annotations

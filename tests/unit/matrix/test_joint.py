@@ -8,9 +8,10 @@ import pytest
 
 from envpin.core.errors import InputError, ResolutionError
 from envpin.matrix.conditions import Need
-from envpin.matrix.joint import StackPlan, StackQuestion, plan_stack, quantization_of
+from envpin.matrix.joint import StackPlan, StackQuestion, plan_stack
 from envpin.matrix.joint_bounds import StackFacts
 from envpin.matrix.match import Match
+from envpin.matrix.parts import quantization_of
 from envpin.matrix.stack import Stack, Tool, ToolRelease, registry_of
 from envpin.matrix.support import PeftFacts, ReleaseFacts, Support
 

@@ -160,6 +160,24 @@ const Match = (() => {
 
     const newSpelling = (config) => [config, config.text_config].some((part) => isTable(part) && isTable(part.rope_parameters) && missing(part.rope_theta));
 
+    // What the parts of a config and the quantization of its weights ask for: [release, what for]; "" where none knows it.
+    function floorsOf(kind, config) {
+      const found = [], code = isTable(config.auto_map) && Object.hasOwn(config.auto_map, "AutoConfig");
+      for (const key of (!code && Object.hasOwn(data.parts || {}, kind)) ? data.parts[kind] : []) {
+        const own = isTable(config[key]) ? config[key].model_type : null;
+        if (typeof own === "string" && own.trim()) found.push({ release: (spans(own) || [""])[0], what: `knows ${shown(own)}, the type of its ${key}`, part: true });
+      }
+      const own = [config, config.text_config].map((part) => (isTable(part) && isTable(part.quantization_config) ? part.quantization_config : null)).find((one) => one);
+      const method = own ? (typeof own.quant_method === "string" && own.quant_method ? own.quant_method.toLowerCase() : own.load_in_4bit || own.load_in_8bit ? "bitsandbytes" : null) : null;
+      if (method === null || !data.methods) return found;
+      if (!Object.hasOwn(data.methods, method)) found.push({ release: "", what: `loads weights quantized with ${shown(method)}` });
+      else if (data.methods[method]) found.push({ release: data.methods[method], what: `loads weights quantized with ${shown(method)}` });
+      return found;
+    }
+
+    const risen = (version, floors) => floors.reduce((found, one) => (!found || !one.release ? null
+      : positions.get(found) < positions.get(one.release) ? settled(one.release) : found), version);
+
     function byName(name, evidence) {
       if (!name) return { family: null, certainty: "unknown", evidence: [...evidence, "there is no name either"], alternatives: [], pins: null };
       const own = data.families.find((family) => family.id === name);
@@ -208,8 +226,9 @@ const Match = (() => {
       const candidates = data.families.filter((family) => (family.match.model_type || []).includes(kind) || (how && (family.match.architectures || []).includes(how)))
         .map((family) => examine(family, usable, name));
       const evidence = [how ? `no model_type; the architecture is ${how}` : `model_type is ${shown(kind)}`];
-      const fitting = candidates.filter((one) => !one.wanting.length);
-      if (!fitting.length) return notListed(usable, kind, own, candidates, evidence);
+      const fitting = candidates.filter((one) => !one.wanting.length), floors = floorsOf(kind, usable);
+      evidence.push(...floors.filter((one) => !one.release).map((one) => `no release up to ${newest} ${one.what}`));
+      if (!fitting.length || floors.some((one) => one.part && !one.release)) return notListed(usable, kind, own, candidates, evidence, floors);
       const best = fitting.reduce((one, other) => (compare(other.rank, one.rank) > 0 ? other : one));
       const signs = (best.family.match.require || []).length;
       const equals = best.byName || best.decided.length ? [] : fitting.filter((one) => one !== best && (one.family.match.require || []).length === signs);
@@ -218,7 +237,14 @@ const Match = (() => {
       if (best.byName) evidence.push(`the name ${shown(name)} is one of its names`);
       const held = best.family.conditions.filter((one) => one.when.every((sign) => holds(sign, usable)));
       let pins = best.family.known_good[0] || null;
-      if (held.length && pins) pins = held[0].pins;
+      for (const one of held) if (pins && (!one.pins || compare(release(one.pins.packages.transformers), release(pins.packages.transformers)) > 0 || one.versions.startsWith("<"))) pins = one.pins;
+      for (const one of floors) {
+        if (!one.release) pins = null;
+        else if (pins && positions.get(pins.packages.transformers) < positions.get(one.release)) {
+          evidence.push(`transformers ${one.release} is the first release that ${one.what}`);
+          pins = era(settled(one.release));
+        }
+      }
       if (newSpelling(usable) && compare(release(pins && pins.packages.transformers) || [5], [5]) < 0) {
         evidence.push("transformers 5 wrote rope_parameters; 4 would silently read rope_theta as 10000");
         pins = era(ownRelease(kind, compare(release(own) || [], [5]) >= 0 ? own : "5.0.0"));
@@ -232,12 +258,13 @@ const Match = (() => {
         alternatives: [...equals, ...copies].map((one) => one.family.id) };
     }
 
-    function notListed(config, kind, own, candidates, evidence) {
-      evidence.push(candidates.length ? "no family of this type fits all its signs" : `no family of the matrix has the type ${shown(kind)}`);
+    function notListed(config, kind, own, candidates, evidence, floors) {
+      if (!candidates.length || candidates.every((one) => one.wanting.length)) evidence.push(candidates.length ? "no family of this type fits all its signs" : `no family of the matrix has the type ${shown(kind)}`);
       const window = spans(kind), code = isTable(config.auto_map) && !window;
-      let version = ownRelease(kind, own);
+      let version = risen(ownRelease(kind, own), floors);
+      evidence.push(...floors.filter((one) => one.release).map((one) => `transformers ${one.release} is the first release that ${one.what}`));
       if (!window && !(code && positions.has(version))) version = null;
-      return { family: null, certainty: window || version ? "not listed" : "unknown", evidence, alternatives: [], kind, pins: typePins(kind, version, !code) };
+      return { family: null, certainty: (window || version) && !floors.some((one) => one.part && !one.release) ? "not listed" : "unknown", evidence, alternatives: [], kind, pins: typePins(kind, version, !code) };
     }
 
     return { match, spans, newest, era, positions, knows };

@@ -1,0 +1,137 @@
+"""What the parts of a config and the quantization of its weights ask of transformers, beyond the type of the model.
+
+A LLaVA around Qwen3 loads only where its own type and that of its `text_config` are known: the classes listed here look
+the type of a part up among all that the release knows. Classes with parts of their own (`qwen2_5_vl_text`) do not.
+What was collected of the stack is read only for weights that are quantized.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
+
+from envpin.matrix.conditions import Need
+from envpin.matrix.signs import shorten
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from envpin.matrix.support import Support
+
+_BOTH = ("text_config", "vision_config")
+_TEXT = ("text_config",)
+_CODERS = ("encoder", "decoder")
+# `sub_configs` of the configuration classes of 4.57.6 and 5.24.0: the keys whose class is AutoConfig in both, or in the
+# only one that has the type.
+LOOKED_UP: Mapping[str, tuple[str, ...]] = MappingProxyType({
+    "aya_vision": _BOTH, "blip-2": _TEXT, "cohere2_vision": _BOTH, "deepseek_vl": _BOTH, "deepseek_vl_hybrid": _BOTH,
+    "encoder-decoder": _CODERS, "exaone4_5": _TEXT, "fast_vlm": _BOTH, "florence2": _TEXT, "fuyu": _TEXT,
+    "glmasr": ("text_config", "audio_config"), "got_ocr2": _TEXT, "granite_speech": ("text_config", "projector_config"),
+    "idefics2": _TEXT, "idefics3": _TEXT, "instructblip": _TEXT, "instructblipvideo": _TEXT, "internvl": _TEXT,
+    "janus": _TEXT, "kimi_k25": _TEXT, "lighton_ocr": _BOTH, "llava": _BOTH, "llava_next": _BOTH,
+    "llava_next_video": _BOTH, "llava_onevision": _BOTH, "minicpmv4_6": _TEXT, "mistral3": _BOTH, "paligemma": _BOTH,
+    "qwen2_audio": ("text_config", "audio_config"), "shieldgemma2": _BOTH, "smolvlm": _TEXT,
+    "speech-encoder-decoder": _CODERS, "video_llama_3": _TEXT, "video_llava": _BOTH, "vipllava": _BOTH,
+    "vision-encoder-decoder": _CODERS, "vision-text-dual-encoder": _BOTH,
+    "voxtral": ("text_config", "audio_config"),
+})  # fmt: skip
+
+
+class Floor(NamedTuple):
+    """The first release of transformers that a field of the config lets in, and what for; None where none does."""
+
+    release: str | None
+    reason: str
+
+
+def part_floors(kind: str, config: Mapping[str, object], support: Support) -> tuple[Floor, ...]:
+    """The types of the parts that the class of `kind` looks up: the first release that knows each."""
+    code = config.get("auto_map")
+    if isinstance(code, dict) and "AutoConfig" in code:
+        return ()  # its own class reads the parts, as it likes
+    found = []
+    for key in LOOKED_UP.get(kind, ()):
+        part = config.get(key)
+        own = part.get("model_type") if isinstance(part, dict) else None
+        if isinstance(own, str) and own.strip():
+            window = support.window(own)
+            found.append(Floor(window[0] if window else None, f"knows `{shorten(own)}`, the type of its `{key}`"))
+    return tuple(found)
+
+
+def method_floor(config: Mapping[str, object] | None) -> Floor | None:
+    """The first release that loads weights of this quantization; None where they are not quantized, or where the first
+    release whose list was read has it already."""
+    method = quantization_of(config)
+    if method is None:
+        return None
+    from envpin.matrix.listing import method_listing
+    from envpin.matrix.stack import load_stack
+
+    tool = load_stack().tools.get("transformers")
+    listing = method_listing(tool, method) if tool is not None else None
+    if listing is None:
+        return None
+    reason = f"loads weights quantized with {shorten(method)}"
+    if not listing.releases:
+        return Floor(None, reason)
+    first = listing.releases[0]
+    return None if first == listing.tool.read[0] else Floor(first.version, reason)
+
+
+def method_releases() -> dict[str, str]:
+    """Each quantization that transformers lists, as configs call it, and its `method_floor`; empty where that is none."""
+    from envpin.matrix.listing import METHODS
+    from envpin.matrix.stack import load_stack
+
+    tool = load_stack().tools.get("transformers")
+    listed = tool.registries.get("quantizations", {}) if tool is not None else {}
+    floors = {one: method_floor({"quantization_config": {"quant_method": one}}) for one in sorted({*listed, *METHODS})}
+    return {name: (floor.release or "") if floor else "" for name, floor in floors.items()
+            if floor is None or floor.release}  # fmt: skip
+
+
+def not_run(config: Mapping[str, object]) -> tuple[str, ...]:
+    """What the runs of a family say nothing of."""
+    method = quantization_of(config)
+    if method is None:
+        return ()
+    return (f"The weights are quantized with {shorten(method)}: what was run of the family had weights that are not.",)
+
+
+def quantization_of(config: Mapping[str, object] | None) -> str | None:
+    """The method that a config says the weights are quantized with."""
+    for part in (config, config.get("text_config") if config else None):
+        own = part.get("quantization_config") if isinstance(part, dict) else None
+        if isinstance(own, dict):
+            method = own.get("quant_method")
+            if isinstance(method, str) and method:
+                return method.lower()
+            if own.get("load_in_4bit") or own.get("load_in_8bit"):
+                return "bitsandbytes"
+    return None
+
+
+def with_floors(needs: Sequence[Need], floors: Iterable[Floor], kind: str, support: Support) -> tuple[Need, ...]:
+    """`needs`, and each floor that keeps a release out which they let in and which knows the type."""
+    from packaging.specifiers import SpecifierSet
+
+    joined = list(needs)
+    for floor in floors:
+        if floor.release is None:
+            continue
+        bounds = [SpecifierSet(one.versions) for one in joined if one.package == "transformers"]
+        before = (one.version for one in support.transformers[: support.positions.get(floor.release, 0)])
+        if any(support.knows(one, kind) and all(bound.contains(one) for bound in bounds) for one in before):
+            joined.append(Need("transformers", f">={floor.release}", f"first release that {floor.reason}"))
+    return tuple(joined)
+
+
+def risen(release: str | None, floors: Iterable[Floor], support: Support) -> str | None:
+    """`release`, or the settled patch of the highest floor above it; None where a floor has no release."""
+    for floor in floors:
+        if release is None or floor.release is None:
+            return None
+        if support.positions.get(release, 0) < support.positions.get(floor.release, 0):
+            release = support.settled(floor.release)
+    return release
