@@ -8,9 +8,9 @@ import msgspec
 
 from envpin.core.sizes import counted
 from envpin.matrix.conditions import needs_of, pins_within
-from envpin.matrix.parts import LOOKED_UP, method_releases
 from envpin.matrix.names import VETO_ENDINGS, VETOES
 from envpin.matrix.nearest import era_pins
+from envpin.matrix.parts import LOOKED_UP, method_releases
 from envpin.matrix.results import PROVES
 from envpin.report.matrix_cells import all_series, by_series, cells, releases_inside, series_of
 from envpin.report.template import page
@@ -47,7 +47,8 @@ def render_matrix(matrix: Matrix, support: Support, evidence: Mapping[str, Evide
         "releases": [_release(one.version, support, matrix) for one in support.transformers],
         "types": dict(sorted(support.model_types.items())),
         "named": {kind: msgspec.to_builtins(one) for kind, one in matrix.types.items()},
-        "parts": dict(LOOKED_UP), "methods": method_releases(),
+        "parts": dict(LOOKED_UP),
+        "methods": method_releases(),
         "vetoes": {"words": sorted(VETOES), "endings": VETO_ENDINGS},
     }
     proved = sum(one.grade == "merge-verified" for one in matrix.families.values())
