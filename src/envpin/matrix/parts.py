@@ -80,7 +80,7 @@ def method_floor(config: Mapping[str, object] | None) -> Floor | None:
 
 
 def method_releases() -> dict[str, str]:
-    """Each quantization that transformers lists, as configs call it, and its `method_floor`; empty where that is none."""
+    """Each quantization that transformers lists, as configs call it, and the release of its floor; empty for none."""
     from envpin.matrix.listing import METHODS
     from envpin.matrix.stack import load_stack
 
