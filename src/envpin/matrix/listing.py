@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from envpin.matrix.names import name_match
 from envpin.matrix.nearest import architecture_type
+from envpin.matrix.stack import METHODS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -22,15 +23,6 @@ STRICT = frozenset(
 )
 _MODELS = ("architectures", "model_types", "configs", "repositories", "packing", "lora_targets", "models",
            "gguf_architectures")  # fmt: skip
-# How engines call the method that a config calls so.
-METHODS: Mapping[str, tuple[str, ...]] = {
-    "gptq": ("gptq", "auto_gptq", "gptq_marlin"),
-    "awq": ("awq", "auto_awq", "awq_marlin"),
-    "mxfp4": ("mxfp4", "gpt_oss_mxfp4"),
-    "bitsandbytes": ("bitsandbytes", "bitsandbytes_4bit"),
-    "modelopt": ("modelopt", "modelopt_fp8", "modelopt_fp4"),
-    "auto-round": ("auto-round", "auto_round"),
-}
 
 
 class ModelNames(NamedTuple):

@@ -65,24 +65,21 @@ def method_floor(config: Mapping[str, object] | None) -> Floor | None:
     method = quantization_of(config)
     if method is None:
         return None
-    from envpin.matrix.listing import method_listing
-    from envpin.matrix.stack import load_stack
+    from envpin.matrix.stack import METHODS, load_stack
 
     tool = load_stack().tools.get("transformers")
-    listing = method_listing(tool, method) if tool is not None else None
-    if listing is None:
+    if tool is None or "quantizations" not in tool.registries:
         return None
+    releases = tool.listing("quantizations", METHODS.get(method, (method,)))
     reason = f"loads weights quantized with {shorten(method)}"
-    if not listing.releases:
+    if not releases:
         return Floor(None, reason)
-    first = listing.releases[0]
-    return None if first == listing.tool.read[0] else Floor(first.version, reason)
+    return None if releases[0] == tool.read[0] else Floor(releases[0].version, reason)
 
 
 def method_releases() -> dict[str, str]:
     """Each quantization that transformers lists, as configs call it, and the release of its floor; empty for none."""
-    from envpin.matrix.listing import METHODS
-    from envpin.matrix.stack import load_stack
+    from envpin.matrix.stack import METHODS, load_stack
 
     tool = load_stack().tools.get("transformers")
     listed = tool.registries.get("quantizations", {}) if tool is not None else {}
@@ -114,14 +111,15 @@ def quantization_of(config: Mapping[str, object] | None) -> str | None:
 
 def with_floors(needs: Sequence[Need], floors: Iterable[Floor], kind: str, support: Support) -> tuple[Need, ...]:
     """`needs`, and each floor that keeps a release out which they let in and which knows the type."""
-    from packaging.specifiers import SpecifierSet
+    known = [one for one in floors if one.release is not None]
+    if not known:
+        return tuple(needs)
+    from packaging.specifiers import SpecifierSet  # most of what a resolve may take, and few configs have a floor
 
     joined = list(needs)
-    for floor in floors:
-        if floor.release is None:
-            continue
+    for floor in known:
         bounds = [SpecifierSet(one.versions) for one in joined if one.package == "transformers"]
-        before = (one.version for one in support.transformers[: support.positions.get(floor.release, 0)])
+        before = (one.version for one in support.transformers[: support.positions.get(floor.release or "", 0)])
         if any(support.knows(one, kind) and all(bound.contains(one) for bound in bounds) for one in before):
             joined.append(Need("transformers", f">={floor.release}", f"first release that {floor.reason}"))
     return tuple(joined)

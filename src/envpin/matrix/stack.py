@@ -24,6 +24,15 @@ if TYPE_CHECKING:
 SCHEMA = 1
 _SHIPPED = Path(__file__).with_name("stack.json")
 _HINT = "envpin matrix collect --stack"
+# How engines call the method that a config calls so.
+METHODS: Mapping[str, tuple[str, ...]] = {
+    "gptq": ("gptq", "auto_gptq", "gptq_marlin"),
+    "awq": ("awq", "auto_awq", "awq_marlin"),
+    "mxfp4": ("mxfp4", "gpt_oss_mxfp4"),
+    "bitsandbytes": ("bitsandbytes", "bitsandbytes_4bit"),
+    "modelopt": ("modelopt", "modelopt_fp8", "modelopt_fp4"),
+    "auto-round": ("auto-round", "auto_round"),
+}
 
 
 class ToolRelease(NamedTuple):
