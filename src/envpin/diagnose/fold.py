@@ -28,6 +28,12 @@ class FoldedChange(NamedTuple):
     note: str
     number: int
 
+    @property
+    def sides(self) -> tuple[str, str]:
+        """Both sides as they are shown: a dash for what is not there, nothing where the note says it all."""
+        before, after = ("–" if side is None else "" if side == VARIOUS else side for side in (self.before, self.after))
+        return before, after
+
 
 def fold(changes: Iterable[Change]) -> list[FoldedChange]:
     """In the order of the first of each pattern. Differences fold where all but the numbers in their name is equal."""

@@ -51,20 +51,6 @@ def compare(before: Manifest, after: Manifest) -> tuple[ManifestDifference, ...]
     )
 
 
-def compare_environment(
-    recorded: Manifest, installed: Mapping[str, str], *, python: str | None = None
-) -> tuple[ManifestDifference, ...]:
-    """What differs between the recorded environment and one with `installed` (normalized name to version).
-
-    `after` is the environment's side.
-    """
-    names = {one.name: one.version for one in recorded.distributions}
-    found = list(_versions(names, dict(installed)))
-    if python is not None and recorded.python is not None:
-        found = [*_python_version(recorded.python.version, python), *found]
-    return tuple(found)
-
-
 def _differ(what: str, before: object, after: object, cls: Class) -> Iterator[ManifestDifference]:
     if before != after:
         yield ManifestDifference(what=what, before=_text(before), after=_text(after), cls=cls)

@@ -57,3 +57,13 @@ def test_fold_keeps_names_that_only_a_stranger_gives() -> None:
 @pytest.mark.parametrize(("numbers", "text"), [([3], "3"), ([1, 0, 2], "0-2"), ([0, 2, 3, 9], "0,2-3,9"), ([], "")])
 def test_ranges(numbers: list[int], text: str) -> None:
     assert ranges(numbers) == text
+
+
+def test_the_sides_of_values_that_differ_in_each_are_left_to_the_note() -> None:
+    both = [Change("contents", f"layers.{at}.weight", f"a{at}", f"b{at}", "other values") for at in range(2)]
+    (folded,) = fold(both)
+    assert folded.sides == ("", "")
+    (single,) = fold(both[:1])
+    assert single.sides == ("a0", "b0")
+    (added,) = fold([Change("tokenizer", "<think>", None, "320", "added")])
+    assert added.sides == ("–", "320")

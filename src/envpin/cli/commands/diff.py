@@ -53,7 +53,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
             continue
         folded = [FoldedChange(*one, number=1) for one in own] if args.all else fold(own)
         shown = folded if args.all else folded[:_ROWS]
-        rows: list[tuple[str, ...]] = [(one.what, _cell(one.before), _cell(one.after), _note(one)) for one in shown]
+        rows: list[tuple[str, ...]] = [(one.what, *map(_cell, one.sides), _note(one)) for one in shown]
         console.data(f"{section} ({len(own)})")
         head = ("what", str(args.before), str(args.after), "")
         said = [at for at in range(len(head)) if any(row[at] for row in rows)]
@@ -90,11 +90,7 @@ def _write_page(runs: RunComparison | None, args: argparse.Namespace) -> None:
     write_text(Path(args.html).absolute(), render_runs(runs, names, judgement_lines(runs.judgement)))
 
 
-def _cell(value: str | None) -> str:
-    from envpin.diagnose.fold import VARIOUS
-
-    if value is None or value == VARIOUS:
-        return "–" if value is None else ""  # of several tensors with other values each the note says so
+def _cell(value: str) -> str:
     return value if len(value) <= 60 else f"{value[:57]}…"
 
 

@@ -6,6 +6,7 @@ reaches a terminal through `visible` alone.
 
 from __future__ import annotations
 
+import codecs
 import errno
 import os
 import re
@@ -21,6 +22,9 @@ _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202
 # What runners of CI obey where they find it in a log: a line that begins with `::name`, and `##[name` anywhere (GitHub,
 # Azure). https://github.com/actions/runner/blob/main/src/Runner.Common/ActionCommand.cs
 _OBEYED = re.compile(r"^[^\S\n]*:(?=:)|#(?=#(?:vso)?\[)", re.MULTILINE)
+# What envpin itself draws, for streams of an encoding that lacks it (a file on Windows, LC_ALL=C).
+_PLAIN = {"│": "|", "─": "-", "┼": "+", "✓": "+", "✗": "x", "–": "-", "−": "-", "·": "-", "×": "x", "…": "...",
+          "→": "->", "≤": "<=", "≥": ">="}  # fmt: skip
 _NOT_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
@@ -57,7 +61,7 @@ class GuardedStream:
     def __init__(self, stream: TextIO | None) -> None:
         self.stream = stream
         self.encoding: str = getattr(stream, "encoding", None) or "utf-8"
-        self.errors = "backslashreplace"
+        self.errors = _PLAINLY
         self.fault: OSError | None = None
         self._descriptor: int | None = None
         try:
@@ -108,6 +112,18 @@ class GuardedStream:
     def abandoned(self) -> bool:
         """Whether the reader went away, as `head` does: nothing is wrong with the answer, nor with the machine."""
         return self.fault is not None and self.fault.errno in {errno.EPIPE, errno.EBADF, errno.EIO}
+
+
+def _plainly(error: UnicodeError) -> tuple[str, int]:
+    """In place of letters that an encoding lacks: ASCII for what envpin draws, escapes for what strangers wrote."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lost = error.object[error.start : error.end]
+    return "".join(_PLAIN.get(char, char) for char in lost).encode("ascii", "backslashreplace").decode(), error.end
+
+
+_PLAINLY = "envpin-plainly"
+codecs.register_error(_PLAINLY, _plainly)
 
 
 def outputs() -> tuple[GuardedStream, GuardedStream]:

@@ -62,15 +62,6 @@ class Lock:
         """Every version of a normalized name that the lock holds: several where platforms differ, none where absent."""
         return tuple(str(package.version) for package in self.packages if package.name == name and package.version)
 
-    @property
-    def has_local_paths(self) -> bool:
-        """Whether an artifact lies on this machine rather than at an index."""
-        return any(
-            wheel.path is not None or (wheel.url or "").startswith("file:")
-            for package in self.packages
-            for wheel in package.wheels or ()
-        )
-
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Lock) and other.digest == self.digest
 

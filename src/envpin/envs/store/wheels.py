@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 
 from envpin.core.errors import BuildError, InputError, NetworkError
 from envpin.core.events import Progress, ignore
-from envpin.core.files import digest_of_file, flush, move_over, path_of_url, remove_tree
+from envpin.core.files import digest_of_file, flush, move_over, path_of_url
 from envpin.core.toml_input import parse_toml
 from envpin.envs.locks.pylock_text import write_pylock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from packaging.pylock import PackageWheel
 
@@ -105,16 +105,6 @@ class WheelShelf:
                     package.pop("index", None)
         document.pop("tool", None)
         return write_pylock(document) if some else None
-
-    def unneeded(self, needed: Iterable[str]) -> Iterator[Path]:
-        """The folders of kept wheels whose sha256 is not among `needed`."""
-        wanted = set(needed)
-        if self.folder.is_dir():
-            yield from sorted(one for one in self.folder.iterdir() if one.name not in wanted)
-
-    def remove(self, folder: Path) -> None:
-        """Take one of them away."""
-        remove_tree(folder)
 
 
 def _source(wheel: PackageWheel, *, offline: bool, arrived: Callable[[int], None]) -> Callable[[Path], None]:

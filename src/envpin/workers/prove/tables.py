@@ -33,10 +33,6 @@ def is_head(key: str) -> bool:
     return key.endswith(".weight") and _module(key) in HEADS and _numberless(key)
 
 
-def is_embedding(key: str) -> bool:
-    return key.endswith(".weight") and _module(key) in EMBEDDINGS and _numberless(key)
-
-
 def head_follows(change: Optional[TensorChange], config: Dict[str, object]) -> bool:
     """Whether the head of a model with tied tables goes with what the adapter does to its embedding. It does where the
     shared table was saved as a whole because the vocabulary grew, and where peft ties the trained rows; a copy that

@@ -33,7 +33,6 @@ def test_a_good_lock_is_read() -> None:
     lock = parse_lock(text())
     assert lock.versions_of("six") == ("1.0",)
     assert lock.versions_of("seven") == ()
-    assert not lock.has_local_paths
 
 
 def test_comments_and_tool_tables_do_not_count() -> None:
