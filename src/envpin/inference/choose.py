@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from envpin.matrix.support import PeftFacts, Support
     from envpin.matrix.types import Relation
 
+    _Reign = tuple[dt.date, dt.date]
+
 # Where peft or transformers changed what adapters are called or what can be imported: docs/explanation/inference.md.
 _TRANSFORMERS_ERAS = tuple(map(Version, ("4.43", "4.52", "5.0")))
 _PEFT_ERAS = tuple(map(Version, ("0.10", "0.14", "0.16", "0.18", "0.19")))
@@ -80,7 +82,14 @@ def candidates(
 
     # The floor that transformers declares counts for its own loader of adapters; peft's, which trained, runs below it.
     chosen = fitting(floors=True) or fitting(floors=False)
-    scored = [(_score(one, other, ranges, known, preferences), one, other) for one, other in chosen]
+    reigns = (
+        {version: _reign(version, known["peft"]) for version in peft},
+        {version: _reign(version, known["transformers"]) for version in transformers},
+    )
+    scored = [
+        (_score(one, other, ranges, known, preferences, reigns=(reigns[0][one], reigns[1][other])), one, other)
+        for one, other in chosen
+    ]
     scored.sort(key=lambda entry: (-entry[0], known["peft"].position[entry[1]], entry[2]))
     ordered = _by_era([(one, other) for _, one, other in scored])
     return tuple(
@@ -157,17 +166,24 @@ def _options(found: Range, releases: Known, preferences: Preferences) -> tuple[s
     own = (preferences.pins or {}).get(releases.package)
     if own in usable and own not in settled:
         settled.append(own)
-    settled += [version for version in usable if version in found.hinted and version not in settled]
+    hinted = found.hinted
+    settled += [version for version in usable if version in hinted and version not in settled]
     return tuple(settled)
 
 
 def _score(
-    peft: str, transformers: str, ranges: Mapping[str, Range], known: Mapping[str, Known], preferences: Preferences
+    peft: str,
+    transformers: str,
+    ranges: Mapping[str, Range],
+    known: Mapping[str, Known],
+    preferences: Preferences,
+    *,
+    reigns: tuple[_Reign | None, _Reign | None],
 ) -> float:
     pins = preferences.pins or {}
     score = float(likelihood(peft, ranges["peft"].signals) + likelihood(transformers, ranges["transformers"].signals))
     score += 1.5 * (pins.get("transformers") == transformers) + 0.5 * (pins.get("peft") == peft)
-    one, other = _reign(peft, known["peft"]), _reign(transformers, known["transformers"])
+    one, other = reigns
     if one is not None and other is not None:
         score -= _apart(one, other) / _DAYS_OF_A_POINT
         if preferences.day is not None:
@@ -177,7 +193,7 @@ def _score(
     return score + known["peft"].position[peft] / 10_000 + known["transformers"].position[transformers] / 100_000
 
 
-def _reign(version: str, releases: Known) -> tuple[dt.date, dt.date] | None:
+def _reign(version: str, releases: Known) -> _Reign | None:
     """From the day a minor series appeared to the day the next one did: when `pip install` gave it."""
     series = version.split(".")[:2]
     same = [one for one in releases.versions if one.split(".")[:2] == series]
@@ -187,7 +203,7 @@ def _reign(version: str, releases: Known) -> tuple[dt.date, dt.date] | None:
     return (dt.date.fromisoformat(first), dt.date.fromisoformat(last)) if first and last else None
 
 
-def _apart(one: tuple[dt.date, dt.date], other: tuple[dt.date, dt.date]) -> int:
+def _apart(one: _Reign, other: _Reign) -> int:
     """Days between two spans; 0 where they meet."""
     return max(0, (other[0] - one[1]).days, (one[0] - other[1]).days)
 
@@ -245,7 +261,8 @@ def _torch(found: Range, releases: Known, day: str, wanted: str | None) -> str |
         allowed = [version for version in allowed if allows(wanted, version)] or allowed
     if found.stated:
         return allowed[-1] if allowed else None
-    if named := [version for version in allowed if version in found.hinted]:
+    hinted = found.hinted
+    if named := [version for version in allowed if version in hinted]:
         return named[-1]
     before = [version for version in allowed if releases.dates[version] and releases.dates[version] <= day]
     return before[-1] if before else next(iter(allowed), None)
