@@ -47,6 +47,10 @@ TRAPS: dict[str, Any] = {
     "a part of its time": {"model_type": "llava", "text_config": {"model_type": "llama"}},
     "an unknown part": {"model_type": "llava", "text_config": {"model_type": "zzz"}},
     "a newer part, not listed": {"model_type": "llava_onevision", "text_config": {"model_type": "qwen3"}},
+    "another class": {"model_type": "llava", "architectures": ["LlavaLlamaForCausalLM"], "mm_vision_tower": "x"},
+    "a draft": {"model_type": "llama", "architectures": ["LlamaForCausalLMEagle3"]},
+    "letters of a class": {"architectures": ["GPTNeoXForCausalLM"]},
+    "another order": {"architectures": ["HunYuanDenseV1Model"]},
     "two conditions": {"model_type": "mixtral", "hidden_size": 4096, "num_attention_heads": 40, "head_dim": 128,
                        "rope_scaling": {"type": "yarn", "factor": 4.0}},
 }  # fmt: skip

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from envpin.matrix.architectures import architecture_type, squashed
 from envpin.matrix.names import name_match
-from envpin.matrix.nearest import architecture_type
 from envpin.matrix.stack import METHODS
 
 if TYPE_CHECKING:
@@ -90,13 +89,13 @@ def _matching(registry: Iterable[str], kind: str, model: ModelNames) -> set[str]
         return set(model.architectures) & set(registry)
     if model.model_type is None:
         return set()
-    wanted = _squashed(model.model_type)
+    wanted = squashed(model.model_type)
     if kind == "architectures":
-        alike = {one for one in registry if _squashed(architecture_type(one)) == wanted}
+        alike = {one for one in registry if squashed(architecture_type(one)) == wanted}
         return {one for one in alike if one.endswith(("ForCausalLM", "ForConditionalGeneration"))} or alike
     if kind == "models":
-        return {one for one in registry if model.family is not None and _squashed(one) in _family_ids(model)}
-    return {one for one in registry if _squashed(one.removesuffix("Config") if kind == "configs" else one) == wanted}
+        return {one for one in registry if model.family is not None and squashed(one) in _family_ids(model)}
+    return {one for one in registry if squashed(one.removesuffix("Config") if kind == "configs" else one) == wanted}
 
 
 def _repositories(registry: Iterable[str], model: ModelNames) -> list[str]:
@@ -112,14 +111,9 @@ def _repositories(registry: Iterable[str], model: ModelNames) -> list[str]:
 
 
 def _family_ids(model: ModelNames) -> set[str]:
-    return {_squashed(one.rpartition("/")[2].rpartition("-")[0] or one) for one in model.names} | {
-        _squashed(model.model_type or "")
+    return {squashed(one.rpartition("/")[2].rpartition("-")[0] or one) for one in model.names} | {
+        squashed(model.model_type or "")
     }
-
-
-def _squashed(text: str) -> str:
-    """`qwen3_moe`, `Qwen3Moe` and `qwen3moe` are one name."""
-    return re.sub(r"[^a-z0-9]", "", text.lower())
 
 
 def bound_of(wanted: Sequence[ToolRelease], every: Sequence[ToolRelease]) -> str:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from envpin.matrix.architectures import architecture_type, foreign_class
 from envpin.matrix.candidates import FamilyCandidate, examine, rivals, why_not
 from envpin.matrix.conditions import Need, held_conditions, needs_of, pins_within
 from envpin.matrix.names import name_match
 from envpin.matrix.nearest import (
-    architecture_type,
     era_pins,
     has_new_rope_spelling,
     oldest_day,
@@ -107,7 +107,7 @@ def match(
     """
     name = name[:_NAME_LIMIT] if isinstance(name, str) and name.strip() else None
     usable = config if isinstance(config, dict) and config else None
-    kind, how = _model_type(usable)
+    kind, how = _model_type(usable, support)
     if usable is not None and usable.keys() & {"_diffusers_version", "_class_name"} and "diffusers" in matrix.types:
         return _out_of_scope(matrix.types["diffusers"], "the config is that of a part of a diffusers model")
     if usable is None or kind is None:
@@ -129,7 +129,7 @@ def match(
     return _choose(question, candidates, evidence)
 
 
-def _model_type(config: Mapping[str, object] | None) -> tuple[str | None, str | None]:
+def _model_type(config: Mapping[str, object] | None, support: Support | None) -> tuple[str | None, str | None]:
     """The model type, and the architecture that it was guessed from, if it was."""
     if config is None:
         return None, None
@@ -139,7 +139,7 @@ def _model_type(config: Mapping[str, object] | None) -> tuple[str | None, str | 
     architectures = config.get("architectures")
     first = architectures[0] if isinstance(architectures, list) and architectures else None
     if isinstance(first, str) and first.isidentifier():
-        return architecture_type(first), first
+        return architecture_type(first, support.model_types if support else ()), first
     return None, None
 
 
@@ -152,6 +152,9 @@ def _choose(question: _Question, candidates: Sequence[FamilyCandidate], evidence
     evidence += [*best.decided, *best.supporting]
     if best.named:
         evidence.append(f"the name `{shorten(name)}` is one of its names")
+    foreign = foreign_class(question.kind, config) if family.kind == "native" else None
+    if foreign is not None:
+        evidence.append(f"{foreign}: what was run of the family is no proof for it")
     equals, copies = ([], []) if best.named else rivals(best, fitting, candidates)
     considered = [Considered(family=one.family.id, reason=why_not(one, best)) for one in candidates if one is not best]
     held = held_conditions(family, config, name)
@@ -161,7 +164,7 @@ def _choose(question: _Question, candidates: Sequence[FamilyCandidate], evidence
     pins, python, newer = _pins_of(family, needs if held or needs != own else (), question, evidence)
     return Match(
         family=family,
-        certainty="ambiguous" if equals else "exact",
+        certainty="ambiguous" if equals or foreign else "exact",
         basis="config",
         evidence=tuple(dict.fromkeys(evidence)),
         considered=tuple(considered),

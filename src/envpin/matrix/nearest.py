@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from envpin.core.eras import SETTLING_DAYS, python_of
@@ -15,12 +14,6 @@ if TYPE_CHECKING:
     from envpin.matrix.types import Break, Matrix
 
 Pins = tuple[dict[str, str], str, str]  # packages and their versions, the Python, the day that nothing is newer than
-
-
-def architecture_type(architecture: str) -> str:
-    """The model type that a class name suggests: `LlamaForCausalLM` is `llama`, `Qwen2VLForCausalLM` is `qwen2_vl`."""
-    stem = re.split(r"For[A-Z]|Model(?:$|[A-Z])|LMHead", architecture)[0] or architecture
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", stem).lower()
 
 
 def own_release(kind: str, own: str | None, support: Support | None) -> tuple[str | None, list[str]]:

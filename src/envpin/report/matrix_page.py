@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from envpin.core.sizes import counted
+from envpin.matrix.architectures import class_rules
 from envpin.matrix.conditions import needs_of, pins_within
 from envpin.matrix.names import VETO_ENDINGS, VETOES
 from envpin.matrix.nearest import era_pins
@@ -49,6 +50,7 @@ def render_matrix(matrix: Matrix, support: Support, evidence: Mapping[str, Evide
         "named": {kind: msgspec.to_builtins(one) for kind, one in matrix.types.items()},
         "parts": dict(LOOKED_UP),
         "methods": method_releases(),
+        "classes": class_rules(),
         "vetoes": {"words": sorted(VETOES), "endings": VETO_ENDINGS},
     }
     proved = sum(one.grade == "merge-verified" for one in matrix.families.values())

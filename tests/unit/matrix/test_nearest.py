@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from packaging.specifiers import SpecifierSet
 
-from envpin.matrix.nearest import architecture_type, era_pins, has_new_rope_spelling, own_release
+from envpin.matrix.nearest import era_pins, has_new_rope_spelling, own_release
 from envpin.matrix.support import ReleaseFacts, Support, load_support, shipped_path
 from envpin.matrix.types import Break
 
@@ -75,17 +75,6 @@ def test_own_release_by_what_the_config_says_and_who_knows_the_type(
 )
 def test_own_release_without_support_is_the_number_of_the_config(own: str | None, release: str | None) -> None:
     assert own_release("x", own, None) == (release, [])
-
-
-@pytest.mark.parametrize(
-    ("architecture", "kind"),
-    [
-        ("LlamaForCausalLM", "llama"), ("Qwen2VLForConditionalGeneration", "qwen2_vl"), ("GPT2LMHeadModel", "gpt2"),
-        ("T5Model", "t5"), ("BertModelForX", "bert"),
-    ],
-)  # fmt: skip
-def test_architecture_type_from_the_name_of_a_class(architecture: str, kind: str) -> None:
-    assert architecture_type(architecture) == kind
 
 
 @pytest.mark.parametrize(

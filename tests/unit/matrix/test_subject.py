@@ -65,8 +65,10 @@ def test_an_adapter_whose_base_is_told(tmp_path: Path) -> None:
     told = write(tmp_path / "told" / "config.json", BASE).parent
     found = find_subject(str(folder), base=told)
     assert (found.config, found.name) == (BASE, "meta-llama/Llama-2-7b-hf")
-    with pytest.raises(InputError, match=r"no config\.json"):
+    with pytest.raises(InputError, match="no folder here"):
         find_subject(str(folder), base=tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"no config\.json"):
+        find_subject(str(folder), base=tmp_path)
 
 
 @pytest.mark.parametrize("base", ["meta-llama/Llama-2-7b-hf", None, 3, "", "..", "/", "x" * 5000, "a\0b"])

@@ -28,6 +28,9 @@ _CERTAINTY = {
 }
 
 
+_BY_TYPE = " (by its type alone, see below)"
+
+
 def run_resolve(args: argparse.Namespace, console: Console) -> int:
     """Exit status 1 where nothing was recognised, or no release knows the type."""
     if args.python or asks_for_stack(args):
@@ -102,7 +105,8 @@ def _grade(found: Match) -> str | None:
 def _lines(found: Match, subject: ModelSubject, own: AdapterPins | None) -> list[str]:
     family = found.family
     if family:
-        lines = [f"{family.title}  [{family.id}]{_CERTAINTY[found.certainty]}"]
+        alone = found.certainty == "ambiguous" and not found.alternatives
+        lines = [f"{family.title}  [{family.id}]{_BY_TYPE if alone else _CERTAINTY[found.certainty]}"]
     elif found.kind == "other":
         lines = ["out of scope"]
     elif found.certainty in {"not listed", "by name"}:

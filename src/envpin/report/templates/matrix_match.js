@@ -94,15 +94,29 @@ const Match = (() => {
     return longest;
   }
 
-  function architectureType(architecture) {
-    const stem = architecture.split(/For[A-Z]|Model(?:$|[A-Z])|LMHead/)[0] || architecture;
-    return stem.replace(/([a-z0-9])(?=[A-Z])/g, "$1_").toLowerCase();
+  const squashed = (text) => text.toLowerCase().replace(/[^a-z0-9]/g, "");
+
+  // As envpin.matrix.architectures: the type that a class name suggests, of the known ones where letters agree.
+  function architectureType(architecture, classes, known) {
+    const stem = architecture.split(new RegExp(classes.head))[0] || architecture, letters = squashed(stem);
+    if (Object.hasOwn(classes.other_order, letters)) return classes.other_order[letters];
+    return known.find((one) => squashed(one) === letters) || stem.replace(/([a-z0-9])(?=[A-Z])/g, "$1_").toLowerCase();
   }
 
-  function modelType(config) {
+  function foreignClass(kind, config, classes) {
+    for (const [field, owner] of Object.entries(classes.fields)) if (!missing(config[field])) return `${field} is a field of ${owner}`;
+    const first = Array.isArray(config.architectures) ? config.architectures[0] : null;
+    if (typeof first !== "string" || !/^[\p{L}_][\p{L}\p{N}_]*$/u.test(first)) return null;
+    const own = squashed(kind), letters = squashed(architectureType(first, classes, []));
+    const alike = [own, own.replace(/text$/, ""), own.replace(/textmodel$/, ""), "jev", ...(Object.hasOwn(classes.shared, kind) ? classes.shared[kind] : [])];
+    if ((alike.includes(letters) || alike.includes(letters.replace(/text$/, ""))) && !new RegExp(classes.draft, "i").test(first)) return null;
+    return `its architecture ${shown(first)} is no class of transformers for that type`;
+  }
+
+  function modelType(config, classes, known) {
     if (typeof config.model_type === "string" && config.model_type.trim()) return [config.model_type.trim(), null];
     const first = Array.isArray(config.architectures) ? config.architectures[0] : null;
-    return typeof first === "string" && /^[\p{L}_][\p{L}\p{N}_]*$/u.test(first) ? [architectureType(first), first] : [null, null];
+    return typeof first === "string" && /^[\p{L}_][\p{L}\p{N}_]*$/u.test(first) ? [architectureType(first, classes, known), first] : [null, null];
   }
 
   function examine(family, config, name) {
@@ -220,7 +234,7 @@ const Match = (() => {
       if (usable && (Object.hasOwn(usable, "_diffusers_version") || Object.hasOwn(usable, "_class_name")) && data.named && data.named.diffusers) {
         return { family: null, certainty: "unknown", evidence: [], note: data.named.diffusers.note, alternatives: [], pins: null };
       }
-      const [kind, how] = usable ? modelType(usable) : [null, null];
+      const [kind, how] = usable ? modelType(usable, data.classes, Object.keys(data.types)) : [null, null];
       if (kind === null) return byName(name, config === null ? [] : ["the config says no type"]);
       const own = typeof usable.transformers_version === "string" && usable.transformers_version.trim() ? usable.transformers_version : null;
       const candidates = data.families.filter((family) => (family.match.model_type || []).includes(kind) || (how && (family.match.architectures || []).includes(how)))
@@ -254,7 +268,9 @@ const Match = (() => {
         const version = ownRelease(kind, own);
         pins = version ? era(version) : null;
       }
-      return { family: best.family, certainty: equals.length ? "ambiguous" : "exact", evidence: [...new Set(evidence)], pins, kind, held,
+      const foreign = best.family.kind === "native" ? foreignClass(kind, usable, data.classes) : null;
+      if (foreign) evidence.push(`${foreign}: what was run of the family is no proof for it`);
+      return { family: best.family, certainty: equals.length || foreign ? "ambiguous" : "exact", evidence: [...new Set(evidence)], pins, kind, held,
         alternatives: [...equals, ...copies].map((one) => one.family.id) };
     }
 

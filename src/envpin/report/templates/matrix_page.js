@@ -256,7 +256,7 @@
       const found = resolved(config, own);
       told.textContent = found.certainty === "unknown" ? found.note || "Nothing was recognised: the config says no type that is known." :
         found.certainty === "not listed" ? "The matrix does not list this model; what the wheels tell is below." :
-        found.certainty === "ambiguous" ? `The likelier of several: ${found.family.title}.` : `This is ${found.family.title}.`;
+        found.certainty === "ambiguous" ? (found.alternatives.length ? `The likelier of several: ${found.family.title}.` : `By its type this is ${found.family.title}.`) : `This is ${found.family.title}.`;
       return;
     }
     const wanted = text.toLowerCase();
