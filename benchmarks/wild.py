@@ -2,7 +2,7 @@
 
 `wild/folders.tsv` names repositories, commits and folders; nothing of them is kept here. DIR holds their git
 directories as `owner+name/repo` or `owner+name.git` (`git clone --mirror`). Each folder is taken out of its commit into
-a temporary one, files up to 2 MB; the versions that it declares are hidden (the card, and the value of `peft_version`),
+a temporary one, of files above 2 MB the first one, where the headers are; the versions that it declares are hidden (the card, and the value of `peft_version`),
 and the answer is held against them. A repository is of the half `seen` or `held-out` by a digest of its name: misses of
 the second were not looked at while rules were written. `--list` finds folders in DIR and writes the list anew.
 """
@@ -32,7 +32,12 @@ from envpin.matrix.load import load_matrix
 from envpin.matrix.support import load_support
 
 LIST = Path(__file__).with_name("wild") / "folders.tsv"
-LARGEST = 2_000_000  # bytes; configs, cards, states and small weights
+LARGEST = 2_000_000  # bytes; configs, cards, states, small weights, and the headers of others
+# What an adapter of some tool is known by.
+SIGNS = frozenset({
+    "adapter_config.json", "adapters.npz", "adapters.safetensors", "pytorch_adapter.bin", "pytorch_lora_weights.bin",
+    "pytorch_lora_weights.safetensors",
+})  # fmt: skip
 PER_REPOSITORY = 3
 PACKAGES = ("peft", "transformers")
 
@@ -74,7 +79,7 @@ def list_folders(root: Path) -> list[tuple[str, str, str]]:
         seen: set[str] = set()
         for line in git(mirror, "ls-tree", "-r", "-z", "HEAD").decode("utf-8", "replace").split("\0"):
             entry, _, path = line.partition("\t")
-            if path.rpartition("/")[2] not in {"adapter_config.json", "pytorch_lora_weights.safetensors"}:
+            if path.rpartition("/")[2] not in SIGNS:
                 continue
             blob = entry.split()[2]
             if blob not in seen and len(seen) < PER_REPOSITORY and "\n" not in path and "\t" not in path:
@@ -93,12 +98,23 @@ def take_out(mirror: Path, commit: str, folder: str, target: Path) -> None:
         if not path or own.count("/") > 1 or ".." in own:
             continue
         _, kind, blob, size = entry.split()
-        if kind == "blob" and size.isdigit() and int(size) <= LARGEST:
+        if kind == "blob" and size.isdigit():
             (target / own).parent.mkdir(parents=True, exist_ok=True)
             try:
-                (target / own).write_bytes(git(mirror, "cat-file", "blob", blob))
+                (target / own).write_bytes(beginning(mirror, blob))
             except (subprocess.CalledProcessError, OSError):
                 continue
+
+
+def beginning(mirror: Path, blob: str) -> bytes:
+    """The first bytes of a blob, at most `LARGEST`."""
+    with subprocess.Popen(["git", "-C", str(mirror), "cat-file", "blob", blob], stdout=subprocess.PIPE) as process:
+        data = process.stdout.read(LARGEST) if process.stdout is not None else b""
+        if data:
+            process.kill()  # the rest is not wanted
+    if not data and process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, "git cat-file")
+    return data
 
 
 def declared(folder: Path) -> dict[str, str]:
@@ -155,6 +171,8 @@ def examine(folder: Path, name: str, tally: Tally, known: dict[str, Known]) -> N
     hide(folder)
     foreign = foreign_format(folder)
     tally.formats[foreign.id if foreign is not None else "peft"] += 1
+    if foreign is not None and not (folder / "adapter_config.json").exists():
+        return
     try:
         found = judge(observe(folder, search=False), known, load_support(), load_matrix())
     except EnvpinError as error:
