@@ -2,9 +2,10 @@
 
 `wild/folders.tsv` names repositories, commits and folders; nothing of them is kept here. DIR holds their git
 directories as `owner+name/repo` or `owner+name.git` (`git clone --mirror`). Each folder is taken out of its commit into
-a temporary one, of files above 2 MB the first one, where the headers are; the versions that it declares are hidden (the card, and the value of `peft_version`),
-and the answer is held against them. A repository is of the half `seen` or `held-out` by a digest of its name: misses of
-the second were not looked at while rules were written. `--list` finds folders in DIR and writes the list anew.
+a temporary one, of files above 2 MB the first one, where the headers are; the versions that it declares are hidden (the
+card, and the value of `peft_version`), and the answer is held against them. A repository is of the half `seen` or
+`held-out` by a digest of its name: misses of the second were not looked at while the first rules were written. `--list`
+finds folders in DIR and writes the list anew.
 """
 
 from __future__ import annotations
