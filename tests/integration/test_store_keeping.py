@@ -30,6 +30,8 @@ from tests.support.wheels import lock_of, make_wheel
 if TYPE_CHECKING:
     from envpin.envs.store.environment import Environment
 
+SLEEPER = "import time; print(flush=True); time.sleep(60)"
+
 
 @pytest.fixture(autouse=True)
 def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,8 +76,7 @@ def test_a_list_shows_size_last_use_and_what_needs_it(tmp_path: Path) -> None:
 def test_remove_takes_away_by_key_and_not_what_runs(tmp_path: Path) -> None:
     store = Store()
     one, two = store.ensure(spec_of(tmp_path, "alpha")), store.ensure(spec_of(tmp_path, "beta"))
-    program = "import time; print(flush=True); time.sleep(60)"
-    child = subprocess.Popen([one.python, "-c", program], stdout=subprocess.PIPE)
+    child = subprocess.Popen([one.python, "-c", SLEEPER], stdout=subprocess.PIPE)
     try:
         assert child.stdout is not None
         assert child.stdout.readline(), "until it runs, /proc shows no command"
@@ -91,6 +92,29 @@ def test_remove_takes_away_by_key_and_not_what_runs(tmp_path: Path) -> None:
     assert status == 0, err
     assert out.count("removed") == 2
     assert store.list() == ()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="nothing else tells which processes there are")
+def test_prune_and_remove_spare_what_a_command_runs_in(tmp_path: Path) -> None:
+    store = Store()
+    busy, idle = store.ensure(spec_of(tmp_path, "alpha")), store.ensure(spec_of(tmp_path, "beta"))
+    child = subprocess.Popen(["python", "-c", SLEEPER], env=busy.activated(), stdout=subprocess.PIPE)  # as `envpin run`
+    try:
+        assert child.stdout is not None
+        assert child.stdout.readline()
+        assert users_of(busy.path) == (child.pid,)
+        assert users_of(idle.path) == ()
+        assert run("remove", busy.key[:8])[0] == 5
+        document = json.loads(run("prune", "--all", "--dry-run", "--json")[1])
+        assert [one["name"] for one in document["environments"]] == ["beta"]
+        assert document["in_use"] == {busy.key: [child.pid]}
+        status, out, err = run("prune", "--all")
+        assert (status, out.count("removed")) == (0, 1)
+        assert f"kept {busy.key[:12]}: in use by process {child.pid}\n" in err
+    finally:
+        child.kill()
+        child.communicate()
+    assert [one.key for one in store.list()] == [busy.key]
 
 
 def test_prune_goes_by_age_and_then_by_size(tmp_path: Path) -> None:

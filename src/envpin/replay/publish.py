@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from envpin.checkpoint.confined import leads_out, roots_of
-from envpin.core.errors import InputError, OutputExistsError, RefusedError
+from envpin.core.errors import InfrastructureError, InputError, OutputExistsError, RefusedError
 from envpin.core.events import Note, ignore
-from envpin.core.files import digest, read_bounded, remove_tree, sync_folder, sync_tree, write_cache
+from envpin.core.files import digest, exists, read_bounded, remove_tree, sync_folder, sync_tree, write_cache
 from envpin.core.sizes import counted, verb
 
 if TYPE_CHECKING:
@@ -224,10 +224,13 @@ def publish(staged: Path, out: Path) -> None:
 
     Raises:
         OutputExistsError: something took the name while the merge ran.
+        InfrastructureError: the name cannot be given.
     """
     sync_tree(staged)
     try:
         staged.rename(out)
     except OSError as error:
-        raise OutputExistsError(f"`{out}` appeared while the merge ran", hint="choose another -o") from error
+        if out.is_symlink() or exists(out):
+            raise OutputExistsError(f"`{out}` appeared while the merge ran", hint="choose another -o") from error
+        raise InfrastructureError(f"the merged model cannot be named `{out}`: {error.strerror}") from error
     sync_folder(out.absolute().parent)

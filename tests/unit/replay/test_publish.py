@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from envpin.core.errors import InputError, OutputExistsError, RefusedError
+from envpin.core.errors import InfrastructureError, InputError, OutputExistsError, RefusedError
 from envpin.replay.publish import copy_companions, publish, refuse_existing, staging
 
 
@@ -148,6 +148,15 @@ def test_an_output_that_appeared_meanwhile_is_kept(tmp_path: Path) -> None:
         with pytest.raises(OutputExistsError):
             publish(staged, out)
     assert [path.name for path in out.iterdir()] == ["theirs"]
+
+
+def test_a_name_that_cannot_be_given_is_not_said_to_be_taken(tmp_path: Path) -> None:
+    (staged := tmp_path / "staged").mkdir()
+    with pytest.raises(InfrastructureError, match=r"cannot be named .*gone/merged.*: No such file or directory"):
+        publish(staged, tmp_path / "gone" / "merged")
+    (tmp_path / "merged").symlink_to("nowhere")
+    with pytest.raises(OutputExistsError):
+        publish(staged, tmp_path / "merged")
 
 
 def test_the_adapters_tokenizer_wins_as_a_whole(tmp_path: Path) -> None:

@@ -10,11 +10,13 @@ from envpin.cli.commands.env_arguments import SCHEMA, describe, find, iso
 from envpin.cli.console.tables import table
 from envpin.cli.console.width import room
 from envpin.core.errors import RefusedError, UsageError
-from envpin.core.sizes import counted, parse_size, size_words
+from envpin.core.sizes import counted, parse_size, size_words, verb
+from envpin.envs.store.housekeeping import users_of
 from envpin.envs.store.store import Store
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from envpin.cli.console.console import Console
     from envpin.envs.store.environment import Environment
@@ -59,16 +61,13 @@ def run_remove(args: argparse.Namespace, console: Console) -> int:
         InputError: a REF names no environment of the store.
         RefusedError: one of them is in use, or in a store that is only read.
     """
-    from envpin.envs.store.housekeeping import users_of
-
     store = Store()
     chosen = list({one.key: one for one in (find(ref, args.python, store) for ref in args.refs)}.values())
     for one in chosen:
         users = users_of(one.path)
         if users and not args.force:
-            listed = ", ".join(map(str, users[:5]))
             raise RefusedError(
-                f"`{one.receipt.name}` is in use by process {listed}", hint="wait for it, or add --force"
+                f"`{one.receipt.name}` is in use by {_processes(users)}", hint="wait for it, or add --force"
             )
     bodies = [_described(one, store) for one in chosen]
     freed = store.prune(chosen, ())
@@ -88,7 +87,8 @@ def run_prune(args: argparse.Namespace, console: Console) -> int:
     """
     store = Store()
     own = [one for one in store.list() if store.owns(one)]
-    chosen = _chosen(own, args)
+    users = {one.key: found for one in _chosen(own, args) if (found := users_of(one.path))}
+    chosen = [one for one in _chosen(own, args) if one.key not in users]
     leftovers = store.leftovers()
     described = [_described(one, store) for one in chosen]
     labels = [f"{one.key[:12]} {one.receipt.name}" for one in chosen]
@@ -99,17 +99,20 @@ def run_prune(args: argparse.Namespace, console: Console) -> int:
             {
                 "dry_run": args.dry_run,
                 "environments": described,
+                "in_use": {key: list(found) for key, found in users.items()},
                 "leftovers": [str(path) for path in leftovers],
                 "freed_bytes": freed,
             },
         )
         return 0
-    verb = "would remove" if args.dry_run else "removed"
+    done = "would remove" if args.dry_run else "removed"
     for label in labels:
-        console.data(f"{verb} {label}")
+        console.data(f"{done} {label}")
     for path in leftovers:
-        console.data(f"{verb} leftover {path.name}")
-    if not chosen and not leftovers:
+        console.data(f"{done} leftover {path.name}")
+    for key, found in users.items():
+        console.talk(f"kept {key[:12]}: in use by {_processes(found)}")
+    if not chosen and not leftovers and not users:
         console.talk("nothing to remove")
     elif not args.dry_run:
         console.talk(f"freed {size_words(freed)} (files shared with uv's cache free nothing: `uv cache prune`)")
@@ -170,6 +173,11 @@ def _days(text: str) -> float:
 def _described(environment: Environment, store: Store) -> dict[str, object]:
     more = {"bytes": environment.size, "needed_by": list(environment.needed_by), "shared": not store.owns(environment)}
     return {**describe(environment), **more}
+
+
+def _processes(numbers: Sequence[int]) -> str:
+    more = f" and {len(numbers) - 5} more" if len(numbers) > 5 else ""
+    return f"{verb(len(numbers), 'process', 'processes')} {', '.join(map(str, numbers[:5]))}{more}"
 
 
 def _needed(environment: Environment) -> str:

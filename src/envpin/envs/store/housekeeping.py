@@ -75,18 +75,29 @@ def _add_mode(path: str, bits: int) -> None:
 
 
 def users_of(folder: Path) -> tuple[int, ...]:
-    """The processes that run an interpreter of `folder`, as far as Linux tells."""
+    """The processes that run in the environment `folder`, as far as Linux tells: an interpreter of it, or whatever has
+    its scripts on PATH, as the command of `envpin run` and all that it starts."""
     found, wanted = [], os.fsencode(folder) + b"/"
     for one in os.listdir("/proc") if sys.platform == "linux" else ():  # noqa: PTH208
-        if not one.isdigit():
+        if not one.isdigit() or int(one) == os.getpid():
             continue
         try:
             with open(f"/proc/{one}/cmdline", "rb") as stream:  # noqa: PTH123
-                if stream.read(4096).startswith(wanted):
-                    found.append(int(one))
-        except OSError:
+                uses = stream.read(4096).startswith(wanted)
+            if not uses:
+                with open(f"/proc/{one}/environ", "rb") as stream:  # noqa: PTH123
+                    variables = stream.read(_MOST_VARIABLES).split(b"\0")
+                path = next((text[5:] for text in variables if text.startswith(b"PATH=")), b"")
+                uses = any(entry.startswith(wanted) for entry in path.split(b":"))
+        except OSError:  # it has ended, or is somebody else's
             continue
+        if uses:
+            found.append(int(one))
     return tuple(found)
+
+
+# Linux takes 128 kB for one variable, and PATH stands among them anywhere.
+_MOST_VARIABLES = 4_000_000
 
 
 def remove_leftover(folder: Path) -> None:
