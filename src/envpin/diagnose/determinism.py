@@ -9,7 +9,7 @@ from envpin.core.findings import Evidence
 from envpin.core.sizes import counted, verb
 from envpin.diagnose.catalogue.catalogue import finding
 from envpin.manifest.training import TrainingInfo
-from envpin.manifest.types import RunInfo
+from envpin.manifest.types import RunInfo, is_local
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,7 +106,7 @@ def _kernels(manifest: Manifest, training: TrainingInfo) -> Iterator[Finding]:
 
 
 def _code(manifest: Manifest, training: TrainingInfo) -> Iterator[Finding]:
-    local = [one for one in manifest.distributions if one.editable or (one.direct_url or "").startswith("file:")]
+    local = [one for one in manifest.distributions if is_local(one)]
     if local and manifest.training is not None:
         names = ", ".join(f"`{one.name}`" for one in local[:5])
         yield finding("editable-package", f"{names}: installed from a folder",

@@ -8,9 +8,11 @@ import msgspec
 
 
 class CodeInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The code that ran: `script` and its digest, `module` where it was started by `-m`, `directory` it ran in.
+    """The code that ran: `script` and its digest, `module` where it was started by `-m`, `directory` it was started in.
 
-    `files` maps the files that it imported from its own `folder` to their sha256.
+    `files` maps the files that it imported and no package installed to their sha256: by paths relative to `folder`, or
+    whole ones where they lie elsewhere; `named` likewise those that the command names, as they were before the run, by
+    paths relative to `directory`. `left_out`: how many imported files have no digest.
     """
 
     script: str | None = None
@@ -19,6 +21,8 @@ class CodeInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     directory: str | None = None
     folder: str | None = None
     files: dict[str, str] = {}
+    named: dict[str, str] = {}
+    left_out: int | None = None
 
 
 class DataFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

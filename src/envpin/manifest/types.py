@@ -30,6 +30,11 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     editable: bool = False
 
 
+def is_local(distribution: Distribution) -> bool:
+    """Whether a distribution comes from a folder or file of the machine, so that its version says little."""
+    return distribution.editable or (distribution.direct_url or "").startswith("file:")
+
+
 class CondaPackage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One package of the conda environment that the run was in: those of pip are distributions only."""
 

@@ -20,6 +20,7 @@ from envpin.core.runs import RUN_PREFIX, RUN_VARIABLE, clear_runs, own_name
 from envpin.core.text_input import read_beginning
 from envpin.recording.git import Status, commit_of
 from envpin.recording.injected import HOOK, hook
+from envpin.recording.named import named_files
 from envpin.version import __version__
 
 if TYPE_CHECKING:
@@ -46,9 +47,13 @@ class RecordOutcome:
 class RecordSession:
     """Prepare a run (`environment`), then, when it is over, `finish` it. `close` removes what was only for the run."""
 
-    def __init__(self, argv: Sequence[str], env: Mapping[str, str], *, code_diff: bool = True) -> None:
-        """`code_diff`: keep the changes of tracked files as `envpin.patch` beside each manifest."""
+    def __init__(
+        self, argv: Sequence[str], env: Mapping[str, str], *, code_diff: bool = True, directory: Path | None = None
+    ) -> None:
+        """`code_diff`: keep the changes of tracked files as `envpin.patch` beside each manifest. The command runs in
+        `directory`, the current one by default."""
         self.environment = dict(env)
+        self._directory = directory
         self._code_diff = code_diff
         self._folder: Path | None = None
         self._status: Status | None = None
@@ -80,17 +85,17 @@ class RecordSession:
             "argv": hook("redaction").arguments(argv),
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }
-        try:
-            here = Path.cwd()
-        except FileNotFoundError:  # the command may run in a folder that is gone, too
-            here = Path("/")
-        found = commit_of(here)
+        here = self._directory or _current()
+        told: dict[str, object] = {"id": identity, "envpin": __version__, "run": run}
+        if here is not None:
+            told.update(directory=str(here), named=named_files(argv, here))
+        found = commit_of(here) if here is not None else None
         if found is not None:
             root, commit = found
             run["git"] = {"commit": commit, "root": str(root)}
             changes = folder / "git-changes.txt" if self._code_diff else None
             self._status = Status(root, folder / "git-status.txt", changes=changes)
-        (folder / "run.json").write_text(json.dumps({"id": identity, "envpin": __version__, "run": run}))
+        (folder / "run.json").write_text(json.dumps(told))
 
     def when_it_begins(self, tell: Callable[[Manifest], None]) -> Beginning | None:
         """Call `tell`, from a thread, with what is known before the first step; None where nothing is recorded."""
@@ -153,7 +158,8 @@ class RecordSession:
         if not (folder / "seen").exists():
             return (
                 "nothing is recorded: no Python of the run loaded the recorder "
-                "(it was started with -I, -E or -S, without PYTHONPATH, or is no Python)"
+                "(it was started with -I, -E or -S, with another PYTHONPATH or none, or is no Python); "
+                "a script that sets PYTHONPATH keeps the recorder by `PYTHONPATH=src:$PYTHONPATH`"
             )
         if not _lines(folder, "wrapped"):
             if (folder / "too-old").exists():
@@ -164,6 +170,13 @@ class RecordSession:
     def close(self) -> None:
         if self._folder is not None:
             remove_tree(self._folder)
+
+
+def _current() -> Path | None:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:  # the command may run in a folder that is gone, too
+        return None
 
 
 def _private_folder() -> Path:

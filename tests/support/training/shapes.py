@@ -1,4 +1,5 @@
-"""A synthetic trainer, installed by real uv, that starts, names its output and saves as one of three real ones does.
+"""A synthetic trainer, installed by real uv: it starts, names its output and saves as one of three real ones, or a loop
+by hand.
 
 Its libraries carry the names of transformers and peft and have the doors that the recorder watches; nothing is trained.
 """
@@ -134,11 +135,33 @@ def child():
         asked = json.load(stream)
     train(asked["project_name"], asked["data_path"]).save_model()
 """,
+    # A loop by hand: no trainer; it goes elsewhere, saves twice next to its rows, and reads back what it saved.
+    "loop": """
+import os
+from peft.peft_model import PeftModel
+from transformers.modeling_utils import PreTrainedModel
+def main():
+    with open("rows.txt") as stream:
+        texts = stream.read().split()
+    os.makedirs("saves")
+    os.chdir("saves")
+    model = PeftModel(PreTrainedModel.from_pretrained("base"))
+    for text in texts[:2]:
+        model.step(text)
+    model.save_pretrained("half")
+    for text in texts[2:]:
+        model.step(text)
+    model.save_pretrained("one")
+    assert os.path.isfile("one/adapter_config.json")
+""",
 }
+# Those without a trainer have no trace.
+WITHOUT_TRAINER = frozenset({"loop"})
 COMMANDS = {
     "settings": ("settings", "settings.json", "output_dir=saves/one"),
     "times": ("times", "sft", "--output_dir", "saves"),
     "project": ("project", "llm", "--train", "--project-name", "mine"),
+    "loop": ("loop",),
 }
 
 

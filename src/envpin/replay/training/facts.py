@@ -60,11 +60,17 @@ _NO_CAUSE = frozenset({"cores"})
 # Set by launchers, or where a run finds its models: nothing is computed otherwise because of them.
 _OF_THE_PLACE = frozenset(
     {"WORLD_SIZE", "LOCAL_WORLD_SIZE", "HF_ENDPOINT", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "CUDA_VISIBLE_DEVICES",
-     "HIP_VISIBLE_DEVICES", "TOKENIZERS_PARALLELISM", "CUDA_MODULE_LOADING", "PYTHONHASHSEED"}
+     "HIP_VISIBLE_DEVICES", "TOKENIZERS_PARALLELISM", "CUDA_MODULE_LOADING"}
 )  # fmt: skip
 _ADAPTER_SAYING_NOTHING = frozenset(
     {"inference_mode", "base_model_name_or_path", "peft_version", "revision", "auto_mapping"}
 )
+_VOCABULARIES = frozenset(
+    {"tokenizer.json", "vocab.json", "vocab.txt", "merges.txt", "tokenizer.model", "spiece.model",
+     "sentencepiece.bpe.model", "tekken.json"}
+)  # fmt: skip
+# Files of the command that hold rows; all others say how to train.
+_ROWS = frozenset({".jsonl", ".csv", ".tsv", ".parquet", ".arrow", ".txt"})
 _ABSENT = "absent"
 
 
@@ -169,6 +175,9 @@ def _tokenizer(before: TokenizerInfo, after: TokenizerInfo) -> Iterator[FactDiff
         yield FactDifference(cause="chat template", what="chat template", before=(one or _ABSENT)[:12],
                              after=(other or _ABSENT)[:12])  # fmt: skip
     yield from _differ("tokenizer", "tokenizer length", before.length, after.length)
+    for name in sorted((before.files.keys() & after.files.keys()) if before.source == after.source else ()):
+        weak = name not in _VOCABULARIES  # the rest has the template, and what a tokenizer was loaded with
+        yield from _differ("tokenizer", name, before.files[name][:12], after.files[name][:12], weak=weak)
     old, new = ({one.text: list(one.ids) for one in side.samples} for side in (before, after))
     for text in sorted(old.keys() & new.keys()):
         yield from _differ("tokenizer", f"tokens of {text[:20]!r}", old[text], new[text])
@@ -220,13 +229,18 @@ def _code(before: Manifest, after: Manifest) -> Iterator[FactDifference]:
             if before.code.files[name] != after.code.files[name] and not (before.code.script or "").endswith(name):
                 yield from _differ("code", name, before.code.files[name][:12], after.code.files[name][:12])
 
+        for name in sorted(before.code.named.keys() & after.code.named.keys()):
+            if name not in before.code.files and not (before.code.script or "").endswith(name):
+                cause: Cause = "data" if PurePath(name).suffix in _ROWS else "code"
+                yield from _differ(cause, name, before.code.named[name][:12], after.code.named[name][:12])
+
 
 def _environment(before: RunInfo, after: RunInfo) -> Iterator[FactDifference]:
     for name in sorted((before.environment.keys() | after.environment.keys()) - _OF_THE_PLACE):
         one, other = before.environment.get(name), after.environment.get(name)
         if one != other:
             yield FactDifference(cause="environment variable", what=name, before=one or _ABSENT, after=other or _ABSENT,
-                                 weak="THREADS" in name)  # fmt: skip
+                                 weak="THREADS" in name or name == "PYTHONHASHSEED")  # fmt: skip
 
 
 def _hardware(before: Manifest, after: Manifest) -> Iterator[FactDifference]:

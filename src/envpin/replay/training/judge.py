@@ -8,6 +8,7 @@ import msgspec
 
 from envpin.core.sizes import counted
 from envpin.manifest.trace import Trace
+from envpin.manifest.types import is_local
 from envpin.replay.training.facts import Cause, FactDifference, differing_facts
 from envpin.replay.training.steps import Apart, Gaps, compared_steps, first_apart, gaps, relative
 
@@ -24,8 +25,19 @@ _COMPUTED: tuple[Cause, ...] = (
     "hyperparameter", "seed", "environment variable", "kernel", *_ANYTHING, "hardware",
 )  # fmt: skip
 _OF_SIGN: dict[str, tuple[Cause, ...]] = {
-    "initial adapter": ("adapter config", "precision", "seed", *_ANYTHING, "kernel"),
-    "batch": ("accumulation", "batch size", "chat template", "tokenizer", "data", "data order", "seed", *_ANYTHING),
+    "initial adapter": ("adapter config", "precision", "seed", *_ANYTHING, "environment variable", "kernel"),
+    "batch": (
+        "accumulation",
+        "batch size",
+        "chat template",
+        "tokenizer",
+        "data",
+        "data order",
+        "seed",
+        *_ANYTHING,
+        "environment variable",
+    ),
+    "number of steps": ("learning rate", "accumulation", "batch size", "data", "hyperparameter", *_ANYTHING),
     "learning rate": ("learning rate", "accumulation", "batch size", "data", "hyperparameter", *_ANYTHING),
     "loss": _COMPUTED,
     "gradient norm": _COMPUTED,
@@ -33,7 +45,7 @@ _OF_SIGN: dict[str, tuple[Cause, ...]] = {
 }
 # Steps whose noise may not be larger than what was measured in them: later ones drift apart.
 _TIGHT_STEPS = 10
-_WEIGHTS = "adapter_model"
+_WEIGHTS = ("adapter_model", "model", "pytorch_model")
 # How many times the measured noise is within it.
 _FACTOR = 3.0
 
@@ -90,14 +102,11 @@ def judge(
                               certain=True, because=tuple(uncomparable), first=apart,
                               also=tuple(fact for fact in facts if fact not in uncomparable))  # fmt: skip
     if apart is None and adapter == "differs":
-        apart = Apart(step=max((step.step for step in one.steps), default=0), sign="adapter")
+        apart = Apart(step=max((step.step for step in one.steps), default=0) if compared else 0, sign="adapter")
     if apart is None:
-        if compared:
-            return TrainJudgement(verdict="identical", steps=compared, also=facts)
-        note = "no step was recorded on both sides, so nothing was compared"
-        return TrainJudgement(verdict="not comparable", steps=0, also=facts, note=note)
+        return _nothing_apart(one, other, compared, facts, whole=steps is None)
     noise = measure(repeated.trace, again.trace, steps=steps) if again is not None else None
-    judgement = _explained(apart, facts, noise, known)
+    judgement = _explained(apart, facts, noise, known | _seen(one, other))
     within = noise is not None and apart.step > 0 and within_noise(one, other, noise, steps=steps)
     return msgspec.structs.replace(
         judgement,
@@ -109,15 +118,39 @@ def judge(
     )
 
 
+def _nothing_apart(
+    one: Trace, other: Trace, compared: int, facts: tuple[FactDifference, ...], *, whole: bool
+) -> TrainJudgement:
+    """Nothing differs of what was compared: identical, where that was the steps asked for, or every trained tensor."""
+    finals = [side.final.digest for side in (one, other) if side.final is not None and not side.final.sampled]
+    if compared and (not whole or (len(finals) == 2 and finals[0] is not None)):
+        return TrainJudgement(verdict="identical", steps=compared, also=facts)
+    note = "no step was recorded on both sides, so nothing was compared"
+    if compared:
+        note = "every step that was recorded is equal, but nothing says what the weights were at the end"
+    return TrainJudgement(verdict="not comparable", steps=compared, also=facts, note=note)
+
+
 def compare_adapters(recorded: Manifest, repeated: Manifest) -> Adapter:
-    """By the digests of the weights' files; the config beside them may list its modules in another order."""
-    old, new = (
-        {name: digest for name, digest in (side.saved.files if side.saved else {}).items() if name.startswith(_WEIGHTS)}
-        for side in (recorded, repeated)
-    )
+    """By the digests of the weights' files, of an adapter or a whole model; the config beside them may list its modules
+    in another order. Files without a digest leave the rest to differ, never to be identical."""
+    old, new = (_digests_of_weights(side) for side in (recorded, repeated))
     if not old or old.keys() != new.keys():
         return "not compared"
-    return "identical" if old == new else "differs"
+    if any(None not in (old[name], new[name]) and old[name] != new[name] for name in old):
+        return "differs"
+    return "not compared" if None in old.values() or None in new.values() else "identical"
+
+
+def _digests_of_weights(manifest: Manifest) -> dict[str, str | None]:
+    if manifest.saved is None:
+        return {}
+    found: dict[str, str | None] = {**dict.fromkeys(manifest.saved.undigested), **manifest.saved.files}
+    return {
+        name: digest
+        for name, digest in found.items()
+        if name.startswith(_WEIGHTS) and name.endswith((".safetensors", ".bin"))
+    }
 
 
 def measure(one: Trace | None, other: Trace | None, *, steps: int | None = None) -> Noise | None:
@@ -165,7 +198,7 @@ def _relative_gaps(one: Trace, other: Trace, steps: int | None) -> dict[int, flo
 
 
 def _explained(
-    apart: Apart, facts: tuple[FactDifference, ...], noise: Noise | None, known: frozenset[Cause]
+    apart: Apart, facts: tuple[FactDifference, ...], noise: Noise | None, known: frozenset[str]
 ) -> TrainJudgement:
     """The cause: what can show at this sign, without what is equal on both sides."""
     order = _OF_SIGN[apart.sign]
@@ -219,14 +252,14 @@ def _unexplained(apart: Apart, noise: Noise | None) -> tuple[Cause | None, str]:
     )
 
 
-def _ruled_out(apart: Apart, facts: tuple[FactDifference, ...], known: frozenset[Cause]) -> tuple[str, ...]:
+def _ruled_out(apart: Apart, facts: tuple[FactDifference, ...], known: frozenset[str]) -> tuple[str, ...]:
     """What was equal, in words: only what was recorded on both sides."""
     found: list[str] = []
-    if apart.step > 0:
+    if apart.step > 0 and "initial adapter" in known:
         found.append("initial adapter")
-    if apart.sign in {"loss", "gradient norm", "learning rate", "adapter"}:
+    if apart.sign in {"loss", "gradient norm", "learning rate", "adapter"} and "batches" in known:
         found.append(f"batches to step {apart.step}, where recorded")
-    if apart.sign in {"loss", "gradient norm", "adapter"}:
+    if apart.sign in {"loss", "gradient norm", "adapter"} and "learning rates" in known:
         found.append(f"learning rates to step {apart.step}")
     differing = {fact.cause for fact in facts}
     words: tuple[tuple[Cause, str], ...] = (
@@ -237,16 +270,30 @@ def _ruled_out(apart: Apart, facts: tuple[FactDifference, ...], known: frozenset
     return tuple(found)
 
 
-def _recorded_on_both(before: Manifest, after: Manifest) -> frozenset[Cause]:
-    """The causes whose facts both manifests tell."""
+def _seen(one: Trace, other: Trace) -> frozenset[str]:
+    """What both traces tell of the start and of their common steps."""
+    others = other.at()
+    pairs = [(step, others[step.step]) for step in one.steps if step.step in others]
+    starts = [side.initial.adapter if side.initial is not None else None for side in (one, other)]
+    told = {
+        "initial adapter": None not in starts,
+        "batches": any(old.batch is not None and new.batch is not None for old, new in pairs),
+        "learning rates": any(old.lr is not None and new.lr is not None for old, new in pairs),
+    }
+    return frozenset(name for name, value in told.items() if value)
+
+
+def _recorded_on_both(before: Manifest, after: Manifest) -> frozenset[str]:
+    """The causes whose facts both manifests tell whole: of a package from a folder the version alone is known, and of a
+    file that was changed while it ran nothing."""
 
     def told(manifest: Manifest) -> set[Cause]:
         kernels = manifest.training.kernels if manifest.training else {}
         facts: dict[Cause, object] = {
             "base weights": manifest.base and (manifest.base.files or manifest.base.weights),
-            "package": manifest.distributions,
+            "package": manifest.distributions and not any(map(is_local, manifest.distributions)),
             "hardware": kernels.get("processor"),
-            "code": manifest.code and manifest.code.sha256,
+            "code": manifest.code and manifest.code.sha256 and not manifest.code.left_out,
             "attention": kernels.get("attention"),
             "precision": kernels.get("dtype"),
         }

@@ -19,6 +19,7 @@ from envpin.manifest.trace import read_trace
 from envpin.recording.session import RecordSession
 from envpin.replay.training.inputs import changed_inputs
 from envpin.replay.training.judge import RunRecord, judge
+from envpin.replay.training.outputs import RecordedOutputs
 from envpin.replay.training.source import prepare_source
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from envpin.envs.store.environment import Environment
     from envpin.manifest.types import Manifest
     from envpin.replay.training.judge import TrainJudgement
+    from envpin.replay.training.source import RestoredSource
 
 _REDACTED = "[redacted]"
 _PYTHON = re.compile(r"python(?:[0-9.]*)?(?:\.exe)?$")
@@ -117,20 +119,21 @@ def replay_training(
     recorded = RunRecord(manifest=manifest, trace=read_trace(folder, manifest.run.id if manifest.run else None))
     out.mkdir(parents=True, exist_ok=True)
     with scratch("train") as place:
-        working, code = prepare_source(manifest, folder, place, source=options.source)
-        listener(Note(message=f"code: {code}"))
-        _check_inputs(manifest, working, listener, force=options.force)
+        source = prepare_source(manifest, folder, place, source=options.source)
+        _tell_source(source, listener)
+        _check_inputs(manifest, source.working, listener, force=options.force)
 
         def repeat(name: str) -> RunRecord:
             own = (out / name).absolute()
-            return _Repeat(manifest=manifest, environment=environment, working=working, out=own, steps=options.steps,
-                           listener=listener).run(folder, command)  # fmt: skip
+            return _Repeat(manifest=manifest, environment=environment, working=source.working, out=own,
+                           outputs=RecordedOutputs(manifest, folder), steps=options.steps,
+                           listener=listener).run(command)  # fmt: skip
 
         first = repeat("run")
         judgement = judge(recorded, first, steps=options.steps)
         if judgement.verdict == "diverged" and not options.once:
             judgement = judge(recorded, first, again=repeat("again"), steps=options.steps)
-    return TrainReplay(judgement=judgement, out=out, code=code, command=command)
+    return TrainReplay(judgement=judgement, out=out, code=source.code, command=command)
 
 
 def last_loss(
@@ -145,14 +148,24 @@ def last_loss(
     refuse_untrusted(manifest, options)
     command = command_of(manifest, options)
     with scratch("train") as place:
-        working, _ = prepare_source(manifest, folder, place, source=options.source)
-        _check_inputs(manifest, working, listener, force=options.force)
-        made = _Repeat(manifest=manifest, environment=environment, working=working, out=place / "run",
-                       steps=options.steps, listener=listener).run(folder, command)  # fmt: skip
+        source = prepare_source(manifest, folder, place, source=options.source)
+        _tell_source(source, listener)
+        _check_inputs(manifest, source.working, listener, force=options.force)
+        made = _Repeat(manifest=manifest, environment=environment, working=source.working, out=place / "run",
+                       outputs=RecordedOutputs(manifest, folder), steps=options.steps,
+                       listener=listener).run(command)  # fmt: skip
     losses = [one.loss for one in made.trace.steps if one.loss is not None] if made.trace is not None else []
     if not losses:
         raise CheckFailedError("the repeated run left no step with a loss")
     return float(losses[-1])
+
+
+def _tell_source(source: RestoredSource, listener: Listener) -> None:
+    listener(Note(message=f"code: {source.code}"))
+    if source.left_out:
+        listed = ", ".join(f"`{name}`" for name in source.left_out[:_INPUTS_SHOWN])
+        more = f" and {len(source.left_out) - _INPUTS_SHOWN} more" if len(source.left_out) > _INPUTS_SHOWN else ""
+        listener(Note(level="warning", message=f"not given to the repeat, as it may write them: {listed}{more}"))
 
 
 def _check_inputs(manifest: Manifest, working: Path, listener: Listener, *, force: bool) -> None:
@@ -174,13 +187,14 @@ class _Repeat:
     environment: Environment
     working: Path
     out: Path
+    outputs: RecordedOutputs
     steps: int | None
     listener: Listener
 
-    def run(self, folder: Path, command: Sequence[str]) -> RunRecord:
+    def run(self, command: Sequence[str]) -> RunRecord:
         self.out.mkdir(parents=True)
         argv = [self._program(command[0]), *map(self._word, command[1:])]
-        session = RecordSession(argv, self._variables(), code_diff=False)
+        session = RecordSession(argv, self._variables(), code_diff=False, directory=self.working)
         title = f"train again ({self.out.name})"
         self.listener(Step(key=self.out.name, title=title))
         try:
@@ -201,7 +215,7 @@ class _Repeat:
             raise CheckFailedError(f"the repeated command ends with status {done.status}\n{last}",
                                    hint=f"its whole output is in {self.out / LOG_NAME}")  # fmt: skip
         self.listener(Step(key=self.out.name, title=title, state="done"))
-        return self._record(folder, outcome.manifests, outcome.nothing)
+        return self._record(outcome.manifests, outcome.nothing)
 
     def _program(self, name: str) -> str:
         """The interpreter or script of the environment that stands for the recorded one."""
@@ -213,14 +227,17 @@ class _Repeat:
 
     def _word(self, word: str) -> str:
         """An argument that names the recorded output, or the script by its whole path, names those of the replay."""
-        training, code = self.manifest.training, self.manifest.code
+        code = self.manifest.code
         option, equals, value = word.partition("=") if word.startswith("-") else ("", "", word)
         if code is not None and code.script and value == code.script and code.directory:
             inside = os.path.relpath(value, code.directory)
             if not inside.startswith(os.pardir):
                 return option + equals + str(self.working / inside)
-        output = training.output if training is not None else None
-        if output and (value == output or value.startswith(output + os.sep)):
+        executable = self.manifest.python.executable if self.manifest.python is not None else None
+        if executable and value == executable:  # behind `env NAME=value` or `nice`
+            return option + equals + str(self.environment.python)
+        output = str(self.outputs.output)
+        if value == output or value.startswith(output + os.sep):
             return option + equals + str(self.out / os.path.relpath(value, output))
         return word
 
@@ -233,28 +250,42 @@ class _Repeat:
         threads = manifest.training.kernels.get("threads") if manifest.training else None
         if isinstance(threads, int) and not {"OMP_NUM_THREADS", "MKL_NUM_THREADS"} & recorded.keys():
             variables["OMP_NUM_THREADS"] = str(threads)
-        training, code = manifest.training, manifest.code
-        output = training.output if training is not None else None
-        asked = {"from": output or str(self.out), "to": str(self.out), "steps": self.steps}
-        if output and code is not None and code.directory and Path(output).is_relative_to(code.directory):
-            asked["relative"] = os.path.relpath(output, code.directory)
+        asked = {"from": str(self.outputs.output), "to": str(self.out), "steps": self.steps}
+        if self.outputs.of_trainer:  # without one, what the run writes below its directory is collected afterwards
+            asked["relative"] = self.outputs.relative
         variables["ENVPIN_REPLAY"] = json.dumps(asked)
         return variables
 
-    def _record(self, folder: Path, manifests: Sequence[Path], nothing: str | None) -> RunRecord:
-        """The save that stands for the recorded one: at the same place below the output, else at the same step."""
+    def _record(self, manifests: Sequence[Path], nothing: str | None) -> RunRecord:
+        """The save that stands for the recorded one: at the same place below the output, else of the same kind and at
+        the same step."""
         if not manifests:
             raise CheckFailedError(f"the repeated run left nothing to compare: {nothing}",
                                    hint=f"its output is in {self.out / LOG_NAME}")  # fmt: skip
-        training = self.manifest.training
-        output = Path(training.output) if training is not None and training.output else None
-        same = self.out / os.path.relpath(folder.absolute(), output) if output is not None else None
-        found = [path for path in manifests if same is not None and path.parent == same.resolve()]
-        read = [(path, read_manifest(path)) for path in found or manifests]
-        steps = training.steps if training is not None else None
-        fitting = [one for one in read if one[1].training is not None and one[1].training.steps == steps]
-        path, manifest = (fitting or read)[-1]
+        lying = self.outputs.collect(manifests, self.working, self.out)
+        same = self.outputs.place(self.out)
+        found = [path for path in lying if path.parent.resolve() == same.resolve()]
+        read = [(path, read_manifest(path)) for path in found or lying]
+        path, manifest = max(read, key=lambda one: self._likeness(one[1]))
+        self._refuse_another_environment(manifest)
         return RunRecord(manifest=manifest, trace=read_trace(path.parent, manifest.run.id if manifest.run else None))
+
+    def _refuse_another_environment(self, manifest: Manifest) -> None:
+        """A command may bring its own interpreter: `bash run.sh` with its whole path, `uv run`."""
+        executable = manifest.python.executable if manifest.python is not None else None
+        if executable and self.environment.scripts.resolve() != Path(executable).parent.resolve():
+            raise CheckFailedError(
+                f"the repeat did not run in the rebuilt environment: its interpreter was `{executable}`",
+                hint="give a command that takes `python` from PATH: envpin replay train FOLDER -- python …",
+            )
+
+    def _likeness(self, manifest: Manifest) -> tuple[bool, bool, str]:
+        """Larger for a save that stands for the recorded one rather than another."""
+        recorded = self.manifest
+        kinds = [one.saved.kind if one.saved is not None else None for one in (recorded, manifest)]
+        steps = [one.training.steps if one.training is not None else None for one in (recorded, manifest)]
+        saved = (manifest.run.saved if manifest.run is not None else None) or ""
+        return kinds[0] == kinds[1], steps[0] == steps[1], saved
 
 
 def _environment_names() -> set[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from envpin.core.errors import InputError
 from envpin.core.files import digest_of_file, read_bounded
 from envpin.recording.git import checkout
 from envpin.recording.patch import PATCH_LIMIT, PATCH_NAME
+from envpin.replay.training.outputs import RecordedOutputs
 
 if TYPE_CHECKING:
     from envpin.manifest.training import CodeInfo
@@ -18,11 +20,24 @@ if TYPE_CHECKING:
 
 # Code is copied, so that a script that writes next to itself leaves the original alone; data is linked.
 _COPIED = 4 * 1024 * 1024
+_COPIED_IN_ALL = 512 * 1024 * 1024
+# Beyond that many a folder is linked as a whole.
+_ENTRIES = 100_000
 _LEFT = frozenset({".git", ".hg", ".svn", "__pycache__", ".venv", "venv", "node_modules"})
 
 
-def prepare_source(manifest: Manifest, folder: Path, scratch: Path, *, source: Path | None = None) -> tuple[Path, str]:
-    """Make the working directory below `scratch`; and what its code is, in words.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RestoredSource:
+    """The directory to repeat a run in; `code` says in words what its code is. `left_out` are large files that were
+    written since the run began, so that a link to them could be written through."""
+
+    working: Path
+    code: str
+    left_out: tuple[str, ...] = ()
+
+
+def prepare_source(manifest: Manifest, folder: Path, scratch: Path, *, source: Path | None = None) -> RestoredSource:
+    """Make the working directory below `scratch`.
 
     `folder` holds the manifest, and the patch beside it. With `source` it is a shadow of that folder; else the recorded
     commit with the recorded diff, or, where git does not know it, a shadow of the recorded directory if the script
@@ -32,13 +47,15 @@ def prepare_source(manifest: Manifest, folder: Path, scratch: Path, *, source: P
         InputError: the code cannot be had.
     """
     code = manifest.code
+    outputs = RecordedOutputs(manifest, folder)
     if code is None or code.directory is None:
         raise InputError(f"the manifest of `{folder}` does not say which code ran", path=folder,
                          hint="it was recorded by an earlier envpin; record the run again")  # fmt: skip
     if source is not None:
         if not source.is_dir():
             raise InputError(f"`{source}` is not a folder", path=source)
-        return _shadow(source.resolve(), scratch / "source", manifest), f"that of {source}"
+        restored = _shadow(source.resolve(), scratch / "source", outputs)
+        return replace(restored, code=f"that of {source}")
     directory = Path(os.path.normpath(code.directory))
     if not directory.is_absolute():
         raise InputError(f"`{code.directory}`, which the manifest of `{folder}` names, is no place on a machine",
@@ -48,9 +65,11 @@ def prepare_source(manifest: Manifest, folder: Path, scratch: Path, *, source: P
         inside = directory.relative_to(os.path.normpath(manifest.run.git.root))
         working = scratch / "tree" / inside
         working.mkdir(parents=True, exist_ok=True)
-        _link_missing(directory, working, manifest)
+        shadow = _Shadow(outputs, code=directory)
+        shadow.give(directory, working)
         diff = " with its diff" if _has_diff(manifest) else ""
-        return working, f"commit {(manifest.run.git.commit or '')[:12]}{diff}"
+        words = f"commit {(manifest.run.git.commit or '')[:12]}{diff}"
+        return RestoredSource(working=working, code=words, left_out=tuple(shadow.left_out))
     if not directory.is_dir():
         raise InputError(
             f"the code of the run is not here: {reason}, and `{directory}` does not exist", path=directory,
@@ -63,13 +82,15 @@ def prepare_source(manifest: Manifest, folder: Path, scratch: Path, *, source: P
             f"the code has changed since the run ({listed}), and what it was cannot be restored: {reason}",
             path=directory, hint="--source DIR names a folder that holds it; a copy with changes is compared as such",
         )  # fmt: skip
-    return _shadow(directory, scratch / "source", manifest), f"that of {directory}, unchanged since the run"
+    restored = _shadow(directory, scratch / "source", outputs)
+    return replace(restored, code=f"that of {directory}, unchanged since the run")
 
 
 def changed_files(code: CodeInfo) -> list[str]:
     """The recorded files of code that are no longer there, or hold something else."""
     found: list[str] = []
     recorded = {str(Path(code.folder or "", name)): digest for name, digest in code.files.items()}
+    recorded |= {str(Path(code.directory or "", name)): digest for name, digest in code.named.items()}
     if code.script is not None and code.sha256 is not None:
         recorded[code.script] = code.sha256
     for name, digest in recorded.items():
@@ -140,28 +161,60 @@ def _restored(code: CodeInfo, root: Path, target: Path) -> bool:
     return own.is_file() and (code.sha256 is None or digest_of_file(own) == code.sha256)
 
 
-def _shadow(source: Path, target: Path, manifest: Manifest) -> Path:
+def _shadow(source: Path, target: Path, outputs: RecordedOutputs) -> RestoredSource:
     target.mkdir(parents=True)
-    _link_missing(source, target, manifest)
-    return target
+    shadow = _Shadow(outputs, code=source)
+    shadow.give(source, target)
+    return RestoredSource(working=target, code="", left_out=tuple(shadow.left_out))
 
 
-def _link_missing(source: Path, target: Path, manifest: Manifest) -> None:
-    """Give `target` what `source` has and it lacks: small files as copies, everything else by links. What the run wrote
-    is left out."""
-    if not source.is_dir():
-        return
-    output = Path(manifest.training.output) if manifest.training and manifest.training.output else None
-    for entry in os.scandir(source):
-        path = Path(entry.path)
-        if entry.name in _LEFT or path == output:
-            continue
-        if output is not None and output.is_relative_to(path) and entry.is_dir(follow_symlinks=False):
-            (target / entry.name).mkdir(exist_ok=True)  # a link would let the repeat write next to what it repeats
-            _link_missing(path, target / entry.name, manifest)
-        elif (target / entry.name).exists():
-            continue
-        elif entry.is_file() and entry.stat().st_size <= _COPIED:
-            shutil.copy2(path, target / entry.name)
-        else:
-            (target / entry.name).symlink_to(path)
+class _Shadow:
+    """Give a folder what another one has and it lacks: folders of its own, small files as copies, the rest as links.
+
+    A folder is never linked to unless the original is a link: through it the repeat would write next to what it
+    repeats. What the run wrote is left out, and so are large files of which it may have written: `left_out`.
+    """
+
+    def __init__(self, outputs: RecordedOutputs, *, code: Path) -> None:
+        self.left_out: list[str] = []
+        self._outputs = outputs
+        self._root = code
+        self._entries = _ENTRIES
+        self._bytes = _COPIED_IN_ALL
+
+    def give(self, source: Path, target: Path) -> None:
+        if not source.is_dir():
+            return
+        for entry in os.scandir(source):
+            path, own = Path(entry.path), target / entry.name
+            self._entries -= 1
+            if entry.name in _LEFT or self._outputs.holds(path):
+                continue
+            if entry.is_dir() and self._is_mirrored(entry):
+                existed = own.is_dir()
+                own.mkdir(exist_ok=True)
+                self.give(path, own)
+                if not existed and self._held_outputs_alone(path, own):
+                    own.rmdir()  # the run has made it, and may fail where it is there already
+            elif not os.path.lexists(own):
+                self._give_one(entry, path, own)
+
+    def _held_outputs_alone(self, path: Path, own: Path) -> bool:
+        return not any(own.iterdir()) and any(self._outputs.holds(inner) for inner in path.iterdir())
+
+    def _is_mirrored(self, entry: os.DirEntry[str]) -> bool:
+        if entry.is_symlink():
+            return self._outputs.output.is_relative_to(entry.path)
+        return self._entries > 0
+
+    def _give_one(self, entry: os.DirEntry[str], path: Path, own: Path) -> None:
+        if entry.is_file():
+            status = entry.stat()
+            if status.st_size <= min(_COPIED, self._bytes):
+                self._bytes -= status.st_size
+                shutil.copy2(path, own)
+                return
+            if not entry.is_symlink() and self._outputs.may_have_written(path, status.st_mtime):
+                self.left_out.append(os.path.relpath(path, self._root))
+                return
+        own.symlink_to(path)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from envpin.manifest.trace import Trace, TraceStep
 
 # In the order in which a step makes them: the first that differs is where to look for the cause.
-Sign = Literal["initial adapter", "batch", "learning rate", "loss", "gradient norm", "adapter"]
+Sign = Literal["initial adapter", "batch", "learning rate", "loss", "gradient norm", "number of steps", "adapter"]
 Rows = Literal["order", "content", "all content", "number", "padding"]
 
 
@@ -51,11 +51,23 @@ def first_apart(recorded: Trace, repeated: Trace, *, steps: int | None = None) -
         ):  # fmt: skip
             if one is not None and other is not None and one != other:
                 return Apart(step=old.step, sign=sign, before=str(one), after=str(other))  # type: ignore[arg-type]
+    if steps is None and (more := _more_steps(recorded, repeated)) is not None:
+        return more
     if recorded.final and repeated.final and steps is None and recorded.final.digest != repeated.final.digest:
         last = max((one.step for one in recorded.steps), default=0)
         return Apart(step=last, sign="adapter", before=(recorded.final.digest or "")[:12],
                      after=(repeated.final.digest or "")[:12])  # fmt: skip
     return None
+
+
+def _more_steps(recorded: Trace, repeated: Trace) -> Apart | None:
+    """The first step that one run made and the other did not, where both have steps; not of saves of one run."""
+    if recorded.run is not None and recorded.run == repeated.run:
+        return None
+    made = [max((one.step for one in side.steps), default=0) for side in (recorded, repeated)]
+    if 0 in made or made[0] == made[1]:
+        return None
+    return Apart(step=min(made) + 1, sign="number of steps", before=str(made[0]), after=str(made[1]))
 
 
 def compared_steps(recorded: Trace, repeated: Trace, *, steps: int | None = None) -> int:
@@ -101,18 +113,18 @@ def how_rows_differ(recorded: Trace, repeated: Trace, step: int) -> tuple[Rows, 
     if not known & held:
         return "all content", len(apart)
     moved = all(old in held and new in known for old, new in apart)  # both are met on the other side
-    return "order" if moved or not _mostly_in_place(recorded, repeated) else "content", len(apart)
+    return "order" if moved or not _some_in_place(recorded, repeated) else "content", len(apart)
 
 
-def _mostly_in_place(recorded: Trace, repeated: Trace) -> bool:
-    """Whether more than half of all rows are where they were."""
+def _some_in_place(recorded: Trace, repeated: Trace) -> bool:
+    """Whether a quarter of all rows or more are where they were, as hardly any is in another order."""
     rows = [
         one == other
         for old, new in _pairs(recorded, repeated, None)
         if old.batch is not None and new.batch is not None
         for one, other in zip(old.batch.rows, new.batch.rows, strict=False)
     ]
-    return sum(rows) * 2 > len(rows)
+    return sum(rows) * 4 >= len(rows)
 
 
 def _pairs(recorded: Trace, repeated: Trace, steps: int | None) -> list[tuple[TraceStep, TraceStep]]:

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from envpin.manifest.types import Distribution, Manifest
-from envpin.replay.training.judge import judge
+from envpin.manifest.training import CodeInfo
+from envpin.manifest.types import Distribution, Manifest, SavedInfo
+from envpin.replay.training.judge import RunRecord, judge
 from tests.support.training_runs import ARGUMENTS, KERNELS, dataset, manifest, run, trace
 
 EVERY = range(1, 13)
@@ -159,3 +160,60 @@ def test_several_causes_leave_doubt() -> None:
     found = judge(run(), run(both, trace(loss=LOSS), adapter=OTHER))
     assert (found.cause, found.certain) == ("base weights", False)
     assert "attention" in {fact.what for fact in found.also}
+
+
+def saved(kind: str, undigested: tuple[str, ...] = (), **files: str) -> Manifest:
+    made = manifest()
+    named = {f"{name}.safetensors": digest for name, digest in files.items()}
+    left = {f"{name}.safetensors": "over the limit" for name in undigested}
+    return replace(made, training=None, saved=SavedInfo(kind=kind, files=named, undigested=left))
+
+
+def test_a_run_without_a_trace_rules_out_no_batches() -> None:
+    after = replace(saved("adapter", adapter_model=OTHER), code=CodeInfo(script="/w/train.py", sha256=OTHER))
+    before = saved("adapter", adapter_model="e" * 64)
+    found = judge(RunRecord(manifest=before), RunRecord(manifest=after))
+    assert (found.verdict, found.cause, found.steps) == ("diverged", "code", 0)
+    assert found.ruled_out == ("base weights", "packages")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "verdict", "weights"),
+    [
+        (saved("model", model="a"), saved("model", model="a"), "identical", "identical"),
+        (saved("model", model="a"), saved("model", model="b"), "diverged", "differs"),
+        (saved("model", ("model-2",), model="a"), saved("model", ("model-2",), model="a"), "not comparable",
+         "not compared"),
+        (saved("model", ("model-2",), model="a"), saved("model", ("model-2",), model="b"), "diverged", "differs"),
+        (saved("adapter"), saved("adapter"), "not comparable", "not compared"),
+    ],
+)  # fmt: skip
+def test_weights_are_those_of_a_model_too_and_identical_only_where_all_have_digests(
+    before: Manifest, after: Manifest, verdict: str, weights: str
+) -> None:
+    found = judge(RunRecord(manifest=before), RunRecord(manifest=after))
+    assert (found.verdict, found.adapter) == (verdict, weights)
+
+
+def test_equal_steps_are_not_a_whole_run_that_is_equal() -> None:
+    made = replace(manifest(), saved=SavedInfo(kind="adapter"))
+    unknown = replace(trace(), final=None)
+    assert judge(run(made, unknown), run(made, unknown)).verdict == "not comparable"
+    assert judge(run(made, unknown), run(made, unknown), steps=3).verdict == "identical"
+    assert judge(run(made), run(made)).verdict == "identical"  # every trained tensor, at the end
+
+
+def test_a_run_that_made_fewer_steps_parts_where_it_ended() -> None:
+    found = judge(
+        run(argument(max_steps=12)), run(argument(max_steps=8), replace(trace(8), run="other"), adapter=OTHER)
+    )
+    assert found.first is not None
+    assert (found.cause, found.first.sign, found.first.step) == ("learning rate", "number of steps", 9)
+    assert "batches" not in " ".join(found.ruled_out)
+
+
+def test_code_and_packages_are_ruled_out_only_where_their_files_are_known() -> None:
+    local = replace(manifest(), distributions=(Distribution(name="peft", version="1", direct_url="file:///src/peft"),),
+                    code=CodeInfo(script="/w/train.py", sha256="5" * 64, left_out=2))  # fmt: skip
+    found = judge(run(local), run(local, trace(loss=LOSS, final=OTHER), adapter=OTHER))
+    assert not {"code", "packages"} & set(found.ruled_out)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import json
 import math
 import sys
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Tuple
@@ -120,9 +121,27 @@ class BatchDigest:
         self._shapes: List[List[int]] = []
         self._micro = 0
         self._sampled = False
+        self._told = False
 
-    def add(self, inputs: Mapping[str, Any]) -> None:
+    def add(self, inputs: Any) -> None:
+        """A micro-batch: tensors by name, or rows of plain values (those of GRPO, before their completions)."""
         self._micro += 1
+        if isinstance(inputs, (list, tuple)):
+            for row in inputs[:ROWS_LISTED]:
+                self._add_plain(row)
+        elif hasattr(inputs, "keys"):
+            self._add_tensors(inputs)
+
+    def _add_plain(self, row: object) -> None:
+        text = plain_text(row)
+        if text is not None:
+            self._told = True
+            digest = hashlib.sha256(text.encode("utf-8", "replace"))
+            self._all.update(digest.digest())
+            if len(self._rows) < ROWS_LISTED:
+                self._rows.append(digest.hexdigest()[:_SHORT])
+
+    def _add_tensors(self, inputs: Mapping[str, Any]) -> None:
         held: Dict[str, _HeldTensor] = {}
         for name in sorted(inputs):
             one = inputs[name]
@@ -130,6 +149,7 @@ class BatchDigest:
                 held[name] = tensor = _HeldTensor(one)
                 self._all.update(("%s %s %s" % (name, one.dtype, tensor.shape)).encode("utf-8"))
                 self._all.update(tensor.data)
+                self._told = True
                 self._sampled = self._sampled or tensor.sampled
         widest = max((len(one.shape) for one in held.values()), default=0)
         if widest:
@@ -153,13 +173,25 @@ class BatchDigest:
                 digest.update(one.unmasked(row, mask) if is_masked and mask is not None else one.row(row))
             self._rows.append(digest.hexdigest()[:_SHORT])
 
-    def described(self) -> Dict[str, object]:
+    def described(self) -> Optional[Dict[str, object]]:
+        """None where nothing of the batches could be read: digests of nothing would be equal."""
+        if not self._told:
+            return None
         found: Dict[str, object] = {
             "digest": self._all.hexdigest(), "micro": self._micro, "shapes": self._shapes, "rows": self._rows,
         }  # fmt: skip
         if self._sampled:
             found["sampled"] = True
         return found
+
+
+def plain_text(row: object) -> Optional[str]:
+    """A row of plain values as a text; None where it holds anything else, or more than a row of text has."""
+    try:
+        text = json.dumps(row, sort_keys=True, ensure_ascii=True)
+    except (TypeError, ValueError, RecursionError):
+        return None
+    return text if len(text) <= BATCH else None
 
 
 def generators() -> Dict[str, str]:

@@ -137,6 +137,9 @@ def _loaded_tokenizer(tokenizer: Optional[Tokenizer], base: Part) -> Optional[Pa
         described = guarded("tokenizer", observed.gone_tokenizer, base)
     if described is not None:
         described["source"] = "loaded"
+        place = described.pop("place", None) or observed.place_of(tokenizer)
+        if place is not None:
+            described["files"] = guarded("tokenizer files", artefacts.tokenizer_files, place, artefacts.DIGEST_IN_RUN)
     return described
 
 

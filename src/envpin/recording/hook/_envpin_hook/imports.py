@@ -39,9 +39,10 @@ def watch() -> None:
 
 
 def _wrap(name: str, loaded: ModuleType) -> None:
-    from _envpin_hook import wrapping
+    from _envpin_hook import source, wrapping
 
     append("wrapped", name)
+    guarded("noting the script", source.note_beginning)
     getattr(wrapping, TARGETS[name])(loaded)
 
 

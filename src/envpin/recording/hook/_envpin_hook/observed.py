@@ -32,6 +32,7 @@ loads: MutableMapping[Model, Part] = weakref.WeakKeyDictionary()  # model -> the
 resizes: List[Tuple[weakref.ref[Model], Part]] = []  # (weak model, the resize)
 tokenizers: List[Tuple[weakref.ref[Tokenizer], str]] = []  # (weak tokenizer, the name it was loaded by)
 added: MutableMapping[Tokenizer, List[str]] = weakref.WeakKeyDictionary()  # tokenizer -> tokens that the run added
+places: MutableMapping[Tokenizer, str] = weakref.WeakKeyDictionary()  # tokenizer -> the folder that it was read from
 described: Dict[str, Part] = {}  # the name that a tokenizer was loaded by -> what it was, for when it is gone
 _described_at: Dict[str, float] = {}
 _SECOND = 1.0
@@ -197,8 +198,22 @@ def resizes_of(model: Model) -> List[Part]:
     return [resize for reference, resize in resizes if reference() is not None and id(reference()) in parts]
 
 
-def note_tokenizer(tokenizer: Tokenizer, source: object) -> None:
+def tokenizer_place(name: str, files: Sequence[str]) -> Optional[str]:
+    """The folder whose files a tokenizer was made of."""
+    read = [path for path in files if os.path.basename(path) in artefacts.TOKENIZER_FILES]
+    if read:
+        return os.path.abspath(os.path.dirname(read[-1]))
+    return os.path.abspath(name) if os.path.isdir(name) else None
+
+
+def place_of(tokenizer: Optional[Tokenizer]) -> Optional[str]:
+    return places.get(tokenizer) if tokenizer is not None else None
+
+
+def note_tokenizer(tokenizer: Tokenizer, source: object, place: Optional[str] = None) -> None:
     tokenizers.append((weakref.ref(tokenizer), str(source)))
+    if place is not None:
+        places[tokenizer] = place
     _describe_now(tokenizer, str(source))
 
 
@@ -220,7 +235,7 @@ def _describe_now(tokenizer: Tokenizer, source: str) -> None:
     described.pop(source, None)
     if time.monotonic() - _described_at.get(source, -_SECOND) >= _SECOND:
         _described_at[source] = time.monotonic()
-        described[source] = describe_tokenizer(tokenizer)
+        described[source] = dict(describe_tokenizer(tokenizer), place=place_of(tokenizer))
 
 
 def tokenizer_for(base: Part, trainer: Optional[Trainer]) -> Optional[Tokenizer]:

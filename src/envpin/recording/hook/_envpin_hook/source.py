@@ -1,22 +1,29 @@
-"""The code of the run: the script that was started, and the files of its folder that it imported, with digests."""
+"""The code of the run: the script that was started, and the files that it imported and no package installed, with
+digests."""
 
 from __future__ import annotations
 
 import os
 import sys
+import time
 from typing import Dict, List, Optional
 
+import _envpin_hook
 from _envpin_hook import artefacts
 
-FILES = 200
+FILES = 500
 _FILE_LIMIT = 4 * 1024 * 1024
 _INSTALLED = ("site-packages", "dist-packages")
 
 _cache: Dict[str, Dict[str, object]] = {}
+_began = time.time()
+_started_in: Dict[str, Optional[str]] = {}
+_early: Dict[str, str] = {}  # path of the script -> its digest when the first library was imported
 
 
 def code() -> Dict[str, object]:
-    """`script` and its digest, `module` where it was started by `-m`, `files`: path relative to `folder` -> sha256."""
+    """`script` and its digest, `module` where it was started by `-m`, `files`: path relative to `folder`, or a whole
+    one, -> sha256. `named`: files that the command names, likewise. `left_out`: how many files have no digest."""
     if "code" not in _cache:
         _cache["code"] = _code()
     return dict(_cache["code"])
@@ -27,45 +34,90 @@ def script() -> Dict[str, object]:
     main = sys.modules.get("__main__")
     path = getattr(main, "__file__", None)
     return {
-        "script": os.path.abspath(path) if isinstance(path, str) else None,
+        "script": os.path.join(_directory() or os.curdir, path) if isinstance(path, str) else None,
         "module": getattr(getattr(main, "__spec__", None), "name", None),
         "directory": _directory(),
     }
 
 
+def note_beginning() -> None:
+    """Digest the script when the first library is imported: it may be edited while it trains. And note where it was
+    started, before it goes elsewhere."""
+    _directory()
+    own = script()["script"]
+    if isinstance(own, str) and own not in _early:
+        digest = _digest(own)
+        if digest is not None:
+            _early[own] = digest
+
+
 def _code() -> Dict[str, object]:
     found = script()
-    started = found["script"]
+    started, directory = found["script"], _directory()
     own = started if isinstance(started, str) else None
-    found["sha256"] = _digest(own) if own is not None else None
-    root = os.path.dirname(own) if own is not None and not _is_installed(own) else _directory()
+    if own is not None:
+        found["sha256"] = _early.get(own) or _digest(own)
+    root = directory
+    if own is not None and not _is_installed(own) and (root is None or not _is_within(own, root)):
+        root = os.path.dirname(own)
+    found["named"] = _told().get("named")
     if root is not None and len(root) > 1:
         found["folder"] = root
-        found["files"] = _files(root)
+        found["files"], left_out = _files(root)
+        found["left_out"] = left_out or None
     return found
 
 
+def _told() -> Dict[str, object]:
+    """What `envpin record` wrote down before the run began."""
+    if _envpin_hook.run_folder is None:
+        return {}
+    return artefacts.json_file(os.path.join(_envpin_hook.run_folder, "run.json")) or {}
+
+
 def _directory() -> Optional[str]:
-    try:
-        return os.getcwd()
-    except OSError:
-        return None
+    """Where the command was started: a script may go elsewhere."""
+    if "directory" not in _started_in:
+        try:
+            told = _told().get("directory")
+            _started_in["directory"] = told if isinstance(told, str) else os.getcwd()
+        except OSError:
+            _started_in["directory"] = None
+    return _started_in["directory"]
 
 
-def _files(root: str) -> Dict[str, str]:
+def _files(root: str) -> "tuple[Dict[str, str], int]":
+    """The loaded files that belong to no package and not to Python; and of how many the digest is not known."""
+    library, own = os.path.dirname(os.__file__), os.path.dirname(os.path.abspath(__file__))
     paths: List[str] = []
     for loaded in list(sys.modules.values()):
         path = getattr(loaded, "__file__", None)
         if isinstance(path, str) and path.endswith(".py") and not _is_installed(path):
             path = os.path.abspath(path)
-            if path.startswith(root + os.sep) and not path.startswith((sys.prefix + os.sep, sys.base_prefix + os.sep)):
-                paths.append(path)
+            if not _is_within(path, library) and not _is_within(path, own) and os.path.isfile(path):
+                paths.append(path)  # torch.ops says that its file is `_ops.py`
+    listed = sorted(set(paths))
     found: Dict[str, str] = {}
-    for path in sorted(set(paths))[:FILES]:
-        digest = _digest(path)
-        if digest is not None:
-            found[os.path.relpath(path, root)] = digest
-    return found
+    left_out = max(0, len(listed) - FILES)
+    for path in listed[:FILES]:
+        digest = _early.get(path) or _unchanged(path)
+        if digest is None:
+            left_out += 1
+        else:
+            found[os.path.relpath(path, root) if _is_within(path, root) else path] = digest
+    return found, left_out
+
+
+def _unchanged(path: str) -> Optional[str]:
+    """The digest of a file that was not changed since this process began: else it is not what was imported."""
+    try:
+        return _digest(path) if os.stat(path).st_mtime <= _began else None
+    except OSError:
+        return None
+
+
+def _is_within(path: str, folder: str) -> bool:
+    return path.startswith(folder.rstrip(os.sep) + os.sep)
 
 
 def _is_installed(path: str) -> bool:

@@ -48,6 +48,11 @@ VARIABLES = (
     "TORCH_CUDNN_V8_API_DISABLED", "TORCH_NCCL_USE_COMM_NONBLOCKING", "TRANSFORMERS_OFFLINE",
     "VECLIB_MAXIMUM_THREADS", "WORLD_SIZE", "XLA_FLAGS",
 )  # fmt: skip
+# Packages that decide what a run computes: where they were imported from is looked at, once they are.
+_DECISIVE = (
+    "torch", "transformers", "peft", "accelerate", "trl", "datasets", "safetensors", "tokenizers", "bitsandbytes",
+    "deepspeed", "unsloth",
+)  # fmt: skip
 _DIST_INFO = re.compile(r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._]*)-(?P<version>[0-9][^-]*)\.(?:dist-info|egg-info)$")
 
 _cache: Dict[str, List[InstalledDistribution]] = {}
@@ -81,13 +86,15 @@ def _libc() -> Optional[str]:
 
 
 def distributions() -> List[InstalledDistribution]:
-    """Every installed distribution, the first on sys.path where a name occurs twice. Computed once a process.
+    """Every installed distribution, the first on sys.path where a name occurs twice; a decisive package that was
+    imported from elsewhere as what it says that it is, from that folder. Computed once a process.
 
     Names and versions come from the folder names (`torch-2.4.0+cu121.dist-info`): reading 300 METADATA files would
     take a second on a cold disk.
     """
     if "distributions" not in _cache:
         found: Dict[str, InstalledDistribution] = {}
+        folders: Dict[str, str] = {}
         for entry in list(sys.path):
             folder = entry or os.curdir
             try:
@@ -96,12 +103,39 @@ def distributions() -> List[InstalledDistribution]:
                 continue
             for name in names:
                 one = guarded("reading " + name, _distribution, folder, name)
-                if one is not None:
-                    found.setdefault(one["name"], one)
+                if one is not None and one["name"] not in found:
+                    found[one["name"]], folders[one["name"]] = one, folder
+        for name in _DECISIVE:
+            elsewhere = guarded("where " + name + " is", _imported_elsewhere, name, found.get(name), folders.get(name))
+            if elsewhere is not None:
+                found[name] = elsewhere
         # Their addresses may hold a password; taken out once, not at every save.
         clean = [redaction.document(found[name]) for name in sorted(found)]
         _cache["distributions"] = cast("List[InstalledDistribution]", clean)
     return list(_cache["distributions"])
+
+
+def _imported_elsewhere(
+    name: str, installed: Optional[InstalledDistribution], folder: Optional[str]
+) -> Optional[InstalledDistribution]:
+    """A package that was not imported from where its distribution lies: a copy in the project, a source tree on
+    PYTHONPATH. None where it was, or was not imported, or its distribution says itself that it is elsewhere."""
+    loaded = module(name)
+    path = getattr(loaded, "__file__", None)
+    if not isinstance(path, str) or (installed is not None and "direct_url" in installed):
+        return None
+    place = os.path.realpath(os.path.dirname(os.path.dirname(path)))
+    if folder is not None and os.path.realpath(folder) == place and not _is_source(folder, name):
+        return None
+    version = getattr(loaded, "__version__", None) or (installed["version"] if installed is not None else None)
+    if version is None:
+        return None
+    return {"name": name, "version": str(version), "direct_url": "file://" + place}
+
+
+def _is_source(folder: str, name: str) -> bool:
+    """Whether a folder holds the sources of a package: their metadata, which setuptools left, and no installation."""
+    return os.path.isdir(os.path.join(folder, name + ".egg-info"))
 
 
 def _distribution(folder: str, entry: str) -> Optional[InstalledDistribution]:

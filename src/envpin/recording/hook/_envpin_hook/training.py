@@ -47,7 +47,9 @@ class StepRecord:
         line: Dict[str, object] = {"step": self.number, "loss": loss, "lr": self.rate}
         if norm is not None:
             line["grad_norm"] = norm
-        line["batch"] = self.batch.described()
+        batch = self.batch.described()
+        if batch is not None:
+            line["batch"] = batch
         return encoded(line)
 
 
@@ -98,7 +100,7 @@ class TrainingWatch:
         if self._open is None or self._open.number != step:
             digest = contents.BatchDigest() if self.is_digested(step) else None
             self._pending, self._open = self._open, StepRecord(step, _rate(trainer), digest)
-        if self._open.batch is not None and hasattr(inputs, "keys"):
+        if self._open.batch is not None:
             self._open.batch.add(inputs)
 
     def is_digested(self, step: int) -> bool:

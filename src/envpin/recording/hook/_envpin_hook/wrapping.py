@@ -138,10 +138,10 @@ def _tokenizer_loaded(
     args: Arguments,
     kwargs: Options,
     result: Tokenizer,
-    _files: List[str],
+    files: List[str],
 ) -> None:
-    source = _bound(original, args, kwargs).get("pretrained_model_name_or_path", "")
-    observed.note_tokenizer(result, os.fspath(source))
+    source = os.fspath(_bound(original, args, kwargs).get("pretrained_model_name_or_path", ""))
+    observed.note_tokenizer(result, source, observed.tokenizer_place(source, files))
 
 
 def _resize(original: Original) -> Original:

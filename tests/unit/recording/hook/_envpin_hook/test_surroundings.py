@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import re
+import types
 from typing import TYPE_CHECKING
 
 from envpin.recording.injected import hook
@@ -53,3 +54,31 @@ def test_distributions_of_every_kind(tmp_path: Path, monkeypatch: pytest.MonkeyP
     }
     assert len(hook().faults) == 1
     assert "broken-6" in hook().faults[0]
+
+
+def test_a_package_imported_from_elsewhere_is_listed_as_what_ran(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = {}
+    for place, name, version in (
+        ("vendor", "peft", "0.17"),
+        ("site", "trl", "1.0"),
+        ("tree", "transformers", "5.dev0"),
+    ):
+        (tmp_path / place / name).mkdir(parents=True)
+        loaded[name] = types.ModuleType(name)
+        loaded[name].__file__ = str(tmp_path / place / name / "__init__.py")
+        loaded[name].__version__ = version  # type: ignore[attr-defined]
+    for folder in ("peft-0.18.dist-info", "trl-1.0.dist-info"):
+        (tmp_path / "site" / folder).mkdir()
+    (tmp_path / "tree" / "transformers.egg-info").mkdir()
+    (tmp_path / "tree" / "transformers.egg-info" / "PKG-INFO").write_text("Name: transformers\nVersion: 5.dev0\n")
+    monkeypatch.setattr("sys.path", [str(tmp_path / "tree"), str(tmp_path / "vendor"), str(tmp_path / "site")])
+    monkeypatch.setattr(surroundings, "_cache", {})
+    monkeypatch.setattr(surroundings, "module", loaded.get)
+    found = {one["name"]: (one["version"], one.get("direct_url")) for one in surroundings.distributions()}
+    assert found == {
+        "peft": ("0.17", f"file://{tmp_path / 'vendor'}"),
+        "transformers": ("5.dev0", f"file://{tmp_path / 'tree'}"),
+        "trl": ("1.0", None),
+    }

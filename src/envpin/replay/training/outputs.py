@@ -1,0 +1,95 @@
+"""What a recorded run wrote, and where a repeat of it writes instead."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from envpin.core.errors import EnvpinError
+from envpin.manifest.read import FILE_NAME, read_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from envpin.manifest.types import Manifest
+
+
+class RecordedOutputs:
+    """The folders that a run wrote.
+
+    `output` is the trainer's; of a run without a trainer it is the folder of the save itself, as it lies now.
+    `relative` is `output` as seen from where the command was started, None where it lies elsewhere.
+    """
+
+    def __init__(self, manifest: Manifest, folder: Path) -> None:
+        training, code, run = manifest.training, manifest.code, manifest.run
+        self.of_trainer = training is not None and training.output is not None
+        self.output = Path(os.path.normpath((training.output if training else None) or folder.absolute()))
+        directory = Path(os.path.normpath(code.directory)) if code is not None and code.directory else None
+        inside = directory is not None and self.output.is_relative_to(directory)
+        self.relative = os.path.relpath(self.output, directory) if inside else None
+        self._save = folder.absolute()
+        self._run = run.id if run is not None else None
+        self._began = _time_of(run.started if run is not None else None)
+        self._inputs = _inputs(manifest)
+
+    def holds(self, path: Path) -> bool:
+        """Whether `path` is a folder that the run saved something in."""
+        if path == self.output:
+            return True
+        record = path / FILE_NAME
+        if self._run is None or not record.is_file():
+            return False
+        try:
+            found = read_manifest(record).run
+        except EnvpinError:
+            return False
+        return found is not None and found.id == self._run
+
+    def may_have_written(self, path: Path, changed: float) -> bool:
+        """Whether a file that changed at `changed` may come from the run: it is younger, and nothing that was read."""
+        return self._began is not None and changed > self._began and not any(map(path.is_relative_to, self._inputs))
+
+    def place(self, out: Path) -> Path:
+        """Where in a repeat's `out` the save lies that stands for the recorded one."""
+        return out / os.path.relpath(self._save, self.output) if self._save.is_relative_to(self.output) else out
+
+    def collect(self, manifests: Sequence[Path], working: Path, out: Path) -> list[Path]:
+        """Move what a repeat saved below its working directory to `out`; the manifests where they lie then."""
+        moved: list[Path] = []
+        for manifest in sorted(manifests, key=lambda path: len(path.parts), reverse=True):  # the inner folders first
+            folder = manifest.parent
+            if folder.is_relative_to(working) and folder != working and not folder.is_relative_to(out):
+                folder = self._move(folder, working, out)
+            moved.append(folder / FILE_NAME)
+        return sorted(moved, key=lambda path: path.stat().st_mtime_ns)
+
+    def _move(self, folder: Path, working: Path, out: Path) -> Path:
+        output = working / self.relative if self.relative is not None else None
+        if output is not None and folder.is_relative_to(output):
+            target = out / folder.relative_to(output)
+        else:
+            target = out / "elsewhere" / folder.relative_to(working)
+        target.mkdir(parents=True, exist_ok=True)
+        for entry in list(folder.iterdir()):
+            if not (target / entry.name).exists():
+                shutil.move(entry, target / entry.name)
+        return target
+
+
+def _time_of(started: str | None) -> float | None:
+    """A time of a record in seconds; None where it is none."""
+    try:
+        return datetime.strptime(started or "", "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return None
+
+
+def _inputs(manifest: Manifest) -> tuple[Path, ...]:
+    base = manifest.base.path if manifest.base is not None else None
+    files = [name for one in (manifest.training.datasets if manifest.training else ()) for name in one.files]
+    paths = map(Path, [*([base] if base else []), *files])
+    return tuple(path for path in paths if path.is_absolute())
