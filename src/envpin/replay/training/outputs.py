@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from envpin.manifest.types import Manifest
 
 
+# What a run saved outside of its output, below that of its repeat. The recorder puts absolute paths there, too.
+_ELSEWHERE = "elsewhere"
+
+
 class RecordedOutputs:
     """The folders that a run wrote.
 
@@ -31,15 +35,18 @@ class RecordedOutputs:
         directory = Path(os.path.normpath(code.directory)) if code is not None and code.directory else None
         inside = directory is not None and self.output.is_relative_to(directory)
         self.relative = os.path.relpath(self.output, directory) if inside else None
+        self._directory = directory
         self._save = folder.absolute()
+        self._resumed = _resumed_from(manifest, self.output)
         self._run = run.id if run is not None else None
         self._began = _time_of(run.started if run is not None else None)
         self._inputs = _inputs(manifest)
 
     def holds(self, path: Path) -> bool:
         """Whether `path` is a folder that the run saved something in."""
-        if path == self.output:
-            return True
+        return path == self.output or self._is_of_run(path)
+
+    def _is_of_run(self, path: Path) -> bool:
         record = path / FILE_NAME
         if self._run is None or not record.is_file():
             return False
@@ -55,7 +62,26 @@ class RecordedOutputs:
 
     def place(self, out: Path) -> Path:
         """Where in a repeat's `out` the save lies that stands for the recorded one."""
-        return out / os.path.relpath(self._save, self.output) if self._save.is_relative_to(self.output) else out
+        if self._save.is_relative_to(self.output):
+            return out / self._save.relative_to(self.output)
+        if self._directory is not None and self._save.is_relative_to(self._directory):
+            return out / _ELSEWHERE / self._save.relative_to(self._directory)
+        return out / _ELSEWHERE / self._save.name
+
+    def prepare(self, working: Path, out: Path) -> None:
+        """Make the start of a repeat that of the run: without the links of an earlier repeat (`replayed.link_back`),
+        and with the checkpoint in the output that the run went on from, where an earlier run had made it."""
+        place = working / self.relative if self.relative not in {None, os.curdir} else None
+        for link in (place, *(place.iterdir() if place is not None and place.is_dir() else ())):
+            if link is not None and link.is_symlink() and link.readlink().is_relative_to(out.parent):
+                link.unlink()
+        found = self._resumed
+        if found is None or self._is_of_run(found):
+            return
+        shutil.copytree(found, out / found.relative_to(self.output), ignore=shutil.ignore_patterns(FILE_NAME))
+        if place is not None and not place.exists():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.symlink_to(out)
 
     def collect(self, manifests: Sequence[Path], working: Path, out: Path) -> list[Path]:
         """Move what a repeat saved below its working directory to `out`; the manifests where they lie then."""
@@ -72,12 +98,23 @@ class RecordedOutputs:
         if output is not None and folder.is_relative_to(output):
             target = out / folder.relative_to(output)
         else:
-            target = out / "elsewhere" / folder.relative_to(working)
+            target = out / _ELSEWHERE / folder.relative_to(working)
         target.mkdir(parents=True, exist_ok=True)
         for entry in list(folder.iterdir()):
             if not (target / entry.name).exists():
                 shutil.move(entry, target / entry.name)
         return target
+
+
+def _resumed_from(manifest: Manifest, output: Path) -> Path | None:
+    """The checkpoint below `output` from which the training went on."""
+    training, code = manifest.training, manifest.code
+    if training is None or training.resumed_from is None:
+        return None
+    path = Path(os.path.normpath(Path((code.directory if code else None) or "/", training.resumed_from)))
+    if not path.is_dir() and training.first_step is not None:
+        path = output / f"checkpoint-{training.first_step - 1}"  # it asked for the last one
+    return path if path.is_relative_to(output) and path != output and path.is_dir() else None
 
 
 def _time_of(started: str | None) -> float | None:

@@ -193,6 +193,7 @@ class _Repeat:
 
     def run(self, command: Sequence[str]) -> RunRecord:
         self.out.mkdir(parents=True)
+        self.outputs.prepare(self.working, self.out)
         argv = [self._program(command[0]), *map(self._word, command[1:])]
         session = RecordSession(argv, self._variables(), code_diff=False, directory=self.working)
         title = f"train again ({self.out.name})"
@@ -250,9 +251,9 @@ class _Repeat:
         threads = manifest.training.kernels.get("threads") if manifest.training else None
         if isinstance(threads, int) and not {"OMP_NUM_THREADS", "MKL_NUM_THREADS"} & recorded.keys():
             variables["OMP_NUM_THREADS"] = str(threads)
-        asked = {"from": str(self.outputs.output), "to": str(self.out), "steps": self.steps}
+        asked: dict[str, object] = {"from": str(self.outputs.output), "to": str(self.out), "steps": self.steps}
         if self.outputs.of_trainer:  # without one, what the run writes below its directory is collected afterwards
-            asked["relative"] = self.outputs.relative
+            asked |= {"relative": self.outputs.relative, "working": str(self.working)}
         variables["ENVPIN_REPLAY"] = json.dumps(asked)
         return variables
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from envpin.manifest.training import CodeInfo
+from envpin.manifest.training import CodeInfo, TrainingInfo
 from envpin.manifest.types import RunInfo
 from envpin.manifest.write import write_manifest
 from envpin.replay.training.outputs import RecordedOutputs
@@ -76,3 +76,19 @@ def test_what_a_repeat_saved_below_its_directory_is_moved_to_its_output(place: P
     found = {str(path.relative_to(out)) for path in out.rglob("envpin.json")}
     assert found == {"envpin.json", "second/envpin.json", "elsewhere/out-b/envpin.json"}
     assert outputs.place(out) == out / "."
+
+
+def test_a_repeat_starts_with_the_checkpoint_of_an_earlier_run_and_no_link_of_the_last_repeat(
+    place: Path, tmp_path: Path
+) -> None:
+    (place / "saves" / "checkpoint-2").mkdir(parents=True)
+    (place / "saves" / "checkpoint-2" / "optimizer.pt").write_text("state")
+    training = TrainingInfo(output=str(place / "saves"), resumed_from="the last one", first_step=3)
+    outputs = RecordedOutputs(replace(of(place), training=training), place / "saves")
+    working, out = tmp_path / "working", tmp_path / "again"
+    working.mkdir()
+    for name in ("run", "again"):
+        (out / name).mkdir(parents=True)
+        outputs.prepare(working, out / name)
+        assert (working / "saves").readlink() == out / name
+        assert (working / "saves" / "checkpoint-2" / "optimizer.pt").read_text() == "state"

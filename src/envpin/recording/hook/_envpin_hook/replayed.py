@@ -1,7 +1,8 @@
 """Only in a replay, which `envpin replay train` starts: where it writes, and after which step it ends.
 
 `ENVPIN_REPLAY` holds a JSON object: `from` and `to`, the recorded output folder and its new one; `relative`, the former
-as the run named it; `steps`, after how many the run is to end, or null. Without it nothing in here does anything.
+as seen from where the command was started, which is `working` now; `steps`, after how many the run is to end, or null.
+Without it nothing in here does anything.
 """
 
 from __future__ import annotations
@@ -50,10 +51,38 @@ def moved_call(args: Tuple[object, ...], kwargs: Dict[str, object]) -> Tuple[Tup
     if not active():
         return args, kwargs
     if args:
-        return (moved(args[0]),) + tuple(args[1:]), kwargs
-    if "save_directory" in kwargs:
+        args = (moved(args[0]),) + tuple(args[1:])
+        link_back(args[0])
+    elif "save_directory" in kwargs:
         kwargs = dict(kwargs, save_directory=moved(kwargs["save_directory"]))
+        link_back(kwargs["save_directory"])
     return args, kwargs
+
+
+def link_back(path: Any) -> None:
+    """Before a save in the new output: let the run find it where it will look for it, by the name of the old one.
+
+    Not before the first one: a script may refuse an output that is there, or clear it.
+    """
+    asked = _request()
+    relative, new = asked.get("relative"), str(asked["to"])
+    if not isinstance(relative, str) or relative == os.curdir or not isinstance(path, (str, os.PathLike)):
+        return
+    target, place = os.path.abspath(os.fspath(path)), os.path.join(str(asked["working"]), relative)
+    if not _is_within(target, new) or os.path.islink(place):
+        return
+    try:
+        if os.path.isdir(place) and os.listdir(place):  # the script has made it, and written there
+            first = os.path.relpath(target, new).split(os.sep)[0]
+            if first != os.curdir and not os.path.lexists(os.path.join(place, first)):
+                os.symlink(os.path.join(new, first), os.path.join(place, first))
+            return
+        if os.path.isdir(place):
+            os.rmdir(place)
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        os.symlink(new, place)
+    except OSError:
+        pass  # a file system without links: the run is repeated all the same
 
 
 def move_output(trainer: Trainer) -> None:

@@ -13,7 +13,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Dict, List, MutableMapping, Optional
 
 import _envpin_hook
-from _envpin_hook import append, contents, data, guarded, kernels, lightly, module, observed
+from _envpin_hook import append, contents, data, guarded, kernels, lightly, module, observed, redaction
 from _envpin_hook.trace import STEPS, TRACE_NAME, TraceFile, encoded, step_line
 
 if TYPE_CHECKING:
@@ -120,7 +120,8 @@ class TrainingWatch:
     def logged(self, trainer: Trainer, logs: Any) -> None:
         self.complete(trainer)
         kept = {str(key): value for key, value in dict(logs).items() if isinstance(value, (int, float, str))}
-        self._add({"log": dict(kept, step=int(trainer.state.global_step))})
+        clean = redaction.document(kept)
+        self._add({"log": dict(clean, step=int(trainer.state.global_step))})  # type: ignore[call-overload]
         self.flush()
 
     def complete(self, trainer: Trainer) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from hypothesis import given
@@ -15,7 +16,7 @@ from envpin.recording.injected import hook
 if TYPE_CHECKING:
     from pathlib import Path
 
-trace = hook("trace")
+trace, training = hook("trace"), hook("training")
 numbers = st.floats() | st.floats(width=32)
 
 
@@ -33,3 +34,15 @@ def test_trace_file_makes_its_folder_again_where_that_vanished(tmp_path: Path) -
         file.flush()
         assert json.loads((tmp_path / "out" / "deep" / trace.TRACE_NAME).read_text())["step"] == number
         shutil.rmtree(tmp_path / "out")
+
+
+def test_logged_texts_come_without_their_secrets(tmp_path: Path) -> None:
+    token = "hf_" + "AbCdEfGhIjKlMnOpQrStUvWxYz012345"  # made up, in the shape of one
+    watch = training.TrainingWatch()
+    watch.trace = trace.TraceFile(str(tmp_path / trace.TRACE_NAME))
+    trainer = SimpleNamespace(state=SimpleNamespace(global_step=3))
+    watch.logged(trainer, {"loss": 1.5, "note": f"pushed with {token}", "url": "https://me:pa55@host/x"})
+    (line,) = (tmp_path / trace.TRACE_NAME).read_text().splitlines()
+    assert json.loads(line)["log"]["loss"] == 1.5
+    assert token not in line
+    assert "pa55" not in line
