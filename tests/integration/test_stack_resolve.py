@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from envpin.core.errors import ResolutionError
@@ -15,7 +16,7 @@ from envpin.matrix.joint import StackQuestion
 from envpin.matrix.joint_bounds import StackFacts
 from envpin.matrix.match import Match
 from envpin.matrix.support import PeftFacts, ReleaseFacts, Support
-from envpin.matrix.types import Break, Family, Matrix
+from envpin.matrix.types import Break, Family, Matrix, Relation
 from envpin.remote.index import Index
 from tests.support.simple_index import SimpleIndex
 from tests.support.wheels import make_wheel
@@ -66,8 +67,8 @@ def ask(
     packages = ("torch", "transformers", "peft", "accelerate", "trl", "vllm", *({*FOLLOWERS} & {*index.pages}))
     stack = collect_stack(Index(index.url, cache=tmp_path / "cache"), packages=packages)
     match = Match(
-        family=Family(title="X", id="x"), certainty="exact", basis="config", model_type="x", pins=pins, python="3.11",
-        exclude_newer="2024-06-01", window=SUPPORT.window("x"),
+        family=Family(title="X", id="x", breaks=("b",)), certainty="exact", basis="config", model_type="x", pins=pins,
+        python="3.11", exclude_newer="2024-06-01", window=SUPPORT.window("x"),
     )  # fmt: skip
     return resolve_stack(
         StackQuestion(**asked), match, {"architectures": ["XForCausalLM"]}, "a/x",  # type: ignore[arg-type]
@@ -121,6 +122,32 @@ def test_a_pair_that_a_break_names_is_left_out(index: SimpleIndex, tmp_path: Pat
     matrix = Matrix(schema=1, breaks={"b": broken})
     (one,) = ask(index, tmp_path, {}, matrix, newest=True).environments
     assert (one.pins["peft"], one.pins["transformers"]) == ("2.0", "3.0")
+
+
+PAIR = Break(package="peft", versions=">=3", alongside={"transformers": ">=3"}, title="it dies", affects=("reload",),
+             ways_out=("peft < 3",), source="s", id="b")  # fmt: skip
+
+
+def test_another_package_gives_way_where_one_of_the_pair_was_asked_for(index: SimpleIndex, tmp_path: Path) -> None:
+    matrix = Matrix(schema=1, breaks={"b": PAIR})
+    (one,) = ask(index, tmp_path, {}, matrix, tools=("peft==3.0",), newest=True).environments
+    assert (one.pins["peft"], one.pins["transformers"]) == ("3.0", "2.0")
+
+
+def test_what_was_asked_for_and_is_known_to_break_is_refused(index: SimpleIndex, tmp_path: Path) -> None:
+    asked = ("peft==3.0", "transformers==3.0")
+    with pytest.raises(ResolutionError, match=r"peft 3\.0 with transformers 3\.0: it dies"):
+        ask(index, tmp_path, {}, Matrix(schema=1, breaks={"b": PAIR}), tools=asked)
+    relation = Relation(package="peft", versions=">=3", other="transformers", needs="<3", reason="it imports x")
+    with pytest.raises(ResolutionError, match=r"peft 3\.0 does not go with transformers 3\.0: it imports x"):
+        ask(index, tmp_path, {}, Matrix(schema=1, relations=(relation,)), tools=asked)
+
+
+def test_a_break_of_another_family_or_of_a_crossing_alone_refuses_nothing(index: SimpleIndex, tmp_path: Path) -> None:
+    asked = ("peft==3.0", "transformers==3.0")
+    crossing = msgspec.structs.replace(PAIR, silent=True, affects=("load-adapter", "merge"))
+    for matrix in (Matrix(schema=1, breaks={"other": PAIR}), Matrix(schema=1, breaks={"b": crossing})):
+        assert ask(index, tmp_path, {}, matrix, tools=asked).environments
 
 
 def built_for_torch(index: SimpleIndex, tmp_path: Path) -> None:

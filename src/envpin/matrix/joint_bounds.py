@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 SERVERS = ("vllm", "sglang", "lmdeploy", "mlx-lm", "exllamav3", "ctranslate2", "gguf", "optimum-onnx")
 # A companion is no older than this before the transformers that it goes with: what came long before never met it.
 _SLACK_DAYS = 90
+_ASKED = "as asked"
 
 
 class StackFacts(NamedTuple):
@@ -59,7 +60,7 @@ def bounds_of(case: StackCase, packages: Mapping[str, str], notes: list[str]) ->
         ResolutionError: no release can be had: of a tool that lists the model, of torch for the CUDA.
     """
     stack, model = case.facts.stack, case.model
-    bounds = [StackBound(one, versions, "as asked") for one, versions in packages.items() if versions]
+    bounds = [StackBound(one, versions, _ASKED) for one, versions in packages.items() if versions]
     bounds += _of_model(case.found)
     bounds += _of_cuda(case.cuda, stack)
     if "setuptools" in packages:
@@ -174,7 +175,7 @@ def floors_of(
         if (
             current is not None
             and current.date <= day
-            and not any(bound.package == name and ">=" in bound.versions for bound in bounds)
+            and not any(one.package == name and (">=" in one.versions or one.reason == _ASKED) for one in bounds)
         ):
             reason = f"the release of its time: transformers {lowest} appeared on {released}"
             found.append(StackBound(name, f">={current.version}", reason, floor=True))

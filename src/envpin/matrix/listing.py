@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from envpin.matrix.match import Match
     from envpin.matrix.stack import Tool, ToolRelease
-    from envpin.matrix.types import Matrix
+    from envpin.matrix.types import Break, Matrix
 
 # A model that these do not list, they do not run. Others take models that they do not list as well: their lists are of
 # names (llamafactory, unsloth), of what has a patch (liger-kernel, axolotl) or of defaults (peft).
@@ -130,11 +130,7 @@ def bound_of(wanted: Sequence[ToolRelease], every: Sequence[ToolRelease]) -> str
     return ",".join(parts)
 
 
-def named_breaks(found: Match, matrix: Matrix) -> list[dict[str, str]]:
-    """The breaks of the family that lie in a pair of versions, not in a crossing: package to the versions of each."""
-    family = found.family.id if found.family is not None else None
-    return [
-        {one.package: one.versions, **one.alongside}
-        for one in matrix.breaks.values()
-        if one.alongside and family in one.affects
-    ]
+def named_breaks(found: Match, matrix: Matrix) -> list[Break]:
+    """The breaks of the family that lie in versions, not in a crossing."""
+    own = found.family.breaks if found.family is not None else ()
+    return [matrix.breaks[one] for one in own if one in matrix.breaks and matrix.breaks[one].by_versions_alone]

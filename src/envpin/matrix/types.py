@@ -213,6 +213,16 @@ class Break(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     grade: Grade = "reported"
     evidence: tuple[str, ...] = ()
 
+    @property
+    def windows(self) -> dict[str, str]:
+        """Package to the versions that have the fault together."""
+        return {self.package: self.versions, **self.alongside}
+
+    @property
+    def by_versions_alone(self) -> bool:
+        """Whether these versions have the fault whatever they are given; else an adapter or a base has to cross."""
+        return not self.silent or self.affects == ("merge",)
+
 
 class Relation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """Versions of `package` in `versions` work only with versions of `other` in `needs`."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from envpin.matrix.types import Matrix
 
 # Changes whenever the layout of the file, or what a matrix is checked for, does.
-_LAYOUT = f"envpin {__version__} view 3\n".encode()
+_LAYOUT = f"envpin {__version__} view 4\n".encode()
 _FIELDS = "fields of a record"
 # What an answer is not made from, and half of the whole: which runs prove a statement.
 LEFT_OUT = frozenset({"Family.support", "KnownGood.evidence", "Break.evidence", "Condition.evidence"})

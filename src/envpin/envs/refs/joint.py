@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from packaging.specifiers import SpecifierSet
 
@@ -15,7 +15,7 @@ from envpin.matrix.joint import EXTRAS, plan_stack
 from envpin.matrix.listing import named_breaks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from envpin.envs.refs.pins import Resolver
     from envpin.envs.store.identity import EnvironmentSpec
@@ -23,10 +23,17 @@ if TYPE_CHECKING:
     from envpin.matrix.joint_bounds import StackBound, StackFacts
     from envpin.matrix.match import Match
     from envpin.matrix.stack import Stack
-    from envpin.matrix.types import Matrix
+    from envpin.matrix.types import Break, Matrix, Relation
 
 # Each round leaves out a release that a break names, or bounds what a chosen release's extra declares.
 _ROUNDS = 4
+
+
+class _Known(NamedTuple):
+    """What the matrix knows not to work: the breaks of the family, and relations between packages."""
+
+    breaks: tuple[Break, ...]
+    relations: tuple[Relation, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,10 +88,10 @@ def resolve_stack(
     """
     plan = plan_stack(question, found, config, name, facts)
     resolver = replace(resolver, python=plan.python)
-    breaks = named_breaks(found, matrix)
+    known = _Known(tuple(named_breaks(found, matrix)), matrix.relations)
 
     def environment(part: EnvironmentPlan) -> JointEnvironment:
-        return _resolved(part, resolver, facts.stack, breaks)
+        return _resolved(part, resolver, facts.stack, known)
 
     try:
         whole = environment(plan.whole)
@@ -98,9 +105,7 @@ def resolve_stack(
     return JointAnswer(environments=environments, python=plan.python, why_two=why, notes=tuple(notes))
 
 
-def _resolved(
-    plan: EnvironmentPlan, resolver: Resolver, stack: Stack, breaks: Sequence[Mapping[str, str]]
-) -> JointEnvironment:
+def _resolved(plan: EnvironmentPlan, resolver: Resolver, stack: Stack, known: _Known) -> JointEnvironment:
     """The first attempt that uv resolves.
 
     Raises:
@@ -109,7 +114,7 @@ def _resolved(
     refusal: ResolutionError | None = None
     for attempt in plan.attempts:
         try:
-            return _within(plan, attempt, resolver, stack, breaks)
+            return _within(plan, attempt, resolver, stack, known)
         except ResolutionError as fault:
             refusal = fault
     assert refusal is not None  # noqa: S101  a plan has an attempt
@@ -117,16 +122,20 @@ def _resolved(
 
 
 def _within(
-    plan: EnvironmentPlan, attempt: Attempt, resolver: Resolver, stack: Stack, breaks: Sequence[Mapping[str, str]]
+    plan: EnvironmentPlan, attempt: Attempt, resolver: Resolver, stack: Stack, known: _Known
 ) -> JointEnvironment:
-    """One attempt; what comes out broken, or against what an extra declares, is asked again without it."""
+    """One attempt; what comes out broken, or against what an extra declares, is asked again without it.
+
+    Raises:
+        ResolutionError: uv's; or what was asked for is known not to work.
+    """
     constraints = [f"{one.package}{one.versions}" for one in plan.bounds]
     requirements = [f"{one}=={attempt.pins[one]}" if one in attempt.pins else _wanted(one) for one in plan.packages]
     spec = _asked(resolver, requirements, constraints, attempt)
     for _ in range(_ROUNDS):
         versions = _versions(spec)
         more = [
-            *_out_of_breaks(versions, attempt.pins, breaks),
+            *_out_of_breaks(versions, {*attempt.pins, *_exact(plan)}, known.breaks),
             *_of_extras(versions, attempt.pins, stack),
             *_of_followers(versions, stack),
         ]
@@ -140,6 +149,7 @@ def _within(
         constraints += more
     spec, notes = _of_one_build(spec, lambda more: _asked(resolver, requirements, [*constraints, *more], attempt))
     versions = _versions(spec)
+    _refuse_what_is_known(versions, known)
     shown = dict.fromkeys(
         [*plan.packages, *(one for one in ("transformers", "peft", "torch", *FOLLOWERS, "numpy") if one in versions)]
     )
@@ -170,17 +180,50 @@ def _versions(spec: EnvironmentSpec) -> dict[str, str]:
     return {one.name: release_of(str(one.version)) for one in spec.lock.packages if one.version is not None}
 
 
-def _out_of_breaks(
-    versions: Mapping[str, str], pinned: Mapping[str, str], breaks: Sequence[Mapping[str, str]]
-) -> list[str]:
-    """Bounds that leave a release out which, together with the others, is one of a known break."""
+def _exact(plan: EnvironmentPlan) -> set[str]:
+    """Packages of which one version was asked for."""
+    return {one.package for one in plan.bounds if one.versions.startswith("==") and "*" not in one.versions}
+
+
+def _out_of_breaks(versions: Mapping[str, str], pinned: Collection[str], breaks: Sequence[Break]) -> list[str]:
+    """Bounds that leave out what, together with the others, is one of a known break."""
     found: list[str] = []
     for one in breaks:
-        if all(name in versions and SpecifierSet(window).contains(versions[name]) for name, window in one.items()):
-            first = next((name for name in one if name not in pinned), None)
+        if _holds(one.windows, versions):
+            first = next((name for name in one.windows if name not in pinned), None)
             if first is not None:
-                found.append(f"{first}!={versions[first]}")
+                found.append(first + _outside(one.windows[first], versions[first]))
     return found
+
+
+def _holds(windows: Mapping[str, str], versions: Mapping[str, str]) -> bool:
+    return all(name in versions and SpecifierSet(window).contains(versions[name]) for name, window in windows.items())
+
+
+def _outside(window: str, version: str) -> str:
+    """The versions outside of a window with one end; of another, all but `version`."""
+    turned = {">=": "<", "<": ">=", ">": "<=", "<=": ">"}
+    (own, *others) = SpecifierSet(window)
+    return f"{turned[own.operator]}{own.version}" if not others and own.operator in turned else f"!={version}"
+
+
+def _refuse_what_is_known(versions: Mapping[str, str], known: _Known) -> None:
+    """Raises: ResolutionError: a relation or a break of the matrix says that these do not work together."""
+    for one in known.relations:
+        other = versions.get(one.other)
+        if other is None or not _holds({one.package: one.versions}, versions):
+            continue
+        if not SpecifierSet(one.needs).contains(other, prereleases=True):
+            raise ResolutionError(
+                f"{one.package} {versions[one.package]} does not go with {one.other} {other}: {one.reason}",
+                hint=f"--with '{one.other}{one.needs}'",
+            )
+    for known_break in known.breaks:
+        if _holds(known_break.windows, versions):
+            pair = " with ".join(f"{name} {versions[name]}" for name in known_break.windows)
+            raise ResolutionError(
+                f"{pair}: {known_break.title}", hint=f"the way out: {'; or '.join(known_break.ways_out)}"
+            )
 
 
 def _of_extras(versions: Mapping[str, str], pinned: Mapping[str, str], stack: Stack) -> list[str]:
