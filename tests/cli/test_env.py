@@ -128,9 +128,15 @@ def test_a_changed_byte_is_named_with_exit_1_and_rebuilt(shell: Shell) -> None:
     said = shell.run("env", "verify", lock)
     assert said.status == 1
     assert f"changed: {relative} (part3)" in said.stdout
-    assert "envpin env create --rebuild" in said.stderr
-    assert shell.run("env", "create", lock, "--rebuild").status == 0
+    hint = said.stderr.rpartition("hint: envpin ")[2].split()
+    assert hint == ["env", "create", "--rebuild", folder.name[:12]]
+    assert shell.run(*hint).status == 0
     assert shell.json("env", "verify", lock)["good"] is True
+    with (folder / "pylock.toml").open("a", encoding="utf-8") as stream:
+        stream.write("extras = ['more']\n")
+    refused = shell.run(*hint)
+    assert refused.status == 3
+    assert "is not the lock that this environment was built from" in refused.stderr
 
 
 def test_run_gives_the_environment_and_returns_the_status(shell: Shell) -> None:

@@ -8,7 +8,7 @@ import zipfile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 
@@ -23,11 +23,12 @@ def make_wheel(
     scripts: Mapping[str, str] | None = None,
     tag: str = "py3-none-any",
     wrong_record_of: str | None = None,
+    edit_record: Callable[[str], str] = str,
 ) -> Path:
     """Write `NAME-VERSION-TAG.whl` into `folder`; without `files` it holds one module that knows its version.
 
     `scripts` maps a console script to `module:function`. `wrong_record_of` names a file whose RECORD line is wrong, as
-    in some published wheels.
+    in some published wheels; `edit_record` changes the lines of all files but RECORD itself.
     """
     module = name.replace("-", "_")
     contents = dict(files) if files is not None else {f"{module}/__init__.py": f"version = {version!r}\n"}
@@ -42,7 +43,7 @@ def make_wheel(
         lines = "".join(f"{script} = {target}\n" for script, target in scripts.items())
         contents[f"{info}/entry_points.txt"] = f"[console_scripts]\n{lines}"
     record = "".join(_record_line(path, text, wrong=path == wrong_record_of) for path, text in contents.items())
-    contents[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n"
+    contents[f"{info}/RECORD"] = f"{edit_record(record)}{info}/RECORD,,\n"
     folder.mkdir(parents=True, exist_ok=True)
     wheel = folder / f"{module}-{version}-{tag}.whl"
     with zipfile.ZipFile(wheel, "w") as archive:

@@ -15,6 +15,7 @@ The tree::
     ├── InfrastructureError    4   nothing wrong with the question: the machine could not answer it
     │   ├── NetworkError
     │   ├── DiskFullError
+    │   ├── CacheDamagedError      what uv's cache holds cannot be installed
     │   ├── ChildKilledError       a process that envpin started was killed
     │   ├── TimedOutError          a process that envpin started took longer than it may
     │   └── WorkerBrokenError           a worker broke the protocol
@@ -133,6 +134,16 @@ class NetworkError(InfrastructureError):
 
 class DiskFullError(InfrastructureError):
     kind = "disk-full"
+
+
+class CacheDamagedError(InfrastructureError):
+    """`package` is the one that uv stopped at, where it said so."""
+
+    kind = "cache-damaged"
+
+    def __init__(self, message: str, *, hint: str | None = None, package: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.package = package
 
 
 class ChildKilledError(InfrastructureError):

@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_create(verbs: _Verbs) -> None:
     create = _verb(verbs, "create", "build the environment of REF, or say that it is ready", _create)
-    create.add_argument("ref", metavar="REF", help=f"{REF_HELP}; or a bundle")
+    create.add_argument("ref", metavar="REF", help=f"{REF_HELP}; or a bundle, or the start of a key")
     add_build_arguments(create)
     create.add_argument(
         "--keep-wheels", action="store_true", help="keep its wheels in the store, so that it can be built again offline"
@@ -260,7 +260,7 @@ def _verify(args: argparse.Namespace, console: Console) -> int:
     if not results:
         console.talk("no environments yet; `envpin env create REF` builds one")
     if damaged:
-        console.talk(f"\nhint: {command_text('envpin', 'env', 'create', '--rebuild', damaged[0].receipt.name)}")
+        console.talk(f"\nhint: {command_text('envpin', 'env', 'create', '--rebuild', damaged[0].key[:12])}")
     return 1 if damaged else 0
 
 

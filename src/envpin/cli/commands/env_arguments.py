@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from envpin.core.command_text import command_text
@@ -60,12 +61,14 @@ def add_training(parser: argparse.ArgumentParser) -> None:
 
 
 def spec_of(args: argparse.Namespace, resolver: Resolver, store: Store) -> EnvironmentSpec:
-    """The environment that REF means, with --training all of what it was trained in."""
+    """The environment that REF or a key means, with --training all of what it was trained in."""
     from envpin.core.errors import UsageError
     from envpin.envs.refs.resolve import resolve
 
     if args.skip and not args.training:
         raise UsageError("--skip goes with --training")
+    if _is_key(args.ref) and args.python is None and not args.training:
+        return store.get(args.ref).spec
     if not args.training:
         return resolve(args.ref, resolver)
     from envpin.envs.refs.adapter import adapter_name
@@ -148,15 +151,13 @@ def _python(text: str) -> str:
 
 def find(ref: str, python: str | None, store: Store | None = None) -> Environment:
     """The finished environment that a key or REF names; it is never built here."""
-    import re
-
     from envpin.core.errors import InputError
     from envpin.envs.refs.pins import Resolver
     from envpin.envs.refs.resolve import resolve
     from envpin.envs.store.store import Store
 
     store = store or Store()
-    if re.fullmatch(r"[0-9a-f]{6,24}", ref):
+    if _is_key(ref):
         return store.get(ref)
     try:
         spec = resolve(ref, Resolver(python=python))
@@ -168,6 +169,11 @@ def find(ref: str, python: str | None, store: Store | None = None) -> Environmen
     if found is None:
         raise InputError(f"the environment of `{ref}` is not built", hint=command_text("envpin", "env", "create", ref))
     return found
+
+
+def _is_key(ref: str) -> bool:
+    """Whether it is written as the start of a key is."""
+    return re.fullmatch(r"[0-9a-f]{6,24}", ref) is not None
 
 
 def iso(seconds: float) -> str:

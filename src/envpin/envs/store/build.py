@@ -8,11 +8,17 @@ import secrets
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envpin.core.errors import BuildError, DiskFullError, EnvironmentDamagedError, InputError, NetworkError
+from envpin.core.errors import (
+    BuildError,
+    CacheDamagedError,
+    DiskFullError,
+    EnvironmentDamagedError,
+    InputError,
+    NetworkError,
+)
 from envpin.core.events import Note
 from envpin.core.files import sync_folder, write_atomically
 from envpin.core.marks import LOCK_NAME, RECEIPT
@@ -29,19 +35,8 @@ if TYPE_CHECKING:
     from envpin.envs.store.environment import Environment
     from envpin.envs.store.estimate import PlannedDownload
     from envpin.envs.store.identity import EnvironmentSpec
-    from envpin.envs.store.wheels import WheelShelf
+    from envpin.envs.store.provision import Provision
     from envpin.envs.uv.command import Uv
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Provision:
-    """How an environment is provided. `shelves` hold kept wheels, that of the store first; with `keep_wheels` every
-    wheel is put there before it is installed. `max_download` is in bytes."""
-
-    shelves: tuple[WheelShelf, ...]
-    offline: bool = False
-    keep_wheels: bool = False
-    max_download: int | None = None
 
 
 def build(
@@ -71,14 +66,21 @@ def build(
             # Meanwhile the rest is loaded, and the lock is read: a bad one is refused before anything is installed.
             from envpin.envs.store.artifacts import describe_interpreter
             from envpin.envs.store.finish import checked_receipt
+            from envpin.envs.store.heal import install_anew
 
             _ = spec.lock.pylock
             uv, python = created.result()
             interpreter = pool.submit(describe_interpreter, python)  # while uv installs
-            _install(spec, folder, python, uv=uv, listener=listener, how=how)
+            try:
+                _install(spec, folder, python, uv=uv, listener=listener, how=how)
+                fault = None
+            except CacheDamagedError as broken:
+                fault = broken
+        if fault is not None:
+            install_anew(spec, folder, fault, uv=uv, how=how, listener=listener)
         receipt = checked_receipt(
             spec, key, folder, uv, damaged=damaged, interpreter=interpreter.result(), listener=listener,
-            offline=how.offline,
+            how=how,
         )  # fmt: skip
         write_atomically(folder / RECEIPT, receipt)
         if is_of_group(building.parent.parent):

@@ -14,6 +14,7 @@ from envpin.core.marks import RECEIPT, RECEIPT_SCHEMA
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from envpin.envs.store.identity import EnvironmentSpec
     from envpin.envs.store.receipt import Receipt
 
 # Its time of change is when the environment was last asked for.
@@ -65,6 +66,31 @@ class Environment:
             known = False
         if not known:
             _ = self.receipt  # which says what is wrong with it
+
+    @property
+    def spec(self) -> EnvironmentSpec:
+        """What it was built from.
+
+        Raises:
+            EnvironmentDamagedError: its lock is not the one that its receipt names, or cannot be read.
+        """
+        from envpin.core.errors import EnvironmentDamagedError, InputError
+        from envpin.core.marks import LOCK_NAME
+        from envpin.core.text_input import read_text
+        from envpin.envs.locks.lock import parse_lock
+        from envpin.envs.store.identity import EnvironmentSpec
+
+        path = self.path / LOCK_NAME
+        try:
+            lock = parse_lock(read_text(path), origin=str(path))
+        except InputError:
+            lock = None
+        if lock is None or lock.digest != self.receipt.lock_sha256:
+            raise EnvironmentDamagedError(
+                f"`{path}` is not the lock that this environment was built from",
+                hint="build it again by what it was built from: `envpin env create REF --rebuild`",
+            )
+        return EnvironmentSpec(name=self.receipt.name, lock=lock, python=self.receipt.python)
 
     @property
     def scripts(self) -> Path:

@@ -12,10 +12,8 @@ from __future__ import annotations
 import base64
 import contextlib
 import csv
-import gc
 import io
 import os
-import stat
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -39,10 +37,13 @@ _LINK = "link:"
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
 class Damage:
-    """One file that is not as it was installed. `path` is relative to the environment; `package` is normalized."""
+    """One file that is not as it was installed. `path` is relative to the environment; `package` is normalized.
+
+    Of a file whose kind is `unknown` neither its wheel nor an older envpin noted a digest.
+    """
 
     path: str
-    kind: Literal["changed", "missing", "extra"]
+    kind: Literal["changed", "missing", "extra", "unknown"]
     package: str | None = None
 
     def __str__(self) -> str:
@@ -50,8 +51,8 @@ class Damage:
 
 
 class RecordedFile(NamedTuple):
-    """One line of a RECORD: the file by its path in the environment, the digest as RECORD writes it (empty: none), the
-    size in bytes.
+    """One line of a RECORD: the file by its path in the environment, the digest as RECORD writes it (empty: none that
+    can be checked), the size in bytes.
 
     An environment has 15,000 of them, so paths are plain strings and digests are decoded only where a file is read.
     """
@@ -74,7 +75,7 @@ def dist_infos(environment: Path) -> dict[str, Path]:
 
 def recorded_files(environment: Path, package: str, dist_info: Path) -> Iterator[RecordedFile]:
     """The lines of one RECORD. Lines that leave the environment are passed over: nothing outside is ours to judge."""
-    folder = _relative(dist_info.parent, environment)
+    folder = relative_to(dist_info.parent, environment)
     with (dist_info / "RECORD").open(encoding="utf-8", newline="") as stream:
         text = stream.read()
     all_plain = _is_plain(text) and not any(mark in text for mark in ("\n/", "\n."))
@@ -88,6 +89,8 @@ def recorded_files(environment: Path, package: str, dist_info: Path) -> Iterator
             inside = os.path.normpath(f"{folder}/{name}").replace(os.sep, "/")
             if name.startswith("/") or inside.startswith(("../", "/")):
                 continue
+        if not digest.startswith("sha256=") and not _is_usable(digest):
+            digest = ""
         yield RecordedFile(inside, package, digest, int(size) if size.isdecimal() and len(size) < 19 else None)
 
 
@@ -124,7 +127,9 @@ def find_damage(
     damage += [Damage(path=name, kind="missing", package=_package(expected, name)) for name in listed - there.keys()]
     fresh = [name for name in listed & there.keys() if there[name] != known.get(name)]
     with ThreadPoolExecutor(max_workers=workers or min(8, os.cpu_count() or 1)) as pool:
-        found = pool.map(lambda name: _judge(name, expected.get(name), environment, receipt.unrecorded), fresh)
+        found = pool.map(
+            lambda name: _judge(name, expected.get(name), environment, receipt.unrecorded.get(name)), fresh
+        )
         damage += [one for one in found if one is not None]
     if not damage:
         remember(environment, there, began=began)
@@ -133,10 +138,11 @@ def find_damage(
 
 def entries(environment: Path) -> Iterator[tuple[str, Fingerprint]]:
     """Every file and link below an environment, by its path in it. No link is followed, `__pycache__` is left out."""
-    return ((name, fingerprint_of(status)) for name, status in _listed(environment))
+    return ((name, fingerprint_of(status)) for name, status in listed(environment))
 
 
-def _listed(environment: Path) -> Iterator[tuple[str, os.stat_result]]:
+def listed(environment: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """As `entries`, with all that the system says of each."""
     root = str(environment.absolute())
     folders = [""]
     while folders:
@@ -176,94 +182,20 @@ def _expected(environment: Path, receipt: Receipt) -> tuple[dict[str, RecordedFi
         info = infos.get(artifact.name)
         record = None if info is None else info / "RECORD"
         if info is None or record is None or not record.is_file():
-            damage.append(
-                Damage(path=f"{artifact.name}-{artifact.version}.dist-info", kind="missing", package=artifact.name)
+            absent = (
+                f"{artifact.name}-{artifact.version}.dist-info" if record is None else relative_to(record, environment)
             )
+            damage.append(Damage(path=absent, kind="missing", package=artifact.name))
             continue
         if digest_of_file(record) != artifact.record_sha256:
-            damage.append(Damage(path=_relative(record, environment), kind="changed", package=artifact.name))
+            damage.append(Damage(path=relative_to(record, environment), kind="changed", package=artifact.name))
             continue
         for one in recorded_files(environment, artifact.name, info):
             if "__pycache__" not in one.name:
                 expected[one.name] = one
+        own = relative_to(record, environment)  # without a digest of itself: the receipt has it
+        expected[own] = RecordedFile(own, artifact.name, _as_recorded(artifact.record_sha256), None)
     return expected, damage
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FreshFiles:
-    """A fresh environment, listed once: what is there, and what the RECORDs name, all by the path in it.
-
-    `infos` is the folder of each `.dist-info` by package, `recorded` the lines of its RECORD.
-    """
-
-    root: Path
-    there: Mapping[str, os.stat_result]
-    infos: Mapping[str, str]
-    recorded: Mapping[str, Mapping[str, RecordedFile]]
-
-    def suspicious_packages(self) -> set[str]:
-        """Packages whose files may have been edited in uv's cache, found without reading them all.
-
-        A file that uv links from its cache was last written when its wheel was unpacked, and `.dist-info` is unpacked
-        last (the wheel specification puts it at the end of the archive). So a file is read only where its size is not
-        the recorded one, or where it is newer than its own `.dist-info`. An edit that restores size and time escapes
-        this; `find_damage` reads everything and does not let it through.
-        """
-        unpacked: dict[str, float] = {}
-        for name, status in self.there.items():
-            folder, _, _ = name.rpartition("/")
-            if folder.endswith(".dist-info") and status.st_nlink > 1:  # what the build itself wrote does not count
-                unpacked[folder] = max(unpacked.get(folder, 0.0), status.st_mtime)
-        return {
-            package
-            for package, files in self.recorded.items()
-            if self._is_suspicious(files, unpacked.get(self.infos[package], 0.0) + 1)
-        }
-
-    def _is_suspicious(self, files: Mapping[str, RecordedFile], unpacked: float) -> bool:
-        for name, one in files.items():
-            status = self.there.get(name)
-            if status is None:
-                if "__pycache__" not in name:  # byte code is written at will, and was not listed
-                    return True
-                continue
-            other_size = status.st_size != one.size and one.size is not None
-            newer = status.st_mtime > unpacked and status.st_nlink > 1
-            if (other_size or newer) and one.digest and not matches_record(self.root, one):
-                return True
-        return False
-
-    def unrecorded(self) -> dict[str, str]:
-        """What no RECORD lists, by its path in the environment: the sha256 of each file, `link:TARGET` of each link."""
-        known: set[str] = set().union(*self.recorded.values())
-        return {
-            name: content_of(self.root / name)
-            for name, status in self.there.items()
-            if name not in known or stat.S_ISLNK(status.st_mode)
-        }
-
-
-def fresh_files(environment: Path) -> FreshFiles:
-    """List an environment that was just built."""
-    collecting = gc.isenabled()
-    gc.disable()  # tens of thousands of small objects, all of which stay: looking for cycles took a third of the time
-    try:
-        return _fresh_files(environment.absolute())
-    finally:
-        if collecting:
-            gc.enable()
-
-
-def _fresh_files(root: Path) -> FreshFiles:
-    infos = dist_infos(root)
-    return FreshFiles(
-        root=root,
-        there=dict(_listed(root)),
-        infos={package: _relative(info, root) for package, info in infos.items()},
-        recorded={
-            package: {one.name: one for one in recorded_files(root, package, info)} for package, info in infos.items()
-        },
-    )
 
 
 def content_of(path: Path) -> str:
@@ -271,16 +203,20 @@ def content_of(path: Path) -> str:
     return _LINK + os.readlink(path) if path.is_symlink() else digest_of_file(path)  # noqa: PTH115  the text itself
 
 
-def _judge(name: str, recorded: RecordedFile | None, environment: Path, overrides: Mapping[str, str]) -> Damage | None:
-    path = environment / name
+def _judge(name: str, recorded: RecordedFile | None, environment: Path, vouched: str | None) -> Damage | None:
+    """`vouched` is what the receipt says of the file. A link in place of a file with a digest vouches for nothing."""
+    package = None if recorded is None else recorded.package
+    has_digest = recorded is not None and bool(recorded.digest)
     try:
-        if name in overrides:
-            good = content_of(path) == overrides[name]
+        if vouched is not None and not (has_digest and vouched.startswith(_LINK)):
+            good = content_of(environment / name) == vouched
+        elif recorded is None or not has_digest:
+            return Damage(path=name, kind="unknown", package=package)
         else:
-            good = recorded is not None and not path.is_symlink() and matches_record(environment, recorded)
+            good = matches_record(environment, recorded)
     except OSError:
         good = False  # it went, or became unreadable, since it was listed
-    return None if good else Damage(path=name, kind="changed", package=None if recorded is None else recorded.package)
+    return None if good else Damage(path=name, kind="changed", package=package)
 
 
 def _package(expected: Mapping[str, RecordedFile], name: str) -> str | None:
@@ -288,20 +224,33 @@ def _package(expected: Mapping[str, RecordedFile], name: str) -> str | None:
 
 
 def matches_record(environment: Path, one: RecordedFile) -> bool:
-    """Whether the bytes are the recorded ones; byte code and RECORD itself have no digest and only need to exist."""
-    digest = _digest(one.digest)
-    if digest is None:
-        return exists(environment / one.name)
-    algorithm, expected = digest
-    return digest_by(algorithm, environment / one.name) == expected
+    """Whether a file has the recorded bytes, and is no link; without a digest it only needs to exist."""
+    path = environment / one.name
+    if not one.digest:
+        return exists(path)
+    algorithm, expected = _digest(one.digest)
+    return not path.is_symlink() and digest_by(algorithm, path) == expected
 
 
-def _relative(path: str | Path, environment: Path) -> str:
+def relative_to(path: Path, environment: Path) -> str:
+    """The path in the environment, as receipts write it."""
     return Path(path).absolute().relative_to(environment.absolute()).as_posix()
 
 
-def _digest(field: str) -> tuple[str, str] | None:
+def _is_usable(digest: str) -> bool:
+    algorithm, _, value = digest.partition("=")
+    return bool(value) and knows_algorithm(algorithm)
+
+
+def _digest(field: str) -> tuple[str, str]:
+    """The algorithm of a RECORD's digest, and the digest in hex; what is no digest is that of no file."""
     algorithm, _, value = field.partition("=")
-    if not value or not knows_algorithm(algorithm):
-        return None
-    return algorithm, base64.urlsafe_b64decode(value + "=" * (-len(value) % 4)).hex()
+    try:
+        return algorithm, base64.urlsafe_b64decode(value + "=" * (-len(value) % 4)).hex()
+    except ValueError:
+        return algorithm, ""
+
+
+def _as_recorded(sha256: str) -> str:
+    """A digest in hex as RECORD writes it."""
+    return "sha256=" + base64.urlsafe_b64encode(bytes.fromhex(sha256)).rstrip(b"=").decode("ascii")

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from envpin.core.events import Listener
-    from envpin.envs.store.build import Provision
     from envpin.envs.store.identity import EnvironmentSpec
     from envpin.envs.store.integrity import Damage
+    from envpin.envs.store.provision import Provision
 
 
 class Store:
@@ -95,7 +95,7 @@ class Store:
                 self._keep(spec, offline=offline, listener=listener)
             listener(Step(key="environment", title=title, state="skipped", detail=f"ready at {ready.path}"))
             return ready
-        from envpin.envs.store.build import Provision
+        from envpin.envs.store.provision import Provision
         from envpin.envs.store.wheels import WheelShelf
 
         shelves = tuple(WheelShelf(root) for root in (self.root, *self._shared))

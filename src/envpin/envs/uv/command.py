@@ -307,6 +307,8 @@ def uv_environment(
 ) -> dict[str, str]:
     """The environment that uv runs in: the variables that say where, and none of those that say what."""
     kept = {name: value for name, value in source.items() if not name.startswith("UV_") or _says_where(name)}
+    if kept.get("UV_LINK_MODE") == "symlink":
+        del kept["UV_LINK_MODE"]  # see envs.uv.settings
     if portable:
         kept = {name: value for name, value in kept.items() if name not in _LOCAL_ONLY}
     if find_links and not portable:

@@ -12,6 +12,7 @@ import re
 from envpin.core.command_text import command_text
 from envpin.core.errors import (
     BuildError,
+    CacheDamagedError,
     DiskFullError,
     EnvironmentSetupError,
     EnvpinError,
@@ -23,9 +24,23 @@ from envpin.core.sizes import counted
 
 _RULES: tuple[tuple[str, type[EnvpinError], str], ...] = (
     (
+        r"Failed to parse environment variable|invalid value '.*' for '--",
+        EnvironmentSetupError,
+        "correct that setting of uv: a variable `UV_…`, or a line of uv.toml",
+    ),
+    (
         r"No space left on device|os error 28\b|Disk quota exceeded|os error 122\b|not enough space on the disk",
         DiskFullError,
         "free some space (`envpin env prune`, `uv cache prune`), or put the store elsewhere with ENVPIN_HOME",
+    ),
+    (
+        # What uv unpacked before is gone or overwritten: cleaners of scratch folders take files by their age.
+        (
+            r"Failed to deserialize cache entry"
+            r"|Failed to install: [\s\S]*(?:The wheel is invalid|\barchive-v\d+\b[\s\S]*(?:No such file|cannot find))"
+        ),
+        CacheDamagedError,
+        "empty uv's cache (`uv cache clean`), then run it again with a network",
     ),
     (
         r"network was disabled|Network connectivity is disabled|network is disabled|offline mode",
@@ -60,6 +75,11 @@ _RULES: tuple[tuple[str, type[EnvpinError], str], ...] = (
         "loosen a pin, or choose another Python with `--python`",
     ),
     (
+        r"Failed to initialize cache",
+        EnvironmentSetupError,
+        "set UV_CACHE_DIR to a folder that you may write",
+    ),
+    (
         (
             r"Failed to (?:build|download|install|prepare|unzip|extract)|no binary distribution|binary distribution"
             r"|source distribution|incompatible with the|can't be installed|cannot be installed|Failed to parse"
@@ -74,8 +94,17 @@ def error_of(stderr: str, *, what: str) -> EnvpinError:
     """The error that uv's `stderr` tells of. `what` is what was being done, as a participle (`resolving …`)."""
     for pattern, error, hint in _RULES:
         if re.search(pattern, stderr):
-            return error(f"{what} failed: {_gist(stderr)}", hint=hint)
+            message = f"{what} failed: {_gist(stderr)}"
+            if error is CacheDamagedError:
+                return CacheDamagedError(message, hint=hint, package=_package(stderr))
+            return error(message, hint=hint)
     return EnvironmentSetupError(f"{what} failed: {_gist(stderr)}")
+
+
+def _package(stderr: str) -> str | None:
+    """The package that uv could not install."""
+    found = re.search(r"Failed to (?:install: \S+ \(|download `)([A-Za-z0-9._-]+)==", stderr)
+    return found[1] if found else None
 
 
 def missing_interpreter(python: str, fault: EnvpinError) -> NoInterpreterError:
@@ -95,7 +124,7 @@ def _gist(stderr: str) -> str:
     start = next((at for at, line in enumerate(lines) if re.match(r"\s*(?:error:|×|✗)", line)), 0)
     kept: list[str] = []
     for line in lines[start:]:
-        if re.match(r"\s*hint:", line):
+        if re.match(r"\s*hint:|For more information, try", line):
             break
         kept.append(re.sub(r"^\s*(?:error:|×|✗)\s*", "", line) if not kept else line)
     if len(kept) > 12:

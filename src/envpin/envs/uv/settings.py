@@ -26,6 +26,8 @@ _WHERE = frozenset(
      "python-downloads", "python-downloads-json-url", "python-install-mirror", "python-preference", "system-certs",
      "torch-backend"}
 )  # fmt: skip
+# A linked file is one of uv's cache: whoever cleans that takes the environment along, and an edit there goes unseen.
+_LINKED = ("link-mode", "symlink")
 # Of this machine only: not for a lock that is meant for everybody.
 _LOCAL_ONLY = frozenset({"find-links", "torch-backend"})
 _LIMIT = 1 << 20  # a hundred times the longest reference configuration
@@ -52,9 +54,11 @@ def where_config(source: Mapping[str, str], *, portable: bool = False) -> dict[s
 
 def _where(document: Mapping[str, Any], *, portable: bool) -> dict[str, Any]:
     kept = _WHERE - _LOCAL_ONLY if portable else _WHERE
-    found = {key: value for key, value in document.items() if key in kept}
+    found = {key: value for key, value in document.items() if key in kept and (key, value) != _LINKED}
     pip = document.get("pip")
-    if isinstance(pip, dict) and (some := {key: value for key, value in pip.items() if key in kept}):
+    if isinstance(pip, dict) and (
+        some := {key: value for key, value in pip.items() if key in kept and (key, value) != _LINKED}
+    ):
         found["pip"] = some
     return found
 

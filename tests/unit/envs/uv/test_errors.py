@@ -6,6 +6,7 @@ import pytest
 
 from envpin.core.errors import (
     BuildError,
+    CacheDamagedError,
     DiskFullError,
     EnvironmentSetupError,
     EnvpinError,
@@ -27,6 +28,18 @@ from envpin.envs.uv.errors import error_of, missing_interpreter
         ("error: Failed to download `x==1`\n  cause: Hash mismatch for `x==1`", BuildError),
         ("error: Failed to extract archive: x.whl\n  cause: No space left on device (os error 28)", DiskFullError),
         ("error: Package `x` can't be installed because it is marked as `--no-build`", BuildError),
+        (
+            "error: Failed to install: x.whl (x==1)\n  cause: failed to open `/c/archive-v0/A/R`: No such file",
+            CacheDamagedError,
+        ),
+        (
+            "error: Failed to install: x.whl (x==1)\n  cause: The wheel is invalid: Missing .dist-info",
+            CacheDamagedError,
+        ),
+        ("error: Failed to download `x==1`\n  cause: Failed to deserialize cache entry", CacheDamagedError),
+        ("error: Failed to install: x.whl (x==1)\n  cause: failed to write `/e/x.py`: Permission denied", BuildError),
+        ("error: Failed to parse environment variable `UV_HTTP_TIMEOUT` with invalid value `x`", EnvironmentSetupError),
+        ("error: Failed to initialize cache at `/c`\n  cause: Permission denied", EnvironmentSetupError),
         ("error: something nobody has seen before", EnvironmentSetupError),
         ("", EnvironmentSetupError),
     ],
@@ -77,3 +90,18 @@ def test_a_missing_interpreter_says_why_none_came(fault: EnvpinError, message: s
     error = missing_interpreter("3.9", fault)
     assert error.message == message
     assert error.hint == "install it (`uv python install 3.9`), or choose another with `--python`"
+
+
+def test_a_fault_of_the_cache_names_its_package_and_a_setting_is_the_user_s_to_correct() -> None:
+    for said in (
+        "Failed to install: a-1.whl (a-b==1)\n  cause: The wheel is invalid",
+        "Failed to download `a-b==1`\n  cause: Failed to deserialize cache entry",
+    ):
+        fault = error_of(f"error: {said}", what="x")
+        assert isinstance(fault, CacheDamagedError)
+        assert fault.package == "a-b"
+    said = "error: invalid value 'bogus' for '--link-mode <LINK_MODE>'\n\nFor more information, try '--help'."
+    setting = error_of(said, what="x")
+    assert setting.hint is not None
+    assert "`UV_…`" in setting.hint
+    assert "--help" not in setting.message

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from envpin.core.errors import InputError
+from envpin.envs.uv.command import uv_environment
 from envpin.envs.uv.settings import where_config
 
 if TYPE_CHECKING:
@@ -74,3 +75,11 @@ def test_a_named_file_is_the_only_one(tmp_path: Path) -> None:
 def test_a_configuration_that_cannot_be_read_is_one_error(tmp_path: Path, text: str) -> None:
     with pytest.raises(InputError, match="uv's configuration"):
         where_config(configured(tmp_path, text))
+
+
+def test_files_are_never_linked_to_the_cache(tmp_path: Path) -> None:
+    text = 'link-mode = "symlink"\n[pip]\nlink-mode = "symlink"\n'
+    assert where_config(configured(tmp_path / "a", text)) == {}
+    assert where_config(configured(tmp_path / "b", 'link-mode = "copy"\n')) == {"link-mode": "copy"}
+    assert "UV_LINK_MODE" not in uv_environment({"UV_LINK_MODE": "symlink", "UV_NO_CONFIG": "1"})
+    assert uv_environment({"UV_LINK_MODE": "copy", "UV_NO_CONFIG": "1"})["UV_LINK_MODE"] == "copy"
