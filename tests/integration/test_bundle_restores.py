@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
@@ -17,8 +18,9 @@ import pytest
 from envpin.bundle.unpack import verify_bundle
 from envpin.core import process
 from envpin.core.errors import EnvpinError
+from envpin.envs.machine import default_python
 from envpin.envs.store.store import Store
-from tests.support.bundles import small_bundle, small_spec
+from tests.support.bundles import small_bundle, small_spec, without_python
 from tests.support.command import arguments, envpin, variables
 
 if TYPE_CHECKING:
@@ -56,6 +58,18 @@ def test_restore_sh_makes_the_environment_without_envpin(tmp_path: Path) -> None
     (folder / "other").mkdir()
     assert restored(folder, "--env", folder / "other").status == 5
     assert restored(folder, "-o").status == 2
+
+
+def test_restore_sh_finds_the_python_of_the_lock_on_the_path(tmp_path: Path) -> None:
+    folder = unpack(small_bundle(tmp_path).path, tmp_path / "there")
+    tools = without_python(tmp_path / "tools")
+    bare = {"HOME": str(tmp_path), "PATH": tools}
+    command = [shutil.which("sh") or "sh", str(folder / "envpin-bundle" / "restore.sh"), "--env", str(folder / "env")]
+    assert process.run(command, env=bare, cwd=folder).status != 0
+    (tmp_path / "tools" / f"python{default_python()}").symlink_to(sys.executable)
+    completed = process.run(command, env=bare, cwd=folder)
+    assert completed.status == 0, completed.stderr
+    assert process.run([folder / "env" / "bin" / "say-alpha"]).stdout == "alpha speaks\n"
 
 
 def test_a_changed_folder_is_refused_before_anything_is_installed(tmp_path: Path) -> None:
@@ -123,6 +137,7 @@ def test_a_killed_bundle_is_no_bundle(tmp_path: Path) -> None:
     spec = small_spec(tmp_path)
     lock = tmp_path / "pylock.small.toml"
     lock.write_text(spec.lock.text)
+    whole = small_bundle(tmp_path, "whole.tar").sha256
     random.seed(5)
     for number in range(6):
         out = tmp_path / f"b{number}.tar"
@@ -134,7 +149,7 @@ def test_a_killed_bundle_is_no_bundle(tmp_path: Path) -> None:
         os.killpg(child.pid, signal.SIGKILL)
         child.wait()
         if out.exists():
-            verify_bundle(out)
+            assert verify_bundle(out).sha256 == whole
         for left in tmp_path.glob(".b*.tmp"):
-            with pytest.raises(EnvpinError):
-                verify_bundle(left)
+            with contextlib.suppress(EnvpinError):  # the kill may come between the last byte and the name
+                assert verify_bundle(left).sha256 == whole
