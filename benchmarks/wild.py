@@ -155,6 +155,7 @@ def forbidden(found: Inferred) -> int:
     for candidate in found.candidates:
         pins = candidate.pins
         needs = [] if family is None else [(name, one.versions) for name, one in family.requires.items()]
+        needs += [] if family is None else [(one.package, one.versions) for one in found.family.needs]
         needs += [(one.other, one.needs) for one in load_matrix().relations
                   if one.package in pins and SpecifierSet(one.versions).contains(pins[one.package])]  # fmt: skip
         bad += any(

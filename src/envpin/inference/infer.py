@@ -127,6 +127,8 @@ def judge(observed: Observed, known: Mapping[str, Known], support: Support, matr
     speaks = family.family is not None or kind is not None or bool(observed.listed) or any(map(tells, ranges.values()))
     proposed = candidates(ranges, known, support, preferences) if speaks else ()
     apart = conflict(ranges, known, support, preferences) if speaks and not proposed else None
+    if apart is not None and family.basis == "name":
+        apart += "; a base whose own code was loaded (trust_remote_code) needs no release that knows it"
     return Inferred(
         observed=observed,
         trainer=trainer,
@@ -174,8 +176,8 @@ def _within_family(
 
 
 def _native_type(family: Match) -> str | None:
-    known = family.family is not None and family.family.kind == "native" and family.certainty in {"exact", "by name"}
-    return family.model_type if known else None
+    """The type that the matrix gives a base by its config or its name, where transformers itself has its class."""
+    return family.model_type if family.kind == "native" and family.is_one else None
 
 
 def tells(found: Range) -> bool:

@@ -57,6 +57,7 @@ def family_signals(family: Match, known: Mapping[str, Known]) -> Iterator[Signal
 
     Where the config fits several families, a release that one of them allows is allowed.
     """
+    yield from _condition_signals(family, known)
     if family.family is None or family.certainty not in {"exact", "ambiguous", "by name"}:
         return
     matrix = load_matrix()
@@ -68,6 +69,20 @@ def family_signals(family: Match, known: Mapping[str, Known]) -> Iterator[Signal
             admits = frozenset[str]().union(*map(releases.within, wanted))
             says = f"the base is {family.family.title}, which needs {package} {' or '.join(dict.fromkeys(wanted))}"
             yield Signal(package=package, strength="strong", file=file, says=says, admits=admits)
+
+
+def _condition_signals(family: Match, known: Mapping[str, Known]) -> Iterator[Signal]:
+    """What this model needs beyond its family, by fields of its config and by its parts: a head_dim of its own."""
+    if not family.is_one:
+        return
+    file = BASE_CONFIG if family.basis == "config" else BASE_NAME
+    own = {} if family.family is None else {name: one.versions for name, one in family.family.requires.items()}
+    for need in family.needs:
+        if need.package in known and own.get(need.package) != need.versions:
+            admits = known[need.package].within(need.versions)
+            says = f"needs {need.package} {need.versions}: {need.reason}"
+            if len(admits) < len(known[need.package].versions):
+                yield Signal(package=need.package, strength="strong", file=file, says=says, admits=admits)
 
 
 def base_type(observed: Observed) -> str | None:

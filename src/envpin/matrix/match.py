@@ -68,6 +68,11 @@ class Match(NamedTuple):
     notes: tuple[str, ...] = ()
 
     @property
+    def is_one(self) -> bool:
+        """Whether what it says holds for the model: by its config, or by a name that is of one family or type only."""
+        return self.certainty in {"exact", "not listed"} or (self.certainty == "by name" and not self.alternatives)
+
+    @property
     def requirements(self) -> tuple[str, ...]:
         """The pins as requirement lines."""
         return tuple(f"{package}=={version}" for package, version in self.pins.items())

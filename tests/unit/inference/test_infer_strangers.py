@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import pytest
+from packaging.specifiers import SpecifierSet
+
 from envpin.inference.infer import infer
+from tests.support.places import DATA
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,3 +57,34 @@ def test_the_library_of_another_base_is_named(tmp_path: Path) -> None:
     mapping = {"base_model_class": "BertModel", "parent_library": "transformers.models.bert.modeling_bert"}
     own = infer(write(tmp_path, {**OLD, "auto_mapping": mapping}))
     assert not any("besides these pins" in note for note in own.notes)
+
+
+CARD = "- PEFT 0.13.2\n"
+NOW = {"peft_type": "LORA", "base_model_name_or_path": "x", "r": 8, "target_modules": ["q_proj"]}
+BASES = {"width-pruned": ">=4.45.0", "head-dim-128": ">=4.43.0", "partial-rotary-075": ">=4.49.0"}
+
+
+@pytest.mark.parametrize("case", BASES)
+def test_what_a_field_of_the_base_needs_bounds_what_is_proposed(tmp_path: Path, case: str) -> None:
+    found = infer(write(tmp_path, NOW, CARD), base=str(DATA / "cases" / "resolve" / case))
+    proposed = [one.pins["transformers"] for one in found.candidates]
+    assert proposed
+    assert all(SpecifierSet(BASES[case]).contains(one) for one in proposed)
+
+
+@pytest.mark.parametrize(
+    ("name", "needed"),
+    [
+        ("microsoft/Phi-4-mini-instruct", ">=4.49.0"),
+        ("THUDM/GLM-4-9B-0414", ">=4.51.3"),
+        ("google/t5gemma-2b-2b-ul2", ">=4.53.0"),
+        ("tiiuae/falcon-mamba-7b", ">=4.45.0"),
+        ("llava-hf/llava-onevision-qwen2-7b-ov-hf", ">=4.45.0"),
+    ],
+)
+def test_what_a_name_tells_of_a_model_bounds_what_is_proposed(tmp_path: Path, name: str, needed: str) -> None:
+    """Models of one family differ, and types of no family have a first release as well."""
+    found = infer(write(tmp_path, NOW | {"base_model_name_or_path": name}, CARD))
+    proposed = [one.pins["transformers"] for one in found.candidates]
+    assert proposed
+    assert all(SpecifierSet(needed).contains(one) for one in proposed)
