@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from packaging.version import Version
 
+from envpin.diagnose.logs.names import model_type_of
 from envpin.remote.index import Index
 
 if TYPE_CHECKING:
@@ -102,6 +103,8 @@ MODULES: dict[str, tuple[str, list[str]]] = {
                           "datasets/config.py", "datasets/features/__init__.py", "datasets/arrow_dataset.py",
                           "datasets/utils/file_utils.py", "datasets/download/download_manager.py"]),
 }  # fmt: skip
+# Where the methods of quantization are kept among the names.
+QUANTIZERS = "quantization methods"
 # Before names that a module only imports: when it began to is nobody's matter.
 IMPORTED = " "
 # Classes whose members code of models and scripts uses, and the methods whose arguments it gives.
@@ -233,8 +236,30 @@ def read(index: Index, package: str, release: Release) -> dict[str, dict[str, se
     if package == "transformers":
         auto = [path for path in trees if path.startswith(_T + "models/auto/")]
         every = (names["transformers"] or set()).union(*(exported(trees[path]) for path in auto))
-        names["transformers"] = {one for one in every if not model_class(one)}
+        shared = set().union(*(told or () for holder, told in names.items() if not of_a_model(holder)))
+        names["transformers"] = {
+            one for one in every if not model_class(one) or (one in shared and model_type_of(one) is None)
+        }
+        names[QUANTIZERS] = quantizers_of(trees)
     return {"names": names, "members": dict(members_of(trees)), "arguments": dict(arguments_of(trees))}
+
+
+def of_a_model(holder: str) -> bool:
+    """Whether a module is of one model, or the one that lists them all."""
+    return holder == "transformers" or holder.startswith("transformers.models.")
+
+
+def quantizers_of(trees: dict[str, ast.Module]) -> set[str]:
+    """The values of `quant_method` that a release takes: the keys of its table, and the members of its enum."""
+    found: set[str] = set()
+    for node in (one for tree in trees.values() for one in statements(tree.body)):
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "AUTO_QUANTIZER_MAPPING":
+            assert isinstance(node.value, ast.Dict)
+            found |= {str(key.value) for key in node.value.keys if isinstance(key, ast.Constant)}
+        elif isinstance(node, ast.ClassDef) and node.name == "QuantizationMethod":
+            values = [one.value for one in node.body if isinstance(one, ast.Assign)]
+            found |= {str(one.value) for one in values if isinstance(one, ast.Constant)}
+    return found
 
 
 def exported(tree: ast.Module) -> set[str]:
@@ -264,7 +289,8 @@ def changes(releases: list[str], read_of: list[dict[str, set[str] | None]]) -> d
             stays = turns(releases, [None if one is None else bool({name, IMPORTED + name} & one) for one in told])
             imported = all(name not in one for one in told if one)
             private = imported or name.startswith("_")
-            if stays != [""] and name.isidentifier() and not (private and len(stays) == 1):
+            named = name.isidentifier() or holder == QUANTIZERS
+            if stays != [""] and named and not (private and len(stays) == 1):
                 found.setdefault(holder, {})[name] = stays
     return found
 

@@ -54,7 +54,7 @@ def explain(line: str) -> Explained | None:
         return None
     since, gone, package = history(owner, argument)
     if package is None:
-        return _of_trl(owner, argument)
+        return _of_peft(owner, argument) or _of_trl(owner, argument)
     called = f"`{owner}`" if owner else "the constructor"
     code = {
         ("peft", False): "adapter-needs-newer-peft",
@@ -70,6 +70,20 @@ def explain(line: str) -> Explained | None:
     return Explained(
         code, says, (f"run with {package} ≥ {since}", f"by hand: remove `{argument}`, if its value is the default")
     )
+
+
+def _of_peft(owner: str, argument: str) -> Explained | None:
+    """A field of a peft config that no release has."""
+    if _peft_class(owner) is None:
+        return None
+    releases = load_fields().packages["peft"].releases
+    says = (
+        f"`{owner}` of peft has no `{argument}` in any release that was looked at (up to {releases[-1]}): a newer or "
+        "development build or a fork wrote the config, or a person did"
+    )
+    fix = ("run with the peft that trained it: envpin infer ADAPTER says what the files tell of it",
+           f"by hand: remove `{argument}` from adapter_config.json, if training did not use it")  # fmt: skip
+    return Explained("adapter-needs-newer-peft", says, fix)
 
 
 def _of_trl(owner: str, argument: str) -> Explained | None:

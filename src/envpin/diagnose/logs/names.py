@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from envpin.diagnose.logs.arguments import Explained
 from envpin.diagnose.logs.collected import read_collected
 from envpin.matrix.support import load_support
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MEMBER_ANCHORS = (
     "' has no attribute '", "object has no attribute '", " has no attribute ", "got an unexpected keyword argument",
@@ -23,14 +26,14 @@ MEMBER_ANCHORS = (
 # Codes that blame a version: their words name it, where the facts hold it.
 VERSIONED = frozenset({
     "config-needs-newer-transformers", "config-needs-older-transformers", "transformers-api-changed",
-    "library-api-changed", "peft-transformers-incompatible",
+    "library-api-changed", "peft-transformers-incompatible", "tokenizer-needs-newer",
 })  # fmt: skip
 _IMPORT = re.compile(r"cannot import name '(\w{1,120})' from '?(\w+(?:\.\w+)*)")
 _BARE_IMPORT = re.compile(r"cannot import name '(\w{1,120})'\s*$")
 _MODULE_ATTRIBUTE = re.compile(r"module '(\w+(?:\.\w+)*)' has no attribute '(\w{1,120})'")
 # As transformers 5 says it: without quotes.
 _UNQUOTED = re.compile(r"AttributeError: ([A-Z]\w{1,120}) has no attribute (\w{1,120})")
-_MEMBER = re.compile(r"'(\w{1,120})' object has no attribute '(\w{1,120})'")
+_MEMBER = re.compile(r"(?:'(?=\w+' object)|type object ')(\w{1,120})'(?: object)? has no attribute '(\w{1,120})'")
 _MISSING = re.compile(r"(?:'|\b)([A-Z]\w{1,120})'?(?: object)? has no attribute ['`](\w{1,120})['`]")
 # What follows a model type's name in the classes of its parts.
 _PART = re.compile(
@@ -39,12 +42,17 @@ _PART = re.compile(
 _CALL = re.compile(r"\b(\w+)\.(\w+)\(\) got an unexpected keyword argument '(\w{1,80})'")
 _RENAMED = re.compile(r"name '(\w{1,120})' is not defined\. Did you mean: '(\w{1,120})'")
 _TYPE = re.compile(r"has model type `?([\w.-]{1,80})`? but Transformers|KeyError: '([\w.-]{1,80})'")
+_QUANTIZER = re.compile(r"Unknown quantization type, got ([\w-]{1,60})")
+_TOKENIZER_CLASS = re.compile(r"Tokenizer class (\w{1,120}) does not exist")
 _USED = re.compile(
     r"'(?:<class '[\w.]{1,200}\.(\w+)'>|([\w.-]{1,80}))' is already used by a Transformers (?:config|model)"
 )
 _MODULE = re.compile(r"No module named '((\w+)\.[\w.]{1,120})'\s*$")
-# The releases that were looked at are of later interpreters, but for a few.
-_OLD_PYTHON = re.compile(r"(?i)python3?\.?[67]\b|python3[67]")
+# The releases that were looked at are of later interpreters, but for a few, and have a folder for each model.
+_OLD = re.compile(
+    r"(?i)python3?\.?[67]\b|python3[67]|'transformers\.(?:modeling|tokenization|configuration)_(?!utils|auto|attn|flash|"
+    r"outputs|layers|rope|tf|gguf)"
+)
 # Where other modules of the same name went, by what took their place.
 _MOVED = {"peft.utils.config": "peft.config"}
 _MODEL_MODULE = re.compile(r"No module named '?transformers\.models\.(\w{1,80})")
@@ -52,6 +60,8 @@ _CLASS = re.compile(
     r"(?:For[A-Z]\w*|Model|PreTrainedModel|TextConfig|VisionConfig|Config|Processor|ImageProcessor|ImageProcessorFast|"
     r"VideoProcessor|TokenizerFast|Tokenizer)$"
 )
+# Classes as single models have them, which were not collected where they are a model's own.
+_OF_A_MODEL = re.compile(r"(?:ForCausalLM|Model|Config|Tokenizer|TokenizerFast|Processor|ForConditionalGeneration)$")
 _PACKAGES = {"transformers", "trl", "accelerate", "peft", "huggingface_hub", "datasets"}
 # Whose members a class of someone's own inherits, by the end of its name.
 _KINDS = (
@@ -99,11 +109,7 @@ def words(code: str, line: str) -> Words | None:
         return told
     if (member := _of_member(line)) is not None:
         return Words(member.says, member.fix)
-    if (found := _USED.search(line)) is not None:
-        return _of_used(found[2] or model_type_of(found[1]) or "")
-    if (found := _TYPE.search(line)) is not None:
-        return _of_type(found[1] or found[2])
-    return None if (found := _MODEL_MODULE.search(line)) is None else _of_type(found[1])
+    return next((tell(found) for pattern, tell in _TELLS if (found := pattern.search(line)) is not None), None)
 
 
 def _older(module: str, name: str) -> Words:
@@ -117,8 +123,8 @@ def explain_name(line: str) -> Explained | None:
     """A cause that the facts alone tell: a member, an argument, a module, or a name that a release took or gave."""
     line = _UNQUOTED.sub(r"AttributeError: '\1' object has no attribute '\2'", line)
     return (
-        _of_member(line) or _of_call(line) or _of_rename(line) or _of_module(line) or _of_bare(line)
-        or _of_model_class(line)
+        _of_member(line) or _of_call(line) or _of_rename(line) or _of_module(line) or _of_any_import(line)
+        or _of_bare(line) or _of_model_class(line)
     )  # fmt: skip
 
 
@@ -127,7 +133,7 @@ def _of_names(code: str, line: str) -> Words | None:
         if (found := pattern.search(line)) is not None:
             module, name = (found[1], found[2]) if swap else (found[2], found[1])
             told = _of_import(module, name)
-            return _older(module, name) if told is NOT_A_RELEASE and _OLD_PYTHON.search(line) else told
+            return _older(module, name) if told is NOT_A_RELEASE and _OLD.search(line) else told
     if code == "transformers-api-changed" and (found := _BARE_IMPORT.search(line)) is not None:
         return _of_import("transformers", found[1])
     return None
@@ -145,9 +151,22 @@ def _of_import(module: str, name: str) -> Words | None:
         return NOT_A_RELEASE
     if package == "transformers" and (kind := model_type_of(name)) is not None:
         return _of_type(kind)
+    if module != package or (package == "transformers" and _OF_A_MODEL.search(name) is not None):
+        # what every release has below the top was not kept, nor what single models have
+        return None
     first, last, _ = _facts()[package].releases
     says = f"`{name}` is not in `{module}` in any release of {package} that was looked at ({first} to {last})"
     return Words(says, (_TRAINING, f"look where {package} defines `{name}`, and import it from there"))
+
+
+def _of_any_import(line: str) -> Explained | None:
+    """A name that code wants of one of the packages, whatever signature knows its line."""
+    found = _IMPORT.search(line)
+    package = "" if found is None else found[2].partition(".")[0]
+    told = None if found is None else _of_import(found[2], found[1])
+    if told is None or told is NOT_A_RELEASE:
+        return None
+    return Explained(_CODES.get(package, "library-api-changed"), told.says, told.fix)
 
 
 def _of_member(line: str) -> Explained | None:
@@ -264,7 +283,7 @@ def _said(what: str, package: str, stays: tuple[str, ...]) -> Words:
     if earlier:
         says = f"{what} went with {shown} {earlier} and came again with {came}"
         return Words(says, (f"run with {shown} < {earlier}, as training did: envpin run ADAPTER -- CMD",
-                            f"or with {shown} ≥ {came}"), went=True)  # fmt: skip
+                            f"with {shown} ≥ {came}"), went=True)  # fmt: skip
     if gone and came:
         says = f"{what} came with {shown} {came} and went with {gone}"
         return Words(says, (f"run with {shown} ≥ {came} and < {gone}: envpin run ADAPTER -- CMD",
@@ -275,6 +294,16 @@ def _said(what: str, package: str, stays: tuple[str, ...]) -> Words:
                             "take newer code, which does without"), went=True)  # fmt: skip
     says = f"{what} came with {shown} {came}: this {shown} is older"
     return Words(says, (f"run with {shown} ≥ {came}",))
+
+
+def _of_quantizer(method: str) -> Words | None:
+    """A way of quantization by the name that config.json gives it."""
+    stays = _facts()["transformers"].names.get("quantization methods", {}).get(method)
+    if stays is not None:
+        return _said(f"quantization by `{method}`", "transformers", stays)
+    first, last, _ = _facts()["transformers"].releases
+    says = f"no release of transformers that was looked at ({first} to {last}) knows quantization by `{method}`"
+    return Words(says, ("load it with the tool that quantized it", _TRAINING))
 
 
 def _of_used(model_type: str) -> Words | None:
@@ -296,11 +325,33 @@ def _of_type(model_type: str) -> Words | None:
         return Words(says, ("the model brings its own code: pass `trust_remote_code=True`, if you trust it",
                             "see what is known of it: envpin matrix resolve MODEL"))  # fmt: skip
     first, last = window
+    if last is None and first == support.transformers[0].version:
+        # as far back as was looked: no release that anybody runs lacks it
+        return NOT_A_RELEASE
     if last is not None:
         says = f"transformers knows `{model_type}` from {first} to {last}"
         return Words(says, (f"run with transformers ≥ {first} and ≤ {last}: envpin run ADAPTER -- CMD",))
     says = f"transformers knows `{model_type}` from {first} on: this one is older"
     return Words(says, (f"run with transformers ≥ {first}", "see which pins go with it: envpin matrix resolve MODEL"))
+
+
+def _of_tokenizer(name: str) -> Words | None:
+    """A class that tokenizer_config.json names."""
+    told = _of_import("transformers", name)
+    if told is None or told is NOT_A_RELEASE or told.went or " came with " in told.says or " from " in told.says:
+        return None if told is NOT_A_RELEASE else told
+    return Words(told.says, ("pass `trust_remote_code=True`, if the model brings its own tokenizer, and you trust it",
+                             "take the base's own tokenizer files, if no token was added"))  # fmt: skip
+
+
+# Lines that the facts explain, where neither an import nor a member does.
+_TELLS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Words | None]], ...] = (
+    (_QUANTIZER, lambda found: _of_quantizer(found[1])),
+    (_TOKENIZER_CLASS, lambda found: _of_tokenizer(found[1])),
+    (_USED, lambda found: _of_used(found[2] or model_type_of(found[1]) or "")),
+    (_TYPE, lambda found: _of_type(found[1] or found[2])),
+    (_MODEL_MODULE, lambda found: _of_type(found[1])),
+)
 
 
 def model_type_of(name: str) -> str | None:

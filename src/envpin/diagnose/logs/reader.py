@@ -23,6 +23,7 @@ from envpin.diagnose.logs.listed import LISTED_ANCHORS, explain_listed
 from envpin.diagnose.logs.mismatch import ANCHORS, Line, common_cause, read_line
 from envpin.diagnose.logs.mismatch_words import numbers_for, steps_for, words_for
 from envpin.diagnose.logs.names import MEMBER_ANCHORS, NOT_A_RELEASE, explain_name, words
+from envpin.diagnose.logs.peft_methods import METHOD_ANCHORS, explain_method
 from envpin.diagnose.logs.signature import Signature, matchers
 from envpin.diagnose.logs.unexplained import Unexplained, UnexplainedError
 from envpin.diagnose.subject import Mismatch, shape_text
@@ -162,9 +163,11 @@ class _Reader:
                         self._keep(worded, numbers, at, text)
 
     def _read_facts(self, block: bytes, numbers: _Numbers) -> None:
-        """Lines of which no signature spoke, and of which the facts about releases do: a name that one took or gave, or
-        a model that a server or converter refuses."""
-        for anchors, tell in ((MEMBER_ANCHORS, explain_name), (LISTED_ANCHORS, explain_listed)):
+        """Lines of which no signature spoke, and of which the facts about releases do: a name that one took or gave, a
+        model that a server or converter refuses, or a method that peft does not know."""
+        for anchors, tell in (
+            (MEMBER_ANCHORS, explain_name), (LISTED_ANCHORS, explain_listed), (METHOD_ANCHORS, explain_method),
+        ):  # fmt: skip
             for anchor in anchors:
                 for at, text in _lines_with(block, anchor.encode()):
                     if text not in self.explained and (told := tell(text)) is not None:

@@ -34,7 +34,7 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     catalogue's for lines that only warn. `says` and `fix` are this wording's own words, where the catalogue's are too
     wide; `{name}` in them is what the pattern's group of that name holds. In a pattern, FIELDS stands for the names of
     peft's configuration fields, MODEL_TYPES for the model types that transformers ever knew, REMOVED_TYPES for those
-    that it no longer knows, and the names of `[words]` for what they are given there.
+    that it no longer knows, PEFT_METHODS for peft's, and the names of `[words]` for what they are given there.
     """
 
     code: str
@@ -130,6 +130,7 @@ def _words() -> Mapping[str, str]:
     return {
         "REMOVED_TYPES": "|".join(map(re.escape, sorted(removed))),
         "MODEL_TYPES": "|".join(map(re.escape, sorted(support.model_types))),
+        "PEFT_METHODS": "|".join(sorted(load_fields().packages["peft"].classes)),
         "FIELDS": "|".join(sorted(load_fields().first_releases())),
         **{name: words for file in _files().values() for name, words in file.words.items()},
     }

@@ -28,6 +28,11 @@ WORDS = [
     (NEWER, "cannot import name 'Qwen3VLForConditionalGeneration' from 'transformers'", "from 4.57.1 on"),
     (NEWER, "has model type `qwen3` but Transformers does not", "from 4.51.0 on"),
     (NEWER, "KeyError: 'qwen3_5'", "knows `qwen3_5` from 5."),
+    (NEWER, "Unknown quantization type, got mxfp4 - supported types are: ['awq']", "came with transformers 4.55"),
+    (NEWER, "Unknown quantization type, got nf9 - supported types are: ['awq']", "no release of transformers"),
+    (CHANGED, "cannot import name 'Mxfp4Config' from 'transformers'", "came with transformers 4.55"),
+    (CHANGED, "cannot import name 'RobertaPreTrainedModel' from 'transformers.modeling_roberta'", "every release"),
+    ("tokenizer-needs-newer", "Tokenizer class TokenizersBackend does not exist", "came with transformers 5.0"),
     (NEWER, "has model type `openvla` but Transformers does not", "no release of transformers up to 5."),
     (NEWER, "No module named 'transformers.models.qwen3_moe'", "from 4.51.0 on"),
     (LIBRARY, "cannot import name 'GRPOConfig' from 'trl'", "came with trl 0.14"),
@@ -44,6 +49,27 @@ def test_the_release_is_named(code: str, line: str, word: str) -> None:
     assert word in told.says, told.says
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        # Below the top, what every release has was not kept: nothing can be said of a name that is not there.
+        "cannot import name 'LoraLayer' from 'peft.tuners.lora'",
+        "cannot import name 'OFTLayer' from 'peft.tuners.oft'",
+        "cannot import name 'no_such_name' from 'transformers.modeling_utils'",
+        # Classes of single models were not collected.
+        "cannot import name 'DonutProcessor' from 'transformers'",
+    ],
+)
+def test_nothing_is_said_of_names_that_were_not_looked_at(line: str) -> None:
+    assert words(CHANGED, line) is None
+    assert explain_name(line) is None
+
+
+def test_a_model_type_as_old_as_what_was_looked_at_blames_no_release() -> None:
+    assert words(NEWER, "KeyError: 'bert'") is NOT_A_RELEASE
+    assert words(CHANGED, "cannot import name 'T5ForConditionalGeneration' from 'transformers'") is NOT_A_RELEASE
+
+
 def test_a_name_of_every_release_blames_none() -> None:
     line = "ImportError: cannot import name 'AutoProcessor' from 'transformers'"
     assert words(CHANGED, line) is NOT_A_RELEASE
@@ -55,6 +81,8 @@ def test_a_name_of_every_release_blames_none() -> None:
 FACTS = [
     ("module 'transformers.models.llama.modeling_llama' has no attribute 'LLAMA_ATTENTION_CLASSES'", CHANGED, "4.48"),
     ("cannot import name 'ALLOWED_LAYER_TYPES'", CHANGED, "5.0"),
+    ("cannot import name 'prepare_model_for_int8_training' from 'peft'", LIBRARY, "went with peft 0.10"),
+    ("type object 'DynamicCache' has no attribute 'from_legacy_cache'", CHANGED, "went with 5.0"),
     ("No module named 'peft.utils.config'", LIBRARY, "went with peft"),
     ("Accelerator.unwrap_model() got an unexpected keyword argument 'keep_torch_compile'", LIBRARY, "accelerate 1.3"),
     ("'XForMaskedLM' object has no attribute 'prepare_inputs_for_generation'", CHANGED, "went with transformers 4.5"),

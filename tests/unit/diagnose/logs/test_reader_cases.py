@@ -122,3 +122,38 @@ def test_shared_tensors_are_a_tied_head_only_by_their_names() -> None:
     other = text.format("encoder.layer.0.weight", "decoder.layer.0.weight")
     assert [one.code for one in diagnose_log(io.BytesIO(tied.encode())).findings] == ["tied-head"]
     assert [one.code for one in diagnose_log(io.BytesIO(other.encode())).findings] == ["shared-tensors"]
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "says", "step"),
+    [
+        ("tokenizers>=0.21,<0.22 is required for a normal functioning of this module, but found tokenizers==0.22.0.",
+         "torch-companion-mismatch", "`tokenizers` 0.22.0 is installed",
+         "pip install 'tokenizers>=0.21,<0.22'"),
+        ("ValueError: Target modules (?=.*\\.(?:q|v)_proj)model\\..* not found in the base model.", "settings-refused",
+         "matches the whole name of no module", "named_modules"),
+        ("ValueError: Target modules {'c_attn'} not found in the base model.", "wrong-base-architecture",
+         "no module called 'c_attn'", "all-linear"),
+        ("OSError: You are trying to access a gated repo.", "base-not-found", "gated", "hf auth login"),
+        ("are newly initialized: ['score.weight']", "task-head", "no `score`", "modules_to_save"),
+        ("were not used when initializing LlamaForCausalLM: ['model.layers.0.q_proj.base_layer.weight']",
+         "unmatched-adapter-keys", "saved as it was, without a merge", "replay merge"),
+        ("RuntimeError: mat1 and mat2 must have the same dtype, but got BFloat16 and Float", "dtype-drift",
+         "(BFloat16 and Float)", "autocast"),
+        ("RuntimeError: Unsloth: # of LoRAs = 0 does not match # of saved modules = 224.", "foreign-merge-incomplete",
+         "224 modules", "replay merge"),
+    ],
+)  # fmt: skip
+def test_what_a_line_tells_is_said_in_its_own_words(text: str, code: str, says: str, step: str) -> None:
+    (found,) = diagnose_log(io.BytesIO(text.encode())).findings
+    assert (found.code, says in found.message, step in " ".join(found.fix)) == (code, True, True), found
+
+
+def test_the_random_state_of_a_checkpoint_is_not_its_weights() -> None:
+    last = (
+        "_pickle.UnpicklingError: Weights only load failed. WeightsUnpickler error: Unsupported global: GLOBAL numpy.x"
+    )
+    frame = '  File "/srv/lib/transformers/trainer.py", line 3155, in _load_rng_state\n    torch.load(rng_file)\n'
+    assert [one.code for one in diagnose_log(io.BytesIO(last.encode())).findings] == ["pickle-weights"]
+    (found,) = diagnose_log(io.BytesIO((frame + last).encode())).findings
+    assert (found.code, "4.47" in found.message) == ("transformers-api-changed", True)
