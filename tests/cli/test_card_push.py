@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import TYPE_CHECKING
 
 import pytest
 
+from envpin.core.errors import RefusedError
+from envpin.core.events import ignore
+from envpin.remote.hub.upload import UploadFile, upload
 from tests.support.command import answer, arguments, envpin, variables
 from tests.support.hub_simulator import HubSimulator
 from tests.support.merge_records import DRIFT, VERIFICATION, write_merged
@@ -170,3 +174,11 @@ def test_push_reads_nothing_for_a_name_that_no_repository_has(tmp_path: Path) ->
     completed = envpin("push", write_merged(tmp_path / "m"), "merged", "--dry-run")
     assert completed.status == 2
     assert completed.stderr == "error: `merged` is not a repository of the Hub\n\nhint: give user/name\n"
+
+
+def test_upload_refuses_what_changed_since_it_was_looked_at(hub: HubSimulator, tmp_path: Path) -> None:
+    (weights := tmp_path / "model.safetensors").write_bytes(b"other bytes")
+    file = UploadFile(weights.name, weights, hashlib.sha256(b"what was proved").hexdigest())
+    with pytest.raises(RefusedError, match="has changed since it was looked at"):
+        upload(NAME, [file], message="m", private=False, revision=None, listener=ignore)
+    assert not hub.requests

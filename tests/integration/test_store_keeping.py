@@ -117,6 +117,14 @@ def test_prune_and_remove_spare_what_a_command_runs_in(tmp_path: Path) -> None:
     assert [one.key for one in store.list()] == [busy.key]
 
 
+def test_whoever_asks_is_no_user(tmp_path: Path) -> None:
+    store = Store()
+    one = store.ensure(spec_of(tmp_path, "alpha"))
+    asked = f"from envpin.envs.store.housekeeping import users_of; print(users_of({str(one.path)!r}))"
+    completed = subprocess.run([sys.executable, "-c", asked], env=one.activated(), capture_output=True, check=True)
+    assert completed.stdout == b"()\n"
+
+
 def test_prune_goes_by_age_and_then_by_size(tmp_path: Path) -> None:
     store = Store()
     made = {name: store.ensure(spec_of(tmp_path, name)) for name in ("alpha", "beta", "gamma")}

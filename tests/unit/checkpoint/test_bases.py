@@ -112,3 +112,29 @@ def test_a_single_word_that_is_nowhere_is_said_to_be_no_folder_either(tmp_path: 
 
 def _unasked(_id: str, _revision: str | None, /) -> RemotePlace:
     raise AssertionError("the Hub was asked")
+
+
+def test_an_adapter_is_never_its_own_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = write_model(tmp_path / "adapter", llama_shapes())
+    adapter = open_checkpoint(write_adapter(folder, lora_shapes(llama_shapes()), base="adapter"))
+    with pytest.raises(InputError) as refused:
+        find_base(adapter)
+    assert any(line.endswith("`adapter` is the adapter itself") for line in refused.value.problems)
+
+
+@pytest.mark.parametrize(("given", "revision"), [("org/base", "a" * 40), ("org/other", None), ("org/base@v2", "v2")])
+def test_the_recorded_commit_is_that_of_the_recorded_base_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, revision: str | None
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    asked: list[tuple[str, str | None]] = []
+
+    def remote(name: str, wanted: str | None, /) -> RemotePlace:
+        asked.append((name, wanted))
+        raise NetworkError("asked")
+
+    adapter = open_checkpoint(write_adapter(tmp_path / "adapter", lora_shapes(llama_shapes()), base="org/base"))
+    with pytest.raises(NetworkError):
+        find_base(adapter, explicit=given, recorded_id="org/base", commit="a" * 40, open_remote=remote)
+    assert asked == [(given.partition("@")[0], revision)]

@@ -51,7 +51,7 @@ def run_list(_args: argparse.Namespace, console: Console) -> int:
     console.data("\n".join(table(rows, width=room(), elastic=len(rows[0]) - 1)))
     own = [one for one in found if store.owns(one)]
     size = size_words(sum(one.size for one in own))
-    console.talk(f"{size} in {counted(len(own), 'environment')}, files of uv's cache included")
+    console.talk(f"{size} in {counted(len(own), 'environment')}; files that they share, or uv's cache, count in each")
     return 0
 
 
