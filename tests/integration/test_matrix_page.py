@@ -110,6 +110,8 @@ def test_it_recognises_what_resolve_recognises(page: Browser) -> None:
         for one in (name, None, "Qwen2.5-7B-finetune"):
             same(page, config, one)
         same(page, None, name)
+    for name in ("phi4", "gpt_oss", "qwen2.5vl", "qwen3:8b", "someone/phi4", "command-r-plus"):
+        same(page, None, name)
     for config in TRAPS.values():
         for one in (None, "meta-llama/Llama-3.1-8B", "nobody/nothing"):
             same(page, config, one)

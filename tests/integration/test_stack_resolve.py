@@ -132,6 +132,15 @@ def test_another_package_gives_way_where_one_of_the_pair_was_asked_for(index: Si
     matrix = Matrix(schema=1, breaks={"b": PAIR})
     (one,) = ask(index, tmp_path, {}, matrix, tools=("peft==3.0",), newest=True).environments
     assert (one.pins["peft"], one.pins["transformers"]) == ("3.0", "2.0")
+    assert ("transformers", "<3", "it dies") in [(each.package, each.versions, each.reason) for each in one.bounds]
+
+
+def test_a_break_of_adapters_is_none_of_a_server(index: SimpleIndex, tmp_path: Path) -> None:
+    matrix, asked = Matrix(schema=1, breaks={"b": PAIR}), ("vllm", "peft==3.0", "transformers==3.0")
+    assert ask(index, tmp_path, {}, matrix, tools=asked, purposes=("serve",)).environments
+    loading = msgspec.structs.replace(PAIR, affects=("load",))
+    with pytest.raises(ResolutionError, match="it dies"):
+        ask(index, tmp_path, {}, Matrix(schema=1, breaks={"b": loading}), tools=asked, purposes=("serve",))
 
 
 def test_what_was_asked_for_and_is_known_to_break_is_refused(index: SimpleIndex, tmp_path: Path) -> None:

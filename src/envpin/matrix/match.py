@@ -9,7 +9,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from envpin.matrix.architectures import architecture_type, foreign_class
+from envpin.matrix.architectures import architecture_type, foreign_class, squashed
 from envpin.matrix.candidates import FamilyCandidate, examine, rivals, why_not
 from envpin.matrix.conditions import Need, held_conditions, needs_of, pins_within
 from envpin.matrix.names import name_match
@@ -182,7 +182,7 @@ def _choose(question: _Question, candidates: Sequence[FamilyCandidate], evidence
         window=question.window,
         needs=needs,
         kind=family.kind,
-        notes=(*family.notes, *not_run(config)),
+        notes=(*family.notes, *not_run(family.id, config)),
     )
 
 
@@ -235,6 +235,10 @@ def _not_listed(question: _Question, candidates: Sequence[FamilyCandidate], evid
         release = None
     elif brings_code:
         evidence.append("`auto_map` names its own code, which was saved with that release")
+    elif own is not None and isinstance(config.get("auto_map"), dict) and support and not support.knows(own, kind):
+        evidence.append(
+            f"`auto_map` names its own code, of the days of {shorten(own)}: the pins are for the native class"
+        )
     pins, python, newer = _pins_of_type(question, release, evidence, native=not brings_code)
     return Match(
         family=None,
@@ -286,9 +290,9 @@ def _by_name(name: str | None, matrix: Matrix, support: Support | None, *, empty
     evidence = ["the config says no type"] if empty else []
     if name is None:
         return Match(family=None, certainty="unknown", basis="none", evidence=(*evidence, "there is no name either"))
-    if name in matrix.families:
-        found = [matrix.families[name]]
-        evidence.append(f"`{name}` is a family of the matrix")
+    found = _called_so(name, matrix)
+    if found:
+        evidence.append(f"`{shorten(name)}` is a family of the matrix")
     else:
         lengths = {family.id: name_match(family.match, name) for family in matrix.families.values()}
         longest = max(lengths.values(), default=0)
@@ -325,6 +329,19 @@ def _by_name(name: str | None, matrix: Matrix, support: Support | None, *, empty
         kind=family.kind,
         notes=family.notes,
     )
+
+
+def _called_so(name: str, matrix: Matrix) -> list[Family]:
+    """The family with this id, or those whose id, or else type, has the same letters: `phi4`, `qwen2_5_vl`."""
+    if name in matrix.families:
+        return [matrix.families[name]]
+    letters = squashed(name)
+    if "/" in name or not letters:
+        return []
+    every = matrix.families.values()
+    return [one for one in every if squashed(one.id) == letters] or [
+        one for one in every if letters in map(squashed, one.match.model_type)
+    ]
 
 
 def _by_type_name(name: str, kind: str, matrix: Matrix, support: Support | None, evidence: list[str]) -> Match:

@@ -33,7 +33,7 @@ def name_match(names: Recognition | TypeName | Condition, name: str | None) -> i
     """How many letters of the name the best of the patterns covers; 0 where none belongs."""
     if name is None or not names.names:
         return 0
-    lowered = name.lower()
+    lowered = name.lower().replace(":", "-")  # a tag of Ollama's: `qwen3:8b`
     longest = 0
     for pattern, literal in zip(names.names, names.literals, strict=True):
         # Compiling a pattern costs a hundred times what this test does, and most families are of other names.

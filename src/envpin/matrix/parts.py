@@ -37,6 +37,15 @@ LOOKED_UP: Mapping[str, tuple[str, ...]] = MappingProxyType({
 })  # fmt: skip
 
 
+# The text part of each such family's tiny model, which is what the runs of the family are of.
+RUN_WITH: Mapping[str, str] = MappingProxyType({
+    "florence2": "bart", "glm-asr": "llama", "idefics3": "llama", "internvl3": "qwen2", "llava": "llama",
+    "llava-next": "mistral", "minicpm-v-4.6": "qwen3_5_text", "ministral3": "ministral3", "mistral3": "mistral",
+    "paligemma": "gemma", "paligemma2": "gemma2", "pixtral": "mistral", "qwen2-audio": "qwen2", "smolvlm2": "llama",
+    "voxtral": "llama",
+})  # fmt: skip
+
+
 class Floor(NamedTuple):
     """The first release of transformers that a field of the config lets in, and what for; None where none does."""
 
@@ -88,12 +97,18 @@ def method_releases() -> dict[str, str]:
             if floor is None or floor.release}  # fmt: skip
 
 
-def not_run(config: Mapping[str, object]) -> tuple[str, ...]:
+def not_run(family: str, config: Mapping[str, object]) -> tuple[str, ...]:
     """What the runs of a family say nothing of."""
-    method = quantization_of(config)
-    if method is None:
-        return ()
-    return (f"The weights are quantized with {shorten(method)}: what was run of the family had weights that are not.",)
+    found = []
+    method, text = quantization_of(config), config.get("text_config")
+    if method is not None:
+        found.append(
+            f"The weights are quantized with {shorten(method)}: what was run of the family had weights that are not."
+        )
+    own, ran = text.get("model_type") if isinstance(text, dict) else None, RUN_WITH.get(family)
+    if ran is not None and isinstance(own, str) and own.strip() and own != ran:
+        found.append(f"The text model is a `{shorten(own)}`: the family's runs had a `{ran}`.")
+    return tuple(found)
 
 
 def quantization_of(config: Mapping[str, object] | None) -> str | None:

@@ -46,3 +46,25 @@ def test_every_family_has_a_published_name() -> None:
 )  # fmt: skip
 def test_name_with_its_size_or_task_at_the_end_is_recognised(name: str, model_type: str) -> None:
     assert match(None, name, MATRIX, SUPPORT).model_type == model_type
+
+
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [
+        ("phi4", "phi-4"), ("gemma-3", "gemma3"), ("gptoss", "gpt-oss"), ("qwen2.5vl", "qwen2.5-vl"),
+        ("deepseekv3", "deepseek-v3"), ("qwen2_5_vl", "qwen2.5-vl"), ("gpt_oss", "gpt-oss"), ("glm4_moe", "glm-4.5"),
+        ("qwen3:8b", "qwen3"), ("qwen3:30b-a3b", "qwen3-moe"), ("qwen3-30b", "qwen3-moe"), ("qwen2.5:7b", "qwen2.5"),
+        ("llama3.1:8b", "llama3.1"), ("deepseek-r1:671b", "deepseek-v3"), ("deepseek-r1", "deepseek-v3"),
+    ],
+)  # fmt: skip
+def test_a_name_as_people_type_it_is_the_family(name: str, family: str) -> None:
+    found = match(None, name, MATRIX, SUPPORT)
+    assert found.certainty == "by name"
+    assert found.family is not None
+    assert found.family.id == family
+
+
+@pytest.mark.parametrize("name", ["deepseek-r1:7b", "deepseek-r1-8b", "someone/phi4", "nobody/gptoss", "qwen", "q"])
+def test_a_name_that_several_families_could_have_is_none_of_another(name: str) -> None:
+    found = match(None, name, MATRIX, SUPPORT)
+    assert found.family is None or found.family.id == name

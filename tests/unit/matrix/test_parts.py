@@ -10,7 +10,7 @@ from packaging.specifiers import SpecifierSet
 from envpin.core.resources import data_path
 from envpin.matrix.load import load_matrix
 from envpin.matrix.match import match
-from envpin.matrix.parts import LOOKED_UP
+from envpin.matrix.parts import LOOKED_UP, RUN_WITH
 from envpin.matrix.recipes import load_recipes
 from envpin.matrix.support import load_support, shipped_path
 
@@ -151,3 +151,22 @@ def test_a_field_at_its_default_raises_nothing(config: dict[str, Any], version: 
 def test_embeddinggemma_needs_attention_to_both_sides() -> None:
     found = match(None, "google/embeddinggemma-300m", MATRIX, SUPPORT)
     assert not SpecifierSet(found.needs[0].versions).contains("4.56.2")
+
+
+def test_what_was_run_is_the_text_part_of_the_tiny_models() -> None:
+    texts = {name: one.config.get("text_config") for name, one in load_recipes().items()
+             if one.config["model_type"] in LOOKED_UP}  # fmt: skip
+    assert {name: text["model_type"] for name, text in texts.items() if isinstance(text, dict)} == RUN_WITH
+
+
+@pytest.mark.parametrize(("inner", "said"), [("qwen2", True), ("llama", False)])
+def test_another_text_model_than_the_one_that_was_run_is_said(inner: str, said: bool) -> None:
+    found = match({"model_type": "llava", "text_config": {"model_type": inner}}, None, MATRIX, SUPPORT)
+    assert any("the family's runs had a `llama`" in note for note in found.notes) == said
+
+
+def test_own_code_of_a_type_that_became_native_later_is_named() -> None:
+    config = {"model_type": "exaone", "auto_map": {"AutoConfig": "x.Y"}, "transformers_version": "4.43.0"}
+    found = match(config, None, MATRIX, SUPPORT)
+    assert found.kind == "native"
+    assert any("of the days of 4.43.0" in line for line in found.evidence)

@@ -122,6 +122,8 @@ def _lines(found: Match, subject: ModelSubject, own: AdapterPins | None) -> list
     if len(shown) > 6:
         lines.append(f"            … and {len(shown) - 6} more (--json shows all)")
     lines += ["", *_pins(found, own)]
+    if found.basis == "none" and subject.name is not None and own is None:
+        lines.append("  hint      give its folder or config.json, which says what it is; families: envpin matrix list")
     return lines
 
 

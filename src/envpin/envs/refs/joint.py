@@ -12,6 +12,7 @@ from envpin.core.torch_builds import FOLLOWERS, is_companion, oldest_driver
 from envpin.core.versions import label_of, release_of
 from envpin.envs.refs.family import as_time
 from envpin.matrix.joint import EXTRAS, plan_stack
+from envpin.matrix.joint_bounds import StackBound
 from envpin.matrix.listing import named_breaks
 
 if TYPE_CHECKING:
@@ -20,13 +21,14 @@ if TYPE_CHECKING:
     from envpin.envs.refs.pins import Resolver
     from envpin.envs.store.identity import EnvironmentSpec
     from envpin.matrix.joint import Attempt, EnvironmentPlan, Purpose, StackQuestion
-    from envpin.matrix.joint_bounds import StackBound, StackFacts
+    from envpin.matrix.joint_bounds import StackFacts
     from envpin.matrix.match import Match
     from envpin.matrix.stack import Stack
     from envpin.matrix.types import Break, Matrix, Relation
 
 # Each round leaves out a release that a break names, or bounds what a chosen release's extra declares.
 _ROUNDS = 4
+_SERVING = frozenset({"import", "load", "forward", "generate", "tokenizer", "remote-code"})
 
 
 class _Known(NamedTuple):
@@ -34,6 +36,12 @@ class _Known(NamedTuple):
 
     breaks: tuple[Break, ...]
     relations: tuple[Relation, ...]
+
+    def of_purposes(self, purposes: Collection[str]) -> _Known:
+        """Without the breaks of adapters and training, where a model is only served."""
+        if set(purposes) != {"serve"}:
+            return self
+        return self._replace(breaks=tuple(one for one in self.breaks if _SERVING & {*one.affects}))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,7 +99,7 @@ def resolve_stack(
     known = _Known(tuple(named_breaks(found, matrix)), matrix.relations)
 
     def environment(part: EnvironmentPlan) -> JointEnvironment:
-        return _resolved(part, resolver, facts.stack, known)
+        return _resolved(part, resolver, facts.stack, known.of_purposes(part.purposes))
 
     try:
         whole = environment(plan.whole)
@@ -131,11 +139,12 @@ def _within(
     """
     constraints = [f"{one.package}{one.versions}" for one in plan.bounds]
     requirements = [f"{one}=={attempt.pins[one]}" if one in attempt.pins else _wanted(one) for one in plan.packages]
-    spec = _asked(resolver, requirements, constraints, attempt)
+    spec, kept_out = _asked(resolver, requirements, constraints, attempt), list[StackBound]()
     for _ in range(_ROUNDS):
         versions = _versions(spec)
+        outside = _out_of_breaks(versions, {*attempt.pins, *_exact(plan)}, known.breaks)
         more = [
-            *_out_of_breaks(versions, {*attempt.pins, *_exact(plan)}, known.breaks),
+            *(f"{one.package}{one.versions}" for one in outside),
             *_of_extras(versions, attempt.pins, stack),
             *_of_followers(versions, stack),
         ]
@@ -147,6 +156,7 @@ def _within(
         except ResolutionError:
             break
         constraints += more
+        kept_out += outside
     spec, notes = _of_one_build(spec, lambda more: _asked(resolver, requirements, [*constraints, *more], attempt))
     versions = _versions(spec)
     _refuse_what_is_known(versions, known)
@@ -158,7 +168,7 @@ def _within(
     cuda = torch.cuda if torch is not None else None
     return JointEnvironment(
         purposes=plan.purposes, pins=pins, attempt=attempt, spec=spec,
-        bounds=tuple(one for one in plan.bounds if not (one.floor and one.package in attempt.pins)),
+        bounds=(*(one for one in plan.bounds if not (one.floor and one.package in attempt.pins)), *kept_out),
         declared=tuple(_declared(pins, stack)), cuda=cuda,
         driver=oldest_driver(cuda) if cuda else None, notes=notes,
     )  # fmt: skip
@@ -185,14 +195,14 @@ def _exact(plan: EnvironmentPlan) -> set[str]:
     return {one.package for one in plan.bounds if one.versions.startswith("==") and "*" not in one.versions}
 
 
-def _out_of_breaks(versions: Mapping[str, str], pinned: Collection[str], breaks: Sequence[Break]) -> list[str]:
+def _out_of_breaks(versions: Mapping[str, str], pinned: Collection[str], breaks: Sequence[Break]) -> list[StackBound]:
     """Bounds that leave out what, together with the others, is one of a known break."""
-    found: list[str] = []
+    found: list[StackBound] = []
     for one in breaks:
         if _holds(one.windows, versions):
             first = next((name for name in one.windows if name not in pinned), None)
             if first is not None:
-                found.append(first + _outside(one.windows[first], versions[first]))
+                found.append(StackBound(first, _outside(one.windows[first], versions[first]), one.title))
     return found
 
 

@@ -86,7 +86,7 @@ const Match = (() => {
 
   function named(names, name) {
     if (!name) return 0;
-    const lowered = name.toLowerCase();
+    const lowered = name.toLowerCase().replaceAll(":", "-");
     let longest = 0;
     for (const pattern of names || []) for (const found of lowered.matchAll(new RegExp(pattern, "g"))) {
       if (found[0] && belongs(lowered, found.index, found.index + found[0].length)) longest = Math.max(longest, found[0].length);
@@ -194,8 +194,11 @@ const Match = (() => {
 
     function byName(name, evidence) {
       if (!name) return { family: null, certainty: "unknown", evidence: [...evidence, "there is no name either"], alternatives: [], pins: null };
-      const own = data.families.find((family) => family.id === name);
-      let found = own ? [own] : [];
+      const letters = name.includes("/") ? "" : squashed(name), alike = (text) => letters !== "" && squashed(text) === letters;
+      let found = data.families.filter((family) => family.id === name);
+      if (!found.length) found = data.families.filter((family) => alike(family.id));
+      if (!found.length) found = data.families.filter((family) => (family.match.model_type || []).some(alike));
+      const own = found.length > 0;
       if (!own) {
         const lengths = data.families.map((family) => named(family.match.names, name));
         const longest = Math.max(0, ...lengths);
