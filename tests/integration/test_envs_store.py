@@ -22,7 +22,8 @@ from envpin.envs.store.identity import EnvironmentSpec
 from envpin.envs.store.integrity import Damage
 from envpin.envs.store.remembered import HASHED, read_remembered
 from envpin.envs.store.store import Store
-from envpin.envs.uv.command import Uv
+from envpin.envs.uv.command import Uv, _version_of
+from envpin.envs.uv.downloads import downloads
 from tests.support.wheels import lock_of, make_wheel
 
 if TYPE_CHECKING:
@@ -393,6 +394,18 @@ def test_a_store_that_cannot_be_written_says_so(tmp_path: Path, wheels: Path) ->
     assert "ENVPIN_HOME" in (caught.value.hint or "")
 
 
+def test_a_store_whose_scripts_no_path_can_name_is_refused(tmp_path: Path, wheels: Path) -> None:
+    spec = alpha_and_beta(wheels)
+    environment = Store(tmp_path / "store").ensure(spec)
+    named = tmp_path / f"with{os.pathsep}colon"
+    with pytest.raises(InputError, match="cannot be put on PATH"):
+        Store(tmp_path / f"new{os.pathsep}colon").ensure(spec)
+    (tmp_path / "store").rename(named)
+    moved = Store(named).get(environment.key)
+    with pytest.raises(InputError, match="cannot be put on PATH"):
+        moved.activated()
+
+
 def test_keys_are_found_by_their_start(store: Store, wheels: Path) -> None:
     environment = store.ensure(alpha_and_beta(wheels))
     assert store.get(environment.key[:8]).path == environment.path
@@ -423,10 +436,8 @@ def test_the_interpreter_describes_itself(store: Store, wheels: Path) -> None:
     "lines", [["Downloading torch (2.0MiB)", "Downloading six", " Downloaded torch", " Downloaded six"]]
 )
 def test_downloads_become_progress(lines: Sequence[str]) -> None:
-    from envpin.envs.uv.command import _downloads
-
     events: list[Event] = []
-    on_line: Callable[[str], None] = _downloads(events.append)
+    on_line: Callable[[str], None] = downloads(events.append)
     for line in lines:
         on_line(line)
     last = events[-1]
@@ -434,3 +445,11 @@ def test_downloads_become_progress(lines: Sequence[str]) -> None:
     assert (last.done, last.total) == (2 * 1024 * 1024, 2 * 1024 * 1024)
     assert isinstance(events[1], Progress)
     assert events[1].label == "torch, six"
+
+
+@pytest.mark.parametrize("text", [b"no program", b"\x7fELFxxxx", b"#!/nonexistent/python\n", b"#!/bin/sh\nexit 1\n"])
+def test_what_is_no_uv_of_this_machine_has_no_version(tmp_path: Path, text: bytes) -> None:
+    program = tmp_path / "uv"
+    program.write_bytes(text)
+    program.chmod(0o755)
+    assert _version_of(program) is None

@@ -40,8 +40,10 @@ def describe_interpreter(python: Path) -> Interpreter:
     """What the interpreter of an environment says about itself.
 
     Raises:
-        EnvironmentSetupError: it does not run.
+        EnvironmentSetupError: it does not run, or is not there.
     """
+    if not python.exists():
+        raise EnvironmentSetupError(f"uv reported no fault, but made no interpreter `{python}`")
     completed = process.run(
         [python, "-I", "-S", "-c", _DESCRIBE], env=process.scrubbed_environment(), cwd=Path(python.anchor)
     )

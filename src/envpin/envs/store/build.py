@@ -23,6 +23,7 @@ from envpin.core.events import Note
 from envpin.core.files import sync_folder, write_atomically
 from envpin.core.marks import LOCK_NAME, RECEIPT
 from envpin.core.scratch import scratch
+from envpin.envs.store.environment import refuse_unusable
 from envpin.envs.store.housekeeping import discard, is_of_group, open_to_group
 from envpin.envs.uv.command import find_uv
 
@@ -53,7 +54,9 @@ def build(
 
     Raises:
         EnvironmentSetupError, InfrastructureError: as `Store.ensure` says; `target` is then as it was.
+        InputError: no command can be run in an environment at `target`.
     """
+    refuse_unusable(target)
     damaged = _damaged_packages(previous)
     building.mkdir(parents=True, exist_ok=True)
     for stale in building.glob(f"{key}-*"):
@@ -100,8 +103,9 @@ def _created(folder: Path, spec: EnvironmentSpec, how: Provision) -> tuple[Uv, P
 
 
 @contextmanager
-def describing_faults(root: Path) -> Iterator[None]:
-    """Turn what the operating system refuses below `root` into errors that say so.
+def describing_faults(root: Path, *, hint: str = "set ENVPIN_HOME to a folder that you may write") -> Iterator[None]:
+    """Turn what the operating system refuses below `root` into errors that say so; `hint` is for one that may not be
+    written.
 
     Raises:
         DiskFullError, EnvironmentDamagedError, InputError
@@ -118,7 +122,7 @@ def describing_faults(root: Path) -> Iterator[None]:
             raise InputError(
                 f"the environment store `{root}` cannot be written: {(fault.strerror or str(fault)).lower()}",
                 path=root,
-                hint="set ENVPIN_HOME to a folder that you may write",
+                hint=hint,
             ) from fault
         raise
 

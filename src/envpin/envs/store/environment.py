@@ -33,6 +33,21 @@ def site_packages(environment: Path) -> Path:
     return found[0] if found else environment / "lib" / "site-packages"
 
 
+def refuse_unusable(folder: Path) -> None:
+    """
+    Raises:
+        InputError: the path holds what separates folders on PATH, so that another Python would be found in its place.
+    """
+    if os.pathsep in os.path.splitdrive(folder)[1]:
+        from envpin.core.errors import InputError
+
+        raise InputError(
+            f"an environment in `{folder}` cannot be put on PATH: its folder's name holds `{os.pathsep}`",
+            path=folder,
+            hint="set ENVPIN_HOME to a folder without it",
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Environment:
     """A finished environment. `python` is its interpreter, `path` its folder."""
@@ -101,9 +116,13 @@ class Environment:
         """The caller's variables, with its scripts first on PATH and no other Python leaking in.
 
         VIRTUAL_ENV stays unset: it would invite installers to change an environment that is shared by its key.
+
+        Raises:
+            InputError: its scripts cannot be put on PATH.
         """
         from envpin.core import process
 
+        refuse_unusable(self.path)
         path = os.pathsep.join([str(self.scripts), os.environ.get("PATH", os.defpath)])
         return process.scrubbed_environment(set_values={"PATH": path})
 

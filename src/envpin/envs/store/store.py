@@ -136,6 +136,7 @@ class Store:
 
         Raises:
             RefusedError: it is in a store that is only read.
+            InputError: the store's folder cannot be written.
         """
         from envpin.envs.store.housekeeping import discard
 
@@ -144,7 +145,12 @@ class Store:
                 f"`{environment.path}` is in a store of others, which is only read", hint="ask whoever keeps it"
             )
 
-        with self._locked(environment.key, ignore):
+        from envpin.envs.store.build import describing_faults
+
+        with (
+            describing_faults(self.root, hint="ask whoever keeps this store"),
+            self._locked(environment.key, ignore),
+        ):
             if environment.path.exists():
                 discard(environment.path, self._building)
 

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from envpin.core import process
 from envpin.core.command_text import command_text
-from envpin.core.errors import EnvironmentSetupError, NetworkError, NoInterpreterError
-from envpin.core.events import Progress, ignore
+from envpin.core.errors import EnvironmentSetupError, InputError, NetworkError, NoInterpreterError
+from envpin.core.events import ignore
 from envpin.core.scratch import scratch
 from envpin.core.torch_builds import MIRROR, mirror_of
+from envpin.envs.uv.downloads import downloads
 from envpin.envs.uv.errors import error_of, missing_interpreter
 from envpin.envs.uv.interpreters import managed_interpreter, own_interpreter
 from envpin.envs.uv.settings import where_config
@@ -56,10 +57,6 @@ _OF_TORCH_INDEXES = ("torch", "torchvision", "torchaudio", "triton", "pytorch-tr
 
 # Between the places of UV_FIND_LINKS (pip takes spaces).
 _LIST = ","
-
-_DOWNLOADING = re.compile(r"^\s*Downloading (\S+)(?: \(([\d.]+)([KMG]?i?B)\))?")
-_DOWNLOADED = re.compile(r"^\s*Downloaded (\S+)")
-_UNITS = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "KB": 1000, "MB": 1000**2, "GB": 1000**3}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -203,7 +200,7 @@ class Uv:
             arguments += ["--reinstall-package", name]
         if cache is not None:
             arguments += ["--cache-dir", str(cache)]
-        self._run(arguments, what=f"installing `{lock.name}`", on_stderr=_downloads(listener))
+        self._run(arguments, what=f"installing `{lock.name}`", on_stderr=downloads(listener))
 
     def dry_run(
         self,
@@ -290,16 +287,22 @@ def find_uv() -> Uv:
         raise EnvironmentSetupError(
             "`uv` was found neither beside this Python nor on PATH", hint=command_text("pip", "install", f"uv>={floor}")
         )
-    refused: list[str] = []
+    older, silent = [], []
     for path, source in found:
         version = _version_of(path)
-        if version is not None and tuple(int(part) for part in version.split(".")[:3]) >= FLOOR:
+        if version is None:
+            silent.append(f"`{path}`")
+        elif tuple(int(part) for part in version.split(".")[:3]) >= FLOOR:
             return Uv(path=path, version=version, source=source)
-        refused.append(f"{version or 'an unknown version'} at `{path}`")
+        else:
+            older.append(f"{version} at `{path}`")
+    reasons = [f"`uv` is older than {floor}: {', '.join(older)}"] if older else []
+    if silent:
+        reasons.append(f"{', '.join(silent)} does not run, or does not say its version")
     raise EnvironmentSetupError(
-        f"`uv` is older than {floor}: {', '.join(refused)}",
-        hint=command_text("pip", "install", "--upgrade", f"uv>={floor}"),
-    )
+        "; ".join(reasons), hint=command_text("pip", "install", "--upgrade", "--force-reinstall", f"uv>={floor}")
+        if silent else command_text("pip", "install", "--upgrade", f"uv>={floor}")
+    )  # fmt: skip
 
 
 def uv_environment(
@@ -372,26 +375,9 @@ def _bundled() -> Path | None:
 
 
 def _version_of(path: Path) -> str | None:
-    completed = process.run([path, "--version"], env=process.scrubbed_environment())
+    try:
+        completed = process.run([path, "--version"], env=process.scrubbed_environment())
+    except (InputError, OSError):
+        return None  # no program of this machine
     match = re.match(r"uv (\d+\.\d+\.\d+)", completed.stdout)
     return match[1] if match and completed.status == 0 else None
-
-
-def _downloads(listener: Listener) -> Callable[[str], None]:
-    """Turn the lines of uv about downloads into progress events: bytes of the files that have arrived, of all."""
-    sizes: dict[str, int] = {}
-    arrived: set[str] = set()
-
-    def on_line(line: str) -> None:
-        if (match := _DOWNLOADING.match(line)) is not None:
-            sizes[match[1]] = int(float(match[2]) * _UNITS.get(match[3], 1)) if match[2] else 0
-        elif (match := _DOWNLOADED.match(line)) is not None:
-            arrived.add(match[1])
-        else:
-            return
-        done = sum(sizes.get(name, 0) for name in arrived)
-        waiting = [name for name in sizes if name not in arrived]
-        label = ", ".join(waiting[:3]) + (f" and {len(waiting) - 3} more" if len(waiting) > 3 else "")
-        listener(Progress(key="download", done=done, total=sum(sizes.values()), unit="B", label=label))
-
-    return on_line

@@ -29,6 +29,11 @@ _RULES: tuple[tuple[str, type[EnvpinError], str], ...] = (
         "correct that setting of uv: a variable `UV_…`, or a line of uv.toml",
     ),
     (
+        r"unexpected argument|unrecognized subcommand",
+        EnvironmentSetupError,
+        "this release of uv lacks what envpin asks of it: take another (`pip install --upgrade uv`)",
+    ),
+    (
         r"No space left on device|os error 28\b|Disk quota exceeded|os error 122\b|not enough space on the disk",
         DiskFullError,
         "free some space (`envpin env prune`, `uv cache prune`), or put the store elsewhere with ENVPIN_HOME",
