@@ -131,5 +131,5 @@ def _document(diagnosis: Diagnosis, proof: CheckReport | None) -> dict[str, obje
             "mismatches": msgspec.to_builtins(proof.mismatches),
         }
         codes = {one.code for one in proof.findings}
-        body["proven"] = [one.code for one in diagnosis.findings if one.code in codes]
+        body["proven"] = list(dict.fromkeys(one.code for one in diagnosis.findings if one.code in codes))
     return body

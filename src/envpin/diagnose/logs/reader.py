@@ -15,10 +15,10 @@ import msgspec
 from envpin.core.command_text import command_text
 from envpin.core.findings import SEVERITY_ORDER, Evidence
 from envpin.core.sizes import counted, verb
-from envpin.core.text_input import plain_block, to_utf8
 from envpin.diagnose.catalogue.catalogue import finding, load_catalogue
 from envpin.diagnose.logs.anchors import COMPLAINT_ANCHORS, FRAME_ANCHORS, FRAMES_NEAR, RAISED_ANCHORS, RAISED_NEAR
 from envpin.diagnose.logs.arguments import ANCHOR, explain
+from envpin.diagnose.logs.blocks import LineNumbers, blocks_of, lines_with, with_next
 from envpin.diagnose.logs.listed import LISTED_ANCHORS, explain_listed
 from envpin.diagnose.logs.mismatch import ANCHORS, Line, common_cause, read_line
 from envpin.diagnose.logs.mismatch_words import numbers_for, steps_for, words_for
@@ -29,25 +29,20 @@ from envpin.diagnose.logs.unexplained import Unexplained, UnexplainedError
 from envpin.diagnose.subject import Mismatch, shape_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from envpin.core.findings import Finding, Severity
     from envpin.diagnose.logs.arguments import Explained
     from envpin.diagnose.logs.signature import Matcher
 
-# Memory stays that of a few blocks; smaller ones search no faster.
-_BLOCK = 1 << 20
-# Of a line: the longest wordings (a list of missing keys) say what they are within the first 6,000 characters.
-_LINE = 6_000
 # Lines before an error that can name the file it came from: a traceback has two lines for each of its last frames.
 _NEAR = 10
-# A block may hold a million lines with one anchor: enough of them say what the others would.
-_PER_BLOCK = 2_000
 # Of different parameters that do not fit: the largest models have some thousand, and a few already show the cause.
 _LINES_KEPT = 5_000
+# Of one code, so many different things are said; what else it has shown is said in the catalogue's words.
+_WORDINGS = 3
 # Around a line, what may state the releases: a list of versions stands before an error or after it.
 _AROUND = 8_000
-_ANSI = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,500}(?:\x07|\x1b\\)|[@-Z\\-_])")
 
 
 # A code that another one, seen in the same log, says more exactly.
@@ -74,7 +69,7 @@ _NEEDED = re.compile(r"knows `\S+` from (\d+\.\d+\.\d+) on")
 
 @dataclass
 class _Seen:
-    """What one code has shown so far."""
+    """What one code has shown so far, in the same words."""
 
     severity: Severity
     lines: list[tuple[int, str]] = field(default_factory=list)
@@ -84,11 +79,15 @@ class _Seen:
     # what stands around the first of the lines
     near: bytes = b""
 
+    def raise_to(self, severity: Severity) -> None:
+        if SEVERITY_ORDER[severity] < SEVERITY_ORDER[self.severity]:
+            self.severity = severity
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Diagnosis:
-    """`findings` come blockers first; `lines` is how many lines the log has, 0 where it is empty; `mismatches` what it
-    says about shapes."""
+    """`findings` come blockers first, then by line; `lines` is how many lines the log has, 0 where it is empty;
+    `mismatches` what it says about shapes."""
 
     findings: tuple[Finding, ...]
     mismatches: tuple[Mismatch, ...]
@@ -98,7 +97,7 @@ class Diagnosis:
 def diagnose_log(stream: IO[bytes], signatures: tuple[Signature, ...] | None = None) -> Diagnosis:
     """The causes that a log shows, by all signatures or those given. `stream` is read once, to its end."""
     reader = _Reader(matchers(signatures))
-    for block in _blocks(stream):
+    for block in blocks_of(stream):
         reader.read(block)
     return reader.result()
 
@@ -109,7 +108,10 @@ class _Reader:
     def __init__(self, matchers: Mapping[bytes, tuple[Matcher, ...]]) -> None:
         self.matchers = matchers
         self.line, self.blank = 1, True
-        self.seen: dict[str, _Seen] = {}
+        # by code and by what its lines say beyond the catalogue
+        self.seen: dict[str, dict[str, _Seen]] = {}
+        # lines of one block by code and where they begin: two signatures may know one line
+        self.kept: dict[tuple[str, int], str] = {}
         self.shapes: dict[Line, int] = {}
         self.shape_count = 0
         # lines of one block that the arguments of constructors explained, and those that anything did
@@ -121,10 +123,11 @@ class _Reader:
         self.stated: set[tuple[int, ...]] = set()
 
     def read(self, block: bytes) -> None:
-        numbers = _Numbers(block, self.line)
+        numbers = LineNumbers(block, self.line)
         self.told.clear()
         self.explained.clear()
-        for at, text in _lines_with(block, ANCHOR.encode()):
+        self.kept.clear()
+        for at, text in lines_with(block, ANCHOR.encode()):
             explained = explain(text)
             if explained is not None:
                 self.told.add(text)
@@ -136,11 +139,11 @@ class _Reader:
         if not self.seen and not self.shapes:
             self._note_errors(block, numbers)
         for anchor in _STATED_ANCHORS:
-            stated = (_STATED.search(text) for _, text in _lines_with(block, anchor))
+            stated = (_STATED.search(text) for _, text in lines_with(block, anchor))
             self.stated |= {_numbers(one[1]) for one in stated if one is not None}
         for literal in ANCHORS:
-            for at, text in _lines_with(block, literal.encode()):
-                line = read_line(text) or read_line(_with_next(block, at, text))
+            for at, text in lines_with(block, literal.encode()):
+                line = read_line(text) or read_line(with_next(block, at, text))
                 if line is not None:
                     self.shape_count += 1
                     if len(self.shapes) < _LINES_KEPT and line not in self.shapes:
@@ -149,9 +152,9 @@ class _Reader:
         self.blank = self.blank and not block.strip(b"\0 \t\n\xef\xbb\xbf")
         self.tail = block[-20_000:]
 
-    def _read_signatures(self, block: bytes, numbers: _Numbers) -> None:
+    def _read_signatures(self, block: bytes, numbers: LineNumbers) -> None:
         for anchor, signatures in self.matchers.items():
-            for at, text in _lines_with(block, anchor):
+            for at, text in lines_with(block, anchor):
                 for one in signatures:
                     if text in self.told and one.signature.code in _LESS_EXACT:
                         continue
@@ -162,22 +165,22 @@ class _Reader:
                     if (worded := _worded(one.signature, found, text)) is not None:
                         self._keep(worded, numbers, at, text)
 
-    def _read_facts(self, block: bytes, numbers: _Numbers) -> None:
+    def _read_facts(self, block: bytes, numbers: LineNumbers) -> None:
         """Lines of which no signature spoke, and of which the facts about releases do: a name that one took or gave, a
         model that a server or converter refuses, or a method that peft does not know."""
         for anchors, tell in (
             (MEMBER_ANCHORS, explain_name), (LISTED_ANCHORS, explain_listed), (METHOD_ANCHORS, explain_method),
         ):  # fmt: skip
             for anchor in anchors:
-                for at, text in _lines_with(block, anchor.encode()):
+                for at, text in lines_with(block, anchor.encode()):
                     if text not in self.explained and (told := tell(text)) is not None:
                         self.explained.add(text)
                         self._keep(_signature_of(told, text), numbers, at, text)
 
-    def _read_frames(self, block: bytes, numbers: _Numbers) -> None:
+    def _read_frames(self, block: bytes, numbers: LineNumbers) -> None:
         """Lines of which nothing else spoke: the frames before them tell whose call it was."""
         for anchor in FRAME_ANCHORS:
-            for at, text in _lines_with(block, anchor.encode()):
+            for at, text in lines_with(block, anchor.encode()):
                 if text in self.explained:
                     continue
                 from envpin.diagnose.logs.frames import explain_frame
@@ -186,10 +189,10 @@ class _Reader:
                 if (told := explain_frame(text, before)) is not None:
                     self._keep(_signature_of(told, text), numbers, at, text)
 
-    def _note_errors(self, block: bytes, numbers: _Numbers) -> None:
+    def _note_errors(self, block: bytes, numbers: LineNumbers) -> None:
         """Errors that may be the last word of the log, should nothing else in it be known."""
         for anchor in (*RAISED_ANCHORS, *COMPLAINT_ANCHORS):
-            for at, text in _lines_with(block, anchor.encode()):
+            for at, text in lines_with(block, anchor.encode()):
                 if text in self.explained:
                     continue
                 before = self._before(block, at, RAISED_NEAR).decode("utf-8", "replace")
@@ -203,7 +206,7 @@ class _Reader:
         if answer is not None:
             error, told, guess = answer
             severity = "warning" if guess else load_catalogue()[told.code].severity
-            self.seen[told.code] = _Seen(severity, [(error.line, error.text)], 1, told.says, told.fix)
+            self.seen[told.code] = {told.says: _Seen(severity, [(error.line, error.text)], 1, told.says, told.fix)}
 
     def _before(self, block: bytes, at: int, count: int) -> bytes:
         """The line of a position, up to there, and so many lines before it, some of them of the block before."""
@@ -223,23 +226,35 @@ class _Reader:
         fits = (after is None or after.encode() in near) and (against is None or against.encode() not in near)
         return found if fits else None
 
-    def _keep(self, signature: Signature, numbers: _Numbers, at: int, text: str) -> None:
+    def _keep(self, signature: Signature, numbers: LineNumbers, at: int, text: str) -> None:
         severity = signature.severity or load_catalogue()[signature.code].severity
-        seen = self.seen.setdefault(signature.code, _Seen(severity))
+        some, says = self.seen.setdefault(signature.code, {}), signature.says or ""
+        line = (signature.code, numbers.block.rfind(b"\n", 0, at))
+        if line in self.kept:
+            self._same_line(some[self.kept[line]], signature, severity)
+            return
+        if says not in some and len(some) >= _WORDINGS:
+            says = ""
+        self.kept[line] = says
+        seen = some.setdefault(says, _Seen(severity, says=says or None, fix=signature.fix if says else ()))
         seen.count += 1
         seen.near = seen.near or numbers.block[max(0, at - _AROUND) : at + _AROUND]
-        if signature.says is not None and seen.says is None:
-            seen.says, seen.fix = signature.says, signature.fix
-        if SEVERITY_ORDER[severity] < SEVERITY_ORDER[seen.severity]:
-            seen.severity = severity
+        seen.raise_to(severity)
         if len(seen.lines) < 3 and all(text != other for _, other in seen.lines):
             seen.lines.append((numbers.of(at), text))
 
-    def _is_said_better(self, code: str) -> bool:
+    @staticmethod
+    def _same_line(seen: _Seen, signature: Signature, severity: Severity) -> None:
+        """Another signature of the same code knows a line: its own words are more than none."""
+        if seen.says is None and seen.count == 1 and signature.says is not None:
+            seen.says, seen.fix = signature.says, signature.fix
+        seen.raise_to(severity)
+
+    def _is_said_better(self, code: str, seen: _Seen) -> bool:
         if _SAID_BETTER.get(code) in self.seen:
             return True
-        better = self.seen.get(_SAID_BETTER_OF_A_LINE.get(code, ""))
-        return better is not None and {text for _, text in self.seen[code].lines} <= {text for _, text in better.lines}
+        better = self.seen.get(_SAID_BETTER_OF_A_LINE.get(code, ""), {}).values()
+        return bool(better) and {text for _, text in seen.lines} <= {text for one in better for _, text in one.lines}
 
     def _is_new_enough(self, seen: _Seen) -> bool:
         """The log names one transformers, and that is as new as the answer would ask for: it is not the cause."""
@@ -251,16 +266,13 @@ class _Reader:
             self._explain_errors()
         causes = common_cause(self.shapes)
         found = [self._shape_finding(code, lines) for code, lines in causes.items()]
-        for code, seen in self.seen.items():
-            if code in causes or self._is_said_better(code) or (code == "architecture-drift" and causes):
+        for code, some in self.seen.items():
+            if code in causes or (code == "architecture-drift" and causes):
                 continue
-            if code in _NEWER and self._is_new_enough(seen):
-                continue
-            evidence = [Evidence(line=number, note=line) for number, line in sorted(seen.lines)]
-            more = f" ({counted(seen.count, 'line')})" if seen.count > 1 else ""
-            text = seen.says or load_catalogue()[code].meaning.partition(". ")[0].rstrip(".")
-            text = _with_release(code, text, seen)
-            found.append(finding(code, text + more, evidence, severity=seen.severity, fix=seen.fix or None))
+            found += [
+                _finding_of(code, seen) for seen in some.values()
+                if not self._is_said_better(code, seen) and not (code in _NEWER and self._is_new_enough(seen))
+            ]  # fmt: skip
         mismatches = tuple(
             Mismatch(parameter=line.name, found=line.found, expected=line.expected, why=code)
             for code, lines in causes.items()
@@ -268,7 +280,9 @@ class _Reader:
         )
         lines = 0 if self.blank else self.line
         return Diagnosis(
-            findings=tuple(sorted(found, key=lambda one: one.sort_key)), mismatches=mismatches, lines=lines
+            findings=tuple(sorted(found, key=_order_in_log)),
+            mismatches=mismatches,
+            lines=lines,
         )
 
     def _shape_finding(self, code: str, lines: list[Line]) -> Finding:
@@ -284,6 +298,19 @@ class _Reader:
             code, f"{text} ({count})", evidence, severity="blocker", fix=steps_for(code, lines) or None,
             names=numbers_for(lines),
         )  # fmt: skip
+
+
+def _order_in_log(one: Finding) -> tuple[int, int]:
+    """Blockers first, then as the log has them: what is first is more often the cause of the rest."""
+    return SEVERITY_ORDER[one.severity], one.evidence[0].line or 0
+
+
+def _finding_of(code: str, seen: _Seen) -> Finding:
+    evidence = [Evidence(line=number, note=line) for number, line in sorted(seen.lines)]
+    more = f" ({counted(seen.count, 'line')})" if seen.count > 1 else ""
+    text = seen.says or load_catalogue()[code].meaning.partition(". ")[0].rstrip(".")
+    text = _with_release(code, text, seen)
+    return finding(code, text + more, evidence, severity=seen.severity, fix=seen.fix or None)
 
 
 def _signature_of(explained: Explained, text: str) -> Signature:
@@ -321,69 +348,5 @@ def _with_release(code: str, text: str, seen: _Seen) -> str:
     return with_release(code, text, seen.fix, seen.near.decode("utf-8", "replace"))
 
 
-class _Numbers:
-    """Line numbers of positions in one block, counted on from the last one that was asked for."""
-
-    def __init__(self, block: bytes, first: int) -> None:
-        self.block, self.first = block, first
-        self.at, self.line = 0, first
-
-    def of(self, at: int) -> int:
-        if at < self.at:
-            self.at, self.line = 0, self.first
-        self.line += self.block.count(b"\n", self.at, at)
-        self.at = at
-        return self.line
-
-
 def _numbers(release: str) -> tuple[int, ...]:
     return tuple(int(part) for part in release.split("."))
-
-
-def _with_next(block: bytes, at: int, text: str) -> str:
-    """A line and the two after it, as one: terminals and loggers break long lines."""
-    end = block.find(b"\n", at)
-    following = block[end + 1 : end + 1 + _LINE].split(b"\n")[:2] if end >= 0 else []
-    return " ".join([text, *(line.decode("utf-8", "replace").strip() for line in following)])
-
-
-def _lines_with(block: bytes, anchor: bytes) -> Iterator[tuple[int, str]]:
-    """Position and text of the lines that hold an anchor, each once, up to a limit."""
-    at = 0
-    for _ in range(_PER_BLOCK):
-        at = block.find(anchor, at)
-        if at < 0:
-            return
-        start = block.rfind(b"\n", 0, at) + 1
-        end = block.find(b"\n", at)
-        end = len(block) if end < 0 else end
-        # of a line as long as a block, what stands around the anchor
-        first, last = max(start, at - _LINE // 2), min(end, at + _LINE)
-        yield at, block[first:last].decode("utf-8", "replace").strip()
-        at = end
-
-
-def _blocks(stream: IO[bytes]) -> Iterator[bytes]:
-    """Blocks of whole lines: UTF-8, without colours, with `\\n` as the only line end."""
-    first = stream.read(_BLOCK)
-    decode = to_utf8(first)
-    rest = b""
-    block = first
-    while block:
-        data = rest + decode(block)
-        cut = max(data.rfind(b"\n"), data.rfind(b"\r", 0, len(data) - 1))
-        if cut < 0 and len(data) < 4 * _BLOCK:
-            rest, block = data, stream.read(_BLOCK)
-            continue
-        cut = len(data) if cut < 0 else cut + 1
-        rest, data = data[cut:], data[:cut]
-        yield _clean(data)
-        block = stream.read(_BLOCK)
-    if rest:
-        yield _clean(rest)
-
-
-def _clean(data: bytes) -> bytes:
-    if b"\x1b" in data:
-        data = _ANSI.sub(b"", data)
-    return plain_block(data)

@@ -103,6 +103,32 @@ def test_several_errors_of_one_log_are_all_named() -> None:
     assert set(codes(text)) >= {one.code for one in some} - {"transformers-api-changed", "unmatched-adapter-keys"}
 
 
+def test_lines_of_one_code_that_say_different_things_are_findings_of_their_own() -> None:
+    lines = [
+        "ImportError: cannot import name 'HfFolder' from 'huggingface_hub'",
+        "TypeError: SFTConfig.__init__() got an unexpected keyword argument 'max_seq_length'",
+        "ImportError: cannot import name 'HfFolder' from 'huggingface_hub'",
+    ]
+    found = diagnose("\n".join(lines)).findings
+    assert [one.code for one in found] == ["library-api-changed"] * 2
+    assert [one.evidence[0].line for one in found] == [1, 2], "as the log has them"
+    assert ("HfFolder" in found[0].message, "(2 lines)" in found[0].message) == (True, True)
+    assert ("SFTConfig" in found[1].message, "line" in found[1].message) == (True, False)
+
+
+def test_a_line_that_two_signatures_know_is_one_line() -> None:
+    (found,) = diagnose("ImportError: /x/flash_attn_2_cuda.so: undefined symbol: _ZN3c104cuda9SetDeviceEi").findings
+    assert "lines)" not in found.message
+
+
+def test_so_many_different_things_are_said_of_one_code_and_the_rest_in_the_catalogues_words() -> None:
+    names = ("HfFolder", "cached_download", "Repository", "list_metrics", "hf_hub_url_x")
+    text = "\n".join(f"ImportError: cannot import name '{name}' from 'huggingface_hub'" for name in names)
+    found = [one for one in diagnose(text).findings if one.code == "library-api-changed"]
+    assert 2 <= len(found) <= 4
+    assert sum(len(one.evidence) for one in found) >= 4
+
+
 def test_nothing_is_said_about_nothing() -> None:
     assert codes("") == []
     assert codes(b"\x00\xff\xfe" * 1000) == []

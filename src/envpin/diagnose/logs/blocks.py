@@ -1,0 +1,86 @@
+"""A log as blocks of whole lines, and where in them a literal stands. Pure but for the stream.
+
+A search over raw bytes is as fast as memory; only lines that hold a literal are decoded.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import IO, TYPE_CHECKING
+
+from envpin.core.text_input import plain_block, to_utf8
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Memory stays that of a few blocks; smaller ones search no faster.
+_BLOCK = 1 << 20
+# Of a line: the longest wordings (a list of missing keys) say what they are within the first 6,000 characters.
+_LINE = 6_000
+# A block may hold a million lines with one anchor: enough of them say what the others would.
+_PER_BLOCK = 2_000
+_ANSI = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,500}(?:\x07|\x1b\\)|[@-Z\\-_])")
+
+
+class LineNumbers:
+    """Line numbers of positions in one block, counted on from the last one that was asked for."""
+
+    def __init__(self, block: bytes, first: int) -> None:
+        self.block, self.first = block, first
+        self.at, self.line = 0, first
+
+    def of(self, at: int) -> int:
+        if at < self.at:
+            self.at, self.line = 0, self.first
+        self.line += self.block.count(b"\n", self.at, at)
+        self.at = at
+        return self.line
+
+
+def with_next(block: bytes, at: int, text: str) -> str:
+    """A line and the two after it, as one: terminals and loggers break long lines."""
+    end = block.find(b"\n", at)
+    following = block[end + 1 : end + 1 + _LINE].split(b"\n")[:2] if end >= 0 else []
+    return " ".join([text, *(line.decode("utf-8", "replace").strip() for line in following)])
+
+
+def lines_with(block: bytes, anchor: bytes) -> Iterator[tuple[int, str]]:
+    """Position and text of the lines that hold an anchor, each once, up to a limit."""
+    at = 0
+    for _ in range(_PER_BLOCK):
+        at = block.find(anchor, at)
+        if at < 0:
+            return
+        start = block.rfind(b"\n", 0, at) + 1
+        end = block.find(b"\n", at)
+        end = len(block) if end < 0 else end
+        # of a line as long as a block, what stands around the anchor
+        first, last = max(start, at - _LINE // 2), min(end, at + _LINE)
+        yield at, block[first:last].decode("utf-8", "replace").strip()
+        at = end
+
+
+def blocks_of(stream: IO[bytes]) -> Iterator[bytes]:
+    """Blocks of whole lines: UTF-8, without colours, with `\\n` as the only line end."""
+    first = stream.read(_BLOCK)
+    decode = to_utf8(first)
+    rest = b""
+    block = first
+    while block:
+        data = rest + decode(block)
+        cut = max(data.rfind(b"\n"), data.rfind(b"\r", 0, len(data) - 1))
+        if cut < 0 and len(data) < 4 * _BLOCK:
+            rest, block = data, stream.read(_BLOCK)
+            continue
+        cut = len(data) if cut < 0 else cut + 1
+        rest, data = data[cut:], data[:cut]
+        yield _clean(data)
+        block = stream.read(_BLOCK)
+    if rest:
+        yield _clean(rest)
+
+
+def _clean(data: bytes) -> bytes:
+    if b"\x1b" in data:
+        data = _ANSI.sub(b"", data)
+    return plain_block(data)
