@@ -146,6 +146,15 @@ def check_norms_by_rows_are_those_of_whole_weights(_folder: str) -> None:
             assert "get_weight_norm" not in vars(layer)
 
 
+def check_a_dora_model_answers_the_same_with_norms_by_rows(_folder: str) -> None:
+    config = peft.LoraConfig(r=4, target_modules=["0"], use_dora=True, init_lora_weights=False)
+    model = peft.get_peft_model(torch.nn.Sequential(torch.nn.Linear(300, 700)), config).eval()
+    rows = torch.randn(3, 300)
+    whole = model(rows)
+    with norms_by_rows(model):
+        assert torch.equal(model(rows), whole)
+
+
 def check_the_checksum_is_that_of_the_sums_of_blocks(_folder: str) -> None:
     for size in (0, 1, 8, 65_535, 65_536, 65_537, 300_001):
         data = os.urandom(size)

@@ -24,6 +24,10 @@ _WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 _WHOLE = (".modules_to_save.default", ".modules_to_save", ".original_module", ".base_layer")
 _LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks|block|layer)\.(\d{1,6})\.")
 _EXPERT = re.compile(r"\.experts\.(?:\d+\.)")
+_FUSED_EXPERTS = re.compile(r"\.experts(?:\.base_layer)*$")
+# What peft puts between a module and a second adapter on it: on another of its parameters (`target_parameters`), or on
+# a module within it (`out_proj` of a MultiheadAttention).
+_WITHIN = re.compile(r"\.base_layer(?=\.|$)")
 # Experts as a hosted trainer stacks them, and as Unsloth takes gpt-oss apart: in no release of transformers.
 STACKED_EXPERTS = re.compile(r"\.experts\.w[123]$")
 LINEAR_EXPERTS = re.compile(r"\.experts\.(?:gate_up_projs|down_projs)\.\d+$")
@@ -61,7 +65,7 @@ class AdapterNames:
 
     @property
     def names_fused_experts(self) -> bool:
-        return any(re.search(r"\.experts(?:\.base_layer)?$", module) for module in self.modules)
+        return any(_FUSED_EXPERTS.search(module) for module in self.modules)
 
     @property
     def layers(self) -> set[int]:
@@ -114,6 +118,16 @@ def layer_of(name: str) -> int | None:
 def has_own_experts(module: str) -> bool:
     """Whether a module is in one of the layouts of experts that no release has, its trainer's `unembed_tokens` too."""
     return bool(STACKED_EXPERTS.search(module) or LINEAR_EXPERTS.search(module)) or module.endswith("unembed_tokens")
+
+
+def is_fused_experts(module: str) -> bool:
+    """Whether a module holds all experts of a layer in one parameter each."""
+    return bool(_FUSED_EXPERTS.search(module))
+
+
+def of_base(module: str) -> str:
+    """A module of an adapter by the name that it has before peft wraps it."""
+    return _WITHIN.sub("", module)
 
 
 def placeless(name: str) -> str:

@@ -6,10 +6,12 @@ Shapes of linear layers are `(out, in)`, whatever the class of the layer.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from envpin.checkpoint.config import text_flag, text_value
-from envpin.diagnose.adapter_names import placeless
+from envpin.diagnose.adapter_names import of_base, placeless
+from envpin.diagnose.renames import Renamed, RenameRule, renamed, rules_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,32 +33,50 @@ _MAX_LAYERS = 2_000
 
 @dataclass(frozen=True, kw_only=True)
 class ExpectedShapes:
-    """`source` says where the shapes come from. `packed` holds parameters whose stored shape tells nothing."""
+    """`source` says where the shapes come from. `packed` holds parameters whose stored shape tells nothing, `rules` are
+    those by which a newer release of transformers names the base's modules."""
 
     source: Literal["headers", "config"]
     shapes: Mapping[str, Shape]
     by_place: Mapping[str, str]
     packed: frozenset[str] = frozenset()
+    rules: tuple[RenameRule, ...] = ()
+
+    @cached_property
+    def _renamed(self) -> dict[str, Renamed]:
+        return {placeless(one.name): one for one in renamed(self.shapes, self.rules)}
 
     def name_of(self, parameter: str) -> str | None:
-        """The base's own name for a parameter, also where the language model sits elsewhere in the base."""
+        """The base's own name for a parameter, also where the language model sits elsewhere in the base, or where a
+        newer release calls it otherwise."""
         if parameter in self.shapes:
             return parameter
-        return self.by_place.get(placeless(parameter))
+        place = placeless(parameter)
+        found = self._renamed.get(place) if place not in self.by_place else None
+        return found.stored if found is not None else self.by_place.get(place)
 
     def shape_of(self, parameter: str) -> Shape | None:
-        """Its shape; None where the base has no such parameter, or has it packed."""
+        """Its shape; None where the base has no such parameter, or has it packed or in pieces."""
         name = self.name_of(parameter)
-        return None if name is None or name in self.packed else self.shapes[name]
+        if name is None or name in self.packed or self._is_made_of_pieces(parameter):
+            return None
+        return self.shapes[name]
+
+    def _is_made_of_pieces(self, parameter: str) -> bool:
+        place = placeless(parameter)
+        known = parameter in self.shapes or place in self.by_place
+        return not known and place in self._renamed and self._renamed[place].is_fused
 
     def module_name(self, module: str) -> str | None:
-        """The base's name for a module's weight, be it quantized, or a parameter of its own (fused experts)."""
+        """The base's name for a weight of a module, be it quantized, or a parameter of its own (fused experts)."""
+        module = of_base(module)
         for ending in (".weight", ".qweight", ".weight_packed", ".base_layer.weight", ""):
             name = self.name_of(module + ending)
             if name is not None:
                 return name
         prefix = f"{placeless(module)}."
-        return next((name for place, name in self.by_place.items() if place.startswith(prefix)), None)
+        found = next((name for place, name in self.by_place.items() if place.startswith(prefix)), None)
+        return found or next((one.stored for place, one in self._renamed.items() if place.startswith(prefix)), None)
 
 
 def expected_shapes(base: Checkpoint) -> ExpectedShapes | None:
@@ -72,14 +92,19 @@ def expected_shapes(base: Checkpoint) -> ExpectedShapes | None:
                 packed.add(name)
             elif transposed and len(tensor.shape) == 2 and name.rpartition(".")[0].rpartition(".")[2].startswith("c_"):
                 shapes[name] = tensor.shape[::-1]
-        return _index("headers", shapes, frozenset(packed))
+        return _index("headers", shapes, config, frozenset(packed))
     shapes = dict(shapes_of_config(config))
-    return _index("config", shapes, frozenset()) if shapes else None
+    return _index("config", shapes, config) if shapes else None
 
 
-def _index(source: Literal["headers", "config"], shapes: Mapping[str, Shape], packed: frozenset[str]) -> ExpectedShapes:
+def _index(
+    source: Literal["headers", "config"],
+    shapes: Mapping[str, Shape],
+    config: Mapping[str, object],
+    packed: frozenset[str] = frozenset(),
+) -> ExpectedShapes:
     places = {placeless(name): name for name in shapes}
-    return ExpectedShapes(source=source, shapes=shapes, by_place=places, packed=packed)
+    return ExpectedShapes(source=source, shapes=shapes, by_place=places, packed=packed, rules=rules_for(config))
 
 
 def shapes_of_config(config: Mapping[str, object]) -> Iterator[tuple[str, Shape]]:

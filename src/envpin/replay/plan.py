@@ -17,7 +17,7 @@ from envpin.core.errors import CheckFailedError, InputError, RefusedError
 from envpin.core.events import Note, ignore
 from envpin.core.sizes import counted
 from envpin.core.versions import same_build, same_release
-from envpin.diagnose.check import check, find_recorded_base
+from envpin.diagnose.check import find_recorded_base
 from envpin.envs.locks.torch_build import torch_of
 from envpin.envs.locks.torch_wish import TorchWish
 from envpin.envs.machine import platform_name
@@ -37,6 +37,7 @@ from envpin.replay.adapters import (
     tokenizer_source,
 )
 from envpin.replay.options import EngineOptions, MergeOptions
+from envpin.replay.preflight import preflight
 from envpin.replay.quantized import Decision, decide, quantized_run, settle
 
 if TYPE_CHECKING:
@@ -206,7 +207,7 @@ def make_plan(
         engine=options.engine,
         quantized=quantized,
         weights=compare_bases((part.manifest.base if part.manifest else None for part in parts), base),
-        findings=settle(_findings(given, base, target), quantized, policy),
+        findings=settle(preflight(given, base, target), quantized, policy),
         notes=tuple(dict.fromkeys(notes)),
         max_download=options.max_download,
     )
@@ -261,16 +262,6 @@ def _base(
             )
     assert found is not None  # noqa: S101  there is at least one adapter
     return found
-
-
-def _findings(given: list[WeightedAdapter], base: FoundBase, target: dict[str, str]) -> tuple[Finding, ...]:
-    """Those of every adapter; where there are several, each message says whose it is."""
-    found: list[Finding] = []
-    for one in given:
-        for finding in check(one.checkpoint, base=base, target=target).findings:
-            named = f"{one.path.name}: {finding.message}" if len(given) > 1 else finding.message
-            found.append(msgspec.structs.replace(finding, message=named))
-    return tuple(sorted(found, key=lambda finding: finding.sort_key))
 
 
 def refuse_environments(plan: MergePlan, *, force: bool) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from envpin.core.findings import Evidence
 from envpin.core.sizes import counted, verb
-from envpin.diagnose.adapter_names import has_own_experts, layer_of
+from envpin.diagnose.adapter_names import has_own_experts, is_fused_experts, layer_of
 from envpin.diagnose.axes import differing, holds_vocabulary, widths_text
 from envpin.diagnose.catalogue.catalogue import finding
 from envpin.diagnose.subject import CheckSubject, Mismatch, shape_text
@@ -95,9 +95,7 @@ def rank_of(factor: Factor) -> int:
 def _is_plain(factor: Factor) -> bool:
     """A factor whose shape shows its rank: fused experts stack one pair for each expert along it, or before it."""
     shape = factor.tensor.shape
-    fused = factor.module.endswith((".experts", ".experts.base_layer")) or (
-        len(shape) == 3 and "expert" in factor.module
-    )
+    fused = is_fused_experts(factor.module) or (len(shape) == 3 and "expert" in factor.module)
     return factor.kind in _PAIRS and factor.leaf == "weight" and len(shape) >= 2 and 0 not in shape and not fused
 
 
@@ -108,6 +106,11 @@ def _allowed_ranks(module: str, config: dict[str, object]) -> set[int]:
     are compared, and with any other key every rank of the pattern is allowed.
     """
     default, pattern = config.get("r"), config.get("rank_pattern") or {}
+    if str(config.get("peft_type")).upper() == "ADALORA":
+        # Which of `init_r` ranks are left is for masks in `rank_pattern`; `r` is a field of LoRA's that it never reads.
+        default, pattern = config.get("init_r"), {}
+        if config.get("rank_pattern"):
+            return set()
     allowed = {default} if type(default) is int else set()
     if not isinstance(pattern, dict):
         return allowed

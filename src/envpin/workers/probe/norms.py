@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from typing import TYPE_CHECKING, Callable, Iterator
+from typing import TYPE_CHECKING, Callable, Iterator, Optional
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,11 +38,16 @@ def norms_by_rows(model: Module) -> Iterator[None]:
             del module.get_weight_norm
 
 
-def _by_rows(norm: Norm, weight: Tensor, change: Tensor, scaling: float) -> Tensor:
+def _by_rows(
+    norm: Norm, weight: Tensor, lora_weight: Tensor, scaling: float, adapter_name: Optional[str] = None
+) -> Tensor:
+    """Called as peft calls its own: by place up to 0.18, by these names from 0.19 on. With `adapter_name` a norm may be
+    kept for later, which one of some rows must not be."""
     import torch
 
-    if weight.dim() != 2 or weight.shape != change.shape:
-        return norm(weight, change, scaling)
+    del adapter_name
+    if weight.dim() != 2 or weight.shape != lora_weight.shape:
+        return norm(weight, lora_weight, scaling)
     step = max(1, _ELEMENTS // max(1, weight.shape[1]))
     runs = [slice(first, first + step) for first in range(0, max(1, weight.shape[0]), step)]
-    return torch.cat([norm(weight[run], change[run], scaling) for run in runs])
+    return torch.cat([norm(weight[run], lora_weight[run], scaling) for run in runs])

@@ -1,0 +1,55 @@
+"""What `check` finds in the parts of a merge, in the light of what a merge needs."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from envpin.core.findings import Evidence
+from envpin.diagnose.catalogue.catalogue import finding
+from envpin.diagnose.check import check
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from envpin.checkpoint.bases import FoundBase
+    from envpin.checkpoint.checkpoint import Checkpoint
+    from envpin.core.findings import Finding
+    from envpin.replay.adapters import WeightedAdapter
+
+_PICKLES = (".bin", ".pt", ".pth")
+_CONVERT = (
+    "import sys, torch; from safetensors.torch import save_file; held = torch.load(sys.argv[1], weights_only=True); "
+    'save_file({name: one.clone() for name, one in held.items()}, sys.argv[2], metadata={"format": "pt"})'
+)
+
+
+def preflight(given: list[WeightedAdapter], base: FoundBase, target: dict[str, str]) -> tuple[Finding, ...]:
+    """The findings of every adapter; where there are several, each message says whose it is."""
+    found: list[Finding] = list(_pickles(base.checkpoint))
+    for one in given:
+        found += _pickles(one.checkpoint)
+        for finding_ in check(one.checkpoint, base=base, target=target).findings:
+            if finding_.code == "pickle-weights" and finding_.severity != "blocker":
+                continue  # said above
+            named = f"{one.path.name}: {finding_.message}" if len(given) > 1 else finding_.message
+            found.append(msgspec.structs.replace(finding_, message=named))
+    return tuple(sorted(found, key=lambda finding_: finding_.sort_key))
+
+
+def _pickles(folder: Checkpoint) -> Iterator[Finding]:
+    """`check` can list the tensors of a pickle; a merge would have to open it."""
+    names = [name for name in folder.weight_files if name.endswith(_PICKLES)]
+    if not names:
+        return
+    text = f"`{folder.path / names[0]}` is a pickle, which envpin does not open: a merge reads safetensors"
+    fix = None
+    if len(names) == 1 and folder.is_local:
+        old = Path(str(folder.path)) / names[0]
+        new = old.with_name("adapter_model.safetensors" if folder.kind == "adapter" else "model.safetensors")
+        where = "in an environment with torch and safetensors, convert it once"
+        fix = (f"{where}: {shlex.join(['python', '-c', _CONVERT, str(old), str(new)])}",)
+    yield finding("pickle-weights", text, [Evidence(file=name) for name in names[:3]], severity="blocker", fix=fix)

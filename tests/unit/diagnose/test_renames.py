@@ -1,0 +1,97 @@
+"""The names that newer releases give to what lies in a checkpoint, and so to the modules of an adapter."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from envpin.checkpoint.checkpoint import open_checkpoint
+from envpin.diagnose.check import check
+from envpin.diagnose.expected import ExpectedShapes, expected_shapes
+from envpin.diagnose.renames import rules_for
+from tests.support.checkpoints import llama_shapes, lora_shapes, write_adapter, write_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_VIT = "vit.encoder.layer.0"
+_EXPERTS = "model.layers.0.block_sparse_moe.experts"
+
+
+def of(tmp_path: Path, model_type: str, shapes: dict[str, tuple[int, ...]], **more: object) -> ExpectedShapes:
+    base = write_model(tmp_path / "base", shapes, {"model_type": model_type, **more})
+    found = expected_shapes(open_checkpoint(base))
+    assert found is not None
+    return found
+
+
+# Each as transformers 5.23 saves the family and peft 0.21.2 names its adapter.
+@pytest.mark.parametrize(
+    ("model_type", "stored", "module"),
+    [
+        ("vit", f"{_VIT}.attention.attention.query.weight", "vit.layers.0.attention.q_proj"),
+        ("vit", f"{_VIT}.attention.output.dense.weight", "vit.layers.0.attention.o_proj"),
+        ("vit", f"{_VIT}.intermediate.dense.weight", "vit.layers.0.mlp.fc1"),
+        ("vit", f"{_VIT}.output.dense.weight", "vit.layers.0.mlp.fc2"),
+        ("mixtral", "model.layers.0.block_sparse_moe.gate.weight", "model.layers.0.mlp.gate"),
+        ("mixtral", f"{_EXPERTS}.0.w2.weight", "model.layers.0.mlp.experts"),
+        ("mixtral", f"{_EXPERTS}.0.w1.weight", "model.layers.0.mlp.experts.base_layer"),
+        ("gpt_neox", "embed_out.weight", "lm_head"),
+        ("clip_vision_model", "vision_model.encoder.layers.0.mlp.fc1.weight", "encoder.layers.0.mlp.fc1"),
+    ],
+)
+def test_a_module_is_found_under_its_newer_name(model_type: str, stored: str, module: str, tmp_path: Path) -> None:
+    assert of(tmp_path, model_type, {stored: (8, 4)}).module_name(module) == stored
+    assert of(tmp_path, "llama", {stored: (8, 4)}).name_of(f"{module}.q.weight") is None
+
+
+def test_only_what_is_renamed_whole_keeps_its_shape(tmp_path: Path) -> None:
+    gate = "model.layers.0.block_sparse_moe.gate.weight"
+    expected = of(tmp_path, "mixtral", {gate: (4, 8), f"{_EXPERTS}.0.w2.weight": (8, 16)})
+    assert expected.shape_of("model.layers.0.mlp.gate.weight") == (4, 8)
+    assert expected.name_of("model.layers.0.mlp.experts.down_proj") == f"{_EXPERTS}.0.w2.weight"
+    assert expected.shape_of("model.layers.0.mlp.experts.down_proj") is None
+    assert expected.shape_of(f"{_EXPERTS}.0.w2.weight") == (8, 16)
+
+
+def test_the_rules_of_a_model_are_those_of_its_parts_too() -> None:
+    assert rules_for({"model_type": "of-tomorrow"}) == ()
+    assert rules_for({"model_type": "of-tomorrow", "vision_config": {"model_type": "vit"}}) == rules_for(
+        {"model_type": "vit"}
+    )
+    assert rules_for({"architectures": ["ViTForImageClassification"], "model_type": 3}) == ()
+
+
+@pytest.mark.parametrize(
+    ("model_type", "base", "modules"),
+    [
+        # gpt-oss with both stacks of experts in `target_parameters`: the second wraps the first.
+        ("gpt_oss", ["model.layers.0.mlp.experts.down_proj", "model.layers.0.mlp.experts.gate_up_proj"],
+         ["model.layers.0.mlp.experts", "model.layers.0.mlp.experts.base_layer"]),
+        ("siglip_vision_model", ["head.attention.in_proj_weight", "head.attention.out_proj.weight"],
+         ["head.attention", "head.attention.base_layer.out_proj"]),
+    ],
+)  # fmt: skip
+def test_adapters_within_adapters_are_of_the_base(
+    model_type: str, base: list[str], modules: list[str], tmp_path: Path
+) -> None:
+    write_model(tmp_path / "base", dict.fromkeys(base, (8, 8)), {"model_type": model_type})
+    shapes = {f"base_model.model.{one}.lora_{side}.weight": (8, 8) for one in modules for side in "AB"}
+    adapter = write_adapter(tmp_path / "adapter", shapes, target_modules=["experts"])
+    assert {one.code for one in check(adapter).findings} <= {"adapter-is-noop"}
+
+
+@pytest.mark.parametrize(
+    ("config", "codes"),
+    [
+        ({"init_r": 8, "r": 4}, []),
+        ({"init_r": 12, "r": 8}, ["rank-mismatch"]),
+        # A mask says which ranks are left.
+        ({"init_r": 12, "r": 8, "rank_pattern": {"model.layers.0.self_attn.q_proj.lora_E": [True] * 8}}, []),
+    ],
+)
+def test_the_rank_of_adalora_is_where_it_began(config: dict[str, object], codes: list[str], tmp_path: Path) -> None:
+    write_model(tmp_path / "base", llama_shapes())
+    adapter = write_adapter(tmp_path / "adapter", lora_shapes(llama_shapes()), peft_type="ADALORA", **config)
+    assert [one.code for one in check(adapter).findings if one.code != "adapter-is-noop"] == codes
