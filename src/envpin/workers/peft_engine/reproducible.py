@@ -179,10 +179,12 @@ def made_rows(
 ) -> Dict[str, Tuple[int, int]]:
     """Of a grown vocabulary, the rows of each table that neither the base nor an adapter brings: transformers made them
     on the resize. A table that shares its tensor with one that was brought has none."""
+    if rows is None:
+        return {}  # images, sound: no table of tokens
     placed = _placed(watches, given)
     tables = {id(module.weight) for module in (merged.get_input_embeddings(), merged.get_output_embeddings()) if module}
     return {
         name: (rows, int(parameter.shape[0]))
         for name, parameter in merged.named_parameters()
-        if rows is not None and id(parameter) in tables and parameter.shape[0] > rows and name not in placed
+        if id(parameter) in tables and parameter.shape[0] > rows and name not in placed
     }

@@ -56,7 +56,8 @@ def _over_base(model: transformers.PreTrainedModel, base: str, folder: str) -> N
     from safetensors import safe_open
     from safetensors.torch import save_file
 
-    names, fused = name_map(model, WeightFolder(base))
+    weights = WeightFolder(base)
+    names, fused = name_map(model, weights)
     state = model.state_dict()
     made = {tensor.name: state[key] for key, tensor in names.items()}
     for key, one in fused.items():
@@ -70,5 +71,5 @@ def _over_base(model: transformers.PreTrainedModel, base: str, folder: str) -> N
             metadata = {**(reader.metadata() or {}), "format": "pt"}
         save_file(tensors, os.path.join(folder, os.path.basename(path)), metadata=metadata)
     for name in sorted(os.listdir(base)):
-        if name in ("config.json", "generation_config.json") or name.endswith(".safetensors.index.json"):
+        if name in ("config.json", "generation_config.json", weights.index_name):
             shutil.copyfile(os.path.join(base, name), os.path.join(folder, name))

@@ -8,7 +8,7 @@ their base on loading; IA3; whole tensors (`modules_to_save`, trained biases, gr
 
 import math
 import re
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Pattern, Tuple
 
 Shapes = Dict[str, Tuple[int, ...]]
 
@@ -58,7 +58,7 @@ class TensorChange(NamedTuple):
 def read(config: Dict[str, object], shapes: Shapes) -> List[TensorChange]:
     """What the adapter with this config and these tensors changes; each of its tensors is in one of the changes, or
     only repeats one that is."""
-    given = _Given(config, shapes, *_grouped(shapes))
+    given = _Given(config, shapes, *_grouped(shapes, _parts_of(config)))
     reason = _unknown(config)
     changes: List[TensorChange] = []
     for module, parts in sorted(given.parts.items()):
@@ -84,12 +84,20 @@ class _Given(NamedTuple):
     copies: List[str]
 
 
+def _parts_of(config: Dict[str, object]) -> Pattern[str]:
+    """Where the name of a module ends and that of a method's own tensor begins: with the method (`delora_A`)."""
+    method = str(config.get("peft_type") or "LORA").lower()
+    return re.compile(r"%s|\.%s_" % (_OTHER_KINDS.pattern, re.escape(method)))
+
+
 def _left(names: List[str], config: Dict[str, object], reason: Optional[str]) -> List[TensorChange]:
     """Tensors of kinds that are not known here, by the module that they belong to."""
-    why = reason or "its tensors are those of %s, which is left to peft" % (config.get("peft_type") or "LORA")
+    method = str(config.get("peft_type") or "LORA")
+    why = reason or "its tensors are those of %s, which is left to peft" % method
+    parts = _parts_of(config)
     modules: Dict[str, List[str]] = {}
     for name in names:
-        modules.setdefault(_OTHER_KINDS.split(_plain(name))[0], []).append(name)
+        modules.setdefault(parts.split(_plain(name))[0], []).append(name)
     return [
         TensorChange(one + ".weight", one, "by-peft", tuple(mine), why=why) for one, mine in sorted(modules.items())
     ]
@@ -99,7 +107,9 @@ def _plain(name: str) -> str:
     return name[len(_PREFIX) :] if name.startswith(_PREFIX) else name
 
 
-def _grouped(shapes: Shapes) -> Tuple[Dict[str, Dict[str, str]], Dict[str, str], List[str]]:
+def _grouped(
+    shapes: Shapes, parts_of_method: Pattern[str]
+) -> Tuple[Dict[str, Dict[str, str]], Dict[str, str], List[str]]:
     parts: Dict[str, Dict[str, str]] = {}
     whole: Dict[str, str] = {}
     copies: List[str] = []
@@ -112,7 +122,7 @@ def _grouped(shapes: Shapes) -> Tuple[Dict[str, Dict[str, str]], Dict[str, str],
             parts.setdefault(found.group("module"), {})[part] = name
         elif ".original_module." in plain:
             copies.append(name)
-        elif plain.endswith((".weight", ".bias")) and not _OTHER_KINDS.search(plain):
+        elif plain.endswith((".weight", ".bias")) and not parts_of_method.search(plain):
             key = re.sub(r"\.modules_to_save(?:\.default)?\.", ".", plain).replace(".base_layer.", ".")
             if key in whole:
                 copies.append(name)

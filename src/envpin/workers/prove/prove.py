@@ -34,7 +34,6 @@ _BUFFERS = (
     "attn.bias",
     "attention.bias",
 )
-_HEAD_MODULES = {"cls", "lm_head", "classifier", "score", "qa_outputs", "pooler"}
 _NEW_HEADS = {"SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS", "FEATURE_EXTRACTION"}
 
 
@@ -69,6 +68,7 @@ class _Proof:
         self.verdicts: Dict[str, JudgedTensor] = {}
         self.suspects: List[Suspect] = []
         self.expected: Dict[str, Expected] = {}
+        self.unplaced: Dict[str, str] = {}
 
     def _base(self) -> Dict[str, StoredTensor]:
         """The base's tensors; of a quantized base, the plain ones that it stands for, where its format is known."""
@@ -203,6 +203,8 @@ class _Proof:
     def _not_by_peft(self, left: Dict[str, TensorChange], reason: str) -> None:
         """What the adapter changes in a way that only peft knows, where this environment's does not say how."""
         for name, change in left.items():
+            if name not in self.base:
+                self.unplaced[change.module] = reason
             for one in dict.fromkeys((name, change.module + ".bias")):
                 if (one in self.base or one == name) and one not in self.verdicts:
                     self._set(one, "not-compared", why="%s; %s" % (change.why, reason))
@@ -215,16 +217,22 @@ class _Proof:
                 why = "it is %s, and %s in the base" % (list(stored.shape), list(base.shape))
                 self._set(name, "wrong", changed=False, cause="other-shape", why=why)
             else:
-                self.verdicts[name] = self.judge.untouched(name, base, stored)
+                self.verdicts[name] = self._unless_unplaced(self.judge.untouched(name, base, stored))
         elif name.endswith(_BUFFERS):
             self.notes.append("`%s` is a buffer that the merged model does not store" % name)
-        elif self.config.get("task_type") in _NEW_HEADS and self._belongs_to_a_head(name):
+        elif self.config.get("task_type") in _NEW_HEADS and tables.belongs_to_a_head(name, self.base, self.merged):
             self.notes.append("`%s` belongs to a head that this adapter's model does not have" % name)
         else:
             self._set(name, "wrong", changed=False, cause="missing", why="the merged model does not have it")
 
-    def _belongs_to_a_head(self, name: str) -> bool:
-        return tables.is_head(name) or name.split(".", 1)[0] in _HEAD_MODULES
+    def _unless_unplaced(self, verdict: JudgedTensor) -> JudgedTensor:
+        """No claim about a difference that may be the change of a module which the base's files call otherwise."""
+        for module, reason in self.unplaced.items() if verdict.state == "wrong" else ():
+            inside = module + "."
+            if verdict.tensor.startswith(inside) or not any(name.startswith(inside) for name in self.base):
+                why = "it differs from the base, and may be part of `%s`; %s" % (module, reason)
+                return JudgedTensor(verdict.tensor, "not-compared", True, why=why)
+        return verdict
 
     # tables ----------------------------------------------------------------------------------------------------------
 
@@ -241,6 +249,8 @@ class _Proof:
         )
         change = mine.get(key)
         follows = change is None and tables.head_follows(mine.get(embedding), self.config)
+        if self._brought_twice(change, mine.get(embedding)):
+            follows, change = True, None
         there = self._stored(key)
         if head is not None:
             if there is None and self._is_twice(embedding, head):
@@ -260,6 +270,13 @@ class _Proof:
             if self.asked.merged_is_tied and self.verdicts.get(key, JudgedTensor(key, "wrong")).state != "wrong":
                 why = "it is right, but config.json ties it to the embedding, which is another table now"
                 self._set(key, "wrong", cause="head-tied", why=why)
+
+    def _brought_twice(self, head: Optional[TensorChange], embedding: Optional[TensorChange]) -> bool:
+        """Whether the adapter brings one table under both names, as peft saves tied ones (`save_embedding_layers`)."""
+        if head is None or embedding is None or {head.kind, embedding.kind} != {"whole"}:
+            return False
+        one, other = self.adapter[str(head.start)], self.adapter[str(embedding.start)]
+        return one.shape == other.shape and self.judge.untouched(head.key, one, other).state == "equal"
 
     def _their_head(self) -> Optional[str]:
         return tables.find(self.merged).head
@@ -301,13 +318,8 @@ class _Proof:
         if same.state == "equal":
             self.verdicts[key] = JudgedTensor(key, "equal", way="a copy of the embedding")
         else:
-            self._set(
-                key,
-                "wrong",
-                changed=False,
-                cause="head-untied",
-                why="the base ties it to the embedding; here it differs",
-            )
+            why = "the base ties it to the embedding; here it differs"
+            self._set(key, "wrong", changed=False, cause="head-untied", why=why)
 
     # the end ---------------------------------------------------------------------------------------------------------
 

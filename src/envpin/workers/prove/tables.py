@@ -1,5 +1,6 @@
 """Embedding and head: which of a model's tensors they are, and whether a merged model may share one between them."""
 
+from collections import Counter
 from typing import Dict, Iterable, NamedTuple, Optional
 
 from .changes import TensorChange
@@ -14,6 +15,7 @@ EMBEDDINGS = (
     "embedding",
     "shared",
 )
+_HEAD_MODULES = {"cls", "lm_head", "classifier", "score", "qa_outputs", "pooler"}
 HEADS = ("lm_head", "embed_out", "output_layer", "output")
 
 
@@ -42,6 +44,23 @@ def head_follows(change: Optional[TensorChange], config: Dict[str, object]) -> b
     saved = config.get("modules_to_save")
     named = isinstance(saved, list) and any(str(one).split(".")[-1] in EMBEDDINGS for one in saved)
     return change.kind == "whole" and not named
+
+
+def belongs_to_a_head(name: str, base: Iterable[str], merged: Iterable[str]) -> bool:
+    """Whether a tensor that the merged model lacks is of the head that its base was trained with: by its name, or
+    because it begins with a word next to the one that holds nearly all (`bert`, `model`) of which nothing is left."""
+    first = _first(name)
+    if is_head(name) or first in _HEAD_MODULES:
+        return True
+    sizes = Counter(_first(one) for one in base if "." in one)
+    backbone = max(sorted(sizes), key=lambda one: sizes[one]) if sizes else first
+    # A backbone without a prefix: `layers.0…` next to `norm.weight`.
+    is_list = any(one.startswith(backbone + ".") and one[len(backbone) + 1 :][:1].isdigit() for one in base)
+    return first != backbone and not is_list and all(_first(one) != first for one in merged)
+
+
+def _first(name: str) -> str:
+    return name.split(".", 1)[0]
 
 
 def _best(names: Iterable[str], modules: Iterable[str]) -> Optional[str]:

@@ -9,6 +9,7 @@ import warnings
 from typing import TYPE_CHECKING, Dict, List, Optional, Tuple, Type, Union
 
 from ..protocol import KnownError
+from ..stream.io.files import weight_files
 from . import classes
 from .accounting import LoadWatch, watched
 from .admitted import admit
@@ -82,10 +83,11 @@ def load_base(
             path=path,
             exception=type(error).__name__,
         ) from error
-    missing = [key for key in info.get("missing_keys", []) if not _starts_anew(key, wanted, recorded)]
+    anew = _names_of_new((adapter_config or {}).get("modules_to_save"))
+    missing = [key for key in info.get("missing_keys", []) if not _starts_anew(key, wanted, recorded, anew)]
     # Names, or before transformers 4.5x and since 5 names with both shapes.
     mismatched = [one if isinstance(one, str) else one[0] for one in info.get("mismatched_keys", [])]
-    missing += [key for key in mismatched if not _starts_anew(key, wanted, recorded)]
+    missing += [key for key in mismatched if not _starts_anew(key, wanted, recorded, anew)]
     # A tied head is not stored, so it may be reported missing; that is how it should be.
     missing = [key for key in missing if key not in set(tied_keys(model))]
     if missing:
@@ -108,11 +110,18 @@ def with_labels(config: transformers.PretrainedConfig, labels: Optional[int]) ->
     return {"ignore_mismatched_sizes": True}
 
 
-def _starts_anew(key: str, wanted: Type[transformers.PreTrainedModel], recorded: Optional[str]) -> bool:
-    """Whether it does not matter that the files lack this: a head that comes with the adapter, or the pooler of a
-    backbone whose checkpoint was saved without one."""
-    pieces = key.split(".")
-    return any(one in classes.HEAD_NAMES for one in pieces) or ("pooler" in pieces and wanted.__name__ == recorded)
+def _names_of_new(saved: object) -> List[str]:
+    """The modules that an adapter brings whole, besides the heads that peft always takes for new."""
+    return [*classes.HEAD_NAMES, *(str(one) for one in (saved if isinstance(saved, list) else []))]
+
+
+def _starts_anew(
+    key: str, wanted: Type[transformers.PreTrainedModel], recorded: Optional[str], anew: List[str]
+) -> bool:
+    """Whether it does not matter that the files lack this: it comes with the adapter, as heads do (`anew`), or it is
+    the pooler of a backbone whose checkpoint was saved without one."""
+    path = "." + key
+    return any("." + one + "." in path for one in anew) or ("pooler" in key.split(".") and wanted.__name__ == recorded)
 
 
 def _as_trained(
@@ -187,12 +196,14 @@ def load_adapters(
 
 
 def tensor_files(folder: str) -> List[str]:
-    """The safetensors files that hold a folder's weights: those its index names, or all of them."""
-    for name in sorted(os.listdir(folder)):
-        if name.endswith(".safetensors.index.json"):
-            index = read_json(os.path.join(folder, name))
-            return sorted({os.path.join(folder, os.path.basename(file)) for file in index["weight_map"].values()})
-    return [os.path.join(folder, name) for name in sorted(os.listdir(folder)) if name.endswith(".safetensors")]
+    """The safetensors files that transformers reads a folder's weights from; all of them where it would know none."""
+    try:
+        _, names = weight_files(folder)
+    except KnownError as error:
+        if error.kind != "not-streamable":
+            raise
+        names = [name for name in sorted(os.listdir(folder)) if name.endswith(".safetensors")]
+    return [os.path.join(folder, name) for name in names]
 
 
 def one_paragraph(error: BaseException, limit: int = 1200) -> str:

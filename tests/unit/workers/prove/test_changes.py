@@ -110,3 +110,13 @@ def test_other_starts_leave_the_base_alone(start: object) -> None:
 def test_factors_that_do_not_belong_together_are_left_to_peft() -> None:
     assert only({"lora_alpha": 8}, {A: (4, 64), B: (64, 8)}).kind == "by-peft"
     assert only({"lora_alpha": 8}, {A: (4, 64)}).kind == "by-peft"
+
+
+@pytest.mark.parametrize("method", ["DELORA", "MISS", "OF_TOMORROW"])
+def test_a_methods_tensors_are_told_to_belong_to_the_modules_that_they_are_in(method: str) -> None:
+    """Whatever the method: what its name begins with is no part of the module's."""
+    at = "base_model.model.model.layers.0.self_attn.q_proj"
+    tensors = {f"{at}.{method.lower()}_{part}": (4, 4) for part in ("A", "B.weight")}
+    (found,) = read({"peft_type": method}, tensors)
+    assert (found.key, found.kind) == ("model.layers.0.self_attn.q_proj.weight", "by-peft")
+    assert found.tensors == tuple(sorted(tensors))

@@ -143,6 +143,9 @@ def byte_count(dtype: str, shape: Tuple[int, ...]) -> int:
     return count * ITEM_BITS[dtype] // 8
 
 
+_INDEX = ".safetensors.index.json"
+
+
 class WeightFolder:
     """The weights of a model folder: `files` by name in the order of their names, `tensors` by name."""
 
@@ -165,10 +168,18 @@ class WeightFolder:
 
 
 def weight_files(path: str) -> Tuple[Optional[str], List[str]]:
-    """The name of the index, if there is one, and the names of the weight files it lists (or the one file there is)."""
-    indices = sorted(name for name in os.listdir(path) if name.endswith(".safetensors.index.json"))
+    """The name of the index, if it counts, and the names of the weight files that it lists (or the one file there is).
+
+    In the order in which transformers looks for them: one whole file first, whatever shards lie next to it.
+    """
+    held = set(os.listdir(path))
+    single: List[str] = [name for name in ("model.safetensors", "adapter_model.safetensors") if name in held]
+    if single == ["model.safetensors"]:
+        return None, single
+    indices = sorted(name for name in held if name.endswith(_INDEX))
     if indices:
-        with open(os.path.join(path, indices[0]), encoding="utf-8") as stream:
+        index = "model" + _INDEX if "model" + _INDEX in indices else indices[0]
+        with open(os.path.join(path, index), encoding="utf-8") as stream:
             weight_map = json.load(stream)["weight_map"]
         names = sorted(set(weight_map.values()))
         # A hostile index must not point outside its folder.
@@ -178,13 +189,10 @@ def weight_files(path: str) -> Tuple[Optional[str], List[str]]:
             raise KnownError(
                 "bad-index", "the index of `%s` names files that are not there" % path, path=path, files=bad + missing
             )
-        return indices[0], names
-    names = [
-        name for name in ("model.safetensors", "adapter_model.safetensors") if os.path.exists(os.path.join(path, name))
-    ]
-    if len(names) != 1:
+        return index, names
+    if len(single) != 1:
         raise KnownError("not-streamable", "`%s` has no safetensors weights" % path, path=path)
-    return None, names
+    return None, single
 
 
 class Segment:
