@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -91,7 +91,7 @@ def test_adapters_within_adapters_are_of_the_base(
         ({"init_r": 12, "r": 8, "rank_pattern": {"model.layers.0.self_attn.q_proj.lora_E": [True] * 8}}, []),
     ],
 )
-def test_the_rank_of_adalora_is_where_it_began(config: dict[str, object], codes: list[str], tmp_path: Path) -> None:
+def test_the_rank_of_adalora_is_where_it_began(config: dict[str, Any], codes: list[str], tmp_path: Path) -> None:
     write_model(tmp_path / "base", llama_shapes())
     adapter = write_adapter(tmp_path / "adapter", lora_shapes(llama_shapes()), peft_type="ADALORA", **config)
     assert [one.code for one in check(adapter).findings if one.code != "adapter-is-noop"] == codes

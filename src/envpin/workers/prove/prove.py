@@ -120,7 +120,8 @@ class _Proof:
 
     def _name_of(self, key: str) -> str:
         """The base's name of a tensor that the adapter changes; its own name where the base does not store it."""
-        return self.names.find(key) or key
+        other_head = self.tables.head if tables.is_head(key) else None  # `lm_head` of today was `embed_out`
+        return self.names.find(key) or other_head or key
 
     def _stored(self, name: str) -> Optional[StoredTensor]:
         """The merged model's tensor for a name of the base."""

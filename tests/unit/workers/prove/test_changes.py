@@ -116,7 +116,7 @@ def test_factors_that_do_not_belong_together_are_left_to_peft() -> None:
 def test_a_methods_tensors_are_told_to_belong_to_the_modules_that_they_are_in(method: str) -> None:
     """Whatever the method: what its name begins with is no part of the module's."""
     at = "base_model.model.model.layers.0.self_attn.q_proj"
-    tensors = {f"{at}.{method.lower()}_{part}": (4, 4) for part in ("A", "B.weight")}
+    tensors: dict[str, tuple[int, ...]] = {f"{at}.{method.lower()}_{part}": (4, 4) for part in ("A", "B.weight")}
     (found,) = read({"peft_type": method}, tensors)
     assert (found.key, found.kind) == ("model.layers.0.self_attn.q_proj.weight", "by-peft")
     assert found.tensors == tuple(sorted(tensors))
