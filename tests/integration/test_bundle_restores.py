@@ -22,6 +22,7 @@ from envpin.envs.machine import default_python
 from envpin.envs.store.store import Store
 from tests.support.bundles import small_bundle, small_spec, without_python
 from tests.support.command import arguments, envpin, variables
+from tests.support.scripts import script
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,8 +53,8 @@ def test_restore_sh_makes_the_environment_without_envpin(tmp_path: Path) -> None
     said = process.run([folder / "env" / "bin" / "python", "-I", "-c", "import alpha, beta; alpha.main()"])
     assert said.stdout == "alpha speaks\n"
     assert (folder / "env" / "share" / "a.txt").read_text() == "a\n"
-    for script in ("say-alpha", "old-alpha"):
-        assert process.run([folder / "env" / "bin" / script]).stdout == "alpha speaks\n", script
+    for name in ("say-alpha", "old-alpha"):
+        assert process.run([folder / "env" / "bin" / name]).stdout == "alpha speaks\n", name
     assert restored(folder, "--env", folder / "env").status == 0, "a second time it is there already"
     (folder / "other").mkdir()
     assert restored(folder, "--env", folder / "other").status == 5
@@ -153,3 +154,50 @@ def test_a_killed_bundle_is_no_bundle(tmp_path: Path) -> None:
         for left in tmp_path.glob(".b*.tmp"):
             with contextlib.suppress(EnvpinError):  # the kill may come between the last byte and the name
                 assert verify_bundle(left).sha256 == whole
+
+
+@pytest.mark.parametrize(
+    ("wheel", "needed"),
+    [
+        ("a-1-py3-none-any.whl", None),
+        ("a-1-cp311-cp311-linux_x86_64.whl", None),
+        ("a-1-cp311-cp311-manylinux_2_28_x86_64.whl", (2, 28)),
+        ("a-1-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl", (2, 17)),
+        ("a-1-cp311-cp311-manylinux_2_12_i686.manylinux2010_i686.manylinux1_i686.whl", (2, 5)),
+        ("a-1-cp311-cp311-manylinux_2_5_x86_64.musllinux_1_1_x86_64.whl", None),
+    ],
+)
+def test_the_glibc_that_a_wheel_needs_is_in_its_name(wheel: str, needed: tuple[int, int] | None) -> None:
+    assert script("src/envpin/bundle/scripts/install.py").needed_glibc(wheel) == needed
+
+
+@pytest.mark.parametrize(
+    ("here", "said"),
+    [
+        ("glibc 2.17", "glibc 2.17"),
+        (None, "another C library"),
+        ("glibc 2.28", ""),
+        ("glibc 2.40", ""),
+        ("glibc 3.0", ""),
+    ],
+)
+def test_wheels_of_a_newer_glibc_are_refused_before_an_installation(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], here: str | None, said: str
+) -> None:
+    install = script("src/envpin/bundle/scripts/install.py")
+    monkeypatch.setattr(install.os, "confstr", lambda _name: here)
+    wheels = [
+        "a-1-py3-none-any.whl",
+        "b-1-cp311-cp311-manylinux_2_28_x86_64.whl",
+        "c-1-cp311-abi3-manylinux2014_x86_64.whl",
+    ]
+    if not said:
+        install.refuse_older_libc(wheels)
+        return
+    with pytest.raises(SystemExit) as left:
+        install.refuse_older_libc(wheels)
+    assert left.value.code == 3
+    assert (
+        f"b-1-cp311-cp311-manylinux_2_28_x86_64.whl needs glibc 2.28, and this machine has {said}"
+        in capsys.readouterr().err
+    )

@@ -120,6 +120,8 @@ def _bundle(
 ) -> Bundled:
     if target.exists():
         raise RefusedError(f"`{target}` exists", hint="choose another -o, or move it away first")
+    if not target.parent.is_dir():
+        raise InputError(f"`{target.parent}` is no folder to write `{target.name}` into", path=target)
     refuse_within(target, [store.root, *([plan.base.path, *(one.path for one in plan.parts)] if plan else ())])
     on = checked_target(options.platform, spec.python)
     lock = _lock_for(spec, reference, on, offline=options.offline, listener=listener)

@@ -18,12 +18,14 @@ import shutil
 import sys
 import venv
 import zipfile
-from typing import Dict, List, NoReturn, Set, Tuple
+from typing import Dict, List, NoReturn, Optional, Set, Tuple
 
 SUMS = "SHA256SUMS"
 # Its presence is the mark that the environment is whole: it holds the digest of the bundle's own list.
 DONE = "envpin-bundle.json"
 _BLOCK = 1 << 20
+# The glibc that these names of platforms stand for (PEP 513, 571, 599); later ones say it themselves (PEP 600).
+LEGACY = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
 
 
 def refuse(message: str, status: int = 5) -> NoReturn:
@@ -153,6 +155,33 @@ def place_of(name: str, purelib: str, scripts: str, root: str) -> Tuple[str, boo
     return inside(folder, found[2]), found[1] == "scripts"
 
 
+def needed_glibc(wheel: str) -> Optional[Tuple[int, int]]:
+    """The glibc that a wheel asks for by its name; None where it asks for none, or is for any platform as well."""
+    needed = []
+    for tag in wheel[: -len(".whl")].rsplit("-", maxsplit=1)[-1].split("."):
+        found = re.match(r"manylinux_(\d+)_(\d+)_", tag)
+        one = (int(found[1]), int(found[2])) if found else LEGACY.get(tag.split("_")[0])
+        if one is None:
+            return None
+        needed.append(one)
+    return min(needed)  # each tag alone would do
+
+
+def refuse_older_libc(wheels: List[str]) -> None:
+    """Libraries of a newer glibc would be installed well, and fail when they are imported."""
+    needed = max(((one, wheel) for wheel in wheels for one in [needed_glibc(wheel)] if one is not None), default=None)
+    if needed is None or not sys.platform.startswith("linux") or os.environ.get("ENVPIN_ANY_PLATFORM") == "1":
+        return
+    try:
+        here = os.confstr("CS_GNU_LIBC_VERSION") or ""
+    except (ValueError, OSError):  # musl has no such name
+        here = ""
+    found = re.match(r"glibc (\d+)\.(\d+)", here)
+    if found is None or (int(found[1]), int(found[2])) < needed[0]:
+        asked = (needed[1], needed[0][0], needed[0][1], here or "another C library")
+        refuse("%s needs glibc %d.%d, and this machine has %s" % asked, 3)
+
+
 def main(bundle: str, environment: str) -> int:
     sums = check(bundle)
     with open(os.path.join(bundle, "bundle.json"), encoding="utf-8") as stream:
@@ -163,6 +192,7 @@ def main(bundle: str, environment: str) -> int:
     )
     if said["platform"] != machine and os.environ.get("ENVPIN_ANY_PLATFORM") != "1":
         refuse("this bundle is for %s, and this machine is %s" % (said["platform"], machine), 3)
+    refuse_older_libc(said["wheels"])
     try:
         with open(os.path.join(environment, DONE), encoding="utf-8") as stream:
             if json.load(stream)["sums"] == sums:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpin.cli.commands.env_arguments import REF_HELP, add_python, add_torch_backend, resolver_of, torch_wish
+from envpin.core.command_text import command_text
 from envpin.core.errors import UsageError
 from envpin.core.sizes import counted, size_words
 
@@ -59,7 +60,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     console.data(f"{made.path}\nsha256 {made.sha256}")
     base = made.description.merge is not None and not made.description.with_base
     console.talk(
-        f"{size_words(made.size)}; there: tar -xf {made.path.name} && sh envpin-bundle/restore.sh"
+        f"{size_words(made.size)}; there: {command_text('tar', '-xf', made.path.name)} && sh envpin-bundle/restore.sh"
         + (" -o MERGED" if made.description.merge is not None else "") + (" --base FOLDER" if base else "")
     )  # fmt: skip
     return 0
