@@ -64,7 +64,8 @@ def test_saying_nothing_is_said_and_is_exit_status_1(tmp_path: Path) -> None:
 
 
 def test_no_candidate_takes_packages_of_a_day_to_come(tmp_path: Path) -> None:
-    (tmp_path / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    config = {"peft_type": "LORA", "base_model_name_or_path": "mistralai/Mistral-7B-v0.1"}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config))
     document = json.loads(envpin("infer", tmp_path, "--json").stdout)
     newest = max(one["exclude_newer"] for one in document["candidates"])
     assert "2024" < newest <= dt.datetime.now(dt.UTC).date().isoformat()
