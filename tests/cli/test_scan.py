@@ -51,10 +51,23 @@ def processes(pid: int) -> list[int]:
     return found
 
 
+BEFORE = '<meta name="generator" content="envpin scan">the page of the scan before'
+
+
+def test_a_page_replaces_pages_of_a_scan_and_nothing_else(tmp_path: Path) -> None:
+    write_model(tmp_path / "models" / "base", llama_shapes())
+    (notes := tmp_path / "notes.md").write_text("mine")
+    completed = envpin("scan", tmp_path / "models", "--html", notes)
+    assert (completed.status, notes.read_text()) == (5, "mine")
+    assert "`envpin scan`" in completed.stderr
+    for _ in range(2):
+        assert envpin("scan", tmp_path / "models", "--html", tmp_path / "scan.html").status == 0
+
+
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="counts the processes of the pool in /proc")
 def test_ctrl_c_ends_every_process_and_leaves_the_page_alone(runs: Path, tmp_path: Path) -> None:
     page = tmp_path / "scan.html"
-    page.write_text("the page of the scan before", encoding="utf-8")
+    page.write_text(BEFORE, encoding="utf-8")
     with Terminal(arguments("scan", runs, "--jobs", "2", "--html", page), env=variables(SHOWN)) as terminal:
         terminal.expect(f" of {MANY + 1} folders", within=60)
         started = processes(terminal.pid)
@@ -67,7 +80,7 @@ def test_ctrl_c_ends_every_process_and_leaves_the_page_alone(runs: Path, tmp_pat
     while alive := [pid for pid in started if is_alive(pid)]:
         assert time.monotonic() < deadline, f"{alive} go on without their scan"
         time.sleep(0.05)
-    assert page.read_text(encoding="utf-8") == "the page of the scan before"
+    assert page.read_text(encoding="utf-8") == BEFORE
     assert [path.name for path in tmp_path.iterdir()] == ["scan.html"]
 
 

@@ -306,6 +306,7 @@ def test_two_processes_do_not_run_one_search(world: World) -> None:
         (("pkg", "--good", "1.0", "--bad", "1.3", "--with", "pkg==1.1"), 2, "its releases are what is searched"),
         (("pkg", "--good", "1.0", "--bad", "1.3", "--with", "https://x/y.whl"), 2, "not requirements"),
         (("pkg", "--good", "1.0", "--bad", "1.3", "--html", "no/such/folder/page.html"), 2, "cannot be written"),
+        (("pkg", "--good", "1.0", "--bad", "1.3", "--html", __file__), 5, "is no page of `envpin bisect`"),
         (("status", "nosuch"), 2, "no search"),
         (("replay", "nosuch.jsonl"), 2, "cannot be read"),
         (("skip", "1.0"), 2, "no search"),

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 PageKind = Literal["merge", "manifest", "diff"]
 _LARGEST = 64_000_000
-_HINT = "a folder with envpin-merge.json or envpin.json, one of the two, or a file of `envpin diff A B --json`"
+_FOLDER = "a folder with envpin-merge.json or envpin.json"
+_HINT = f"{_FOLDER}, one of the two, or a file of `envpin diff A B --json`"
 
 
 class PageSubject(NamedTuple):
@@ -42,15 +43,15 @@ def find_subject(path: Path) -> PageSubject:
         for name, known in _NAMES.items():
             if exists(path / name):
                 return PageSubject(known, path / name, path)
-        raise InputError(f"`{path}` holds neither {RECORD} nor {MANIFEST}", path=path, hint=_HINT)
+        raise InputError(f"`{path}` holds neither {RECORD} nor {MANIFEST}", path=path, hint=f"give {_FOLDER}")
     if not exists(path):
-        raise InputError(f"`{path}` does not exist", path=path, hint=_HINT)
+        raise InputError(f"`{path}` does not exist", path=path, hint=f"give {_HINT}")
     try:
         shape = msgspec.json.decode(read_bounded(path, _LARGEST), type=_Shape)
     except OSError as error:
         raise InputError(f"`{path}` cannot be read: {error.strerror}", path=path) from error
     except NOT_OF_ITS_SHAPE as error:
-        raise InputError(f"`{path}` is no JSON document of envpin: {error}", path=path, hint=_HINT) from error
+        raise InputError(f"`{path}` is no JSON document of envpin: {error}", path=path, hint=f"give {_HINT}") from error
     if shape.changes is not None:
         return PageSubject("diff", path, None)
     kind: PageKind = "merge" if shape.inputs_digest is not None else "manifest"

@@ -15,6 +15,7 @@ from packaging.version import InvalidVersion, Version
 
 from envpin.bisect.question import ProbeQuestion, Question, contents_digest
 from envpin.bisect.session.start import SearchOptions, open_session
+from envpin.cli.console.page_file import refuse_other_file
 from envpin.core.errors import InputError, UsageError
 from envpin.envs.locks.requirements import check_requirements
 from envpin.envs.machine import default_python
@@ -55,7 +56,8 @@ def options_of(
         raise UsageError(f"`-j {args.jobs}` is not a number of probes: 1 or more")
     if args.metric and args.jobs > 1:
         raise UsageError("`--metric` measures one release after the other: leave out `-j`")
-    page_of(args)
+    if (page := page_of(args)) is not None:
+        refuse_other_file(page, mark="envpin bisect", option="--html")
     return SearchOptions(
         jobs=args.jobs,
         prefetch=not args.no_prefetch,

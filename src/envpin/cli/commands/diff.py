@@ -75,9 +75,11 @@ def _write_page(runs: RunComparison | None, args: argparse.Namespace) -> None:
 
     Raises:
         InputError: these are not two recorded runs with a trace, or the page cannot be written.
+        OutputExistsError: another file is there.
     """
     if args.html is None:
         return
+    from envpin.cli.console.page_file import refuse_other_file
     from envpin.cli.render.training import judgement_lines
     from envpin.core.errors import InputError
     from envpin.manifest.write import write_text
@@ -86,6 +88,7 @@ def _write_page(runs: RunComparison | None, args: argparse.Namespace) -> None:
     if runs is None:
         raise InputError("--html is for two recorded runs, and one of these has no training or no trace in its record",
                          hint="record with `envpin record -- CMD…`")  # fmt: skip
+    refuse_other_file(Path(args.html), mark="envpin diff", option="--html")
     names = (str(args.before), str(args.after))
     write_text(Path(args.html).absolute(), render_runs(runs, names, judgement_lines(runs.judgement)))
 

@@ -196,9 +196,10 @@ def _merge(args: argparse.Namespace, console: Console, *, spec: EnvironmentSpec 
 
 
 def _talk_plan(plan: MergePlan, console: Console) -> None:
+    from envpin.cli.console.width import fitted
     from envpin.cli.render.plan import plan_lines
 
-    for line in plan_lines(plan):
+    for line in fitted(plan_lines(plan), indent=13).split("\n"):
         console.talk(line)
 
 

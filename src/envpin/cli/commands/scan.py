@@ -123,12 +123,14 @@ def _subjects(scanned: Scanned) -> list[Subject]:
 
 def _check_page(path: Path) -> None:
     """Now, and not after minutes of scanning."""
+    from envpin.cli.console.page_file import refuse_other_file
     from envpin.core.errors import InputError
 
     if path.is_dir():
         raise InputError(f"`{path}` is a folder", path=path, hint="name a file: `--html scan.html`")
     if not path.absolute().parent.is_dir():
         raise InputError(f"`{path.absolute().parent}` does not exist, so `{path}` cannot be written", path=path)
+    refuse_other_file(path, mark="envpin scan", option="--html")
 
 
 def _write_page(path: Path, scanned: Scanned) -> None:
@@ -167,9 +169,10 @@ def _tally(words: Iterable[str]) -> dict[str, int]:
 
 def _text(scanned: Scanned, *, every: bool) -> str:
     from envpin.cli.console.findings import render_table
+    from envpin.cli.console.width import fitted
     from envpin.scan.entry import count_findings
 
-    lines = [_headline(scanned)]
+    lines = [fitted([_headline(scanned)], indent=4)]
     groups = [[entry] for entry in scanned.entries] if every else _folded(scanned.entries)
     shown = groups if every else groups[:_ROWS]
     if shown:

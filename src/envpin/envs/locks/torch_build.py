@@ -54,8 +54,10 @@ def not_to_be_had(wish: TorchWish | None, missed: Sequence[EnvpinError]) -> Envp
     first = missed[0]
     if wish is None or not isinstance(first, ResolutionError):
         return first
+    reason = _reason(wish, missed)
+    missing = f"was not found: {reason}" if reason else "is in no index"
     return ResolutionError(
-        f"{first.message}\n  the build `{wish.label}` of torch {_reason(wish, missed) or 'is in no index'}",
+        f"{first.message}\n  the build `{wish.label}` of torch {missing}",
         hint=first.hint,
     )
 
