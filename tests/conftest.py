@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+LONGEST_ID = 400
 CLOSED = {Path(__file__).parent / "unit", Path(__file__).parent / "property"}
 
 # A shell starts a background job with these ignored, children inherit that, and envpin rightly keeps it so. Tests of
@@ -35,6 +36,11 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 def pytest_configure(config: pytest.Config) -> None:
     config.option.loadscopereorder = False  # the order of the collection, below
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """A long input is named by its length: xdist sends the id of a test with all that it says of it. One was 33 MB."""
+    return f"{argname} of {len(val)}" if isinstance(val, (str, bytes)) and len(val) > LONGEST_ID else None
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -29,3 +29,8 @@ def test_a_mark_reaches_the_node(request: pytest.FixtureRequest) -> None:
     """xdist names the group behind an @, and deals by that."""
     if getattr(request.config.option, "loadgroup", False):
         assert request.node.nodeid.endswith("@scheduling")
+
+
+def test_names_of_tests_are_short(request: pytest.FixtureRequest) -> None:
+    """Each is sent many times from the worker to the controller."""
+    assert [item.nodeid[:200] for item in request.session.items if len(item.nodeid) > 1000] == []
