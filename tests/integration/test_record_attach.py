@@ -100,6 +100,33 @@ def test_another_environment_is_refused(adapter: Path) -> None:
     assert not (adapter / "envpin.json").exists()
 
 
+def test_what_cannot_be_read_is_named_and_gets_no_manifest(adapter: Path) -> None:
+    weights = adapter / "adapter_model.safetensors"
+    weights.write_text("Entry not found")
+    refused = envpin("record", "--attach", adapter, "--python", pinned("peft012").python)
+    assert (refused.status, "a text, not weights: `Entry not found`" in refused.stderr) == (2, True)
+    weights.unlink()
+    refused = envpin("record", "--attach", adapter, "--python", pinned("peft012").python)
+    assert (refused.status, "holds no adapter_model.safetensors" in refused.stderr) == (2, True)
+    (adapter / "adapter_config.json").write_text("version https://git-lfs.github.com/spec/v1\nsize 902\n")
+    refused = envpin("record", "--attach", adapter, "--python", pinned("peft012").python)
+    assert (refused.status, "a git-lfs pointer" in refused.stderr) == (2, True)
+    assert not (adapter / "envpin.json").exists()
+
+
+def test_lists_and_the_family_of_the_base_are_doubts_by_name(adapter: Path) -> None:
+    (adapter / "README.md").unlink()
+    (adapter / "requirements.txt").write_text("transformers==4.30.2\n")
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    (adapter / "adapter_config.json").write_text(json.dumps({**config, "base_model_name_or_path": "google/gemma-4-4b"}))
+    done = envpin("record", "--attach", adapter, "--python", pinned("peft012").python)
+    assert done.status == 0, done.stderr
+    said = " ".join(f"{done.stdout} {done.stderr}".split())
+    assert "requirements.txt transformers 4.30.2" in said
+    assert "only requirements.txt names versions" in said
+    assert "which needs transformers" in said
+
+
 def test_a_floor_of_a_card_refutes_no_environment_and_another_line_end_hides_no_version(adapter: Path) -> None:
     """`0.11+` is what a reader needs; a version that a program wrote on Windows is one."""
     (adapter / "README.md").write_text("# adapter\n\n- PEFT 0.11+\n- Transformers >= 4.41\n")

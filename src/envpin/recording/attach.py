@@ -26,6 +26,7 @@ from envpin.core.typed_json import NOT_OF_ITS_SHAPE
 from envpin.core.versions import same_release
 from envpin.inference.infer import ranges_of
 from envpin.inference.observe import observe
+from envpin.inference.rules_run import family_signals, ran_own_code
 from envpin.inference.statements import card_statements
 from envpin.inference.traces import read_card, read_traces
 from envpin.inference.trainers import recognise
@@ -47,6 +48,9 @@ from envpin.manifest.types import (
     TrainerInfo,
 )
 from envpin.manifest.write import write_manifest
+from envpin.matrix.load import load_matrix
+from envpin.matrix.match import match
+from envpin.matrix.support import load_support
 from envpin.recording.injected import HOOK, hook
 from envpin.version import __version__
 
@@ -101,8 +105,9 @@ def attach(
             f"`{interpreter}` has no {listed}, so nothing was trained with it",
             hint="name the interpreter of the training environment: --python PATH",
         )
+    _require_weights(read, folder)
     checked = _compare(_claims(read), versions, interpreter)
-    doubts = _within_bounds(read, versions, interpreter)
+    doubts, lists = _within_bounds(read, versions, interpreter)
     saved = _saved_at(read, folder)
     found = recognise(read_traces(folder, os.listdir(folder)))  # noqa: PTH208  names only
     described_base, how = _base(read, base)
@@ -126,7 +131,7 @@ def attach(
     )
     write_manifest(path, manifest)
     declared = manifest.attached.declared if manifest.attached is not None else ()
-    warnings = (*doubts, *_warnings(saved, described["installed"], checked))
+    warnings = (*doubts, *_warnings(saved, described["installed"], checked, lists))
     return AttachOutcome(path=path, checked=checked, declared=declared, warnings=warnings)
 
 
@@ -194,32 +199,52 @@ def _compare(claims: list[tuple[str, str, str]], versions: dict[str, str], pytho
     return tuple(dict.fromkeys(f"{package} {claimed} ({file})" for file, package, claimed in claims))
 
 
-def _within_bounds(read: Checkpoint, versions: dict[str, str], python: Path) -> tuple[str, ...]:
-    """What the adapter's files say against this environment without naming a version: all that `infer` goes by.
+def _require_weights(read: Checkpoint, folder: Path) -> None:
+    """
+    Raises:
+        InputError: what the run saved is not there, or cannot be read.
+    """
+    hint = command_text("envpin", "check", folder)
+    broken = next((one for one in read.read_faults if one.code != "duplicate-json-key"), None)
+    if broken is not None:
+        raise InputError(f"`{folder / broken.file}` cannot be recorded: {broken.message}", path=folder, hint=hint)
+    if read.kind == "adapter" and not read.weight_files:
+        raise InputError(f"`{folder}` holds no adapter_model.safetensors or adapter_model.bin", path=folder, hint=hint)
+
+
+def _within_bounds(read: Checkpoint, versions: dict[str, str], python: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What speaks against this environment without refuting it, all that `infer` goes by; and the files that list
+    versions, whoever's list each is.
 
     Raises:
         CheckFailedError: a file could not be as it is with a version of the environment.
     """
     if read.adapter_config is None:
-        return ()
+        return (), ()
     observed, known = observe(read, search=False), known_releases()
+    ranges = ranges_of(observed, recognise(observed.traces), known)
+    named = read.adapter_config.get("base_model_name_or_path")
+    family = match(None, named if isinstance(named, str) else None, load_matrix(), load_support())
+    own_code = ran_own_code(observed)
+    signals = [one for found in ranges.values() for one in found.signals]
+    signals += [one for one in family_signals(family, known) if not (own_code and one.package == "transformers")]
     hard: list[str] = []
-    strong: list[str] = []
-    for one in ranges_of(observed, recognise(observed.traces), known).values():
+    doubts: list[str] = []
+    for one in signals:
         version = versions.get(one.package, "")
         meant = known[one.package].stated(version)
-        for signal in one.signals:
-            if meant and signal.admits and not meant & signal.admits and signal.strength != "weak":
-                said = known[one.package].describe(signal.admits)
-                line = f"{signal.file} {signal.says}: {one.package} {said}, the environment has {version}"
-                (hard if signal.strength == "hard" else strong).append(line)
+        if meant and one.admits and not meant & one.admits and (one.strength != "weak" or one.stated):
+            said = known[one.package].describe(one.admits)
+            line = f"{one.file} {one.says}: {one.package} {said}, the environment has {version}"
+            (hard if one.strength == "hard" else doubts).append(line)
     if hard:
         listed = "\n".join(f"  {line}" for line in dict.fromkeys(hard))
         raise CheckFailedError(
             f"`{python}` is not what wrote this folder\n{listed}",
             hint="name the interpreter of the training environment: --python PATH",
         )
-    return tuple(dict.fromkeys(strong))
+    lists = (one.file for one in signals if one.stated and one.strength == "weak")
+    return tuple(dict.fromkeys(doubts)), tuple(dict.fromkeys(lists))
 
 
 def _saved_at(read: Checkpoint, folder: Path) -> dt.datetime:
@@ -296,7 +321,9 @@ def _trainer(found: Recognised | None, versions: dict[str, str]) -> TrainerInfo 
     return TrainerInfo(package=package, package_version=versions.get(package, found.version))
 
 
-def _warnings(saved: dt.datetime, installed: dict[str, float], checked: tuple[str, ...]) -> tuple[str, ...]:
+def _warnings(
+    saved: dt.datetime, installed: dict[str, float], checked: tuple[str, ...], listed: tuple[str, ...]
+) -> tuple[str, ...]:
     found = [
         f"{name} was installed after the weights were written: was it upgraded since?"
         for name, moment in installed.items()
@@ -306,5 +333,10 @@ def _warnings(saved: dt.datetime, installed: dict[str, float], checked: tuple[st
     if age > _OLD:
         found.append(f"the weights are {counted(age.days, 'day')} old: the environment may have changed since")
     if not checked:
-        found.append("nothing in the folder names a version, so nothing confirms that this environment wrote it")
+        source = (
+            f"only {' and '.join(listed[:2])} names versions, by whatever hand"
+            if listed
+            else ("nothing in the folder names a version")
+        )
+        found.append(f"{source}, so nothing confirms that this environment wrote it")
     return tuple(found)
