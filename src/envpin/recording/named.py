@@ -21,7 +21,7 @@ _WORDS = 200
 def named_files(argv: Sequence[str], directory: Path) -> dict[str, str]:
     """sha256 of each file of `directory`, or below it, that a word of `argv` names; the path relative to it is the key.
 
-    Large ones are left out. Never raises for what a word may be.
+    Large ones are left out, and those with a secret in their names. Never raises for what a word may be.
     """
     found: dict[str, str] = {}
     left = _BYTES
@@ -32,8 +32,8 @@ def named_files(argv: Sequence[str], directory: Path) -> dict[str, str]:
             if not path.is_relative_to(directory):
                 continue
             status = path.stat()
-            name = str(text(os.path.relpath(path, directory), commit=True))
-            if name not in found and stat.S_ISREG(status.st_mode) and status.st_size <= left:
+            name = os.path.relpath(path, directory)
+            if text(name) == name and name not in found and stat.S_ISREG(status.st_mode) and status.st_size <= left:
                 left -= status.st_size
                 found[name] = digest_of_file(path)
         except (OSError, ValueError):

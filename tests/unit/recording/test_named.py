@@ -22,7 +22,9 @@ def test_named_files_are_those_below_the_directory_whatever_else_a_word_is(tmp_p
     assert named_files(words, tmp_path) == {name: hashlib.sha256(name.encode()).hexdigest() for name in names}
 
 
-def test_named_files_leave_out_what_would_hold_up_the_run(tmp_path: Path) -> None:
+def test_named_files_leave_out_what_would_hold_up_the_run_or_tell_a_secret(tmp_path: Path) -> None:
+    token = "hf_" + "ZzYyXxWwVvUuTtSsRrQqPpOoNnMm1234.yaml"  # made up, in the shape of one
+    (tmp_path / token).write_text("a: 1")
     with (tmp_path / "huge.bin").open("wb") as stream:
         stream.truncate(9 * 1024 * 1024)
-    assert named_files(["huge.bin"], tmp_path) == {}
+    assert named_files(["huge.bin", token], tmp_path) == {}

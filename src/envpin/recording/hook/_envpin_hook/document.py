@@ -86,8 +86,8 @@ def after_model_save(
     }
     path = _write(folder, document)
     status = os.stat(folder)
-    line = {"folder": folder, "device": status.st_dev, "inode": status.st_ino, "kind": kind, "rank": rank(),
-            "seconds": round(time.perf_counter() - began, 4)}  # fmt: skip
+    line = {"folder": folder, "device": status.st_dev, "inode": status.st_ino, "kind": kind,
+            "rank": surroundings.rank(), "seconds": round(time.perf_counter() - began, 4)}  # fmt: skip
     guarded("listing the save", append, "saves", json.dumps(line))
     guarded("logging to trackers", trackers.log, path)
     return path
@@ -163,15 +163,10 @@ def _base(bare: Model, model: Model) -> Part:
     return dict(known)
 
 
-def rank() -> int:
-    value = os.environ.get("RANK", "0")
-    return int(value) if value.isdigit() else 0
-
-
 def _left_to_rank_zero(folder: str) -> bool:
     """Every rank of some scripts saves to one folder: the manifest there is rank 0's."""
     path = os.path.join(folder, FILE_NAME)
-    if rank() == 0 or not os.path.isfile(path):
+    if surroundings.rank() == 0 or not os.path.isfile(path):
         return False
     with open(path, encoding="utf-8") as stream:
         other = json.load(stream)

@@ -28,14 +28,12 @@ TARGETS: Dict[str, str] = {
 
 
 def watch() -> None:
-    pending = dict(TARGETS)
     for name in TARGETS:
         loaded = sys.modules.get(name)
         if loaded is not None:
-            pending.pop(name)
             guarded("wrapping " + name, _wrap, name, loaded)
-    if pending and not any(type(finder).__name__ == "_EnvpinFinder" for finder in sys.meta_path):
-        sys.meta_path.insert(0, _EnvpinFinder(pending))
+    if not any(type(finder).__name__ == "_EnvpinFinder" for finder in sys.meta_path):
+        sys.meta_path.insert(0, _EnvpinFinder())
 
 
 def _wrap(name: str, loaded: ModuleType) -> None:
@@ -47,15 +45,15 @@ def _wrap(name: str, loaded: ModuleType) -> None:
 
 
 class _EnvpinFinder:
-    """Finds nothing itself: asks the others, and puts `_Loader` around what they find for a target."""
+    """Finds nothing itself: asks the others, and puts `_Loader` around what they find for a target.
 
-    def __init__(self, pending: Dict[str, str]) -> None:
-        self.pending = pending
+    It stays: a script may take a library out of `sys.modules` and import it once more, or reload it.
+    """
 
     def find_spec(
         self, name: str, path: Optional[Sequence[str]] = None, target: Optional[ModuleType] = None
     ) -> Optional[ModuleSpec]:
-        if name not in self.pending:
+        if name not in TARGETS:
             return None
         return guarded("finding " + name, self._find, name, path, target)
 
@@ -67,22 +65,16 @@ class _EnvpinFinder:
             spec: Optional[ModuleSpec] = find(name, path, target)
             if spec is not None:
                 if spec.loader is not None and hasattr(spec.loader, "exec_module"):
-                    spec.loader = cast("Loader", _Loader(spec.loader, self))
+                    spec.loader = cast("Loader", _Loader(spec.loader))
                 return spec
         return None
-
-    def done(self, name: str) -> None:
-        self.pending.pop(name, None)
-        if not self.pending and self in sys.meta_path:
-            sys.meta_path.remove(self)
 
 
 class _Loader:
     """The real loader, and our wrapping after it. The module keeps the real one: nothing sees this class."""
 
-    def __init__(self, real: Loader, finder: _EnvpinFinder) -> None:
+    def __init__(self, real: Loader) -> None:
         self._real = real
-        self._finder = finder
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._real, name)
@@ -98,5 +90,4 @@ class _Loader:
         loaded.__loader__ = self._real
         self._real.exec_module(loaded)  # what this raises is the module's own failure, and passes
         name = loaded.__name__
-        self._finder.done(name)
         guarded("wrapping " + name, _wrap, name, sys.modules.get(name, loaded))

@@ -58,6 +58,15 @@ _DIST_INFO = re.compile(r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._]*)-(?P<version>[0-9]
 _cache: Dict[str, List[InstalledDistribution]] = {}
 
 
+def rank() -> int:
+    """Which of the run's processes this is: as torch says, where it was told without a variable (`mp.spawn`)."""
+    distributed = module("torch.distributed")
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        return int(distributed.get_rank())
+    value = os.environ.get("RANK", "0")
+    return int(value) if value.isdigit() else 0
+
+
 def environment() -> Dict[str, str]:
     return {name: redaction.text(os.environ[name]) for name in VARIABLES if name in os.environ}
 

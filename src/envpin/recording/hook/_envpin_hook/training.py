@@ -13,7 +13,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Dict, List, MutableMapping, Optional
 
 import _envpin_hook
-from _envpin_hook import append, contents, data, guarded, kernels, lightly, module, observed, redaction
+from _envpin_hook import append, contents, data, guarded, kernels, lightly, module, observed, redaction, surroundings
 from _envpin_hook.trace import STEPS, TRACE_NAME, TraceFile, encoded, step_line
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class TrainingWatch:
             "dataset": guarded("dataset", data.given, trainer.train_dataset),
             "initial": {name: value for name, value in initial.items() if value is not None},
         }
-        if is_first_rank():
+        if surroundings.rank() == 0:
             folder = os.path.abspath(trainer.args.output_dir)
             self.trace = TraceFile(os.path.join(folder, TRACE_NAME))
             append("traces", self.trace.path)
@@ -228,11 +228,6 @@ def _begun(trainer: Trainer, model: Any) -> None:
     from _envpin_hook import document  # it imports this module
 
     document.begun(trainer, model)
-
-
-def is_first_rank() -> bool:
-    value = os.environ.get("RANK", "0")
-    return not value.isdigit() or int(value) == 0
 
 
 def run_id() -> Optional[str]:

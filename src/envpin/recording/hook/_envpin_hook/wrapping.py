@@ -10,7 +10,7 @@ import inspect
 import os
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple, Union
 
-from _envpin_hook import data, document, guarded, observed, replayed, training
+from _envpin_hook import data, document, guarded, observed, replayed, surroundings, training
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -221,7 +221,7 @@ def _save_tokenizer(original: Original) -> Original:
 
 
 def _tokenizer_saved(original: Original, tokenizer: Tokenizer, args: Arguments, kwargs: Options) -> None:
-    if document.rank() == 0:
+    if surroundings.rank() == 0:
         bound = _bound(original, (tokenizer,) + tuple(args), kwargs)
         document.after_tokenizer_save(tokenizer, os.fspath(bound["save_directory"]))
 
