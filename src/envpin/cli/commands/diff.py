@@ -85,7 +85,7 @@ def _write_page(runs: RunComparison | None, args: argparse.Namespace) -> None:
     from envpin.manifest.write import write_text
     from envpin.report.runs_page import render_runs
 
-    if runs is None:
+    if runs is None or not any(curve.steps for curve in runs.curves):
         raise InputError("--html is for two recorded runs, and one of these has no training or no trace in its record",
                          hint="record with `envpin record -- CMD…`")  # fmt: skip
     refuse_other_file(Path(args.html), mark="envpin diff", option="--html")

@@ -48,6 +48,8 @@ def judgement_lines(found: TrainJudgement) -> list[str]:
 def apart_words(first: Apart) -> str:
     """The first thing that differs, in words."""
     at = "before the first step" if first.step == 0 else f"step {first.step}"
+    if first.sign == "adapter":  # of a run without a trace nothing earlier was compared
+        at = "at the end"
     values = f" {first.before} → {first.after}" if first.before and first.sign != "batch" else ""
     rows = _ROWS.get(first.rows or "", "")
     if first.rows == "content":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -9,11 +11,14 @@ import msgspec
 from envpin.core.errors import EnvpinError
 from envpin.manifest.read import FILE_NAME, read_manifest
 from envpin.manifest.trace import Trace, read_trace
-from envpin.replay.training.facts import differing_facts
+from envpin.replay.training.facts import FactDifference, differing_facts
 from envpin.replay.training.judge import RunRecord, TrainJudgement, judge
+from envpin.replay.training.outputs import RecordedOutputs
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from envpin.manifest.types import Manifest
 
 # Points of a curve on a page; a run with more is thinned evenly.
 _POINTS = 1000
@@ -37,17 +42,43 @@ class RunComparison(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def compare_runs(before: Path, after: Path) -> RunComparison | None:
-    """None where one side is no recorded run of schema 2, or neither has a trace."""
+    """None where one side is no recorded run of schema 2, or both are saves of one run without a trace."""
     old, new = _record(before), _record(after)
-    if old is None or new is None or (old.trace is None and new.trace is None):
+    if old is None or new is None:
         return None
-    found = judge(old, new)
+    if old.trace is None and new.trace is None and _id(old) == _id(new):
+        return None
+    found = judge(old, new, more=_command(before, old.manifest, after, new.manifest))
     if not found.because and not found.also:
         found = msgspec.structs.replace(found, also=differing_facts(old.manifest, new.manifest))
     commands = tuple(one.manifest.run.argv if one.manifest.run else () for one in (old, new))
     return RunComparison(
         judgement=found, commands=(commands[0], commands[1]), curves=(_curve(old.trace), _curve(new.trace))
     )
+
+
+def _id(record: RunRecord) -> str | None:
+    return record.manifest.run.id if record.manifest.run is not None else None
+
+
+def _command(before: Path, old: Manifest, after: Path, new: Manifest) -> tuple[FactDifference, ...]:
+    """What was typed, where it was not the same; without the interpreter and where each run wrote."""
+    one, other = _words(before, old), _words(after, new)
+    if one == other or not one or not other:
+        return ()
+    differing = [(left, right) for left, right in zip_longest(one, other, fillvalue="absent") if left != right]
+    left, right = (" ".join(words) for words in zip(*differing, strict=True))
+    return (FactDifference(cause="hyperparameter", what="command", before=left, after=right, weak=True),)
+
+
+def _words(path: Path, manifest: Manifest) -> list[str]:
+    outputs = RecordedOutputs(manifest, path if path.is_dir() else path.parent)
+    names = [name for name in (str(outputs.output), outputs.relative) if name and name != os.curdir]
+    found = list(manifest.run.argv[1:]) if manifest.run is not None else []
+    for name in names:
+        found = [word.replace(name, "OUT") if word.partition("=")[2].startswith(name) or word.startswith(name) else word
+                 for word in found]  # fmt: skip
+    return found
 
 
 def _record(path: Path) -> RunRecord | None:
@@ -59,7 +90,7 @@ def _record(path: Path) -> RunRecord | None:
         manifest = read_manifest(file)
     except EnvpinError:
         return None
-    if manifest.training is None:
+    if manifest.training is None and manifest.code is None:
         return None
     return RunRecord(manifest=manifest, trace=read_trace(folder, manifest.run.id if manifest.run else None))
 

@@ -10,7 +10,7 @@ import msgspec
 from envpin.core.versions import same_build
 from envpin.manifest.compare import DECISIVE
 from envpin.manifest.training import DatasetInfo, TrainingInfo
-from envpin.manifest.types import BaseModel, Manifest, PythonInfo, RunInfo, TokenizerInfo, TorchInfo
+from envpin.manifest.types import BaseModel, Manifest, PythonInfo, TokenizerInfo, TorchInfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -100,7 +100,7 @@ def differing_facts(before: Manifest, after: Manifest) -> tuple[FactDifference, 
         *_packages(before, after),
         *_code(before, after),
         *_differ("code", "collator", old.collator, new.collator),
-        *_environment(before.run or RunInfo(), after.run or RunInfo()),
+        *_environment(before, after),
         *_hardware(before, after),
         *_generators(old, new),
     )
@@ -235,12 +235,18 @@ def _code(before: Manifest, after: Manifest) -> Iterator[FactDifference]:
                 yield from _differ(cause, name, before.code.named[name][:12], after.code.named[name][:12])
 
 
-def _environment(before: RunInfo, after: RunInfo) -> Iterator[FactDifference]:
-    for name in sorted((before.environment.keys() | after.environment.keys()) - _OF_THE_PLACE):
-        one, other = before.environment.get(name), after.environment.get(name)
-        if one != other:
-            yield FactDifference(cause="environment variable", what=name, before=one or _ABSENT, after=other or _ABSENT,
-                                 weak="THREADS" in name or name == "PYTHONHASHSEED")  # fmt: skip
+def _environment(before: Manifest, after: Manifest) -> Iterator[FactDifference]:
+    """Variables that are not equal; those of threads only where torch does not say that it used as many."""
+    old, new = (side.run.environment if side.run else {} for side in (before, after))
+    threads = [side.training.kernels.get("threads") if side.training else None for side in (before, after)]
+    for name in sorted((old.keys() | new.keys()) - _OF_THE_PLACE):
+        one, other = old.get(name), new.get(name)
+        of_threads = "THREADS" in name
+        if one == other or (of_threads and threads[0] is not None and threads[0] == threads[1]):
+            continue
+        hashes = name == "PYTHONHASHSEED"  # the order of sets; a Python without it draws one
+        yield FactDifference(cause="data order" if hashes else "environment variable", what=name,
+                             before=one or _ABSENT, after=other or _ABSENT, weak=of_threads or hashes)  # fmt: skip
 
 
 def _hardware(before: Manifest, after: Manifest) -> Iterator[FactDifference]:

@@ -25,7 +25,7 @@ _COMPUTED: tuple[Cause, ...] = (
     "hyperparameter", "seed", "environment variable", "kernel", *_ANYTHING, "hardware",
 )  # fmt: skip
 _OF_SIGN: dict[str, tuple[Cause, ...]] = {
-    "initial adapter": ("adapter config", "precision", "seed", *_ANYTHING, "environment variable", "kernel"),
+    "initial adapter": ("adapter config", "precision", "seed", *_ANYTHING, "kernel"),
     "batch": (
         "accumulation",
         "batch size",
@@ -85,11 +85,12 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def judge(
-    recorded: RunRecord, repeated: RunRecord, *, again: RunRecord | None = None, steps: int | None = None
-) -> TrainJudgement:
+    recorded: RunRecord, repeated: RunRecord, *, again: RunRecord | None = None, steps: int | None = None,
+    more: tuple[FactDifference, ...] = (),
+) -> TrainJudgement:  # fmt: skip
     """Hold a repeat against the record; `again` is a second repeat. With `steps`, only that many are compared, and the
-    adapters are not."""
-    facts = differing_facts(recorded.manifest, repeated.manifest)
+    adapters are not. `more` are differences that the manifests alone do not tell."""
+    facts = (*differing_facts(recorded.manifest, repeated.manifest), *more)
     known = _recorded_on_both(recorded.manifest, repeated.manifest)
     adapter = compare_adapters(recorded.manifest, repeated.manifest) if steps is None else "not compared"
     one, other = recorded.trace or Trace(), repeated.trace or Trace()

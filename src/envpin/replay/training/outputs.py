@@ -36,7 +36,7 @@ class RecordedOutputs:
         inside = directory is not None and self.output.is_relative_to(directory)
         self.relative = os.path.relpath(self.output, directory) if inside else None
         self._directory = directory
-        self._save = folder.absolute()
+        self._save = Path(os.path.normpath(folder.absolute()))
         self._resumed = _resumed_from(manifest, self.output)
         self._run = run.id if run is not None else None
         self._began = _time_of(run.started if run is not None else None)

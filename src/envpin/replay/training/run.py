@@ -124,7 +124,7 @@ def replay_training(
         _check_inputs(manifest, source.working, listener, force=options.force)
 
         def repeat(name: str) -> RunRecord:
-            own = (out / name).absolute()
+            own = out.resolve() / name  # the recorder compares paths without `..`
             return _Repeat(manifest=manifest, environment=environment, working=source.working, out=own,
                            outputs=RecordedOutputs(manifest, folder), steps=options.steps,
                            listener=listener).run(command)  # fmt: skip

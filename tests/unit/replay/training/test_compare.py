@@ -60,3 +60,23 @@ def test_equal_runs_are_identical_and_what_is_no_run_is_not_compared(tmp_path: P
     write_manifest(bare / "envpin.json", Manifest(schema=1))
     assert compare_runs(one, bare) is None
     assert compare_runs(one, tmp_path / "pylock.toml") is None
+
+
+def test_runs_without_a_trainer_are_told_apart_by_code_and_command(tmp_path: Path) -> None:
+    def loop(name: str, adapter: str, *words: str) -> Path:
+        made = replace(manifest(), training=None, run=RunInfo(id=name, argv=("python", "train.py", *words)))
+        assert made.saved is not None
+        saved = replace(made.saved, files={"adapter_model.safetensors": adapter})
+        (tmp_path / name).mkdir()
+        write_manifest(tmp_path / name / "envpin.json", replace(made, saved=saved))
+        return tmp_path / name
+
+    one = loop("a", "1" * 64, "--lr=1", "--out", str(tmp_path / "a"))
+    other = loop("b", "2" * 64, "--lr=2", "--out", str(tmp_path / "b"))
+    found = compare_runs(one, other)
+    assert found is not None
+    assert (found.judgement.verdict, found.judgement.cause) == ("diverged", "hyperparameter")
+    assert [(fact.before, fact.after) for fact in found.judgement.because] == [("--lr=1", "--lr=2")]
+    same = compare_runs(one, loop("c", "1" * 64, "--lr=1", "--out", str(tmp_path / "c")))
+    assert same is not None
+    assert same.judgement.verdict == "identical"

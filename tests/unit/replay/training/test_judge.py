@@ -217,3 +217,26 @@ def test_code_and_packages_are_ruled_out_only_where_their_files_are_known() -> N
                     code=CodeInfo(script="/w/train.py", sha256="5" * 64, left_out=2))  # fmt: skip
     found = judge(run(local), run(local, trace(loss=LOSS, final=OTHER), adapter=OTHER))
     assert not {"code", "packages"} & set(found.ruled_out)
+
+
+@pytest.mark.parametrize(
+    ("after", "changes", "cause", "what"),
+    [
+        (part("run", environment={"OMP_NUM_THREADS": "2"}), {"rows": {5: ("5.0", "x")}}, "data", None),
+        (part("run", environment={"OMP_NUM_THREADS": "2"}), {"loss": LOSS}, None, None),  # torch used as many threads
+        (part("run", environment={"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "1"}),
+         {"rows": {n: (f"{13 - n}.0", f"{13 - n}.1") for n in EVERY}}, "data order", "PYTHONHASHSEED"),
+        (part("tokenizer", files={"tokenizer.json": OTHER}), {"rows": {5: ("5.0", "x")}}, "tokenizer",
+         "tokenizer.json"),
+        (part("code", named={"rows.jsonl": OTHER}), {"rows": {5: ("5.0", "x")}}, "data", "rows.jsonl"),
+        (part("code", named={"conf.yaml": OTHER}), {"loss": LOSS}, "code", "conf.yaml"),
+    ],
+)  # fmt: skip
+def test_variables_and_files_are_named_for_what_they_can_change(
+    after: Manifest, changes: dict[str, Any], cause: str | None, what: str | None
+) -> None:
+    code = CodeInfo(script="/w/train.py", sha256="5" * 64, named={"rows.jsonl": "1" * 64, "conf.yaml": "2" * 64})
+    before = replace(part("tokenizer", files={"tokenizer.json": "3" * 64}), code=code)
+    found = judge(run(before), run(after, trace(**changes, final=OTHER), adapter=OTHER))
+    assert found.cause == cause
+    assert [fact.what for fact in found.because] == ([what] if what else [])
