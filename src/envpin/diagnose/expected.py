@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
+from envpin.checkpoint.checkpoint import HEADS
 from envpin.checkpoint.config import text_flag, text_value
 from envpin.diagnose.adapter_names import of_base, placeless
 from envpin.diagnose.renames import Renamed, RenameRule, renamed, rules_for
@@ -34,13 +35,15 @@ _MAX_LAYERS = 2_000
 @dataclass(frozen=True, kw_only=True)
 class ExpectedShapes:
     """`source` says where the shapes come from. `packed` holds parameters whose stored shape tells nothing, `rules` are
-    those by which a newer release of transformers names the base's modules."""
+    those by which a newer release of transformers names the base's modules, `tied` is the table that a head which the
+    base does not store is tied to."""
 
     source: Literal["headers", "config"]
     shapes: Mapping[str, Shape]
     by_place: Mapping[str, str]
     packed: frozenset[str] = frozenset()
     rules: tuple[RenameRule, ...] = ()
+    tied: str | None = None
 
     @cached_property
     def _renamed(self) -> dict[str, Renamed]:
@@ -76,6 +79,8 @@ class ExpectedShapes:
                 return name
         prefix = f"{placeless(module)}."
         found = next((name for place, name in self.by_place.items() if place.startswith(prefix)), None)
+        if found is None and module.rpartition(".")[2] in HEADS and not any(map(str.isdigit, module.split("."))):
+            return self.tied
         return found or next((one.stored for place, one in self._renamed.items() if place.startswith(prefix)), None)
 
 
@@ -92,19 +97,22 @@ def expected_shapes(base: Checkpoint) -> ExpectedShapes | None:
                 packed.add(name)
             elif transposed and len(tensor.shape) == 2 and name.rpartition(".")[0].rpartition(".")[2].startswith("c_"):
                 shapes[name] = tensor.shape[::-1]
-        return _index("headers", shapes, config, frozenset(packed))
+        tied = base.embedding.name if base.embedding is not None and base.head is None else None
+        return _index("headers", shapes, config, tied, frozenset(packed))
     shapes = dict(shapes_of_config(config))
-    return _index("config", shapes, config) if shapes else None
+    tied = next(iter(shapes), None) if text_flag(config, "tie_word_embeddings") is True else None
+    return _index("config", shapes, config, tied) if shapes else None
 
 
 def _index(
     source: Literal["headers", "config"],
     shapes: Mapping[str, Shape],
     config: Mapping[str, object],
+    tied: str | None,
     packed: frozenset[str] = frozenset(),
 ) -> ExpectedShapes:
-    places = {placeless(name): name for name in shapes}
-    return ExpectedShapes(source=source, shapes=shapes, by_place=places, packed=packed, rules=rules_for(config))
+    places, rules = {placeless(name): name for name in shapes}, rules_for(config)
+    return ExpectedShapes(source=source, shapes=shapes, by_place=places, packed=packed, rules=rules, tied=tied)
 
 
 def shapes_of_config(config: Mapping[str, object]) -> Iterator[tuple[str, Shape]]:

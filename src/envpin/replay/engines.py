@@ -327,6 +327,10 @@ def _made(merged: MergeReply) -> Iterator[str]:
         )
 
 
+# Beyond so many times what rounding explains it is named as no cause.
+_FAR = 10
+
+
 def gate(expected: float | None) -> float:
     """The largest ratio |merged - adapter| / |adapter - base| that passes, from the one that rounding alone explains on
     this model (None: it could not be measured)."""
@@ -351,8 +355,17 @@ def refuse_probe(probe: ProbeNumbers | None, *, force: bool) -> None:
         raise WrongEnvironmentError(
             "the outputs of the merged model are not those of base and adapter: they are off by "
             f"{probe.noise or math.inf:.3g}, where the adapter moves the base by {probe.moved:.3g}{_beyond(probe)}",
-            hint="the adapter's effect may be lost in rounding to the base's dtype; --force publishes it anyway",
+            hint=f"{_why_off(probe)}; --force publishes it anyway",
         )
+
+
+def _why_off(probe: ProbeNumbers) -> str:
+    if probe.ratio is not None and probe.expected is not None and probe.ratio > _FAR * probe.expected:
+        return (
+            "no rounding explains that: where this peft's own merge is as far off, use base and adapter unmerged, as "
+            "`PeftModel.from_pretrained` loads them"
+        )
+    return "the adapter's effect may be lost in rounding to the base's dtype"
 
 
 def _beyond(probe: ProbeNumbers) -> str:

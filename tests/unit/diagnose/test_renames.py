@@ -10,7 +10,7 @@ from envpin.checkpoint.checkpoint import open_checkpoint
 from envpin.diagnose.check import check
 from envpin.diagnose.expected import ExpectedShapes, expected_shapes
 from envpin.diagnose.renames import rules_for
-from tests.support.checkpoints import llama_shapes, lora_shapes, write_adapter, write_model
+from tests.support.checkpoints import llama_config, llama_shapes, lora_shapes, write_adapter, write_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,6 +82,21 @@ def test_adapters_within_adapters_are_of_the_base(
     assert {one.code for one in check(adapter).findings} <= {"adapter-is-noop"}
 
 
+@pytest.mark.parametrize("stored", [True, False])
+def test_a_head_that_is_tied_is_in_the_base(stored: bool, tmp_path: Path) -> None:
+    """LoRA on the head of Qwen2.5 0.5B, Gemma, T5: their files hold one table for embedding and head."""
+    shapes = {name: shape for name, shape in llama_shapes().items() if "lm_head" not in name}
+    base = write_model(tmp_path / "base", shapes, llama_config(tie_word_embeddings=True))
+    if not stored:
+        (base / "model.safetensors").unlink()
+    expected = expected_shapes(open_checkpoint(base))
+    assert expected is not None
+    assert expected.module_name("lm_head") == "model.embed_tokens.weight"
+    assert expected.module_name("model.layers.0.output") is None
+    untied = of(tmp_path / "untied", "llama", llama_shapes())
+    assert untied.module_name("lm_head") == "lm_head.weight"
+
+
 @pytest.mark.parametrize(
     ("config", "codes"),
     [
@@ -95,3 +110,16 @@ def test_the_rank_of_adalora_is_where_it_began(config: dict[str, Any], codes: li
     write_model(tmp_path / "base", llama_shapes())
     adapter = write_adapter(tmp_path / "adapter", lora_shapes(llama_shapes()), peft_type="ADALORA", **config)
     assert [one.code for one in check(adapter).findings if one.code != "adapter-is-noop"] == codes
+
+
+def test_blocks_of_a_diagonal_are_no_widths_of_another_base(tmp_path: Path) -> None:
+    """BD-LoRA of peft 0.21.2: of q_proj A is cut into blocks, of o_proj B."""
+    write_model(tmp_path / "base", llama_shapes())
+    at = "base_model.model.model.layers.0.self_attn"
+    shapes = {
+        f"{at}.q_proj.lora_A.weight": (8, 32), f"{at}.q_proj.lora_B.weight": (64, 8),
+        f"{at}.o_proj.lora_A.weight": (8, 64), f"{at}.o_proj.lora_B.weight": (64, 4),
+    }  # fmt: skip
+    blocks = {"nblocks": 2, "target_modules_bd_a": ["q_proj"], "target_modules_bd_b": ["o_proj"]}
+    adapter = write_adapter(tmp_path / "adapter", shapes, use_bdlora=blocks, layers_to_transform=[0])
+    assert [one.code for one in check(adapter).findings if one.code != "adapter-is-noop"] == []

@@ -57,7 +57,14 @@ def detect_names(subject: CheckSubject) -> Iterator[Finding]:
     yield from _ranks(names, subject)
 
 
+def _is_in_blocks(subject: CheckSubject) -> bool:
+    """BD-LoRA: one factor of each pair holds the blocks of a diagonal, and is as narrow as one of them."""
+    return bool(subject.adapter_config.get("use_bdlora"))
+
+
 def _ranks(names: AdapterNames, subject: CheckSubject) -> Iterator[Finding]:
+    if _is_in_blocks(subject):
+        return
     allowed = [(one, _allowed_ranks(one.module, subject.adapter_config)) for one in names.factors if _is_plain(one)]
     wrong = [(one, ranks) for one, ranks in allowed if ranks and rank_of(one) not in ranks]
     if not wrong:
@@ -199,6 +206,8 @@ def _last_layer(expected: ExpectedShapes) -> int | None:
 def _widths(
     names: AdapterNames, expected: ExpectedShapes, subject: CheckSubject, mismatches: list[Mismatch]
 ) -> Iterator[Finding]:
+    if _is_in_blocks(subject):
+        return
     wrong: list[Mismatch] = []
     swapped: list[Mismatch] = []
     for factor in names.factors:

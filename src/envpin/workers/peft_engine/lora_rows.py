@@ -85,7 +85,7 @@ class RowRecomputer:
             return
         found = [self._pair(one, name.rsplit(".", 1)[0]) for one in self._adapters]
         pairs = [pair for pair in found if pair is not None]
-        if not pairs or base.shape != merged.shape or base.dim() != 2:
+        if not pairs or base.shape != merged.shape or base.dim() != 2 or self._is_wrapped_twice(name):
             self.skipped.append(name)
             return
         if any(not pair.plain or pair.is_low for pair in pairs):
@@ -115,6 +115,16 @@ class RowRecomputer:
         self.worst = max(self.worst, error)
         if error > 1.0:
             self.failed.append(name)
+
+    def _is_wrapped_twice(self, name: str) -> bool:
+        """Whether a wrapped module lies within another one here (`out_proj` of a MultiheadAttention): peft merges the
+        two in a way of its own, and more than one pair may meet in a tensor."""
+        module = name.rsplit(".", 1)[0] + "."
+        for other in (key[len(_PREFIX) :] for one in self._adapters for key in one.tensors if ".base_layer." in key):
+            within = ".lora_" in other.partition(".base_layer.")[2]
+            if within and (other.replace(".base_layer.", ".").startswith(module) or other.startswith(module)):
+                return True
+        return False
 
     def check_added(self, name: str, merged: torch.Tensor) -> None:
         """A tensor that the base does not store (a head trained over tied embeddings, a new classifier)."""

@@ -49,7 +49,16 @@ def save(model: transformers.PreTrainedModel, request: MergeRequest, *, whole: b
         arguments["max_shard_size"] = request.max_shard_size
     if "safe_serialization" in inspect.signature(model.save_pretrained).parameters:
         arguments["safe_serialization"] = True
-    model.save_pretrained(folder, **arguments)
+    try:
+        model.save_pretrained(folder, **arguments)
+    except (RuntimeError, ValueError, AttributeError, KeyError) as error:
+        import transformers
+
+        raise KnownError(
+            "cannot-merge",
+            "transformers %s cannot save what peft merged: %s"
+            % (transformers.__version__, loading.one_paragraph(error, 400)),
+        ) from error
 
 
 def _over_base(model: transformers.PreTrainedModel, base: str, folder: str) -> None:

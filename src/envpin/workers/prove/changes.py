@@ -25,7 +25,7 @@ _NEUTRAL = {
     "lora_dropout", "megatron_core", "modules_to_save", "peft_type", "peft_version", "r", "rank_pattern",
     "alpha_pattern", "revision", "target_modules", "task_type", "trainable_token_indices", "use_dora", "use_rslora",
     "eva_config", "qalora_group_size", "ensure_weight_tying", "feedforward_modules", "loftq_config", "corda_config",
-    "lora_ga_config", "runtime_config", "velora_config", "target_parameters",
+    "lora_ga_config", "runtime_config", "velora_config", "target_parameters", "token_indices", "init_weights",
 }  # fmt: skip
 # `Conv1D` models have these as `Linear`, whatever the config says of the others.
 _LINEAR_HEADS = ("lm_head", "score", "classifier")
@@ -134,7 +134,7 @@ def _grouped(
 def _unknown(config: Dict[str, object]) -> Optional[str]:
     """What of the config keeps its formula from being known here, in words."""
     kind = str(config.get("peft_type") or "LORA")
-    if kind not in {"LORA", "IA3"}:
+    if kind not in {"LORA", "IA3", "TRAINABLE_TOKENS"}:
         return "%s is left to peft" % kind
     start = config.get("init_lora_weights", True)
     if isinstance(start, str) and start.lower() not in (*_CHANGING_STARTS, *_PLAIN_STARTS):
@@ -153,7 +153,7 @@ def _changes_of(module: str, parts: Dict[str, str], given: _Given) -> List[Tenso
     key = module + ".weight"
     tensors = tuple(sorted(parts.values()))
     if "rows" in parts:
-        indices = _indices(given.config.get("trainable_token_indices"), module)
+        indices = _indices(given.config.get("trainable_token_indices") or given.config.get("token_indices"), module)
         if indices is None or len(indices) != given.shapes[parts["rows"]][0]:
             why = "`trainable_token_indices` does not name its rows"
             return [TensorChange(key, module, "by-peft", tensors, why=why)]

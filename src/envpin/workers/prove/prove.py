@@ -273,10 +273,12 @@ class _Proof:
                 self._set(key, "wrong", cause="head-tied", why=why)
 
     def _brought_twice(self, head: Optional[TensorChange], embedding: Optional[TensorChange]) -> bool:
-        """Whether the adapter brings one table under both names, as peft saves tied ones (`save_embedding_layers`)."""
-        if head is None or embedding is None or {head.kind, embedding.kind} != {"whole"}:
+        """Whether the adapter brings one table, or its rows, under both names, as peft saves tied ones."""
+        if head is None or embedding is None or head.kind != embedding.kind or head.indices != embedding.indices:
             return False
-        one, other = self.adapter[str(head.start)], self.adapter[str(embedding.start)]
+        if head.kind not in ("whole", "rows"):
+            return False
+        one, other = (self.adapter[str(given.start or given.left)] for given in (head, embedding))
         return one.shape == other.shape and self.judge.untouched(head.key, one, other).state == "equal"
 
     def _their_head(self) -> Optional[str]:
