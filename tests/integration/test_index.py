@@ -213,6 +213,23 @@ def test_the_users_own_index_is_found(tmp_path: Path) -> None:
     assert index_url(both) == "https://u/simple"
     assert index_url({**both, "UV_DEFAULT_INDEX": "corp=https://d/simple"}) == "https://d/simple"
     assert index_url({**both, "UV_DEFAULT_INDEX": "https://d/simple?a=b"}) == "https://d/simple?a=b"
+    written = tmp_path / "xdg" / "uv" / "uv.toml"
+    written.parent.mkdir()
+    for text, expected in (
+        ('index-url = "https://of.uv/simple/"', "https://of.uv/simple"),
+        ('[pip]\nindex-url = "https://of.uv/simple"', "https://of.uv/simple"),
+        (
+            '[[index]]\nurl = "https://a/simple"\n[[index]]\nurl = "https://b/simple"\ndefault = true',
+            "https://b/simple",
+        ),
+        ('[[index]]\nurl = "https://more/simple"', "https://pypi.org/simple"),
+        ("offline = false", "https://p/simple"),
+        ("not toml [", "https://p/simple"),
+    ):
+        written.write_text(text)
+        assert index_url({**home, "PIP_INDEX_URL": "https://p/simple"}) == expected, text
+        assert index_url(both) == "https://u/simple"
+    written.unlink()
     pip.write_text("not an ini file [")
     assert index_url({**home, "PIP_CONFIG_FILE": str(pip)}) == "https://from.user/simple"
 

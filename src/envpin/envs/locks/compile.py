@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from envpin.core.errors import ResolutionError
 from envpin.core.files import digest, write_cache
+from envpin.core.index_settings import pip_index
 from envpin.core.toml_input import parse_toml
 from envpin.core.torch_builds import MIRROR, backend_of
 from envpin.core.versions import label_of
@@ -69,6 +70,7 @@ class LockQuestion:
             **({"driver": driver_version()} if self.torch is not None and self.torch.label == "auto" else {}),
             "where": where_settings(os.environ),
             "configured": where_config(os.environ),
+            **({} if (pip := pip_index(os.environ)) is None else {"pip": pip}),
             "platform": this_platform(),
             # 1: answers from before the matrix's relations bounded them; 2: from before a build of torch was asked for.
             "bounded": 2,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from envpin.envs.locks.requirements import check_requirements
 from envpin.envs.locks.torch_build import not_to_be_had, other_build
 from envpin.envs.machine import default_python, default_root, shared_roots
 from envpin.envs.store.identity import EnvironmentSpec
+from envpin.envs.uv.settings import wants_offline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +42,10 @@ class Resolver:
     refresh: bool = False
     root: Path | None = None
     torch: TorchWish | None = None
+
+    @property
+    def _is_offline(self) -> bool:
+        return self.offline or wants_offline(os.environ)
 
     def pins(
         self,
@@ -82,7 +88,7 @@ class Resolver:
             )
         if lock is None:
             lock, lasting = self._compiled(question)
-            if lasting and not self.offline:  # what the cache happened to hold is no answer to keep
+            if lasting and not self._is_offline:  # what the cache happened to hold is no answer to keep
                 remember(kept, lock)
         return EnvironmentSpec(name=question.name, lock=lock, python=question.python)
 
@@ -145,26 +151,26 @@ class Resolver:
     def _of_time(self, question: LockQuestion, way: TorchWay) -> Lock:
         if question.exclude_newer == "era":
             return self._of_their_time(question, way)
-        return compile_lock(question, way, exclude_newer=question.exclude_newer, offline=self.offline)
+        return compile_lock(question, way, exclude_newer=question.exclude_newer, offline=self._is_offline)
 
     def _of_their_time(self, question: LockQuestion, way: TorchWay) -> Lock:
         """The lock as of the pins' own time; as of today where the index knows no time, or nothing fitted then."""
         from envpin.envs.locks.era import era_limit
 
         try:
-            limit = era_limit(check_requirements(question.requirements), offline=self.offline)
+            limit = era_limit(check_requirements(question.requirements), offline=self._is_offline)
         except NetworkError:
-            if not self.offline:
+            if not self._is_offline:
                 raise
             message = "offline: what is not pinned is the newest that uv's cache knows"
             self.listener(Note(message=message, level="warning"))
             limit = None
         try:
-            return compile_lock(question, way, exclude_newer=limit, offline=self.offline)
+            return compile_lock(question, way, exclude_newer=limit, offline=self._is_offline)
         except ResolutionError:
             if limit is None or way is not question.ways[-1]:
                 raise
-            lock = compile_lock(question, way, exclude_newer=None, offline=self.offline)
+            lock = compile_lock(question, way, exclude_newer=None, offline=self._is_offline)
             message = f"nothing from before {limit[:10]} fits all requirements: newer releases are used"
             self.listener(Note(message=message))
             return lock

@@ -97,7 +97,9 @@ class Store:
             return ready
         from envpin.envs.store.provision import Provision
         from envpin.envs.store.wheels import WheelShelf
+        from envpin.envs.uv.settings import wants_offline
 
+        offline = offline or wants_offline(os.environ)
         shelves = tuple(WheelShelf(root) for root in (self.root, *self._shared))
         how = Provision(shelves=shelves, offline=offline, keep_wheels=keep_wheels, max_download=max_download)
         return self._build(spec, key, listener=listener, how=how, rebuild=rebuild)

@@ -17,6 +17,7 @@ from envpin.core import process
 from envpin.core.command_text import command_text
 from envpin.core.errors import EnvironmentSetupError, InputError, NetworkError, NoInterpreterError
 from envpin.core.events import ignore
+from envpin.core.index_settings import pip_index
 from envpin.core.scratch import scratch
 from envpin.core.torch_builds import MIRROR, mirror_of
 from envpin.envs.uv.downloads import downloads
@@ -318,12 +319,17 @@ def uv_environment(
         given = [one for one in kept.get("UV_FIND_LINKS", "").split(_LIST) if one]
         kept["UV_FIND_LINKS"] = _LIST.join(dict.fromkeys([*given, *find_links]))
     configured = where_config(source, portable=portable)
-    if kept.get("PIP_INDEX_URL") and not _INDEXES & kept.keys() and not _INDEX_SETTINGS & configured.keys():
-        kept["UV_DEFAULT_INDEX"] = kept["PIP_INDEX_URL"]  # as `envpin.remote.index` reads it
+    told = not _INDEXES.isdisjoint(kept) or _tells_index(configured)
+    if not told and (pip := pip_index(source)) is not None:
+        kept["UV_DEFAULT_INDEX"] = pip  # as `index_url` reads it
     for name in _PATHS:
         if name in kept:
             kept[name] = _LIST.join(_absolute(piece) for piece in kept[name].split(_LIST))
     return process.scrubbed_environment(kept)
+
+
+def _tells_index(configured: Mapping[str, Any]) -> bool:
+    return not _INDEX_SETTINGS.isdisjoint(configured) or not _INDEX_SETTINGS.isdisjoint(configured.get("pip", {}))
 
 
 @contextmanager

@@ -50,7 +50,7 @@ _RULES: tuple[tuple[str, type[EnvpinError], str], ...] = (
     (
         r"network was disabled|Network connectivity is disabled|network is disabled|offline mode",
         NetworkError,
-        "run it once without `--offline`, so that what is missing is downloaded",
+        "run it once without `--offline` and UV_OFFLINE, so that what is missing is downloaded",
     ),
     (
         (

@@ -7,16 +7,16 @@ Places and precedence: https://docs.astral.sh/uv/concepts/configuration-files/
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envpin.core.errors import InputError
 from envpin.core.files import read_bounded
+from envpin.core.index_settings import uv_config_files
 from envpin.core.toml_input import BadTomlError, parse_toml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
+    from pathlib import Path
 
 # https://docs.astral.sh/uv/reference/settings/
 _WHERE = frozenset(
@@ -40,7 +40,7 @@ def where_config(source: Mapping[str, str], *, portable: bool = False) -> dict[s
         InputError: a configuration cannot be read.
     """
     found: dict[str, Any] = {}
-    for path in _files(source):
+    for path in uv_config_files(source):
         # The first file is the nearest to the user; of a list of indexes, its entries are asked first.
         for key, value in _where(_read(path), portable=portable).items():
             if key == "index" and isinstance(found.get(key), list) and isinstance(value, list):
@@ -52,6 +52,16 @@ def where_config(source: Mapping[str, str], *, portable: bool = False) -> dict[s
     return found
 
 
+def wants_offline(source: Mapping[str, str]) -> bool:
+    """Whether uv is told to stay off the network, by a variable or by the configuration.
+
+    Raises:
+        InputError: a configuration cannot be read.
+    """
+    said = source.get("UV_OFFLINE", "").lower()
+    return said not in {"0", "false", "no", "off", "n", "f"} if said else where_config(source).get("offline") is True
+
+
 def _where(document: Mapping[str, Any], *, portable: bool) -> dict[str, Any]:
     kept = _WHERE - _LOCAL_ONLY if portable else _WHERE
     found = {key: value for key, value in document.items() if key in kept and (key, value) != _LINKED}
@@ -61,27 +71,6 @@ def _where(document: Mapping[str, Any], *, portable: bool) -> dict[str, Any]:
     ):
         found["pip"] = some
     return found
-
-
-def _files(source: Mapping[str, str]) -> Iterator[Path]:
-    if source.get("UV_NO_CONFIG", "").lower() not in {"", "0", "false"}:
-        return
-    if named := source.get("UV_CONFIG_FILE"):
-        yield Path(named)  # then uv reads no other
-        return
-    yield from (path for path in _usual(source) if path.is_file())
-
-
-def _usual(source: Mapping[str, str]) -> Iterator[Path]:
-    if os.name == "nt":
-        yield from (Path(source[name], "uv", "uv.toml") for name in ("APPDATA", "PROGRAMDATA") if source.get(name))
-        return
-    home = source.get("HOME") or "~"
-    yield Path(source.get("XDG_CONFIG_HOME") or f"{home}/.config", "uv", "uv.toml").expanduser()
-    for folder in (source.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":"):
-        if folder:
-            yield Path(folder, "uv", "uv.toml")
-    yield Path("/etc/uv/uv.toml")
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -7,8 +7,8 @@ can be asked again without a network.
 
 from __future__ import annotations
 
+from envpin.core.index_settings import index_url
 from envpin.remote.index.client import Index, releases
 from envpin.remote.index.types import Release, ReleaseFile
-from envpin.remote.index.where import index_url
 
 __all__ = ["Index", "Release", "ReleaseFile", "index_url", "releases"]

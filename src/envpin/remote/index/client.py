@@ -17,11 +17,12 @@ from packaging.utils import canonicalize_name
 from envpin.core import json_input
 from envpin.core.errors import InputError, NetworkError
 from envpin.core.files import digest, write_cache
+from envpin.core.index_settings import index_url
 from envpin.core.resources import cache_path
 from envpin.core.sizes import counted
 from envpin.remote.index.ranges import WheelContents, open_wheel
 from envpin.remote.index.types import Release, ReleaseFile, parse_releases
-from envpin.remote.index.where import index_url, without_credentials
+from envpin.remote.index.where import without_credentials
 
 if TYPE_CHECKING:
     import zipfile

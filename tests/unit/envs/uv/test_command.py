@@ -57,7 +57,15 @@ def test_find_links_are_added_and_relative_paths_survive_another_folder(
     assert seen["UV_FIND_LINKS"] == f"{tmp_path}/wheels,https://x/list,/more"
 
 
-def test_pip_s_index_is_used_where_uv_has_none() -> None:
+def test_pip_s_index_is_used_where_uv_has_none(tmp_path: Path) -> None:
     assert uv_environment({"PIP_INDEX_URL": "https://a/simple"})["UV_DEFAULT_INDEX"] == "https://a/simple"
+    home = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path), "XDG_CONFIG_DIRS": "/nowhere"}
+    (tmp_path / "pip").mkdir()
+    (tmp_path / "pip" / "pip.conf").write_text("[global]\nindex-url = https://c/simple\n", encoding="utf-8")
+    assert uv_environment(home)["UV_DEFAULT_INDEX"] == "https://c/simple"
+    (tmp_path / "uv").mkdir()
+    for text in ('index-url = "https://d/simple"', '[pip]\nindex-url = "https://d/simple"'):
+        (tmp_path / "uv" / "uv.toml").write_text(text, encoding="utf-8")
+        assert "UV_DEFAULT_INDEX" not in uv_environment(home), text
     both = {"PIP_INDEX_URL": "https://a/simple", "UV_INDEX_URL": "https://b/simple"}
     assert "UV_DEFAULT_INDEX" not in uv_environment(both)

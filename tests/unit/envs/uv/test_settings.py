@@ -8,7 +8,7 @@ import pytest
 
 from envpin.core.errors import InputError
 from envpin.envs.uv.command import uv_environment
-from envpin.envs.uv.settings import where_config
+from envpin.envs.uv.settings import wants_offline, where_config
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,3 +83,11 @@ def test_files_are_never_linked_to_the_cache(tmp_path: Path) -> None:
     assert where_config(configured(tmp_path / "b", 'link-mode = "copy"\n')) == {"link-mode": "copy"}
     assert "UV_LINK_MODE" not in uv_environment({"UV_LINK_MODE": "symlink", "UV_NO_CONFIG": "1"})
     assert uv_environment({"UV_LINK_MODE": "copy", "UV_NO_CONFIG": "1"})["UV_LINK_MODE"] == "copy"
+
+
+def test_uv_s_own_word_for_offline_counts(tmp_path: Path) -> None:
+    told = configured(tmp_path, "offline = true\n")
+    assert wants_offline(told)
+    assert not wants_offline({**told, "UV_OFFLINE": "0"})
+    assert wants_offline({"UV_OFFLINE": "1", "UV_NO_CONFIG": "1"})
+    assert not wants_offline({"UV_NO_CONFIG": "1"})
