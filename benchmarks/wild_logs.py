@@ -36,6 +36,7 @@ FILES = {
     "errors_blind_fifth.toml": "fifth blind set",
     "errors_open_second.toml": "second open set",
     "errors_open_third.toml": "third open set",
+    "errors_open_fourth.toml": "fourth open set",
     "errors_blind_sixth.toml": "sixth blind set",
     "errors_blind_seventh.toml": "seventh blind set",
     "errors_blind_eighth.toml": "eighth blind set",

@@ -8,7 +8,7 @@ from envpin.diagnose.catalogue.catalogue import load_catalogue
 from envpin.diagnose.logs.nearest import explain_nearest, features_of, package_in, vote
 from envpin.diagnose.logs.unexplained import Unexplained, UnexplainedError
 
-LIKE_MANY = "AttributeError: 'Qwen9ForCausalLM' object has no attribute '_supports_flash_attn_9'"
+LIKE_MANY = "AttributeError: 'Qwen9ForCausalLM' object has no attribute '_supports_sdpa_9'"
 SCRIPT = 'Traceback (most recent call last):\n  File "/srv/project/app.py", line 12, in main\n    go()\n'
 TRL = (
     'Traceback (most recent call last):\n  File "/srv/lib/python3.12/site-packages/trl/x.py", line 1, in go\n    y()\n'
