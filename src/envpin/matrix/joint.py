@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 
 from envpin.core.eras import SETTLING_DAYS
 from envpin.core.errors import InputError, ResolutionError
-from envpin.matrix.joint_bounds import SERVERS, StackCase, bounds_of, days_after, first_day, floors_of
+from envpin.matrix.joint_bounds import ASKED, SERVERS, StackCase, bounds_of, days_after, first_day, floors_of
 from envpin.matrix.listing import listing_of, names_of
 from envpin.matrix.parts import quantization_of
 
@@ -198,6 +198,7 @@ def _environment(
     for kept in () if newest else _KEPT:
         exact: dict[str, str] = {one: pins[one] for one in kept if one in pins}
         if not attempts or attempts[-1].pins != exact:
+            attempts += _of_their_days(exact, own, case, limit)
             attempts.append(Attempt(exact, _title(exact, found), limit))
     if limit is not None or not attempts:
         attempts.append(Attempt({}, "the newest releases within the bounds", None))
@@ -210,6 +211,21 @@ def _limit(bounds: Sequence[StackBound], case: StackCase) -> str | None:
     latest = [days_after(one, SETTLING_DAYS) for one in days if one]
     day = max([(case.found.exclude_newer or "")[:10], *latest], default="")
     return day or None
+
+
+def _of_their_days(
+    pins: Mapping[str, str], bounds: Sequence[StackBound], case: StackCase, limit: str | None
+) -> list[Attempt]:
+    """Where a tool was asked for exactly and no transformers is pinned: what was there in the days of the tool. A vLLM
+    of 2025 declares no upper bound, and does not run with a transformers of 2026."""
+    asked = [one for one in bounds if one.reason == ASKED and one.versions.startswith("==") and "*" not in one.versions]
+    if "transformers" in pins or not any(first_day(one, case.facts.stack) for one in asked):
+        return []
+    day = _limit(bounds, case._replace(found=case.found._replace(exclude_newer=None)))
+    if day is None or (limit is not None and day >= limit):
+        return []
+    named = ", ".join(f"{one.package} {one.versions.removeprefix('==')}" for one in asked)
+    return [Attempt(pins, f"the newest releases of the days of {named} within the bounds", day)]
 
 
 def _title(pins: Mapping[str, str], found: Match) -> str:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SERVERS = ("vllm", "sglang", "lmdeploy", "mlx-lm", "exllamav3", "ctranslate2", "gguf", "optimum-onnx")
 # A companion is no older than this before the transformers that it goes with: what came long before never met it.
 _SLACK_DAYS = 90
-_ASKED = "as asked"
+ASKED = "as asked"
 
 
 class StackFacts(NamedTuple):
@@ -60,7 +60,7 @@ def bounds_of(case: StackCase, packages: Mapping[str, str], notes: list[str]) ->
         ResolutionError: no release can be had: of a tool that lists the model, of torch for the CUDA.
     """
     stack, model = case.facts.stack, case.model
-    bounds = [StackBound(one, versions, _ASKED) for one, versions in packages.items() if versions]
+    bounds = [StackBound(one, versions, ASKED) for one, versions in packages.items() if versions]
     bounds += _of_model(case.found)
     bounds += _of_cuda(case.cuda, stack)
     if "setuptools" in packages:
@@ -124,6 +124,12 @@ def _of_method(method: str, packages: Mapping[str, str], stack: Stack, notes: li
                 bounds.append(
                     StackBound(name, f">={first.version}", f"the weights are quantized: knows {method} since")
                 )
+        elif listing is not None and name == "transformers":
+            raise ResolutionError(
+                f"the weights are quantized with {method}, which no release of transformers up to "
+                f"{listing.tool.releases[-1].version} loads",
+                hint="train on, and merge into, the original that they were quantized from; or `--for serve`",
+            )
         elif listing is not None:
             notes.append(f"the weights are quantized with {method}, which no release of `{name}` lists")
     return bounds
@@ -175,7 +181,7 @@ def floors_of(
         if (
             current is not None
             and current.date <= day
-            and not any(one.package == name and (">=" in one.versions or one.reason == _ASKED) for one in bounds)
+            and not any(one.package == name and (">=" in one.versions or one.reason == ASKED) for one in bounds)
         ):
             reason = f"the release of its time: transformers {lowest} appeared on {released}"
             found.append(StackBound(name, f">={current.version}", reason, floor=True))

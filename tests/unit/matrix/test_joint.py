@@ -27,6 +27,7 @@ def releases(*versions: str, source: bool = False) -> list[ToolRelease]:
 
 TORCH = [ToolRelease(version=one, date="2024-01-01", cuda=cuda)
          for one, cuda in (("2.3", "12.1"), ("2.4", "12.4"), ("2.5", "13.0"))]  # fmt: skip
+OLD = ["gptq", "awq", "bitsandbytes_4bit"]
 STACK = Stack(
     {
         "torch": Tool("torch", TORCH),
@@ -38,7 +39,7 @@ STACK = Stack(
         "llamafactory": Tool("llamafactory", releases("1", "2"), {"repositories": registry_of([[], ["a/X-1B"]])}),
         "gptqmodel": Tool("gptqmodel", releases("7", source=True), {"model_types": registry_of([["x"]])}),
         "transformers": Tool("transformers", releases("4.1", "4.2", "4.3"),
-                             {"quantizations": registry_of([["gptq"], ["gptq"], ["gptq", "fp8"]])}),
+                             {"quantizations": registry_of([OLD, OLD, [*OLD, "fp8"]])}),
         "bitsandbytes": Tool("bitsandbytes", releases("0.40", "0.41")),
     }
 )  # fmt: skip
@@ -183,7 +184,22 @@ def test_a_package_without_wheels_is_left_out_and_named() -> None:
     assert made.sources == ("gptqmodel",)
     assert "gptqmodel" not in made.whole.packages
     assert "`gptqmodel` has no wheels" in made.notes[0]
-    assert "quantized with awq, which no release of `transformers` lists" in made.notes[1]
+
+
+def test_weights_that_no_transformers_loads_are_served_only() -> None:
+    config = {"quantization_config": {"quant_method": "modelopt"}}
+    with pytest.raises(ResolutionError, match="modelopt, which no release of transformers up to 4\\.3 loads"):
+        plan(config)
+    served = plan(config, purposes=("serve",), tools=("vllm",))
+    assert "quantized with modelopt, which no release of `vllm` lists" in served.notes[0]
+
+
+def test_what_goes_with_a_tool_asked_for_exactly_is_of_its_days_first() -> None:
+    made = plan(purposes=("serve",), tools=("vllm==0.2",))
+    days = [one.exclude_newer for one in made.whole.attempts]
+    assert days[0] == "2024-02-22"
+    assert days[1] == "2024-06-01"
+    assert plan(tools=("trl==0.2",)).whole.attempts[0].pins["transformers"] == "4.5"
 
 
 def test_an_unknown_package_is_asked_for_all_the_same() -> None:
