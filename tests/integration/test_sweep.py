@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -194,8 +195,19 @@ def test_on_the_workers_of_a_dask_cluster(place: Place, monkeypatch: pytest.Monk
     assert len([*made.glob("*/*/model/model.safetensors")]) == 2 * len(PLAIN)
 
 
+# envpin, waiting a second for a scheduler and not twenty.
+IMPATIENT = """
+import sys
+from envpin.cli.main import main
+from envpin.sweep import remote
+remote._PATIENCE = 1.0
+sys.exit(main(sys.argv[1:]))
+"""
+
+
 def test_a_dask_cluster_that_is_not_there(place: Place) -> None:
     pytest.importorskip("distributed")
-    completed = place.verify("gpt2", "--executor", "dask:tcp://127.0.0.1:1")
+    words = place.words("gpt2", "--executor", "dask:tcp://127.0.0.1:1")
+    completed = process.run([sys.executable, "-c", IMPATIENT, *words], env=variables(place.env))
     assert completed.status == 4, completed.stderr
     assert "no Dask scheduler answers" in completed.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,13 +11,36 @@ from envpin.bisect.question import ProbeQuestion
 from envpin.bisect.session.prober import Prober
 from envpin.core.errors import InfrastructureError
 from envpin.host import worker
+from envpin.host.session import WorkerSession
 from envpin.host.verbs import ProbeCall, ProbeError, ProbeReply, TinyModelCall
 from tests.support.environments import pinned
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.xdist_group("probe")
+# The libraries are imported once for each environment; every request has a fork of its own. `Prober`, below, starts a
+# process for each.
+SESSIONS: dict[str, WorkerSession] = {}
+CLOSING = contextlib.ExitStack()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _sessions_end() -> Iterator[None]:
+    yield
+    SESSIONS.clear()
+    CLOSING.close()
+
+
+def session(environment: str) -> WorkerSession:
+    if environment not in SESSIONS:
+        SESSIONS[environment] = CLOSING.enter_context(
+            WorkerSession(
+                pinned(environment).python, imports=("torch", "transformers", "peft"), env={"OMP_NUM_THREADS": "1"}
+            )
+        )
+    return SESSIONS[environment]
 
 
 def probe(
@@ -33,13 +57,13 @@ def probe(
         action=action, model=model or str(folder / "model"), adapter=adapter or str(folder / "adapter"), float32=True,
         reference=reference, write_reference=write_reference,
     )  # fmt: skip
-    return worker.call(pinned(environment).python, call, env={"OMP_NUM_THREADS": "1"})
+    return session(environment).call(call)
 
 
 def tiny(environment: str, family: str, folder: Path, *, weights: bool = True) -> None:
     adapter = str(folder / "adapter") if weights else None
     call = TinyModelCall(family=family, folder=str(folder / "model"), weights=weights, adapter=adapter)
-    worker.call(pinned(environment).python, call)
+    session(environment).call(call)
 
 
 def number(answer: ProbeReply, name: str) -> float:
@@ -118,7 +142,7 @@ def test_half_an_adapter_and_another_base_are_told_apart(tmp_path: Path) -> None
     answer = probe("peft012", "merge", tmp_path, reference=reference, adapter=str(halved))
     assert error_of(answer).type == "AdapterEffectDiffersError"
     other = tmp_path / "other"
-    worker.call(pinned("peft012").python, TinyModelCall(family="llama3", folder=str(other / "model"), seed=7))
+    session("peft012").call(TinyModelCall(family="llama3", folder=str(other / "model"), seed=7))
     answer = probe("peft012", "merge", tmp_path, reference=reference, model=str(other / "model"))
     assert error_of(answer).type == "BaseDiffersError"
 
