@@ -19,6 +19,7 @@ from envpin.bisect.session.moves import ChangedQuestion, ends_of
 from envpin.bisect.session.secrets import is_same_command
 from envpin.bisect.session.session import observations
 from envpin.bisect.session.start import folder_of, open_session, problem_of
+from envpin.cli.console.width import fitted
 from envpin.cli.render.bisect_answer import headline
 from envpin.core.command_text import command_text
 from envpin.core.errors import InputError, RefusedError, UsageError
@@ -63,8 +64,9 @@ def _status(args: argparse.Namespace, console: Console) -> int:
     if not found:
         console.talk("no search has been made yet")
     for one in found:
-        console.data(f"{one['id']}  {one['package']} {one['good']} … {one['bad']}  {one['probe']}")
-        console.data(f"    {counted(int(str(one['probes'])), 'probe')}, {one['state']}")
+        what = f"{one['id']}  {one['package']} {one['good']} … {one['bad']}  {one['probe']}"
+        state = f"    {counted(int(str(one['probes'])), 'probe')}, {one['state']}"
+        console.data(fitted([what, state], indent=8))
     return 0
 
 
