@@ -113,6 +113,8 @@ def test_a_ready_environment_is_answered_without_the_slow_imports(shell: Shell) 
         refused = process.run(command, env=shell.variables, cwd=shell.folder)
         assert refused.status == 3, refused.stderr
         assert "receipt" in refused.stderr
+        newer = damaged != whole and len(damaged) == len(whole) + 1
+        assert f"hint: {'upgrade envpin' if newer else 'envpin env create REF --rebuild'}" in refused.stderr
 
 
 def test_a_changed_byte_is_named_with_exit_1_and_rebuilt(shell: Shell) -> None:

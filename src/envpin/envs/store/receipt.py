@@ -83,7 +83,8 @@ def read_receipt(folder: Path) -> Receipt:
         ) from fault
     if receipt.schema != RECEIPT_SCHEMA:
         raise EnvironmentDamagedError(
-            f"the receipt `{path}` has schema {receipt.schema}; this envpin knows {RECEIPT_SCHEMA}"
+            f"the receipt `{path}` has schema {receipt.schema}; this envpin knows {RECEIPT_SCHEMA}",
+            hint="upgrade envpin" if receipt.schema > RECEIPT_SCHEMA else "envpin env create REF --rebuild",
         )
     return receipt
 
