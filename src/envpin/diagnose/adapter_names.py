@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from envpin.checkpoint.formats.safetensors import Tensor
 
@@ -92,6 +92,15 @@ def is_factor(name: str) -> bool:
     """Whether it is a name that peft gives to a tensor of one of its methods."""
     bare = name.removeprefix("base_model.model.")
     return bare != name and bool(_FACTOR.match(bare) or _OTHER.search(bare))
+
+
+def is_saved_whole(parameter: str, modules: Iterable[str]) -> bool:
+    """Whether peft keeps a parameter whole for one of `modules_to_save`. It finds a module by the end of its name, so
+    that `classifier` names DistilBERT's `pre_classifier` too (`_set_trainable` in peft/utils/other.py)."""
+    parts = parameter.split(".")[:-1]
+    above = [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
+    wanted = tuple(modules)
+    return any(one.endswith(wanted) for one in above)
 
 
 def _unwrapped(name: str, names: AdapterNames) -> str:

@@ -89,3 +89,17 @@ def test_a_run_names_its_checkpoints(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"below it `checkpoint-1000/`, `checkpoint-500/` hold one each") as raised:
         open_checkpoint(tmp_path)
     assert raised.value.hint == shlex.join(["envpin", "scan", str(tmp_path)])
+
+
+@pytest.mark.parametrize("saved", [["classifier", "score"], None])
+def test_a_module_that_peft_saves_by_the_end_of_its_name_is_not_extra(tmp_path: Path, saved: list[str] | None) -> None:
+    """DistilBERT's `pre_classifier` ends in `classifier`; peft before 0.9 wrote null and added the heads on loading."""
+    heads: dict[str, tuple[int, ...]] = {
+        "base_model.model.pre_classifier.weight": (64, 64),
+        "base_model.model.classifier.weight": (2, 64),
+    }
+    folder = write_adapter(tmp_path / "a", {**LORA, **heads}, modules_to_save=saved, task_type="SEQ_CLS")
+    assert "extra-adapter-tensors" not in codes(check(folder))
+    other: dict[str, tuple[int, ...]] = {"base_model.model.classifier_norm.weight": (64,)}
+    folder = write_adapter(tmp_path / "b", {**LORA, **other}, modules_to_save=saved, task_type="SEQ_CLS")
+    assert "extra-adapter-tensors" in codes(check(folder))

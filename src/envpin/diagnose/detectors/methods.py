@@ -88,8 +88,12 @@ def kind_of(subject: CheckSubject) -> str:
 
 def is_task_head(parameter: str, config: Mapping[str, object]) -> bool:
     """Whether a whole tensor belongs to the head that peft saves and loads for this task by itself."""
-    heads = HEADS.get(str(config.get("task_type") or "").upper(), ())
-    return bool(set(parameter.split(".")[:-1]) & set(heads))
+    return bool(set(parameter.split(".")[:-1]) & set(task_heads(config)))
+
+
+def task_heads(config: Mapping[str, object]) -> tuple[str, ...]:
+    """The modules that peft adds to `modules_to_save` for the task of an adapter."""
+    return HEADS.get(str(config.get("task_type") or "").upper(), ())
 
 
 def _names(subject: CheckSubject) -> Iterator[Finding]:

@@ -9,8 +9,9 @@ from envpin.checkpoint.config import text_flag
 from envpin.checkpoint.embedding import plan_embedding
 from envpin.core.findings import Evidence
 from envpin.core.sizes import counted
+from envpin.diagnose.adapter_names import is_saved_whole
 from envpin.diagnose.catalogue.catalogue import finding
-from envpin.diagnose.detectors.methods import is_task_head, kind_of
+from envpin.diagnose.detectors.methods import kind_of, task_heads
 from envpin.diagnose.detectors.shapes import SHOWN, places
 from envpin.diagnose.subject import CheckSubject, Selective, shape_text
 
@@ -81,17 +82,16 @@ def _extra_tensors(subject: CheckSubject) -> Iterator[Finding]:
     if names is None or kind_of(subject) != "LORA" or not names.factors:
         return
     saved = config.get("modules_to_save")
-    modules = {one for one in saved if isinstance(one, str)} if isinstance(saved, list) else set()
+    modules = {one for one in saved if isinstance(one, str) and one} if isinstance(saved, list) else set()
+    modules |= set(task_heads(config))
     with_bias = config.get("bias", "none") != "none"
     extra = [
         tensor
         for parameter, tensor in names.whole.items()
         if not (
-            set(parameter.split(".")[:-1]) & modules
-            or any(f".{module}." in f".{parameter}" for module in modules)
+            is_saved_whole(parameter, modules)
             or parameter.split(".")[-2:-1] in [[last] for last in _LAST]
             or (with_bias and parameter.endswith(".bias"))
-            or is_task_head(parameter, config)
         )
     ]
     if extra:
