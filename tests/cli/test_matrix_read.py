@@ -109,3 +109,18 @@ def test_ones_own_file_is_named(tmp_path: Path) -> None:
     completed = envpin("matrix", "list", env=env)
     assert "1 of them from" in completed.stderr
     assert "ours " in completed.stdout
+
+
+def test_another_class_of_the_type_is_not_graded_as_run(tmp_path: Path) -> None:
+    config = {"model_type": "llava", "architectures": ["LlavaLlamaForCausalLM"], "mm_vision_tower": "openai/clip"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    completed = envpin("matrix", "resolve", tmp_path / "config.json")
+    assert completed.status == 0, completed.stderr
+    assert completed.stdout.startswith("LLaVA 1.5  [llava] (by its type alone, see below)")
+    assert "merge-verified" not in completed.stdout
+
+
+def test_a_name_that_is_nothing_gets_the_next_step() -> None:
+    completed = envpin("matrix", "resolve", "qwn9")
+    assert completed.status == 1
+    assert "give its folder or config.json" in completed.stdout

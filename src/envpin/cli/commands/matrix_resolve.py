@@ -94,7 +94,7 @@ def _joined(found: Match) -> dict[str, str]:
 
 
 def _grade(found: Match) -> str | None:
-    if found.family and found.pins == found.family.pins and found.certainty != "not listed":
+    if found.family and found.pins == found.family.pins and not _of_another_class(found):
         return found.family.grade
     if not found.pins:
         return None
@@ -102,11 +102,16 @@ def _grade(found: Match) -> str | None:
     return "declared" if found.kind == "remote-code" else "static"
 
 
+def _of_another_class(found: Match) -> bool:
+    """Whether the config is of the family by its type alone, so that the family's proof is none for it."""
+    return found.certainty == "ambiguous" and not found.alternatives
+
+
 def _lines(found: Match, subject: ModelSubject, own: AdapterPins | None) -> list[str]:
     family = found.family
     if family:
-        alone = found.certainty == "ambiguous" and not found.alternatives
-        lines = [f"{family.title}  [{family.id}]{_BY_TYPE if alone else _CERTAINTY[found.certainty]}"]
+        certainty = _BY_TYPE if _of_another_class(found) else _CERTAINTY[found.certainty]
+        lines = [f"{family.title}  [{family.id}]{certainty}"]
     elif found.kind == "other":
         lines = ["out of scope"]
     elif found.certainty in {"not listed", "by name"}:
