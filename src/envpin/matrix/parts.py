@@ -46,6 +46,10 @@ RUN_WITH: Mapping[str, str] = MappingProxyType({
 })  # fmt: skip
 
 
+# Where a config says so, the second as compressed-tensors wrote it at first.
+_QUANTIZED = ("quantization_config", "compression_config")
+
+
 class Floor(NamedTuple):
     """The first release of transformers that a field of the config lets in, and what for; None where none does."""
 
@@ -114,13 +118,17 @@ def not_run(family: str, config: Mapping[str, object]) -> tuple[str, ...]:
 def quantization_of(config: Mapping[str, object] | None) -> str | None:
     """The method that a config says the weights are quantized with."""
     for part in (config, config.get("text_config") if config else None):
-        own = part.get("quantization_config") if isinstance(part, dict) else None
-        if isinstance(own, dict):
-            method = own.get("quant_method")
-            if isinstance(method, str) and method:
-                return method.lower()
-            if own.get("load_in_4bit") or own.get("load_in_8bit"):
-                return "bitsandbytes"
+        if not isinstance(part, dict):
+            continue
+        own: dict[str, object] = next((part[one] for one in _QUANTIZED if isinstance(part.get(one), dict)), {})
+        method = own.get("quant_method")
+        if isinstance(method, str) and method.strip():
+            return method.strip().lower()
+        if own.get("load_in_4bit") or own.get("load_in_8bit"):
+            return "bitsandbytes"
+        table = part.get("quantization")
+        if isinstance(table, dict) and {"bits", "group_size"} <= table.keys():
+            return "mlx"  # as MLX LM writes it, next to a quantization_config that names no method
     return None
 
 

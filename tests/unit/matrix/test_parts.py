@@ -10,7 +10,7 @@ from packaging.specifiers import SpecifierSet
 from envpin.core.resources import data_path
 from envpin.matrix.load import load_matrix
 from envpin.matrix.match import match
-from envpin.matrix.parts import LOOKED_UP, RUN_WITH
+from envpin.matrix.parts import LOOKED_UP, RUN_WITH, quantization_of
 from envpin.matrix.recipes import load_recipes
 from envpin.matrix.support import load_support, shipped_path
 
@@ -89,6 +89,25 @@ def test_a_quantization_that_transformers_does_not_load_gets_no_pins_and_says_wh
     assert found.family is not None
     assert (found.family.id, dict(found.pins)) == ("llama3.1", {})
     assert any("quantized with modelopt" in line for line in found.evidence)
+
+
+@pytest.mark.parametrize(
+    ("config", "method"),
+    [
+        ({"quantization": {"bits": 4, "group_size": 64}, "quantization_config": {"bits": 4, "group_size": 64}}, "mlx"),
+        ({"compression_config": {"quant_method": "compressed-tensors"}}, "compressed-tensors"),
+        ({"quantization_config": {"quant_method": " AWQ "}}, "awq"),
+        ({"quantization_config": {"quant_method": " "}}, None),
+        ({"quantization_config": "gptq"}, None), ({"quantization": {"bits": 4}}, None),
+    ],
+)  # fmt: skip
+def test_the_quantization_is_found_where_a_tool_writes_it(config: dict[str, Any], method: str | None) -> None:
+    assert quantization_of(config) == method
+
+
+def test_weights_of_mlx_get_no_pins() -> None:
+    found = match({**LLAMA31, "quantization": {"bits": 4, "group_size": 64}}, None, MATRIX, SUPPORT)
+    assert dict(found.pins) == {}
 
 
 def test_an_old_quantization_keeps_the_pins_and_says_what_was_not_run() -> None:

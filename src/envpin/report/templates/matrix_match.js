@@ -174,6 +174,14 @@ const Match = (() => {
 
     const newSpelling = (config) => [config, config.text_config].some((part) => isTable(part) && isTable(part.rope_parameters) && missing(part.rope_theta));
 
+    function methodOf(part) {
+      if (!isTable(part)) return null;
+      const own = ["quantization_config", "compression_config"].map((key) => part[key]).find(isTable) || {};
+      if (typeof own.quant_method === "string" && own.quant_method.trim()) return own.quant_method.trim().toLowerCase();
+      if (own.load_in_4bit || own.load_in_8bit) return "bitsandbytes";
+      return isTable(part.quantization) && "bits" in part.quantization && "group_size" in part.quantization ? "mlx" : null;
+    }
+
     // What the parts of a config and the quantization of its weights ask for: [release, what for]; "" where none knows it.
     function floorsOf(kind, config) {
       const found = [], code = isTable(config.auto_map) && Object.hasOwn(config.auto_map, "AutoConfig");
@@ -181,8 +189,7 @@ const Match = (() => {
         const own = isTable(config[key]) ? config[key].model_type : null;
         if (typeof own === "string" && own.trim()) found.push({ release: (spans(own) || [""])[0], what: `knows ${shown(own)}, the type of its ${key}`, part: true });
       }
-      const own = [config, config.text_config].map((part) => (isTable(part) && isTable(part.quantization_config) ? part.quantization_config : null)).find((one) => one);
-      const method = own ? (typeof own.quant_method === "string" && own.quant_method ? own.quant_method.toLowerCase() : own.load_in_4bit || own.load_in_8bit ? "bitsandbytes" : null) : null;
+      const method = [config, config.text_config].reduce((named, part) => named || methodOf(part), null);
       if (method === null || !data.methods) return found;
       if (!Object.hasOwn(data.methods, method)) found.push({ release: "", what: `loads weights quantized with ${shown(method)}` });
       else if (data.methods[method]) found.push({ release: data.methods[method], what: `loads weights quantized with ${shown(method)}` });
