@@ -67,6 +67,20 @@ _OF_TRANSFORMERS = re.compile(
     r"(?:For[A-Z]\w*|PreTrainedModel|\wModel|Config|Tokenizer(?:Fast)?|Processor(?:Fast)?|Cache|Attention|DecoderLayer|"
     r"RotaryEmbedding|TrainingArguments|^Trainer|Mixin)$|^transformers\b|prepare_inputs_for_generation|_update_causal_mask"
 )
+# Parts of names that no other field has, and the library whose releases they speak of first.
+_BY_WORDS = (
+    ("vllm", re.compile(r"(?i)vllm")),
+    ("sglang", re.compile(r"(?i)sglang")),
+    ("unsloth", re.compile(r"(?i)unsloth")),
+    ("peft", re.compile(r"LoRA|Lora(?=[A-Z.]|$)|QLora|(?i:peft|_lora\b|\blora_|dora\b)")),
+    ("deepspeed", re.compile(r"(?i)deepspeed|zero3")),
+    ("sentence-transformers", re.compile(r"SentenceTransformer|CrossEncoder")),
+    ("diffusers", re.compile(r"(?:Flux|StableDiffusion|QwenImage|ZImage|Wan)\w*(?:Pipeline|Transformer)")),
+    ("transformers", re.compile(
+        r"(?i)qwen|llama(?!index)|llava|gemma|mistral|internvl|minicpm|deepseek|chatglm|whisper|"
+        r"rotary_?emb|(?-i:DecoderLayer|FlashAttention2|CausalLM|ConditionalGeneration|TokenizerFast|ImageProcessor)"
+    )),
+)  # fmt: skip
 _NAMES = {"swift": "ms-swift", "unsloth_compiled_cache": "unsloth", "awq": "autoawq",
           "mcore_bridge": "ms-swift", "transformers_modules": "transformers"}  # fmt: skip
 _TRAINING = "run with the versions of the training run: envpin run ADAPTER -- CMD"
@@ -126,8 +140,9 @@ def explain_frame(line: str, before: str) -> Explained | None:
     if defined_by == "peft" and "Model" in owner and "has no attribute" in found[0]:
         return None  # it passes on what its model does not have, whoever asks
     if not frames:
-        alone = defined_by is not None and used_in_scripts(defined_by)
-        return _of_symbol(str(defined_by), owner, name, before) if alone else None
+        if defined_by is not None and used_in_scripts(defined_by):
+            return _of_symbol(defined_by, owner, name, before)
+        return _of_words(found[0], what, name, before) if defined_by is None and not frames_of(before) else None
     return _of_caller(frames, found[0], what, name, before)
 
 
@@ -153,6 +168,19 @@ def _of_caller(frames: list[Frame], said: str, what: str, name: str, before: str
     if caller == "peft" and owner and knows("transformers", owner):
         code = "peft-transformers-incompatible"
     return Explained(code, f"{says}; {released}", _steps(package))
+
+
+def _of_words(said: str, what: str, name: str, before: str) -> Explained | None:
+    """A call whose traceback the log does not show, of something that by the parts of its name is of this field."""
+    if not said.startswith("TypeError: "):
+        return None
+    package = next((one for one, words in _BY_WORDS if words.search(what)), None)
+    released = None if package is None else release_words(package, before)
+    if released is None:
+        return None
+    says = f"`{what}` and what calls it with `{name}` are most likely of different releases"
+    code = "transformers-api-changed" if package == "transformers" else "library-api-changed"
+    return Explained(code, f"{says}; {released}", _steps(str(package)))
 
 
 def _of_symbol(package: str, owner: str, name: str, before: str) -> Explained | None:
