@@ -123,3 +123,20 @@ def test_blocks_of_a_diagonal_are_no_widths_of_another_base(tmp_path: Path) -> N
     blocks = {"nblocks": 2, "target_modules_bd_a": ["q_proj"], "target_modules_bd_b": ["o_proj"]}
     adapter = write_adapter(tmp_path / "adapter", shapes, use_bdlora=blocks, layers_to_transform=[0])
     assert [one.code for one in check(adapter).findings if one.code != "adapter-is-noop"] == []
+
+
+@pytest.mark.parametrize(
+    ("stored", "codes"),
+    [
+        ("model.layers.0.mlp.experts.down_proj", []),  # gpt-oss: fused since 4.55
+        ("model.layers.0.mlp.experts.0.down_proj.weight", ["moe-layout"]),
+    ],
+)
+def test_fused_experts_are_those_of_the_base_or_of_transformers_5(
+    stored: str, codes: list[str], tmp_path: Path
+) -> None:
+    write_model(tmp_path / "base", {stored: (8, 8)}, {"model_type": "of-tomorrow"})
+    shapes = {f"base_model.model.model.layers.0.mlp.experts.lora_{side}.weight": (8, 8) for side in "AB"}
+    adapter = write_adapter(tmp_path / "adapter", shapes, target_parameters=["mlp.experts.down_proj"])
+    found = check(adapter, target={"transformers": "4.57.6"}).findings
+    assert [one.code for one in found if one.code != "adapter-is-noop"] == codes

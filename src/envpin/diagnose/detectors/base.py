@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from envpin.checkpoint.base_weights import compare_base
@@ -150,9 +151,16 @@ def detect_eras(subject: CheckSubject) -> Iterator[Finding]:
     yield from _vision_language(subject)
     if names.names_single_experts:
         yield from _single_experts(names, subject)
-    elif names.names_fused_experts and subject.below("transformers", "5.0"):
+    elif names.names_fused_experts and subject.below("transformers", "5.0") and not _stores_fused_experts(subject):
         text = "the adapter changes fused experts; transformers 4 has them one by one"
         yield finding("moe-layout", text, _first(subject, ".experts"), names=places(subject))
+
+
+def _stores_fused_experts(subject: CheckSubject) -> bool:
+    """Whether the base's files hold the experts of a layer together, as gpt-oss and Llama 4 do from their first release
+    on; others are fused by transformers 5 as it loads them."""
+    names = subject.base.tensors if subject.base is not None else ()
+    return any(re.search(r"\.experts\.[a-z_]+$", name) for name in names)
 
 
 def _single_experts(names: AdapterNames, subject: CheckSubject) -> Iterator[Finding]:
