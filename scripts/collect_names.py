@@ -11,11 +11,11 @@ import ast
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from packaging.version import Version
 
-from envpin.diagnose.logs.names import model_type_of
+from envpin.diagnose.logs.model_types import model_type_of
 from envpin.remote.index import Index
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ MODULES: dict[str, tuple[str, list[str]]] = {
                      "peft/tuners/lora.py", "peft/tuners/lora/config.py"]),
     "huggingface_hub": ("0.14", ["huggingface_hub/__init__.py", "huggingface_hub/utils/__init__.py",
                                  "huggingface_hub/errors.py", "huggingface_hub/constants.py",
-                                 "huggingface_hub/file_download.py", "huggingface_hub/hf_api.py"]),
+                                 "huggingface_hub/file_download.py", "huggingface_hub/_snapshot_download.py", "huggingface_hub/hf_api.py"]),
     "datasets": ("2.10", ["datasets/__init__.py", "datasets/load.py", "datasets/utils/__init__.py",
                           "datasets/config.py", "datasets/features/__init__.py", "datasets/arrow_dataset.py",
                           "datasets/utils/file_utils.py", "datasets/download/download_manager.py"]),
@@ -197,6 +197,7 @@ def members_of(trees: dict[str, ast.Module]) -> dict[str, set[str]]:
                     and isinstance(one.value, ast.Name)
                     and one.value.id == "self"
                 }
+                held |= served(node)
                 held |= stored if node.name in OPEN or "Cache" in node.name else set()
                 bases = [part.id if isinstance(part, ast.Name) else getattr(part, "attr", "") for part in node.bases]
                 if node.name not in own or len(held) > len(own[node.name][0]):
@@ -213,17 +214,38 @@ def members_of(trees: dict[str, ast.Module]) -> dict[str, set[str]]:
     return {name: gather(name) for name in MEMBERS & own.keys()}
 
 
-def arguments_of(trees: dict[str, ast.Module]) -> dict[str, set[str]]:
-    """The arguments of the public methods of MEMBERS, as `Class.method`; none for one that takes any keyword."""
-    found: dict[str, set[str]] = {}
+def served(node: ast.ClassDef) -> set[str]:
+    """What a tokenizer's `__getattr__` serves from 4.47 on, and properties before: its special tokens and their ids."""
+    found: set[str] = set()
+    for one in node.body:
+        target = one.targets[0] if isinstance(one, ast.Assign) else getattr(one, "target", None)
+        if isinstance(target, ast.Name) and target.id == "SPECIAL_TOKENS_ATTRIBUTES":
+            names = {str(part.value) for part in ast.walk(one) if isinstance(part, ast.Constant)}
+            found |= names | {f"{name}_id" for name in names} | {f"{name}_ids" for name in names}
+    return found
+
+
+def arguments_of(trees: dict[str, ast.Module]) -> dict[str, set[str] | None]:
+    """The arguments of the public methods of MEMBERS, and of the Trainer's others, which people override, as
+    `Class.method`; of public functions by their name. None for one that takes any keyword."""
+    found: dict[str, set[str] | None] = {}
     for tree in trees.values():
         for node in statements(tree.body):
             if isinstance(node, ast.ClassDef) and node.name in MEMBERS:
                 for one in node.body:
-                    if isinstance(one, ast.FunctionDef) and one.args.kwarg is None and not one.name.startswith("_"):
-                        every = [*one.args.posonlyargs, *one.args.args, *one.args.kwonlyargs]
-                        found[f"{node.name}.{one.name}"] = {part.arg for part in every} - {"self", "cls"}
+                    public = node.name == "Trainer" or not getattr(one, "name", "_").startswith("_")
+                    if isinstance(one, ast.FunctionDef) and public:
+                        found[f"{node.name}.{one.name}"] = given(one)
+            elif isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+                found[node.name] = given(node)
     return found
+
+
+def given(node: ast.FunctionDef) -> set[str] | None:
+    if node.args.kwarg is not None:
+        return None
+    every = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+    return {part.arg for part in every} - {"self", "cls"}
 
 
 def read(index: Index, package: str, release: Release) -> dict[str, dict[str, set[str] | None]]:
@@ -238,7 +260,9 @@ def read(index: Index, package: str, release: Release) -> dict[str, dict[str, se
         every = (names["transformers"] or set()).union(*(exported(trees[path]) for path in auto))
         shared = set().union(*(told or () for holder, told in names.items() if not of_a_model(holder)))
         names["transformers"] = {
-            one for one in every if not model_class(one) or (one in shared and model_type_of(one) is None)
+            one
+            for one in every
+            if not model_class(one) or (one.strip() in shared and model_type_of(one.strip()) is None)
         }
         names[QUANTIZERS] = quantizers_of(trees)
     return {"names": names, "members": dict(members_of(trees)), "arguments": dict(arguments_of(trees))}
@@ -277,14 +301,17 @@ def dotted(path: str) -> str:
     return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
-def changes(releases: list[str], read_of: list[dict[str, set[str] | None]]) -> dict[str, dict[str, list[str]]]:
+def changes(
+    releases: list[str], read_of: list[dict[str, set[str] | None]], absent: frozenset[str] | None = frozenset()
+) -> dict[str, dict[str, list[str]]]:
     """Holder to name to where it came and went by turns, "" for one that the first release has.
 
-    A release whose holder does not tell its names counts as the one before; one without the holder has no name of it.
+    A release whose holder does not tell its names counts as the one before; one without the holder has the names
+    `absent`, which is None where that tells nothing.
     """
     found: dict[str, dict[str, list[str]]] = {}
     for holder in sorted(set().union(*read_of)):
-        told = [one.get(holder, set()) for one in read_of]
+        told = [one.get(holder, absent) for one in read_of]
         for name in sorted({one.strip() for part in told if part for one in part}):
             stays = turns(releases, [None if one is None else bool({name, IMPORTED + name} & one) for one in told])
             imported = all(name not in one for one in told if one)
@@ -297,11 +324,14 @@ def changes(releases: list[str], read_of: list[dict[str, set[str] | None]]) -> d
 
 def turns(releases: list[str], present: list[bool | None]) -> list[str]:
     stays: list[str] = []
-    there = False
+    there: bool | None = None
     for at, now in enumerate(present):
-        if now is not None and now != there:
-            stays.append("" if at == 0 else releases[at])
-            there = now
+        if now is None or now == there:
+            continue
+        if now or there is not None:
+            # the first that tells has it as far back as anything was told
+            stays.append("" if there is None else releases[at])
+        there = now
     return stays
 
 
@@ -309,6 +339,17 @@ def always(read_of: list[dict[str, set[str] | None]], package: str) -> set[str]:
     """What every release exports at its top: nobody lacks it for a version's sake."""
     sets = [{one.strip() for one in part} for read in read_of if (part := read.get(package)) is not None]
     return {one for one in set.intersection(*sets) if one.isidentifier() and not one.startswith("_")} if sets else set()
+
+
+def of_exported(package: str, tables: dict[str, Any]) -> dict[str, dict[str, list[str]]]:
+    """The arguments without those of functions that the top of the package does not export, where it tells what it
+    does: others share their names."""
+    exported = {*tables["always"], *tables["names"].get(package, {})}
+    return {
+        called: some
+        for called, some in tables["arguments"].items()
+        if "." in called or called in exported or not tables["always"]
+    }
 
 
 def main() -> None:
@@ -325,11 +366,14 @@ def main() -> None:
             results = list(pool.map(lambda one: read(index, package, one), kept))  # noqa: B023  used at once
         series = [".".join(one.version.split(".")[:2]) for one in kept]
         print(package, len(kept), series[0], kept[-1].version, flush=True)
-        document[package] = {
+        tables: dict[str, Any] = {
             "releases": [series[0], kept[-1].version, len(kept)],
             "always": sorted(always([one["names"] for one in results], package)),
-            **{part: changes(series, [one[part] for one in results]) for part in ("names", "members", "arguments")},
+            **{part: changes(series, [one[part] for one in results]) for part in ("names", "members")},
+            "arguments": changes(series, [one["arguments"] for one in results], absent=None),
         }
+        tables["arguments"] = of_exported(package, tables)
+        document[package] = tables
     TARGET.write_text(json.dumps(document, separators=(",", ":"), sort_keys=True) + "\n", encoding="utf-8")
     print(TARGET.stat().st_size, "bytes")
 

@@ -21,6 +21,8 @@ _LINE = re.compile(r"(?:\b(\w+)\.)?(\w+)\(\) got an unexpected keyword argument 
 _TRL = re.compile(
     r"(?:Axolotl|_?Unsloth|Swift)?(?:SFT|DPO|PPO|PPOv2|KTO|ORPO|CPO|GRPO|Reward|RLOO|GKD|BCO|IterativeSFT|OnlineDPO|XPO|NashMD|PRM)(?:Trainer|Config)"
 )
+# What projects put before the names of the classes that they derive.
+_DERIVED = re.compile(r"^_?(?:Axolotl|Unsloth|Swift)(?=[A-Z])")
 # Classes of peft's configs by what they are called, where that is not the method's name and `Config`.
 _PEFT_CLASSES = {"IA3CONFIG": "IA3", "LNTUNINGCONFIG": "LN_TUNING", "PROMPTTUNINGCONFIG": "PROMPT_TUNING",
                  "PREFIXTUNINGCONFIG": "PREFIX_TUNING", "PROMPTENCODERCONFIG": "P_TUNING",
@@ -107,7 +109,7 @@ def history(owner: str, argument: str) -> tuple[str | None, str | None, str | No
         return _collected("transformers", owner, argument)
     if owner in {"Trainer", "Seq2SeqTrainer"} and argument in _TRAINER:
         return (*_TRAINER[argument], "transformers")
-    owner = owner or _ALONE.get(argument, "")
+    owner = _DERIVED.sub("", owner) or _ALONE.get(argument, "")
     for package, facts in _arguments().items():
         entry = facts.get(owner, {}).get(argument)
         if entry is not None:

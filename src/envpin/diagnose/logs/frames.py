@@ -183,11 +183,15 @@ def _of_words(said: str, what: str, name: str, before: str) -> Explained | None:
     return Explained(code, f"{says}; {released}", _steps(str(package)))
 
 
+_QUOTES = "\"'"
+
+
 def _of_symbol(package: str, owner: str, name: str, before: str) -> Explained | None:
     """What is known of a class or function that another package, or a script, uses otherwise than it is."""
     told = in_words(owner, name)
     if told is None and (released := release_words(package, before)) is not None:
-        told = f"`{owner}` is of {package}, and takes or has `{name}` in other releases only, if in any; {released}"
+        plain = name.strip(_QUOTES)
+        told = f"`{owner}` is of {package}, and takes or has `{plain}` in other releases only, if in any; {released}"
     return None if told is None else Explained("library-api-changed", told, _steps(package))
 
 

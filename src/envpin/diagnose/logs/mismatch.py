@@ -45,9 +45,13 @@ ANCHORS = ("Trying to set a tensor of shape ", "size mismatch for ", "MISMATCH",
 _INSIDE = re.compile(r"\.(?:layers|layer|h|blocks?)\.|lora_magnitude")
 # Keys and values have fewer rows than the hidden size where heads share them, which code without the notion ignores.
 _KEY_VALUE = re.compile(r"\.(?:k_proj|v_proj)\.(?:weight|bias)$")
-# What a module's own load_state_dict calls its one parameter: peft fills the embedding of prompts that way.
-_BARE = frozenset({"weight", "bias"})
-_MOST_PROMPTS = 2_000
+# What a module's own load_state_dict calls its one parameter: peft fills the embedding of prompts that way, and
+# transformers 4.50 to 4.57 load every module so. The line before tells the module's class.
+BARE = frozenset({"weight", "bias"})
+_MODULE = re.compile(r"loading state_dict for (\w{1,80}):")
+# Without a name, the number of rows tells embeddings apart: people give a prompt some tens of tokens, tables of
+# positions have hundreds, and no hidden size is as large as a vocabulary.
+_MOST_PROMPTS, _LEAST_TOKENS = 200, 30_000
 _OF_AXIS = {
     RANK: "rank-mismatch", RANKS: "rank-mismatch", LABELS: "task-head", VIRTUAL: "method-shape-mismatch",
     TRAINED: "method-shape-mismatch",
@@ -58,12 +62,13 @@ OF_VOCABULARY = frozenset({"vocab-grown", "vocab-mismatch", "padding-mismatch", 
 
 class Line(NamedTuple):
     """One parameter that did not fit: its shape in the checkpoint, and in the model. `partial` is a name of which only
-    the last part is told."""
+    the last part is told; `module` the class of the module that was filled, for a name that says nothing."""
 
     name: str
     found: tuple[int, ...]
     expected: tuple[int, ...]
     partial: bool = False
+    module: str = ""
 
 
 def read_line(text: str) -> Line | None:
@@ -79,6 +84,12 @@ def read_line(text: str) -> Line | None:
         if len(shapes) == 2 and cells[0]:
             return Line(cells[0].split()[-1][:300], _shape(shapes[0]), _shape(shapes[1]))
     return None
+
+
+def in_module(line: Line, before: str) -> Line:
+    """The line with the class of the module that `before`, the text before it, says was filled."""
+    told = _MODULE.findall(before)
+    return line._replace(module=told[-1]) if told else line
 
 
 def _shape(text: str) -> tuple[int, ...]:
@@ -127,13 +138,14 @@ def _without_axes(line: Line) -> str:
 def widths_of(line: Line) -> tuple[Width, ...]:
     """The axes in which the two shapes differ."""
     name, found, expected = line.name, line.found, line.expected
-    if name in _BARE and len(found) == len(expected) == 2 and found[1] == expected[1]:
-        # A nameless matrix of as many rows as tokens is a vocabulary: no hidden size is that large.
+    if name in BARE and len(found) == len(expected) == 2 and found[1] == expected[1]:
         rows = min(found[0], expected[0])
-        if rows >= 30_000:
+        if rows >= _LEAST_TOKENS:
             name = "embed_tokens.weight"
-        elif rows <= _MOST_PROMPTS and not line.partial:
+        elif max(found[0], expected[0]) <= _MOST_PROMPTS and line.module == "Embedding":
             name = "prompt_embeddings"
+        else:
+            return ()
     return differing(name, found, expected)
 
 

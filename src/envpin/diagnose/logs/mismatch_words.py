@@ -19,7 +19,8 @@ from envpin.diagnose.axes import (
     side_of_triangle,
     widths_text,
 )
-from envpin.diagnose.logs.mismatch import OF_VOCABULARY, is_turned, squeezed, widths_of
+from envpin.diagnose.logs.mismatch import BARE, OF_VOCABULARY, is_turned, squeezed, widths_of
+from envpin.diagnose.subject import shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,6 +71,21 @@ def _of_another_model(lines: list[Line]) -> str | None:
         return f"The weights are of a model of other sizes than config and code make: {widths_text(widths)}"
     if (positions := next(filter(None, (positions_text(*line[:3]) for line in lines)), None)) is not None:
         return f"{positions[0].upper()}{positions[1:]}"
+    if any(line.name in BARE for line in lines):
+        return _of_no_name(next(line for line in lines if line.name in BARE))
+    return _of_layout(lines)
+
+
+def _of_no_name(line: Line) -> str:
+    module = f" of {line.module}" if line.module else ""
+    return (
+        f"A weight{module} whose place the log does not name has shape {shape_text(line.found)} in the checkpoint, "
+        f"{shape_text(line.expected)} in this model: another number of labels, positions or ranks, or another model"
+    )
+
+
+def _of_layout(lines: list[Line]) -> str | None:
+    """The same numbers in another order, or with axes of length one."""
     if any(is_turned(line) for line in lines):
         return "In and out are swapped: a linear layer on one side, GPT-2's `Conv1D` on the other"
     if any(len(line.found) != len(line.expected) and squeezed(line.found) == squeezed(line.expected)

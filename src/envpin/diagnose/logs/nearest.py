@@ -20,7 +20,7 @@ import msgspec
 from envpin.diagnose.logs.arguments import Explained
 from envpin.diagnose.logs.collected import read_collected
 from envpin.diagnose.logs.frames import frames_of, is_of_transformers, known_libraries, of_the_stack, shown_name
-from envpin.diagnose.logs.names import model_type_of
+from envpin.diagnose.logs.model_types import model_type_of
 from envpin.diagnose.logs.releases import BLAMES, release_words
 from envpin.diagnose.logs.roles import OF_THE_FIELD
 from envpin.diagnose.logs.symbols import owner_of, used_in_scripts

@@ -62,6 +62,7 @@ _SAYS = {
 _ALONE = {
     "settings-refused": "a library refuses what it was asked for: the message says which setting",
     "data-not-as-expected": "the data are not as the library that reads them wants: the message says what",
+    "method-cannot-merge": "a library refuses this merge: the message says why",
 }
 _STEPS = {
     "settings-refused": (

@@ -20,9 +20,11 @@ from envpin.diagnose.logs.anchors import COMPLAINT_ANCHORS, FRAME_ANCHORS, FRAME
 from envpin.diagnose.logs.arguments import ANCHOR, explain
 from envpin.diagnose.logs.blocks import LineNumbers, blocks_of, lines_with, with_next
 from envpin.diagnose.logs.listed import LISTED_ANCHORS, explain_listed
-from envpin.diagnose.logs.mismatch import ANCHORS, Line, common_cause, read_line
+from envpin.diagnose.logs.mismatch import ANCHORS, BARE, Line, common_cause, in_module, read_line
 from envpin.diagnose.logs.mismatch_words import numbers_for, steps_for, words_for
-from envpin.diagnose.logs.names import MEMBER_ANCHORS, NOT_A_RELEASE, explain_name, words
+from envpin.diagnose.logs.name_facts import NOT_A_RELEASE
+from envpin.diagnose.logs.names import MEMBER_ANCHORS, explain_name, words
+from envpin.diagnose.logs.overrides import OVERRIDE_ANCHORS, explain_override
 from envpin.diagnose.logs.peft_methods import METHOD_ANCHORS, explain_method
 from envpin.diagnose.logs.signature import Signature, matchers
 from envpin.diagnose.logs.unexplained import Unexplained, UnexplainedError
@@ -144,6 +146,8 @@ class _Reader:
         for literal in ANCHORS:
             for at, text in lines_with(block, literal.encode()):
                 line = read_line(text) or read_line(with_next(block, at, text))
+                if line is not None and line.name in BARE:
+                    line = in_module(line, self._before(block, at, 3).decode("utf-8", "replace"))
                 if line is not None:
                     self.shape_count += 1
                     if len(self.shapes) < _LINES_KEPT and line not in self.shapes:
@@ -167,9 +171,11 @@ class _Reader:
 
     def _read_facts(self, block: bytes, numbers: LineNumbers) -> None:
         """Lines of which no signature spoke, and of which the facts about releases do: a name that one took or gave, a
-        model that a server or converter refuses, or a method that peft does not know."""
+        model that a server or converter refuses, a method that peft does not know, or one of the Trainer's that a class
+        overrides."""
         for anchors, tell in (
             (MEMBER_ANCHORS, explain_name), (LISTED_ANCHORS, explain_listed), (METHOD_ANCHORS, explain_method),
+            (OVERRIDE_ANCHORS, explain_override),
         ):  # fmt: skip
             for anchor in anchors:
                 for at, text in lines_with(block, anchor.encode()):

@@ -16,6 +16,8 @@ from envpin.diagnose.logs.arguments import history
 from envpin.diagnose.logs.collected import read_collected
 
 _OF_UNSLOTH = re.compile(r"^_?(?:Unsloth|Axolotl|Swift)(?=[A-Z])")
+# What people call their own classes, whoever has one of that name as well.
+_ANYBODYS = re.compile(r"(?:Custom|My|Our|Base|Simple|Multi|Weighted|Focal)[A-Z]\w*$")
 # What projects call the classes that they derive from trl's.
 _OF_TRL = re.compile(r"(?:SFT|DPO|PPO|KTO|ORPO|CPO|GRPO|RLOO|GKD|BCO|XPO)(?:[A-Z]\w*)?(?:Trainer|Config)$")
 # Whose names scripts use and derive from, and no other field has.
@@ -38,6 +40,8 @@ class History(NamedTuple):
 
 def owner_of(name: str) -> str | None:
     """The package that defines a class or function, also under the names that Unsloth and the like derive from it."""
+    if _ANYBODYS.match(name):
+        return None
     plain = _OF_UNSLOTH.sub("", name)
     found = _owners().get(plain) or _owners().get(name)
     return found or ("trl" if _OF_TRL.search(name) else None)

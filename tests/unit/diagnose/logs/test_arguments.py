@@ -22,6 +22,7 @@ TABLE = [
     ("DPOTrainer", "beta", "library-api-changed", "0.13"),
     ("Accelerator", "dispatch_batches", "library-api-changed", "accelerate"),
     ("SFTTrainer", "no_such_thing", "library-api-changed", "trl"),
+    ("UnslothSFTTrainer", "dataset_num_proc", "library-api-changed", "0.13"),
     ("LoraConfig", "no_such_field", "adapter-needs-newer-peft", "in any release that was looked at"),
 ]
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from envpin.diagnose.logs.names import NOT_A_RELEASE, explain_name, words
+from envpin.diagnose.logs.name_facts import NOT_A_RELEASE
+from envpin.diagnose.logs.names import explain_name, words
 
 NEWER, CHANGED, LIBRARY = "config-needs-newer-transformers", "transformers-api-changed", "library-api-changed"
 
@@ -25,6 +28,8 @@ WORDS = [
         "'<class 'x.Qwen2_5_VLConfig'>' is already used by a Transformers model",
         "`qwen2_5_vl` itself from 4.49",
     ),
+    (CHANGED, "cannot import name 'TFAutoModel' from 'transformers'", "no classes for TensorFlow"),
+    (LIBRARY, "cannot import name 'load_metric' from 'datasets'", "went with datasets 3.0"),
     (NEWER, "cannot import name 'Qwen3VLForConditionalGeneration' from 'transformers'", "from 4.57.1 on"),
     (NEWER, "has model type `qwen3` but Transformers does not", "from 4.51.0 on"),
     (NEWER, "KeyError: 'qwen3_5'", "knows `qwen3_5` from 5."),
@@ -56,6 +61,8 @@ def test_the_release_is_named(code: str, line: str, word: str) -> None:
         "cannot import name 'LoraLayer' from 'peft.tuners.lora'",
         "cannot import name 'OFTLayer' from 'peft.tuners.oft'",
         "cannot import name 'no_such_name' from 'transformers.modeling_utils'",
+        # What `datasets` exports at its top does not tell its `__init__` alone.
+        "cannot import name 'no_such_name' from 'datasets'",
         # Classes of single models were not collected.
         "cannot import name 'DonutProcessor' from 'transformers'",
     ],
@@ -63,6 +70,28 @@ def test_the_release_is_named(code: str, line: str, word: str) -> None:
 def test_nothing_is_said_of_names_that_were_not_looked_at(line: str) -> None:
     assert words(CHANGED, line) is None
     assert explain_name(line) is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        # LlamaConfig had it by itself before every config got it.
+        "'LlamaConfig' object has no attribute 'rope_scaling'",
+        # Served by `__getattr__` from 4.47 on, a property before.
+        "'Qwen2TokenizerFast' object has no attribute 'eos_token_id'",
+    ],
+)
+def test_what_a_class_had_without_its_base_is_not_said_to_have_come_or_gone(line: str) -> None:
+    told = explain_name(f"AttributeError: {line}")
+    assert told is None or not re.match(r"`\w+` of `\w+` (?:came|went) with", told.says), told
+
+
+def test_a_config_of_several_parts_keeps_the_text_models_sizes_inside() -> None:
+    told = explain_name("AttributeError: 'Gemma3Config' object has no attribute 'vocab_size'")
+    assert told is not None
+    assert "`text_config`" in told.says
+    plain = explain_name("AttributeError: 'Gemma3TextConfig' object has no attribute 'vocab_size'")
+    assert plain is None or "`text_config`" not in plain.says
 
 
 def test_a_model_type_as_old_as_what_was_looked_at_blames_no_release() -> None:
@@ -81,6 +110,8 @@ def test_a_name_of_every_release_blames_none() -> None:
 FACTS = [
     ("module 'transformers.models.llama.modeling_llama' has no attribute 'LLAMA_ATTENTION_CLASSES'", CHANGED, "4.48"),
     ("cannot import name 'ALLOWED_LAYER_TYPES'", CHANGED, "5.0"),
+    ("'TokenizersBackend' object has no attribute 'batch_encode_plus'", CHANGED, "went with transformers 5.0"),
+    ("'Qwen2TokenizerFast' object has no attribute 'additional_special_tokens_ids'", CHANGED, "transformers 5.0"),
     ("cannot import name 'prepare_model_for_int8_training' from 'peft'", LIBRARY, "went with peft 0.10"),
     ("type object 'DynamicCache' has no attribute 'from_legacy_cache'", CHANGED, "went with 5.0"),
     ("No module named 'peft.utils.config'", LIBRARY, "went with peft"),

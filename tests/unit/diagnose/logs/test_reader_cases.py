@@ -74,7 +74,8 @@ SHAPES = [
     ("base_model.model.model.embed_tokens.lora_embedding_A.default", [8, 32001], [8, 32000], "vocab-grown"),
     ("prompt_encoder.default.embedding.weight", [20, 4096], [8, 4096], "method-shape-mismatch"),
     ("prompt_encoder.default.embedding.weight", [30, 8192], [30, 2048], "wrong-base-hidden-size"),
-    ("weight", [20, 4096], [8, 4096], "method-shape-mismatch"),
+    ("weight", [20, 4096], [8, 4096], "architecture-drift"),
+    ("weight", [128258, 4096], [128256, 4096], "vocab-grown"),
     ("base_model.vera_A.default", [256, 4096], [256, 3072], "wrong-base-hidden-size"),
     ("transformer.h.0.mlp.c_fc.weight", [768, 3072], [3072, 768], "architecture-drift"),
     ("proj_out.weight", [51866, 1280], [51865, 1280], "vocab-grown"),
@@ -116,10 +117,32 @@ def test_the_numbers_of_a_size_mismatch_are_those_of_the_axis_that_differs(
     assert "?" not in " ".join(found.fix)
 
 
+@pytest.mark.parametrize(
+    ("module", "rows", "code", "says"),
+    [
+        ("Embedding", (20, 8), "method-shape-mismatch", "20 virtual tokens"),
+        ("Embedding", (512, 514), "architecture-drift", "another number of labels, positions"),
+        ("Linear", (3, 2), "architecture-drift", "A weight of Linear whose place the log does not name"),
+    ],
+)
+def test_a_weight_without_a_name_is_judged_by_the_module_that_was_filled(
+    module: str, rows: tuple[int, int], code: str, says: str
+) -> None:
+    text = (
+        f"RuntimeError: Error(s) in loading state_dict for {module}:\n\tsize mismatch for weight: copying a param "
+        f"with shape torch.Size([{rows[0]}, 768]) from checkpoint, the shape in current model is "
+        f"torch.Size([{rows[1]}, 768])."
+    )
+    (found,) = diagnose_log(io.BytesIO(text.encode())).findings
+    assert (found.code, says in found.message) == (code, True), found.message
+
+
 def test_shared_tensors_are_a_tied_head_only_by_their_names() -> None:
     text = "RuntimeError: Some tensors share memory, this will lead to duplicate memory on disk: [{{'{0}', '{1}'}}]."
     tied = text.format("lm_head.weight", "model.embed_tokens.weight")
     other = text.format("encoder.layer.0.weight", "decoder.layer.0.weight")
+    embeddings = text.format("model.encoder.embed_tokens.weight", "model.shared.weight")
+    assert [one.code for one in diagnose_log(io.BytesIO(embeddings.encode())).findings] == ["shared-tensors"]
     assert [one.code for one in diagnose_log(io.BytesIO(tied.encode())).findings] == ["tied-head"]
     assert [one.code for one in diagnose_log(io.BytesIO(other.encode())).findings] == ["shared-tensors"]
 
@@ -140,6 +163,11 @@ def test_shared_tensors_are_a_tied_head_only_by_their_names() -> None:
          "unmatched-adapter-keys", "saved as it was, without a merge", "replay merge"),
         ("RuntimeError: mat1 and mat2 must have the same dtype, but got BFloat16 and Float", "dtype-drift",
          "(BFloat16 and Float)", "autocast"),
+        ("AttributeError: 'BatchEncoding' object has no attribute 'shape'", "transformers-api-changed",
+         "from transformers 5.0 on", "return_dict=False"),
+        ("TypeError: LlamaForCausalLM.__init__() got an unexpected keyword argument 'load_in_4bit'",
+         "transformers-api-changed", "transformers 5.0", "BitsAndBytesConfig(load_in_4bit=True)"),
+        ("RuntimeError: 'weight' must be 2-D", "empty-tensors-zero3", "ZeRO-3", "wrapped model"),
         ("RuntimeError: Unsloth: # of LoRAs = 0 does not match # of saved modules = 224.", "foreign-merge-incomplete",
          "224 modules", "replay merge"),
     ],
