@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from envpin.envs.refs.pins import Resolver
     from envpin.envs.store.receipt import Receipt
     from envpin.envs.store.store import Store
+    from envpin.manifest.closure import Closure
     from envpin.manifest.types import Manifest
 
 
@@ -46,15 +47,29 @@ def resolve_recorded(
 
     try:
         return resolve(closure.constraints)
-    except ResolutionError:
+    except ResolutionError as failed:
         if not closure.constraints:
-            raise
+            raise _with_sources(failed, closure) from failed
     # A companion that only the training machine had (a patched build, a yanked release) must not stop the merge; the
     # verdict names whatever differs because of it.
     resolver.listener(
         Note(message="not every recorded dependency can be had from the index; the rest follows the main pins")
     )
-    return resolve(())
+    try:
+        return resolve(())
+    except ResolutionError as failed:
+        raise _with_sources(failed, closure) from failed
+
+
+def _with_sources(failed: ResolutionError, closure: Closure) -> ResolutionError:
+    """A failure that says which of the pins no index may have, and why."""
+    if not closure.unpinnable:
+        return failed
+    listed = "".join(f"\n  {one.name} {one.version}: {one.reason}" for one in closure.unpinnable)
+    return ResolutionError(
+        f"{failed.message}\nthe run had what no index need have:{listed}",
+        hint="`--environment REF` names another one, as `transformers==4.57.1,peft==0.18.0`",
+    )
 
 
 def find_ready(
