@@ -302,12 +302,22 @@ def note_trainer(trainer: Trainer) -> None:
 
 
 def trainer_of(model: Model) -> Optional[Trainer]:
-    """The trainer that holds this model, else the last one that is alive."""
+    """The last trainer alive that holds this model, whole or in part; None where none does: a base that is saved next
+    to a training was not trained."""
     alive = [one() for one in trainers if one() is not None]
     for trainer in reversed(alive):
         if getattr(trainer, "model", None) is model:
             return trainer
-    return alive[-1] if alive else None
+    bare = model.get_base_model() if hasattr(model, "get_base_model") else model
+    for trainer in reversed(alive):
+        held = getattr(trainer, "model", None)
+        if held is not None and (_has_part(held, bare) or _has_part(model, held)):
+            return trainer
+    return None
+
+
+def _has_part(whole: Any, part: Any) -> bool:
+    return any(one is part for one in whole.modules())
 
 
 def describe_trainer(trainer: Trainer) -> Part:
