@@ -116,7 +116,7 @@ def _of_method(lines: list[Line]) -> str | None:
 
 def _of_rows(lines: list[Line]) -> str:
     rows = numbers_for(lines)["rows"]
-    return f"The vocabulary has {rows} rows in the checkpoint and {lines[0].expected[0]} in this model"
+    return f"The vocabulary size is {rows} in the checkpoint and {lines[0].expected[0]} in this model"
 
 
 def _of_head(lines: list[Line]) -> str:
