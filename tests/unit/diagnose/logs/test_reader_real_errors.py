@@ -36,6 +36,11 @@ ERRORS = [
 
 # Named nothing or another cause: see docs/reference/wild.md.
 MISSED = {
+    "https://github.com/NVIDIA-NeMo/Megatron-Bridge/issues/4107",
+    "https://github.com/daydreamlive/scope/issues/922",
+    "https://github.com/vllm-project/llm-compressor/issues/1164",
+    "https://github.com/unslothai/unsloth/issues/1925",
+    "https://github.com/vllm-project/llm-compressor/issues/2000",
     "https://github.com/huggingface/trl/issues/4273",
     "https://github.com/bytedance/Sa2VA/issues/86",
     "https://github.com/ml-explore/mlx-lm/issues/661",
