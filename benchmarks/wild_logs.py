@@ -40,6 +40,7 @@ FILES = {
     "errors_blind_sixth.toml": "sixth blind set",
     "errors_blind_seventh.toml": "seventh blind set",
     "errors_blind_eighth.toml": "eighth blind set",
+    "errors_blind_ninth.toml": "ninth blind set",
 }
 
 
