@@ -11,6 +11,7 @@ language model inside the model are left out: `check` compares names without its
 import json
 from pathlib import Path
 
+import transformers
 from transformers import CONFIG_MAPPING, conversion_mapping
 from transformers.models.auto import modeling_auto
 
@@ -62,7 +63,9 @@ def main():
             held = rules.setdefault(one, [])
             held += [rule for rule in own if rule not in held]
     rules = {name: held for name, held in sorted(rules.items()) if held and name != "legacy"}
-    TARGET.write_text(json.dumps(rules, separators=(",", ":")).replace('],"', '],\n"') + "\n", encoding="utf-8")
+    document = {"transformers": transformers.__version__, "rules": rules}
+    text = json.dumps(document, separators=(",", ":")).replace('],"', '],\n"').replace(',"rules":', ',\n"rules":')
+    TARGET.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Under which names transformers 5 loads the tensors of a checkpoint.
 
 Its files keep the names of the release that introduced the family; from 5.0 on the modules of many families are called
-otherwise, and so are those of an adapter that was trained on them. `renames.json` was read from the newest release by
-`scripts/collect_renames.py`.
+otherwise, and so are those of an adapter that was trained on them. `renames.json` was read from the release that it
+names, the newest of its day, by `scripts/collect_renames.py`. A later release may rename more: `is_unread` says so, and
+whoever misses a module then has not found it, and must not say that the base lacks it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
+from packaging.version import Version
 
 from envpin.core.files import read_bounded
 
@@ -41,17 +43,33 @@ class RenameRule(NamedTuple):
     is_fused: bool
 
 
+class _Collected(msgspec.Struct, frozen=True):
+    transformers: str
+    rules: dict[str, msgspec.Raw]
+
+
 @cache
-def _load() -> dict[str, msgspec.Raw]:
-    return msgspec.json.decode(read_bounded(_COLLECTED, _MOST), type=dict[str, msgspec.Raw])
+def _load() -> _Collected:
+    return msgspec.json.decode(read_bounded(_COLLECTED, _MOST), type=_Collected)
+
+
+def collected_from() -> str:
+    """The release of transformers whose names these are."""
+    return _load().transformers
+
+
+def is_unread(transformers: Version) -> bool:
+    """Whether this release of transformers is of a later minor version than the names were read from."""
+    return transformers.release[:2] > Version(collected_from()).release[:2]
 
 
 def rules_for(config: Mapping[str, object]) -> tuple[RenameRule, ...]:
     """The rules of a model's types and classes: its own, and those of the models that it is made of."""
     found: dict[RenameRule, None] = {}
+    rules = _load().rules
     for kind in dict.fromkeys(_kinds(config, _DEPTH)):
-        if kind in _load():
-            found |= dict.fromkeys(msgspec.json.decode(_load()[kind], type=tuple[RenameRule, ...]))
+        if kind in rules:
+            found |= dict.fromkeys(msgspec.json.decode(rules[kind], type=tuple[RenameRule, ...]))
     return tuple(found)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from packaging.version import InvalidVersion, Version
 
 from envpin.checkpoint.config import text_value
+from envpin.diagnose.renames import is_unread
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -101,10 +102,14 @@ class CheckSubject:
 
     def version(self, package: str) -> Version | None:
         """The target environment's version of `package`; None without a target, or for what is not a version."""
-        try:
-            return Version(self.target[package])
-        except (KeyError, InvalidVersion):
-            return None
+        return _release(self.target.get(package))
+
+    @property
+    def unread_transformers(self) -> Version | None:
+        """The release that trained the adapter or shall load it, where it may name modules in ways not known here."""
+        recorded = self.manifest.version_of("transformers") if self.manifest is not None else None
+        releases = [self.version("transformers"), _release(recorded)]
+        return next((one for one in releases if one is not None and is_unread(one)), None)
 
     def below(self, package: str, version: str) -> bool:
         """Whether the target has `package`, and older than `version`."""
@@ -115,6 +120,13 @@ class CheckSubject:
         """Whether the target has `package` at `version` or newer."""
         own = self.version(package)
         return own is not None and own >= Version(version)
+
+
+def _release(text: str | None) -> Version | None:
+    try:
+        return Version(text or "")
+    except InvalidVersion:
+        return None
 
 
 def shape_text(shape: tuple[int, ...]) -> str:

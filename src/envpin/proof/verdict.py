@@ -57,7 +57,7 @@ def troubles(answer: ProveReply) -> tuple[Trouble, ...]:
     for one in wrong:
         groups[_code(one)].append(one)
     for code, members in groups.items():
-        found.append(_trouble(code, _message(code, members, total(answer.changed)), members))
+        found.append(_trouble(code, _message(code, members, answer), members))
     return tuple(sorted(found, key=lambda one: (-len(one.tensors), one.code)))
 
 
@@ -86,6 +86,7 @@ _ONE: dict[str, str] = {
     "head-tied": "the head goes with the embedding, and training moved the two apart",
     "head-untied": "the head was parted from the embedding that it is tied to",
     "missing": "tensors are missing",
+    "peft-names": "tensors have names that peft gives and transformers does not load (the model was saved wrapped)",
     "extra": "tensors are there that neither base nor adapter has",
     "wrong-rows": "single rows are wrong",
     "not-finite": "values are not finite",
@@ -95,11 +96,15 @@ _ONE: dict[str, str] = {
 }
 
 
-def _message(code: str, members: Sequence[TensorVerdict], changed: int) -> str:
+def _message(code: str, members: Sequence[TensorVerdict], answer: ProveReply) -> str:
     text = _ONE.get(code, _ONE["unexplained"])
+    changed, wrong = total(answer.changed), answer.counts.wrong
     if code == "not-applied":
         touched = [one for one in members if one.changed]
-        text += "" if len(touched) == changed else f" to {len(touched)} of {counted(changed, 'tensor')}"
+        if len(touched) == changed == wrong:
+            text += ", or the base given holds it already"
+        elif len(touched) != changed:
+            text += f" to {len(touched)} of {counted(changed, 'tensor')}"
     details = list(dict.fromkeys(one.why for one in members if one.why))
     return f"{text}: {details[0]}" if len(details) == 1 else text
 

@@ -219,7 +219,7 @@ def _stream(job: MergeJob) -> EngineOutcome:
             misread=merged.quantized is not None and merged.quantized.misread_by_library,
         )
     )
-    refuse_probe(asked.probe, force=job.force)
+    refuse_probe(asked.probe, force=job.force, tied=plan.tied_module)
     record = msgspec.to_builtins(merged)
     verification = {**record.pop("verification"), **msgspec.to_builtins(asked)}
     stamp = job.stamp("stream", merged.device.kind)
@@ -288,7 +288,7 @@ def _peft(job: MergeJob) -> EngineOutcome:
     )
     merged = job.call(request)
     stamp = job.stamp("peft", merged.device.kind)
-    refuse_probe(merged.probe, force=job.force)
+    refuse_probe(merged.probe, force=job.force, tied=plan.tied_module)
     companions = publish.copy_companions(adapter=plan.tokenizer, base=plan.base.path, staged=job.staged)
     verification = job.call(
         VerifyCall(
@@ -303,7 +303,7 @@ def _peft(job: MergeJob) -> EngineOutcome:
             made_rows=merged.made_rows,
         )
     )
-    refuse_probe(verification.probe, force=job.force)
+    refuse_probe(verification.probe, force=job.force, tied=plan.tied_module)
     notes = tuple(_made(merged))
     for note in notes:
         job.listener(Note(message=note, level="warning"))
@@ -339,8 +339,9 @@ def gate(expected: float | None) -> float:
     return min(WORST_RATIO, max(_SMALLEST_GATE, _TIMES_ROUNDING * expected))
 
 
-def refuse_probe(probe: ProbeNumbers | None, *, force: bool) -> None:
-    """
+def refuse_probe(probe: ProbeNumbers | None, *, force: bool, tied: str | None = None) -> None:
+    """`tied` is a module that the adapter changes and whose table other modules of the base may share.
+
     Raises:
         WrongEnvironmentError: the adapter moves nothing, or the merged model does not follow it.
     """
@@ -355,11 +356,17 @@ def refuse_probe(probe: ProbeNumbers | None, *, force: bool) -> None:
         raise WrongEnvironmentError(
             "the outputs of the merged model are not those of base and adapter: they are off by "
             f"{probe.noise or math.inf:.3g}, where the adapter moves the base by {probe.moved:.3g}{_beyond(probe)}",
-            hint=f"{_why_off(probe)}; --force publishes it anyway",
+            hint=f"{_why_off(probe, tied)}; --force publishes it anyway",
         )
 
 
-def _why_off(probe: ProbeNumbers) -> str:
+def _why_off(probe: ProbeNumbers, tied: str | None) -> str:
+    if tied is not None and (probe.ratio is None or probe.expected is None or probe.ratio > _FAR * probe.expected):
+        return (
+            f"the base stores one table for embedding and head, and the adapter changes `{tied}`: where the model ties "
+            "the two, a merge changes both, and training did not; use base and adapter unmerged, as "
+            "`PeftModel.from_pretrained` loads them"
+        )
     if probe.ratio is not None and probe.expected is not None and probe.ratio > _FAR * probe.expected:
         return (
             "no rounding explains that: where this peft's own merge is as far off, use base and adapter unmerged, as "

@@ -39,6 +39,7 @@ from envpin.replay.adapters import (
 from envpin.replay.options import EngineOptions, MergeOptions
 from envpin.replay.preflight import preflight
 from envpin.replay.quantized import Decision, decide, quantized_run, settle
+from envpin.replay.tied import tied_module
 
 if TYPE_CHECKING:
     from envpin.checkpoint.checkpoint import Checkpoint
@@ -67,7 +68,8 @@ _DOUBTS = frozenset({"base-weights-differ"})
 class MergePlan:
     """Everything that a merge needs to know. `parts` are the adapters in merging order, `tokenizer` the folder of
     the one whose tokenizer goes next to the model, `findings` are those of the preflight, blockers first.
-    `weights` is what is known about the base's weights before whole files are digested. `max_download` is in bytes."""
+    `weights` is what is known about the base's weights before whole files are digested. `max_download` is in bytes.
+    `tied_module` is what an adapter changes of a table that the base stores once for embedding and head."""
 
     parts: tuple[Part, ...]
     tokenizer: Path
@@ -86,6 +88,7 @@ class MergePlan:
     findings: tuple[Finding, ...]
     notes: tuple[str, ...]
     max_download: int | None = None
+    tied_module: str | None = None
 
     @property
     def adapter(self) -> Path:
@@ -210,6 +213,7 @@ def make_plan(
         findings=settle(preflight(given, base, target), quantized, policy),
         notes=tuple(dict.fromkeys(notes)),
         max_download=options.max_download,
+        tied_module=tied_module(base_folder, (read for _, read in adapters)),
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 from envpin.checkpoint.checkpoint import open_checkpoint
 from envpin.diagnose.check import check
 from envpin.diagnose.expected import ExpectedShapes, expected_shapes
-from envpin.diagnose.renames import rules_for
+from envpin.diagnose.renames import collected_from, rules_for
 from tests.support.checkpoints import llama_config, llama_shapes, lora_shapes, write_adapter, write_model
 
 if TYPE_CHECKING:
@@ -140,3 +140,21 @@ def test_fused_experts_are_those_of_the_base_or_of_transformers_5(
     adapter = write_adapter(tmp_path / "adapter", shapes, target_parameters=["mlp.experts.down_proj"])
     found = check(adapter, target={"transformers": "4.57.6"}).findings
     assert [one.code for one in found if one.code != "adapter-is-noop"] == codes
+
+
+@pytest.mark.parametrize("kept", [0, 1])
+@pytest.mark.parametrize(("newer", "severity"), [(False, "blocker"), (True, "warning")])
+def test_a_release_whose_names_were_never_read_lacks_no_module(
+    newer: bool, severity: str, kept: int, tmp_path: Path
+) -> None:
+    write_model(tmp_path / "base", llama_shapes())
+    shapes = lora_shapes(llama_shapes())
+    old = next(name.partition(".lora_")[0] for name in shapes) if kept else ""
+    shapes = {name if old and name.startswith(old) else name.replace("self_attn", "attention"): shape
+              for name, shape in shapes.items()}  # fmt: skip
+    major, minor = map(int, collected_from().split(".")[:2])
+    target = {"transformers": f"{major}.{minor + newer}.3"}
+    found = {one.code: one for one in check(write_adapter(tmp_path / "adapter", shapes), target=target).findings}
+    one = found["unmatched-adapter-keys" if kept else "wrong-base-architecture"]
+    assert one.severity == severity
+    assert (f"names up to {collected_from()}" in one.message) is newer

@@ -47,6 +47,12 @@ def test_an_adapter_that_was_not_applied_at_all_is_said_once() -> None:
     (found,) = troubles(answer([one(number, "not-applied") for number in range(4)]))
     assert found.message.startswith("the adapter was not applied")
     assert "of 4" not in found.message
+    assert "the base given holds it already" in found.message
+
+
+def test_a_base_with_other_weights_as_well_is_not_called_merged() -> None:
+    listed = [*(one(number, "not-applied") for number in range(4)), one(0, "differs-from-base", changed=False)]
+    assert not any("already" in trouble.message for trouble in troubles(answer(listed)))
 
 
 def test_another_scale_gives_the_measured_range() -> None:

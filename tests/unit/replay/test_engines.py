@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from envpin.checkpoint.checkpoint import open_checkpoint
 from envpin.core.errors import WrongEnvironmentError
 from envpin.host.verbs import ProbeNumbers
 from envpin.replay.engines import gate, refuse_probe, write_config
+from envpin.replay.tied import tied_module
+from tests.support.checkpoints import write_adapter, write_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,6 +57,30 @@ def test_rounding_is_named_only_where_it_may_explain(ratio: float, expected: flo
     with pytest.raises(WrongEnvironmentError) as refused:
         refuse_probe(probe(ratio, expected), force=False)
     assert hint in str(refused.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "expected", "hint"), [(1.6, None, "`shared`"), (0.1, 0.008, "`shared`"), (0.96, 17.9, "lost in rounding")]
+)
+def test_a_table_that_the_base_shares_is_named_as_the_cause(ratio: float, expected: float | None, hint: str) -> None:
+    """LoRA on `shared`, and on `lm_head`, of T5: what loading ties, the merge changes with it."""
+    with pytest.raises(WrongEnvironmentError) as refused:
+        refuse_probe(probe(ratio, expected), force=False, tied="shared")
+    assert hint in str(refused.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("modules", "has_head", "tied"),
+    [(["shared"], False, "shared"), (["shared"], True, None), (["lm_head"], False, "lm_head"), (["q"], False, None)],
+)
+def test_a_tied_module_is_one_of_a_base_with_a_single_table(
+    modules: list[str], has_head: bool, tied: str | None, tmp_path: Path
+) -> None:
+    heads = {"lm_head.weight": (8, 4)} if has_head else {}
+    base = write_model(tmp_path / "base", {"shared.weight": (8, 4), **heads}, {"model_type": "t5"})
+    shapes = {f"base_model.model.{one}.lora_{side}.weight": (4, 4) for one in modules for side in "AB"}
+    adapter = write_adapter(tmp_path / "adapter", shapes, target_modules=modules)
+    assert tied_module(open_checkpoint(base), [open_checkpoint(adapter)]) == tied
 
 
 def test_gate_is_five_times_what_rounding_explains() -> None:

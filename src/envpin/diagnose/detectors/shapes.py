@@ -10,13 +10,14 @@ from envpin.core.sizes import counted, verb
 from envpin.diagnose.adapter_names import has_own_experts, is_fused_experts, layer_of
 from envpin.diagnose.axes import differing, holds_vocabulary, widths_text
 from envpin.diagnose.catalogue.catalogue import finding
+from envpin.diagnose.renames import collected_from
 from envpin.diagnose.subject import CheckSubject, Mismatch, shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from envpin.checkpoint.formats.safetensors import Tensor
-    from envpin.core.findings import Finding
+    from envpin.core.findings import Finding, Severity
     from envpin.diagnose.adapter_names import AdapterNames, Factor
     from envpin.diagnose.expected import ExpectedShapes
 
@@ -144,7 +145,7 @@ def detect_fit(subject: CheckSubject, mismatches: list[Mismatch]) -> Iterator[Fi
     known = len(names.modules) - len(homeless) - len(explained)
     if not known:
         text = f"none of the {counted(len(names.modules), 'module')} that the adapter changes is in the base"
-        yield finding("wrong-base-architecture", text, _module_samples(homeless, subject), names=places(subject))
+        yield _homeless("wrong-base-architecture", text, homeless, subject)
         return
     if not subject.adapter_config.get("layer_replication"):  # copies of layers are explained by their own finding
         yield from _layers(names, expected, homeless, subject)
@@ -154,7 +155,7 @@ def detect_fit(subject: CheckSubject, mismatches: list[Mismatch]) -> Iterator[Fi
         text = (
             f"{len(other)} of {counted(len(names.modules), 'module')} {verb(len(other), 'is', 'are')} not in the base"
         )
-        yield finding("unmatched-adapter-keys", text, _module_samples(other, subject), names=places(subject))
+        yield _homeless("unmatched-adapter-keys", text, other, subject)
     yield from _widths(names, expected, subject, mismatches)
     for parameter, tensor in names.whole.items():
         shape = expected.shape_of(parameter)
@@ -162,6 +163,15 @@ def detect_fit(subject: CheckSubject, mismatches: list[Mismatch]) -> Iterator[Fi
             mismatches.append(
                 Mismatch(parameter=parameter, found=tensor.shape, expected=shape, why=_why(shape, tensor))
             )
+
+
+def _homeless(code: str, text: str, modules: list[str], subject: CheckSubject) -> Finding:
+    """A blocker, but for a release of transformers whose names of modules are not known here: that one has to tell."""
+    unread = subject.unread_transformers
+    if unread is not None:
+        text += f", or transformers {unread} calls it otherwise: envpin knows the names up to {collected_from()}"
+    severity: Severity | None = None if unread is None else "warning"
+    return finding(code, text, _module_samples(modules, subject), names=places(subject), severity=severity)
 
 
 def _layers(

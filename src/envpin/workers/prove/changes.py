@@ -13,6 +13,7 @@ from typing import Dict, List, NamedTuple, Optional, Pattern, Tuple
 Shapes = Dict[str, Tuple[int, ...]]
 
 _PREFIX = "base_model.model."
+_SHARED = "base_model"
 _PART = re.compile(
     r"^(?P<module>.+?)\.(?P<part>lora_A|lora_B|lora_embedding_A|lora_embedding_B|lora_magnitude_vector|ia3_l"
     r"|(?:token_adapter\.)?trainable_tokens_delta)(?:\.(?P<rest>.+))?$"
@@ -56,8 +57,8 @@ class TensorChange(NamedTuple):
 
 
 def read(config: Dict[str, object], shapes: Shapes) -> List[TensorChange]:
-    """What the adapter with this config and these tensors changes; each of its tensors is in one of the changes, or
-    only repeats one that is."""
+    """What the adapter with this config and these tensors changes; each of its tensors is in one of the changes, only
+    repeats one that is, or is shared by all of them."""
     given = _Given(config, shapes, *_grouped(shapes, _parts_of(config)))
     reason = _unknown(config)
     changes: List[TensorChange] = []
@@ -98,6 +99,8 @@ def _left(names: List[str], config: Dict[str, object], reason: Optional[str]) ->
     modules: Dict[str, List[str]] = {}
     for name in names:
         modules.setdefault(parts.split(_plain(name))[0], []).append(name)
+    if len(modules) > 1:
+        modules.pop(_SHARED, None)  # the projections of VeRA and RandLoRA, which every module shares
     return [
         TensorChange(one + ".weight", one, "by-peft", tuple(mine), why=why) for one, mine in sorted(modules.items())
     ]

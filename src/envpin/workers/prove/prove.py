@@ -4,9 +4,8 @@ Nothing is taken from whoever merged. The formula of the common kinds is written
 what is not known here is merged again by the environment's own peft, or named as not compared.
 """
 
-import math
 import os
-from typing import Dict, Iterable, List, Optional, Set
+from typing import Dict, List, Optional, Set
 
 from ..protocol import Events, KnownError
 from ..requests import ProveRequest, WeightFiles
@@ -15,7 +14,7 @@ from ..runtime.admitted import admit
 from ..runtime.loading import read_json
 from ..stream.io.files import StoredTensor, WeightFolder, read_header, torch_dtype
 from ..stream.io.reader import Reader
-from . import by_peft, changes, tables
+from . import by_peft, changes, tables, tally, wrapped
 from .causes import Causes, Suspect
 from .changes import TensorChange
 from .expected import Expected, Files, UnfitError
@@ -55,7 +54,7 @@ class _Proof:
         self.reader = reader
         self.notes: List[str] = []
         self.base = self._base()
-        self.merged = _tensors(asked.merged)
+        self.merged = self._merged()
         self.adapter = _tensors(asked.adapter)
         self.config = read_json(os.path.join(asked.adapter.folder, "adapter_config.json"))
         admit(self.config, [name.rpartition(".")[0] for name in self.adapter])
@@ -69,6 +68,17 @@ class _Proof:
         self.suspects: List[Suspect] = []
         self.expected: Dict[str, Expected] = {}
         self.unplaced: Dict[str, str] = {}
+
+    def _merged(self) -> Dict[str, StoredTensor]:
+        """The merged model's tensors, without peft's wrappers in their names."""
+        found = _tensors(self.asked.merged)
+        self.wrapped = wrapped.find(found)
+        plain = {stored: name for name, stored in self.wrapped.stored.items()}
+        self.notes += [
+            "`%s` is a copy that peft keeps next to what was trained: not compared" % name
+            for name in self.wrapped.copies
+        ]
+        return {plain.get(name, name): one for name, one in found.items() if name not in self.wrapped.copies}
 
     def _base(self) -> Dict[str, StoredTensor]:
         """The base's tensors; of a quantized base, the plain ones that it stands for, where its format is known."""
@@ -103,7 +113,8 @@ class _Proof:
                 self._untouched(name)
         self._extra()
         self._find_causes()
-        counts = _counts(self.verdicts.values())
+        self._name_wrapped()
+        counts = tally.counts(self.verdicts.values())
         words = ("equal", "within rounding", "not compared", "wrong")
         detail = ", ".join("%d %s" % (count, word) for word, count in zip(words, counts) if count)  # noqa: B905
         self.events.step(_KEY, "compare every tensor with base and adapter", "done", detail)
@@ -113,7 +124,7 @@ class _Proof:
         """What the merged model is stored in, by the tensors that the adapter leaves alone: some releases of peft leave
         float32 behind in those that it changes."""
         alone = {self.pairs[name] for name in self.pairs if name not in mine} or set(self.merged)
-        found = _dtypes({name: self.merged[name] for name in alone if self.merged[name].dtype in FLOATS})
+        found = tally.dtypes({name: self.merged[name] for name in alone if self.merged[name].dtype in FLOATS})
         return max(sorted(found), key=lambda one: found[one]) if found else "F32"
 
     # one tensor each -------------------------------------------------------------------------------------------------
@@ -346,6 +357,11 @@ class _Proof:
                 if stored is not None and stored.dtype in FLOATS:
                     self.verdicts[name] = causes.of_untouched(verdict, self.base[name], stored)
 
+    def _name_wrapped(self) -> None:
+        for name in list(self.verdicts) if self.wrapped.stored else ():
+            found = self.pairs.get(name) if name in self.base else self.theirs.find(name)
+            self.verdicts[name] = wrapped.judged(self.verdicts[name], self.wrapped.stored.get(found or name))
+
     def _set(self, name: str, state: str, *, changed: bool = True, cause: Optional[str] = None, why: str = "") -> None:
         self.verdicts[name] = JudgedTensor(name, state, changed, cause=cause, why=why or None)
 
@@ -359,34 +375,16 @@ class _Proof:
                 ways[one.way] = ways.get(one.way, 0) + 1
         return ProveResult(
             counts=counts,
-            changed=_counts(one for one in judged if one.changed),
+            changed=tally.counts(one for one in judged if one.changed),
             lost=tuple(one.tensor for one in judged if one.lost),
             ways=ways,
-            listed=tuple(_finite(one) for one in judged if one.state in ("wrong", "not-compared")),
+            listed=tuple(tally.finite(one) for one in judged if one.state in ("wrong", "not-compared")),
             tensors={one.tensor: one.state for one in judged},
             notes=tuple(self.notes),
-            base_dtypes=_dtypes(self.base),
-            merged_dtypes=_dtypes(self.merged),
+            base_dtypes=tally.dtypes(self.base),
+            merged_dtypes=tally.dtypes(self.merged),
             torch=torch.__version__,
         )
-
-
-def _counts(judged: Iterable[JudgedTensor]) -> TensorCounts:
-    states = [one.state for one in judged]
-    return TensorCounts(*(states.count(word) for word in ("equal", "rounding", "not-compared", "wrong")))
-
-
-def _finite(one: JudgedTensor) -> JudgedTensor:
-    """JSON cannot carry infinities."""
-    sound = one.factor is not None and one.error is not None and math.isfinite(one.factor) and math.isfinite(one.error)
-    return one if sound else one._replace(factor=None, error=None)
-
-
-def _dtypes(tensors: Dict[str, StoredTensor]) -> Dict[str, int]:
-    found: Dict[str, int] = {}
-    for one in tensors.values():
-        found[one.dtype] = found.get(one.dtype, 0) + 1
-    return found
 
 
 def _tensors(place: WeightFiles) -> Dict[str, StoredTensor]:

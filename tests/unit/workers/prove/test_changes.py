@@ -120,3 +120,9 @@ def test_a_methods_tensors_are_told_to_belong_to_the_modules_that_they_are_in(me
     (found,) = read({"peft_type": method}, tensors)
     assert (found.key, found.kind) == ("model.layers.0.self_attn.q_proj.weight", "by-peft")
     assert found.tensors == tuple(sorted(tensors))
+
+
+def test_projections_that_every_module_shares_are_no_module() -> None:
+    vera = {"base_model.vera_A": (8, 64), f"base_model.model.{MODULE}.vera_lambda_b": (64,)}
+    assert only({"peft_type": "VERA"}, vera).key == f"{MODULE}.weight"
+    assert only({"peft_type": "VERA"}, {"base_model.vera_A": (8, 64)}).kind == "by-peft"
