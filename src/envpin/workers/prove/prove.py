@@ -68,6 +68,7 @@ class _Proof:
         self.suspects: List[Suspect] = []
         self.expected: Dict[str, Expected] = {}
         self.unplaced: Dict[str, str] = {}
+        self.tied_change = False
 
     def _merged(self) -> Dict[str, StoredTensor]:
         """The merged model's tensors, without peft's wrappers in their names."""
@@ -273,6 +274,7 @@ class _Proof:
         if there is None:
             self._tied_on_the_way(key, follows)
             if change is not None:
+                self.tied_change = change.kind == "low-rank"
                 self._heads_change_in_the_embedding(embedding, change, mine)
         elif follows:
             self._copy_of_the_embedding(key, embedding, there)
@@ -350,7 +352,11 @@ class _Proof:
     def _find_causes(self) -> None:
         causes = Causes(self.judge, self.reader, self.expected)
         for suspect in self.suspects:
-            self.verdicts[suspect.name] = causes.find(suspect)
+            found = causes.find(suspect)
+            if suspect.name == self.tables.embedding and self.tied_change and found.cause == "other-base":
+                why = "the change is in it, on top of another: most likely that of the head, which is tied to it"
+                found = found._replace(cause="head-tied", why=why)
+            self.verdicts[suspect.name] = found
         for name, verdict in list(self.verdicts.items()):
             if verdict.cause == "differs-from-base" and not verdict.changed and name in self.base:
                 stored = self._stored(name)
