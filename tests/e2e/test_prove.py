@@ -82,6 +82,25 @@ def test_a_grown_vocabulary_over_tied_tables_is_proved(tmp_path: Path) -> None:
     assert document["changed"]["tensors"] == 6
 
 
+def test_right_values_under_names_that_peft_gives_are_said_to_be_right(tmp_path: Path) -> None:
+    pair = copy("plain", tmp_path)
+    merged, name = tmp_path / "merged", "model.layers.0.self_attn.q_proj"
+    answer("replay", "merge", pair / "adapter", "-o", merged)
+    file = merged / "model.safetensors"
+    data = file.read_bytes()
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    header[f"{name}.modules_to_save.default.weight"] = header.pop(f"{name}.weight")
+    written = json.dumps(header).encode()
+    file.write_bytes(len(written).to_bytes(8, "little") + written + data[end:])
+    status, document = proof(pair, merged)
+    assert status == 1
+    (trouble,) = document["troubles"]
+    assert (trouble["code"], trouble["tensors"]) == ("peft-names", [f"{name}.weight"])
+    (listed,) = document["listed"]
+    assert listed["why"] == f"its values are right, under peft's own name `{name}.modules_to_save.default.weight`"
+
+
 def test_each_format_of_ci_shows_the_trouble_and_where(tmp_path: Path) -> None:
     pair = copy("plain", tmp_path)
     shutil.copytree(pair / "base", tmp_path / "unmerged")

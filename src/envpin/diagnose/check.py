@@ -143,7 +143,7 @@ def find_recorded_base(
         commit=recorded.commit if recorded is not None else None,
         open_remote=open_remote,
         open_base=open_sampled,
-        misfit=Fit(adapter),
+        misfit=Fit(adapter, manifest),
     )
 
 
@@ -202,6 +202,8 @@ def _without_echoes(findings: list[Finding]) -> list[Finding]:
         hidden |= {"wrong-base-hidden-size", "architecture-drift", "dtype-drift"}
     if codes & {"truncated-file", "corrupt-header", "missing-shard", "lfs-pointer", "html-instead-of-weights"}:
         hidden |= {"wrong-base-architecture", "wrong-base-layers", "unmatched-adapter-keys", "unpaired-lora"}
-    if "wrong-base-hidden-size" in codes or "wrong-base-architecture" in codes:
+    if {"wrong-base-hidden-size", "wrong-base-architecture"} & {
+        one.code for one in findings if one.severity == "blocker"
+    }:
         hidden |= {"vocab-mismatch", "vocab-grown", "vocab-shrunk-padded", "padding-mismatch", "vocab-rows-not-saved"}
     return [one for one in findings if one.code not in hidden]

@@ -9,7 +9,9 @@ import pytest
 from envpin.checkpoint.checkpoint import open_checkpoint
 from envpin.diagnose.check import check
 from envpin.diagnose.expected import ExpectedShapes, expected_shapes
+from envpin.diagnose.fit import Fit
 from envpin.diagnose.renames import collected_from, rules_for
+from envpin.manifest.types import Distribution, Manifest
 from tests.support.checkpoints import llama_config, llama_shapes, lora_shapes, write_adapter, write_model
 
 if TYPE_CHECKING:
@@ -158,3 +160,6 @@ def test_a_release_whose_names_were_never_read_lacks_no_module(
     one = found["unmatched-adapter-keys" if kept else "wrong-base-architecture"]
     assert one.severity == severity
     assert (f"names up to {collected_from()}" in one.message) is newer
+    recorded = Manifest(schema=1, distributions=(Distribution(name="transformers", version=target["transformers"]),))
+    misfit = Fit(open_checkpoint(tmp_path / "adapter"), recorded)(open_checkpoint(tmp_path / "base"))
+    assert (misfit is None) is bool(newer or kept)
