@@ -87,6 +87,7 @@ _ONE: dict[str, str] = {
     "head-untied": "the head was parted from the embedding that it is tied to",
     "missing": "tensors are missing",
     "peft-names": "tensors have names that peft gives and transformers does not load (the model was saved wrapped)",
+    "unmerged": "the adapter's own tensors are in it: the model was saved before merging",
     "extra": "tensors are there that neither base nor adapter has",
     "wrong-rows": "single rows are wrong",
     "not-finite": "values are not finite",

@@ -342,9 +342,13 @@ class _Proof:
     def _extra(self) -> None:
         used: Set[str] = set(self.pairs.values())
         used |= {found for found in map(self.theirs.find, self.verdicts) if found is not None}
+        own = wrapped.own_names(self.adapter)
         for name in sorted(set(self.merged) - used):
             if name.endswith(_BUFFERS):
                 self.notes.append("`%s` is a buffer that the base does not store" % name)
+            elif wrapped.is_of_adapter(name, own):
+                why = "it is the adapter's own, which a merge leaves out"
+                self._set(name, "wrong", changed=False, cause="unmerged", why=why)
             else:
                 why = "neither the base nor the adapter has it"
                 self._set(name, "wrong", changed=False, cause="extra", why=why)

@@ -5,10 +5,11 @@ transformers finds no such tensor, and makes a new one instead. Standard library
 """
 
 import re
-from typing import Dict, Iterable, NamedTuple, Optional, Tuple
+from typing import Dict, Iterable, NamedTuple, Optional, Set, Tuple
 
 from ..results import JudgedTensor
 
+_PREFIX = "base_model.model."
 _TRAINED = re.compile(r"\.(?:modules_to_save|ln_tuning_layers)\.[^.]+\.")
 _LEFT = re.compile(r"\.(?:original_module|base_layer)\.")
 
@@ -35,6 +36,18 @@ def find(names: Iterable[str]) -> Wrapped:
             stored[plain] = name
     taken = set(held)
     return Wrapped({plain: name for plain, name in stored.items() if plain not in taken}, tuple(copies))
+
+
+def own_names(adapter: Iterable[str]) -> Set[str]:
+    """The adapter's tensors as a model that holds them calls them, but for the adapter's name."""
+    return {one[len(_PREFIX) :] if one.startswith(_PREFIX) else one for one in adapter}
+
+
+def is_of_adapter(name: str, own: Set[str]) -> bool:
+    """Whether a tensor of the merged model is one of the adapter's `own`: its file leaves out the adapter's name, which
+    a model that was saved unmerged has in it (`lora_A.default.weight`)."""
+    pieces = name.split(".")
+    return name in own or any(".".join(pieces[:at] + pieces[at + 1 :]) in own for at in range(len(pieces)))
 
 
 def judged(verdict: JudgedTensor, stored: Optional[str]) -> JudgedTensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from envpin.workers.prove.wrapped import find, judged
+from envpin.workers.prove.wrapped import find, is_of_adapter, judged, own_names
 from envpin.workers.results import JudgedTensor
 
 
@@ -40,3 +40,17 @@ def test_wrong_values_keep_their_cause() -> None:
     assert (found.state, found.cause) == ("wrong", "not-applied")
     assert str(found.why).endswith("it is the base's")
     assert judged(found, None) is found
+
+
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [
+        ("q.lora_A.default.weight", True),
+        ("q.lora_A.weight", True),
+        ("q.lora_A.second.third.weight", False),
+        ("k.lora_A.default.weight", False),
+        ("q.weight", False),
+    ],
+)
+def test_the_adapters_own_tensors_are_known_with_and_without_its_name(name: str, own: bool) -> None:
+    assert is_of_adapter(name, own_names(["base_model.model.q.lora_A.weight"])) is own
