@@ -135,6 +135,23 @@ def test_another_package_gives_way_where_one_of_the_pair_was_asked_for(index: Si
     assert ("transformers", "<3", "it dies") in [(each.package, each.versions, each.reason) for each in one.bounds]
 
 
+@pytest.mark.parametrize(
+    ("tools", "pins"),
+    [
+        (("transformers==3.0",), ("2.0", "3.0")),
+        (("peft==3.0",), ("3.0", "2.0")),
+        ((), ("3.0", "2.0")),
+    ],
+)
+def test_what_a_relation_needs_is_looked_for_before_it_is_refused(
+    index: SimpleIndex, tmp_path: Path, tools: tuple[str, ...], pins: tuple[str, str]
+) -> None:
+    relation = Relation(package="peft", versions=">=3", other="transformers", needs="<3", reason="it imports x")
+    (one,) = ask(index, tmp_path, {}, Matrix(schema=1, relations=(relation,)), tools=tools, newest=True).environments
+    assert (one.pins["peft"], one.pins["transformers"]) == pins
+    assert "it imports x" in [each.reason for each in one.bounds]
+
+
 def test_a_break_of_adapters_is_none_of_a_server(index: SimpleIndex, tmp_path: Path) -> None:
     matrix, asked = Matrix(schema=1, breaks={"b": PAIR}), ("vllm", "peft==3.0", "transformers==3.0")
     assert ask(index, tmp_path, {}, matrix, tools=asked, purposes=("serve",)).environments

@@ -141,22 +141,27 @@ def _within(
     requirements = [f"{one}=={attempt.pins[one]}" if one in attempt.pins else _wanted(one) for one in plan.packages]
     spec, kept_out = _asked(resolver, requirements, constraints, attempt), list[StackBound]()
     for _ in range(_ROUNDS):
-        versions = _versions(spec)
-        outside = _out_of_breaks(versions, {*attempt.pins, *_exact(plan)}, known.breaks)
+        versions, pinned = _versions(spec), {*attempt.pins, *_exact(plan)}
+        outside = _out_of_breaks(versions, pinned, known.breaks)
         more = [
             *(f"{one.package}{one.versions}" for one in outside),
             *_of_extras(versions, attempt.pins, stack),
             *_of_followers(versions, stack),
         ]
         more = [one for one in more if one not in constraints]
-        if not more:
+        ways = _out_of_relations(versions, pinned, known.relations)
+        if not more and not ways:
             break
-        try:
-            spec = _asked(resolver, requirements, [*constraints, *more], attempt)
-        except ResolutionError:
+        for way in ways or [()]:
+            given = [*constraints, *more, *(f"{one.package}{one.versions}" for one in way)]
+            try:
+                spec = _asked(resolver, requirements, given, attempt)
+            except ResolutionError:
+                continue
+            constraints, kept_out = given, [*kept_out, *outside, *way]
             break
-        constraints += more
-        kept_out += outside
+        else:
+            break
     spec, notes = _of_one_build(spec, lambda more: _asked(resolver, requirements, [*constraints, *more], attempt))
     versions = _versions(spec)
     _refuse_what_is_known(versions, known)
@@ -206,6 +211,27 @@ def _out_of_breaks(versions: Mapping[str, str], pinned: Collection[str], breaks:
     return found
 
 
+def _out_of_relations(
+    versions: Mapping[str, str], pinned: Collection[str], relations: Sequence[Relation]
+) -> list[tuple[StackBound, ...]]:
+    """Ways out of the first relation that does not hold: the other package as it is needed, or this one out of the
+    releases that need it."""
+    for one in relations:
+        if _broken(one, versions):
+            ways = [
+                StackBound(one.other, one.needs, one.reason),
+                StackBound(one.package, _outside(one.versions, versions[one.package]), one.reason),
+            ]
+            return [(way,) for way in ways if way.package not in pinned]
+    return []
+
+
+def _broken(one: Relation, versions: Mapping[str, str]) -> bool:
+    other = versions.get(one.other)
+    held = other is None or SpecifierSet(one.needs).contains(other, prereleases=True)
+    return not held and _holds({one.package: one.versions}, versions)
+
+
 def _holds(windows: Mapping[str, str], versions: Mapping[str, str]) -> bool:
     return all(name in versions and SpecifierSet(window).contains(versions[name]) for name, window in windows.items())
 
@@ -220,12 +246,10 @@ def _outside(window: str, version: str) -> str:
 def _refuse_what_is_known(versions: Mapping[str, str], known: _Known) -> None:
     """Raises: ResolutionError: a relation or a break of the matrix says that these do not work together."""
     for one in known.relations:
-        other = versions.get(one.other)
-        if other is None or not _holds({one.package: one.versions}, versions):
-            continue
-        if not SpecifierSet(one.needs).contains(other, prereleases=True):
+        if _broken(one, versions):
+            pair = f"{one.package} {versions[one.package]} does not go with {one.other} {versions[one.other]}"
             raise ResolutionError(
-                f"{one.package} {versions[one.package]} does not go with {one.other} {other}: {one.reason}",
+                f"{pair}: {one.reason}",
                 hint=f"--with '{one.other}{one.needs}'",
             )
     for known_break in known.breaks:
