@@ -93,6 +93,9 @@ def factor_part(name: str) -> str | None:
 
 def holds_vocabulary(module: str) -> bool:
     """Whether a module is an embedding of tokens, or the head that gives their logits."""
+    last = module.rpartition(".")[2]
+    if last.endswith("_proj"):
+        return False  # most modules by far, asked for each of their factors
     return _VOCABULARY_NAME.search(f"{_plain(module)}.weight") is not None
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from envpin.checkpoint.checkpoint import HEADS
 from envpin.checkpoint.config import text_flag, text_value
-from envpin.diagnose.adapter_names import of_base, placeless
+from envpin.diagnose.adapter_names import layer_of, of_base, placeless
 from envpin.diagnose.renames import Renamed, RenameRule, renamed, rules_for
 
 if TYPE_CHECKING:
@@ -48,6 +48,18 @@ class ExpectedShapes:
     @cached_property
     def _renamed(self) -> dict[str, Renamed]:
         return {placeless(one.name): one for one in renamed(self.shapes, self.rules)}
+
+    @cached_property
+    def last_layer(self) -> int | None:
+        """The last layer of the language model: of the stack with most parameters, where there are several."""
+        stacks: dict[str, tuple[int, int]] = {}
+        for name in self.shapes:
+            number = layer_of(name)
+            if number is not None:
+                stack = name[: name.find(f".{number}.")]
+                count, last = stacks.get(stack, (0, 0))
+                stacks[stack] = (count + 1, max(last, number))
+        return max((last for _, last in stacks.values()), default=None)
 
     def name_of(self, parameter: str) -> str | None:
         """The base's own name for a parameter, also where the language model sits elsewhere in the base, or where a

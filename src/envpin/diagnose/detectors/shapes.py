@@ -149,7 +149,7 @@ def detect_fit(subject: CheckSubject, mismatches: list[Mismatch]) -> Iterator[Fi
         return
     if not subject.adapter_config.get("layer_replication"):  # copies of layers are explained by their own finding
         yield from _layers(names, expected, homeless, subject)
-    last = _last_layer(expected)
+    last = expected.last_layer
     other = [module for module in homeless if last is None or (layer_of(module) or 0) <= last]
     if other:
         text = (
@@ -177,7 +177,7 @@ def _homeless(code: str, text: str, modules: list[str], subject: CheckSubject) -
 def _layers(
     names: AdapterNames, expected: ExpectedShapes, homeless: list[str], subject: CheckSubject
 ) -> Iterator[Finding]:
-    last, trained = _last_layer(expected), max(names.layers, default=None)
+    last, trained = expected.last_layer, max(names.layers, default=None)
     if last is None or trained is None:
         return
     if trained > last:
@@ -199,18 +199,6 @@ def _layers(
         text = f"the adapter was to change every layer, and has layers up to {trained}; the base has them up to {last}"
         seen = [Evidence(file="adapter_config.json", note=f"target_modules: {str(targets)[:200]}")]
         yield finding("wrong-base-layers", text, seen, names=places(subject))
-
-
-def _last_layer(expected: ExpectedShapes) -> int | None:
-    """The last layer of the language model: of the stack with most parameters, where there are several."""
-    stacks: dict[str, tuple[int, int]] = {}
-    for name in expected.shapes:
-        number = layer_of(name)
-        if number is not None:
-            stack = name[: name.find(f".{number}.")]
-            count, last = stacks.get(stack, (0, 0))
-            stacks[stack] = (count + 1, max(last, number))
-    return max((last for _, last in stacks.values()), default=None)
 
 
 def _widths(
