@@ -97,7 +97,7 @@ def _signs(
     if config.get("peft_type"):
         return
     mlx = next((one for one in ("adapters.safetensors", "adapters.npz") if one in names), None)
-    # The config tells, whatever name somebody gave the weights.
+    # The config tells, whatever the weights are called.
     if {"fine_tune_type", "lora_parameters", "lora_layers"} & set(config) or (
         mlx and not _PEFT & names and not _OWN & set(config)
     ):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from envpin.core.findings import Evidence
 from envpin.core.sizes import counted, verb
 from envpin.diagnose.adapter_names import LINEAR_EXPERTS, STACKED_EXPERTS
+from envpin.diagnose.axes import side_of_triangle
 from envpin.diagnose.catalogue.catalogue import finding
 from envpin.diagnose.detectors.shapes import SHOWN, places
 from envpin.diagnose.subject import CheckSubject, shape_text
@@ -196,8 +197,8 @@ def _oft(subject: CheckSubject) -> Iterator[Finding]:
         if "oft_R" not in name or len(tensor.shape) != 2 or 0 in tensor.shape:
             continue
         blocks, inner = tensor.shape
-        own = round((1 + (1 + 8 * inner) ** 0.5) / 2)
-        if own * (own - 1) // 2 != inner:
+        own = side_of_triangle(inner)
+        if own is None:
             continue
         if (type(size) is int and size > 0 and own != size) or (
             not size and not shared and type(count) is int and count > 0 and blocks != count

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from envpin.core.command_text import command_text
 from envpin.diagnose.logs.arguments import Explained
+from envpin.diagnose.logs.name_facts import TRAINING
 from envpin.diagnose.logs.names import knows
 from envpin.diagnose.logs.releases import release_words
 from envpin.diagnose.logs.roles import SERVERS
@@ -83,7 +84,6 @@ _BY_WORDS = (
 )  # fmt: skip
 _NAMES = {"swift": "ms-swift", "unsloth_compiled_cache": "unsloth", "awq": "autoawq",
           "mcore_bridge": "ms-swift", "transformers_modules": "transformers"}  # fmt: skip
-_TRAINING = "run with the versions of the training run: envpin run ADAPTER -- CMD"
 
 
 class Frame(NamedTuple):
@@ -183,14 +183,11 @@ def _of_words(said: str, what: str, name: str, before: str) -> Explained | None:
     return Explained(code, f"{says}; {released}", _steps(str(package)))
 
 
-_QUOTES = "\"'"
-
-
 def _of_symbol(package: str, owner: str, name: str, before: str) -> Explained | None:
     """What is known of a class or function that another package, or a script, uses otherwise than it is."""
     told = in_words(owner, name)
     if told is None and (released := release_words(package, before)) is not None:
-        plain = name.strip(_QUOTES)
+        plain = name.strip("'\"")
         told = f"`{owner}` is of {package}, and takes or has `{plain}` in other releases only, if in any; {released}"
     return None if told is None else Explained("library-api-changed", told, _steps(package))
 
@@ -202,7 +199,7 @@ def _fault(caller: str, what: str, name: str, released: str | None) -> str:
 
 def _steps(package: str) -> tuple[str, ...]:
     newest = command_text("python", "-m", "pip", "install", "-U", package)
-    return (f"install the release of each that the other one asks for: python -m pip check, {newest}", _TRAINING)
+    return (f"install the release of each that the other one asks for: python -m pip check, {newest}", TRAINING)
 
 
 def _blames_transformers(owner: str, caller: str) -> bool:

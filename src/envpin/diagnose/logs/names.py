@@ -115,6 +115,11 @@ def _of_names(code: str, line: str) -> Words | None:
 
 
 def _of_import(module: str, name: str) -> Words | None:
+    return _of_known(module, name) or _of_no_release(module, name)
+
+
+def _of_known(module: str, name: str) -> Words | None:
+    """What is known of a name that some release has."""
     package = module.partition(".")[0]
     if package not in PACKAGES:
         return None
@@ -122,14 +127,17 @@ def _of_import(module: str, name: str) -> Words | None:
         return said(f"`{name}` of `{module}`", package, stays)
     if name in facts()[package].always or name in _ALWAYS:
         return NOT_A_RELEASE
-    if package == "transformers" and (told := _of_a_class(name)) is not None:
-        return told
-    if module != package or not facts()[package].always or (package == "transformers" and _OF_A_MODEL.search(name)):
-        # what every release has below the top was not kept, nor what single models have
+    return _of_a_class(name) if package == "transformers" else None
+
+
+def _of_no_release(module: str, name: str) -> Words | None:
+    """Of a name that no release has, where that was looked at: what every release has below the top was not kept, nor
+    what single models have."""
+    if module not in PACKAGES or not facts()[module].always or (module == "transformers" and _OF_A_MODEL.search(name)):
         return None
-    first, last, _ = facts()[package].releases
-    says = f"`{name}` is not in `{module}` in any release of {package} that was looked at ({first} to {last})"
-    return Words(says, (TRAINING, f"look where {package} defines `{name}`, and import it from there"))
+    first, last, _ = facts()[module].releases
+    says = f"`{name}` is not in `{module}` in any release of {module} that was looked at ({first} to {last})"
+    return Words(says, (TRAINING, f"look where {module} defines `{name}`, and import it from there"))
 
 
 def _history(module: str, name: str) -> tuple[str, ...] | None:
@@ -218,7 +226,7 @@ def _of_call(line: str) -> Explained | None:
     called = f"{found[1]}.{found[2]}" if found[1] else found[2]
     told = {
         (package, stays) for package in PACKAGES
-        if (stays := facts()[package].arguments.get(called, {}).get(found[3])) is not None
+        if (stays := arguments_of(package, called).get(found[3])) is not None
     }  # fmt: skip
     return None if len(told) != 1 else _explained(f"the argument `{found[3]}` of `{called}`", *next(iter(told)))
 
@@ -295,11 +303,13 @@ def _of_quantizer(method: str) -> Words | None:
 
 def _of_tokenizer(name: str) -> Words | None:
     """A class that tokenizer_config.json names."""
-    told = _of_import("transformers", name)
-    if told is None or told is NOT_A_RELEASE or told.went or " came with " in told.says or " from " in told.says:
-        return None if told is NOT_A_RELEASE else told
-    return Words(told.says, ("pass `trust_remote_code=True`, if the model brings its own tokenizer, and you trust it",
-                             "take the base's own tokenizer files, if no token was added"))  # fmt: skip
+    known = _of_known("transformers", name)
+    if known is not None:
+        return None if known is NOT_A_RELEASE else known
+    told = _of_no_release("transformers", name)
+    fix = ("pass `trust_remote_code=True`, if the model brings its own tokenizer, and you trust it",
+           "take the base's own tokenizer files, if no token was added")  # fmt: skip
+    return None if told is None else Words(told.says, fix)
 
 
 # Lines that the facts explain, where neither an import nor a member does.

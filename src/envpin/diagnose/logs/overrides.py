@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from envpin.diagnose.logs.arguments import Explained
+from envpin.diagnose.logs.name_facts import TRAINING
 from envpin.diagnose.logs.names import arguments_of
 from envpin.diagnose.logs.symbols import owner_of
 
@@ -19,7 +20,6 @@ _CALL = re.compile(
     r"missing \d+ required positional arguments?: (?P<missing>.{1,200})|got an unexpected keyword argument "
     r"'(?P<unexpected>\w{1,80})')"
 )
-_TRAINING = "run with the versions of the training run: envpin run ADAPTER -- CMD"
 
 
 def explain_override(line: str) -> Explained | None:
@@ -37,7 +37,7 @@ def explain_override(line: str) -> Explained | None:
     step = (
         f"take a release of what defines `{found[1]}` that goes with this transformers, or override `{found[2]}` alike"
     )
-    return Explained(code, says, (step, _TRAINING))
+    return Explained(code, says, (step, TRAINING))
 
 
 def _told(changes: Mapping[str, tuple[str, ...]], asked: set[str], *, more: bool) -> list[str]:

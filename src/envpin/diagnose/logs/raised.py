@@ -14,6 +14,7 @@ from envpin.diagnose.catalogue.catalogue import load_catalogue
 from envpin.diagnose.logs.arguments import Explained
 from envpin.diagnose.logs.frames import frames_of, of_the_stack, shown_name
 from envpin.diagnose.logs.messages import known_message
+from envpin.diagnose.logs.name_facts import TRAINING
 from envpin.diagnose.logs.releases import release_words
 from envpin.diagnose.logs.roles import OF_THE_FIELD, SERVERS, cause_of, prepares_rows
 
@@ -51,7 +52,6 @@ _PASSES_ON = frozenset({
     "urllib3", "dill", "pandas", "IPython", "jsonargparse",
 })  # fmt: skip
 _STANDARD = re.compile(r"/python3|\\lib\\", re.IGNORECASE)
-_TRAINING = "run with the versions of the training run: envpin run ADAPTER -- CMD"
 _SAYS = {
     "settings-refused": "{package} refuses a setting: it raises this in `{file}`",
     "data-not-as-expected": "{package} raises this of the data, in `{file}`",
@@ -66,9 +66,9 @@ _ALONE = {
 }
 _STEPS = {
     "settings-refused": (
-        "change the setting that the message names, or take the release whose page names it", _TRAINING
+        "change the setting that the message names, or take the release whose page names it", TRAINING
     ),
-    "library-api-changed": ("take the release that the message names", _TRAINING),
+    "library-api-changed": ("take the release that the message names", TRAINING),
 }  # fmt: skip
 
 
@@ -111,10 +111,10 @@ def _of_words(exception: str, message: str, context: str) -> Explained | None:
     """A refusal that names something which only this field has; and a variable that code forgot to set."""
     if exception == "UnboundLocalError" and (stated := release_words("", context)) is not None:
         says = "code reads a variable that it has not set, which no setting causes: most likely a fault of a release"
-        return Explained("library-fault", f"{says}; {stated}", ("take newer releases of what the log names", _TRAINING))
+        return Explained("library-fault", f"{says}; {stated}", ("take newer releases of what the log names", TRAINING))
     if exception == "SyntaxError" and _GENERATED.search(context) is not None:
         says = "code that a library wrote for this model does not parse: most likely a fault of its release"
-        return Explained("library-fault", says, ("take a newer release of the library that writes it", _TRAINING))
+        return Explained("library-fault", says, ("take a newer release of the library that writes it", TRAINING))
     if exception not in _REFUSALS or OF_THE_FIELD.search(message) is None:
         return None
     code = cause_of("", "", "", exception, message)
@@ -131,10 +131,10 @@ def _missing(module: str, package: str, before: str) -> Explained:
     if released is None or "." not in module:
         says = f"`{top}` is not installed in the interpreter that ran, and {package} imports `{module}`"
         install = command_text("python", "-m", "pip", "install", top)
-        return Explained("package-missing", says, (f"install it there: {install}", _TRAINING))
+        return Explained("package-missing", says, (f"install it there: {install}", TRAINING))
     says = f"{package} imports `{module}`, which this {top} does not have: most likely they are of different releases"
     asked = f"take the release of {top} that {package} asks for: python -m pip check"
-    return Explained("library-api-changed", f"{says}; {released}", (asked, _TRAINING))
+    return Explained("library-api-changed", f"{says}; {released}", (asked, TRAINING))
 
 
 def _deepest(frames: list[Frame]) -> Frame | None:
@@ -176,7 +176,7 @@ def _stopped(exception: str, package: str, place: Frame, before: str) -> Explain
     says = f"{package} stopped in its own code, in `{place.path}`: most likely a fault of this release"
     newest = command_text("python", "-m", "pip", "install", "-U", package)
     steps = (f"take a newer release of it, where the fault may be gone: {newest}",
-             "look for the line in its tracker", _TRAINING)  # fmt: skip
+             "look for the line in its tracker", TRAINING)  # fmt: skip
     return Explained("library-fault", f"{says}; {released}" if released else says, steps)
 
 

@@ -89,7 +89,7 @@ def users_of(folder: Path) -> tuple[int, ...]:
                     variables = stream.read(_MOST_VARIABLES).split(b"\0")
                 path = next((text[5:] for text in variables if text.startswith(b"PATH=")), b"")
                 uses = any(entry.startswith(wanted) for entry in path.split(b":"))
-        except OSError:  # it has ended, or is somebody else's
+        except OSError:  # it has ended, or is another user's
             continue
         if uses:
             found.append(int(one))
