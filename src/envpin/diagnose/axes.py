@@ -222,3 +222,8 @@ def side_of_triangle(entries: int) -> int | None:
     """The side of a square whose upper triangle, without its diagonal, has so many entries."""
     side = round((1 + (1 + 8 * entries) ** 0.5) / 2)
     return side if side * (side - 1) // 2 == entries else None
+
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    """`[32001, 4096]`."""
+    return str(list(shape))

@@ -8,8 +8,8 @@ from envpin.checkpoint.bases import FoundBase, find_base
 from envpin.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from envpin.core.errors import InputError, NetworkError
 from envpin.core.findings import Evidence
-from envpin.diagnose.adapter_names import read_names
 from envpin.diagnose.catalogue.catalogue import finding
+from envpin.diagnose.comparison import Mismatch
 from envpin.diagnose.detectors.base import detect_base, detect_eras
 from envpin.diagnose.detectors.files import detect_files, detect_folder
 from envpin.diagnose.detectors.methods import detect_method
@@ -19,7 +19,7 @@ from envpin.diagnose.detectors.versions import detect_versions
 from envpin.diagnose.detectors.vocabulary import detect_vocabulary, selective_loading
 from envpin.diagnose.expected import expected_shapes
 from envpin.diagnose.fit import Fit
-from envpin.diagnose.subject import CheckReport, CheckSubject, Mismatch, Selective
+from envpin.diagnose.subject import CheckReport, CheckSubject, Selective
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -121,8 +121,10 @@ def find_recorded_base(
     explicit: Path | str | None = None,
     open_remote: OpenRemote | None = None,
     open_base: Callable[[Place], Checkpoint] = open_checkpoint,
+    fit: Fit | None = None,
 ) -> FoundBase:
-    """The base that `manifest` recorded, or that the adapter names, and that its tensors fit (see `find_base`).
+    """The base that `manifest` recorded, or that the adapter names, and that its tensors fit (see `find_base`). Who
+    compares with the base afterwards gives the `fit` and asks it.
 
     Raises:
         InputError, NetworkError: see `find_base`.
@@ -143,7 +145,7 @@ def find_recorded_base(
         commit=recorded.commit if recorded is not None else None,
         open_remote=open_remote,
         open_base=open_sampled,
-        misfit=Fit(adapter, manifest),
+        misfit=fit or Fit(adapter, manifest),
     )
 
 
@@ -154,13 +156,14 @@ def _with_base(
     open_base: Callable[[Place], Checkpoint],
 ) -> tuple[CheckSubject, list[Finding]]:
     folder = subject.folder
+    fit = Fit(folder, subject.manifest)
     found = base = missing = None
     try:
         if isinstance(explicit, FoundBase):
             found = explicit
         else:
             found = find_recorded_base(
-                folder, subject.manifest, explicit=explicit, open_remote=open_remote, open_base=open_base
+                folder, subject.manifest, explicit=explicit, open_remote=open_remote, open_base=open_base, fit=fit
             )
         base = found.checkpoint
     except (InputError, NetworkError) as error:
@@ -173,8 +176,9 @@ def _with_base(
         base=base,
         found_base=found,
         manifest=subject.manifest,
-        names=read_names(folder.adapter_tensors),
+        names=fit.names,
         expected=expected_shapes(base) if base is not None else None,
+        comparison=fit.with_base(base) if base is not None else None,
         target=subject.target,
     )
     if missing is None:

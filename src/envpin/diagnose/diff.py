@@ -13,8 +13,8 @@ from packaging.version import InvalidVersion, Version
 from envpin.checkpoint.checkpoint import open_checkpoint
 from envpin.core.errors import InputError
 from envpin.core.files import exists, is_folder
+from envpin.diagnose.axes import shape_text
 from envpin.diagnose.contents import compare_contents
-from envpin.diagnose.subject import shape_text
 from envpin.diagnose.target import versions_of
 from envpin.manifest.read import FILE_NAME, read_manifest
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
+from weakref import WeakKeyDictionary
 
 from envpin.checkpoint.checkpoint import HEADS
 from envpin.checkpoint.config import text_flag, text_value
@@ -96,8 +97,20 @@ class ExpectedShapes:
         return found or next((one.stored for place, one in self._renamed.items() if place.startswith(prefix)), None)
 
 
+_KNOWN: WeakKeyDictionary[Checkpoint, ExpectedShapes | None] = WeakKeyDictionary()
+
+
 def expected_shapes(base: Checkpoint) -> ExpectedShapes | None:
-    """What the base's headers say; without weights what its config says, for families whose layout is known."""
+    """What the base's headers say; without weights what its config says, for families whose layout is known.
+
+    Kept as long as `base` is: adapters that share a base are compared with the same shapes.
+    """
+    if base not in _KNOWN:
+        _KNOWN[base] = _shapes_of(base)
+    return _KNOWN[base]
+
+
+def _shapes_of(base: Checkpoint) -> ExpectedShapes | None:
     config = base.config or {}
     if base.tensors:
         transposed = str(config.get("model_type")) in _TRANSPOSED

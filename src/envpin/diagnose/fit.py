@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from envpin.diagnose.adapter_names import read_names
+from envpin.diagnose.comparison import Comparison
 from envpin.diagnose.detectors.shapes import detect_fit
 from envpin.diagnose.expected import expected_shapes
 from envpin.diagnose.subject import CheckSubject
@@ -27,18 +28,34 @@ class Fit:
         self._adapter = adapter
         self._manifest = manifest
 
-    @cached_property
-    def _names(self) -> AdapterNames:
-        return read_names(self._adapter.adapter_tensors)
+        self._last: tuple[Checkpoint, Comparison | None] | None = None
 
     def __call__(self, base: Checkpoint) -> str | None:
         if base.kind == "adapter":
             return "it is an adapter itself"
-        expected = expected_shapes(base)
-        if expected is None or not self._names.factors:
+        comparison = self.with_base(base)
+        if comparison is None:
             return None
         subject = CheckSubject(
-            folder=self._adapter, base=base, manifest=self._manifest, names=self._names, expected=expected
+            folder=self._adapter,
+            base=base,
+            manifest=self._manifest,
+            names=self.names,
+            expected=comparison.expected,
+            comparison=comparison,
         )
         against = (one for one in detect_fit(subject, []) if one.code in _ANOTHER_MODEL and one.severity == "blocker")
         return next((one.message for one in against), None)
+
+    @cached_property
+    def names(self) -> AdapterNames:
+        """What the names of the adapter's tensors say."""
+        return read_names(self._adapter.adapter_tensors)
+
+    def with_base(self, base: Checkpoint) -> Comparison | None:
+        """The adapter held against `base`; None where one of them has no shapes to compare. The last one is kept."""
+        if self._last is None or self._last[0] is not base:
+            expected = expected_shapes(base)
+            compared = None if expected is None or not self.names.factors else Comparison(self.names, expected)
+            self._last = base, compared
+        return self._last[1]

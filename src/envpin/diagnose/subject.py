@@ -18,18 +18,9 @@ if TYPE_CHECKING:
     from envpin.checkpoint.checkpoint import Checkpoint
     from envpin.core.findings import Finding
     from envpin.diagnose.adapter_names import AdapterNames
+    from envpin.diagnose.comparison import Comparison, Mismatch
     from envpin.diagnose.expected import ExpectedShapes
     from envpin.manifest.types import Manifest
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Mismatch:
-    """One tensor that will not fit: its shape in the checkpoint, the shape that the base asks for, and why."""
-
-    parameter: str
-    found: tuple[int, ...]
-    expected: tuple[int, ...]
-    why: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,7 +59,8 @@ class CheckReport:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckSubject:
-    """`folder` is the adapter or the model asked about; `base` the adapter's base, where it was found."""
+    """`folder` is the adapter or the model asked about; `base` the adapter's base, where it was found. `comparison` is
+    there where both have something to compare."""
 
     folder: Checkpoint
     base: Checkpoint | None = None
@@ -76,6 +68,7 @@ class CheckSubject:
     manifest: Manifest | None = None
     names: AdapterNames | None = None
     expected: ExpectedShapes | None = None
+    comparison: Comparison | None = None
     target: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -127,8 +120,3 @@ def _release(text: str | None) -> Version | None:
         return Version(text or "")
     except InvalidVersion:
         return None
-
-
-def shape_text(shape: tuple[int, ...]) -> str:
-    """`[32001, 4096]`."""
-    return str(list(shape))

@@ -10,11 +10,12 @@ from envpin.checkpoint.quantization import DECODED, REFUSED, made_from, of_base,
 from envpin.core.findings import Evidence
 from envpin.core.json_input import BadJsonError, read_object
 from envpin.core.marks import MERGE_RECORD
+from envpin.diagnose.axes import shape_text
 from envpin.diagnose.catalogue.catalogue import finding
 from envpin.diagnose.detectors.shapes import SHOWN, places
-from envpin.diagnose.subject import CheckSubject, shape_text
 
 if TYPE_CHECKING:
+    from envpin.diagnose.subject import CheckSubject
     from collections.abc import Iterator
 
     from envpin.checkpoint.checkpoint import Checkpoint

@@ -13,12 +13,14 @@ from envpin.core.files import open_file
 from envpin.core.findings import Evidence
 from envpin.core.sizes import counted, verb
 from envpin.diagnose.adapter_names import is_factor
+from envpin.diagnose.axes import shape_text
 from envpin.diagnose.catalogue.catalogue import finding
+from envpin.diagnose.comparison import Mismatch
 from envpin.diagnose.detectors.shapes import SHOWN, places
 from envpin.diagnose.expected import shapes_of_config
-from envpin.diagnose.subject import CheckSubject, Mismatch, shape_text
 
 if TYPE_CHECKING:
+    from envpin.diagnose.subject import CheckSubject
     from collections.abc import Iterator
 
     from envpin.checkpoint.checkpoint import Checkpoint

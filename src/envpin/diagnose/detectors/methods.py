@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from envpin.core.findings import Evidence
 from envpin.core.sizes import counted, verb
 from envpin.diagnose.adapter_names import LINEAR_EXPERTS, STACKED_EXPERTS
-from envpin.diagnose.axes import side_of_triangle
+from envpin.diagnose.axes import shape_text, side_of_triangle
 from envpin.diagnose.catalogue.catalogue import finding
 from envpin.diagnose.detectors.shapes import SHOWN, places
-from envpin.diagnose.subject import CheckSubject, shape_text
 
 if TYPE_CHECKING:
+    from envpin.diagnose.subject import CheckSubject
     from collections.abc import Iterable, Iterator, Mapping
 
     from envpin.checkpoint.formats.safetensors import Tensor

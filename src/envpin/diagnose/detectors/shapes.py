@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from envpin.core.findings import Evidence
 from envpin.core.sizes import counted, verb
-from envpin.diagnose.adapter_names import has_own_experts, is_fused_experts, layer_of
-from envpin.diagnose.axes import differing, holds_vocabulary, widths_text
+from envpin.diagnose.adapter_names import is_fused_experts, layer_of
+from envpin.diagnose.axes import differing, shape_text, widths_text
 from envpin.diagnose.catalogue.catalogue import finding
+from envpin.diagnose.comparison import Mismatch
 from envpin.diagnose.renames import collected_from
-from envpin.diagnose.subject import CheckSubject, Mismatch, shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from envpin.checkpoint.formats.safetensors import Tensor
     from envpin.core.findings import Finding, Severity
     from envpin.diagnose.adapter_names import AdapterNames, Factor
+    from envpin.diagnose.comparison import Comparison
     from envpin.diagnose.expected import ExpectedShapes
+    from envpin.diagnose.subject import CheckSubject
 
 _PAIRS = {"lora_A": "lora_B", "lora_B": "lora_A",
           "lora_embedding_A": "lora_embedding_B", "lora_embedding_B": "lora_embedding_A"}  # fmt: skip
@@ -134,16 +136,11 @@ def _allowed_ranks(module: str, config: dict[str, object]) -> set[int]:
 
 def detect_fit(subject: CheckSubject, mismatches: list[Mismatch]) -> Iterator[Finding]:
     """Compare with the base, and add every tensor that does not fit to `mismatches`."""
-    names, expected = subject.names, subject.expected
-    if names is None or expected is None or not names.factors:
+    compared = subject.comparison
+    if compared is None or (compared.names.modules and not compared.modules):
         return
-    homeless = [module for module in names.modules if expected.module_name(module) is None]
-    explained = [module for module in homeless if has_own_experts(module)]
-    if explained and len(explained) == len(names.modules):
-        return
-    homeless = [module for module in homeless if module not in set(explained)]
-    known = len(names.modules) - len(homeless) - len(explained)
-    if not known:
+    names, expected, homeless = compared.names, compared.expected, compared.homeless
+    if len(homeless) == len(compared.modules):
         text = f"none of the {counted(len(names.modules), 'module')} that the adapter changes is in the base"
         yield _homeless("wrong-base-architecture", text, homeless, subject)
         return
@@ -156,7 +153,7 @@ def detect_fit(subject: CheckSubject, mismatches: list[Mismatch]) -> Iterator[Fi
             f"{len(other)} of {counted(len(names.modules), 'module')} {verb(len(other), 'is', 'are')} not in the base"
         )
         yield _homeless("unmatched-adapter-keys", text, other, subject)
-    yield from _widths(names, expected, subject, mismatches)
+    yield from _widths(compared, subject, mismatches)
     for parameter, tensor in names.whole.items():
         shape = expected.shape_of(parameter)
         if shape is not None and shape != tensor.shape:
@@ -201,26 +198,10 @@ def _layers(
         yield finding("wrong-base-layers", text, seen, names=places(subject))
 
 
-def _widths(
-    names: AdapterNames, expected: ExpectedShapes, subject: CheckSubject, mismatches: list[Mismatch]
-) -> Iterator[Finding]:
+def _widths(compared: Comparison, subject: CheckSubject, mismatches: list[Mismatch]) -> Iterator[Finding]:
     if _is_in_blocks(subject):
         return
-    wrong: list[Mismatch] = []
-    swapped: list[Mismatch] = []
-    for factor in names.factors:
-        base = expected.shape_of(f"{factor.module}.weight")
-        wanted = None if base is None else _fitting(factor, base)
-        if base is None or wanted is None or wanted == factor.tensor.shape:
-            continue
-        turned = _fitting(factor, base[::-1]) == factor.tensor.shape and base[0] != base[1]
-        why = (
-            "in and out are swapped"
-            if turned
-            else f"{'input' if factor.kind.endswith('_A') else 'output'} of the module: {shape_text(base)}"
-        )
-        found = Mismatch(parameter=factor.tensor.name, found=factor.tensor.shape, expected=wanted, why=why)
-        (swapped if turned else wrong).append(found)
+    wrong, swapped = compared.widths
     mismatches += wrong + swapped
     if swapped and not wrong:
         text = f"in and out are swapped in {counted(len(swapped), 'factor')}, as fused experts store them"
@@ -236,26 +217,6 @@ def _widths(
 
 def _sizes(wrong: list[Mismatch]) -> str:
     return widths_text(width for one in wrong for width in differing(one.parameter, one.found, one.expected))
-
-
-def _fitting(factor: Factor, base: tuple[int, ...]) -> tuple[int, ...] | None:
-    """The shape of this factor on a module of shape `base`, at its own rank; None where that is not known."""
-    shape = factor.tensor.shape
-    if len(base) != 2 or factor.leaf == "bias" or 0 in shape or not shape:
-        return None
-    out, into = base
-    vocabulary = holds_vocabulary(factor.module)
-    fitting: dict[tuple[str, int], tuple[int, ...]] = {
-        ("lora_A", 2): (shape[0], into),
-        ("lora_embedding_B", 2): (into, shape[-1]),
-    }
-    if not vocabulary:
-        fitting |= {
-            ("lora_B", 2): (out, shape[-1]),
-            ("lora_magnitude_vector", 1): (out,),
-            ("lora_magnitude_vector", 2): (1, out),
-        }
-    return fitting.get((factor.kind, len(shape)))
 
 
 def _why(shape: tuple[int, ...], tensor: Tensor) -> str:

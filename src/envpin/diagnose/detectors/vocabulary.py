@@ -10,10 +10,11 @@ from envpin.checkpoint.embedding import plan_embedding
 from envpin.core.findings import Evidence
 from envpin.core.sizes import counted
 from envpin.diagnose.adapter_names import is_saved_whole
+from envpin.diagnose.axes import shape_text
 from envpin.diagnose.catalogue.catalogue import finding
 from envpin.diagnose.detectors.methods import kind_of, task_heads
 from envpin.diagnose.detectors.shapes import SHOWN, places
-from envpin.diagnose.subject import CheckSubject, Selective, shape_text
+from envpin.diagnose.subject import CheckSubject, Selective
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

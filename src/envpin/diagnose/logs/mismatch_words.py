@@ -16,11 +16,11 @@ from envpin.diagnose.axes import (
     is_of_an_adapter,
     plain_what,
     positions_text,
+    shape_text,
     side_of_triangle,
     widths_text,
 )
 from envpin.diagnose.logs.mismatch import BARE, OF_VOCABULARY, is_turned, squeezed, widths_of
-from envpin.diagnose.subject import shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable

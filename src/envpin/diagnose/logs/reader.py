@@ -15,7 +15,9 @@ import msgspec
 from envpin.core.command_text import command_text
 from envpin.core.findings import SEVERITY_ORDER, Evidence
 from envpin.core.sizes import counted, verb
+from envpin.diagnose.axes import shape_text
 from envpin.diagnose.catalogue.catalogue import finding, load_catalogue
+from envpin.diagnose.comparison import Mismatch
 from envpin.diagnose.logs.anchors import COMPLAINT_ANCHORS, FRAME_ANCHORS, FRAMES_NEAR, RAISED_ANCHORS, RAISED_NEAR
 from envpin.diagnose.logs.arguments import ANCHOR, explain
 from envpin.diagnose.logs.blocks import LineNumbers, blocks_of, lines_with, with_next
@@ -28,7 +30,6 @@ from envpin.diagnose.logs.overrides import OVERRIDE_ANCHORS, explain_override
 from envpin.diagnose.logs.peft_methods import METHOD_ANCHORS, explain_method
 from envpin.diagnose.logs.signature import Signature, matchers
 from envpin.diagnose.logs.unexplained import Unexplained, UnexplainedError
-from envpin.diagnose.subject import Mismatch, shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
