@@ -76,17 +76,18 @@ def pickle_of(path: Place) -> bytes:
     return b""
 
 
-def opcodes(data: bytes) -> Iterator[tuple[str, object]]:
+@lru_cache(maxsize=2)  # classes, texts and attributes are asked of the same pickle in turn
+def opcodes(data: bytes) -> tuple[tuple[str, object], ...]:
     """Name and argument of each opcode, up to the first that is malformed and to `MAX_OPCODES`."""
-    count = 0
+    found: list[tuple[str, object]] = []
     try:
         for opcode, argument, _ in pickletools.genops(data):
-            yield opcode.name, argument
-            count += 1
-            if count >= MAX_OPCODES:
-                return
+            found.append((opcode.name, argument))
+            if len(found) >= MAX_OPCODES:
+                break
     except Exception:  # noqa: BLE001  genops raises whatever a malformed argument makes it raise
-        return
+        return tuple(found)
+    return tuple(found)
 
 
 def _globals(data: bytes) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from envpin.inference.combine import Signal, listed
@@ -33,7 +34,7 @@ def peft_signals(observed: Observed, known: Known) -> Iterator[Signal]:
     facts = load_fields().packages["peft"].classes.get(kind.upper()) if isinstance(kind, str) else None
     if facts is not None and isinstance(kind, str):
         yield from _of_type(kind.upper(), facts, known)
-        yield from _of_keys(config, facts, known)
+        yield from _of_keys(config, kind.upper(), known)
         yield from _of_defaults(config, facts, known)
     if observed.weight_files and not observed.holds_model:
         yield from _of_weights(observed.weight_files, known)
@@ -64,14 +65,15 @@ def _of_type(kind: str, facts: ClassFacts, known: Known) -> Iterator[Signal]:
         yield Signal(package="peft", strength="hard", file=_FILE, says=f"peft_type {kind}", admits=admits)
 
 
-def _of_keys(config: Mapping[str, object], facts: ClassFacts, known: Known) -> Iterator[Signal]:
+def _of_keys(config: Mapping[str, object], kind: str, known: Known) -> Iterator[Signal]:
     """peft writes every field of its dataclass: a key that is there came with a release, one that is not there left or
     had not come yet. The second holds only where nothing is missing otherwise: other programs write subsets."""
+    facts = load_fields().packages["peft"].classes[kind]
     present = {key: facts.fields[key].spans for key in config if key in facts.fields}
     bounding = {key: spans for key, spans in present.items() if spans != facts.spans}
     whole = _together(bounding.values(), known)
     absent = {key: one.spans for key, one in facts.fields.items() if key not in config}
-    complete = releases_at([(at, at) for at in _complete(config, facts)], known) if absent else frozenset[str]()
+    complete = releases_at(_complete(kind, frozenset(config)), known) if absent else frozenset[str]()
     between = _between(complete, whole, known) if bounding else frozenset[str]()
     # `peft_version` is no field of the class, and is what people cut out of a config: its absence alone tells nothing.
     if between and set(_next(absent)) - {"peft_version"}:
@@ -95,13 +97,15 @@ def _of_keys(config: Mapping[str, object], facts: ClassFacts, known: Known) -> I
         yield Signal(package="peft", strength="strong", file=_FILE, says=says, admits=complete)
 
 
-def _complete(config: Mapping[str, object], facts: ClassFacts) -> list[int]:
-    """The positions of the releases that write nothing which this config lacks."""
-    return [
-        at
+@lru_cache(maxsize=64)  # adapters of one release and kind have the same keys: a scan meets few sets of them
+def _complete(kind: str, keys: frozenset[str]) -> tuple[tuple[int, int], ...]:
+    """The spans, of one position each, of the releases that write nothing which a config with these keys lacks."""
+    facts = load_fields().packages["peft"].classes[kind]
+    return tuple(
+        (at, at)
         for at in range(len(_collected()))
-        if _holds(facts.spans, at) and all(key in config for key, one in facts.fields.items() if _holds(one.spans, at))
-    ]
+        if _holds(facts.spans, at) and all(key in keys for key, one in facts.fields.items() if _holds(one.spans, at))
+    )
 
 
 def _between(complete: frozenset[str], whole: frozenset[str], known: Known) -> frozenset[str]:

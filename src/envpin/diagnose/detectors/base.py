@@ -15,13 +15,13 @@ from envpin.diagnose.catalogue.catalogue import finding
 from envpin.diagnose.detectors.shapes import SHOWN, places
 
 if TYPE_CHECKING:
-    from envpin.diagnose.subject import CheckSubject
     from collections.abc import Iterator
 
     from envpin.checkpoint.checkpoint import Checkpoint
     from envpin.checkpoint.quantization import Quantization
     from envpin.core.findings import Finding, Severity
     from envpin.diagnose.adapter_names import AdapterNames
+    from envpin.diagnose.subject import CheckSubject
 
 # Vision-language models whose language model moved to `model.language_model` in transformers 4.52.
 MOVED = frozenset(

@@ -20,12 +20,12 @@ from envpin.diagnose.detectors.shapes import SHOWN, places
 from envpin.diagnose.expected import shapes_of_config
 
 if TYPE_CHECKING:
-    from envpin.diagnose.subject import CheckSubject
     from collections.abc import Iterator
 
     from envpin.checkpoint.checkpoint import Checkpoint
     from envpin.checkpoint.formats.safetensors import Tensor
     from envpin.core.findings import Finding, Severity
+    from envpin.diagnose.subject import CheckSubject
 
 # What transformers' GenerationConfig.validate refuses while sampling is off: the parameter and its harmless value.
 _SAMPLING: dict[str, tuple[object, ...]] = {

@@ -15,11 +15,11 @@ from envpin.diagnose.catalogue.catalogue import finding
 from envpin.diagnose.detectors.shapes import SHOWN, places
 
 if TYPE_CHECKING:
-    from envpin.diagnose.subject import CheckSubject
     from collections.abc import Iterable, Iterator, Mapping
 
     from envpin.checkpoint.formats.safetensors import Tensor
     from envpin.core.findings import Finding
+    from envpin.diagnose.subject import CheckSubject
 
 # What stands in the names of the tensors of a method: the prefix by which peft picks them from a state dict, and
 # prompts' own names (peft/tuners/*/model.py `prefix`, peft/utils/save_and_load.py). A method that is not here is new.
