@@ -30,6 +30,26 @@ _SHARED: Mapping[str, frozenset[str]] = MappingProxyType({
 })  # fmt: skip
 # A draft model or extra heads, named after the model that they speed up.
 _DRAFT = re.compile(r"eagle|medusa|speculat|dflash|hydra|mtp", re.IGNORECASE)
+# What classes of transformers 4.36 to 5.24 are for; another word is that of a class of the model's own.
+_HEADS = frozenset({
+    "AudioClassification", "AudioFrameClassification", "AudioTokenization", "AudioVisualClassification",
+    "BlockDiffusion", "CTC", "CausalImageModeling", "CausalLM", "Classification", "ConditionalGeneration",
+    "ContrastiveLearning", "Decision", "DensePrediction", "DepthEstimation", "DocumentQuestionAnswering",
+    "EntityClassification", "EntityPairClassification", "EntitySpanClassification", "Generation",
+    "GraphClassification", "ImageAndTextRetrieval", "ImageClassification", "ImageClassificationConvProcessing",
+    "ImageClassificationFourier", "ImageClassificationLearned", "ImageClassificationWithTeacher", "ImageMatting",
+    "ImageSuperResolution", "ImageTextRetrieval", "ImageTextToText", "ImagesAndTextClassification",
+    "InformationExtraction", "InstanceSegmentation", "KeypointDetection", "KeypointMatching", "MaskGeneration",
+    "MaskedImageModeling", "MaskedLM", "MultimodalAutoencoding", "MultipleChoice", "NextSentencePrediction",
+    "NormalEstimation", "ObjectDetection", "OpenQA", "OpticalFlow", "PointmapEstimation", "PoseEstimation",
+    "PreTraining", "Prediction", "Pretraining", "ProteinFolding", "ProteinText2Text", "QuestionAnswering",
+    "QuestionAnsweringSimple", "RNNT", "RegionToPhraseAlignment", "Regression", "Retrieval", "SceneTextRecognition",
+    "Segmentation", "SemanticSegmentation", "SequenceClassification", "SpeechToSpeech", "SpeechToText", "TDT",
+    "TableRecognition", "TextEmbeddings", "TextRecognition", "TextToSpeech", "TextToText",
+    "TimeSeriesClassification", "TokenClassification", "UniversalSegmentation", "VideoClassification",
+    "VideoGrounding", "VisionText2Text", "VisualReasoning", "XVector",
+})  # fmt: skip
+_PURPOSE = re.compile(r"(?<=[a-z0-9_])For([A-Z]\w*)$")
 _OWN_FIELDS: Mapping[str, str] = MappingProxyType({
     "mm_vision_tower": "LLaVA's own code", "medusa_num_heads": "Medusa", "draft_vocab_size": "a draft model",
     "speculators_model_type": "a draft model",
@@ -55,18 +75,32 @@ def foreign_class(kind: str, config: Mapping[str, object]) -> str | None:
     first = written[0] if isinstance(written, list) and written else None
     if not isinstance(first, str) or not first.isidentifier():
         return None
-    own, letters = squashed(kind), squashed(architecture_type(first))
-    alike = {own, own.removesuffix("text"), own.removesuffix("textmodel"), "jev"} | _SHARED.get(kind, frozenset())
-    if (letters in alike or letters.removesuffix("text") in alike) and not _DRAFT.search(first):
+    if not _is_class_of(kind, first):
+        return f"its architecture `{shorten(first)}` is no class of transformers for that type"
+    code = config.get("auto_map")
+    purpose = _PURPOSE.search(first)
+    entry = code.get(f"AutoModel{purpose[0] if purpose else ''}") if isinstance(code, dict) else None
+    named = entry.rpartition(".")[2] if isinstance(entry, str) else ""
+    if not named.isidentifier() or _is_class_of(kind, named):
         return None
-    return f"its architecture `{shorten(first)}` is no class of transformers for that type"
+    return f"`auto_map` names `{shorten(named)}`, which is no class of transformers for that type"
+
+
+def _is_class_of(kind: str, name: str) -> bool:
+    """Whether transformers may have a class of this name for the type: by the words before and after `For`."""
+    own, letters = squashed(kind), squashed(architecture_type(name))
+    alike = {own, own.removesuffix("text"), own.removesuffix("textmodel"), "jev"} | _SHARED.get(kind, frozenset())
+    purpose = _PURPOSE.search(name)
+    if purpose is not None and purpose[1] not in _HEADS:
+        return False
+    return (letters in alike or letters.removesuffix("text") in alike) and not _DRAFT.search(name)
 
 
 def class_rules() -> dict[str, object]:
     """What the two above go by, for a page that asks the same."""
     shared = {kind: sorted(letters) for kind, letters in _SHARED.items()}
     return {"head": _HEAD.pattern, "draft": _DRAFT.pattern, "other_order": dict(_OTHER_ORDER), "shared": shared,
-            "fields": dict(_OWN_FIELDS)}  # fmt: skip
+            "heads": sorted(_HEADS), "fields": dict(_OWN_FIELDS)}  # fmt: skip
 
 
 def squashed(text: str) -> str:

@@ -182,7 +182,7 @@ def _choose(question: _Question, candidates: Sequence[FamilyCandidate], evidence
         window=question.window,
         needs=needs,
         kind=family.kind,
-        notes=(*family.notes, *not_run(family.id, config)),
+        notes=(*family.notes, *not_run(family.id, config, native=family.kind == "native")),
     )
 
 

@@ -101,13 +101,19 @@ def method_releases() -> dict[str, str]:
             if floor is None or floor.release}  # fmt: skip
 
 
-def not_run(family: str, config: Mapping[str, object]) -> tuple[str, ...]:
+def not_run(family: str, config: Mapping[str, object], *, native: bool = True) -> tuple[str, ...]:
     """What the runs of a family say nothing of."""
     found = []
     method, text = quantization_of(config), config.get("text_config")
     if method is not None:
         found.append(
             f"The weights are quantized with {shorten(method)}: what was run of the family had weights that are not."
+        )
+    code = config.get("auto_map")
+    if native and isinstance(code, dict) and any(isinstance(key, str) and key.startswith("AutoModel") for key in code):
+        found.append(
+            "`auto_map` names code of the model's own, which `trust_remote_code` runs: the pins and the family's runs "
+            "are of the class of transformers, which may compute something else."
         )
     own, ran = text.get("model_type") if isinstance(text, dict) else None, RUN_WITH.get(family)
     if ran is not None and isinstance(own, str) and own.strip() and own != ran:

@@ -52,6 +52,16 @@ def test_a_class_without_a_type_is_the_known_type_of_the_same_letters(architectu
         ({"model_type": "qwen2", "architectures": ["LlavaQwenForCausalLM"]}, "LlavaQwenForCausalLM"),
         ({"model_type": "llama", "architectures": ["LlamaForCausalLMEagle3"]}, "LlamaForCausalLMEagle3"),
         ({"model_type": "llama", "medusa_num_heads": 4}, "medusa_num_heads"),
+        ({"model_type": "qwen2", "architectures": ["Qwen2ForProcessRewardModel"]}, "Qwen2ForProcessRewardModel"),
+        ({"model_type": "llama", "architectures": ["LlamaForRewardModelWithGating"]}, "LlamaForRewardModelWithGating"),
+        (
+            {
+                "model_type": "xlm-roberta",
+                "architectures": ["XLMRobertaModel"],
+                "auto_map": {"AutoModel": "jinaai/xlm-roberta-flash-implementation--modeling_lora.XLMRobertaLoRA"},
+            },
+            "XLMRobertaLoRA",
+        ),
     ],
 )
 def test_another_class_of_a_known_type_is_never_exact(config: dict[str, Any], said: str) -> None:
@@ -66,12 +76,21 @@ def test_another_class_of_a_known_type_is_never_exact(config: dict[str, Any], sa
         ("gemma3_text", "Gemma3ForCausalLM"), ("gemma3_text", "Gemma3TextModel"), ("llama4", "Llama4TextModel"),
         ("internlm3", "InternLM3ForCausalLM"), ("internlm3", "LlamaForCausalLM"), ("bert", "BertForMaskedLM"),
         ("ernie4_5", "Ernie4_5_ForCausalLM"), ("llama", "LlamaForSequenceClassification"),
-        ("qwen2", "Qwen2ForProcessRewardModel"), ("llava", "LlavaForConditionalGeneration"),
+        ("qwen2", "Qwen2ForTokenClassification"), ("llava", "LlavaForConditionalGeneration"),
         ("xlm-roberta", "XLMRobertaModel"), ("hunyuan_v1_moe", "HunYuanMoEV1ForCausalLM"),
     ],
 )  # fmt: skip
 def test_a_class_of_transformers_is_the_type_s_own(kind: str, architecture: str) -> None:
     assert foreign_class(kind, {"architectures": [architecture]}) is None
+
+
+def test_own_code_under_the_class_name_of_transformers_is_a_note() -> None:
+    config = {"model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"], "is_causal": False}
+    code = {"AutoModel": "modeling_qwen.Qwen2Model", "AutoModelForCausalLM": "modeling_qwen.Qwen2ForCausalLM"}
+    assert not any("auto_map" in note for note in match(config, None, MATRIX, SUPPORT).notes)
+    found = match({**config, "auto_map": code}, None, MATRIX, SUPPORT)
+    assert found.certainty == match(config, None, MATRIX, SUPPORT).certainty
+    assert any("`auto_map` names code" in note for note in found.notes)
 
 
 def test_the_published_configs_of_the_matrix_are_of_the_type_s_own_classes() -> None:

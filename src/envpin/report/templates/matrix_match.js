@@ -107,10 +107,20 @@ const Match = (() => {
     for (const [field, owner] of Object.entries(classes.fields)) if (!missing(config[field])) return `${field} is a field of ${owner}`;
     const first = Array.isArray(config.architectures) ? config.architectures[0] : null;
     if (typeof first !== "string" || !/^[\p{L}_][\p{L}\p{N}_]*$/u.test(first)) return null;
-    const own = squashed(kind), letters = squashed(architectureType(first, classes, []));
+    if (!isClassOf(kind, first, classes)) return `its architecture ${shown(first)} is no class of transformers for that type`;
+    const code = isTable(config.auto_map) ? config.auto_map : {}, entry = `AutoModel${(PURPOSE.exec(first) || [""])[0]}`;
+    const value = Object.hasOwn(code, entry) && typeof code[entry] === "string" ? code[entry] : "", own = value.slice(value.lastIndexOf(".") + 1);
+    if (!/^[\p{L}_][\p{L}\p{N}_]*$/u.test(own) || isClassOf(kind, own, classes)) return null;
+    return `auto_map names ${shown(own)}, which is no class of transformers for that type`;
+  }
+
+  const PURPOSE = /(?<=[a-z0-9_])For([A-Z]\w*)$/;
+
+  function isClassOf(kind, name, classes) {
+    const own = squashed(kind), letters = squashed(architectureType(name, classes, [])), purpose = PURPOSE.exec(name);
     const alike = [own, own.replace(/text$/, ""), own.replace(/textmodel$/, ""), "jev", ...(Object.hasOwn(classes.shared, kind) ? classes.shared[kind] : [])];
-    if ((alike.includes(letters) || alike.includes(letters.replace(/text$/, ""))) && !new RegExp(classes.draft, "i").test(first)) return null;
-    return `its architecture ${shown(first)} is no class of transformers for that type`;
+    if (purpose && !classes.heads.includes(purpose[1])) return false;
+    return (alike.includes(letters) || alike.includes(letters.replace(/text$/, ""))) && !new RegExp(classes.draft, "i").test(name);
   }
 
   function modelType(config, classes, known) {
