@@ -149,3 +149,16 @@ def test_local_wheels_work_in_an_environment(tmp_path: Path) -> None:
     assert any(wheel.path is not None or str(wheel.url).startswith("file:") for wheel in wheels)
     store = Store(tmp_path / "store")
     assert store.verify(store.ensure(spec)) == ()
+
+
+def test_a_package_for_a_later_patch_of_this_python_is_resolved_for_the_interpreter_that_is_here(
+    wheels: Path, tmp_path: Path
+) -> None:
+    make_wheel(wheels, "late", "1.0", requires_python=f">={default_python()}.1")
+    spec = Resolver(root=tmp_path / "store").pins(("late==1.0",))
+    assert Store(tmp_path / "store").ensure(spec).python.is_file()
+    again = Resolver(root=tmp_path / "store").lock(spec.lock, name="late")
+    assert again.python == default_python()
+    make_wheel(wheels, "later", "1.0", requires_python=f">={default_python()}.99")
+    with pytest.raises(ResolutionError, match="later"):
+        Resolver(root=tmp_path / "store").pins(("later==1.0",))

@@ -12,7 +12,8 @@ class CodeInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `files` maps the files that it imported and no package installed to their sha256: by paths relative to `folder`, or
     whole ones where they lie elsewhere; `named` likewise those that the command names, as they were before the run, by
-    paths relative to `directory`. `left_out`: how many imported files have no digest.
+    paths relative to `directory`. `path`: the folders that they were imported from, but for that of the script.
+    `left_out`: how many imported files have no digest.
     """
 
     script: str | None = None
@@ -22,6 +23,7 @@ class CodeInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     folder: str | None = None
     files: dict[str, str] = {}
     named: dict[str, str] = {}
+    path: tuple[str, ...] = ()
     left_out: int | None = None
 
 

@@ -157,6 +157,7 @@ class TokenizerInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
     `source` is `saved` where the tokenizer was saved beside this manifest, `loaded` where the run only held it.
     `added_in_run` are the tokens that the run itself added. `samples` are ids of fixed texts, without special tokens.
+    `rules_sha256` is a digest of a saved tokenizer.json without how it was last asked to truncate and pad.
     """
 
     class_name: str | None = None
@@ -165,6 +166,7 @@ class TokenizerInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     added_in_run: tuple[str, ...] = ()
     source: str | None = None
     files: dict[str, str] = {}
+    rules_sha256: str | None = None
     chat_template_sha256: str | None = None
     samples: tuple[TokenSample, ...] = ()
 

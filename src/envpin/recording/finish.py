@@ -108,5 +108,6 @@ def _completed(manifest: Manifest, folder: Path, kind: str, git: GitAnswers) -> 
         run = msgspec.structs.replace(run, git=state)
     tokenizer = manifest.tokenizer
     if tokenizer is not None and tokenizer.source == "saved":
-        tokenizer = msgspec.structs.replace(tokenizer, files=artefacts.tokenizer_files(str(folder), None))
+        tokenizer = msgspec.structs.replace(tokenizer, files=artefacts.tokenizer_files(str(folder), None),
+                                            rules_sha256=artefacts.tokenizer_rules(str(folder)))  # fmt: skip
     return msgspec.structs.replace(manifest, saved=saved, run=run, tokenizer=tokenizer)

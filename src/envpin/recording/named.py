@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,10 +17,13 @@ if TYPE_CHECKING:
 # The run waits for this: ten milliseconds at most.
 _BYTES = 8 * 1024 * 1024
 _WORDS = 200
+# Outside of the directory: no interpreter, library or program, which are no files of this run.
+_TEXT = re.compile(r"\.(?:py|sh|ya?ml|json|jsonl|toml|cfg|ini|conf|txt|csv|tsv|parquet|arrow|jinja2?|env)$")
 
 
 def named_files(argv: Sequence[str], directory: Path) -> dict[str, str]:
-    """sha256 of each file of `directory`, or below it, that a word of `argv` names; the path relative to it is the key.
+    """sha256 of each file that a word of `argv` names. The key is the path relative to `directory`; of a file outside
+    of it, and of those only text counts, as it was named: by `../` or whole.
 
     Large ones are left out, and those with a secret in their names. Never raises for what a word may be.
     """
@@ -29,10 +33,11 @@ def named_files(argv: Sequence[str], directory: Path) -> dict[str, str]:
     for word in _words(argv[:_WORDS]):
         try:
             path = Path(os.path.normpath(directory / word))
-            if not path.is_relative_to(directory):
+            inside = path.is_relative_to(directory)
+            if not inside and _TEXT.search(path.name) is None:
                 continue
             status = path.stat()
-            name = os.path.relpath(path, directory)
+            name = os.path.relpath(path, directory) if inside or not Path(word).is_absolute() else str(path)
             if text(name) == name and name not in found and stat.S_ISREG(status.st_mode) and status.st_size <= left:
                 left -= status.st_size
                 found[name] = digest_of_file(path)

@@ -11,14 +11,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_named_files_are_those_below_the_directory_whatever_else_a_word_is(tmp_path: Path) -> None:
+def test_named_files_are_the_files_that_are_named_whatever_else_a_word_is(tmp_path: Path) -> None:
     (tmp_path / "conf").mkdir()
     for name in ("launch.py", "conf/a.yaml", "rows.jsonl"):
         (tmp_path / name).write_text(name)
-    (tmp_path.parent / "outside.yaml").write_text("outside")
-    words = ["python", "launch.py", "--config=conf/a.yaml", str(tmp_path / "rows.jsonl"), "../outside.yaml", "conf",
-             "a\0b", "x" * 5000, "--lr=1e-3", "", "absent.py"]  # fmt: skip
-    names = ("launch.py", "conf/a.yaml", "rows.jsonl")
+    beside = tmp_path.parent
+    whole = str(beside / "whole.yaml")
+    for name in ("outside.yaml", whole, "python3.11", "tool"):
+        (beside / name).write_text(name if name == whole else f"../{name}")
+    words = ["../python3.11", str(beside / "tool"), "launch.py", "--config=conf/a.yaml", str(tmp_path / "rows.jsonl"),
+             "../outside.yaml", whole, "conf", "a\0b", "x" * 5000, "--lr=1e-3", "", "absent.py"]  # fmt: skip
+    names = ("launch.py", "conf/a.yaml", "rows.jsonl", "../outside.yaml", whole)
     assert named_files(words, tmp_path) == {name: hashlib.sha256(name.encode()).hexdigest() for name in names}
 
 

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from envpin.core.errors import ResolutionError
@@ -89,14 +90,15 @@ def compile_lock(question: LockQuestion, way: TorchWay, *, exclude_newer: str | 
     from envpin.envs.locks.hashes import with_hashes
     from envpin.envs.locks.pylock_text import normalized, write_pylock
     from envpin.envs.uv.command import find_uv
+    from envpin.envs.uv.errors import is_about_the_patch
 
     wanted = check_requirements(way.requirements)
     pins = exact_pins(wanted)
 
-    def compiled(constraints: Sequence[str]) -> str:
+    def compiled(constraints: Sequence[str], python: str = question.python) -> str:
         return find_uv().compile(
             wanted,
-            python=question.python,
+            python=python,
             exclude_newer=exclude_newer,
             always_allow=pins,
             constraints=constraints,
@@ -108,7 +110,19 @@ def compile_lock(question: LockQuestion, way: TorchWay, *, exclude_newer: str | 
         )
 
     bounds = check_requirements(question.constraints) if question.constraints else ()
-    text = compiled(()) if question.alone else compile_bounded(compiled, bounds, pins)
+
+    def resolved(python: str = question.python) -> str:
+        asked = partial(compiled, python=python)
+        return asked(()) if question.alone else compile_bounded(asked, bounds, pins)
+
+    try:
+        text = resolved()
+    except ResolutionError as refused:
+        # To uv `3.11` is 3.11.0. A lock for the very interpreter that is here is asked for only where it must be.
+        patch = find_uv().patch_of(question.python) if is_about_the_patch(refused, question.python) else None
+        if patch is None:
+            raise
+        text = resolved(patch)
     lock = parse_lock(write_pylock(normalized(with_hashes(parse_toml(text)))), origin=f"the lock of {question.name}")
     held = next(iter(lock.versions_of("torch")), None)
     if os.environ.get(MIRROR) and way.backend and held is not None and backend_of(label_of(held)) != way.backend:

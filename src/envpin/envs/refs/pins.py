@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -20,11 +21,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from packaging.specifiers import SpecifierSet
+
     from envpin.core.errors import EnvpinError
     from envpin.core.events import Listener
     from envpin.envs.locks.lock import Lock
     from envpin.envs.locks.portable import LockRequest
     from envpin.envs.locks.torch_wish import TorchWay, TorchWish
+
+# More releases than any minor version of Python has had.
+_PATCHES = 40
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,7 +114,7 @@ class Resolver:
         """
         wanted = self.python or _python_for(lock)
         requires = lock.pylock.requires_python
-        if requires is not None and not requires.contains(f"{wanted}.0" if wanted.count(".") == 1 else wanted):
+        if requires is not None and not _may_be(wanted, requires):
             raise ResolutionError(
                 f"`{lock.origin}` is for Python {requires}, not {wanted}", hint="leave out `--python`"
             )
@@ -180,9 +186,16 @@ def _python_for(lock: Lock) -> str:
     """This Python where the lock allows it, else the lowest that it allows."""
     requires = lock.pylock.requires_python
     own = default_python()
-    if requires is None or requires.contains(f"{own}.0"):
+    if requires is None or requires.contains(".".join(map(str, sys.version_info[:3]))):
         return own
-    fitting = [minor for minor in range(8, 30) if requires.contains(f"3.{minor}.0")]
+    fitting = [minor for minor in range(8, 30) if _may_be(f"3.{minor}", requires)]
     if not fitting:
         raise ResolutionError(f"`{lock.origin}` asks for Python {requires}, which does not exist")
     return f"3.{fitting[0]}"
+
+
+def _may_be(python: str, requires: SpecifierSet) -> bool:
+    """Whether some release of a Python is let in; uv holds the one that it takes against the lock."""
+    if python.count(".") > 1:
+        return requires.contains(python)
+    return any(requires.contains(f"{python}.{patch}") for patch in range(_PATCHES))

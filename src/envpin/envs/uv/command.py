@@ -157,6 +157,16 @@ class Uv:
                 raise missing_interpreter(python, fault) from fault
         return interpreter_of(folder)
 
+    def patch_of(self, python: str) -> str | None:
+        """The whole version of the installed Python that `create` would take for `3.11`; None where none is found."""
+        if own_interpreter(python) is not None:
+            return ".".join(map(str, sys.version_info[:3]))
+        find = ["python", "find", python, "--show-version", "--no-python-downloads", "--no-project"]
+        try:
+            return self._run(find, what=f"finding a Python {python}").stdout.strip() or None
+        except EnvironmentSetupError:
+            return None
+
     def managed_python(self, python: str, *, offline: bool = False) -> Path:
         """The folder of a Python that uv itself built, which can be moved; installed where it is not there yet.
 

@@ -106,6 +106,12 @@ def error_of(stderr: str, *, what: str) -> EnvpinError:
     return EnvironmentSetupError(f"{what} failed: {_gist(stderr)}")
 
 
+def is_about_the_patch(fault: EnvpinError, python: str) -> bool:
+    """Whether a package asks for a later release of `python` (`3.11`) than the first, which uv resolves for."""
+    wanted = rf"(?:does not satisfy|requires) Python\s*>=?\s*{re.escape(python)}\.[1-9]"
+    return re.search(wanted, " ".join(fault.message.split())) is not None
+
+
 def _package(stderr: str) -> str | None:
     """The package that uv could not install."""
     found = re.search(r"Failed to (?:install: \S+ \(|download `)([A-Za-z0-9._-]+)==", stderr)

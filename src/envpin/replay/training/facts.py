@@ -9,7 +9,7 @@ import msgspec
 
 from envpin.core.versions import same_build
 from envpin.manifest.compare import DECISIVE
-from envpin.manifest.training import DatasetInfo, TrainingInfo
+from envpin.manifest.training import CodeInfo, DatasetInfo, TrainingInfo
 from envpin.manifest.types import BaseModel, Manifest, PythonInfo, TokenizerInfo, TorchInfo
 
 if TYPE_CHECKING:
@@ -176,7 +176,9 @@ def _tokenizer(before: TokenizerInfo, after: TokenizerInfo) -> Iterator[FactDiff
                              after=(other or _ABSENT)[:12])  # fmt: skip
     yield from _differ("tokenizer", "tokenizer length", before.length, after.length)
     for name in sorted((before.files.keys() & after.files.keys()) if before.source == after.source else ()):
-        weak = name not in _VOCABULARIES  # the rest has the template, and what a tokenizer was loaded with
+        rules = name == "tokenizer.json" and before.rules_sha256 is not None
+        # The rest has the template, and what a tokenizer was loaded with or last asked for.
+        weak = name not in _VOCABULARIES or (rules and before.rules_sha256 == after.rules_sha256)
         yield from _differ("tokenizer", name, before.files[name][:12], after.files[name][:12], weak=weak)
     old, new = ({one.text: list(one.ids) for one in side.samples} for side in (before, after))
     for text in sorted(old.keys() & new.keys()):
@@ -222,17 +224,41 @@ def _packages(before: Manifest, after: Manifest) -> Iterator[FactDifference]:
 
 
 def _code(before: Manifest, after: Manifest) -> Iterator[FactDifference]:
-    if before.code is not None and after.code is not None:
-        yield from _differ("code", "script", before.code.sha256 and before.code.sha256[:12],
-                           after.code.sha256 and after.code.sha256[:12])  # fmt: skip
-        for name in sorted(before.code.files.keys() & after.code.files.keys()):
-            if before.code.files[name] != after.code.files[name] and not (before.code.script or "").endswith(name):
-                yield from _differ("code", name, before.code.files[name][:12], after.code.files[name][:12])
+    old, new = before.code, after.code
+    if old is None or new is None:
+        return
+    yield from _differ("code", "script", _short(old.sha256), _short(new.sha256))
+    files, others = _apart_from_script(old, old.folder, old.files), _apart_from_script(new, new.folder, new.files)
+    for name in sorted(files.keys() & others.keys()):
+        yield from _differ("code", name, _short(files[name]), _short(others[name]))
+    yield from _moved(files, others, whole=not old.left_out and not new.left_out)
+    named, renamed = (_apart_from_script(side, side.directory, side.named) for side in (old, new))
+    for name in sorted((named.keys() & renamed.keys()) - files.keys()):
+        cause: Cause = "data" if PurePath(name).suffix in _ROWS else "code"
+        yield from _differ(cause, name, _short(named[name]), _short(renamed[name]))
 
-        for name in sorted(before.code.named.keys() & after.code.named.keys()):
-            if name not in before.code.files and not (before.code.script or "").endswith(name):
-                cause: Cause = "data" if PurePath(name).suffix in _ROWS else "code"
-                yield from _differ(cause, name, before.code.named[name][:12], after.code.named[name][:12])
+
+def _apart_from_script(code: CodeInfo, folder: str | None, files: Mapping[str, str]) -> dict[str, str]:
+    return {name: digest for name, digest in files.items() if str(PurePath(folder or "", name)) != code.script}
+
+
+def _moved(files: Mapping[str, str], others: Mapping[str, str], *, whole: bool) -> Iterator[FactDifference]:
+    """Files that only one side has by this path: the same elsewhere, another one, or none where the list is whole."""
+    old, new = ({name: one[name] for name in one.keys() - other.keys()}
+                for one, other in ((files, others), (others, files)))  # fmt: skip
+    found: list[tuple[str, str | None, str | None]] = []
+    for name, digest in sorted(old.items()):
+        alike = sorted(one for one in new if PurePath(one).name == PurePath(name).name)
+        same = next((one for one in alike if new[one] == digest), None)
+        if same is None and alike:
+            found.append((name, digest, new[alike[0]]))
+        elif same is None and whole:
+            found.append((name, digest, None))
+        new.pop(same or (alike[0] if alike else ""), None)
+    found += [(name, None, digest) for name, digest in sorted(new.items())] if whole else []
+    for name, one, other in found:
+        yield FactDifference(cause="code", what=name, before=_short(one) or _ABSENT, after=_short(other) or _ABSENT,
+                             weak=None in (one, other))  # fmt: skip
 
 
 def _environment(before: Manifest, after: Manifest) -> Iterator[FactDifference]:

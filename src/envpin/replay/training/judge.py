@@ -218,7 +218,7 @@ def _explained(
                               ruled_out=ruled_out, note=note)  # fmt: skip
     cause = ranked[0].cause
     because = tuple(fact for fact in ranked if fact.cause == cause)
-    certain = all(fact.cause == cause for fact in strong)
+    certain = bool(strong) and all(fact.cause == cause for fact in strong)
     return TrainJudgement(verdict="diverged", steps=0, first=apart, cause=cause, certain=certain, because=because,
                           also=tuple(fact for fact in facts if fact not in because), ruled_out=ruled_out)  # fmt: skip
 

@@ -25,7 +25,7 @@ class RecordedOutputs:
     """The folders that a run wrote.
 
     `output` is the trainer's; of a run without a trainer it is the folder of the save itself, as it lies now.
-    `relative` is `output` as seen from where the command was started, None where it lies elsewhere.
+    `relative` is `output` as seen from where the command was started, None where that is not known.
     """
 
     def __init__(self, manifest: Manifest, folder: Path) -> None:
@@ -33,8 +33,7 @@ class RecordedOutputs:
         self.of_trainer = training is not None and training.output is not None
         self.output = Path(os.path.normpath((training.output if training else None) or folder.absolute()))
         directory = Path(os.path.normpath(code.directory)) if code is not None and code.directory else None
-        inside = directory is not None and self.output.is_relative_to(directory)
-        self.relative = os.path.relpath(self.output, directory) if inside else None
+        self.relative = os.path.relpath(self.output, directory) if directory is not None else None
         self._directory = directory
         self._save = Path(os.path.normpath(folder.absolute()))
         self._resumed = _resumed_from(manifest, self.output)
@@ -71,7 +70,7 @@ class RecordedOutputs:
     def prepare(self, working: Path, out: Path) -> None:
         """Make the start of a repeat that of the run: without the links of an earlier repeat (`replayed.link_back`),
         and with the checkpoint in the output that the run went on from, where an earlier run had made it."""
-        place = working / self.relative if self.relative not in {None, os.curdir} else None
+        place = self._in(working) if self.relative != os.curdir else None
         for link in (place, *(place.iterdir() if place is not None and place.is_dir() else ())):
             if link is not None and link.is_symlink() and link.readlink().is_relative_to(out.parent):
                 link.unlink()
@@ -83,22 +82,27 @@ class RecordedOutputs:
             place.parent.mkdir(parents=True, exist_ok=True)
             place.symlink_to(out)
 
-    def collect(self, manifests: Sequence[Path], working: Path, out: Path) -> list[Path]:
-        """Move what a repeat saved below its working directory to `out`; the manifests where they lie then."""
+    def collect(self, manifests: Sequence[Path], working: Path, root: Path, out: Path) -> list[Path]:
+        """Move what a repeat saved below `root`, which holds its directory and what lies around it, to `out`; the
+        manifests where they lie then."""
         moved: list[Path] = []
         for manifest in sorted(manifests, key=lambda path: len(path.parts), reverse=True):  # the inner folders first
             folder = manifest.parent
-            if folder.is_relative_to(working) and folder != working and not folder.is_relative_to(out):
-                folder = self._move(folder, working, out)
+            if folder.is_relative_to(root) and folder != working and not folder.is_relative_to(out):
+                folder = self._move(folder, working if folder.is_relative_to(working) else root, self._in(working), out)
             moved.append(folder / FILE_NAME)
         return sorted(moved, key=lambda path: path.stat().st_mtime_ns)
 
-    def _move(self, folder: Path, working: Path, out: Path) -> Path:
-        output = working / self.relative if self.relative is not None else None
+    def _in(self, working: Path) -> Path | None:
+        """The output of a repeat that follows the relative name, which may lead out of `working`."""
+        return Path(os.path.normpath(working / self.relative)) if self.relative is not None else None
+
+    @staticmethod
+    def _move(folder: Path, place: Path, output: Path | None, out: Path) -> Path:
         if output is not None and folder.is_relative_to(output):
             target = out / folder.relative_to(output)
         else:
-            target = out / _ELSEWHERE / folder.relative_to(working)
+            target = out / _ELSEWHERE / folder.relative_to(place)
         target.mkdir(parents=True, exist_ok=True)
         for entry in list(folder.iterdir()):
             if not (target / entry.name).exists():

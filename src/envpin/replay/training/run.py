@@ -125,7 +125,7 @@ def replay_training(
 
         def repeat(name: str) -> RunRecord:
             own = out.resolve() / name  # the recorder compares paths without `..`
-            return _Repeat(manifest=manifest, environment=environment, working=source.working, out=own,
+            return _Repeat(manifest=manifest, environment=environment, source=source, out=own,
                            outputs=RecordedOutputs(manifest, folder), steps=options.steps,
                            listener=listener).run(command)  # fmt: skip
 
@@ -151,7 +151,7 @@ def last_loss(
         source = prepare_source(manifest, folder, place, source=options.source)
         _tell_source(source, listener)
         _check_inputs(manifest, source.working, listener, force=options.force)
-        made = _Repeat(manifest=manifest, environment=environment, working=source.working, out=place / "run",
+        made = _Repeat(manifest=manifest, environment=environment, source=source, out=place / "run",
                        outputs=RecordedOutputs(manifest, folder), steps=options.steps,
                        listener=listener).run(command)  # fmt: skip
     losses = [one.loss for one in made.trace.steps if one.loss is not None] if made.trace is not None else []
@@ -185,11 +185,15 @@ def _check_inputs(manifest: Manifest, working: Path, listener: Listener, *, forc
 class _Repeat:
     manifest: Manifest
     environment: Environment
-    working: Path
+    source: RestoredSource
     out: Path
     outputs: RecordedOutputs
     steps: int | None
     listener: Listener
+
+    @property
+    def working(self) -> Path:
+        return self.source.working
 
     def run(self, command: Sequence[str]) -> RunRecord:
         self.out.mkdir(parents=True)
@@ -254,6 +258,8 @@ class _Repeat:
         asked: dict[str, object] = {"from": str(self.outputs.output), "to": str(self.out), "steps": self.steps}
         if self.outputs.of_trainer:  # without one, what the run writes below its directory is collected afterwards
             asked |= {"relative": self.outputs.relative, "working": str(self.working)}
+        if self.source.path:
+            variables["PYTHONPATH"] = os.pathsep.join(map(str, self.source.path))
         variables["ENVPIN_REPLAY"] = json.dumps(asked)
         return variables
 
@@ -263,7 +269,7 @@ class _Repeat:
         if not manifests:
             raise CheckFailedError(f"the repeated run left nothing to compare: {nothing}",
                                    hint=f"its output is in {self.out / LOG_NAME}")  # fmt: skip
-        lying = self.outputs.collect(manifests, self.working, self.out)
+        lying = self.outputs.collect(manifests, self.working, self.source.root, self.out)
         same = self.outputs.place(self.out)
         found = [path for path in lying if path.parent.resolve() == same.resolve()]
         read = [(path, read_manifest(path)) for path in found or lying]

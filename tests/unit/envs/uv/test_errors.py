@@ -14,7 +14,7 @@ from envpin.core.errors import (
     NoInterpreterError,
     ResolutionError,
 )
-from envpin.envs.uv.errors import error_of, missing_interpreter
+from envpin.envs.uv.errors import error_of, is_about_the_patch, missing_interpreter
 
 
 @pytest.mark.parametrize(
@@ -105,3 +105,18 @@ def test_a_fault_of_the_cache_names_its_package_and_a_setting_is_the_user_s_to_c
     assert setting.hint is not None
     assert "`UV_…`" in setting.hint
     assert "--help" not in setting.message
+
+
+@pytest.mark.parametrize(
+    ("python", "declared", "about"),
+    [("3.11", ">=3.11.5", True), ("3.11", ">3.11.1", True), ("3.11", ">=3.12.1", False), ("3.11", ">=3.11.0", False),
+     ("3.11.7", ">=3.11.9", False), ("3.1", ">=3.11", False)],
+)  # fmt: skip
+def test_a_package_that_asks_for_a_later_patch_of_the_same_python_is_told_apart(
+    python: str, declared: str, *, about: bool
+) -> None:
+    because = f"""  ╰─▶ Because the requested Python version (>={python}) does not satisfy
+      Python{declared} and soupsieve==4.1.3 depends on Python{declared}, …"""
+    for said in (because, f"  cause: Because late==1.0 requires Python {declared} and you require late==1.0, …"):
+        fault = error_of(f"  × No solution found when resolving dependencies:\n{said}", what="resolving")
+        assert is_about_the_patch(fault, python) is about

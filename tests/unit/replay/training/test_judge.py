@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from envpin.manifest.training import CodeInfo
-from envpin.manifest.types import Distribution, Manifest, SavedInfo
+from envpin.manifest.training import CodeInfo, DatasetInfo
+from envpin.manifest.types import Distribution, Manifest, SavedInfo, TokenizerInfo
+from envpin.replay.training.facts import differing_facts
 from envpin.replay.training.judge import RunRecord, judge
 from tests.support.training_runs import ARGUMENTS, KERNELS, dataset, manifest, run, trace
 
@@ -63,7 +64,7 @@ def test_a_planted_cause_is_named_with_its_first_step(
     assert (found.verdict, found.cause) == ("diverged", cause), name
     assert found.first is not None
     assert found.first.step == step
-    assert found.certain or not found.because
+    assert found.certain == any(not fact.weak for fact in found.because)
 
 
 def test_an_evaluation_is_named_only_where_nothing_stronger_is() -> None:
@@ -240,3 +241,40 @@ def test_variables_and_files_are_named_for_what_they_can_change(
     found = judge(run(before), run(after, trace(**changes, final=OTHER), adapter=OTHER))
     assert found.cause == cause
     assert [fact.what for fact in found.because] == ([what] if what else [])
+
+
+@pytest.mark.parametrize(("rules", "cause"), [("r", "data"), ("other", "tokenizer")])
+def test_a_tokenizer_that_was_only_asked_to_truncate_is_not_the_cause(rules: str, cause: str) -> None:
+    # Rows from a cache of `datasets` never ask the tokenizer, which is saved without its `truncation` then.
+    before, after = (
+        replace(
+            manifest(), tokenizer=TokenizerInfo(source="saved", files={"tokenizer.json": file}, rules_sha256=digest)
+        )
+        for file, digest in (("x", "r"), ("y", rules))
+    )
+    after = replace(after, training=replace(after.training, dataset=DatasetInfo(rows=9)))  # type: ignore[type-var]
+    before = replace(before, training=replace(before.training, dataset=DatasetInfo(rows=8)))  # type: ignore[type-var]
+    found = judge(run(before), run(after, trace(rows=dict.fromkeys(EVERY, ("x", "y"))), adapter=OTHER))
+    assert (found.cause, found.certain) == (cause, cause == "data")
+
+
+@pytest.mark.parametrize(
+    ("name", "then", "now", "found"),
+    [
+        ("a helper whose name ends the script's", {"lora.py": "1"}, {"lora.py": "2"}, [("lora.py", False)]),
+        ("the script itself", {"train_lora.py": "1"}, {"train_lora.py": "2"}, []),
+        ("moved, the same", {"/lib/a/step.py": "1"}, {"/scratch/a/step.py": "1"}, []),
+        ("moved, another", {"/lib/a/step.py": "1"}, {"/scratch/a/step.py": "2"}, [("/lib/a/step.py", False)]),
+        ("no longer imported", {"step.py": "1"}, {}, [("step.py", True)]),
+        ("newly imported", {}, {"step.py": "1"}, [("step.py", True)]),
+    ],
+)
+def test_code_differs_where_a_file_of_the_run_does(
+    name: str, then: dict[str, str], now: dict[str, str], found: list[tuple[str, bool]]
+) -> None:
+    before, after = (
+        replace(manifest(), code=CodeInfo(script="/p/train_lora.py", sha256="s", folder="/p", files=files))
+        for files in (then, now)
+    )
+    code = [fact for fact in differing_facts(before, after) if fact.cause == "code"]
+    assert [(fact.what, fact.weak) for fact in code] == found, name

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from envpin.manifest.training import CodeInfo, TrainingInfo
-from envpin.manifest.types import RunInfo
+from envpin.manifest.types import BaseModel, RunInfo
 from envpin.manifest.write import write_manifest
 from envpin.replay.training.outputs import RecordedOutputs
 from envpin.replay.training.source import prepare_source
@@ -65,16 +65,59 @@ def test_a_folder_that_is_linked_on_the_way_to_the_output_is_made_anew(place: Pa
     assert not (made.working / "saves" / "one").exists()
 
 
+def test_a_repeat_finds_what_the_run_read_next_to_its_directory(place: Path, tmp_path: Path) -> None:
+    for name in ("base/model.safetensors", "base/merged/envpin.json", "conf/deep/a.yaml", "other/private.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    write_manifest(tmp_path / "base" / "merged" / "envpin.json", of(place))
+    base, code = BaseModel(id="../base", path=str(tmp_path / "base")), CodeInfo(directory=str(place))
+    run = RunInfo(id="r", argv=("python", "train.py", "--config=../conf/deep/a.yaml", "--out", "../runs/x"))
+    recorded = replace(of(place), base=base, code=code, run=run)
+    for source in (None, place):
+        scratch = tmp_path / f"scratch-{source is None}"
+        made = prepare_source(recorded, tmp_path / "runs" / "x", scratch, source=source)
+        assert (made.working / ".." / "base" / "model.safetensors").read_text() == "base/model.safetensors"
+        assert (made.working / "../conf/deep/a.yaml").read_text() == "conf/deep/a.yaml"
+        beside = {path.name for path in made.working.parent.iterdir()}
+        assert beside == {"project", "base", "conf"}  # neither what was not named, nor where it wrote
+        assert not (made.working / "../base/merged").exists()  # the run saved it
+        assert made.working.resolve().is_relative_to(made.root.resolve())
+
+
+def test_code_that_was_found_by_a_path_is_found_where_it_was_made_again(place: Path, tmp_path: Path) -> None:
+    for name in ("project/src/mine/step.py", "shared/also.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    paths = tuple(str(tmp_path / name) for name in ("project/src", "shared", "gone"))
+    code = CodeInfo(directory=str(place), folder=str(place), path=paths)
+    made = prepare_source(replace(of(place), code=code), place / "out", tmp_path / "scratch")
+    assert made.path == (made.working / "src", made.working.parent / "shared")
+    assert (made.working.parent / "shared" / "also.py").read_text() == "shared/also.py"
+
+
+def test_an_output_next_to_the_directory_is_kept_and_stands_for_the_recorded_one(place: Path, tmp_path: Path) -> None:
+    outputs = RecordedOutputs(of(place), tmp_path / "runs" / "x")
+    root, out = tmp_path / "tree", tmp_path / "again"
+    working, saved = root / "home" / "project", root / "home" / "runs" / "x"
+    for folder in (working, saved, out):
+        folder.mkdir(parents=True)
+    (saved / "envpin.json").write_text("saved")
+    assert outputs.collect([saved / "envpin.json"], working, root, out) == [out / "envpin.json"]
+    assert outputs.place(out).resolve() == out.resolve()
+
+
 def test_what_a_repeat_saved_below_its_directory_is_moved_to_its_output(place: Path, tmp_path: Path) -> None:
     outputs = RecordedOutputs(of(place), place / "out")
-    working, out = tmp_path / "working", tmp_path / "again"
-    for name in ("out", "out/second", "out-b"):
+    root, out = tmp_path / "tree", tmp_path / "again"
+    working = root / "home" / "project"
+    for name in ("out", "out/second", "out-b", "../beside"):
         (working / name).mkdir(parents=True, exist_ok=True)
         (working / name / "envpin.json").write_text(name)
     out.mkdir()
-    outputs.collect(list(working.rglob("envpin.json")), working, out)
+    outputs.collect(list(root.rglob("envpin.json")), working, root, out)
     found = {str(path.relative_to(out)) for path in out.rglob("envpin.json")}
-    assert found == {"envpin.json", "second/envpin.json", "elsewhere/out-b/envpin.json"}
+    assert found == {"envpin.json", "second/envpin.json", "elsewhere/out-b/envpin.json",
+                     "elsewhere/home/beside/envpin.json"}  # fmt: skip
     assert outputs.place(out) == out / "."
 
 

@@ -28,6 +28,8 @@ TENSOR_LIMIT = 20000
 # The controller takes the same sample (checkpoint/formats/sampled.py), and digests the whole after the run.
 SAMPLE_BLOCK = 16 * 1024
 SAMPLE_BLOCKS = 16
+# tokenizers writes `version`, `truncation` and `padding` before this.
+_AFTER_HEAD, _HEAD = b'"added_tokens"', 4096
 # On a cold or distant disk the samples end here: a save or a load is held up for 0.3 s at most, everything included.
 SAMPLE_SECONDS = 0.2
 
@@ -155,3 +157,21 @@ def saved(folder: str, kind: str, limit: Optional[int]) -> Dict[str, object]:
 
 def tokenizer_files(folder: str, limit: Optional[int]) -> Dict[str, str]:
     return digests(folder, list(TOKENIZER_FILES), limit)[0]
+
+
+def tokenizer_rules(folder: str) -> Optional[str]:
+    """Digest of tokenizer.json without its head, which holds how it was last asked to truncate and to pad: a script
+    whose rows come from a cache never asks. None where there is no such file, or it begins in another way."""
+    path = os.path.join(folder, "tokenizer.json")
+    try:
+        with open(path, "rb") as stream:
+            head = stream.read(_HEAD)
+            start = head.find(_AFTER_HEAD)
+            if start < 0:
+                return None
+            hashed = hashlib.sha256(head[start:])
+            for block in iter(lambda: stream.read(1 << 20), b""):
+                hashed.update(block)
+    except OSError:
+        return None
+    return hashed.hexdigest()

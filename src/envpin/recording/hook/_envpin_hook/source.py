@@ -12,6 +12,7 @@ import _envpin_hook
 from _envpin_hook import artefacts
 
 FILES = 500
+_ROOTS = 50
 _FILE_LIMIT = 4 * 1024 * 1024
 _INSTALLED = ("site-packages", "dist-packages")
 
@@ -23,7 +24,8 @@ _early: Dict[str, str] = {}  # path of the script -> its digest when the first l
 
 def code() -> Dict[str, object]:
     """`script` and its digest, `module` where it was started by `-m`, `files`: path relative to `folder`, or a whole
-    one, -> sha256. `named`: files that the command names, likewise. `left_out`: how many files have no digest."""
+    one, -> sha256. `named`: files that the command names, likewise. `path`: the folders that they were imported from.
+    `left_out`: how many files have no digest."""
     if "code" not in _cache:
         _cache["code"] = _code()
     return dict(_cache["code"])
@@ -63,8 +65,11 @@ def _code() -> Dict[str, object]:
     found["named"] = _told().get("named")
     if root is not None and len(root) > 1:
         found["folder"] = root
-        found["files"], left_out = _files(root)
+        loaded = _loaded()
+        found["files"], left_out = _files(sorted(loaded), root)
         found["left_out"] = left_out or None
+        beside = os.path.dirname(own) if own is not None else root  # Python itself looks there first
+        found["path"] = [one for one in _roots(loaded) if one != beside] or None
     return found
 
 
@@ -86,17 +91,37 @@ def _directory() -> Optional[str]:
     return _started_in["directory"]
 
 
-def _files(root: str) -> "tuple[Dict[str, str], int]":
-    """The loaded files that belong to no package and not to Python; and of how many the digest is not known."""
+def _loaded() -> Dict[str, str]:
+    """The loaded files that belong to no package and not to Python, with a name of their module."""
     library, own = os.path.dirname(os.__file__), os.path.dirname(os.path.abspath(__file__))
-    paths: List[str] = []
-    for loaded in list(sys.modules.values()):
+    found: Dict[str, str] = {}
+    for name, loaded in list(sys.modules.items()):
         path = getattr(loaded, "__file__", None)
         if isinstance(path, str) and path.endswith(".py") and not _is_installed(path):
             path = os.path.abspath(path)
             if not _is_within(path, library) and not _is_within(path, own) and os.path.isfile(path):
-                paths.append(path)  # torch.ops says that its file is `_ops.py`
-    listed = sorted(set(paths))
+                found.setdefault(path, name)  # torch.ops says that its file is `_ops.py`
+    return found
+
+
+def _roots(loaded: Dict[str, str]) -> List[str]:
+    """The folders in which Python found them, in its order: of PYTHONPATH, of an editable install, of a script's own
+    making."""
+    found: List[str] = []
+    for path, name in loaded.items():
+        parts = name.split(".")
+        own = path[: -len(".py")].split(os.sep)
+        if own[-1] == "__init__":
+            own.pop()
+        root = os.sep.join(own[: -len(parts)])
+        if own[-len(parts) :] == parts and root and root not in found:
+            found.append(root)
+    order = [os.path.abspath(entry) for entry in sys.path if isinstance(entry, str)]
+    return sorted(found, key=lambda one: order.index(one) if one in order else len(order))[:_ROOTS]
+
+
+def _files(listed: List[str], root: str) -> "tuple[Dict[str, str], int]":
+    """Their digests; and of how many it is not known."""
     found: Dict[str, str] = {}
     left_out = max(0, len(listed) - FILES)
     for path in listed[:FILES]:

@@ -31,3 +31,19 @@ def test_the_files_of_a_save(tmp_path: Path) -> None:
     (tmp_path / "adapter_model.safetensors").write_bytes(struct.pack("<Q", 2**40))
     with pytest.raises(ValueError, match="header of"):
         artefacts.saved(str(tmp_path), "adapter", None)
+
+
+def test_the_rules_of_a_tokenizer_are_what_it_holds_but_how_it_last_truncated(tmp_path: Path) -> None:
+    def rules(truncation: str, vocabulary: str) -> str | None:
+        text = '{"version": "1.0", "truncation": %s, "padding": null, "added_tokens": [], "model": %s}'
+        (tmp_path / "tokenizer.json").write_text(text % (truncation, vocabulary))
+        found: str | None = artefacts.tokenizer_rules(str(tmp_path))
+        return found
+
+    assert artefacts.tokenizer_rules(str(tmp_path)) is None
+    plain = rules("null", "{}")
+    assert plain is not None
+    assert rules('{"max_length": 48}', "{}") == plain
+    assert rules("null", '{"a": 1}') != plain
+    (tmp_path / "tokenizer.json").write_text("{}")
+    assert artefacts.tokenizer_rules(str(tmp_path)) is None

@@ -56,6 +56,25 @@ def test_code_names_what_no_package_installed_below_the_directory_and_elsewhere(
         str(project.parent / "away.py"): digest("away"),
     }
     assert (found["folder"], found["left_out"]) == (str(project), None)
+    assert found["path"] == [str(project / "lib"), str(project.parent)]
+
+
+def test_code_is_imported_from_folders_that_are_told_in_the_order_of_python(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = {
+        "space.part.deep": "src/space/part/deep.py", "package": "more/package/__init__.py",
+        "package.inner": "more/package/inner.py", "renamed": "odd/file.py",
+    }  # fmt: skip
+    for name, path in paths.items():
+        (project / path).parent.mkdir(parents=True, exist_ok=True)
+        (project / path).write_text(name)
+        made = types.ModuleType(name)
+        made.__file__ = str(project / path)
+        sys.modules[name] = made
+    monkeypatch.setattr(sys, "path", [str(project / "scripts"), str(project / "more"), str(project / "src")])
+    assert source.code()["path"][:2] == [str(project / "more"), str(project / "src")]
+    assert str(project / "odd") not in source.code()["path"]
 
 
 def test_code_is_that_of_the_beginning_and_what_changed_since_has_no_digest(
