@@ -6,19 +6,16 @@ recomputed; the answers of the reloaded model still judge them.
 
 from __future__ import annotations
 
-import math
-import re
-from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Set, TypeVar
+from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Set
 
 from ..runtime import methods
 from ..runtime.bits import ulp
+from ..runtime.scaling import installed_peft, scale_of
 
 if TYPE_CHECKING:
     import torch
 
     from ..runtime.methods import AdapterConfig
-
-T = TypeVar("T")
 
 _PREFIX = "base_model.model."
 _PLAIN = ("lora_A.weight", "lora_B.weight", "lora_embedding_A", "lora_embedding_B")
@@ -71,6 +68,7 @@ class RowRecomputer:
     def __init__(self, adapters: List[AdapterTensors], rows: int) -> None:
         self._adapters = adapters
         self._wanted = rows
+        self._peft = installed_peft()
         self.tensors = 0
         self.rows = 0
         self.worst = 0.0
@@ -179,7 +177,7 @@ class RowRecomputer:
                     path = name[len(_PREFIX) : -len(a) - 1]
                     partner = tensors.get(name[: -len(a)] + b)
                     if partner is not None and _suffix(module, path):
-                        scale = adapter.weight * _scale(config, path, tensor.shape[0])
+                        scale = adapter.weight * scale_of(config, path, tensor.shape[0], self._peft)
                         return LoraPair(tensor, partner, embedding, plain, scale)
         return None
 
@@ -187,16 +185,3 @@ class RowRecomputer:
         """The first, the last and evenly spread rows."""
         step = max(1, count // self._wanted)
         return sorted({0, count - 1, *range(0, count, step)})[: self._wanted + 2]
-
-
-def _scale(config: AdapterConfig, module: str, rank: int) -> float:
-    alpha = float(_pattern(config.get("alpha_pattern"), module, config.get("lora_alpha", 8)))
-    return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
-
-
-def _pattern(patterns: Optional[Dict[str, T]], module: str, default: T) -> T:
-    """peft matches a pattern key against the end of a module's path."""
-    for key, value in (patterns or {}).items():
-        if re.match(r".*\.?(%s)$" % key, module):
-            return value
-    return default

@@ -6,9 +6,10 @@ their base on loading; IA3; whole tensors (`modules_to_save`, trained biases, gr
 (`trainable_token_indices`). What is not, is left to peft, with the reason. Standard library only.
 """
 
-import math
 import re
 from typing import Dict, List, NamedTuple, Optional, Pattern, Tuple
+
+from ..runtime.scaling import Release, scale_of
 
 Shapes = Dict[str, Tuple[int, ...]]
 
@@ -56,10 +57,10 @@ class TensorChange(NamedTuple):
     why: Optional[str] = None
 
 
-def read(config: Dict[str, object], shapes: Shapes) -> List[TensorChange]:
+def read(config: Dict[str, object], shapes: Shapes, peft: Optional[Release] = None) -> List[TensorChange]:
     """What the adapter with this config and these tensors changes; each of its tensors is in one of the changes, only
-    repeats one that is, or is shared by all of them."""
-    given = _Given(config, shapes, *_grouped(shapes, _parts_of(config)))
+    repeats one that is, or is shared by all of them. `peft` is the release whose rules hold, or None for the newest."""
+    given = _Given(config, shapes, peft, *_grouped(shapes, _parts_of(config)))
     reason = _unknown(config)
     changes: List[TensorChange] = []
     for module, parts in sorted(given.parts.items()):
@@ -75,11 +76,12 @@ def read(config: Dict[str, object], shapes: Shapes) -> List[TensorChange]:
 
 
 class _Given(NamedTuple):
-    """An adapter's config and shapes; its factors by module and part, its whole tensors by the name that they replace,
-    and copies that peft does not read back."""
+    """An adapter's config and shapes; the release of peft; its factors by module and part, its whole tensors by the
+    name that they replace, and copies that peft does not read back."""
 
     config: Dict[str, object]
     shapes: Shapes
+    peft: Optional[Release]
     parts: Dict[str, Dict[str, str]]
     whole: Dict[str, str]
     copies: List[str]
@@ -125,7 +127,7 @@ def _grouped(
             parts.setdefault(found.group("module"), {})[part] = name
         elif ".original_module." in plain:
             copies.append(name)
-        elif plain.endswith((".weight", ".bias")) and not parts_of_method.search(plain):
+        elif plain.endswith((".weight", "bias")) and not parts_of_method.search(plain):
             key = re.sub(r"\.modules_to_save(?:\.default)?\.", ".", plain).replace(".base_layer.", ".")
             if key in whole:
                 copies.append(name)
@@ -174,7 +176,7 @@ def _low_rank(module: str, parts: Dict[str, str], given: _Given) -> List[TensorC
     a, b = (parts.get(("lora_embedding_" if embedding else "lora_") + side) for side in "AB")
     if a is None or b is None or not _fits(given.shapes[a], given.shapes[b]):
         return [TensorChange(key, module, "by-peft", tensors, why="its factors do not belong together")]
-    scale = scale_of(config, module, given.shapes[a][0])
+    scale = scale_of(config, module, given.shapes[a][0], given.peft)
     start = given.whole.get(key)
     initial = str(config.get("init_lora_weights")).lower()
     weight = TensorChange(
@@ -200,24 +202,6 @@ def _low_rank(module: str, parts: Dict[str, str], given: _Given) -> List[TensorC
 
 def _fits(a: Tuple[int, ...], b: Tuple[int, ...]) -> bool:
     return len(a) >= 2 and len(b) >= 2 and a[0] == b[1]
-
-
-def scale_of(config: Dict[str, object], module: str, rank: int) -> float:
-    """peft's scaling of a module: alpha / r, or alpha / sqrt(r) with `use_rslora`."""
-    alpha = _pattern(config.get("alpha_pattern"), module, config.get("lora_alpha", 8))
-    alpha = float(alpha) if isinstance(alpha, (int, float)) else math.nan
-    return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
-
-
-def _pattern(patterns: object, module: str, default: object) -> object:
-    """peft matches a pattern against the end of a module's path, or, with `^`, against all of it."""
-    for key, value in (patterns if isinstance(patterns, dict) else {}).items():
-        try:
-            if re.match(key if key.startswith("^") else r"(.*\.)?(%s)$" % key, module):
-                return value
-        except re.error:
-            continue
-    return default
 
 
 def _indices(given: object, module: str) -> Optional[Tuple[int, ...]]:

@@ -10,6 +10,7 @@ from typing import Dict, List, Optional, Set
 from ..protocol import Events, KnownError
 from ..requests import ProveRequest, WeightFiles
 from ..results import JudgedTensor, ProveResult, TensorCounts
+from ..runtime import scaling
 from ..runtime.admitted import admit
 from ..runtime.loading import read_json
 from ..stream.io.files import StoredTensor, WeightFolder, read_header, torch_dtype
@@ -96,7 +97,8 @@ class _Proof:
         return folder.tensors
 
     def run(self) -> ProveResult:
-        known = changes.read(self.config, {name: one.shape for name, one in self.adapter.items()})
+        shapes = {name: one.shape for name, one in self.adapter.items()}
+        known = changes.read(self.config, shapes, scaling.installed_peft())
         self.events.step(_KEY, "compare every tensor with base and adapter", "start")
         self.total = len(self.base)
         mine = {self._name_of(one.key): one for one in known}

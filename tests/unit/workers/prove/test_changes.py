@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from envpin.workers.prove.changes import TensorChange, read, scale_of
+from envpin.workers.prove.changes import TensorChange, read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,20 +31,15 @@ def test_lora_names_may_carry_the_adapters_name() -> None:
     assert only({"lora_alpha": 8}, named).kind == "low-rank"
 
 
-@pytest.mark.parametrize(
-    ("config", "scale"),
-    [
-        ({"lora_alpha": 8}, 2.0),
-        ({"lora_alpha": 8, "use_rslora": True}, 8 / math.sqrt(4)),
-        ({"lora_alpha": 8, "alpha_pattern": {"q_proj": 6}}, 1.5),
-        ({"lora_alpha": 8, "alpha_pattern": {"self_attn.q_proj": 6}}, 1.5),
-        ({"lora_alpha": 8, "alpha_pattern": {"proj": 6}}, 2.0),
-        ({"lora_alpha": 8, "alpha_pattern": {r"^model\.layers\.0\..*": 6}}, 1.5),
-        ({"lora_alpha": 8, "alpha_pattern": {"((": 6}}, 2.0),
-    ],
-)
-def test_scale_follows_pefts_rules(config: dict[str, Any], scale: float) -> None:
-    assert scale_of(config, MODULE, 4) == pytest.approx(scale)
+def test_the_scale_is_that_of_the_release_at_hand() -> None:
+    config = {"lora_alpha": 8, "alpha_pattern": {"v_proj|q_proj": 6}}
+    old, new = (read(config, dict(SHAPES), release)[0].scale for release in ((0, 12), (0, 21)))
+    assert (old, new) == (2.0, 1.5)
+
+
+def test_a_trained_bias_may_stand_in_no_module() -> None:
+    found = only({"bias": "all"}, {"base_model.model.final_logits_bias": (1, 100)})
+    assert (found.key, found.kind) == ("final_logits_bias", "whole")
 
 
 def test_dora_rows_whole_tensors_and_biases_are_told_apart() -> None:
