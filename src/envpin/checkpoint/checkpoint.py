@@ -337,7 +337,14 @@ def _document(file: Place) -> tuple[dict[str, object] | None, tuple[Fault, ...]]
 
 # Where peft saves a whole weight: under the module's own name, under `base_layer` where the module has a LoRA of its
 # own, under `modules_to_save` where the state dict was not cleaned (DeepSpeed, FSDP).
-_WHOLE = ("", ".base_layer", ".modules_to_save", ".modules_to_save.default", ".original_module")
+_WHOLE = (
+    "",
+    ".base_layer",
+    ".token_adapter.base_layer",
+    ".modules_to_save",
+    ".modules_to_save.default",
+    ".original_module",
+)
 
 
 def _find(tensors: Mapping[str, Tensor], modules: tuple[str, ...]) -> Tensor | None:

@@ -21,7 +21,13 @@ _OTHER = re.compile(
     r"trainable_tokens_|road_|shira_|c3a_|waveft_|delora_|osf_|lora_diag|lora_xs|arrow_)|^prompt_embeddings|^prompt_encoder"
 )
 _WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
-_WHOLE = (".modules_to_save.default", ".modules_to_save", ".original_module", ".base_layer")
+_WHOLE = (
+    ".modules_to_save.default",
+    ".modules_to_save",
+    ".original_module",
+    ".token_adapter.base_layer",
+    ".base_layer",
+)
 _LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks|block|layer)\.(\d{1,6})\.")
 _EXPERT = re.compile(r"\.experts\.(?:\d+\.)")
 _FUSED_EXPERTS = re.compile(r"\.experts(?:\.base_layer)*$")

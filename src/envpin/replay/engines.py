@@ -347,6 +347,12 @@ def refuse_probe(probe: ProbeNumbers | None, *, force: bool, tied: str | None = 
     """
     if probe is None or force:
         return
+    if probe.moved is None:
+        raise WrongEnvironmentError(
+            "the outputs of the base, alone or with the adapter, are not finite: nothing can be compared with them",
+            hint="a base whose own outputs are NaN or infinite is broken, or overflows in float16; "
+            "--force publishes the merge anyway",
+        )
     if not probe.moved:
         raise WrongEnvironmentError(
             "the adapter changes nothing: with it, the outputs of the base are exactly those without it",
@@ -429,6 +435,8 @@ _HINTS = {
     "pickle-weights": "envpin opens no pickles; save the adapter again with safetensors",
     "out-of-memory": "close other programs, or merge on a machine with more memory",
     "verification-failed": "what was written is not what was computed: check the disk and the memory of this machine",
+    "not-finite": "either the adapter or the base holds NaN or infinity, and is broken, or the change leaves the "
+    "range of float16: then take a base in bfloat16 or float32, or use base and adapter unmerged",
     "quantized-base": "give the unquantized original with --base",
     "no-bitsandbytes": "name an environment with a bitsandbytes that computes on this machine's CPU, such as "
     "--environment 'transformers==X,peft==Y,torch==Z,bitsandbytes>=0.48', or merge with --quantized-base original",

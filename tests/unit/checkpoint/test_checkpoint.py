@@ -41,7 +41,8 @@ def test_byte_ranges_are_positions_in_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("spelling", ["embed_tokens.weight", "embed_tokens.modules_to_save.weight",
-                                      "embed_tokens.base_layer.weight"])  # fmt: skip
+                                      "embed_tokens.base_layer.weight",
+                                      "embed_tokens.token_adapter.base_layer.weight"])  # fmt: skip
 def test_the_rows_that_an_adapter_carries(tmp_path: Path, spelling: str) -> None:
     shapes = lora_shapes(llama_shapes()) | {f"base_model.model.model.{spelling}": (321, 64)}
     folder = open_checkpoint(write_adapter(tmp_path, shapes))

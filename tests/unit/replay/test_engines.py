@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from envpin.checkpoint.checkpoint import open_checkpoint
-from envpin.core.errors import WrongEnvironmentError
+from envpin.core.errors import CheckFailedError, WrongEnvironmentError
 from envpin.host.verbs import ProbeNumbers
-from envpin.replay.engines import gate, refuse_probe, write_config
+from envpin.host.worker import WorkerError
+from envpin.replay.engines import explained, gate, refuse_probe, write_config
 from envpin.replay.tied import tied_module
 from tests.support.checkpoints import write_adapter, write_model
 
@@ -98,6 +99,18 @@ def test_gate_does_not_judge_the_order_of_float32_sums() -> None:
 def test_a_merge_whose_outputs_are_not_finite_is_refused() -> None:
     with pytest.raises(WrongEnvironmentError):
         refuse_probe(probe(None, 0.003), force=False)
+
+
+def test_a_base_whose_outputs_are_not_finite_is_told_from_an_adapter_that_moves_nothing() -> None:
+    with pytest.raises(WrongEnvironmentError, match="not finite"):
+        refuse_probe(probe(None, None, moved=None), force=False)
+    refuse_probe(probe(None, None, moved=None), force=True)
+
+
+def test_values_that_are_not_finite_are_not_blamed_on_the_disk() -> None:
+    said = explained(WorkerError("not-finite", "`w` holds values that are not finite", {}, ""))
+    assert isinstance(said, CheckFailedError)
+    assert "float16" in str(said.hint)
 
 
 def test_an_adapter_that_moves_nothing_is_refused_unless_forced() -> None:

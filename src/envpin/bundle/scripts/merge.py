@@ -96,10 +96,12 @@ def copy_companions(said: Dict[str, List[str]], adapter: str, base: str, staged:
             shutil.copyfile(source, os.path.join(staged, name))
 
 
-def refuse_wrong(probe: Optional[Dict[str, float]], gates: Dict[str, float]) -> None:
+def refuse_wrong(probe: Optional[Dict[str, Optional[float]]], gates: Dict[str, float]) -> None:
     """The gate of `replay/engines.py`, whose figures the bundle carries."""
     if probe is None:
         return
+    if probe["moved"] is None:
+        fail("the outputs of the base, alone or with the adapter, are not finite: nothing can be compared with them")
     if not probe["moved"]:
         fail("the adapter changes nothing: with it, the outputs of the base are exactly those without it")
     expected = probe.get("expected")

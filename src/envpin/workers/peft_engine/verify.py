@@ -10,7 +10,7 @@ from ..protocol import Events, KnownError
 from ..requests import VerifyRequest
 from ..results import ProbeFigures, Recomputed, VerifyResult
 from ..runtime import answers
-from ..runtime.bits import equal_bits
+from ..runtime.bits import equal_bits, lengthened_by_zeros
 from ..runtime.loading import load_base, quiet, read_json, tensor_files
 from . import lora_rows
 from .merge import read_adapters
@@ -88,7 +88,7 @@ def _compare(request: VerifyRequest, events: Events) -> VerifyResult:
             recompute.check_added(name, ours)
             continue
         theirs = base.get(own)
-        if equal_bits(ours, theirs):
+        if equal_bits(ours, theirs) or (name.endswith("bias") and lengthened_by_zeros(ours, theirs)):
             untouched += 1
         elif lora_rows.explains(name, touched):
             changed += 1

@@ -20,6 +20,7 @@ _PART = re.compile(
     r"|(?:token_adapter\.)?trainable_tokens_delta)(?:\.(?P<rest>.+))?$"
 )
 _OTHER_KINDS = re.compile(r"\.(?:lora_|ia3_|hada_|lokr_|oft_|boft_|vera_|vblora_|hra_|ln_tuning|token_adapter)")
+_WRAPPERS = re.compile(r"\.modules_to_save(?:\.default)?\.|\.(?:token_adapter\.)?base_layer\.")
 # Fields that say how training went, not what was trained.
 _NEUTRAL = {
     "auto_mapping", "base_model_name_or_path", "bias", "exclude_modules", "fan_in_fan_out", "inference_mode",
@@ -127,13 +128,18 @@ def _grouped(
             parts.setdefault(found.group("module"), {})[part] = name
         elif ".original_module." in plain:
             copies.append(name)
-        elif plain.endswith((".weight", "bias")) and not parts_of_method.search(plain):
-            key = re.sub(r"\.modules_to_save(?:\.default)?\.", ".", plain).replace(".base_layer.", ".")
+        elif plain.endswith((".weight", "bias")) and not parts_of_method.search(_unwrapped(plain)):
+            key = _unwrapped(plain)
             if key in whole:
                 copies.append(name)
             else:
                 whole[key] = name
     return parts, whole, copies
+
+
+def _unwrapped(name: str) -> str:
+    """The name that a tensor saved as a whole has in the base."""
+    return _WRAPPERS.sub(".", name)
 
 
 def _unknown(config: Dict[str, object]) -> Optional[str]:
@@ -162,7 +168,9 @@ def _changes_of(module: str, parts: Dict[str, str], given: _Given) -> List[Tenso
         if indices is None or len(indices) != given.shapes[parts["rows"]][0]:
             why = "`trainable_token_indices` does not name its rows"
             return [TensorChange(key, module, "by-peft", tensors, why=why)]
-        return [TensorChange(key, module, "rows", tensors, left=parts["rows"], indices=indices)]
+        start = given.whole.get(key)  # a table that grew is saved next to its trained rows
+        tensors = tuple(sorted({*tensors, *([start] if start else [])}))
+        return [TensorChange(key, module, "rows", tensors, left=parts["rows"], indices=indices, start=start)]
     if "ia3_l" in parts:
         vector = parts["ia3_l"]
         return [TensorChange(one, module, "scaled", tensors, left=vector) for one in (key, module + ".bias")]

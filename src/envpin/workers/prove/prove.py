@@ -12,6 +12,7 @@ from ..requests import ProveRequest, WeightFiles
 from ..results import JudgedTensor, ProveResult, TensorCounts
 from ..runtime import scaling
 from ..runtime.admitted import admit
+from ..runtime.bits import lengthened_by_zeros
 from ..runtime.loading import read_json
 from ..stream.io.files import StoredTensor, WeightFolder, read_header, torch_dtype
 from ..stream.io.reader import Reader
@@ -228,7 +229,9 @@ class _Proof:
         stored = self._stored(name)
         if stored is not None:
             base = self.base[name]
-            if base.shape[1:] != stored.shape[1:] or len(base.shape) != len(stored.shape):
+            if self._is_longer_bias(name, base, stored):
+                self.verdicts[name] = JudgedTensor(name, "equal", way="lengthened by zeros, as the vocabulary grew")
+            elif base.shape[1:] != stored.shape[1:] or len(base.shape) != len(stored.shape):
                 why = "it is %s, and %s in the base" % (list(stored.shape), list(base.shape))
                 self._set(name, "wrong", changed=False, cause="other-shape", why=why)
             else:
@@ -239,6 +242,13 @@ class _Proof:
             self.notes.append("`%s` belongs to a head that this adapter's model does not have" % name)
         else:
             self._set(name, "wrong", changed=False, cause="missing", why="the merged model does not have it")
+
+    def _is_longer_bias(self, name: str, base: StoredTensor, stored: StoredTensor) -> bool:
+        """A bias over the tokens, of a vocabulary that grew."""
+        grown = self.asked.embedding.grown
+        if grown is None or not name.endswith("bias") or stored.shape[-1:] != (grown,) or base.dtype != stored.dtype:
+            return False
+        return lengthened_by_zeros(self.reader.whole(stored), self.reader.whole(base))
 
     def _unless_unplaced(self, verdict: JudgedTensor) -> JudgedTensor:
         """No claim about a difference that may be the change of a module which the base's files call otherwise."""
@@ -293,15 +303,18 @@ class _Proof:
             return False
         if head.kind not in ("whole", "rows"):
             return False
-        one, other = (self.adapter[str(given.start or given.left)] for given in (head, embedding))
-        return one.shape == other.shape and self.judge.untouched(head.key, one, other).state == "equal"
+        pairs = [(head.start, embedding.start), (head.left, embedding.left)]
+        given = [(self.adapter.get(str(one)), self.adapter.get(str(other))) for one, other in pairs]
+        return all(one is other or (one and other and self._is_same(one, other)) for one, other in given)
 
     def _their_head(self) -> Optional[str]:
         return tables.find(self.merged).head
 
     def _is_twice(self, embedding: str, head: str) -> bool:
-        one, other = self.base[embedding], self.base[head]
-        return one.shape == other.shape and self.judge.untouched(head, one, other).state == "equal"
+        return self._is_same(self.base[embedding], self.base[head])
+
+    def _is_same(self, one: StoredTensor, other: StoredTensor) -> bool:
+        return one.shape == other.shape and self.judge.untouched(one.name, one, other).state == "equal"
 
     def _tied_on_the_way(self, key: str, follows: bool) -> None:
         if follows and self.asked.merged_is_tied:

@@ -24,6 +24,15 @@ def equal_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
     return all(bool(torch.equal(a, b)) for a, b in pairs)
 
 
+def lengthened_by_zeros(longer: torch.Tensor, shorter: torch.Tensor) -> bool:
+    """`longer` is `shorter` with zeros behind it along the last axis: what transformers makes of a bias over the tokens
+    (`final_logits_bias`) when the vocabulary grows."""
+    own = shorter.shape[-1:] or (0,)
+    if longer.shape[:-1] != shorter.shape[:-1] or longer.dim() == 0 or longer.shape[-1] <= own[0]:
+        return False
+    return equal_bits(longer[..., : own[0]], shorter) and not bool(longer[..., own[0] :].count_nonzero())
+
+
 def _pieces(flat: torch.Tensor, wide: bool) -> Tuple[torch.Tensor, ...]:
     """Bytes as whole words of eight, as far as they go, and the rest: torch compares element by element."""
     import torch

@@ -74,6 +74,10 @@ def _repeats(skeleton: Skeleton, name: str, used: Set[str]) -> bool:
     which it reads back; under `modules_to_save`; and the frozen original, which nothing reads."""
     if ".original_module." in name:
         return name.replace(".original_module.", ".") in used
+    if ".token_adapter." in name:  # tied tables share their trained rows, which are under both names once they grew
+        end = name[name.index(".token_adapter.") :]
+        same = [one for one in used if one.endswith(end)]
+        return any(digest(skeleton.adapter[one]) == digest(skeleton.adapter[name]) for one in same)
     own = name.replace(".modules_to_save.", ".")
     return own != name and own in used and digest(skeleton.adapter[own]) == digest(skeleton.adapter[name])
 
@@ -100,6 +104,7 @@ def _check_sources(skeleton: Skeleton, operations: List[Operation], extra: Dict[
             continue
         if skeleton.names[name].shape != tuple(parameter.shape) and not written & set(skeleton.partners.get(name, [])):
             raise refuse("`%s` grew, and the adapter does not bring its new rows" % name)
+    _check_buffers(skeleton)
     parameters = dict(skeleton.inner.named_parameters(remove_duplicate=False))
     for key in extra.values():
         stored = skeleton.stored(key)
@@ -107,6 +112,13 @@ def _check_sources(skeleton: Skeleton, operations: List[Operation], extra: Dict[
             raise refuse("`%s` grew and is no longer tied, and the adapter does not bring its new rows" % key)
     if extra and any(skeleton.stored(key) is None for key in extra.values()):
         raise refuse("a head that is no longer tied has no stored tensor to start from")
+
+
+def _check_buffers(skeleton: Skeleton) -> None:
+    """`final_logits_bias` of BART and its like grows with the vocabulary, as only transformers does it."""
+    for name, buffer in skeleton.inner.named_buffers():
+        if name in skeleton.names and skeleton.names[name].shape != tuple(buffer.shape):
+            raise refuse("`%s` grows with the vocabulary" % name)
 
 
 def _check_fused(fused: Fused, slot: Slot) -> None:

@@ -120,3 +120,11 @@ def test_projections_that_every_module_shares_are_no_module() -> None:
     vera = {"base_model.vera_A": (8, 64), f"base_model.model.{MODULE}.vera_lambda_b": (64,)}
     assert only({"peft_type": "VERA"}, vera).key == f"{MODULE}.weight"
     assert only({"peft_type": "VERA"}, {"base_model.vera_A": (8, 64)}).kind == "by-peft"
+
+
+def test_trained_rows_of_a_table_that_grew_start_from_the_table_that_the_adapter_brings() -> None:
+    prefix = "base_model.model.model.embed_tokens.token_adapter"
+    shapes = {f"{prefix}.trainable_tokens_delta": (2, 64), f"{prefix}.base_layer.weight": (102, 64)}
+    found = only({"trainable_token_indices": [100, 101]}, shapes)
+    assert (found.key, found.kind, found.indices) == ("model.embed_tokens.weight", "rows", (100, 101))
+    assert found.start == f"{prefix}.base_layer.weight"

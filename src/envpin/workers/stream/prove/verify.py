@@ -47,7 +47,7 @@ class ShardVerifier:
         itself. The rows that are recomputed afterwards come from the disk too.
 
         Raises:
-            KnownError: `verification-failed`, naming the tensor and what is wrong with it.
+            KnownError: `verification-failed`, naming the tensor and what is wrong with it; `not-finite`.
             concurrent.futures.CancelledError: the rest of the file is not going to be written.
         """
         # Windows flushes only what was opened for writing.
@@ -108,7 +108,7 @@ class ShardVerifier:
                     self._compare(segment, at, piece, memoryview(theirs)[:count], path)
                 elif source == "operation" and not _all_finite(piece, segment.dtype):
                     message = "`%s` holds values that are not finite" % segment.name
-                    raise _failed(message, path=path, tensor=segment.name)
+                    raise KnownError("not-finite", message, path=path, tensor=segment.name)
             finally:
                 if hashing is not None:
                     hashing.result()  # before the buffer is used again
