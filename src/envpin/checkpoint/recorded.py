@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from envpin.core.errors import InputError
 from envpin.core.files import digest, read_bounded
-from envpin.manifest.read import FILE_NAME, SIZE_LIMIT, parse_manifest
+from envpin.manifest.read import FILE_NAME, HINT, SIZE_LIMIT, parse_manifest
 
 if TYPE_CHECKING:
     from envpin.core.place import Place
@@ -32,5 +32,5 @@ def read_recorded(place: Place) -> Recorded | None:
     try:
         data = read_bounded(file, SIZE_LIMIT)
     except OSError as failed:
-        raise InputError(f"`{file}` cannot be read: {failed.strerror}", path=str(file)) from failed
+        raise InputError(f"`{file}` cannot be read: {failed.strerror}", path=str(file), hint=HINT) from failed
     return Recorded(parse_manifest(data, path=str(file)), digest(data))

@@ -11,15 +11,18 @@ from envpin.core.findings import Evidence
 from envpin.diagnose.catalogue.catalogue import finding
 from envpin.diagnose.comparison import Mismatch
 from envpin.diagnose.detectors.base import detect_base, detect_eras
+from envpin.diagnose.detectors.declared import detect_declared
 from envpin.diagnose.detectors.files import detect_files, detect_folder
 from envpin.diagnose.detectors.methods import detect_method
-from envpin.diagnose.detectors.shapes import detect_fit, detect_names
+from envpin.diagnose.detectors.settings import detect_settings
+from envpin.diagnose.detectors.shapes import SHOWN, detect_fit, detect_names, places
 from envpin.diagnose.detectors.unmergeable import detect_unmergeable
 from envpin.diagnose.detectors.versions import detect_versions
 from envpin.diagnose.detectors.vocabulary import detect_vocabulary, selective_loading
 from envpin.diagnose.expected import expected_shapes
 from envpin.diagnose.fit import Fit
 from envpin.diagnose.subject import CheckReport, CheckSubject, Selective
+from envpin.manifest.read import FILE_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -64,11 +67,14 @@ def check(
     findings += detect_files(folder, subject)
     if subject.base is not None:
         findings += detect_files(subject.base, subject)
+    findings += _damaged_manifest(folder, subject)
     findings += detect_folder(subject, mismatches)
     findings += detect_versions(subject)
     if folder.kind == "adapter":
         findings += detect_names(subject)
+        findings += detect_settings(subject)
         findings += detect_method(subject)
+        findings += detect_declared(subject)
         findings += detect_unmergeable(subject)
         findings += detect_fit(subject, mismatches)
         findings += detect_vocabulary(subject)
@@ -190,12 +196,23 @@ def _with_base(
 
 
 def _manifest(folder: Checkpoint) -> Manifest | None:
-    """The manifest beside the weights; None where there is none that can be read, which `replay` reports."""
+    """The manifest beside the weights; None where there is none that can be read."""
     try:
         recorded = folder.recorded
     except InputError:
         return None
     return None if recorded is None else recorded.manifest
+
+
+def _damaged_manifest(folder: Checkpoint, subject: CheckSubject) -> list[Finding]:
+    """A record that cannot be read: no library looks at it, and no merge goes on without what it says."""
+    try:
+        _ = folder.recorded
+    except InputError as error:
+        seen = [Evidence(file=FILE_NAME, note=one) for one in error.problems[:SHOWN]] or [Evidence(file=FILE_NAME)]
+        fix = (error.hint,) if error.hint else None
+        return [finding("corrupt-header", error.message, seen, fix=fix, names=places(subject))]
+    return []
 
 
 def _without_echoes(findings: list[Finding]) -> list[Finding]:

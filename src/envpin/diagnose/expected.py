@@ -29,6 +29,8 @@ _LLAMA_LIKE = frozenset(
     {"llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "olmo", "olmo2", "granite", "cohere",
      "cohere2", "stablelm", "smollm3", "exaone4", "seed_oss", "helium", "glm4", "internlm3", "ministral", "minicpm"}
 )  # fmt: skip
+# The table that encoder and decoder share, as their files store it.
+_SHARED = "shared.weight"
 # More tensors than any model has; a config that asks for more is not believed.
 _MAX_LAYERS = 2_000
 
@@ -92,6 +94,8 @@ class ExpectedShapes:
                 return name
         prefix = f"{placeless(module)}."
         found = next((name for place, name in self.by_place.items() if place.startswith(prefix)), None)
+        if found is None and module.rpartition(".")[2] == "embed_tokens":
+            found = self.by_place.get(_SHARED)  # T5, BART: one table, which encoder and decoder call by their own names
         if found is None and module.rpartition(".")[2] in HEADS and not any(map(str.isdigit, module.split("."))):
             return self.tied
         return found or next((one.stored for place, one in self._renamed.items() if place.startswith(prefix)), None)

@@ -34,6 +34,7 @@ _LONGEST_VERSION = 200  # characters; Python converts no number of more than 4,3
 _NAME = re.compile(r"^[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?$")
 _VERSION = re.compile(r"^[A-Za-z0-9][A-Za-z0-9.+!_-]*$")
 _DIGEST = re.compile(r"^[0-9a-f]{64}$")
+HINT = "copy it again from where the adapter came from; or move it away, and the environment is inferred"
 _PLAIN = {
     inspect.StrType: (str, "a text"),
     inspect.IntType: (int, "an integer"),
@@ -72,7 +73,7 @@ def parse_manifest(data: bytes, *, path: Path | str = FILE_NAME) -> Manifest:
     """
     document = _load(data, path)
     if not isinstance(document, dict):
-        raise InputError(f"`{path}` is not a manifest: it holds no JSON object", path=path)
+        raise InputError(f"`{path}` is not a manifest: it holds no JSON object", path=path, hint=HINT)
     schema = document.get("schema")
     if isinstance(schema, int) and not isinstance(schema, bool) and schema > SCHEMA:
         raise InputError(
@@ -82,7 +83,8 @@ def parse_manifest(data: bytes, *, path: Path | str = FILE_NAME) -> Manifest:
         )
     listed = document.get("distributions")
     if isinstance(listed, list) and len(listed) > _MOST_DISTRIBUTIONS:
-        raise InputError(f"`{path}` lists {counted(len(listed), 'package')}, more than an environment has", path=path)
+        text = f"`{path}` lists {counted(len(listed), 'package')}, more than an environment has"
+        raise InputError(text, path=path, hint=HINT)
     problems: list[str] = []
     for problem in _problems(document):
         problems.append(problem)
@@ -90,17 +92,17 @@ def parse_manifest(data: bytes, *, path: Path | str = FILE_NAME) -> Manifest:
             problems.append("… and more")
             break
     if problems:
-        raise InputError(f"`{path}` is not a valid manifest", path=path, problems=problems)
+        raise InputError(f"`{path}` is not a valid manifest", path=path, problems=problems, hint=HINT)
     return msgspec.convert(document, Manifest)
 
 
 def _load(data: bytes, path: Path | str) -> object:
     if not data.strip():
-        raise InputError(f"`{path}` is empty", path=path)
+        raise InputError(f"`{path}` is empty", path=path, hint=HINT)
     try:
         return parse(data, max_bytes=SIZE_LIMIT, max_depth=DEPTH_LIMIT)
     except BadJsonError as wrong:
-        raise InputError(f"`{path}` is not valid JSON, or cut off: {wrong}", path=path) from wrong
+        raise InputError(f"`{path}` is not valid JSON, or cut off: {wrong}", path=path, hint=HINT) from wrong
 
 
 def _problems(document: dict[str, Any]) -> Iterator[str]:

@@ -80,7 +80,7 @@ def test_adapters_within_adapters_are_of_the_base(
 ) -> None:
     write_model(tmp_path / "base", dict.fromkeys(base, (8, 8)), {"model_type": model_type})
     shapes = {f"base_model.model.{one}.lora_{side}.weight": (8, 8) for one in modules for side in "AB"}
-    adapter = write_adapter(tmp_path / "adapter", shapes, target_modules=["experts"])
+    adapter = write_adapter(tmp_path / "adapter", shapes, target_modules=["experts", "attention"])
     assert {one.code for one in check(adapter).findings} <= {"adapter-is-noop"}
 
 
@@ -97,6 +97,18 @@ def test_a_head_that_is_tied_is_in_the_base(stored: bool, tmp_path: Path) -> Non
     assert expected.module_name("model.layers.0.output") is None
     untied = of(tmp_path / "untied", "llama", llama_shapes())
     assert untied.module_name("lm_head") == "lm_head.weight"
+
+
+def test_a_table_that_encoder_and_decoder_share_is_in_the_base(tmp_path: Path) -> None:
+    """LoRA on the embedding of T5: peft 0.21.2 names both places, the file has `shared.weight`, and the merge is right."""
+    write_model(tmp_path / "base", {"shared.weight": (64, 32)}, {"model_type": "t5"})
+    shapes = {
+        f"base_model.model.{place}.embed_tokens.lora_embedding_{side}": (8, 64) if side == "A" else (32, 8)
+        for place in ("encoder", "decoder")
+        for side in "AB"
+    }
+    adapter = write_adapter(tmp_path / "adapter", shapes, target_modules=["embed_tokens"])
+    assert {one.code for one in check(adapter).findings} <= {"adapter-is-noop"}
 
 
 @pytest.mark.parametrize(
@@ -123,7 +135,10 @@ def test_blocks_of_a_diagonal_are_no_widths_of_another_base(tmp_path: Path) -> N
         f"{at}.o_proj.lora_A.weight": (8, 64), f"{at}.o_proj.lora_B.weight": (64, 4),
     }  # fmt: skip
     blocks = {"nblocks": 2, "target_modules_bd_a": ["q_proj"], "target_modules_bd_b": ["o_proj"]}
-    adapter = write_adapter(tmp_path / "adapter", shapes, use_bdlora=blocks, layers_to_transform=[0])
+    targets = ["q_proj", "o_proj"]
+    adapter = write_adapter(
+        tmp_path / "adapter", shapes, use_bdlora=blocks, layers_to_transform=[0], target_modules=targets
+    )
     assert [one.code for one in check(adapter).findings if one.code != "adapter-is-noop"] == []
 
 

@@ -33,6 +33,7 @@ _SAMPLING: dict[str, tuple[object, ...]] = {
     "epsilon_cutoff": (None, 0.0), "eta_cutoff": (None, 0.0),
 }  # fmt: skip
 _DTYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16", "float64": "F64"}
+_WIDTHS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 _SAMPLED, _SAMPLE = 16, 4096
 _MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -68,6 +69,7 @@ def _absent(folder: Checkpoint, subject: CheckSubject) -> Iterator[Finding]:
     if folder.kind == "unknown":
         yield from _misnamed(folder, subject)
     if folder.weight_files:
+        yield from _without_config(folder, subject)
         return
     if folder.kind == "adapter":
         text = f"`{folder.path}` has an adapter_config.json, and no adapter_model.safetensors or adapter_model.bin"
@@ -80,6 +82,19 @@ def _absent(folder: Checkpoint, subject: CheckSubject) -> Iterator[Finding]:
         yield finding(
             "missing-shard", text, [Evidence(file="model.safetensors")], severity=severity, names=places(subject)
         )
+
+
+def _without_config(folder: Checkpoint, subject: CheckSubject) -> Iterator[Finding]:
+    """Weights alone: the libraries begin with the config, and end there."""
+    name = "adapter_config.json" if folder.kind == "adapter" else "config.json"
+    if folder.kind not in {"adapter", "model"} or name in folder.names:
+        return
+    text = f"`{folder.path}` has weights, and no {name}: {'peft' if folder.kind == 'adapter' else 'transformers'} "
+    text += "cannot load them"
+    # A model's weights without a config are what Accelerate's `save_state` leaves, too, which loads them itself.
+    severity: Severity = "warning" if folder.kind == "model" and folder is subject.folder else "blocker"
+    fix = (f"take the {name} that was saved with these weights",)
+    yield finding("missing-shard", text, [Evidence(file=name)], severity=severity, fix=fix, names=places(subject))
 
 
 def _misnamed(folder: Checkpoint, subject: CheckSubject) -> Iterator[Finding]:
@@ -100,11 +115,17 @@ def _elsewhere(folder: Checkpoint) -> tuple[str, ...] | None:
             return (f"FSDP wrote shards: {merge}", "save again with the whole state gathered (FULL_STATE_DICT)")
         if name.startswith("global_step") or name == "zero_to_fp32.py":
             return (f"DeepSpeed wrote shards: {command_text('cd', folder.path)} && python zero_to_fp32.py . OUT",)
-        if name.endswith(".safetensors") and any(
-            is_factor(one.name) for one in read_header(folder.files / name).tensors
-        ):
-            return (command_text("mv", folder.path / name, folder.path / "adapter_model.safetensors"),)
+    held = [name for name in sorted(folder.names) if name.endswith(".safetensors") and _holds_factors(folder, name)]
+    if len(held) > 1:
+        parts = ", ".join(held[:SHOWN]) + " …" * (len(held) > SHOWN)
+        return (f"peft reads one file: write the tensors of {parts} into one adapter_model.safetensors",)
+    if held:
+        return (command_text("mv", folder.path / held[0], folder.path / "adapter_model.safetensors"),)
     return None
+
+
+def _holds_factors(folder: Checkpoint, name: str) -> bool:
+    return any(is_factor(one.name) for one in read_header(folder.files / name).tensors)
 
 
 def detect_folder(subject: CheckSubject, mismatches: list[Mismatch]) -> Iterator[Finding]:
@@ -249,6 +270,12 @@ def _noop(subject: CheckSubject) -> Iterator[Finding]:
         yield finding("adapter-is-noop", text, seen, names=places(subject))
 
 
+def _is_zero(data: bytes, width: int) -> bool:
+    """Whether these are zeros, -0.0 among them: of a float of `width` bytes the sign is in the last one."""
+    zeros = data.count(0)
+    return zeros == len(data) or (width > 0 and zeros + data[width - 1 :: width].count(0x80) == len(data))
+
+
 def _all_zero(folder: Checkpoint, tensors: list[Tensor], *, limit: int | None) -> bool:
     """Whether all these bytes are zero, of each tensor the first `limit`. A trained adapter answers no at once."""
     block = 1 << 20
@@ -264,7 +291,7 @@ def _all_zero(folder: Checkpoint, tensors: list[Tensor], *, limit: int | None) -
                 left = left if limit is None else min(left, limit)
                 while left > 0:
                     data = stream.read(min(block, left))
-                    if not data or data.count(0) != len(data):
+                    if not data or not _is_zero(data, _WIDTHS.get(tensor.dtype, 0)):
                         return False
                     left -= len(data)
         except OSError:

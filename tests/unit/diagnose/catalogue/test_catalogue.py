@@ -44,7 +44,7 @@ shared-tensors serving-limit cuda-driver-too-old cuda-majors-mixed
 adapter-not-found package-missing target-module-unsupported foreign-merge-incomplete
 gpu-not-supported devices-differ nothing-requires-grad distributed-run-failed chat-template-missing
 disk-full data-not-as-expected compiler-missing loss-not-finite process-start-refused
-settings-refused index-out-of-range inputs-do-not-fit installation-broken library-fault
+adapter-tensors-missing settings-refused index-out-of-range inputs-do-not-fit installation-broken library-fault
 """.split()  # noqa: SIM905  a list literal would be fifty lines
 )
 

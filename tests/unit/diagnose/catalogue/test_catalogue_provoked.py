@@ -11,6 +11,7 @@ from tests.support.scripts import script
 
 _LOGS = "tests/unit/diagnose/logs"
 _CASES = "tests/unit/diagnose/test_check_cases.py"
+_DECLARED = "tests/unit/diagnose/test_check_declared.py"
 _REPEATS = "tests/unit/diagnose/test_determinism.py::test_a_run_with_one_fault_has_its_finding"
 _BUILDS = "tests/integration/test_torch_builds.py"
 # Codes whose test needs more than a table can say.
@@ -22,6 +23,7 @@ ELSEWHERE = {
     "duplicate-json-key": "tests/unit/core/test_json_input.py::test_every_command_reads_a_duplicate_key_in_one_way",
     "foreign-format": f"{_CASES}::test_a_foreign_adapter_is_neither_corrupt_nor_incomplete",
     "tensors-not-of-method": f"{_CASES}::test_a_file_without_a_tensor_of_its_method_is_a_blocker",
+    "adapter-tensors-missing": f"{_DECLARED}::test_what_the_config_promises_and_the_file_lacks_is_named",
     "method-shape-mismatch": f"{_CASES}::test_blocks_of_another_size_do_not_blame_the_base",
     "trained-weights-elsewhere": f"{_CASES}::test_trained_weights_outside_of_the_adapter_are_named",
     "layer-replication": f"{_CASES}::test_replicated_layers_are_refused_by_their_field",

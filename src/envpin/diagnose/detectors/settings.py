@@ -1,0 +1,163 @@
+"""Detectors on adapter_config.json as peft reads it: a method that peft has, and values of the types that it takes.
+
+Which methods there are, and what each field is by default, was read from the releases of peft (`matrix/fields.json`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+import msgspec
+from packaging.version import Version
+
+from envpin.core.findings import Evidence
+from envpin.core.typed_json import NOT_OF_ITS_SHAPE
+from envpin.diagnose.catalogue.catalogue import finding
+from envpin.diagnose.detectors.shapes import SHOWN, places
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from envpin.core.findings import Finding
+    from envpin.diagnose.subject import CheckSubject
+    from envpin.matrix.fields import FieldFacts
+
+_NO = object()
+_LIKE_A_BOOLEAN = frozenset({"true", "false", "yes", "no", "0", "1", ""})
+# Lengths of axes: torch takes no float there, be it whole or not.
+_LENGTHS = frozenset({"r", "init_r", "target_r"})
+# Fields that peft divides by or compares at once: null is a TypeError.
+_NEVER_NULL = frozenset({"r", "lora_alpha", "lora_dropout"})
+_BIASES = ("none", "all")
+_LONGEST_PATTERN = 2_000
+
+
+def detect_settings(subject: CheckSubject) -> Iterator[Finding]:
+    """A method that peft does not know, or values that it would raise about, or take for something else."""
+    config = subject.adapter_config
+    kind = config.get("peft_type")
+    if not subject.is_adapter or not kind:
+        return
+    from envpin.matrix.fields import load_fields
+
+    facts = load_fields().packages["peft"]
+    if not isinstance(kind, str) or kind not in facts.classes:
+        yield from _unknown_method(subject, kind, tuple(facts.classes), facts.releases[-1])
+        return
+    known = facts.classes[kind].fields
+    wrong = {name: why for name, value in config.items() if (why := _refused(name, value, known.get(name)))}
+    wrong |= _patterns(config)
+    wrong |= _targets(config, known)
+    if wrong:
+        name, why = next(iter(wrong.items()))
+        text = f"`{name}` is {_shown(_value(config, name))}: {why}"
+        seen = [
+            Evidence(file="adapter_config.json", found=f"{one}: {_shown(_value(config, one))}", note=said)
+            for one, said in wrong.items()
+        ]
+        yield finding("corrupt-header", text, seen[:SHOWN], fix=(f"put back the `{name}` that training used",),
+                      names=places(subject))  # fmt: skip
+
+
+def _unknown_method(subject: CheckSubject, kind: object, methods: tuple[str, ...], newest: str) -> Iterator[Finding]:
+    """A blocker, but where a release of peft that was not read is to load it: that one has to tell."""
+    seen = [Evidence(file="adapter_config.json", found=f"peft_type: {_shown(kind)}")]
+    like = next((one for one in methods if isinstance(kind, str) and one == kind.strip().upper()), None)
+    if like is not None or not isinstance(kind, str):
+        text = f"`peft_type` is {_shown(kind)}, and peft looks methods up by their names in capitals"
+        fix = (f"write `{like}`" if like else "put back the `peft_type` that training used",)
+        yield finding("corrupt-header", text, seen, fix=fix, names=places(subject))
+        return
+    recorded = subject.manifest.version_of("peft") if subject.manifest is not None else None
+    newer = any(_is_newer(one, newest) for one in (recorded, subject.target.get("peft")))
+    text = f"`{kind[:60]}` is a method of no release of peft up to {newest}"
+    fix = ("load and merge it with what trained it; envpin cannot tell what that was",)
+    yield finding("adapter-needs-newer-peft", text, seen, severity="warning" if newer else None, fix=fix,
+                  names=places(subject))  # fmt: skip
+
+
+def _is_newer(version: str | None, newest: str) -> bool:
+    try:
+        return version is not None and Version(version) > Version(newest)
+    except ValueError:
+        return False
+
+
+def _refused(name: str, value: object, fact: FieldFacts | None) -> str | None:
+    """Why peft refuses or misreads the value of a field, by what the field is by default; None where it takes it."""
+    defaults = [_decoded(text) for _, text in fact.defaults] if fact is not None else []
+    usual = defaults[-1] if defaults else _NO
+    if any(value == one and type(value) is type(one) for one in defaults):
+        return None
+    if name == "bias" and isinstance(value, str) and value not in _BIASES and not value.endswith("_only"):
+        return "peft takes `none`, `all` or `lora_only`"
+    if isinstance(usual, bool):
+        read_as_true = isinstance(value, str) and value.strip().lower() in _LIKE_A_BOOLEAN
+        return "a string, which Python takes for true whatever it says" if read_as_true else None
+    if isinstance(usual, (int, float)):
+        return _refused_number(name, value)
+    if isinstance(usual, dict) and value is not None and not isinstance(value, dict):
+        return "peft takes an object there"
+    return None
+
+
+def _refused_number(name: str, value: object) -> str | None:
+    if value is None:
+        return "peft takes a number there" if name in _NEVER_NULL else None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return "peft takes a number there"
+    return "peft takes a whole number there" if isinstance(value, float) and name in _LENGTHS else None
+
+
+def _patterns(config: Mapping[str, object]) -> dict[str, str]:
+    """What the values of LoRA's patterns are not."""
+    wrong: dict[str, str] = {}
+    if config.get("peft_type") != "LORA":  # AdaLoRA keeps masks there
+        return wrong
+    for field in ("rank_pattern", "alpha_pattern"):
+        pattern = config.get(field)
+        for key, value in pattern.items() if isinstance(pattern, dict) else ():
+            if isinstance(value, bool) or not isinstance(value, (int,) if field == "rank_pattern" else (int, float)):
+                wrong[f"{field}.{key}"] = "peft takes a number there"
+    return wrong
+
+
+def _targets(config: Mapping[str, object], known: Mapping[str, FieldFacts]) -> dict[str, str]:
+    """Why peft finds no module by `target_modules`."""
+    targets = config.get("target_modules", _NO)
+    if "target_modules" not in known or targets is _NO or targets is None:
+        return {}
+    why = None
+    if isinstance(targets, list):
+        if not all(isinstance(one, str) for one in targets):
+            why = "peft takes the names of modules there"
+        elif not targets and not config.get("target_parameters"):
+            why = "peft then finds no module to change"
+    elif not isinstance(targets, str):
+        why = "peft takes the names of modules, or one regular expression"
+    elif len(targets) <= _LONGEST_PATTERN:
+        try:
+            re.compile(targets)
+        except (re.error, RecursionError, OverflowError) as error:
+            why = f"peft reads it as a regular expression, which it is not ({error})"
+    return {"target_modules": why} if why else {}
+
+
+def _value(config: Mapping[str, object], name: str) -> object:
+    field, dot, key = name.partition(".")
+    pattern = config.get(field)
+    return pattern.get(key) if dot and isinstance(pattern, dict) else config.get(name)
+
+
+def _shown(value: object) -> str:
+    return json.dumps(value, default=str)[:80]
+
+
+def _decoded(text: str) -> object:
+    """A default as JSON writes it; what is computed or required is none."""
+    try:
+        return msgspec.json.decode(text)
+    except NOT_OF_ITS_SHAPE:
+        return _NO
