@@ -95,7 +95,8 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The run. `argv` is what was typed after `--`, `process_argv` the process that saved; both without secrets.
 
     `id` is the same in every manifest of one run. `started` and `saved` are UTC, RFC 3339. `git` is the state of the
-    working directory's repository before the run. `seeds` holds `torch`, the value of `torch.initial_seed()`.
+    working directory's repository before the run. `seeds` holds `torch`, the value of `torch.initial_seed()`. `status`
+    is what the command ended with, where that was not 0: 128 and its number for a signal.
     """
 
     id: str | None = None
@@ -103,6 +104,7 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     process_argv: tuple[str, ...] = ()
     started: str | None = None
     saved: str | None = None
+    status: int | None = None
     world_size: int | None = None
     git: GitState | None = None
     environment: dict[str, str] = {}

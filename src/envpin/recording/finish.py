@@ -54,11 +54,11 @@ def locate(save: Mapping[str, Any]) -> Path | None:
     return None
 
 
-def complete(path: Path, kind: str, git: GitAnswers) -> list[str]:
-    """Complete the manifest at `path`, or leave it as the run wrote it and say why."""
+def complete(path: Path, kind: str, git: GitAnswers, *, status: int | None = None) -> list[str]:
+    """Complete the manifest at `path`, or leave it and say why. `status` is what the run ended with."""
     try:
         manifest = read_manifest(path)
-        completed = _completed(manifest, path.parent, kind, git)
+        completed = _completed(manifest, path.parent, kind, git, status)
         if completed != manifest:
             write_manifest(path, completed)
     except (EnvpinError, OSError, ValueError) as failed:
@@ -97,7 +97,7 @@ def complete_data(path: Path, digests: DataDigests) -> list[str]:
     return []
 
 
-def _completed(manifest: Manifest, folder: Path, kind: str, git: GitAnswers) -> Manifest:
+def _completed(manifest: Manifest, folder: Path, kind: str, git: GitAnswers, status: int | None) -> Manifest:
     artefacts = hook("artefacts")
     limit = None if kind == "adapter" else MODEL_LIMIT
     saved = msgspec.convert(artefacts.saved(str(folder), kind, limit), SavedInfo)
@@ -106,6 +106,7 @@ def _completed(manifest: Manifest, folder: Path, kind: str, git: GitAnswers) -> 
         patch = git.changes.put_into(folder) if git.changes is not None else None
         state = GitState(commit=run.git.commit, dirty=git.dirty, root=run.git.root, patch=patch)
         run = msgspec.structs.replace(run, git=state)
+    run = msgspec.structs.replace(run, status=status or None)
     tokenizer = manifest.tokenizer
     if tokenizer is not None and tokenizer.source == "saved":
         tokenizer = msgspec.structs.replace(tokenizer, files=artefacts.tokenizer_files(str(folder), None),

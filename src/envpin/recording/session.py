@@ -105,19 +105,19 @@ class RecordSession:
 
         return Beginning(self._folder, tell)
 
-    def finish(self, tell: Callable[[str], None] = lambda _: None) -> RecordOutcome:
+    def finish(self, tell: Callable[[str], None] = lambda _: None, *, status: int | None = None) -> RecordOutcome:
         """Complete the manifests of the run: digests too large for it, the tokenizer's files, git's answer, and last
-        the weights of its base. `tell` hears of what takes long."""
+        the weights of its base. `tell` hears of what takes long; `status` is what the command ended with."""
         if self._folder is None:
             return RecordOutcome(nothing=self._unprepared)
         if not self._folder.is_dir():
             return RecordOutcome(nothing=f"nothing is recorded: the run removed `{self._folder}`, where its parts meet")
         try:
-            return self._finish(self._folder, tell)
+            return self._finish(self._folder, tell, status)
         except Exception as failed:  # noqa: BLE001  the status of a run of days must not turn into our traceback
             return RecordOutcome(faults=(f"finishing: {type(failed).__name__}: {failed}",), nothing="nothing is listed")
 
-    def _finish(self, folder: Path, tell: Callable[[str], None]) -> RecordOutcome:
+    def _finish(self, folder: Path, tell: Callable[[str], None], status: int | None) -> RecordOutcome:
         from envpin.recording.base_digests import BaseDigests
         from envpin.recording.data_digests import DataDigests
         from envpin.recording.finish import GitAnswers, complete, complete_base, complete_data, locate
@@ -139,7 +139,7 @@ class RecordSession:
             path = locate(save)
             if path is not None:  # a checkpoint may have been rotated away: that is no fault
                 manifests[path] = None
-                faults += complete(path, save["kind"], git)
+                faults += complete(path, save["kind"], git, status=status)
         digests = BaseDigests(tell)
         data = DataDigests()
         for path in manifests:

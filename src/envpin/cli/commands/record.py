@@ -122,7 +122,7 @@ class _ToldFindings:
 def _finish(
     session: RecordSession, args: argparse.Namespace, status: int, console: Console, findings: _ToldFindings
 ) -> None:
-    outcome = session.finish(console.talk)
+    outcome = session.finish(console.talk, status=status)
     copied = _copy(outcome, args.output, console)
     session.close()
     _tell(outcome, console)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from datetime import UTC, datetime
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,6 +67,11 @@ class RecordedOutputs:
         if self._directory is not None and self._save.is_relative_to(self._directory):
             return out / _ELSEWHERE / self._save.relative_to(self._directory)
         return out / _ELSEWHERE / self._save.name
+
+    def names_shared(self, folder: Path) -> int:
+        """How many of their last names a folder and that of the recorded save have in common."""
+        pairs = zip(reversed(folder.parts), reversed(self._save.parts), strict=False)
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
     def prepare(self, working: Path, out: Path) -> None:
         """Make the start of a repeat that of the run: without the links of an earlier repeat (`replayed.link_back`),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from envpin.replay.training.inputs import changed_inputs
 from envpin.replay.training.judge import RunRecord, judge
 from envpin.replay.training.outputs import RecordedOutputs
 from envpin.replay.training.source import prepare_source
+from envpin.replay.training.wrapped import base_name, is_python, without_runner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from envpin.replay.training.source import RestoredSource
 
 _REDACTED = "[redacted]"
-_PYTHON = re.compile(r"python(?:[0-9.]*)?(?:\.exe)?$")
 # Set by launchers and by what the machine has, not by whoever started the run.
 _NOT_SET_AGAIN = frozenset(
     {"WORLD_SIZE", "LOCAL_WORLD_SIZE", "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "HF_ENDPOINT", "HF_HUB_OFFLINE",
@@ -119,7 +118,7 @@ def replay_training(
     recorded = RunRecord(manifest=manifest, trace=read_trace(folder, manifest.run.id if manifest.run else None))
     out.mkdir(parents=True, exist_ok=True)
     with scratch("train") as place:
-        source = prepare_source(manifest, folder, place, source=options.source)
+        source = prepare_source(manifest, folder, place.resolve(), source=options.source)
         _tell_source(source, listener)
         _check_inputs(manifest, source.working, listener, force=options.force)
 
@@ -148,7 +147,7 @@ def last_loss(
     refuse_untrusted(manifest, options)
     command = command_of(manifest, options)
     with scratch("train") as place:
-        source = prepare_source(manifest, folder, place, source=options.source)
+        source = prepare_source(manifest, folder, place.resolve(), source=options.source)
         _tell_source(source, listener)
         _check_inputs(manifest, source.working, listener, force=options.force)
         made = _Repeat(manifest=manifest, environment=environment, source=source, out=place / "run",
@@ -198,7 +197,10 @@ class _Repeat:
     def run(self, command: Sequence[str]) -> RunRecord:
         self.out.mkdir(parents=True)
         self.outputs.prepare(self.working, self.out)
-        argv = [self._program(command[0]), *map(self._word, command[1:])]
+        bare = without_runner(command, lambda word: (self.environment.scripts / word).is_file())
+        if bare != tuple(command):
+            self.listener(Note(message=f"without `{command[0]} run`, which would take another environment"))
+        argv = [self._program(bare[0]), *map(self._word, bare[1:])]
         session = RecordSession(argv, self._variables(), code_diff=False, directory=self.working)
         title = f"train again ({self.out.name})"
         self.listener(Step(key=self.out.name, title=title))
@@ -210,10 +212,10 @@ class _Repeat:
                     log.flush()
 
                 done = process.run(argv, env=session.environment, cwd=self.working, on_stdout=write, on_stderr=write)
-            outcome = session.finish()
+            outcome = session.finish(status=done.status)
         finally:
             session.close()
-        if done.status != 0:
+        if done.status not in {0, self.manifest.run.status if self.manifest.run else None}:
             self.listener(Step(key=self.out.name, title=title, state="failed"))
             process.raise_if_killed(done, what="the repeated run")
             last = "\n".join((done.stdout + done.stderr).splitlines()[-_LAST_LINES:])
@@ -224,8 +226,8 @@ class _Repeat:
 
     def _program(self, name: str) -> str:
         """The interpreter or script of the environment that stands for the recorded one."""
-        base = name.replace("\\", "/").rpartition("/")[2]
-        if _PYTHON.match(base):
+        base = base_name(name)
+        if is_python(base):
             return str(self.environment.python)
         own = self.environment.scripts / base
         return str(own) if own.is_file() else name
@@ -255,9 +257,10 @@ class _Repeat:
         threads = manifest.training.kernels.get("threads") if manifest.training else None
         if isinstance(threads, int) and not {"OMP_NUM_THREADS", "MKL_NUM_THREADS"} & recorded.keys():
             variables["OMP_NUM_THREADS"] = str(threads)
-        asked: dict[str, object] = {"from": str(self.outputs.output), "to": str(self.out), "steps": self.steps}
+        asked: dict[str, object] = {"from": str(self.outputs.output), "to": str(self.out), "steps": self.steps,
+                                    "working": str(self.working), "root": str(self.source.root)}  # fmt: skip
         if self.outputs.of_trainer:  # without one, what the run writes below its directory is collected afterwards
-            asked |= {"relative": self.outputs.relative, "working": str(self.working)}
+            asked["relative"] = self.outputs.relative
         if self.source.path:
             variables["PYTHONPATH"] = os.pathsep.join(map(str, self.source.path))
         variables["ENVPIN_REPLAY"] = json.dumps(asked)
@@ -273,7 +276,7 @@ class _Repeat:
         same = self.outputs.place(self.out)
         found = [path for path in lying if path.parent.resolve() == same.resolve()]
         read = [(path, read_manifest(path)) for path in found or lying]
-        path, manifest = max(read, key=lambda one: self._likeness(one[1]))
+        path, manifest = max(read, key=lambda one: self._likeness(*one))
         self._refuse_another_environment(manifest)
         return RunRecord(manifest=manifest, trace=read_trace(path.parent, manifest.run.id if manifest.run else None))
 
@@ -286,13 +289,13 @@ class _Repeat:
                 hint="give a command that takes `python` from PATH: envpin replay train FOLDER -- python …",
             )
 
-    def _likeness(self, manifest: Manifest) -> tuple[bool, bool, str]:
+    def _likeness(self, path: Path, manifest: Manifest) -> tuple[bool, bool, int, str]:
         """Larger for a save that stands for the recorded one rather than another."""
         recorded = self.manifest
         kinds = [one.saved.kind if one.saved is not None else None for one in (recorded, manifest)]
         steps = [one.training.steps if one.training is not None else None for one in (recorded, manifest)]
         saved = (manifest.run.saved if manifest.run is not None else None) or ""
-        return kinds[0] == kinds[1], steps[0] == steps[1], saved
+        return kinds[0] == kinds[1], steps[0] == steps[1], self.outputs.names_shared(path.parent), saved
 
 
 def _environment_names() -> set[str]:

@@ -1,7 +1,8 @@
 """Only in a replay, which `envpin replay train` starts: where it writes, and after which step it ends.
 
 `ENVPIN_REPLAY` holds a JSON object: `from` and `to`, the recorded output folder and its new one; `relative`, the former
-as seen from where the command was started, which is `working` now; `steps`, after how many the run is to end, or null.
+as seen from where the command was started, which is `working` now, below `root`, of which what is saved is collected
+afterwards; `steps`, after how many the run is to end, or null.
 Without it nothing in here does anything.
 """
 
@@ -35,13 +36,14 @@ def moved(path: Any) -> Any:
         return path
     if _is_within(target, source):
         return os.path.normpath(os.path.join(new, os.path.relpath(target, source)))
-    relative = asked.get("relative")
-    if not os.path.isabs(name) or _is_within(target, os.getcwd()):
-        own = os.path.normpath(name) if not os.path.isabs(name) else os.path.relpath(target, os.getcwd())
-        rest = _below(own, str(relative)) if relative is not None else None
+    relative, working = asked.get("relative"), str(asked["working"])
+    inside = _is_within(target, str(asked["root"]))
+    if relative is not None and (inside or not os.path.isabs(name)):  # a script may have gone elsewhere
+        own = os.path.relpath(target, working) if inside else os.path.normpath(name)
+        rest = _below(own, str(relative))
         if rest is not None:
             return os.path.join(new, *rest)
-    if _is_within(target, os.getcwd()):
+    if inside:
         return path
     return os.path.join(new, "elsewhere", os.path.basename(target) or "root")
 
