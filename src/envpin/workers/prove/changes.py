@@ -187,6 +187,8 @@ def _low_rank(module: str, parts: Dict[str, str], given: _Given) -> List[TensorC
     scale = scale_of(config, module, given.shapes[a][0], given.peft)
     start = given.whole.get(key)
     initial = str(config.get("init_lora_weights")).lower()
+    # A table that the adapter brings (a head with LoRA) is loaded after the first change was taken off: it is without.
+    taken_off = initial in _CHANGING_STARTS and not embedding and start is None and len(given.shapes[a]) == 2
     weight = TensorChange(
         key,
         module,
@@ -198,7 +200,7 @@ def _low_rank(module: str, parts: Dict[str, str], given: _Given) -> List[TensorC
         scale=scale,
         magnitude=parts.get("lora_magnitude_vector"),
         start=start,
-        initial=initial if initial in _CHANGING_STARTS and not embedding and len(given.shapes[a]) == 2 else None,
+        initial=initial if taken_off else None,
         module_is_transposed=bool(config.get("fan_in_fan_out")) and module.rpartition(".")[2] not in _LINEAR_HEADS,
     )
     bias = parts.get("lora_B.bias")

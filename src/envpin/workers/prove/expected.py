@@ -151,9 +151,23 @@ class Expected:
         noise = _FLOAT32 * ((self.rank + 3) * size + low.abs())
         if self.change.kind != "dora":
             return Block(low, high, delta, noise)
+        if self.change.initial is not None:
+            return self._dora_of_changed(first, last, (low, high, delta), noise)
         factor = self._dora_factor(first, last, low + delta, _Precision(rounded, converted, magnitude, None))
         noise = 16 * noise * factor.abs() + 8 * _FLOAT32 * (factor * (low + delta)).abs()
         return Block(low, high, factor * (low + delta) - low, noise)
+
+    def _dora_of_changed(
+        self, first: int, last: int, parts: Tuple[torch.Tensor, torch.Tensor, torch.Tensor], noise: torch.Tensor
+    ) -> Block:
+        """DoRA over a start that is itself computed, and known so exactly only: weight and norm may both be off."""
+        low, high, delta = parts
+        start, half = (low + high) / 2, (high - low) / 2
+        whole = start + delta
+        factor = self._dora_factor(first, last, whole, _Precision(None, None, None, None))
+        norm = half.amax() * self.columns**0.5 / whole.norm(dim=1).amin().clamp_min(1e-30)
+        noise = factor.abs() * (16 * noise + half + (norm + 8 * _FLOAT32) * whole.abs())
+        return Block(start, start, factor * whole - start, noise)
 
     def dora_in(self, first: int, last: int, dtype: torch.dtype, times: int) -> Block:
         """A DoRA merge made in a low precision throughout, as peft makes it of an adapter in that dtype: factors,

@@ -150,7 +150,9 @@ class _Proof:
         start = self._start(name, change)
         if stored is None and tables.is_head(name) and name not in self.base:
             return  # settled with the tables
-        if stored is None and (name in self.base or change.kind == "whole"):
+        if stored is None and self._is_shared(name, change):
+            self.verdicts[name] = JudgedTensor(name, "equal", True, way="stored once, for the two that share it")
+        elif stored is None and (name in self.base or change.kind == "whole"):
             self._set(name, "wrong", cause="missing", why="the merged model does not have it")
         elif stored is None or (start is None and change.kind != "whole"):
             left[name] = change._replace(kind="by-peft", why="the base stores it in another form")
@@ -165,6 +167,12 @@ class _Proof:
             self.verdicts[name] = self.judge.some_rows(name, brought, change.indices, start, stored)
         elif start is not None:
             self._recomputed(name, change, start, stored, left)
+
+    def _is_shared(self, name: str, change: TensorChange) -> bool:
+        """Whether the merged model holds what the adapter brings under the name of the tensor that it is tied to."""
+        other = tables.shares(name, self.tables.embedding)
+        stored = self._stored(other) if other is not None and change.kind == "whole" and name not in self.base else None
+        return stored is not None and self._is_same(self.adapter[str(change.start)], stored)
 
     def _start(self, name: str, change: TensorChange) -> Optional[StoredTensor]:
         if change.start is not None and change.kind != "whole":

@@ -1,7 +1,7 @@
 """Embedding and head: which of a model's tensors they are, and whether a merged model may share one between them."""
 
 from collections import Counter
-from typing import Dict, Iterable, NamedTuple, Optional
+from typing import Dict, Iterable, NamedTuple, Optional, Sequence
 
 from .changes import TensorChange
 
@@ -16,7 +16,8 @@ EMBEDDINGS = (
     "shared",
 )
 _HEAD_MODULES = {"cls", "lm_head", "classifier", "score", "qa_outputs", "pooler"}
-HEADS = ("lm_head", "embed_out", "output_layer", "output")
+# BERT's and RoBERTa's heads for masked tokens end in a `decoder`, whose bias is the head's own.
+HEADS = ("lm_head", "embed_out", "output_layer", "output", "predictions.decoder", "lm_head.decoder")
 
 
 class Tables(NamedTuple):
@@ -32,7 +33,18 @@ def find(names: Iterable[str]) -> Tables:
 
 
 def is_head(key: str) -> bool:
-    return key.endswith(".weight") and _module(key) in HEADS and _numberless(key)
+    return key.endswith(".weight") and _rank(key, HEADS) is not None and _numberless(key)
+
+
+def shares(key: str, embedding: Optional[str]) -> Optional[str]:
+    """The tensor that a model keeps in place of this one of its head: `decoder.weight` is the embedding, `decoder.bias`
+    the bias of the module around it."""
+    module, _, kind = key.rpartition(".")
+    if not is_head(module + ".weight"):
+        return None
+    if kind == "weight":
+        return embedding
+    return module.rpartition(".")[0] + "." + kind if module.endswith(".decoder") else None
 
 
 def head_follows(change: Optional[TensorChange], config: Dict[str, object]) -> bool:
@@ -63,16 +75,16 @@ def _first(name: str) -> str:
     return name.split(".", 1)[0]
 
 
-def _best(names: Iterable[str], modules: Iterable[str]) -> Optional[str]:
-    wanted = list(modules)
-    found = [name for name in names if name.endswith(".weight") and _module(name) in wanted and _numberless(name)]
-    ranked = sorted(found, key=lambda name: (wanted.index(_module(name)), name.count("."), name))
-    return ranked[0] if ranked else None
+def _best(names: Iterable[str], modules: Sequence[str]) -> Optional[str]:
+    found = {name: _rank(name, modules) for name in names if name.endswith(".weight") and _numberless(name)}
+    ranked = sorted((rank, name.count("."), name) for name, rank in found.items() if rank is not None)
+    return ranked[0][2] if ranked else None
 
 
-def _module(key: str) -> str:
-    pieces = key.split(".")
-    return pieces[-2] if len(pieces) > 1 else ""
+def _rank(key: str, modules: Sequence[str]) -> Optional[int]:
+    """Which of the modules, by the end of their path, a tensor belongs to."""
+    path = "." + key.rpartition(".")[0]
+    return next((number for number, one in enumerate(modules) if path.endswith("." + one)), None)
 
 
 def _numberless(key: str) -> bool:

@@ -128,3 +128,9 @@ def test_trained_rows_of_a_table_that_grew_start_from_the_table_that_the_adapter
     found = only({"trainable_token_indices": [100, 101]}, shapes)
     assert (found.key, found.kind, found.indices) == ("model.embed_tokens.weight", "rows", (100, 101))
     assert found.start == f"{prefix}.base_layer.weight"
+
+
+def test_a_table_that_a_pissa_adapter_brings_has_its_first_change_taken_off_already() -> None:
+    config = {"lora_alpha": 8, "init_lora_weights": "pissa"}
+    brought = {**SHAPES, f"base_model.model.{MODULE}.base_layer.weight": (64, 64)}
+    assert (only(config, SHAPES).initial, only(config, brought).initial) == ("pissa", None)
