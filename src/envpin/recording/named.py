@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _BYTES = 8 * 1024 * 1024
 _WORDS = 200
 # Outside of the directory: no interpreter, library or program, which are no files of this run.
-_TEXT = re.compile(r"\.(?:py|sh|ya?ml|json|jsonl|toml|cfg|ini|conf|txt|csv|tsv|parquet|arrow|jinja2?|env)$")
+_TEXT = re.compile(r"\.(?:py|sh|ya?ml|json|jsonl|toml|cfg|ini|conf|txt|csv|tsv|parquet|arrow|jinja2?|ipynb|env)$")
 
 
 def named_files(argv: Sequence[str], directory: Path) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 # Points of a curve on a page; a run with more is thinned evenly.
 _POINTS = 1000
+# Options that take the folder to write to.
+_OF_OUTPUT = re.compile(r"-o$|--?[\w-]*(?:out|dir|save|dest|path|folder)")
 
 
 class RunCurve(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,10 +77,13 @@ def _command(before: Path, old: Manifest, after: Path, new: Manifest) -> tuple[F
 def _words(path: Path, manifest: Manifest) -> list[str]:
     outputs = RecordedOutputs(manifest, path if path.is_dir() else path.parent)
     names = [name for name in (str(outputs.output), outputs.relative) if name and name != os.curdir]
-    found = list(manifest.run.argv[1:]) if manifest.run is not None else []
-    for name in names:
-        found = [word.replace(name, "OUT") if word.partition("=")[2].startswith(name) or word.startswith(name) else word
-                 for word in found]  # fmt: skip
+    found: list[str] = []
+    for word in manifest.run.argv[1:] if manifest.run is not None else ():
+        _, equals, value = word.rpartition("=")
+        if not any(value == name or value.startswith(name + os.sep) for name in names):
+            found.append(word)
+        elif not equals and found and _OF_OUTPUT.match(found[-1]):
+            found.pop()  # `--output`: a run that writes to its default place has none
     return found
 
 

@@ -100,6 +100,9 @@ def differing_facts(before: Manifest, after: Manifest) -> tuple[FactDifference, 
         *_packages(before, after),
         *_code(before, after),
         *_differ("code", "collator", old.collator, new.collator),
+        *_differ(
+            "code", "trainer", before.trainer and before.trainer.class_name, after.trainer and after.trainer.class_name
+        ),
         *_environment(before, after),
         *_hardware(before, after),
         *_generators(old, new),

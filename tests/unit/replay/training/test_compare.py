@@ -6,10 +6,12 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from msgspec.structs import replace
 
+from envpin.manifest.read import read_manifest
 from envpin.manifest.trace import TRACE_NAME
-from envpin.manifest.types import Manifest, RunInfo
+from envpin.manifest.types import Manifest, RunInfo, TrainerInfo
 from envpin.manifest.write import write_manifest
 from envpin.replay.training.compare import compare_runs
 from envpin.report.runs_page import render_runs
@@ -80,3 +82,33 @@ def test_runs_without_a_trainer_are_told_apart_by_code_and_command(tmp_path: Pat
     same = compare_runs(one, loop("c", "1" * 64, "--lr=1", "--out", str(tmp_path / "c")))
     assert same is not None
     assert same.judgement.verdict == "identical"
+
+
+@pytest.mark.parametrize(
+    ("words", "differs"),
+    [
+        ("", ""), ("--out {out}", ""), ("--output_dir={out}", ""), ("-o {out}/final", ""), ("{out}", ""),
+        ("--fp16 {out}", "--fp16"), ("--out {out} --lr 2", "--lr 2"), ("--keep {out}-of-mine", "--keep"),
+    ],
+)  # fmt: skip
+def test_commands_that_differ_by_where_they_write_do_not_differ(tmp_path: Path, words: str, differs: str) -> None:
+    one = recorded(tmp_path / "a", manifest(), [5.0, 4.5])
+    other = recorded(tmp_path / "b", manifest(), [5.0, 4.1], adapter="7" * 64)
+    of = read_manifest(other / "envpin.json")
+    argv = ("python", "<train>.py", *words.format(out=other).split())
+    write_manifest(other / "envpin.json", replace(of, run=RunInfo(id="other", argv=argv)))
+    found = compare_runs(one, other)
+    assert found is not None
+    commands = [fact.after for fact in (*found.judgement.because, *found.judgement.also) if fact.what == "command"]
+    assert [differs in after for after in commands] == [True] * bool(differs)
+
+
+def test_another_class_of_trainer_is_code(tmp_path: Path) -> None:
+    trainers = [TrainerInfo(class_name=name) for name in ("transformers.trainer.Trainer", "__main__.Scaled")]
+    made = [replace(manifest(), trainer=trainer) for trainer in trainers]
+    one = recorded(tmp_path / "a", made[0], [5.0])
+    other = recorded(tmp_path / "b", made[1], [7.0], adapter="7" * 64)
+    found = compare_runs(one, other)
+    assert found is not None
+    assert (found.judgement.cause, found.judgement.because[0].what) == ("code", "trainer")
+    assert "code" not in found.judgement.ruled_out
