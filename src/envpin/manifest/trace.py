@@ -1,6 +1,6 @@
 """Read `envpin-trace.jsonl`: what a run's steps were, up to the last line before it ended or was killed.
 
-It came with somebody's adapter, so it is untrusted: bounded, and read up to the first line that is no line of a trace.
+It came with somebody's adapter, so it is untrusted: bounded, and what is no line of a trace is passed over.
 """
 
 from __future__ import annotations
@@ -108,20 +108,21 @@ def read_trace(folder: Path, run: str | None = None) -> Trace | None:
 def _traces(data: bytes) -> Iterator[Trace]:
     """One for each run that wrote into the file, in order."""
     decoder = msgspec.json.Decoder(_Line)
-    lines: list[_Line] = []
+    found: list[list[_Line]] = []
+    latest: dict[str, list[_Line]] = {}
     for raw in data.split(b"\n")[:_LINES]:
         if not raw.strip():
             continue
         try:
             line = decoder.decode(raw)
         except NOT_OF_ITS_SHAPE:  # the line that a kill cut off
-            break
-        if line.trace is not None and lines:
-            yield _trace(lines)
-            lines = []
-        lines.append(line)
-    if lines:
-        yield _trace(lines)
+            continue
+        if line.trace is not None or not found:
+            found.append([])
+            latest[line.run or ""] = found[-1]
+        # One of several runs that write at the same time; a line without an id is of the one that began last.
+        (latest.get(line.run, found[-1]) if line.run is not None else found[-1]).append(line)
+    return map(_trace, found)
 
 
 def _trace(lines: list[_Line]) -> Trace:

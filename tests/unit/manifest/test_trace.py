@@ -47,6 +47,17 @@ def test_the_trace_of_the_named_run_is_taken_else_the_last(tmp_path: Path) -> No
     assert first.final.digest == "ff"
 
 
+def test_runs_that_wrote_at_the_same_time_are_told_apart_and_a_cut_line_ends_nothing(tmp_path: Path) -> None:
+    def of(run: str, line: str) -> str:
+        return f'{line[:-1]},"run":"{run}"}}'
+
+    lines = [HEAD % "one", HEAD % "two", of("two", STEP % (1, 2)), of("one", STEP % (1, 1)), (STEP % (2, 1))[:30],
+             of("two", '{"end":{"step":1,"adapter":{"digest":"22","count":1}}}'), of("one", STEP % (2, 3))]  # fmt: skip
+    found = [read_trace(write(tmp_path, *lines), run) for run in ("one", "two")]
+    assert [[one.loss for one in trace.steps] for trace in found if trace is not None] == [[1.0, 3.0], [2.0]]
+    assert [trace.final is not None for trace in found if trace is not None] == [False, True]
+
+
 @pytest.mark.parametrize("data", ["", "\n\n", "no json", '{"step": "one"}', "[" * 5000, '{"trace": [1]}',
                                   b'{"run": "\xff"}'])  # fmt: skip
 def test_what_is_no_trace_is_none_or_empty(tmp_path: Path, data: str | bytes) -> None:

@@ -202,9 +202,9 @@ def _data(before: TrainingInfo, after: TrainingInfo) -> Iterator[FactDifference]
 def _dataset(label: str, before: DatasetInfo, after: DatasetInfo) -> Iterator[FactDifference]:
     yield from _differ("data", f"{label} commit", before.commit, after.commit)
     yield from _differ("data", f"{label} repository", before.repository, after.repository)
-    old, new = ({PurePath(path).name: file.sha256 for path, file in side.files.items()} for side in (before, after))
-    for name in sorted(old.keys() & new.keys()):
-        yield from _differ("data", name, _short(old[name]), _short(new[name]))
+    old, new = ({path: file.sha256 for path, file in side.files.items() if file.sha256} for side in (before, after))
+    if old and new:
+        yield from _other_files("data", old, new, whole=len(old) == len(before.files) and len(new) == len(after.files))
 
 
 def _short(digest: str | None) -> str | None:
@@ -232,9 +232,7 @@ def _code(before: Manifest, after: Manifest) -> Iterator[FactDifference]:
         return
     yield from _differ("code", "script", _short(old.sha256), _short(new.sha256))
     files, others = _apart_from_script(old, old.folder, old.files), _apart_from_script(new, new.folder, new.files)
-    for name in sorted(files.keys() & others.keys()):
-        yield from _differ("code", name, _short(files[name]), _short(others[name]))
-    yield from _moved(files, others, whole=not old.left_out and not new.left_out)
+    yield from _other_files("code", files, others, whole=not old.left_out and not new.left_out)
     named, renamed = (_apart_from_script(side, side.directory, side.named) for side in (old, new))
     for name in sorted((named.keys() & renamed.keys()) - files.keys()):
         cause: Cause = "data" if PurePath(name).suffix in _ROWS else "code"
@@ -245,23 +243,31 @@ def _apart_from_script(code: CodeInfo, folder: str | None, files: Mapping[str, s
     return {name: digest for name, digest in files.items() if str(PurePath(folder or "", name)) != code.script}
 
 
-def _moved(files: Mapping[str, str], others: Mapping[str, str], *, whole: bool) -> Iterator[FactDifference]:
-    """Files that only one side has by this path: the same elsewhere, another one, or none where the list is whole."""
-    old, new = ({name: one[name] for name in one.keys() - other.keys()}
+def _other_files(
+    cause: Cause, files: Mapping[str, str], others: Mapping[str, str], *, whole: bool
+) -> Iterator[FactDifference]:
+    """Files with their digests that hold something else. One of the same name or content elsewhere stands for one that
+    was moved; that there is none counts where the lists are whole."""
+    for name in sorted(files.keys() & others.keys()):
+        yield from _differ(cause, _last(name) if cause == "data" else name, _short(files[name]),
+                           _short(others[name]))  # fmt: skip
+    old, new = ({name: one[name] for name in sorted(one.keys() - other.keys())}
                 for one, other in ((files, others), (others, files)))  # fmt: skip
-    found: list[tuple[str, str | None, str | None]] = []
-    for name, digest in sorted(old.items()):
-        alike = sorted(one for one in new if PurePath(one).name == PurePath(name).name)
-        same = next((one for one in alike if new[one] == digest), None)
-        if same is None and alike:
-            found.append((name, digest, new[alike[0]]))
-        elif same is None and whole:
-            found.append((name, digest, None))
-        new.pop(same or (alike[0] if alike else ""), None)
-    found += [(name, None, digest) for name, digest in sorted(new.items())] if whole else []
-    for name, one, other in found:
-        yield FactDifference(cause="code", what=name, before=_short(one) or _ABSENT, after=_short(other) or _ABSENT,
-                             weak=None in (one, other))  # fmt: skip
+    for by_name in (False, True):
+        for name in list(old):
+            alike = (other for other in new
+                     if (_last(name) == _last(other) if by_name else old[name] == new[other]))  # fmt: skip
+            if (found := next(alike, None)) is not None:
+                yield from _differ(cause, _last(name) if cause == "data" else name, _short(old.pop(name)),
+                                   _short(new.pop(found)))  # fmt: skip
+    for name in sorted(old.keys() | new.keys()) if whole else ():
+        yield FactDifference(cause=cause, what=_last(name) if cause == "data" else name,
+                             before=_short(old.get(name)) or _ABSENT, after=_short(new.get(name)) or _ABSENT,
+                             weak=cause == "code")  # fmt: skip
+
+
+def _last(name: str) -> str:
+    return PurePath(name).name
 
 
 def _environment(before: Manifest, after: Manifest) -> Iterator[FactDifference]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from envpin.manifest.training import CodeInfo, DatasetInfo
+from envpin.manifest.training import CodeInfo, DataFile, DatasetInfo
 from envpin.manifest.types import Distribution, Manifest, SavedInfo, TokenizerInfo
 from envpin.replay.training.facts import differing_facts
 from envpin.replay.training.judge import RunRecord, judge
@@ -278,3 +278,28 @@ def test_code_differs_where_a_file_of_the_run_does(
     )
     code = [fact for fact in differing_facts(before, after) if fact.cause == "code"]
     assert [(fact.what, fact.weak) for fact in code] == found, name
+
+
+@pytest.mark.parametrize(
+    ("name", "then", "now", "found"),
+    [
+        ("of two with one name, the first", {"/a/x.parquet": "1", "/b/x.parquet": "2"},
+         {"/a/x.parquet": "9", "/b/x.parquet": "2"}, [("x.parquet", "1", "9")]),
+        ("the same elsewhere", {"/a/x.parquet": "1", "/b/x.parquet": "2"},
+         {"/s/b/x.parquet": "2", "/s/a/x.parquet": "1"}, []),
+        ("another name, the same rows", {"/a/x.jsonl": "1"}, {"/a/y.jsonl": "1"}, []),
+        ("another name, other rows", {"/a/x.jsonl": "1"}, {"/a/y.jsonl": "2"},
+         [("x.jsonl", "1", "absent"), ("y.jsonl", "absent", "2")]),
+        ("one side has no digest", {"/a/x.jsonl": "1"}, {"/a/x.jsonl": None}, []),
+    ],
+)  # fmt: skip
+def test_data_differs_where_a_file_does(
+    name: str, then: dict[str, str | None], now: dict[str, str | None], found: list[tuple[str, str, str]]
+) -> None:
+    before, after = (
+        manifest(datasets=(DatasetInfo(name="json", files={one: DataFile(sha256=sha) for one, sha in files.items()}),))
+        for files in (then, now)
+    )
+    data = [fact for fact in differing_facts(before, after) if fact.cause == "data"]
+    assert [(fact.what, fact.before, fact.after) for fact in data] == found, name
+    assert not any(fact.weak for fact in data)

@@ -37,10 +37,13 @@ def _number(value: float) -> str:
 
 
 class TraceFile:
-    """Lines for one file. `add` keeps them, `flush` writes them; after a fault nothing is written any more."""
+    """Lines for one file, each with the id of its `run`: two that were started in one folder write into the same one.
 
-    def __init__(self, path: str) -> None:
+    `add` keeps them, `flush` writes them; after a fault nothing is written any more."""
+
+    def __init__(self, path: str, run: Optional[str] = None) -> None:
         self.path = path
+        self._end = "}\n" if run is None else ',"run":%s}\n' % _encode(run)
         self._lines: List[str] = []
         self._written = 0
         self._last = time.monotonic()
@@ -48,7 +51,7 @@ class TraceFile:
 
     def add(self, line: str) -> None:
         if not self.closed:
-            self._lines.append(line)
+            self._lines.append(line[:-2] + self._end)
 
     def is_late(self) -> bool:
         """Whether what waits has waited for long enough."""
@@ -61,6 +64,8 @@ class TraceFile:
         self._last = time.monotonic()
         data = "".join(self._lines).encode("ascii")
         self._lines = []
+        if not self._written and self._is_cut_off():
+            data = b"\n" + data
         if self._written + len(data) > BYTES:
             data, self.closed = b'{"full":true}\n', True
         try:
@@ -73,6 +78,15 @@ class TraceFile:
             self.closed = True
             raise
         self._written += len(data)
+
+    def _is_cut_off(self) -> bool:
+        """Whether the last line of what an earlier run left has no end."""
+        try:
+            with open(self.path, "rb") as stream:
+                stream.seek(-1, os.SEEK_END)
+                return stream.read(1) != b"\n"
+        except OSError:  # none is there, or it is empty
+            return False
 
     def _opened(self) -> int:
         flags = os.O_CREAT | os.O_WRONLY | os.O_APPEND | getattr(os, "O_NONBLOCK", 0)

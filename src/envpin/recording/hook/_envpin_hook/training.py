@@ -85,9 +85,9 @@ class TrainingWatch:
         }
         if surroundings.rank() == 0:
             folder = os.path.abspath(trainer.args.output_dir)
-            self.trace = TraceFile(os.path.join(folder, TRACE_NAME))
+            self.trace = TraceFile(os.path.join(folder, TRACE_NAME), run_id())
             append("traces", self.trace.path)
-            self._add({"trace": 1, "run": run_id(), "began": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            self._add({"trace": 1, "began": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                        "first": step, "world_size": getattr(trainer.args, "world_size", None),
                        "initial": self.facts["initial"]})  # fmt: skip
             guarded("telling that it begins", _begun, trainer, bare)

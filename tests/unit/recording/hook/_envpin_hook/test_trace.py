@@ -46,3 +46,14 @@ def test_logged_texts_come_without_their_secrets(tmp_path: Path) -> None:
     assert json.loads(line)["log"]["loss"] == 1.5
     assert token not in line
     assert "pa55" not in line
+
+
+def test_a_line_says_of_which_run_it_is_and_begins_after_what_a_kill_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / trace.TRACE_NAME
+    path.write_text('{"trace":1}\n{"step":1,"lo')
+    file = trace.TraceFile(str(path), "r")
+    for number in (1, 2):
+        file.add(trace.step_line(number, 1.0, None, None))
+        file.flush()
+    lines = path.read_text().split("\n")
+    assert lines[2:] == ['{"step":1,"loss":1.0,"lr":null,"run":"r"}', '{"step":2,"loss":1.0,"lr":null,"run":"r"}', ""]
