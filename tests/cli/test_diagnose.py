@@ -105,7 +105,7 @@ def test_diagnose_says_that_a_log_is_empty(content: bytes, tmp_path: Path, capsy
 
 def test_diagnose_calls_a_guess_a_guess(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log = tmp_path / "train.log"
-    log.write_text("AttributeError: 'Qwen9ForCausalLM' object has no attribute '_supports_flash_attn_9'\n")
+    log.write_text("AttributeError: 'Foo9ForCausalLM' object has no attribute '_supports_sdpa_9'\n")
     assert main(["diagnose", str(log), "--json"]) == 0
     (finding,) = json.loads(capsys.readouterr().out)["findings"]
     assert finding["message"].startswith("a guess by likeness")

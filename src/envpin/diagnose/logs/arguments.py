@@ -34,6 +34,7 @@ _TRAINER: Mapping[str, tuple[str | None, str | None]] = {
     "processing_class": ("4.46.0", None),
     "tokenizer": (None, "5.0.0"),
 }
+_ARGUMENTS = ("TrainingArguments", "Seq2SeqTrainingArguments")
 # Arguments that name their class, where Python before 3.10 does not.
 _ALONE = dict.fromkeys(("dispatch_batches", "even_batches", "use_seedable_sampler", "split_batches"), "Accelerator")
 
@@ -56,7 +57,7 @@ def explain(line: str) -> Explained | None:
         return None
     since, gone, package = history(owner, argument)
     if package is None:
-        return _of_peft(owner, argument) or _of_trl(owner, argument)
+        return _of_peft(owner, argument) or _of_trl(owner, argument) or _of_training_arguments(owner, argument)
     called = f"`{owner}`" if owner else "the constructor"
     code = {
         ("peft", False): "adapter-needs-newer-peft",
@@ -98,14 +99,33 @@ def _of_trl(owner: str, argument: str) -> Explained | None:
     )
     fix = ("data and loss are set in the …Config, the model and the data sets are given to the …Trainer",
            "run with the trl of training: envpin run ADAPTER -- CMD")  # fmt: skip
-    return Explained("library-api-changed", says, fix)
+    # A config may be of a newer trl than was read; what a trainer takes is older, and moved to the configs long ago.
+    own = owner.endswith("Trainer") and _DERIVED.match(owner) is None
+    return Explained("settings-refused" if own else "library-api-changed", says, fix)
+
+
+def _of_training_arguments(owner: str, argument: str) -> Explained | None:
+    """A field that no release has for this class: no version is to blame."""
+    if owner not in _ARGUMENTS:
+        return None
+    facts = load_fields().packages["transformers"]
+    other = next((one for one in _ARGUMENTS if argument in facts.classes[one].fields), None)
+    says = (
+        f"`{owner}` of transformers has no `{argument}` in any release that was looked at (up to {facts.releases[-1]})"
+    )
+    if other is not None:
+        return Explained(
+            "settings-refused", f"{says}: it belongs to `{other}`", (f"use {other}, and the trainer to it",)
+        )
+    fix = ("see how it is spelt on the page of the class", "of trl's arguments: give them to its own …Config")
+    return Explained("settings-refused", f"{says}: it is misspelt, or of another class", fix)
 
 
 def history(owner: str, argument: str) -> tuple[str | None, str | None, str | None]:
     """First release with the argument where it came later than the class, first release without it, the package."""
     if (kind := _peft_class(owner)) is not None:
         return _collected("peft", kind, argument)
-    if owner in {"TrainingArguments", "Seq2SeqTrainingArguments"}:
+    if owner in _ARGUMENTS:
         return _collected("transformers", owner, argument)
     if owner in {"Trainer", "Seq2SeqTrainer"} and argument in _TRAINER:
         return (*_TRAINER[argument], "transformers")

@@ -133,7 +133,11 @@ def _of_known(module: str, name: str) -> Words | None:
 def _of_no_release(module: str, name: str) -> Words | None:
     """Of a name that no release has, where that was looked at: what every release has below the top was not kept, nor
     what single models have."""
-    if module not in PACKAGES or not facts()[module].always or (module == "transformers" and _OF_A_MODEL.search(name)):
+    if (
+        module not in PACKAGES
+        or not facts()[module].always
+        or (module == "transformers" and _OF_A_MODEL.search(name) and not name.startswith("AutoModel"))
+    ):
         return None
     first, last, _ = facts()[module].releases
     says = f"`{name}` is not in `{module}` in any release of {module} that was looked at ({first} to {last})"

@@ -16,7 +16,7 @@ from envpin.diagnose.logs.frames import frames_of, of_the_stack, shown_name
 from envpin.diagnose.logs.messages import known_message
 from envpin.diagnose.logs.name_facts import TRAINING
 from envpin.diagnose.logs.releases import release_words
-from envpin.diagnose.logs.roles import OF_THE_FIELD, SERVERS, cause_of, prepares_rows
+from envpin.diagnose.logs.roles import OF_THE_FIELD, SERVERS, cause_of, named_outright, prepares_rows
 
 if TYPE_CHECKING:
     from envpin.diagnose.logs.frames import Frame
@@ -51,6 +51,13 @@ _PASSES_ON = frozenset({
     "ray", "uvicorn", "starlette", "fastapi", "gradio", "numpy", "pyarrow", "jinja2", "huggingface_hub", "requests",
     "urllib3", "dill", "pandas", "IPython", "jsonargparse",
 })  # fmt: skip
+# Files that end too early, or are of another kind.
+_CUT_OFF = frozenset({"JSONDecodeError", "UnicodeDecodeError"})
+_READS_A_FILE = re.compile(r"\bopen\(|\.json|json\.load\(")
+# The rows have no labels: the code line before the error asks something of them, and they are None.
+_NO_LABELS = re.compile(r"\blabels?\b[\w\[\].]*\.\w+[^\n]*\n(?:[ \t~^│|]*\n)*[^\n]*\Z")
+# What the path of a script shows of this field.
+_OF_A_MODEL = re.compile(r"(?i)lora|peft|llama|qwen|mistral|gemma|\bgpt|llm|fine[-_]?tun|tokeniz|\btrain")
 _STANDARD = re.compile(r"/python3|\\lib\\", re.IGNORECASE)
 _SAYS = {
     "settings-refused": "{package} refuses a setting: it raises this in `{file}`",
@@ -85,7 +92,8 @@ def explain_raised(line: str, before: str, after: str = "") -> Explained | None:
     if frames and (place := _deepest(frames)) is not None:
         return _of_place(exception, message, place, before)
     if frames:
-        return _of_words(exception, message, "") if _raises(before) else None
+        own = _of_own_code(exception, message, before, frames)
+        return own or (_of_words(exception, message, "") if _raises(before) else None)
     if (known := known_message(message)) is not None:
         return _said(known.code, known.package, known.file, message)
     return _of_words(exception, message, f"{before}\n{after}")
@@ -101,10 +109,11 @@ def _of_place(exception: str, message: str, place: Frame, before: str) -> Explai
         return Explained(kind, f"{package} looks for `{lost[1]}`, and there is no such file", ())
     known, shown = known_message(message), "\n".join([message, *before.split("\n")[-6:]])
     if known is not None and known.package == package:
-        return _said(known.code, package, known.file, shown)
+        outright = named_outright(package, known.file, exception, message)
+        return _said(outright or known.code, package, known.file, shown)
     if _raises(before) and (code := cause_of(package, place.path, place.function, exception, message)) is not None:
         return _said(code, package, place.path, shown)
-    return _stopped(exception, package, place, before)
+    return _stopped((exception, message), package, place, before)
 
 
 def _of_words(exception: str, message: str, context: str) -> Explained | None:
@@ -122,6 +131,20 @@ def _of_words(exception: str, message: str, context: str) -> Explained | None:
         return None
     cause = load_catalogue()[code]
     return Explained(code, _ALONE.get(code, cause.meaning.partition(". ")[0].rstrip(".")), _STEPS.get(code, ()))
+
+
+def _of_own_code(exception: str, message: str, before: str, frames: list[Frame]) -> Explained | None:
+    """A file that a script of this field reads by itself: JSON that is none, or a table without a column."""
+    own = [one.path for one in frames if one.library is None and _STANDARD.search(one.path) is None]
+    if not any(_OF_A_MODEL.search(path) for path in own):
+        return None
+    if exception in _CUT_OFF and _READS_A_FILE.search(before) is not None:
+        says = "a file that the script reads as JSON is none, or was cut off"
+        return Explained("corrupt-header", says, ("look at its end: tail -c 200 FILE", "copy or download it again"))
+    if exception == "KeyError" and frames[-1].library == "pandas":
+        columns = "look at the columns of the file: head -n 1 FILE"
+        return Explained("data-not-as-expected", f"the table that the script reads has no column {message}", (columns,))
+    return None
 
 
 def _missing(module: str, package: str, before: str) -> Explained:
@@ -157,17 +180,27 @@ def _raises(before: str) -> bool:
     return any(_RAISE.search(one) for one in lines[-3:])
 
 
-def _stopped(exception: str, package: str, place: Frame, before: str) -> Explained | None:
+def _stopped(error: tuple[str, str], package: str, place: Frame, before: str) -> Explained | None:
     """An error that was not raised on purpose: of rows where rows are prepared, else a fault of the library."""
+    exception, message = error
     if _CONNECTION.fullmatch(exception) is not None:
         says = f"a connection of {package} broke or was refused, in `{place.path}`: its other end died, or is not up"
         return Explained("distributed-run-failed", says, ())
+    if exception in _CUT_OFF:
+        says = f"a file that {package} reads in `{place.path}` is no whole JSON or text: it was cut off, or is another"
+        return Explained("corrupt-header", says, ("look at its end: tail -c 200 FILE", "copy or download it again"))
     if exception not in _STOPS:
         return None
-    if exception in _ROWS and prepares_rows(place.path, place.function):
+    rows = exception in _ROWS and prepares_rows(place.path, place.function)
+    if rows or (message.startswith("'NoneType' object has no") and _NO_LABELS.search(before) is not None):
         return _said("data-not-as-expected", package, place.path)
     if package in SERVERS and re.search(r"lora|adapter|peft", place.path) is not None:
         return _said("serving-limit", package, place.path)
+    return _fault(exception, package, place, before)
+
+
+def _fault(exception: str, package: str, place: Frame, before: str) -> Explained:
+    """What meets something of another time, or is wrong in itself."""
     released = release_words(package, before)
     if package == "transformers" and exception in {"TypeError", "AttributeError"} and released:
         says = f"transformers met something of another time in `{place.path}`: a config, or code that it calls"

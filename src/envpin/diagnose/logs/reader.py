@@ -53,11 +53,16 @@ _SAID_BETTER = {
     "transformers-api-changed": "peft-transformers-incompatible",
     "unmatched-adapter-keys": "vlm-key-rename",
 }
+# What only a run that loads has to know: before training, a new head is as it should be.
+_RIGHT_IN_TRAINING = frozenset({"task-head"})
+_TRAINS_ANCHORS = (b"'train_runtime'", b"'train_loss'", b"{'loss': ", b"trainer.train()", b"_inner_training_loop")
 # The same, where it says so of the same lines: another line of the log may still be of the first kind.
 _SAID_BETTER_OF_A_LINE = {
     "unmatched-adapter-keys": "tensors-not-of-method",
     "wrong-base-architecture": "vlm-key-rename",
     "tied-head": "shared-tensors",
+    "torch-companion-mismatch": "peft-transformers-incompatible",
+    "adapter-needs-newer-peft": "foreign-format",
 }
 # Of a line that names the release all by itself, what these codes would say is less.
 _LESS_EXACT = frozenset({"adapter-needs-newer-peft", "transformers-api-changed"})
@@ -124,6 +129,7 @@ class _Reader:
         # errors of which nothing spoke, with the lines before them: asked of the library's own messages at the end
         self.unexplained = Unexplained()
         self.stated: set[tuple[int, ...]] = set()
+        self.trains = False
 
     def read(self, block: bytes) -> None:
         numbers = LineNumbers(block, self.line)
@@ -139,8 +145,9 @@ class _Reader:
         self._read_signatures(block, numbers)
         self._read_facts(block, numbers)
         self._read_frames(block, numbers)
-        if not self.seen and not self.shapes:
+        if not self._stopped:
             self._note_errors(block, numbers)
+        self.trains = self.trains or any(anchor in block for anchor in _TRAINS_ANCHORS)
         for anchor in _STATED_ANCHORS:
             stated = (_STATED.search(text) for _, text in lines_with(block, anchor))
             self.stated |= {_numbers(one[1]) for one in stated if one is not None}
@@ -213,7 +220,8 @@ class _Reader:
         if answer is not None:
             error, told, guess = answer
             severity = "warning" if guess else load_catalogue()[told.code].severity
-            self.seen[told.code] = {told.says: _Seen(severity, [(error.line, error.text)], 1, told.says, told.fix)}
+            some = self.seen.setdefault(told.code, {})
+            some.setdefault(told.says, _Seen(severity, [(error.line, error.text)], 1, told.says, told.fix))
 
     def _before(self, block: bytes, at: int, count: int) -> bytes:
         """The line of a position, up to there, and so many lines before it, some of them of the block before."""
@@ -268,13 +276,21 @@ class _Reader:
         needed = _NEEDED.search(seen.says or "")
         return needed is not None and bool(self.stated) and min(self.stated) >= _numbers(needed[1])
 
+    @property
+    def _stopped(self) -> bool:
+        """Whether something that ends a run is known: what only warns explains no error after it."""
+        worst = (seen.severity for some in self.seen.values() for seen in some.values())
+        return bool(self.shapes) or any(severity == "blocker" for severity in worst)
+
     def result(self) -> Diagnosis:
-        if not self.seen and not self.shapes:
+        if not self._stopped:
             self._explain_errors()
         causes = common_cause(self.shapes)
         found = [self._shape_finding(code, lines) for code, lines in causes.items()]
         for code, some in self.seen.items():
             if code in causes or (code == "architecture-drift" and causes):
+                continue
+            if self.trains and code in _RIGHT_IN_TRAINING:
                 continue
             found += [
                 _finding_of(code, seen) for seen in some.values()

@@ -33,7 +33,8 @@ _WORDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("chat-template-missing", r"chat.?template"),
         ("compiler-missing", r"\bninja\b.*(?:not found|required|install)", r"failed to (?:jit-?)?compile",
          r"\b(?:nvcc|gcc|cl\.exe)\b.*not found"),
-        ("package-missing", r"not installed", r"pip install(?! -u| --upgrade)", r"please install", r"needs? to install",
+        ("package-missing", r"not installed", r"(?:library|package)s? installed", r"make sure to install",
+         r"pip install(?! -u| --upgrade)", r"please install", r"needs? to install",
          r"could not import", r"requires? (?:the )?`?[\w.\-\[\]]+`? (?:library|package)",
          r"is not available\. (?:please|install)"),
         ("adapter-not-found",
@@ -89,7 +90,7 @@ _OPTION = re.compile(
 _REFUSES = re.compile(
     r"support|must|should|invalid|unknown|unrecogni[sz]ed|expected|require|cannot|can't|only|either|both|one of|pass|"
     r"\bset\b|specif|provide|not implemented|incompatible|valid|allowed|divisible|between|greater|positive|not found|"
-    r"does not|not in \[|not (?:be|a|an)|unexpected|missing|need|already|choose|please"
+    r"does not|unimplemented|no such|not in \[|not (?:be|a|an)|unexpected|missing|need|already|choose|please"
 )
 _LORA = re.compile(r"lora|adapter|peft")
 
@@ -114,6 +115,11 @@ def prepares_rows(path: str, function: str) -> bool:
     """Whether the task of a place is to prepare rows of data."""
     where = f"{path}:{function}"
     return _DATA_PLACE.search(where) is not None and _SETTINGS_PLACE.search(where) is None
+
+
+def named_outright(package: str, path: str, exception: str, message: str) -> str | None:
+    """The code of what the words name wherever they are raised: a whole message tells it better than its beginning."""
+    return _by_words(package, path, exception, " ".join(message[:_READ].split()).lower())
 
 
 def _by_words(package: str, path: str, exception: str, text: str) -> str | None:

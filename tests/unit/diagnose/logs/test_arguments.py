@@ -21,7 +21,7 @@ TABLE = [
     ("SFTConfig", "max_seq_length", "library-api-changed", "0.20"),
     ("DPOTrainer", "beta", "library-api-changed", "0.13"),
     ("Accelerator", "dispatch_batches", "library-api-changed", "accelerate"),
-    ("SFTTrainer", "no_such_thing", "library-api-changed", "trl"),
+    ("SFTTrainer", "no_such_thing", "settings-refused", "trl"),
     ("UnslothSFTTrainer", "dataset_num_proc", "library-api-changed", "0.13"),
     ("LoraConfig", "no_such_field", "adapter-needs-newer-peft", "in any release that was looked at"),
 ]

@@ -25,18 +25,26 @@ def codes(text: str | bytes) -> list[str]:
     return [one.code for one in diagnose(text).findings]
 
 
+# Of what begins a file of weights that has no header a log tells no more: both are named.
+EITHER = ["corrupt-header", "lfs-pointer"]
+
+
+def expected_of(signature: Signature) -> list[str]:
+    return EITHER if signature.code in EITHER and "header: HeaderTooLarge" in signature.sample else [signature.code]
+
+
 @pytest.mark.parametrize("signature", CASES)
 def test_its_sample_is_recognised(signature: Signature) -> None:
     assert signature.code in load_catalogue()
     context = f'  File "site-packages/{signature.after}/x.py", line 1\n' if signature.after else ""
     plain = f"{context}{signature.sample}\n"
-    assert codes(plain) == [signature.code]
-    assert codes(plain.replace("\n", "\r\n")) == [signature.code]
-    assert codes(plain.replace(" ", " \x1b[31m", 1).replace(".", "\x1b[0m.", 1)) == [signature.code]
-    assert codes("".join(f"[rank{rank}]: {line}\n" for line in plain.splitlines() for rank in range(2))) == [
-        signature.code
-    ]
-    assert codes(b"\xff\xfe" + plain.encode("utf-16-le")) == [signature.code]
+    assert codes(plain) == expected_of(signature)
+    assert codes(plain.replace("\n", "\r\n")) == expected_of(signature)
+    assert codes(plain.replace(" ", " \x1b[31m", 1).replace(".", "\x1b[0m.", 1)) == expected_of(signature)
+    assert codes("".join(f"[rank{rank}]: {line}\n" for line in plain.splitlines() for rank in range(2))) == expected_of(
+        signature
+    )
+    assert codes(b"\xff\xfe" + plain.encode("utf-16-le")) == expected_of(signature)
     alone = diagnose_log(io.BytesIO(plain.encode()), (signature,))
     assert [one.code for one in alone.findings] == [signature.code], "another signature recognised its sample"
 
