@@ -31,7 +31,7 @@ from envpin.replay.record import (
     MergeRecord,
     encode,
 )
-from envpin.replay.verdict import ORDER, RebuiltEnvironment, Verdict, judge, judge_base
+from envpin.replay.verdict import ORDER, RebuiltEnvironment, Verdict, judge, judge_adapter, judge_base
 from envpin.version import __version__
 
 if TYPE_CHECKING:
@@ -88,6 +88,9 @@ def merge(
         fetch(plan, listener=listener)
         inputs = _digest_inputs(plan, listener)
         verdict = judge_base(verdict, compare_bases(plan.recorded_bases, plan.base, inputs.base))
+        for part, files in zip(plan.parts, inputs.adapters, strict=True):
+            name = f"{part.path.name}: " if len(plan.parts) > 1 else ""
+            verdict = judge_adapter(verdict, part.manifest, files, name=name)
         _tell(plan, verdict, listener)
         _refuse_verdict(verdict, strict=strict, force=force)
         with (
@@ -172,6 +175,12 @@ def _tell(plan: MergePlan, verdict: Verdict, listener: Listener) -> None:
     failed = verdict.kind == "mismatch"
     listener(Step(key="verdict", title=f"verdict {verdict.kind}", state="failed" if failed else "done", detail=words))
     for one in verdict.differences:
+        if one.cls == "adapter":
+            message = (
+                f"{one.what} is not the file that envpin.json records: {one.recorded[:12]}, now {one.rebuilt[:12]}"
+            )
+            listener(Note(message=message, level="warning"))
+            continue
         listener(Note(message=f"{one.what}: recorded {one.recorded}, rebuilt {one.rebuilt} ({one.cls})"))
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Kind = Literal["identical", "identical-environment", "explained-drift", "mismatch", "unrecorded"]
 Class = Literal[
     "torch-build", "python-patch", "python-minor", "platform", "dependency", "source", "version", "missing",
-    "base-weights",
+    "base-weights", "adapter",
 ]  # fmt: skip
 # From the one that says most to the one that stops.
 ORDER: tuple[Kind, ...] = ("identical", "identical-environment", "explained-drift", "unrecorded", "mismatch")
@@ -41,7 +41,8 @@ class EnvironmentDifference(msgspec.Struct, frozen=True, kw_only=True):
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """`identical`: no difference, and every file of the base's weights is the recorded one. `identical-environment`:
     no difference in the environment, and the base's weights were not compared, or not whole. `explained-drift`:
-    differences of harmless classes, each named. `mismatch`: others. `unrecorded`: there is no manifest to compare with.
+    differences of harmless classes, or files of the adapter that are not those that were saved, each named.
+    `mismatch`: others. `unrecorded`: there is no manifest to compare with.
 
     `base_reason` says why the weights of the base were not compared, where there is something to say.
     """
@@ -107,6 +108,24 @@ def judge_base(verdict: Verdict, weights: WeightsComparison) -> Verdict:
     elif kind == "identical" and weights.state != "equal":
         kind = "identical-environment"
     return Verdict(kind=kind, differences=differences, base_weights=weights.state, base_reason=weights.reason)
+
+
+def judge_adapter(verdict: Verdict, manifest: Manifest | None, files: Mapping[str, str], *, name: str = "") -> Verdict:
+    """The verdict in the light of the adapter's own files: `files` are their digests, by name.
+
+    A file that is not the one that was saved is another adapter, or the same one edited: named, and never `identical`.
+    The config is left out: pointing it at a base elsewhere is what its readers have to do.
+    """
+    recorded = manifest.saved.files if manifest is not None and manifest.saved is not None else {}
+    changed = tuple(
+        EnvironmentDifference(what=f"{name}{file}", recorded=recorded[file], rebuilt=found, cls="adapter")
+        for file, found in sorted(files.items())
+        if file != "adapter_config.json" and recorded.get(file, found) != found
+    )
+    if not changed:
+        return verdict
+    kind: Kind = "explained-drift" if verdict.kind in {"identical", "identical-environment"} else verdict.kind
+    return msgspec.structs.replace(verdict, kind=kind, differences=verdict.differences + changed)
 
 
 def _python(manifest: Manifest, rebuilt: RebuiltEnvironment) -> list[EnvironmentDifference]:

@@ -9,8 +9,8 @@ import pytest
 
 from envpin.manifest.base_weights import WeightsComparison, WeightsDifference
 from envpin.manifest.closure import closure_of
-from envpin.manifest.types import Distribution, Manifest, PythonInfo, TorchInfo
-from envpin.replay.verdict import EnvironmentDifference, RebuiltEnvironment, Verdict, judge, judge_base
+from envpin.manifest.types import Distribution, Manifest, PythonInfo, SavedInfo, TorchInfo
+from envpin.replay.verdict import EnvironmentDifference, RebuiltEnvironment, Verdict, judge, judge_adapter, judge_base
 
 RECORDED = {
     "torch": "2.4.0+cu121", "transformers": "4.43.1", "peft": "0.12.0", "safetensors": "0.4.3", "tokenizers": "0.19.1",
@@ -184,6 +184,31 @@ def test_judge_base_names_each_file_that_differs() -> None:
         ("base model.safetensors", "aaaa", "bbbb", "base-weights"),
         ("base x", "cccc", "absent", "base-weights"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("before", "kind"),
+    [
+        ("identical", "explained-drift"), ("identical-environment", "explained-drift"),
+        ("explained-drift", "explained-drift"), ("unrecorded", "unrecorded"), ("mismatch", "mismatch"),
+    ],
+)  # fmt: skip
+def test_an_adapter_that_was_changed_since_is_never_identical(before: Any, kind: str) -> None:
+    saved = SavedInfo(kind="adapter", files={"adapter_model.safetensors": "aaaa", "adapter_config.json": "cccc"})
+    found = {"adapter_model.safetensors": "bbbb", "adapter_config.json": "dddd"}
+    verdict = judge_adapter(Verdict(kind=before), Manifest(schema=1, saved=saved), found)
+    assert verdict.kind == kind
+    assert [(one.what, one.recorded, one.rebuilt, one.cls) for one in verdict.differences] == [
+        ("adapter_model.safetensors", "aaaa", "bbbb", "adapter")
+    ]
+
+
+@pytest.mark.parametrize("saved", [None, SavedInfo(), SavedInfo(files={"adapter_model.safetensors": "aaaa"})])
+def test_an_adapter_that_was_not_digested_or_is_the_same_changes_no_verdict(saved: SavedInfo | None) -> None:
+    verdict = Verdict(kind="identical")
+    files = {"adapter_model.safetensors": "aaaa"}
+    assert judge_adapter(verdict, Manifest(schema=1, saved=saved), files) == verdict
+    assert judge_adapter(verdict, None, files) == verdict
 
 
 def test_verdict_of_an_older_record_says_that_the_base_was_not_recorded() -> None:

@@ -40,7 +40,10 @@ def run(args: argparse.Namespace, console: Console) -> int:
     for key in updated.kept:
         console.warn(f"the card's `{key}` says something else, and was left as it is")
     if args.only_print:
-        console.data(updated.text)
+        if console.json_mode:
+            console.document(1, {"file": None, "text": updated.text, "kept": list(updated.kept)})
+        else:
+            console.data(updated.text)
         return 0
     changed = updated.text != before
     if changed:

@@ -47,7 +47,11 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if args.shell == "families":
         from envpin.matrix.load import load_matrix
 
-        console.data("\n".join(sorted(load_matrix().families)))
+        families = sorted(load_matrix().families)
+        if args.json:
+            console.document(1, {"families": families})
+        else:
+            console.data("\n".join(families))
         return 0
     import shtab
 
@@ -56,7 +60,11 @@ def run(args: argparse.Namespace, console: Console) -> int:
         complete = _completer(action)
         if complete is not None:
             vars(action)["complete"] = complete  # the attribute that shtab reads
-    console.data(shtab.complete(parser, args.shell))
+    text = shtab.complete(parser, args.shell)
+    if args.json:
+        console.document(1, {"shell": args.shell, "text": text})
+    else:
+        console.data(text)
     return 0
 
 

@@ -31,7 +31,10 @@ def run_html(args: argparse.Namespace, console: Console) -> int:
         evidence |= load_results(evidence_path(Path(matrix.overlay)))
     text = render_matrix(matrix, load_support(), evidence, day=datetime.now(UTC).date().isoformat())
     if args.output == "-":
-        console.data(text)
+        if args.json:
+            console.document(1, {"file": None, "text": text})
+        else:
+            console.data(text)
         return 0
     size = write_page(target, text, option="-o")
     if args.json:
