@@ -7,7 +7,7 @@ of a layer has to be in the merged model to the bit, or within what rounding all
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Union
+from typing import TYPE_CHECKING, Dict, Iterator, List, NamedTuple, Optional, Tuple, Union
 
 from ..protocol import KnownError
 from ..requests import ProveRequest, StreamMergeRequest
@@ -93,9 +93,9 @@ def judge(
         for name, stored in here.items():
             there = reader.whole(stored)
             start = reader.whole(base[name]) if name in base else None
-            verdict = _at_once(name, made[name], there, start)
+            verdict = at_once(name, made[name], there, start)
             if verdict is None:
-                unequal[name] = _Pair(there, start)
+                unequal[name] = Pair(there, start)
             else:
                 verdicts[name] = verdict
         if unequal:
@@ -119,12 +119,12 @@ def _pooled(verdicts: Dict[str, JudgedTensor]) -> Dict[str, JudgedTensor]:
     return {**verdicts, **wrong}
 
 
-class _Pair(NamedTuple):
+class Pair(NamedTuple):
     there: torch.Tensor
     start: Optional[torch.Tensor]
 
 
-def _at_once(
+def at_once(
     name: str, made: torch.Tensor, there: torch.Tensor, start: Optional[torch.Tensor]
 ) -> Optional[JudgedTensor]:
     """The verdict where shapes or bits decide."""
@@ -141,7 +141,7 @@ def _at_once(
     return None
 
 
-def _in_double(found: PeftLayers, one: Operation, pairs: Dict[str, _Pair]) -> Dict[str, JudgedTensor]:
+def _in_double(found: PeftLayers, one: Operation, pairs: Dict[str, Pair]) -> Dict[str, JudgedTensor]:
     """Tensors that are not peft's own to the bit, against peft's layer in float64: each has to be what one of the ways
     of rounding makes of it. Kinds that compute in the weight's own precision may be off by what that allows, if the
     scale, measured over all elements, is right."""
@@ -156,32 +156,39 @@ def _in_double(found: PeftLayers, one: Operation, pairs: Dict[str, _Pair]) -> Di
     dtypes = [slot.parameter.dtype for slot in one.slots if slot.source == "adapter"]
     adapter = min(dtypes, key=lambda dtype: dtype.itemsize if hasattr(dtype, "itemsize") else 4) if dtypes else compute
     strict = one.kind in _ADDED and not is_low(adapter)
-    verdicts = {}
-    for name, pair in pairs.items():
-        way = _way(pair, exact[name], adapter)
-        if way is not None:
-            verdicts[name] = JudgedTensor(name, "rounding", True, "merged by peft in float64, " + way.words)
-        else:
-            verdicts[name] = _measured(name, pair, exact[name], compute, strict)
-    return verdicts
+    return {name: in_double(name, pair, exact[name], adapter, compute, strict=strict) for name, pair in pairs.items()}
 
 
-def _way(pair: _Pair, exact: torch.Tensor, adapter: torch.dtype) -> Optional[Way]:
+def in_double(
+    name: str, pair: Pair, exact: torch.Tensor, adapter: Optional[torch.dtype], compute: torch.dtype, *, strict: bool
+) -> JudgedTensor:
+    """A tensor against what peft makes of it in float64. `adapter` is the dtype of the factors, `compute` the one that
+    the kind computes in, `strict` whether only the ways of rounding count."""
+    way = way_of(pair, exact, adapter or compute)
+    if way is not None:
+        return JudgedTensor(name, "rounding", True, "merged by peft in float64, " + way.words)
+    return _measured(name, pair, exact, compute, strict)
+
+
+def way_of(pair: Pair, exact: torch.Tensor, adapter: torch.dtype) -> Optional[Way]:
     """The way of rounding that explains every element."""
+    return next((way for way, share in shares(pair, exact, adapter) if share == 1), None)
+
+
+def shares(pair: Pair, exact: torch.Tensor, adapter: torch.dtype) -> Iterator[Tuple[Way, float]]:
+    """The ways of rounding, each with the share of the elements that it explains."""
     if pair.start is None or pair.start.shape != pair.there.shape:
-        return None
+        return
     start = pair.start.double()
     noise = _TERMS * 2.0**-24 * (exact.abs() + (exact - start).abs().max())
     block = Block(start, start, exact - start, noise)
     there = pair.there
     for way in ways(Dtypes(pair.start.dtype, there.dtype, there.dtype, adapter), "low-rank"):
-        fits = way.cause is None and way.factors is None and way.start is None
-        if fits and bool(way.explains(block, 1.0, there).all()):
-            return way
-    return None
+        if way.cause is None and way.factors is None and way.start is None:
+            yield way, float(way.explains(block, 1.0, there).double().mean())
 
 
-def _measured(name: str, pair: _Pair, exact: torch.Tensor, compute: torch.dtype, strict: bool) -> JudgedTensor:
+def _measured(name: str, pair: Pair, exact: torch.Tensor, compute: torch.dtype, strict: bool) -> JudgedTensor:
     import torch
 
     there = pair.there

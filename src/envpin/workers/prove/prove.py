@@ -5,7 +5,7 @@ what is not known here is merged again by the environment's own peft, or named a
 """
 
 import os
-from typing import Dict, List, Optional, Set
+from typing import Dict, Iterable, List, Optional, Set
 
 from ..protocol import Events, KnownError
 from ..requests import ProveRequest, WeightFiles
@@ -16,7 +16,7 @@ from ..runtime.bits import lengthened_by_zeros
 from ..runtime.loading import read_json
 from ..stream.io.files import StoredTensor, WeightFolder, read_header, torch_dtype
 from ..stream.io.reader import Reader
-from . import by_peft, changes, tables, tally, wrapped
+from . import by_peft, changes, tables, tally, whole, wrapped
 from .causes import Causes, Suspect
 from .changes import TensorChange
 from .expected import Expected, Files, UnfitError
@@ -208,10 +208,31 @@ class _Proof:
         self.events.note("peft merges %d layers again that are no plain LoRA" % len(left))
         found = by_peft.plan(self.asked, self.reader)
         if isinstance(found, str):
+            self._by_whole_merge(left)
+            return
+        try:
+            wanted = self._wanted(found.outputs)
+            self.verdicts.update(by_peft.judge(found, wanted, self.base, self.reader))
+        finally:
+            found.merger.close()
+
+    def _by_whole_merge(self, left: Dict[str, TensorChange]) -> None:
+        self.events.note("peft merges the whole model again, in memory")
+        found = whole.merge(self.asked)
+        if isinstance(found, str):
             self._not_by_peft(left, found)
             return
+        named = set(left) & set(found.made)
+        wanted = self._wanted([*whole.changed(found, self.base, self.reader), *named])
+        self.verdicts.update(whole.judge(found, wanted, self.base, self.reader))
+        self._not_by_peft(
+            whole.unseen(left, found), "a merge of the whole model has it under no name of the base's files"
+        )
+
+    def _wanted(self, names: Iterable[str]) -> Dict[str, StoredTensor]:
+        """The merged model's tensors for names of the base that have no verdict yet."""
         wanted = {}
-        for name in set(found.outputs) - set(self.verdicts):
+        for name in set(names) - set(self.verdicts):
             stored = self._stored(name)
             if stored is None:
                 self._set(name, "wrong", cause="missing", why="the merged model does not have it")
@@ -219,10 +240,7 @@ class _Proof:
                 wanted[name] = stored
             else:
                 self._set(name, "not-compared", why="it is quantized (%s)" % stored.dtype)
-        try:
-            self.verdicts.update(by_peft.judge(found, wanted, self.base, self.reader))
-        finally:
-            found.merger.close()
+        return wanted
 
     def _not_by_peft(self, left: Dict[str, TensorChange], reason: str) -> None:
         """What the adapter changes in a way that only peft knows, where this environment's does not say how."""
