@@ -59,7 +59,8 @@ def answered(log: str) -> tuple[set[str], str]:
 
 def names(text: str, package: str) -> bool:
     """Whether an answer names a package, however its name is spelt."""
-    return re.search(rf"\b{re.escape(package).replace('_', '[-_]').replace('-', '[-_]')}\b", text) is not None
+    spelt = "[-_]".join(map(re.escape, re.split("[-_]", package)))
+    return re.search(rf"(?i)\b{spelt}\b", text) is not None
 
 
 if __name__ == "__main__":

@@ -68,6 +68,7 @@ _SAID_BETTER_OF_A_LINE = {
 _LESS_EXACT = frozenset({"adapter-needs-newer-peft", "transformers-api-changed"})
 
 
+_ANOTHER_PEFT = "or take the peft of this transformers: envpin matrix resolve MODEL"
 _NEWER = frozenset({"config-needs-newer-transformers"})
 # What a log says is installed, and what an answer says is needed at least.
 _STATED_ANCHORS = (b"transformers==", b"transformers  ", b"ransformers version: ", b"`transformers` version: ")
@@ -353,7 +354,10 @@ def _worded(signature: Signature, found: re.Match[str], text: str) -> Signature 
         return None
     # a class by its name, and a release took it away: nothing newer has it
     code = "transformers-api-changed" if told.went and signature.code in _NEWER else signature.code
-    return msgspec.structs.replace(signature, code=code, says=told.says, fix=told.fix)
+    # that it is peft which asks for the name is what the lines before showed
+    asks = "peft imports it: " if code == "peft-transformers-incompatible" else ""
+    fix = (*told.fix, _ANOTHER_PEFT) if asks else told.fix
+    return msgspec.structs.replace(signature, code=code, says=asks + told.says, fix=fix)
 
 
 def _filled(signature: Signature, found: re.Match[str]) -> Signature:
