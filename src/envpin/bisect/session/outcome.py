@@ -22,7 +22,12 @@ _REWORDED = 0.9
 Status = Literal["passed", "failed", "crashed", "timed-out", "declined", "unresolvable", "uninstallable", "skipped"]
 Verdict = Literal["good", "bad", "other-fail", "untestable"]
 
-_FRAME = re.compile(r'^\s*File "(?P<path>[^"]+)", line \d+', re.MULTILINE)
+# A frame of a traceback, or where an import looked in vain for a name.
+_FRAME = re.compile(
+    r"""^\s*File "(?P<path>[^"]+)", line \d+"""
+    r"""|cannot import name '[^'\n]*' from '[^'\n]*' \((?P<sought>/[^)\n]+\.py)\)""",
+    re.MULTILINE,
+)
 _ERROR_LINE = re.compile(
     r"^(?P<type>[A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt|Warning|Failure)): ?(?P<message>.*)$"
 )
@@ -141,7 +146,7 @@ def from_command(status: int, stdout: str, stderr: str, *, seconds: float, folde
     error_type, message = _error_of(stderr) or _error_of(stdout) or (None, _last_line(text))
     modules: list[str] = []
     for frame in _FRAME.finditer(text):
-        path = frame["path"]
+        path = frame["path"] or frame["sought"]
         if path.startswith(folder) and "site-packages/" in path:
             relative = path.split("site-packages/", 1)[1]
             if relative not in modules:

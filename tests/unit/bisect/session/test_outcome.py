@@ -48,6 +48,10 @@ def test_a_command_is_read_by_its_status_and_its_last_traceback() -> None:
     outcome = from_command(1, "hello\n", stderr, seconds=1.0, folder="/store/key")
     assert (outcome.status, outcome.error_type, outcome.message) == ("failed", "ShapeError", "size mismatch for x")
     assert outcome.modules == ("pkg/core.py",)
+    sought = (
+        "ImportError: cannot import name 'X' from 'pkg.a' (/store/key/lib/python3.11/site-packages/pkg/a/__init__.py)"
+    )
+    assert from_command(1, "", sought, seconds=1.0, folder="/store/key").modules == ("pkg/a/__init__.py",)
     assert from_command(0, "", stderr, seconds=1.0, folder="/x").status == "passed"
     assert from_command(125, "cannot tell", "", seconds=1.0, folder="/x").status == "declined"
     crashed = from_command(-11, "", "", seconds=1.0, folder="/x")
