@@ -88,7 +88,7 @@ def differing_facts(before: Manifest, after: Manifest) -> tuple[FactDifference, 
     """Every recorded difference that could make one run part from the other; what only one side tells is left out."""
     old, new = before.training or TrainingInfo(), after.training or TrainingInfo()
     return (
-        *_differ("world size", "world size", old.world_size, new.world_size),
+        *_differ("world size", "world size", *(_world_size(side) for side in (before, after))),
         *_differ("resume", "first step", old.first_step, new.first_step),
         *_arguments(old.arguments, new.arguments),
         *_adapter_config(before, after),
@@ -107,6 +107,11 @@ def differing_facts(before: Manifest, after: Manifest) -> tuple[FactDifference, 
         *_hardware(before, after),
         *_generators(old, new),
     )
+
+
+def _world_size(manifest: Manifest) -> int | None:
+    of_trainer = manifest.training.world_size if manifest.training is not None else None
+    return of_trainer or (manifest.run.world_size if manifest.run is not None else None)
 
 
 def _differ(cause: Cause, what: str, before: object, after: object, *, weak: bool = False) -> Iterator[FactDifference]:

@@ -20,7 +20,7 @@ from envpin.replay.training.inputs import changed_inputs
 from envpin.replay.training.judge import RunRecord, judge
 from envpin.replay.training.outputs import RecordedOutputs
 from envpin.replay.training.source import prepare_source
-from envpin.replay.training.wrapped import base_name, is_python, without_runner
+from envpin.replay.training.wrapped import base_name, beside_interpreter, is_python, without_runner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -240,13 +240,19 @@ class _Repeat:
             inside = os.path.relpath(value, code.directory)
             if not inside.startswith(os.pardir):
                 return option + equals + str(self.working / inside)
-        executable = self.manifest.python.executable if self.manifest.python is not None else None
-        if executable and value == executable:  # behind `env NAME=value` or `nice`
-            return option + equals + str(self.environment.python)
+        if (program := self._of_recorded_environment(value)) is not None:  # behind `env NAME=value` or `nice`
+            return option + equals + program
         output = str(self.outputs.output)
         if value == output or value.startswith(output + os.sep):
             return option + equals + str(self.out / os.path.relpath(value, output))
         return word
+
+    def _of_recorded_environment(self, value: str) -> str | None:
+        """What stands for an interpreter or script of the recorded environment, which is named by its path."""
+        code, python = self.manifest.code, self.manifest.python
+        found = beside_interpreter(value, python.executable if python else None, code.directory if code else None)
+        program = self._program(found) if found is not None else None
+        return program if program != found else None
 
     def _variables(self) -> dict[str, str]:
         manifest = self.manifest

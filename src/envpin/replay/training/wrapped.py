@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,6 +23,15 @@ def base_name(word: str) -> str:
 def is_python(word: str) -> bool:
     """Whether a word is the name or path of an interpreter."""
     return _PYTHON.match(base_name(word)) is not None
+
+
+def beside_interpreter(value: str, executable: str | None, directory: str | None) -> str | None:
+    """The name of a program that lies next to the interpreter `executable`, where `value` is its path as seen from
+    `directory`; else None."""
+    if not executable or "/" not in value:
+        return None
+    path = PurePath(os.path.normpath(PurePath(directory or "/", value)))
+    return path.name if path.parent == PurePath(os.path.normpath(executable)).parent else None
 
 
 def without_runner(command: Sequence[str], is_program: Callable[[str], bool]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from envpin.manifest.training import CodeInfo, DataFile, DatasetInfo
-from envpin.manifest.types import Distribution, Manifest, SavedInfo, TokenizerInfo
+from envpin.manifest.types import Distribution, Manifest, RunInfo, SavedInfo, TokenizerInfo
 from envpin.replay.training.facts import differing_facts
 from envpin.replay.training.judge import RunRecord, judge
 from tests.support.training_runs import ARGUMENTS, KERNELS, dataset, manifest, run, trace
@@ -97,6 +97,12 @@ def test_a_prefix_says_nothing_about_the_adapter() -> None:
 def test_another_world_size_is_not_comparable_and_named_before_all_else() -> None:
     after = replace(argument(seed=8), training=replace(argument(seed=8).training, world_size=2))  # type: ignore[type-var]
     found = judge(run(), run(after, trace(initial=OTHER), adapter=OTHER))
+    assert (found.verdict, found.cause) == ("not comparable", "world size")
+
+
+def test_a_loop_of_its_own_with_more_processes_is_not_comparable() -> None:
+    before, after = (replace(manifest(), training=None, run=RunInfo(world_size=size)) for size in (2, 1))
+    found = judge(RunRecord(manifest=before), run(after, trace(0), adapter=OTHER))
     assert (found.verdict, found.cause) == ("not comparable", "world size")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from envpin.replay.training.wrapped import without_runner
+from envpin.replay.training.wrapped import beside_interpreter, without_runner
 
 INSTALLED = {"torchrun", "accelerate"}
 
@@ -28,3 +28,15 @@ INSTALLED = {"torchrun", "accelerate"}
 )
 def test_a_runner_is_left_out_and_nothing_else(command: str, expected: str) -> None:
     assert without_runner(command.split(), INSTALLED.__contains__) == tuple(expected.split())
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        (".venv/bin/python", "python"), ("./.venv/bin/torchrun", "torchrun"), ("/w/p/.venv/bin/python3", "python3"),
+        ("../p/.venv/bin/python", "python"), ("python", None), ("/usr/bin/python", None), (".venv/bin/deep/x", None),
+    ],
+)  # fmt: skip
+def test_a_program_next_to_the_interpreter_is_known_by_any_path(value: str, name: str | None) -> None:
+    assert beside_interpreter(value, "/w/p/sub/../.venv/bin/python", "/w/p") == name
+    assert beside_interpreter(value, None, "/w/p") is None
