@@ -90,7 +90,7 @@ def compile_lock(question: LockQuestion, way: TorchWay, *, exclude_newer: str | 
     from envpin.envs.locks.hashes import with_hashes
     from envpin.envs.locks.pylock_text import normalized, write_pylock
     from envpin.envs.uv.command import find_uv
-    from envpin.envs.uv.errors import is_about_the_patch
+    from envpin.envs.uv.errors import patch_asked_for
 
     wanted = check_requirements(way.requirements)
     pins = exact_pins(wanted)
@@ -119,7 +119,7 @@ def compile_lock(question: LockQuestion, way: TorchWay, *, exclude_newer: str | 
         text = resolved()
     except ResolutionError as refused:
         # To uv `3.11` is 3.11.0. A lock for the very interpreter that is here is asked for only where it must be.
-        patch = find_uv().patch_of(question.python) if is_about_the_patch(refused, question.python) else None
+        patch = find_uv().patch_of(question.python) if patch_asked_for(refused, question.python) else None
         if patch is None:
             raise
         text = resolved(patch)

@@ -19,6 +19,7 @@ from envpin.envs.locks.lock import Lock, parse_lock
 from envpin.envs.locks.pylock_text import normalized, write_pylock
 from envpin.envs.locks.requirements import check_requirements, exact_pins
 from envpin.envs.uv.command import find_uv
+from envpin.envs.uv.errors import patch_asked_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from envpin.core.events import Listener
     from envpin.envs.locks.left_out import LeftOut
     from envpin.envs.uv.command import Uv
+
+# How many packages may each ask for a later patch level of Python than the one before.
+_PATCHES = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,10 +122,24 @@ def _lock(request: LockRequest, *, offline: bool, listener: Listener) -> Lock:
     requirements = check_requirements(request.requirements)
     uv, pins = find_uv(), exact_pins(requirements)
 
+    floor = request.python
+
     def compiled(constraints: Sequence[str]) -> str:
+        nonlocal floor
+        for _ in range(_PATCHES):
+            try:
+                return asked(constraints)
+            except ResolutionError as refused:
+                patch = patch_asked_for(refused, request.python)
+                if patch is None or patch == floor:
+                    raise
+                floor = patch
+        return asked(constraints)
+
+    def asked(constraints: Sequence[str]) -> str:
         return uv.compile(
             requirements,
-            python=request.python,
+            python=floor,
             portable=True,
             exclude_newer=request.exclude_newer,
             always_allow=pins,
@@ -154,7 +172,7 @@ def _lock(request: LockRequest, *, offline: bool, listener: Listener) -> Lock:
     listener(Step(key="prove", title="prove platforms and Pythons", state="done", detail=_summary(proven)))
     for line in left_out:
         listener(Note(message=f"the lock is not for {line}"))
-    _narrow(document, proven)
+    _narrow(document, proven, floor=floor)
     tool: dict[str, object] = {
         "schema": 1,
         "name": request.name,
@@ -245,10 +263,12 @@ def _below(request: LockRequest, uv: Uv, *, offline: bool) -> Iterator[LeftOut]:
     yield from ((platform.name, f"3.{minor}", why) for minor in minors for platform in PLATFORMS)
 
 
-def _narrow(document: dict[str, Any], proven: dict[Platform, list[str]]) -> None:
-    """Promise what was proven: `requires-python`, `environments`, and only the wheels that one of them can use."""
+def _narrow(document: dict[str, Any], proven: dict[Platform, list[str]], *, floor: str) -> None:
+    """Promise what was proven: `requires-python`, `environments`, and only the wheels that one of them can use. `floor`
+    is the Python that was resolved for: its later releases alone, where it has a patch level."""
     minors = sorted({int(python.split(".")[1]) for pythons in proven.values() for python in pythons})
-    document["requires-python"] = f">=3.{minors[0]},<3.{minors[-1] + 1}"
+    lowest = floor if floor.startswith(f"3.{minors[0]}.") else f"3.{minors[0]}"
+    document["requires-python"] = f">={lowest},<3.{minors[-1] + 1}"
     document["environments"] = [
         platform.marker
         + (f" and python_full_version < '3.{_minor(pythons[-1]) + 1}'" if _minor(pythons[-1]) < minors[-1] else "")

@@ -106,10 +106,13 @@ def error_of(stderr: str, *, what: str) -> EnvpinError:
     return EnvironmentSetupError(f"{what} failed: {_gist(stderr)}")
 
 
-def is_about_the_patch(fault: EnvpinError, python: str) -> bool:
-    """Whether a package asks for a later release of `python` (`3.11`) than the first, which uv resolves for."""
-    wanted = rf"(?:does not satisfy|requires) Python\s*>=?\s*{re.escape(python)}\.[1-9]"
-    return re.search(wanted, " ".join(fault.message.split())) is not None
+def patch_asked_for(fault: EnvpinError, python: str) -> str | None:
+    """The release of `python` (`3.11`) that a package asks for, where it is a later one than the first, which uv
+    resolves for; else None."""
+    wanted = rf"(?:does not satisfy|requires) Python\s*(>=?)\s*{re.escape(python)}\.(\d+)"
+    found = re.findall(wanted, " ".join(fault.message.split()))
+    patch = max((int(number) + (sign == ">") for sign, number in found), default=0)
+    return f"{python}.{patch}" if patch else None
 
 
 def _package(stderr: str) -> str | None:

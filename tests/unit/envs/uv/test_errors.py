@@ -14,7 +14,7 @@ from envpin.core.errors import (
     NoInterpreterError,
     ResolutionError,
 )
-from envpin.envs.uv.errors import error_of, is_about_the_patch, missing_interpreter
+from envpin.envs.uv.errors import error_of, missing_interpreter, patch_asked_for
 
 
 @pytest.mark.parametrize(
@@ -108,15 +108,15 @@ def test_a_fault_of_the_cache_names_its_package_and_a_setting_is_the_user_s_to_c
 
 
 @pytest.mark.parametrize(
-    ("python", "declared", "about"),
-    [("3.11", ">=3.11.5", True), ("3.11", ">3.11.1", True), ("3.11", ">=3.12.1", False), ("3.11", ">=3.11.0", False),
-     ("3.11.7", ">=3.11.9", False), ("3.1", ">=3.11", False)],
+    ("python", "declared", "patch"),
+    [("3.11", ">=3.11.5", "3.11.5"), ("3.11", ">3.11.1", "3.11.2"), ("3.11", ">=3.12.1", None),
+     ("3.11", ">=3.11.0", None), ("3.11.7", ">=3.11.9", None), ("3.1", ">=3.11", None)],
 )  # fmt: skip
 def test_a_package_that_asks_for_a_later_patch_of_the_same_python_is_told_apart(
-    python: str, declared: str, *, about: bool
+    python: str, declared: str, patch: str | None
 ) -> None:
     because = f"""  ╰─▶ Because the requested Python version (>={python}) does not satisfy
       Python{declared} and soupsieve==4.1.3 depends on Python{declared}, …"""
     for said in (because, f"  cause: Because late==1.0 requires Python {declared} and you require late==1.0, …"):
         fault = error_of(f"  × No solution found when resolving dependencies:\n{said}", what="resolving")
-        assert is_about_the_patch(fault, python) is about
+        assert patch_asked_for(fault, python) == patch
