@@ -17,7 +17,16 @@ EMBEDDINGS = (
 )
 _HEAD_MODULES = {"cls", "lm_head", "classifier", "score", "qa_outputs", "pooler"}
 # BERT's and RoBERTa's heads for masked tokens end in a `decoder`, whose bias is the head's own.
-HEADS = ("lm_head", "embed_out", "output_layer", "output", "predictions.decoder", "lm_head.decoder")
+HEADS = (
+    "lm_head",
+    "embed_out",
+    "output_layer",
+    "output",
+    "predictions.decoder",
+    "lm_head.decoder",
+    "vocab_projector",
+    "generator_lm_head",
+)
 
 
 class Tables(NamedTuple):

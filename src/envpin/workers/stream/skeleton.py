@@ -257,7 +257,10 @@ def _grow(model: transformers.PreTrainedModel, rows: int) -> None:
     arguments: Dict[str, object] = {}
     if "mean_resizing" in inspect.signature(model.resize_token_embeddings).parameters:
         arguments["mean_resizing"] = False  # the new rows come from the adapter, and the mean would need the weights
-    model.resize_token_embeddings(rows, **arguments)
+    try:
+        model.resize_token_embeddings(rows, **arguments)
+    except (RuntimeError, NotImplementedError) as error:  # Marian of transformers 5 looks at the values
+        raise refuse("%s does not grow without weights: %s" % (type(model).__name__, error)) from error
     model.tie_weights()
 
 

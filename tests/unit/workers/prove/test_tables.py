@@ -36,6 +36,7 @@ def test_a_backbone_without_a_prefix_has_no_heads_beside_it() -> None:
         ("cls.predictions.decoder.weight", True, "bert.embeddings.word_embeddings.weight"),
         ("cls.predictions.decoder.bias", False, "cls.predictions.bias"),
         ("lm_head.decoder.bias", False, "lm_head.bias"),
+        ("vocab_projector.weight", True, "bert.embeddings.word_embeddings.weight"),
         ("model.decoder.layers.0.fc1.weight", False, None),
         ("decoder.weight", False, None),
         ("lm_head.bias", False, None),
