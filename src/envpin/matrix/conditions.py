@@ -40,7 +40,8 @@ def needs_of(family: Family, held: Iterable[Condition]) -> tuple[Need, ...]:
 def pins_within(
     family: Family, needs: Sequence[Need], support: Support | None, breaks: Mapping[str, Break]
 ) -> Pins | None:
-    """The first known-good set that meets every need, else what fits the settled first release that does."""
+    """The first known-good set that meets every need, else what fits the settled first release that does: of those
+    after the first known-good set, and only then of those before it, as a hole in between asks for no older one."""
     from packaging.specifiers import SpecifierSet
 
     bounds = [(one.package, SpecifierSet(one.versions)) for one in needs]
@@ -53,7 +54,9 @@ def pins_within(
             return dict(good.packages), good.python, good.exclude_newer
     if support is None:
         return None
-    for release in support.transformers:
+    first = family.known_good[0].packages.get("transformers", "") if family.known_good else ""
+    at = support.positions.get(first, 0)
+    for release in (*support.transformers[at:], *support.transformers[:at]):
         if not release.yanked and fits({"transformers": release.version}):
             settled = support.settled(release.version)
             return era_pins(settled if fits({"transformers": settled}) else release.version, support, breaks)

@@ -20,7 +20,7 @@ from envpin.matrix.nearest import (
     own_release,
     proved_pins,
 )
-from envpin.matrix.parts import method_floor, not_run, part_floors, risen, with_floors
+from envpin.matrix.parts import method_floor, not_run, part_floors, risen, with_floors, yarn_floor
 from envpin.matrix.signs import release_of, shorten, value_at
 
 if TYPE_CHECKING:
@@ -85,12 +85,12 @@ class _Question(NamedTuple):
     matrix: Matrix
     support: Support | None
     parts: tuple[Floor, ...] = ()
-    method: Floor | None = None
+    fields: tuple[Floor, ...] = ()
 
     @property
     def floors(self) -> tuple[Floor, ...]:
-        """What the parts of the config and the quantization of the weights ask for."""
-        return self.parts if self.method is None else (*self.parts, self.method)
+        """What the parts of the config, the quantization of the weights and a yarn ask for."""
+        return (*self.parts, *self.fields)
 
     @property
     def nowhere(self) -> list[str]:
@@ -124,9 +124,10 @@ def match(
     ]
     typed = f"`model_type` is `{shorten(kind)}`" if how is None else f"no `model_type`; the architecture is `{how}`"
     parts = part_floors(kind, usable, support) if support is not None else ()
-    method = method_floor(usable) if support is not None else None
+    asked = (method_floor(usable), yarn_floor(usable)) if support is not None else ()
+    fields = tuple(one for one in asked if one is not None)
     question = _Question(
-        config=usable, kind=kind, name=name, matrix=matrix, support=support, parts=parts, method=method
+        config=usable, kind=kind, name=name, matrix=matrix, support=support, parts=parts, fields=fields
     )
     evidence = [typed, *_other_name(name, candidates, matrix), *question.nowhere]
     if all(one.missing for one in candidates) or any(one.release is None for one in parts):

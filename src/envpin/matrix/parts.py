@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from envpin.matrix.conditions import Need
-from envpin.matrix.signs import shorten
+from envpin.matrix.signs import shorten, value_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -88,6 +88,29 @@ def method_floor(config: Mapping[str, object] | None) -> Floor | None:
     if not releases:
         return Floor(None, reason)
     return None if releases[0] == tool.read[0] else Floor(releases[0].version, reason)
+
+
+# Loaded with one set of weights on 4.43.2 to 5.24.0: until 4.50 the lengths of a yarn began at max_position_embeddings,
+# and from 4.51 to 4.55 its factor was max_position_embeddings through the original length, whatever the config said.
+_YARN_ORIGINAL, _YARN_FACTOR = "4.51.0", "4.56.0"
+
+
+def yarn_floor(config: Mapping[str, object]) -> Floor | None:
+    """The first release that computes the config's yarn as it is written; None where every release that has yarn does,
+    or where the config names no original length."""
+    text = config.get("text_config")
+    part = text if isinstance(text, dict) and value_at(config, "rope_scaling.rope_type") is None else config
+    factor, original = (value_at(part, f"rope_scaling.{one}") for one in ("factor", "original_max_position_embeddings"))
+    longest = part.get("max_position_embeddings")
+    if value_at(part, "rope_scaling.rope_type") != "yarn" or not all(map(_is_number, (factor, original, longest))):
+        return None
+    if float(original) * float(factor) != float(longest):  # type: ignore[arg-type]  # numbers, by the line before
+        return Floor(_YARN_FACTOR, "takes the factor of this yarn from `rope_scaling`, not from the lengths")
+    return Floor(_YARN_ORIGINAL, "reads `original_max_position_embeddings` of a yarn") if longest != original else None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def method_releases() -> dict[str, str]:

@@ -23,7 +23,7 @@ def case(name: str) -> Inferred:
     return infer(CASES / name / "adapter")
 
 
-@pytest.mark.parametrize(("name", "floor"), [("family-needs", "4.49.0"), ("family-needs-llama31", "4.43.0")])
+@pytest.mark.parametrize(("name", "floor"), [("family-needs", "4.49.0"), ("family-needs-llama31", "4.43.1")])
 def test_no_candidate_is_below_what_the_recognised_family_needs(name: str, floor: str) -> None:
     found = case(name)
     assert found.candidates

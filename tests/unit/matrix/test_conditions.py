@@ -81,7 +81,7 @@ def test_type_with_a_family_of_its_own_takes_nothing_of_a_neighbour(case: str, f
     found = resolve(case)
     assert (found.family.id, found.certainty, found.alternatives) == (family, "exact", ())
     assert (found.family.match.model_type, found.window) == ((found.model_type,), (first, None))
-    assert [(one.package, one.versions) for one in found.needs] == [("transformers", f">={first}")]
+    assert [(one.package, one.versions.split(",")[0]) for one in found.needs] == [("transformers", f">={first}")]
     assert SpecifierSet(f">={first}").contains(found.pins["transformers"])
 
 

@@ -140,7 +140,7 @@ YARN = {"rope_scaling": {"type": "yarn", "factor": 4.0}}
         ({"model_type": "gemma2"}, "4.42.2", "4.42.3"),
         ({"model_type": "gemma", "hidden_act": "gelu"}, "4.38.2", "4.39.0"),
         ({"model_type": "phi3", "vocab_size": 32064, "rope_scaling": {"type": "longrope"}}, "4.42.4", "4.43.0"),
-        ({"model_type": "llama", "vocab_size": 49152, **YARN}, "4.42.4", "4.43.0"),
+        ({"model_type": "llama", "vocab_size": 49152, **YARN}, "4.43.1", "4.43.2"),
         ({"model_type": "llama", "vocab_size": 49152, "mlp_bias": True}, "4.40.2", "4.41.0"),
         ({"model_type": "llama", "vocab_size": 49152, "attention_bias": True}, "4.33.3", "4.34.0"),
         ({"model_type": "llava", "multimodal_projector_bias": False}, "4.47.1", "4.48.0"),

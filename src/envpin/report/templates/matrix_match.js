@@ -192,6 +192,16 @@ const Match = (() => {
       return isTable(part.quantization) && "bits" in part.quantization && "group_size" in part.quantization ? "mlx" : null;
     }
 
+    // As yarn_floor of envpin.matrix.parts.
+    function yarnFloor(config) {
+      const part = isTable(config.text_config) && missing(valueAt(config, "rope_scaling.rope_type")) ? config.text_config : config;
+      const [factor, original] = ["factor", "original_max_position_embeddings"].map((key) => valueAt(part, `rope_scaling.${key}`));
+      const longest = part.max_position_embeddings;
+      if (valueAt(part, "rope_scaling.rope_type") !== "yarn" || [factor, original, longest].some((one) => typeof one !== "number")) return null;
+      if (original * factor !== longest) return { release: "4.56.0", what: "takes the factor of this yarn from rope_scaling, not from the lengths" };
+      return longest === original ? null : { release: "4.51.0", what: "reads original_max_position_embeddings of a yarn" };
+    }
+
     // What the parts of a config and the quantization of its weights ask for: [release, what for]; "" where none knows it.
     function floorsOf(kind, config) {
       const found = [], code = isTable(config.auto_map) && Object.hasOwn(config.auto_map, "AutoConfig");
@@ -199,6 +209,8 @@ const Match = (() => {
         const own = isTable(config[key]) ? config[key].model_type : null;
         if (typeof own === "string" && own.trim()) found.push({ release: (spans(own) || [""])[0], what: `knows ${shown(own)}, the type of its ${key}`, part: true });
       }
+      const yarn = yarnFloor(config);
+      if (yarn) found.push(yarn);
       const method = [config, config.text_config].reduce((named, part) => named || methodOf(part), null);
       if (method === null || !data.methods) return found;
       if (!Object.hasOwn(data.methods, method)) found.push({ release: "", what: `loads weights quantized with ${shown(method)}` });
@@ -276,7 +288,7 @@ const Match = (() => {
         if (!one.release) pins = null;
         else if (pins && positions.get(pins.packages.transformers) < positions.get(one.release)) {
           evidence.push(`transformers ${one.release} is the first release that ${one.what}`);
-          pins = era(settled(one.release));
+          pins = best.family.known_good.find((good) => positions.get(good.packages.transformers) >= positions.get(one.release)) || era(settled(one.release));
         }
       }
       if (newSpelling(usable) && compare(release(pins && pins.packages.transformers) || [5], [5]) < 0) {
