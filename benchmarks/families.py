@@ -59,10 +59,11 @@ def markdown(results: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]]) ->
     cells = {era: {cell["cell"]: cell for cell in found} for era, (_, found) in results.items()}
     names = sorted({name for by_name in cells.values() for name in by_name})
     lines = [
-        "# The streaming engine on every family",
+        "# The streaming engine on tiny models of families",
         "",
         head([about for about, _ in results.values()], "families.py " + " ".join(results)),
         LEGEND,
+        f"{len(names)} families were run, and one without a row was not: `envpin matrix show FAMILY` has its runs.",
         "",
     ]
     for era, by_name in cells.items():

@@ -197,6 +197,7 @@ def _dispatch(arguments: list[str], console: Console) -> int:
     if takes_child and "--" in arguments:
         at = arguments.index("--")
         arguments, child = arguments[:at], arguments[at + 1 :]
+    _refuse_empty(arguments)
     arguments = [_at_home(word) for word in arguments]
     namespace: argparse.Namespace
     namespace, strange = parser.parse_known_args(arguments)
@@ -211,6 +212,22 @@ def _dispatch(arguments: list[str], console: Console) -> int:
 
     with OrderlyEnd():
         return command.run(namespace, console)
+
+
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    """What a shell leaves of "$UNSET": a path would be the current folder, an option would count as not given.
+
+    Raises:
+        UsageError: an argument or the value of an option is empty.
+    """
+    for at, word in enumerate(arguments):
+        option = word.removesuffix("=") if word.startswith("--") and word.endswith("=") else ""
+        if word and not option:
+            continue
+        before = arguments[at - 1]
+        option = option or (before if before.startswith("-") else "")
+        what = f"the value of `{option}` is empty" if option else f"argument {at} of `envpin` is empty"
+        raise UsageError(what, hint="leave it out, or set the variable that stands there")
 
 
 def _at_home(word: str) -> str:

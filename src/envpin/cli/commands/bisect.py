@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     probe.add_argument(
         "--training", metavar="FOLDER", help="with --metric: the loss of a recorded run's last repeated step counts"
     )
-    probe.add_argument("--steps", type=int, default=20, metavar="N", help="with --training: how many (default: 20)")
+    probe.add_argument("--steps", type=int, metavar="N", help="with --training: how many (default: 20)")
     probe.add_argument("--trust-script", action="store_true", help="with --training: the recorded code may run here")
     probe.add_argument("--timeout", type=float, metavar="S", help="seconds after which a probe is untestable")
     probe.add_argument("--repeatable", action="store_true", help="the command always answers the same: fewer re-runs")

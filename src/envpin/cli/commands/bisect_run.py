@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from envpin.cli.console.console import Console
     from envpin.core.events import Listener
 
+# Of a recorded run, where nothing is said.
+_STEPS = 20
+
 
 def package(args: argparse.Namespace, console: Console) -> int:
     """`envpin bisect PACKAGE --good V --bad V …`"""
@@ -177,15 +180,16 @@ def _training_probe(args: argparse.Namespace) -> ProbeQuestion:
     from envpin.manifest.read import FILE_NAME
     from envpin.replay.training.run import TrainOptions, command_of, refuse_untrusted
 
-    if args.steps < 1:
+    steps = _STEPS if args.steps is None else args.steps
+    if steps < 1:
         raise UsageError("`--steps` takes a number above 0")
     folder = Path(args.training).resolve()
     manifest = training_manifest(folder)
-    options = TrainOptions(steps=args.steps, trust_script=args.trust_script)
+    options = TrainOptions(steps=steps, trust_script=args.trust_script)
     command_of(manifest, options)
     refuse_untrusted(manifest, options)
     command = (sys.executable, "-m", "envpin", "replay", "train", str(folder), "--environment", "active",
-               "--print-loss", "--once", "--steps", str(args.steps), "--trust-script")  # fmt: skip
+               "--print-loss", "--once", "--steps", str(steps), "--trust-script")  # fmt: skip
     return ProbeQuestion(command=command, contents=contents_digest((str(folder / FILE_NAME),)), metric=True,
                          threshold=args.threshold, repeatable=True)  # fmt: skip
 
@@ -214,6 +218,8 @@ def _check_judgement(args: argparse.Namespace) -> None:
         raise UsageError("`--training` goes with `--metric`, and takes the place of a command")
     if args.threshold is not None and not args.metric:
         raise UsageError("`--threshold` goes with `--metric`")
+    if (args.steps is not None or args.trust_script) and not args.training:
+        raise UsageError(f"`{'--steps' if args.steps is not None else '--trust-script'}` goes with `--training`")
     if args.timeout is not None and not args.timeout > 0:
         raise UsageError(f"`--timeout {args.timeout:g}` is not a time: a number of seconds above 0")
     if args.expect is not None:

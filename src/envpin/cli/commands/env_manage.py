@@ -145,6 +145,7 @@ def run_export(args: argparse.Namespace, console: Console) -> int:
 
 def _chosen(own: list[Environment], args: argparse.Namespace) -> list[Environment]:
     """Those that are too old, and then the least recently used ones until the rest is small enough."""
+    _refuse_contradictions(args)
     if args.all:
         return own
     days = _days(args.older_than) if args.older_than is not None else args.unused_for
@@ -161,6 +162,19 @@ def _chosen(own: list[Environment], args: argparse.Namespace) -> list[Environmen
         total -= oldest.size
         chosen.append(oldest)
     return chosen
+
+
+def _refuse_contradictions(args: argparse.Namespace) -> None:
+    """
+    Raises:
+        UsageError: two options say differently what to remove, or a number of days is none.
+    """
+    if args.older_than is not None and args.unused_for is not None:
+        raise UsageError("`--older-than` and `--unused-for` say the same: give one of them")
+    if args.all and (args.older_than or args.max_size or args.unused_for is not None):
+        raise UsageError("`--all` removes every environment, whatever its age and size: give it alone")
+    if args.unused_for is not None and not args.unused_for >= 0:
+        raise UsageError(f"`--unused-for {args.unused_for:g}` is not an age", hint="write for example 90")
 
 
 def _days(text: str) -> float:

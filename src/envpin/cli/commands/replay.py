@@ -163,6 +163,10 @@ def _merge(args: argparse.Namespace, console: Console, *, spec: EnvironmentSpec 
         max_download=max_download(args),
         spec=spec,
     )
+    if args.max_attempts < 1:
+        from envpin.core.errors import UsageError
+
+        raise UsageError("--max-attempts takes a number of at least 1")
     store = Store()
     if not args.dry_run and is_unrecorded(adapter.checkpoint, options):
         merged = merge_unrecorded(
