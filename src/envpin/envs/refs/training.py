@@ -19,6 +19,7 @@ from envpin.envs.refs.recorded import day_after, recorded_python, recorded_torch
 from envpin.envs.refs.reference import AdapterReference, parse_reference
 from envpin.envs.store.identity import EnvironmentSpec
 from envpin.manifest.closure import Unpinnable, whole_environment
+from envpin.manifest.read import FILE_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,8 +55,10 @@ def training_manifest(path: Path) -> Manifest:
     """
     manifest = adapter_manifest(path)
     if manifest is None:
+        below = sorted(str(one.parent) for one in path.glob(f"*/{FILE_NAME}"))[:3] if path.is_dir() else []
+        named = f"name what was saved below it: {', '.join(f'`{one}`' for one in below)}"
         raise InputError(f"`{path}` has no envpin.json, so its training environment is not known", path=path,
-                         hint="record the run with `envpin record -- CMD…`")  # fmt: skip
+                         hint=named if below else "record the run with `envpin record -- CMD…`")  # fmt: skip
     if not manifest.distributions:
         raise InputError(f"the manifest of `{path}` lists no distributions", path=path)
     return manifest
