@@ -182,3 +182,28 @@ def test_negative_zeros_change_nothing_either(tmp_path: Path) -> None:
     assert "adapter-is-noop" in {one.code for one in check(adapter).findings}
     file.write_bytes(data[:start] + struct.pack("<f", -1e-30) * ((len(data) - start) // 4))
     assert "adapter-is-noop" not in {one.code for one in check(adapter).findings}
+
+
+@pytest.mark.parametrize(
+    ("trained", "held", "codes"),
+    [
+        ("lora_only", [], {"adapter-tensors-missing"}),
+        ("all", [], {"adapter-tensors-missing"}),
+        ("lora_only", ["q_proj.base_layer.bias"], set()),
+        ("all", ["k_proj.bias"], set()),
+        ("none", [], set()),
+    ],
+)
+def test_trained_biases_that_peft_did_not_save_are_named(
+    trained: str, held: list[str], codes: set[str], tmp_path: Path
+) -> None:
+    adapter = adapter_of(tmp_path, {**_PLAIN, **{f"{_AT}.{name}": (64,) for name in held}}, bias=trained)
+    biases: dict[str, tuple[int, ...]] = {f"model.layers.0.self_attn.{one}_proj.bias": (64,) for one in "qk"}
+    write_model(tmp_path / "base", {**llama_shapes(), **biases})
+    found = said(adapter)
+    assert {code for code in found if code == "adapter-tensors-missing"} == codes
+    assert all(found[code].severity == "warning" for code in codes)
+
+
+def test_a_base_without_biases_has_lost_none(tmp_path: Path) -> None:
+    assert said(adapter_of(tmp_path, bias="lora_only")) == {}

@@ -39,6 +39,7 @@ def detect_declared(subject: CheckSubject) -> Iterator[Finding]:
     yield from _adapter_name(names, subject)
     yield from _dora(names, subject)
     yield from _bias(names, subject)
+    yield from _trained_biases(names, subject)
     yield from _tokens(subject)
     yield from _untargeted(names, subject)
     yield from _not_saved(names, subject)
@@ -114,6 +115,23 @@ def _bias(names: AdapterNames, subject: CheckSubject) -> Iterator[Finding]:
     else:
         text = "`lora_bias` is set, and no module has a bias of `lora_B`"
         yield _missing(text, [Evidence(file="adapter_config.json", found="lora_bias: true")], subject)
+
+
+def _trained_biases(names: AdapterNames, subject: CheckSubject) -> Iterator[Finding]:
+    """`bias` says that the base's biases were trained, and the file has none of them: peft before 0.21 looks for
+    those of `lora_only` under a name that its wrapped modules do not have, and saves none, without a word."""
+    trained = subject.adapter_config.get("bias") or "none"
+    if trained == "none" or subject.expected is None or any(name.endswith("bias") for name in names.whole):
+        return
+    modules = {of_base(module) for module in names.modules}
+    biases = [name for name in subject.expected.shapes if name.endswith(".bias")]
+    lost = [name for name in biases if trained == "all" or name.removesuffix(".bias") in modules]
+    if lost:
+        text = f"`bias` is `{trained}`, the base has {counted(len(lost), 'such bias')}, and the file none"
+        seen = [Evidence(file="adapter_config.json", found=f"bias: {trained}")]
+        seen += [Evidence(tensor=name) for name in lost[: SHOWN - 1]]
+        fix = ("train again with peft 0.21 or later: what the biases learnt is in no file, and a merge is without it",)
+        yield finding("adapter-tensors-missing", text, seen, severity="warning", fix=fix, names=places(subject))
 
 
 def _tokens(subject: CheckSubject) -> Iterator[Finding]:
