@@ -130,7 +130,7 @@ def test_families_are_verified_as_shown(tmp_path: Path) -> None:
         walk.type(instead={"--capability merge": only})
         walk.type(instead={"runs.json ": f"runs.json{only} ", "--update ": f"--update{only} "})
         assert (tmp_path / "runs.json").is_file()
-        walk.stand_in("pip", '[ "$*" = "install envpin[dask]" ]\n')
+        walk.stand_in("pip", '[ "$*" = "install .[dask]" ]\n')
         walk.type()
         with background(walk) as address:
             told = walk.type(instead={"tcp://HOST:8786": address, "<5.1'": f"<5.1' --again{only}"})

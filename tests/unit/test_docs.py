@@ -173,3 +173,14 @@ def test_matches_ignores_what_varies(expected: str, actual: str) -> None:
 )
 def test_matches_sees_every_other_difference(expected: str, actual: str) -> None:
     assert not matches(expected, actual, "/tmp/tutorial")
+
+
+def test_nothing_tells_to_install_envpin_from_an_index() -> None:
+    """It is on none yet: whoever takes the name there would be installed."""
+    told = re.compile(r"(?:pip|pipx|uvx?|tool) install [^\n`#]*?(?<![\w./-])envpin(?![\w/-])|uvx envpin")
+    faults = [
+        f"{path.relative_to(ROOT)}: {found[0]}"
+        for path in (*PAGES, *SOURCE.rglob("*.py"))
+        for found in told.finditer(path.read_text(encoding="utf-8"))
+    ]
+    assert not faults, "\n".join(faults)

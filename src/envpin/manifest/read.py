@@ -79,7 +79,7 @@ def parse_manifest(data: bytes, *, path: Path | str = FILE_NAME) -> Manifest:
         raise InputError(
             f"`{path}` has schema {schema}; this envpin reads up to {SCHEMA}",
             path=path,
-            hint="upgrade envpin: `pip install --upgrade envpin`",
+            hint="upgrade envpin",
         )
     listed = document.get("distributions")
     if isinstance(listed, list) and len(listed) > _MOST_DISTRIBUTIONS:

@@ -31,7 +31,8 @@ def remote_executor(address: str) -> Iterator[Executor]:
     try:
         distributed: Any = import_module("distributed")
     except ImportError:
-        raise UsageError("Dask is not installed beside envpin", hint="pip install envpin[dask]") from None
+        hint = "in envpin's clone: pip install '.[dask]'"
+        raise UsageError("Dask is not installed next to envpin", hint=hint) from None
     try:
         client = distributed.Client(where, timeout=_PATIENCE, set_as_default=False)
     except ValueError as fault:

@@ -98,7 +98,7 @@ def _verify(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--executor",
         metavar="dask:ADDRESS",
-        help="climb on the workers of a Dask cluster (`dask:tcp://HOST:8786`; pip install envpin[dask])",
+        help="climb on the workers of a Dask cluster (`dask:tcp://HOST:8786`; envpin's extra `dask`)",
     )
     verb.add_argument("--timeout", type=float, default=300.0, metavar="SECONDS",
                       help="how long one step may take (default 300)")  # fmt: skip
