@@ -134,6 +134,8 @@ def history(owner: str, argument: str) -> tuple[str | None, str | None, str | No
         entry = facts.get(owner, {}).get(argument)
         if entry is not None:
             return entry.get("since"), entry.get("gone"), package
+    if owner.endswith("Config") and _TRL.fullmatch(owner):  # each of them is a TrainingArguments
+        return _collected("transformers", "TrainingArguments", argument)
     return None, None, None
 
 

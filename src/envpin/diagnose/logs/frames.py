@@ -25,7 +25,8 @@ _LIBRARIES = (
     "sentence_transformers|huggingface_hub|tokenizers|liger_kernel|flash_attn|xformers|torchtune|mlx_lm|mlx_vlm|"
     "autotrain|llmcompressor|compressed_tensors|mergekit|setfit|transformers_modules|torchao|triton|fla|llava|"
     "qwen_vl_utils|lightning|pytorch_lightning|evaluate|modelscope|gguf|open_r1|lm_eval|outlines|xgrammar|diffsynth|"
-    "finetrainers|litgpt|trlx|flash_attn_interface|exllamav3|ctranslate2|colpali_engine|xtuner|megatron|mcore_bridge"
+    "finetrainers|litgpt|trlx|flash_attn_interface|exllamav3|ctranslate2|colpali_engine|xtuner|megatron|mcore_bridge|"
+    "adapters|span_marker|simpletransformers|gliner|FlagEmbedding|auto_round|pylate|lighteval|mteb|llm2vec|chronos"
 )
 # Below an installation the folder tells; in a checkout the last folder that is called like a library.
 _INSTALLED = re.compile(r".*(?:site|dist)-packages[/\\]([\w-]+)[/\\](.*)")

@@ -55,6 +55,11 @@ _PASSES_ON = frozenset({
 _CUT_OFF = frozenset({"JSONDecodeError", "UnicodeDecodeError"})
 _READS_A_FILE = re.compile(r"\bopen\(|\.json|json\.load\(")
 # The rows have no labels: the code line before the error asks something of them, and they are None.
+# What `map` of datasets called for each row, and a table that was asked for a column.
+_ROW_BY_ROW = re.compile(
+    r"datasets[/\\]arrow_dataset\.py[^\n]*in apply_function|"
+    r"site-packages[/\\]pandas[/\\](?!.*site-packages[/\\](?!pandas))", re.DOTALL
+)  # fmt: skip
 _NO_LABELS = re.compile(r"\blabels?\b[\w\[\].]*\.\w+[^\n]*\n(?:[ \t~^│|]*\n)*[^\n]*\Z")
 # What the path of a script shows of this field.
 _OF_A_MODEL = re.compile(r"(?i)lora|peft|llama|qwen|mistral|gemma|\bgpt|llm|fine[-_]?tun|tokeniz|\btrain")
@@ -191,7 +196,8 @@ def _stopped(error: tuple[str, str], package: str, place: Frame, before: str) ->
         return Explained("corrupt-header", says, ("look at its end: tail -c 200 FILE", "copy or download it again"))
     if exception not in _STOPS:
         return None
-    rows = exception in _ROWS and prepares_rows(place.path, place.function)
+    prepared = prepares_rows(place.path, place.function) or _ROW_BY_ROW.search(before) is not None
+    rows = exception in _ROWS and prepared
     if rows or (message.startswith("'NoneType' object has no") and _NO_LABELS.search(before) is not None):
         return _said("data-not-as-expected", package, place.path)
     if package in SERVERS and re.search(r"lora|adapter|peft", place.path) is not None:

@@ -29,6 +29,7 @@ from envpin.diagnose.logs.names import MEMBER_ANCHORS, explain_name, words
 from envpin.diagnose.logs.overrides import OVERRIDE_ANCHORS, explain_override
 from envpin.diagnose.logs.peft_methods import METHOD_ANCHORS, explain_method
 from envpin.diagnose.logs.signature import Signature, matchers
+from envpin.diagnose.logs.training_signs import NO_ROW, NO_ROW_STEPS, TrainingSigns
 from envpin.diagnose.logs.unexplained import Unexplained, UnexplainedError
 
 if TYPE_CHECKING:
@@ -53,9 +54,6 @@ _SAID_BETTER = {
     "transformers-api-changed": "peft-transformers-incompatible",
     "unmatched-adapter-keys": "vlm-key-rename",
 }
-# What only a run that loads has to know: before training, a new head is as it should be.
-_RIGHT_IN_TRAINING = frozenset({"task-head"})
-_TRAINS_ANCHORS = (b"'train_runtime'", b"'train_loss'", b"{'loss': ", b"trainer.train()", b"_inner_training_loop")
 # The same, where it says so of the same lines: another line of the log may still be of the first kind.
 _SAID_BETTER_OF_A_LINE = {
     "unmatched-adapter-keys": "tensors-not-of-method",
@@ -130,7 +128,7 @@ class _Reader:
         # errors of which nothing spoke, with the lines before them: asked of the library's own messages at the end
         self.unexplained = Unexplained()
         self.stated: set[tuple[int, ...]] = set()
-        self.trains = False
+        self.signs = TrainingSigns()
 
     def read(self, block: bytes) -> None:
         numbers = LineNumbers(block, self.line)
@@ -148,7 +146,7 @@ class _Reader:
         self._read_frames(block, numbers)
         if not self._stopped:
             self._note_errors(block, numbers)
-        self.trains = self.trains or any(anchor in block for anchor in _TRAINS_ANCHORS)
+        self.signs.read(block)
         for anchor in _STATED_ANCHORS:
             stated = (_STATED.search(text) for _, text in lines_with(block, anchor))
             self.stated |= {_numbers(one[1]) for one in stated if one is not None}
@@ -291,11 +289,10 @@ class _Reader:
         for code, some in self.seen.items():
             if code in causes or (code == "architecture-drift" and causes):
                 continue
-            if self.trains and code in _RIGHT_IN_TRAINING:
-                continue
             found += [
-                _finding_of(code, seen) for seen in some.values()
-                if not self._is_said_better(code, seen) and not (code in _NEWER and self._is_new_enough(seen))
+                self._finding_of(code, seen) for seen in some.values()
+                if not self.signs.are_idle(code, seen.severity) and not self._is_said_better(code, seen)
+                and not (code in _NEWER and self._is_new_enough(seen))
             ]  # fmt: skip
         mismatches = tuple(
             Mismatch(parameter=line.name, found=line.found, expected=line.expected, why=code)
@@ -308,6 +305,11 @@ class _Reader:
             mismatches=mismatches,
             lines=lines,
         )
+
+    def _finding_of(self, code: str, seen: _Seen) -> Finding:
+        if self.signs.has_no_row(code, seen.severity):
+            code, seen.says, seen.fix = "index-out-of-range", NO_ROW, NO_ROW_STEPS
+        return _finding_of(code, seen)
 
     def _shape_finding(self, code: str, lines: list[Line]) -> Finding:
         total = self.shape_count if self.shape_count > len(self.shapes) else len(lines)

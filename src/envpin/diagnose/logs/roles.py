@@ -58,6 +58,9 @@ _WORDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("missing-shard", r"(?:no|not|missing|cannot|can't) .{0,40}(?:safetensors|\.bin\b|weight files?|model weights)",
          r"(?:no|not|missing|cannot|can't) .{0,40}(?:shards?|pytorch_model|index\.json)"),
         ("unmatched-adapter-keys", r"state_dict\W.*(?:should be empty|unexpected|not expected|left over)"),
+        ("data-not-as-expected", r"must contain an? .{1,40} (?:column|field|key)\b",
+         r"columns? .{1,60}not (?:found |present )?in the (?:dataset|data)\b",
+         r"(?:dataset|data|row)\w* (?:to have|must (?:have|contain)|is missing|has no)\b.{0,40}\bcolumns?\b"),
         ("devices-differ", r"(?:same|different|multiple) devices?\b"),
     )
 )  # fmt: skip
