@@ -35,6 +35,10 @@ def _asked(config: dict[str, Any]) -> tuple[Match, SpecifierSet]:
         ({"model_type": "bert", "position_embedding_type": "relative_key"}, ("5.0.0", "5.24.0"), ("4.57.6",)),
         ({"model_type": "phi3", "rope_scaling": {"type": "su"}}, ("5.0.0", "5.24.0"), ("4.57.6",)),
         ({"model_type": "deepseek_v3", "q_lora_rank": None}, ("4.51.3", "4.52.4"), ("4.53.0",)),
+        ({"model_type": "nemotron_h"}, ("5.3.0", "5.5.4"), ("5.6.0",)),
+        ({"model_type": "olmo2"}, ("5.4.0",), ("5.3.0", "5.5.0")),
+        ({"model_type": "cohere2"}, ("5.4.0",), ("5.3.0", "5.5.0")),
+        ({"model_type": "phimoe"}, ("5.0.0", "5.4.0"), ("5.3.0", "5.5.0")),
         ({"model_type": "gpt_bigcode"}, ("4.54.0", "4.54.1", "4.55.0"), ("4.53.3", "4.55.1")),
     ],
 )
