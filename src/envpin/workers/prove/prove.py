@@ -8,18 +8,19 @@ import os
 from typing import Dict, Iterable, List, Optional, Set
 
 from ..protocol import Events, KnownError
-from ..requests import ProveRequest, WeightFiles
+from ..requests import ProveRequest
 from ..results import JudgedTensor, ProveResult, TensorCounts
 from ..runtime import scaling
 from ..runtime.admitted import admit
 from ..runtime.bits import lengthened_by_zeros
 from ..runtime.loading import read_json
-from ..stream.io.files import StoredTensor, WeightFolder, read_header, torch_dtype
+from ..stream.io.files import StoredTensor, WeightFolder, torch_dtype
 from ..stream.io.reader import Reader
 from . import by_peft, changes, tables, tally, whole, wrapped
 from .causes import Causes, Suspect
 from .changes import TensorChange
 from .expected import Expected, Files, UnfitError
+from .folders import tensors_of
 from .judge import FLOATS, Judge
 from .names import Names, paired
 from .ways import Dtypes
@@ -57,7 +58,7 @@ class _Proof:
         self.notes: List[str] = []
         self.base = self._base()
         self.merged = self._merged()
-        self.adapter = _tensors(asked.adapter)
+        self.adapter = tensors_of(asked.adapter)
         self.config = read_json(os.path.join(asked.adapter.folder, "adapter_config.json"))
         admit(self.config, [name.rpartition(".")[0] for name in self.adapter])
         self.pairs = paired(self.base, self.merged)
@@ -74,7 +75,7 @@ class _Proof:
 
     def _merged(self) -> Dict[str, StoredTensor]:
         """The merged model's tensors, without peft's wrappers in their names."""
-        found = _tensors(self.asked.merged)
+        found = tensors_of(self.asked.merged)
         self.wrapped = wrapped.find(found)
         plain = {stored: name for name, stored in self.wrapped.stored.items()}
         self.notes += [
@@ -86,7 +87,7 @@ class _Proof:
     def _base(self) -> Dict[str, StoredTensor]:
         """The base's tensors; of a quantized base, the plain ones that it stands for, where its format is known."""
         if self.asked.quantized is None:
-            return _tensors(self.asked.base)
+            return tensors_of(self.asked.base)
         from ..stream.quantized import unpack
 
         folder = WeightFolder(self.asked.base.folder)
@@ -387,12 +388,19 @@ class _Proof:
         for name in sorted(set(self.merged) - used):
             if name.endswith(_BUFFERS):
                 self.notes.append("`%s` is a buffer that the base does not store" % name)
+            elif self._is_the_base_table(name):
+                self.notes.append("`%s` is the base's embedding, which the base stores once" % name)
             elif wrapped.is_of_adapter(name, own):
                 why = "it is the adapter's own, which a merge leaves out"
                 self._set(name, "wrong", changed=False, cause="unmerged", why=why)
             else:
                 why = "neither the base nor the adapter has it"
                 self._set(name, "wrong", changed=False, cause="extra", why=why)
+
+    def _is_the_base_table(self, name: str) -> bool:
+        """T5's encoder and decoder keep the base's table where an adapter brings another under its shared name."""
+        table = self.tables.embedding
+        return table is not None and tables.is_embedding(name) and self._is_same(self.merged[name], self.base[table])
 
     def _find_causes(self) -> None:
         causes = Causes(self.judge, self.reader, self.expected)
@@ -436,14 +444,3 @@ class _Proof:
             merged_dtypes=tally.dtypes(self.merged),
             torch=torch.__version__,
         )
-
-
-def _tensors(place: WeightFiles) -> Dict[str, StoredTensor]:
-    found: Dict[str, StoredTensor] = {}
-    for name in place.files:
-        for tensor in read_header(os.path.join(place.folder, name)).tensors:
-            if tensor.name in found:
-                message = "two files of `%s` hold `%s`" % (place.folder, tensor.name)
-                raise KnownError("bad-index", message, path=place.folder)
-            found[tensor.name] = tensor
-    return found

@@ -45,6 +45,10 @@ def is_head(key: str) -> bool:
     return key.endswith(".weight") and _rank(key, HEADS) is not None and _numberless(key)
 
 
+def is_embedding(key: str) -> bool:
+    return key.endswith(".weight") and _rank(key, EMBEDDINGS) is not None and _numberless(key)
+
+
 def shares(key: str, embedding: Optional[str]) -> Optional[str]:
     """The tensor that a model keeps in place of this one of its head: `decoder.weight` is the embedding, `decoder.bias`
     the bias of the module around it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from envpin.workers.prove.tables import belongs_to_a_head, find, is_head, shares
+from envpin.workers.prove.tables import belongs_to_a_head, find, is_embedding, is_head, shares
 
 BACKBONE = [f"distilbert.transformer.layer.{number}.attention.q_lin.weight" for number in range(3)]
 BASE = [*BACKBONE, "distilbert.embeddings.LayerNorm.weight", "vocab_transform.weight", "vocab_projector.bias"]
@@ -52,3 +52,11 @@ def test_the_embedding_is_the_one_of_words() -> None:
     names = ["bert.embeddings.position_embeddings.weight", "bert.embeddings.word_embeddings.weight"]
     assert find(names) == (names[1], None)
     assert find([*names, "cls.predictions.decoder.weight"]).head == "cls.predictions.decoder.weight"
+
+
+@pytest.mark.parametrize(
+    ("key", "embedding"),
+    [("encoder.embed_tokens.weight", True), ("shared.weight", True), ("lm_head.weight", False), ("wte.bias", False)],
+)
+def test_tables_of_words_are_known_by_name(key: str, embedding: bool) -> None:
+    assert is_embedding(key) is embedding
