@@ -160,9 +160,8 @@ def _untargeted(names: AdapterNames, subject: CheckSubject) -> Iterator[Finding]
         return
     by = "exclude_modules" if any(_ends_with(of_base(one.module), excluded) for one in out) else "target_modules"
     by = "layers_to_transform" if _ends_with(of_base(out[0].module), targets) and by == "target_modules" else by
-    text = (
-        f"{_of_all([one.tensor for one in out], subject)} a module that `{by}` leaves out: peft drops what was trained"
-    )
+    whole = counted(len(subject.folder.adapter_tensors), "tensor")
+    text = f"{len(out)} of {whole} {verb(len(out), 'changes', 'change')} a module that `{by}` leaves out"
     fix = (f"put back the `{by}` that training used",)
     yield _dropped(text, [one.tensor for one in out], fix, subject)
 
