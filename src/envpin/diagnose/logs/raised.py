@@ -26,6 +26,7 @@ _NO_FILE = re.compile(
     r"FileNotFoundError: .{0,80}?'([^'\n]{0,300}?((?:adapter_|tokenizer_|generation_|preprocessor_)?config\.json|"
     r"adapter_model\.\w+|tokenizer\.\w+|vocab\.\w+|merges\.txt|[\w.-]+\.(?:safetensors|index\.json|bin|gguf)))'"
 )
+_NO_CHECKPOINT = re.compile(r"'([^'\n]{0,300}\.(?:pth?|ckpt))'")
 # What a library says of what it never expected to happen.
 _REPORT = re.compile(
     r"(?i)please report|report this|(?:file|open|submit) (?:a |an )?(?:bug|issue)|maybe the .{1,40} changed"
@@ -139,13 +140,17 @@ def _of_words(exception: str, message: str, context: str) -> Explained | None:
 
 
 def _of_own_code(exception: str, message: str, before: str, frames: list[Frame]) -> Explained | None:
-    """A file that a script of this field reads by itself: JSON that is none, or a table without a column."""
+    """A file that a script of this field reads by itself: JSON that is none, a checkpoint that is not there, or a table
+    without a column."""
     own = [one.path for one in frames if one.library is None and _STANDARD.search(one.path) is None]
     if not any(_OF_A_MODEL.search(path) for path in own):
         return None
     if exception in _CUT_OFF and _READS_A_FILE.search(before) is not None:
         says = "a file that the script reads as JSON is none, or was cut off"
         return Explained("corrupt-header", says, ("look at its end: tail -c 200 FILE", "copy or download it again"))
+    if exception == "FileNotFoundError" and (lost := _NO_CHECKPOINT.search(message)) is not None:
+        says = f"the script loads `{lost[1]}`, and there is no such file"
+        return Explained("base-not-found", says, ("look where training wrote it, and how its name is made",))
     if exception == "KeyError" and frames[-1].library == "pandas":
         columns = "look at the columns of the file: head -n 1 FILE"
         return Explained("data-not-as-expected", f"the table that the script reads has no column {message}", (columns,))
