@@ -30,8 +30,8 @@ def test_without_a_terminal_nothing_is_broken_or_cut() -> None:
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [
-        (("show", "lama3.1"), 2, "did you mean llama3.1"), (("show", ""), 2, "neither a family"),
-        (("list", "--grade", "best"), 2, "declared, reported"), (("resolve", ""), 2, "no name"),
+        (("show", "lama3.1"), 2, "did you mean llama3.1"), (("show", ""), 2, "argument 2 of `envpin` is empty"),
+        (("list", "--grade", "best"), 2, "declared, reported"), (("resolve", ""), 2, "argument 2 of `envpin` is empty"),
         (("resolve", "/nowhere/"), 2, "does not exist"), (("resolve", "nobody/nothing"), 1, ""),
         (("resolve", "."), 2, "holds no config.json"), (("list", "--matrix", "nowhere.toml"), 2, "cannot be read"),
     ],
