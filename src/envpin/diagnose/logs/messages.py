@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 LENGTH = 6
 _SHORTEST = 4
+_FIRST = ("trl", "accelerate", "peft", "transformers")
 # No message tells more than its beginning does.
 _READ = 1_500
 _WORD = re.compile(r"[\w./=+<>-]+")
@@ -57,7 +58,9 @@ def known_messages() -> Mapping[str, Message]:
     """Every message that travels with envpin, by its first words."""
     document = read_collected("raised.json", dict[str, Any], most=4_000_000)
     known: dict[str, Message] = {}
-    for package, causes in document["messages"].items():
+    # the same words are copied from these into others: of the copies they are the first
+    messages = sorted(document["messages"].items(), key=lambda one: _FIRST.index(one[0]) if one[0] in _FIRST else -1)
+    for package, causes in messages:
         for code, files in causes.items():
             for file, messages in files.items():
                 known.update(dict.fromkeys(messages, Message(package, code, file)))

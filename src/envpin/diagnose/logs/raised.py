@@ -26,6 +26,9 @@ _NO_FILE = re.compile(
     r"FileNotFoundError: .{0,80}?'([^'\n]{0,300}?((?:adapter_|tokenizer_|generation_|preprocessor_)?config\.json|"
     r"adapter_model\.\w+|tokenizer\.\w+|vocab\.\w+|merges\.txt|[\w.-]+\.(?:safetensors|index\.json|bin|gguf)))'"
 )
+_NO_DATA = re.compile(
+    r"'([^'\n]{0,300}\.(?:jsonl|csv|tsv|parquet|arrow)|[^'\n]{0,300}(?:data|train|val|test)\w*\.json)'"
+)
 _NO_CHECKPOINT = re.compile(r"'([^'\n]{0,300}\.(?:pth?|ckpt))'")
 # What a library says of what it never expected to happen.
 _REPORT = re.compile(
@@ -148,6 +151,9 @@ def _of_own_code(exception: str, message: str, before: str, frames: list[Frame])
     if exception in _CUT_OFF and _READS_A_FILE.search(before) is not None:
         says = "a file that the script reads as JSON is none, or was cut off"
         return Explained("corrupt-header", says, ("look at its end: tail -c 200 FILE", "copy or download it again"))
+    if exception == "FileNotFoundError" and (lost := _NO_DATA.search(message)) is not None:
+        path = "give its path, whole or from the folder in which the command runs"
+        return Explained("data-not-as-expected", f"the data file `{lost[1]}` is not there", (path,))
     if exception == "FileNotFoundError" and (lost := _NO_CHECKPOINT.search(message)) is not None:
         says = f"the script loads `{lost[1]}`, and there is no such file"
         return Explained("base-not-found", says, ("look where training wrote it, and how its name is made",))

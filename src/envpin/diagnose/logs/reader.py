@@ -66,6 +66,7 @@ _SAID_BETTER_OF_A_LINE = {
 _LESS_EXACT = frozenset({"adapter-needs-newer-peft", "transformers-api-changed"})
 
 
+_PAIR, _ASKS = "peft-transformers-incompatible", "peft asks for it: "
 _ANOTHER_PEFT = "or take the peft of this transformers: envpin matrix resolve MODEL"
 _NEWER = frozenset({"config-needs-newer-transformers"})
 # What a log says is installed, and what an answer says is needed at least.
@@ -188,7 +189,17 @@ class _Reader:
                 for at, text in lines_with(block, anchor.encode()):
                     if text not in self.explained and (told := tell(text)) is not None:
                         self.explained.add(text)
+                        if told.code == "transformers-api-changed" and self._is_asked_by_peft(block, at):
+                            told = told._replace(code=_PAIR, says=_ASKS + told.says, fix=(*told.fix, _ANOTHER_PEFT))
                         self._keep(_signature_of(told, text), numbers, at, text)
+
+    def _is_asked_by_peft(self, block: bytes, at: int) -> bool:
+        """Whether the deepest frame, but for torch's, is of peft: it is peft that meets another release."""
+        from envpin.diagnose.logs.frames import frames_of, of_the_stack
+
+        before = self._before(block, at, FRAMES_NEAR).decode("utf-8", "replace")
+        frames = of_the_stack([one for one in frames_of(before) if one.library != "torch"])
+        return bool(frames) and frames[-1].library == "peft"
 
     def _read_frames(self, block: bytes, numbers: LineNumbers) -> None:
         """Lines of which nothing else spoke: the frames before them tell whose call it was."""
@@ -357,7 +368,7 @@ def _worded(signature: Signature, found: re.Match[str], text: str) -> Signature 
     # a class by its name, and a release took it away: nothing newer has it
     code = "transformers-api-changed" if told.went and signature.code in _NEWER else signature.code
     # that it is peft which asks for the name is what the lines before showed
-    asks = "peft imports it: " if code == "peft-transformers-incompatible" else ""
+    asks = _ASKS if code == _PAIR else ""
     fix = (*told.fix, _ANOTHER_PEFT) if asks else told.fix
     return msgspec.structs.replace(signature, code=code, says=asks + told.says, fix=fix)
 

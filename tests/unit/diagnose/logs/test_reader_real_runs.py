@@ -48,7 +48,6 @@ MISSED = {
     "lm-eval-column-misnamed",
     "fine-tune-tiny-llama-adapter-config-in-base",
     "fine-tune-tiny-llama-tokenizer-lfs",
-    "ai-summarizer-t5-transformers-5.24-peft-0.15",
     "chatglm3-remote-code-transformers-4.46",
     "chatglm3-remote-code-transformers-4.57",
     "chatglm3-remote-code-transformers-5.24",
