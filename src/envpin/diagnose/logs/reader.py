@@ -368,7 +368,7 @@ def _worded(signature: Signature, found: re.Match[str], text: str) -> Signature 
     # a class by its name, and a release took it away: nothing newer has it
     code = "transformers-api-changed" if told.went and signature.code in _NEWER else signature.code
     # that it is peft which asks for the name is what the lines before showed
-    asks = _ASKS if code == _PAIR else ""
+    asks = _ASKS if code == _PAIR and signature.after is not None else ""
     fix = (*told.fix, _ANOTHER_PEFT) if asks else told.fix
     return msgspec.structs.replace(signature, code=code, says=asks + told.says, fix=fix)
 
