@@ -66,7 +66,7 @@ _ROW_BY_ROW = re.compile(
 )  # fmt: skip
 _NO_LABELS = re.compile(r"\blabels?\b[\w\[\].]*\.\w+[^\n]*\n(?:[ \t~^│|]*\n)*[^\n]*\Z")
 # What the path of a script shows of this field.
-_OF_A_MODEL = re.compile(r"(?i)lora|peft|llama|qwen|mistral|gemma|\bgpt|llm|fine[-_]?tun|tokeniz|\btrain")
+_OF_A_MODEL = re.compile(r"(?i)lora|peft|llama|qwen|mistral|gemma|\bgpt|llm|fine[-_]?tun|tokeniz|(?<![a-z])train")
 _STANDARD = re.compile(r"/python3|\\lib\\", re.IGNORECASE)
 _SAYS = {
     "settings-refused": "{package} refuses a setting: it raises this in `{file}`",
@@ -173,7 +173,8 @@ def _missing(module: str, package: str, before: str) -> Explained:
         return Explained("package-missing", says, (f"install it there: {install}", TRAINING))
     says = f"{package} imports `{module}`, which this {top} does not have: most likely they are of different releases"
     asked = f"take the release of {top} that {package} asks for: python -m pip check"
-    return Explained("library-api-changed", f"{says}; {released}", (asked, TRAINING))
+    code = "peft-transformers-incompatible" if {package, top} == {"peft", "transformers"} else "library-api-changed"
+    return Explained(code, f"{says}; {released}", (asked, TRAINING))
 
 
 def _deepest(frames: list[Frame]) -> Frame | None:

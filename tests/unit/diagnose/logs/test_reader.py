@@ -108,7 +108,9 @@ def test_four_hundred_lines_have_one_cause() -> None:
 def test_several_errors_of_one_log_are_all_named() -> None:
     some = [one for one in load_signatures() if one.after is None][::4]
     text = "\nnoise\n".join(one.sample for one in some)
-    assert set(codes(text)) >= {one.code for one in some} - {"transformers-api-changed", "unmatched-adapter-keys"}
+    said_better = {"transformers-api-changed", "unmatched-adapter-keys"}
+    of_another_meaning_in_a_training = {"vocab-rows-not-saved", "task-head"}
+    assert set(codes(text)) >= {one.code for one in some} - said_better - of_another_meaning_in_a_training
 
 
 def test_lines_of_one_code_that_say_different_things_are_findings_of_their_own() -> None:
