@@ -542,7 +542,9 @@ def check_a_faulty_write_is_caught(folder: str) -> None:
             try:
                 case.merge(out, threads=1)
             except KnownError as error:
-                assert error.kind in {"verification-failed", "bad-header"}, (name, place, error.kind, error.message)
+                # a NaN that is read back may be what was computed: the answer names both
+                kinds = {"verification-failed", "bad-header", *({"not-finite"} if name == "not a number" else ())}
+                assert error.kind in kinds, (name, place, error.kind, error.message)
                 caught += 1
             else:
                 raise AssertionError("not caught: %s at write %s" % (name, place))

@@ -436,7 +436,8 @@ _HINTS = {
     "out-of-memory": "close other programs, or merge on a machine with more memory",
     "verification-failed": "what was written is not what was computed: check the disk and the memory of this machine",
     "not-finite": "either the adapter or the base holds NaN or infinity, and is broken, or the change leaves the "
-    "range of float16: then take a base in bfloat16 or float32, or use base and adapter unmerged",
+    "range of float16: then take a base in bfloat16 or float32, or use base and adapter unmerged; where all three are "
+    "sound, the disk wrote other bytes than were computed",
     "quantized-base": "give the unquantized original with --base",
     "no-bitsandbytes": "name an environment with a bitsandbytes that computes on this machine's CPU, such as "
     "--environment 'transformers==X,peft==Y,torch==Z,bitsandbytes>=0.48', or merge with --quantized-base original",

@@ -140,7 +140,7 @@ def _tokens(subject: CheckSubject) -> Iterator[Finding]:
     if bool(declared) == bool(rows):
         return
     if rows:
-        text = f"{_of_all(rows, subject)} trained rows of an embedding, and `trainable_token_indices` is not set"
+        text = f"{_of_all(rows, subject)} an embedding's trained rows, and `trainable_token_indices` is not set"
         yield _dropped(text, rows, ("set `trainable_token_indices`, as training had it",), subject)
     else:
         seen = [Evidence(file="adapter_config.json", found=f"trainable_token_indices: {str(declared)[:80]}")]
