@@ -10,11 +10,17 @@ from __future__ import annotations
 
 import argparse
 import io
+import sys
 import tomllib
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest.mock import patch
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from tests.support.judging import Tally
 
 from envpin.diagnose.logs import nearest
 from envpin.diagnose.logs.reader import diagnose_log
@@ -23,7 +29,7 @@ from envpin.diagnose.logs.signature import load_signatures
 if TYPE_CHECKING:
     from envpin.diagnose.logs.signature import Signature
 
-DATA = Path(__file__).resolve().parents[1] / "tests" / "data"
+DATA = ROOT / "tests" / "data"
 FILES = {
     "errors.toml": "seen",
     "errors_held_out.toml": "held out",
@@ -53,26 +59,15 @@ def main() -> None:
         errors = tomllib.loads((DATA / name).read_text(encoding="utf-8"))["error"]
         own = {error["source"].partition("#")[0] for error in errors} if args.held_out else set()
         signatures = tuple(one for one in load_signatures() if one.source.partition("#")[0] not in own)
-        right = silent = wrong = guessed = guessed_right = helped = 0
-        misses = []
+        tally, guessed, guessed_right = Tally(), 0, 0
         for error in errors:
             codes, guess = answered(error["text"], signatures, own)
-            good = error["code"] in codes if error["code"] else not codes
-            right += good
-            silent += not good and not codes
-            wrong += not good and bool(codes)
-            helped += not good and bool(codes & {*error.get("also", ())})
+            good = tally.add(error["source"], error, codes)
             guessed += guess
             guessed_right += guess and good
-            if not good:
-                named = ", ".join(sorted(codes)) or "nothing"
-                misses.append(f"  miss: {error['source']}: {error['code'] or 'nothing'}, named {named}")
-        print(
-            f"{half} ({name}): {len(errors)} texts, {right} right, {silent} silent, {wrong} another cause "
-            f"({helped} of them one that helps as well); {guessed} guesses, {guessed_right} right"
-        )
+        print(f"{half} ({name}): {len(errors)} texts, {tally}; {guessed} guesses, {guessed_right} right")
         if args.misses:
-            print("\n".join(misses))
+            print("\n".join(tally.misses))
 
 
 def answered(text: str, signatures: tuple[Signature, ...], own: set[str]) -> tuple[set[str], bool]:

@@ -1,12 +1,11 @@
 """What `diagnose` says of whole logs of strangers' programs, run in other environments than their own:
 `python benchmarks/wild_runs.py [--misses]`.
 
-Each entry of `tests/data/runs/*.toml` is a run that was made for real; its cause is known by experiment: what was
-changed from an environment in which the program works, and what alone repairs it. `first.toml` was read while rules
-were written, `second.toml` is of other repositories and was judged and committed before its first run. An answer is
-right where the code that was judged is among those named, or nothing is named where nothing must be; where no code of
-the catalogue fits ("?"), nothing may be named but what the judge said would help as well. Where a release is to blame,
-it is counted apart whether the answer also names the package that was changed.
+Each entry of `tests/data/runs/*.toml` is a run that was made for real: what was changed from an environment in which
+the program works, and, where another run was made, what alone repairs it. `first.toml` was read while rules were
+written, `second.toml` and `third.toml` were judged and committed before their first run. What is right tells
+`tests/support/judging.py`; where a release is to blame, it is counted apart whether the answer also names the package
+that was changed.
 """
 
 from __future__ import annotations
@@ -14,12 +13,18 @@ from __future__ import annotations
 import argparse
 import io
 import re
+import sys
 import tomllib
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from tests.support.judging import Tally
+
 from envpin.diagnose.logs.reader import diagnose_log
 
-DATA = Path(__file__).resolve().parents[1] / "tests" / "data" / "runs"
+DATA = ROOT / "tests" / "data" / "runs"
 
 
 def main() -> None:
@@ -28,28 +33,19 @@ def main() -> None:
     args = parser.parse_args()
     for path in sorted(DATA.glob("*.toml")):
         runs = tomllib.loads(path.read_text(encoding="utf-8"))["run"]
-        count = dict.fromkeys(("right", "silent", "another", "helps", "blame", "blamed"), 0)
-        misses = []
+        tally, blame, blamed = Tally(), 0, 0
         for run in runs:
             codes, text = answered(run["log"])
-            good = run["code"] in codes or not (run["code"].strip("?") or codes - {*run.get("also", ())})
-            count["right"] += good
-            count["silent"] += not good and not codes
-            count["another"] += not good and bool(codes)
-            count["helps"] += not good and bool(codes & {*run.get("also", ())})
-            count["blame"] += good and bool(run["package"])
-            count["blamed"] += good and bool(run["package"]) and names(text, run["package"])
-            if not good:
-                named = ", ".join(sorted(codes)) or "nothing"
-                misses.append(f"  miss: {run['name']}: {run['code'] or 'nothing'}, named {named}")
+            if tally.add(run["name"], run, codes) and run["package"]:
+                blame += 1
+                blamed += names(text, run["package"])
+        repositories = len({one["program"].partition("@")[0] for one in runs})
         print(
-            f"{path.name}: {len(runs)} runs of {len({one['program'].partition('@')[0] for one in runs})} repositories, "
-            f"{count['right']} right, {count['silent']} silent, {count['another']} another cause "
-            f"({count['helps']} of them one that helps as well); the package to blame is named in {count['blamed']} of "
-            f"{count['blame']}"
+            f"{path.name}: {len(runs)} runs of {repositories} repositories, {tally}; the package to blame is named in "
+            f"{blamed} of {blame}"
         )
         if args.misses:
-            print("\n".join(misses))
+            print("\n".join(tally.misses))
 
 
 def answered(log: str) -> tuple[set[str], str]:

@@ -59,8 +59,8 @@ def known_messages() -> Mapping[str, Message]:
     document = read_collected("raised.json", dict[str, Any], most=4_000_000)
     known: dict[str, Message] = {}
     # the same words are copied from these into others: of the copies they are the first
-    messages = sorted(document["messages"].items(), key=lambda one: _FIRST.index(one[0]) if one[0] in _FIRST else -1)
-    for package, causes in messages:
+    ordered = sorted(document["messages"].items(), key=lambda one: _FIRST.index(one[0]) if one[0] in _FIRST else -1)
+    for package, causes in ordered:
         for code, files in causes.items():
             for file, messages in files.items():
                 known.update(dict.fromkeys(messages, Message(package, code, file)))

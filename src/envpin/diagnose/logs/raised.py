@@ -57,13 +57,14 @@ _PASSES_ON = frozenset({
 })  # fmt: skip
 # Files that end too early, or are of another kind.
 _CUT_OFF = frozenset({"JSONDecodeError", "UnicodeDecodeError"})
+_LOOK_AT_ITS_END = ("look at its end: tail -c 200 FILE", "copy or download it again")
 _READS_A_FILE = re.compile(r"\bopen\(|\.json|json\.load\(")
-# The rows have no labels: the code line before the error asks something of them, and they are None.
 # What `map` of datasets called for each row, and a table that was asked for a column.
 _ROW_BY_ROW = re.compile(
     r"datasets[/\\]arrow_dataset\.py[^\n]*in apply_function|"
     r"site-packages[/\\]pandas[/\\](?!.*site-packages[/\\](?!pandas))", re.DOTALL
 )  # fmt: skip
+# The rows have no labels: the code line before the error asks something of them, and they are None.
 _NO_LABELS = re.compile(r"\blabels?\b[\w\[\].]*\.\w+[^\n]*\n(?:[ \t~^│|]*\n)*[^\n]*\Z")
 # What the path of a script shows of this field.
 _OF_A_MODEL = re.compile(r"(?i)lora|peft|llama|qwen|mistral|gemma|\bgpt|llm|fine[-_]?tun|tokeniz|(?<![a-z])train")
@@ -150,7 +151,7 @@ def _of_own_code(exception: str, message: str, before: str, frames: list[Frame])
         return None
     if exception in _CUT_OFF and _READS_A_FILE.search(before) is not None:
         says = "a file that the script reads as JSON is none, or was cut off"
-        return Explained("corrupt-header", says, ("look at its end: tail -c 200 FILE", "copy or download it again"))
+        return Explained("corrupt-header", says, _LOOK_AT_ITS_END)
     if exception == "FileNotFoundError" and (lost := _NO_DATA.search(message)) is not None:
         path = "give its path, whole or from the folder in which the command runs"
         return Explained("data-not-as-expected", f"the data file `{lost[1]}` is not there", (path,))
@@ -205,7 +206,7 @@ def _stopped(error: tuple[str, str], package: str, place: Frame, before: str) ->
         return Explained("distributed-run-failed", says, ())
     if exception in _CUT_OFF:
         says = f"a file that {package} reads in `{place.path}` is no whole JSON or text: it was cut off, or is another"
-        return Explained("corrupt-header", says, ("look at its end: tail -c 200 FILE", "copy or download it again"))
+        return Explained("corrupt-header", says, _LOOK_AT_ITS_END)
     if exception not in _STOPS:
         return None
     prepared = prepares_rows(place.path, place.function) or _ROW_BY_ROW.search(before) is not None

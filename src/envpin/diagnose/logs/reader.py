@@ -7,7 +7,7 @@ one are decoded and matched. So a log of 100 MB takes seconds, and memory stays 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING
 
 import msgspec
@@ -19,7 +19,7 @@ from envpin.diagnose.axes import shape_text
 from envpin.diagnose.catalogue.catalogue import finding, load_catalogue
 from envpin.diagnose.comparison import Mismatch
 from envpin.diagnose.logs.anchors import COMPLAINT_ANCHORS, FRAME_ANCHORS, FRAMES_NEAR, RAISED_ANCHORS, RAISED_NEAR
-from envpin.diagnose.logs.arguments import ANCHOR, explain
+from envpin.diagnose.logs.arguments import ANCHOR, Explained, explain
 from envpin.diagnose.logs.blocks import LineNumbers, blocks_of, lines_with, with_next
 from envpin.diagnose.logs.listed import LISTED_ANCHORS, explain_listed
 from envpin.diagnose.logs.mismatch import ANCHORS, BARE, Line, common_cause, in_module, read_line
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from envpin.core.findings import Finding, Severity
-    from envpin.diagnose.logs.arguments import Explained
+    from envpin.diagnose.logs.name_facts import Words
     from envpin.diagnose.logs.signature import Matcher
 
 # Lines before an error that can name the file it came from: a traceback has two lines for each of its last frames.
@@ -66,7 +66,7 @@ _SAID_BETTER_OF_A_LINE = {
 _LESS_EXACT = frozenset({"adapter-needs-newer-peft", "transformers-api-changed"})
 
 
-_PAIR, _ASKS = "peft-transformers-incompatible", "peft asks for it: "
+_PAIR = "peft-transformers-incompatible"
 _ANOTHER_PEFT = "or take the peft of this transformers: envpin matrix resolve MODEL"
 _NEWER = frozenset({"config-needs-newer-transformers"})
 # What a log says is installed, and what an answer says is needed at least.
@@ -190,7 +190,7 @@ class _Reader:
                     if text not in self.explained and (told := tell(text)) is not None:
                         self.explained.add(text)
                         if told.code == "transformers-api-changed" and self._is_asked_by_peft(block, at):
-                            told = told._replace(code=_PAIR, says=_ASKS + told.says, fix=(*told.fix, _ANOTHER_PEFT))
+                            told = Explained(_PAIR, *_of_the_pair(told))
                         self._keep(_signature_of(told, text), numbers, at, text)
 
     def _is_asked_by_peft(self, block: bytes, at: int) -> bool:
@@ -319,7 +319,7 @@ class _Reader:
 
     def _finding_of(self, code: str, seen: _Seen) -> Finding:
         if self.signs.has_no_row(code, seen.severity):
-            code, seen.says, seen.fix = "index-out-of-range", NO_ROW, NO_ROW_STEPS
+            return _finding_of("index-out-of-range", replace(seen, says=NO_ROW, fix=NO_ROW_STEPS))
         return _finding_of(code, seen)
 
     def _shape_finding(self, code: str, lines: list[Line]) -> Finding:
@@ -368,9 +368,14 @@ def _worded(signature: Signature, found: re.Match[str], text: str) -> Signature 
     # a class by its name, and a release took it away: nothing newer has it
     code = "transformers-api-changed" if told.went and signature.code in _NEWER else signature.code
     # that it is peft which asks for the name is what the lines before showed
-    asks = _ASKS if code == _PAIR and signature.after is not None else ""
-    fix = (*told.fix, _ANOTHER_PEFT) if asks else told.fix
-    return msgspec.structs.replace(signature, code=code, says=asks + told.says, fix=fix)
+    asked = code == _PAIR and signature.after is not None
+    says, fix = _of_the_pair(told) if asked else (told.says, told.fix)
+    return msgspec.structs.replace(signature, code=code, says=says, fix=fix)
+
+
+def _of_the_pair(told: Explained | Words) -> tuple[str, tuple[str, ...]]:
+    """What is said and done about a name of transformers, where it is peft that asks for it."""
+    return f"peft asks for it: {told.says}", (*told.fix, _ANOTHER_PEFT)
 
 
 def _filled(signature: Signature, found: re.Match[str]) -> Signature:
