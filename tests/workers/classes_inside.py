@@ -4,7 +4,6 @@ Each base is saved as one class and trained as another where a task does so; the
 trained, equal to the bit to peft's own, and to keep every name of the base's files. test_classes.py reports each.
 """
 
-import importlib.util
 import json
 import os
 import shutil
@@ -18,22 +17,13 @@ import peft
 import torch
 import transformers as t
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from load_inside import load, load_workers  # type: ignore[import-not-found]
+
 WORKERS, GRID, SCRATCH, OUT = sys.argv[1:5]
 
 
-def load(name: str, path: str, *, package: bool = False) -> Any:
-    spec = importlib.util.spec_from_file_location(
-        name, path, submodule_search_locations=[os.path.dirname(path)] if package else None
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-load("envpin_worker", os.path.join(WORKERS, "__init__.py"), package=True)
+load_workers(WORKERS)
 grid = load("grid_inside", GRID)
 
 from envpin_worker.peft_engine import merge, verify

@@ -4,22 +4,17 @@ bits. Python 3.8 syntax.
     python loftq_inside.py WORKERS_FOLDER SCRATCH_FOLDER RESULT.json BITS ...
 """
 
-import importlib.util
 import json
 import os
 import sys
 from typing import Any, Dict
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from load_inside import load_workers  # type: ignore[import-not-found]
+
 
 def main(workers: str, scratch: str, result: str, *bits: str) -> None:
-    spec = importlib.util.spec_from_file_location(
-        "envpin_worker", os.path.join(workers, "__init__.py"), submodule_search_locations=[workers]
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["envpin_worker"] = module
-    spec.loader.exec_module(module)
+    load_workers(workers)
     from envpin_worker.peft_engine import reproducible
     from envpin_worker.protocol import KnownError
     from envpin_worker.runtime.several import Source

@@ -4,7 +4,6 @@ judges them, in one file of JSON. Python 3.8 syntax.
     python proved_inside.py WORKERS_FOLDER SCRATCH_FOLDER RESULT.json
 """
 
-import importlib.util
 import json
 import os
 import sys
@@ -14,6 +13,9 @@ import peft
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from load_inside import load_workers  # type: ignore[import-not-found]
 
 _SMALL = {
     "hidden_size": 32,
@@ -58,14 +60,7 @@ CASES: Dict[str, Any] = {
 
 
 def main(workers: str, scratch: str, result: str) -> None:
-    spec = importlib.util.spec_from_file_location(
-        "envpin_worker", os.path.join(workers, "__init__.py"), submodule_search_locations=[workers]
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["envpin_worker"] = module
-    spec.loader.exec_module(module)
+    load_workers(workers)
     transformers.logging.set_verbosity_error()
     said = {}
     for name, (base, config, rows) in CASES.items():

@@ -7,7 +7,6 @@ check. pytest is not there: test_stream.py starts this file and reports each che
 import copy
 import errno
 import functools
-import importlib.util
 import json
 import os
 import random
@@ -27,21 +26,11 @@ import peft
 import torch
 import transformers
 
-
-def load(name: str, path: str, *, package: bool = False) -> Any:
-    spec = importlib.util.spec_from_file_location(
-        name, path, submodule_search_locations=[os.path.dirname(path)] if package else None
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from load_inside import load, load_workers  # type: ignore[import-not-found]
 
 WORKERS, GRID, SCRATCH, OUT = sys.argv[1:5]
-load("envpin_worker", os.path.join(WORKERS, "__init__.py"), package=True)
+load_workers(WORKERS)
 grid = load("grid_inside", GRID)
 
 from envpin_worker import verbs
