@@ -1,4 +1,4 @@
-"""Read an `envpin.json`. A manifest is untrusted input: it came with somebody's adapter.
+"""Read an `envpin.json`. A manifest is untrusted input: it came with an adapter, from anywhere.
 
 Every fault is reported at once, each with its path inside the document.
 """

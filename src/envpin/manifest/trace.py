@@ -1,6 +1,6 @@
 """Read `envpin-trace.jsonl`: what a run's steps were, up to the last line before it ended or was killed.
 
-It came with somebody's adapter, so it is untrusted: bounded, and what is no line of a trace is passed over.
+It came with an adapter, from anywhere, so it is untrusted: bounded, and what is no line of a trace is passed over.
 """
 
 from __future__ import annotations
