@@ -17,6 +17,11 @@ _PART = re.compile(
     r"(?:[A-Z]\w*)?(?:Experts|Attention|MLP|DecoderLayer|EncoderLayer|Router|Block|Output\w*|Embeddings?|Cache)$"
 )
 
+# Model types of several parts that transformers has no type for one by one.
+_OF_PARTS = re.compile(
+    r"vl|llava|vision|audio|omni|blip|clip|multimodal|encoder-decoder|idefics|paligemma|fuyu|florence"
+)
+
 
 def of_used(model_type: str) -> Words | None:
     """Code registers a model type of its own, and a release of transformers brought that type."""
@@ -64,3 +69,11 @@ def type_of_part(name: str) -> str | None:
 @cache
 def _types() -> dict[str, str]:
     return {one.replace("_", "").replace("-", "").lower(): one for one in load_support().model_types}
+
+
+def has_parts(model_type: str) -> bool:
+    """Whether a model is made of several, with a config for each: then the whole one has not what its text part has."""
+    types = load_support().model_types
+    return _OF_PARTS.search(model_type) is not None or any(
+        one.startswith(f"{model_type}_") and one.endswith(("_text", "_vision", "_vision_model")) for one in types
+    )

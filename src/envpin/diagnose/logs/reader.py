@@ -19,7 +19,8 @@ from envpin.diagnose.axes import shape_text
 from envpin.diagnose.catalogue.catalogue import finding, load_catalogue
 from envpin.diagnose.comparison import Mismatch
 from envpin.diagnose.logs.anchors import COMPLAINT_ANCHORS, FRAME_ANCHORS, FRAMES_NEAR, RAISED_ANCHORS, RAISED_NEAR
-from envpin.diagnose.logs.arguments import ANCHOR, Explained, explain
+from envpin.diagnose.logs.arguments import ANCHOR, explain
+from envpin.diagnose.logs.askers import PAIR, by_who_asked, of_the_pair
 from envpin.diagnose.logs.blocks import LineNumbers, blocks_of, lines_with, with_next
 from envpin.diagnose.logs.listed import LISTED_ANCHORS, explain_listed
 from envpin.diagnose.logs.mismatch import ANCHORS, BARE, Line, common_cause, in_module, read_line
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from envpin.core.findings import Finding, Severity
-    from envpin.diagnose.logs.name_facts import Words
+    from envpin.diagnose.logs.arguments import Explained
     from envpin.diagnose.logs.signature import Matcher
 
 # Lines before an error that can name the file it came from: a traceback has two lines for each of its last frames.
@@ -66,8 +67,6 @@ _SAID_BETTER_OF_A_LINE = {
 _LESS_EXACT = frozenset({"adapter-needs-newer-peft", "transformers-api-changed"})
 
 
-_PAIR = "peft-transformers-incompatible"
-_ANOTHER_PEFT = "or take the peft of this transformers: envpin matrix resolve MODEL"
 _NEWER = frozenset({"config-needs-newer-transformers"})
 # What a log says is installed, and what an answer says is needed at least.
 _STATED_ANCHORS = (b"transformers==", b"transformers  ", b"ransformers version: ", b"`transformers` version: ")
@@ -189,17 +188,8 @@ class _Reader:
                 for at, text in lines_with(block, anchor.encode()):
                     if text not in self.explained and (told := tell(text)) is not None:
                         self.explained.add(text)
-                        if told.code == "transformers-api-changed" and self._is_asked_by_peft(block, at):
-                            told = Explained(_PAIR, *_of_the_pair(told))
-                        self._keep(_signature_of(told, text), numbers, at, text)
-
-    def _is_asked_by_peft(self, block: bytes, at: int) -> bool:
-        """Whether the deepest frame, but for torch's, is of peft: it is peft that meets another release."""
-        from envpin.diagnose.logs.frames import frames_of, of_the_stack
-
-        before = self._before(block, at, FRAMES_NEAR).decode("utf-8", "replace")
-        frames = of_the_stack([one for one in frames_of(before) if one.library != "torch"])
-        return bool(frames) and frames[-1].library == "peft"
+                        before = self._before(block, at, FRAMES_NEAR).decode("utf-8", "replace")
+                        self._keep(_signature_of(by_who_asked(told, text, before), text), numbers, at, text)
 
     def _read_frames(self, block: bytes, numbers: LineNumbers) -> None:
         """Lines of which nothing else spoke: the frames before them tell whose call it was."""
@@ -368,14 +358,9 @@ def _worded(signature: Signature, found: re.Match[str], text: str) -> Signature 
     # a class by its name, and a release took it away: nothing newer has it
     code = "transformers-api-changed" if told.went and signature.code in _NEWER else signature.code
     # that it is peft which asks for the name is what the lines before showed
-    asked = code == _PAIR and signature.after is not None
-    says, fix = _of_the_pair(told) if asked else (told.says, told.fix)
+    asked = code == PAIR and signature.after is not None
+    says, fix = of_the_pair(told) if asked else (told.says, told.fix)
     return msgspec.structs.replace(signature, code=code, says=says, fix=fix)
-
-
-def _of_the_pair(told: Explained | Words) -> tuple[str, tuple[str, ...]]:
-    """What is said and done about a name of transformers, where it is peft that asks for it."""
-    return f"peft asks for it: {told.says}", (*told.fix, _ANOTHER_PEFT)
 
 
 def _filled(signature: Signature, found: re.Match[str]) -> Signature:

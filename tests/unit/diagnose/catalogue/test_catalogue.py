@@ -45,6 +45,7 @@ adapter-not-found package-missing target-module-unsupported foreign-merge-incomp
 gpu-not-supported devices-differ nothing-requires-grad distributed-run-failed chat-template-missing
 disk-full data-not-as-expected compiler-missing loss-not-finite process-start-refused
 adapter-tensors-missing settings-refused index-out-of-range inputs-do-not-fit installation-broken library-fault
+tokenizer-missing model-of-another-kind
 """.split()  # noqa: SIM905  a list literal would be fifty lines
 )
 

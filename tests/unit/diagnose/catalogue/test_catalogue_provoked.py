@@ -52,6 +52,8 @@ ELSEWHERE = {
     "loss-not-finite": f"{_LOGS}/test_reader.py::test_its_sample_is_recognised",
     "process-start-refused": f"{_LOGS}/test_reader.py::test_its_sample_is_recognised",
     "settings-refused": f"{_LOGS}/test_reader.py::test_its_sample_is_recognised",
+    "tokenizer-missing": f"{_LOGS}/test_reader_real_runs.py::test_a_real_run_has_its_cause",
+    "model-of-another-kind": f"{_LOGS}/test_reader_real_runs.py::test_a_real_run_has_its_cause",
     "index-out-of-range": f"{_LOGS}/test_reader.py::test_its_sample_is_recognised",
     "inputs-do-not-fit": f"{_LOGS}/test_reader.py::test_its_sample_is_recognised",
     "installation-broken": f"{_LOGS}/test_reader.py::test_its_sample_is_recognised",

@@ -1,0 +1,75 @@
+"""Who asked for a name that is not there: the frames before an error tell whose code met another release, or a model of
+another kind. Pure.
+
+A name of transformers that peft asks for is a matter of the two; a config that lacks what the code of another model
+reads is no matter of releases at all.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from envpin.diagnose.logs.arguments import Explained
+from envpin.diagnose.logs.model_types import has_parts, model_type_of
+from envpin.matrix.support import load_support
+
+if TYPE_CHECKING:
+    from envpin.diagnose.logs.name_facts import Words
+
+PAIR = "peft-transformers-incompatible"
+_ANOTHER_PEFT = "or take the peft of this transformers: envpin matrix resolve MODEL"
+_CONFIG = re.compile(r"'?(\w{1,120}Config)'?(?: object)? has no attribute ['`]?(\w{1,120})")
+_OF_A_MODEL = re.compile(r"^models[/\\](\w+)[/\\]")
+# What only the config of a language model says, and each family calls in its own way; what moved with a release
+# (`rope_theta`, `head_dim`) is not among them.
+_OF_TEXT = frozenset({
+    "hidden_size", "vocab_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "intermediate_size",
+    "max_position_embeddings", "rms_norm_eps", "hidden_act", "n_embd", "n_layer", "n_head",
+    "n_positions", "layer_norm_epsilon", "d_model", "num_layers", "layer_norm_eps", "hidden_dim", "n_inner",
+})  # fmt: skip
+
+
+def by_who_asked(told: Explained, line: str, before: str) -> Explained:
+    """What the facts told of a line, where the frames before it tell more."""
+    if told.code != "transformers-api-changed":
+        return told
+    from envpin.diagnose.logs.frames import frames_of, of_the_stack
+
+    passing = {"__getattr__", "__getattribute__"}
+    frames = of_the_stack([
+        one for one in frames_of(before) if one.library != "torch" and one.function not in passing
+    ])  # fmt: skip
+    if (other := _of_another_kind(line, frames[-1].path if frames else "")) is not None:
+        return other
+    return Explained(PAIR, *of_the_pair(told)) if frames and frames[-1].library == "peft" else told
+
+
+def of_the_pair(told: Explained | Words) -> tuple[str, tuple[str, ...]]:
+    """What is said and done about a name of transformers, where it is peft that asks for it."""
+    return f"peft asks for it: {told.says}", (*told.fix, _ANOTHER_PEFT)
+
+
+def _of_another_kind(line: str, path: str) -> Explained | None:
+    """A config that lacks a field: code of another model reads it, or it is one that this family calls otherwise."""
+    found = _CONFIG.search(line)
+    own = None if found is None else model_type_of(found[1])
+    if found is None or own is None:
+        return None
+    reads = _OF_A_MODEL.match(path)
+    if reads is not None and reads[1] != "auto" and not _is_of(own, reads[1]):
+        says = f"the code of `{reads[1]}` reads `{found[2]}` of a `{found[1]}`: the model is of another kind"
+    elif reads is None and found[2] in _OF_TEXT and not has_parts(own):
+        says = f"a `{found[1]}` has no `{found[2]}`: the program was written for models of another kind"
+    else:
+        return None
+    return Explained("model-of-another-kind", says, (
+        "load the model with the class that its config.json names in `architectures`",
+        "or give the program a model of the kind that it was written for",
+    ))  # fmt: skip
+
+
+def _is_of(model_type: str, folder: str) -> bool:
+    """Whether a folder of transformers holds a model type: several types share one (`gemma3_text` and `gemma3`)."""
+    plain, held = model_type.replace("-", "_"), folder.replace("-", "_")
+    return plain == held or plain.startswith(f"{held}_") or load_support().window(folder) is None
