@@ -18,7 +18,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from envpin.diagnose.logs.messages import LENGTH, STACK_WORD, words_of
+from envpin.diagnose.logs.messages import LENGTH, SHORTEST, STACK_WORD, words_of
 from envpin.diagnose.logs.roles import cause_of
 from envpin.evidence.stack.metadata import windows_of
 from envpin.remote.index import Index
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from envpin.remote.index import Release, ReleaseFile
 
+JUDGED = Path(__file__).with_name("raised_judged.tsv")
 LOGS = Path(__file__).resolve().parents[1] / "src" / "envpin" / "diagnose" / "logs"
 # Whose copy of a message or name counts, where several have it: the first.
 PACKAGES = (
@@ -37,6 +38,9 @@ PACKAGES = (
     "compressed-tensors", "torchtune", "torchao", "setfit", "verl", "openrlhf", "mergekit", "lm-eval", "mlx-vlm",
     "liger-kernel", "gguf", "qwen-vl-utils", "xtuner",
 )  # fmt: skip
+# Whose messages were judged, and of whose other names nothing is kept.
+JUDGED_ALSO = ("evaluate", "safetensors", "tokenizers", "litgpt", "auto-gptq", "ctranslate2", "optimum-onnx", "auto-round",
+               "onnxruntime", "adapters", "span-marker", "simpletransformers", "lightning")  # fmt: skip
 # Asked for their newest release alone.
 ALSO = ("torch", "tokenizers", "triton", "xformers", "flash-attn", "numpy", "pydantic", "timm", "modelscope",
         "colpali-engine", "exllamav3", "ctranslate2", "lightning", "pytorch-lightning", "outlines", "xgrammar",
@@ -54,7 +58,7 @@ HEAVY = re.compile(
     r"/test|hardware_backend|/distributed/|eplb|/moe|cutlass|/v1/worker|jit_|/op_builder|inference/v2|monkeypatch|"
     r"weight_transfer|/kits|spec_decode|compilation|streaming"
 )
-WHOLE = 70_000_000
+WHOLE = 60_000_000
 
 
 class Raised(NamedTuple):
@@ -150,40 +154,65 @@ def _arguments(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str] | None
 
 
 def key_of(parts: tuple[str, ...]) -> str | None:
-    """The first words of the longest part, none of them cut by what is filled in."""
+    """The first words of the longest part, none of them cut by what is filled in; None where they are too few."""
     best: list[str] = []
     for at, part in enumerate(parts):
         words = words_of(part)
         words = words[1:] if at > 0 and part[:1].isalnum() else words
         words = words[:-1] if at < len(parts) - 1 and part[-1:].isalnum() else words
         best = max(best, words, key=len)
-    key = " ".join(best[:LENGTH])
-    return key if len(best) >= 4 and STACK_WORD.search(key) else None
+    return " ".join(best[:LENGTH]) if len(best) >= SHORTEST else None
 
 
-def messages(found: dict[str, list[Raised]]) -> dict[str, dict[str, dict[str, list[str]]]]:
-    votes: dict[str, Counter[str | None]] = defaultdict(Counter)
-    first: dict[str, tuple[str, str]] = {}
-    places: dict[str, set[str]] = defaultdict(set)
-    for package in PACKAGES:
+Causes = dict[str, dict[str, dict[str, list[str]]]]
+
+
+def judged() -> dict[tuple[str, str], str]:
+    """The code of each message that a reader judged, by package and first words; `-` is no cause, `?` none alone."""
+    rows = (line.split("\t") for line in JUDGED.read_text(encoding="utf-8").splitlines())
+    return {(package, key): code for package, key, code in rows}
+
+
+def messages(found: dict[str, list[Raised]]) -> tuple[Causes, Causes]:
+    """What was judged, and of the rest what place and words tell: the first package that has it, and most of its
+    places."""
+    read, votes, first, places = judged(), defaultdict(Counter), {}, defaultdict(set)
+    of_readers: Causes = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+    for package in (*PACKAGES, *JUDGED_ALSO):
         for one in found.get(package, ()):
-            key = None if HEAVY.search(one.path) else key_of(one.parts)
-            if key is not None:
+            key, path = key_of(one.parts), one.path.partition("/")[2] or one.path
+            if key is None:
+                continue
+            if (package, key) in read:
+                if (code := read[package, key]) not in "-?" and key not in of_readers[package][code][path]:
+                    of_readers[package][code][path].append(key)
+            elif HEAVY.search(one.path) is None and STACK_WORD.search(key) is not None:
                 text = " … ".join(one.parts)
                 votes[key][cause_of(package, one.path, one.function, one.exception, text)] += 1
-                first.setdefault(key, (package, one.path.partition("/")[2] or one.path))
+                first.setdefault(key, (package, path))
                 places[key].add(one.path)
-    kept: dict[str, dict[str, dict[str, list[str]]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+    told: Causes = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     for key, counted in votes.items():
         code, most = counted.most_common(1)[0]
         of_models = all("/models/" in one and "/auto/" not in one for one in places[key])
         if code is not None and most >= 0.8 * sum(counted.values()) and not (of_models and len(places[key]) < 3):
             package, path = first[key]
-            kept[package][code][path].append(key)
-    return {
-        package: {code: {path: sorted(keys) for path, keys in files.items()} for code, files in codes.items()}
-        for package, codes in kept.items()
-    }
+            told[package][code][path].append(key)
+    return in_order(of_readers), in_order(told)
+
+
+def in_order(causes: Causes) -> Causes:
+    """Each message once in its package, at the first of its places."""
+    done: set[tuple[str, str]] = set()
+    kept: Causes = defaultdict(lambda: defaultdict(dict))
+    for package, codes in causes.items():
+        for code, files in codes.items():
+            for path in sorted(files):
+                keys = sorted(key for key in files[path] if (package, key) not in done)
+                done |= {(package, key) for key in keys}
+                if keys:
+                    kept[package][code][path] = keys
+    return kept
 
 
 def two_words(name: str) -> bool:
@@ -249,6 +278,11 @@ def main() -> None:
                 symbols.update(one for one in signatures_in(tree) if one[0] not in symbols)
             read[package].append((release.version, symbols))
             print(package, release.version, len(symbols), flush=True)
+    for package in JUDGED_ALSO:
+        for release in quarterly(index, package):
+            file = release.wheel or release.linux_wheel or release.source
+            for path, tree in sources(index, file) if file else ():
+                raised[package] += raised_in(path, tree)
     whose = owners(read)
     arguments: dict[str, dict[str, dict[str, list[str]]]] = defaultdict(dict)
     for name, package in whose.items():
@@ -259,7 +293,8 @@ def main() -> None:
         one: " ".join(sorted(name for name, package in whose.items() if package == one)) for one in {*whose.values()}
     }
     spans = {package: [history[0][0], history[-1][0], len(history)] for package, history in read.items() if history}
-    write("raised.json", {"schema": 1, "messages": messages(raised)})
+    of_readers, told = messages(raised)
+    write("raised.json", {"schema": 2, "judged": of_readers, "told": told})
     write("symbols.json", {"schema": 1, "names": names, "arguments": arguments, "read": spans})
     write("newest.json", newest)
 

@@ -16,6 +16,8 @@ from envpin.matrix.fields import load_fields
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+NEWER_PEFT = "adapter-needs-newer-peft"
+NO_RELEASE = "no release of peft that was looked at has"
 ANCHOR = "got an unexpected keyword argument"
 _LINE = re.compile(r"(?:\b(\w+)\.)?(\w+)\(\) got an unexpected keyword argument '(\w{1,80})'")
 _TRL = re.compile(
@@ -60,7 +62,7 @@ def explain(line: str) -> Explained | None:
         return _of_peft(owner, argument) or _of_trl(owner, argument) or _of_training_arguments(owner, argument)
     called = f"`{owner}`" if owner else "the constructor"
     code = {
-        ("peft", False): "adapter-needs-newer-peft",
+        ("peft", False): NEWER_PEFT,
         ("peft", True): "adapter-needs-older-peft",
         ("transformers", False): "transformers-api-changed",
         ("transformers", True): "transformers-api-changed",
@@ -81,12 +83,12 @@ def _of_peft(owner: str, argument: str) -> Explained | None:
         return None
     releases = load_fields().packages["peft"].releases
     says = (
-        f"`{owner}` of peft has no `{argument}` in any release that was looked at (up to {releases[-1]}): a newer or "
-        "development build or a fork wrote the config, or a person did"
+        f"`{owner}` of peft and its `{argument}`, which {NO_RELEASE} (up to {releases[-1]}): a newer or development "
+        "build or a fork wrote the config, or a person did"
     )
     fix = ("run with the peft that trained it: envpin infer ADAPTER says what the files tell of it",
            f"by hand: remove `{argument}` from adapter_config.json, if training did not use it")  # fmt: skip
-    return Explained("adapter-needs-newer-peft", says, fix)
+    return Explained(NEWER_PEFT, says, fix)
 
 
 def _of_trl(owner: str, argument: str) -> Explained | None:
@@ -143,6 +145,12 @@ def _peft_class(owner: str) -> str | None:
     upper = owner.upper()
     kind = _PEFT_CLASSES.get(upper, upper.removesuffix("CONFIG"))
     return kind if upper.endswith("CONFIG") and kind in load_fields().packages["peft"].classes else None
+
+
+def fields_of(owner: str) -> list[str]:
+    """The fields of a config class of peft, of every release that was looked at."""
+    kind = _peft_class(owner)
+    return [] if kind is None else sorted(load_fields().packages["peft"].classes[kind].fields)
 
 
 def _collected(package: str, kind: str, argument: str) -> tuple[str | None, str | None, str | None]:

@@ -8,9 +8,10 @@ reads is no matter of releases at all.
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from envpin.diagnose.logs.arguments import Explained
+from envpin.diagnose.logs.arguments import NEWER_PEFT, NO_RELEASE, Explained, fields_of
 from envpin.diagnose.logs.model_types import has_parts, model_type_of
 from envpin.matrix.support import load_support
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from envpin.diagnose.logs.name_facts import Words
 
 PAIR = "peft-transformers-incompatible"
+_KEYWORD = re.compile(r"\b(\w+Config)\.__init__\(\) got an unexpected keyword argument '(\w{1,80})'")
 _ANOTHER_PEFT = "or take the peft of this transformers: envpin matrix resolve MODEL"
 _CONFIG = re.compile(r"'?(\w{1,120}Config)'?(?: object)? has no attribute ['`]?(\w{1,120})")
 _OF_A_MODEL = re.compile(r"^models[/\\](\w+)[/\\]")
@@ -43,6 +45,25 @@ def by_who_asked(told: Explained, line: str, before: str) -> Explained:
     if (other := _of_another_kind(line, frames[-1].path if frames else "")) is not None:
         return other
     return Explained(PAIR, *of_the_pair(told)) if frames and frames[-1].library == "peft" else told
+
+
+def by_a_script(told: Explained, line: str, before: str) -> Explained:
+    """A field of a peft config that no release has: a script's own call misspells it, where a file may be newer."""
+    found = _KEYWORD.search(line) if told.code == NEWER_PEFT and NO_RELEASE in told.says else None
+    if found is None:
+        return told
+    from envpin.diagnose.logs.frames import frames_of
+
+    frames = frames_of(before)
+    if not frames or frames[-1].library is not None:
+        return told
+    like = get_close_matches(found[2], fields_of(found[1]), n=1)
+    meant = f", most likely misspelt for `{like[0]}`" if like else ""
+    says = f"the script gives `{found[1]}` of peft `{found[2]}`, which {NO_RELEASE}{meant}"
+    fix = (
+        (f"write `{like[0]}`",) if like else (f"leave out `{found[2]}`, or see what the class takes: help({found[1]})",)
+    )
+    return Explained("settings-refused", says, fix)
 
 
 def of_the_pair(told: Explained | Words) -> tuple[str, tuple[str, ...]]:

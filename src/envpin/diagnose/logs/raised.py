@@ -75,6 +75,9 @@ _SAYS = {
     "inputs-do-not-fit": "{package} raises this of what the model was given, in `{file}`",
     "serving-limit": "{package} does not take this model or adapter: it stops in `{file}`",
     "package-missing": "{package} asks in `{file}` for a package that the interpreter does not have",
+    "torch-companion-mismatch": "{package} asks in `{file}` for another release of a package than is installed",
+    "gpu-not-supported": "{package} asks in `{file}` for what this machine, or its build of torch, cannot do",
+    "library-api-changed": "{package} asks in `{file}` for another release of what it works with",
 }
 _ALONE = {
     "settings-refused": "a library refuses what it was asked for: the message says which setting",
@@ -86,6 +89,11 @@ _STEPS = {
         "change the setting that the message names, or take the release whose page names it", TRAINING
     ),
     "library-api-changed": ("take the release that the message names", TRAINING),
+    "torch-companion-mismatch": ("install the release that the message names", TRAINING),
+    "gpu-not-supported": (
+        "change the setting that asks for it: float32 or float16 for bfloat16, `sdpa` for flash attention",
+        "or run on a machine that has it",
+    ),
 }  # fmt: skip
 
 
@@ -117,9 +125,9 @@ def _of_place(exception: str, message: str, place: Frame, before: str) -> Explai
     if (lost := _NO_FILE.search(f"{exception}: {message}")) is not None:
         kind = "adapter-not-found" if lost[2].startswith("adapter_") else "missing-shard"
         return Explained(kind, f"{package} looks for `{lost[1]}`, and there is no such file", ())
-    known, shown = known_message(message), "\n".join([message, *before.split("\n")[-6:]])
-    if known is not None and known.package == package:
-        outright = named_outright(package, known.file, exception, message)
+    known, shown = known_message(message, package), "\n".join([message, *before.split("\n")[-6:]])
+    if known is not None:
+        outright = None if known.judged else named_outright(package, known.file, exception, message)
         return _said(outright or known.code, package, known.file, shown)
     if _raises(before) and (code := cause_of(package, place.path, place.function, exception, message)) is not None:
         return _said(code, package, place.path, shown)
@@ -240,5 +248,10 @@ def _said(code: str, package: str, file: str, message: str = "") -> Explained:
         return Explained(
             "library-fault", says, (f"take a newer release of {package}", "look for the line in its tracker")
         )
-    says = _SAYS.get(code, "{package} raises this itself, in `{file}`").format(package=package, file=file)
+    says = _SAYS[code].format(package=package, file=file) if code in _SAYS else _meant(code, package, file)
     return Explained(code, says, _STEPS.get(code, ()))
+
+
+def _meant(code: str, package: str, file: str) -> str:
+    meaning = load_catalogue()[code].meaning.partition(". ")[0].rstrip(".")
+    return f"{package} raises this itself, in `{file}`. What it speaks of: {meaning[:1].lower()}{meaning[1:]}"

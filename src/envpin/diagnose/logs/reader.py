@@ -20,7 +20,7 @@ from envpin.diagnose.catalogue.catalogue import finding, load_catalogue
 from envpin.diagnose.comparison import Mismatch
 from envpin.diagnose.logs.anchors import COMPLAINT_ANCHORS, FRAME_ANCHORS, FRAMES_NEAR, RAISED_ANCHORS, RAISED_NEAR
 from envpin.diagnose.logs.arguments import ANCHOR, explain
-from envpin.diagnose.logs.askers import PAIR, by_who_asked, of_the_pair
+from envpin.diagnose.logs.askers import PAIR, by_a_script, by_who_asked, of_the_pair
 from envpin.diagnose.logs.blocks import LineNumbers, blocks_of, lines_with, with_next
 from envpin.diagnose.logs.listed import LISTED_ANCHORS, explain_listed
 from envpin.diagnose.logs.mismatch import ANCHORS, BARE, Line, common_cause, in_module, read_line
@@ -140,7 +140,8 @@ class _Reader:
             if explained is not None:
                 self.told.add(text)
                 self.explained.add(text)
-                self._keep(_signature_of(explained, text), numbers, at, text)
+                told = by_a_script(explained, text, self._lines_before(block, at))
+                self._keep(_signature_of(told, text), numbers, at, text)
         self._read_signatures(block, numbers)
         self._read_facts(block, numbers)
         self._read_frames(block, numbers)
@@ -188,8 +189,8 @@ class _Reader:
                 for at, text in lines_with(block, anchor.encode()):
                     if text not in self.explained and (told := tell(text)) is not None:
                         self.explained.add(text)
-                        before = self._before(block, at, FRAMES_NEAR).decode("utf-8", "replace")
-                        self._keep(_signature_of(by_who_asked(told, text, before), text), numbers, at, text)
+                        told = by_who_asked(told, text, self._lines_before(block, at))
+                        self._keep(_signature_of(told, text), numbers, at, text)
 
     def _read_frames(self, block: bytes, numbers: LineNumbers) -> None:
         """Lines of which nothing else spoke: the frames before them tell whose call it was."""
@@ -199,8 +200,7 @@ class _Reader:
                     continue
                 from envpin.diagnose.logs.frames import explain_frame
 
-                before = self._before(block, at, FRAMES_NEAR).decode("utf-8", "replace")
-                if (told := explain_frame(text, before)) is not None:
+                if (told := explain_frame(text, self._lines_before(block, at))) is not None:
                     self._keep(_signature_of(told, text), numbers, at, text)
 
     def _note_errors(self, block: bytes, numbers: LineNumbers) -> None:
@@ -209,7 +209,7 @@ class _Reader:
             for at, text in lines_with(block, anchor.encode()):
                 if text in self.explained:
                     continue
-                before = self._before(block, at, RAISED_NEAR).decode("utf-8", "replace")
+                before = self._lines_before(block, at, RAISED_NEAR)
                 after = block[at : at + 2_000].partition(b"\n")[2].decode("utf-8", "replace")
                 error = UnexplainedError(numbers.of(at), text, before, after)
                 if not self.unexplained.keep(error, named=anchor in RAISED_ANCHORS):
@@ -229,6 +229,9 @@ class _Reader:
         if at < 20_000:
             before = self.tail + before
         return b"\n".join(before.split(b"\n")[-count - 1 :])
+
+    def _lines_before(self, block: bytes, at: int, count: int = FRAMES_NEAR) -> str:
+        return self._before(block, at, count).decode("utf-8", "replace")
 
     def _matches(self, one: Matcher, text: str, block: bytes, at: int) -> re.Match[str] | None:
         found = one.pattern.search(text)

@@ -23,7 +23,7 @@ TABLE = [
     ("Accelerator", "dispatch_batches", "library-api-changed", "accelerate"),
     ("SFTTrainer", "no_such_thing", "settings-refused", "trl"),
     ("UnslothSFTTrainer", "dataset_num_proc", "library-api-changed", "0.13"),
-    ("LoraConfig", "no_such_field", "adapter-needs-newer-peft", "in any release that was looked at"),
+    ("LoraConfig", "no_such_field", "adapter-needs-newer-peft", "no release of peft that was looked at has"),
 ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.diagnose.logs.test_reader import codes
+from tests.unit.diagnose.logs.test_reader import codes, diagnose
 
 SITE = "/x/lib/python3.11/site-packages"
 
@@ -42,3 +42,14 @@ def test_the_code_of_another_model_reads_a_config(config: str, folder: str, code
         f"AttributeError: '{config}' object has no attribute 'dropout'\n"
     )
     assert codes(log) == [code]
+
+
+def test_a_script_that_misspells_a_field_is_told_the_right_one() -> None:
+    line = "TypeError: LoraConfig.__init__() got an unexpected keyword argument 'nit_lora_weights'"
+    script = '  File "/home/me/train.py", line 10, in <module>\n    config = LoraConfig(\n'
+    inside = f'  File "{SITE}/peft/config.py", line 150, in from_peft_type\n    return config_cls(**kwargs)\n'
+    told = diagnose(script + line).findings[0]
+    assert told.code == "settings-refused"
+    assert "`init_lora_weights`" in told.message
+    # from a file: a newer peft or a fork may have written it
+    assert codes(script + inside + line) == codes(line) == ["adapter-needs-newer-peft"]

@@ -113,7 +113,7 @@ def test_a_message_of_a_wheel_is_known_without_frames() -> None:
 
 
 def test_every_known_message_has_a_code_of_the_catalogue() -> None:
-    assert {one.code for one in known_messages().values()} <= load_catalogue().keys()
+    assert {one.code for some in known_messages().values() for one in some} <= load_catalogue().keys()
     assert len(known_messages()) > 4_000
 
 
@@ -126,3 +126,20 @@ def test_the_first_error_of_a_log_counts() -> None:
     second = f"{OWN}{trl('f', '    raise E(')}ValueError: unknown `loss_type`\n"
     log = f"{OWN}{trl()}IndexError: no\n\nDuring handling:\n\n{second}"
     assert [one.code for one in diagnose_log(io.BytesIO(log.encode())).findings] == ["library-fault"]
+
+
+@pytest.mark.parametrize(
+    ("place", "line", "code"),
+    [
+        ("transformers/pipelines/audio_utils.py",
+         "ValueError: ffmpeg was not found but is required to load audio files from filename", "package-missing"),
+        ("transformers/data/datasets/language_modeling.py", "ValueError: Input file path ./a.txt not found",
+         "data-not-as-expected"),
+        ("transformers/trainer.py", "ValueError: Requires accelerate>1.3.0 to use Tensor Parallelism.",
+         "torch-companion-mismatch"),
+    ],
+)  # fmt: skip
+def test_a_judged_message_counts_before_place_and_words(place: str, line: str, code: str) -> None:
+    told = explain_raised(line, f'{OWN}  File "/x/site-packages/{place}", line 3, in f\n    raise ValueError(\n{line}')
+    assert told is not None
+    assert told.code == code

@@ -61,7 +61,6 @@ MISSED = {
     "gpt2-trainer-main-c4-nofile",
     "model-fine-tuning-c4-none",
     "model-fine-tuning-c4-cfg",
-    "llm-ai-book-10.6_lora_example-c4",
     "ai-edu-assistant-train_model-c4",
     "t5-cnn-dailymail-summarization-train-c4",
     "t5-cnn-dailymail-summarization-train-c4-pb-rouge",
