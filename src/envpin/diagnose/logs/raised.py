@@ -128,7 +128,7 @@ def _of_place(exception: str, message: str, place: Frame, before: str) -> Explai
     known, shown = known_message(message, package), "\n".join([message, *before.split("\n")[-6:]])
     if known is not None:
         outright = None if known.judged else named_outright(package, known.file, exception, message)
-        return _said(outright or known.code, package, known.file, shown)
+        return _said(outright or known.code, package, place.path, shown)
     if _raises(before) and (code := cause_of(package, place.path, place.function, exception, message)) is not None:
         return _said(code, package, place.path, shown)
     return _stopped((exception, message), package, place, before)

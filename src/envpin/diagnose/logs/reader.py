@@ -30,7 +30,7 @@ from envpin.diagnose.logs.names import MEMBER_ANCHORS, explain_name, words
 from envpin.diagnose.logs.overrides import OVERRIDE_ANCHORS, explain_override
 from envpin.diagnose.logs.peft_methods import METHOD_ANCHORS, explain_method
 from envpin.diagnose.logs.signature import Signature, matchers
-from envpin.diagnose.logs.training_signs import NO_ROW, NO_ROW_STEPS, TrainingSigns
+from envpin.diagnose.logs.training_signs import TrainingSigns
 from envpin.diagnose.logs.unexplained import Unexplained, UnexplainedError
 
 if TYPE_CHECKING:
@@ -311,9 +311,8 @@ class _Reader:
         )
 
     def _finding_of(self, code: str, seen: _Seen) -> Finding:
-        if self.signs.has_no_row(code, seen.severity):
-            return _finding_of("index-out-of-range", replace(seen, says=NO_ROW, fix=NO_ROW_STEPS))
-        return _finding_of(code, seen)
+        row = self.signs.which_row(seen.says, seen.near)
+        return _finding_of(code, seen if row is None else replace(seen, says=row[0], fix=row[1]))
 
     def _shape_finding(self, code: str, lines: list[Line]) -> Finding:
         total = self.shape_count if self.shape_count > len(self.shapes) else len(lines)

@@ -6,6 +6,8 @@ that loads or merges.
 
 from __future__ import annotations
 
+import re
+
 _TRAINS = (
     b"'train_runtime'", b"'train_loss'", b"{'loss': ", b"trainer.train()", b"_inner_training_loop", b"Running Epoch",
 )  # fmt: skip
@@ -14,6 +16,14 @@ _BEGINS = frozenset({"task-head"})
 NO_ROW = (
     "a row of the data holds a token for which the model has none: tokens were added to the tokenizer alone, or it is "
     "another model's"
+)
+# How the words of the signature of `index out of range in self` begin.
+_NO_SUCH_ROW = "an embedding was asked for a row"
+_POSITIONS = re.compile(rb"(?:position_embeddings?|embed_positions|wpe|pos_emb\w*)\((?:position|self|input|past)")
+NO_POSITION = "the input is longer than the model has positions, and its embedding of positions has no row for the rest"
+NO_POSITION_STEPS = (
+    "cut the input: truncation=True, max_length=model.config.max_position_embeddings",
+    "of RoBERTa's kind the longest input is two shorter than max_position_embeddings",
 )
 NO_ROW_STEPS = (
     "after adding tokens: model.resize_token_embeddings(len(tokenizer)), and save with save_embedding_layers=True",
@@ -38,6 +48,11 @@ class TrainingSigns:
             return self._trains and severity == "info" and not self._resized
         return self._trains and code in _BEGINS
 
-    def has_no_row(self, code: str, severity: str) -> bool:
-        """Whether a token without a row is one that the model was not resized for, and no row that a save left out."""
-        return self._trains and code == "vocab-rows-not-saved" and severity != "info"
+    def which_row(self, says: str | None, near: bytes) -> tuple[str, tuple[str, ...]] | None:
+        """Which kind of row an embedding did not have, and what to do, where the lines around it tell: the code that
+        asked for it reads positions, or a training met a token for which the model was not resized."""
+        if says is None or not says.startswith(_NO_SUCH_ROW):
+            return None
+        if _POSITIONS.search(near) is not None:
+            return NO_POSITION, NO_POSITION_STEPS
+        return (NO_ROW, NO_ROW_STEPS) if self._trains else None

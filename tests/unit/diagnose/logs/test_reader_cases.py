@@ -185,3 +185,26 @@ def test_the_random_state_of_a_checkpoint_is_not_its_weights() -> None:
     assert [one.code for one in diagnose_log(io.BytesIO(last.encode())).findings] == ["pickle-weights"]
     (found,) = diagnose_log(io.BytesIO((frame + last).encode())).findings
     assert (found.code, "4.47" in found.message) == ("transformers-api-changed", True)
+
+
+@pytest.mark.parametrize(
+    ("code", "trains", "says"),
+    [
+        ("position_embeds = self.wpe(position_ids)", False, "longer than the model has positions"),
+        ("embeddings += self.position_embeddings(position_ids)", True, "longer than the model has positions"),
+        ("inputs_embeds = self.embed_tokens(input_ids)", True, "a row of the data holds a token"),
+        ("inputs_embeds = self.embed_tokens(input_ids)", False, "a token that the tokenizer has and the model has not"),
+    ],
+)
+def test_which_row_an_embedding_has_not_is_told_by_what_asked_for_it(code: str, trains: bool, says: str) -> None:
+    first = "{'loss': 2.1}" if trains else ""
+    log = (
+        f"{first}\nTraceback (most recent call last):\n"
+        f'  File "/x/site-packages/transformers/models/a/modeling_a.py", line 8, in forward\n    {code}\n'
+        '  File "/x/site-packages/torch/nn/functional.py", line 2551, in embedding\n'
+        "    return torch.embedding(weight, input, padding_idx, scale_grad_by_freq, sparse)\n"
+        "IndexError: index out of range in self\n"
+    )
+    (found,) = diagnose_log(io.BytesIO(log.encode())).findings
+    assert found.code == "index-out-of-range"
+    assert says in found.message
