@@ -15,6 +15,7 @@ from envpin.diagnose.logs.arguments import Explained
 from envpin.diagnose.logs.frames import frames_of, of_the_stack, shown_name
 from envpin.diagnose.logs.messages import known_message
 from envpin.diagnose.logs.name_facts import TRAINING
+from envpin.diagnose.logs.raised_words import STEPS, raised, stopped_at_rows
 from envpin.diagnose.logs.releases import release_words
 from envpin.diagnose.logs.roles import OF_THE_FIELD, SERVERS, cause_of, named_outright, prepares_rows
 
@@ -30,10 +31,6 @@ _NO_DATA = re.compile(
     r"'([^'\n]{0,300}\.(?:jsonl|csv|tsv|parquet|arrow)|[^'\n]{0,300}(?:data|train|val|test)\w*\.json)'"
 )
 _NO_CHECKPOINT = re.compile(r"'([^'\n]{0,300}\.(?:pth?|ckpt))'")
-# What a library says of what it never expected to happen.
-_REPORT = re.compile(
-    r"(?i)please report|report this|(?:file|open|submit) (?:a |an )?(?:bug|issue)|maybe the .{1,40} changed"
-)
 # A connection between the processes of a run, or to its server, that broke.
 _CONNECTION = re.compile(r"Connection(?:Error|ResetError|RefusedError|AbortedError)|BrokenPipeError|RemoteDisconnected")
 _MISSING = re.compile(r"ModuleNotFoundError: No module named '([\w.]{1,120})'")
@@ -69,32 +66,11 @@ _NO_LABELS = re.compile(r"\blabels?\b[\w\[\].]*\.\w+[^\n]*\n(?:[ \t~^│|]*\n)*[
 # What the path of a script shows of this field.
 _OF_A_MODEL = re.compile(r"(?i)lora|peft|llama|qwen|mistral|gemma|\bgpt|llm|fine[-_]?tun|tokeniz|(?<![a-z])train")
 _STANDARD = re.compile(r"/python3|\\lib\\", re.IGNORECASE)
-_SAYS = {
-    "settings-refused": "{package} refuses a setting: it raises this in `{file}`",
-    "data-not-as-expected": "{package} raises this of the data, in `{file}`",
-    "inputs-do-not-fit": "{package} raises this of what the model was given, in `{file}`",
-    "serving-limit": "{package} does not take this model or adapter: it stops in `{file}`",
-    "package-missing": "{package} asks in `{file}` for a package that the interpreter does not have",
-    "torch-companion-mismatch": "{package} asks in `{file}` for another release of a package than is installed",
-    "gpu-not-supported": "{package} asks in `{file}` for what this machine, or its build of torch, cannot do",
-    "library-api-changed": "{package} asks in `{file}` for another release of what it works with",
-}
 _ALONE = {
     "settings-refused": "a library refuses what it was asked for: the message says which setting",
     "data-not-as-expected": "the data are not as the library that reads them wants: the message says what",
     "method-cannot-merge": "a library refuses this merge: the message says why",
 }
-_STEPS = {
-    "settings-refused": (
-        "change the setting that the message names, or take the release whose page names it", TRAINING
-    ),
-    "library-api-changed": ("take the release that the message names", TRAINING),
-    "torch-companion-mismatch": ("install the release that the message names", TRAINING),
-    "gpu-not-supported": (
-        "change the setting that asks for it: float32 or float16 for bfloat16, `sdpa` for flash attention",
-        "or run on a machine that has it",
-    ),
-}  # fmt: skip
 
 
 def explain_raised(line: str, before: str, after: str = "") -> Explained | None:
@@ -113,7 +89,7 @@ def explain_raised(line: str, before: str, after: str = "") -> Explained | None:
         own = _of_own_code(exception, message, before, frames)
         return own or (_of_words(exception, message, "") if _raises(before) else None)
     if (known := known_message(message)) is not None:
-        return _said(known.code, known.package, known.file, message)
+        return raised(known.code, known.package, "", message)
     return _of_words(exception, message, f"{before}\n{after}")
 
 
@@ -125,12 +101,12 @@ def _of_place(exception: str, message: str, place: Frame, before: str) -> Explai
     if (lost := _NO_FILE.search(f"{exception}: {message}")) is not None:
         kind = "adapter-not-found" if lost[2].startswith("adapter_") else "missing-shard"
         return Explained(kind, f"{package} looks for `{lost[1]}`, and there is no such file", ())
-    known, shown = known_message(message, package), "\n".join([message, *before.split("\n")[-6:]])
+    known, around = known_message(message, package), "\n".join(before.split("\n")[-6:])
     if known is not None:
         outright = None if known.judged else named_outright(package, known.file, exception, message)
-        return _said(outright or known.code, package, place.path, shown)
+        return raised(outright or known.code, package, place.path, message, around)
     if _raises(before) and (code := cause_of(package, place.path, place.function, exception, message)) is not None:
-        return _said(code, package, place.path, shown)
+        return raised(code, package, place.path, message, around)
     return _stopped((exception, message), package, place, before)
 
 
@@ -148,7 +124,7 @@ def _of_words(exception: str, message: str, context: str) -> Explained | None:
     if code is None or code == "library-fault":
         return None
     cause = load_catalogue()[code]
-    return Explained(code, _ALONE.get(code, cause.meaning.partition(". ")[0].rstrip(".")), _STEPS.get(code, ()))
+    return Explained(code, _ALONE.get(code, cause.meaning.partition(". ")[0].rstrip(".")), STEPS.get(code, ()))
 
 
 def _of_own_code(exception: str, message: str, before: str, frames: list[Frame]) -> Explained | None:
@@ -220,9 +196,9 @@ def _stopped(error: tuple[str, str], package: str, place: Frame, before: str) ->
     prepared = prepares_rows(place.path, place.function) or _ROW_BY_ROW.search(before) is not None
     rows = exception in _ROWS and prepared
     if rows or (message.startswith("'NoneType' object has no") and _NO_LABELS.search(before) is not None):
-        return _said("data-not-as-expected", package, place.path)
+        return stopped_at_rows(package, place.path, exception, message)
     if package in SERVERS and re.search(r"lora|adapter|peft", place.path) is not None:
-        return _said("serving-limit", package, place.path)
+        return raised("serving-limit", package, place.path, message)
     return _fault(exception, package, place, before)
 
 
@@ -238,20 +214,3 @@ def _fault(exception: str, package: str, place: Frame, before: str) -> Explained
     steps = (f"take a newer release of it, where the fault may be gone: {newest}",
              "look for the line in its tracker", TRAINING)  # fmt: skip
     return Explained("library-fault", f"{says}; {released}" if released else says, steps)
-
-
-def _said(code: str, package: str, file: str, message: str = "") -> Explained:
-    if code == "settings-refused" and _REPORT.search(message) is not None:
-        says = (
-            f"{package} stops at what it does not expect, in `{file}`, and asks for a report: most likely its own fault"
-        )
-        return Explained(
-            "library-fault", says, (f"take a newer release of {package}", "look for the line in its tracker")
-        )
-    says = _SAYS[code].format(package=package, file=file) if code in _SAYS else _meant(code, package, file)
-    return Explained(code, says, _STEPS.get(code, ()))
-
-
-def _meant(code: str, package: str, file: str) -> str:
-    meaning = load_catalogue()[code].meaning.partition(". ")[0].rstrip(".")
-    return f"{package} raises this itself, in `{file}`. What it speaks of: {meaning[:1].lower()}{meaning[1:]}"

@@ -143,3 +143,31 @@ def test_a_judged_message_counts_before_place_and_words(place: str, line: str, c
     told = explain_raised(line, f'{OWN}  File "/x/site-packages/{place}", line 3, in f\n    raise ValueError(\n{line}')
     assert told is not None
     assert told.code == code
+
+
+@pytest.mark.parametrize(
+    ("place", "raises", "line", "words"),
+    [
+        ("peft/tuners/lora/layer.py", True,
+         "ValueError: `r` should be a positive integer value but the value passed is 0", "tuners/lora/layer.py"),
+        ("transformers/integrations/liger.py", True,
+         "ImportError: liger-kernel >= 0.3.0 is not available. Please install it with `pip install liger-kernel`",
+         "python -m pip install -U liger-kernel"),
+        ("sentence_transformers/trainer.py", True,
+         "RuntimeError: you need to install the `accelerate` and `datasets` modules.", "accelerate datasets"),
+        ("transformers/modeling_utils.py", True,
+         "ImportError: the package for FlashAttention2 doesn't seem to be installed.", "flash-attn"),
+        ("datasets/arrow_dataset.py", True, "ValueError: Column 'score' doesn't exist.", "column or field `score`"),
+        ("datasets/formatting/formatting.py", False, "KeyError: 'rejected'", "column or field `rejected`"),
+        ("datasets/formatting/formatting.py", False, "KeyError: None", "name is None"),
+        ("datasets/dataset_dict.py", False, "KeyError: 'test'", "no split `test`"),
+        ("trl/data_utils.py", True, "KeyError: \"Invalid keys in the example: {'chosen'}\"",
+         "\"Invalid keys in the example: {'chosen'}\""),
+        ("trl/trainer/dpo_trainer.py", False, "AttributeError: 'list' object has no attribute 'endswith'", "endswith"),
+    ],
+)  # fmt: skip
+def test_what_is_raised_is_said_with_what_it_names(place: str, raises: bool, line: str, words: str) -> None:
+    source = "    raise ValueError(" if raises else "    x = row[key]"
+    told = explain_raised(line, f'{OWN}{SITE}{place}", line 3, in tokenize_row\n{source}\n{line}')
+    assert told is not None
+    assert words in " ".join((told.says, *told.fix))
