@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 FRAME_ANCHORS = (
     "TypeError: ",
     "AttributeError: ",
@@ -19,3 +21,7 @@ COMPLAINT_ANCHORS = (
     "rror: ", "ERROR", "No module named ", "ailed to ", "annot ", "an't ", "not found", "unavailable", "ncompatible",
     "is required", "got an unexpected ",
 )  # fmt: skip
+# What such a line says where the run goes on without what it misses.
+GOES_ON = re.compile(
+    r"(?i)fall(?:s|ing)? back|consider install|will be (?:used|ignored)|ignor(?:ed|ing)|skipp?(?:ed|ing)\b|optional"
+)

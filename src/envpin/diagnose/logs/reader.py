@@ -18,7 +18,14 @@ from envpin.core.sizes import counted, verb
 from envpin.diagnose.axes import shape_text
 from envpin.diagnose.catalogue.catalogue import finding, load_catalogue
 from envpin.diagnose.comparison import Mismatch
-from envpin.diagnose.logs.anchors import COMPLAINT_ANCHORS, FRAME_ANCHORS, FRAMES_NEAR, RAISED_ANCHORS, RAISED_NEAR
+from envpin.diagnose.logs.anchors import (
+    COMPLAINT_ANCHORS,
+    FRAME_ANCHORS,
+    FRAMES_NEAR,
+    GOES_ON,
+    RAISED_ANCHORS,
+    RAISED_NEAR,
+)  # fmt: skip
 from envpin.diagnose.logs.arguments import ANCHOR, explain
 from envpin.diagnose.logs.askers import PAIR, by_a_script, by_who_asked, of_the_pair
 from envpin.diagnose.logs.blocks import LineNumbers, blocks_of, lines_with, with_next
@@ -207,7 +214,7 @@ class _Reader:
         """Errors that may be the last word of the log, should nothing else in it be known."""
         for anchor in (*RAISED_ANCHORS, *COMPLAINT_ANCHORS):
             for at, text in lines_with(block, anchor.encode()):
-                if text in self.explained:
+                if text in self.explained or (anchor in COMPLAINT_ANCHORS and GOES_ON.search(text) is not None):
                     continue
                 before = self._lines_before(block, at, RAISED_NEAR)
                 after = block[at : at + 2_000].partition(b"\n")[2].decode("utf-8", "replace")

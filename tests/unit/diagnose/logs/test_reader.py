@@ -162,3 +162,15 @@ def test_a_report_of_transformers_5_is_explained_by_its_shapes_where_it_has_some
     row = f"lm_head.weight | MISMATCH | Reinit due to size mismatch - {shapes}\n"
     assert codes(last) == ["architecture-drift"]
     assert codes(row + last) == ["vocab-grown"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "`flash-attention` package not found, consider installing for better performance: No module named 'flash_attn'.",
+        "Failed to load the fast kernel, falling back to the slow one",
+        "WARNING: cannot import triton: optional kernels are skipped",
+    ],
+)
+def test_what_goes_on_without_something_has_no_cause(line: str) -> None:
+    assert codes(f"{line}\nDone.\n") == []
