@@ -66,7 +66,7 @@ def raised(code: str, package: str, place: str, message: str, around: str = "") 
         )
     if code == "data-not-as-expected" and (column := _COLUMN.search(message)) is not None:
         return no_column(package, column[1], place)
-    if code == "package-missing" and (named := _asked_for(message)):
+    if code == "package-missing" and (named := _asked_for(message, package)):
         return _missing(package, named, place)
     quoted = quote(message)
     says = _SAYS[code].format(package=package, place=_in(place)) if code in _SAYS else _meant(code, package, place)
@@ -110,9 +110,10 @@ def quote(message: str) -> str:
     return f'"{sentence}"' if len(sentence) > 1 else ""
 
 
-def _asked_for(message: str) -> list[str]:
-    """The packages that a message asks for, as the index calls them."""
-    found = next((one for pattern in _ASKED_FOR if (one := pattern.search(message)) is not None), None)
+def _asked_for(message: str, asking: str) -> list[str]:
+    """The packages that a message asks for, as the index calls them; of `trl[vllm]` not trl itself, which asks."""
+    matches = (pattern.search(message) for pattern in _ASKED_FOR)
+    found = next((one for one in matches if one is not None and one["name"].lower() != asking), None)
     if found is None:
         return []
     names = [name.strip(".-") for name in found.groupdict().values() if name is not None]

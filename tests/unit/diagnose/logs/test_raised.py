@@ -171,3 +171,13 @@ def test_what_is_raised_is_said_with_what_it_names(place: str, raises: bool, lin
     told = explain_raised(line, f'{OWN}{SITE}{place}", line 3, in tokenize_row\n{source}\n{line}')
     assert told is not None
     assert words in " ".join((told.says, *told.fix))
+
+
+def test_a_package_that_is_an_extra_of_the_one_that_asks_is_named_by_itself() -> None:
+    line = (
+        "ImportError: vLLM is not available and `use_vllm` is set to True. Please install with `pip install trl[vllm]`."
+    )
+    told = explain_raised(line, OWN + trl("__init__", "    raise ImportError("))
+    assert told is not None
+    assert told.code == "package-missing"
+    assert "`vLLM`" in told.says

@@ -167,7 +167,7 @@ def test_a_report_of_transformers_5_is_explained_by_its_shapes_where_it_has_some
 @pytest.mark.parametrize(
     "line",
     [
-        "`flash-attention` package not found, consider installing for better performance: No module named 'flash_attn'.",
+        "`flash-attention` package not found, consider installing it: No module named 'flash_attn'.",
         "Failed to load the fast kernel, falling back to the slow one",
         "WARNING: cannot import triton: optional kernels are skipped",
     ],
