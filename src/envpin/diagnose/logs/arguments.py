@@ -11,6 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from envpin.diagnose.logs.collected import read_collected
+from envpin.diagnose.logs.successors import before, instead_of
 from envpin.matrix.fields import load_fields
 
 if TYPE_CHECKING:
@@ -60,7 +61,9 @@ def explain(line: str) -> Explained | None:
     since, gone, package = history(owner, argument)
     if package is None:
         return _of_peft(owner, argument) or _of_trl(owner, argument) or _of_training_arguments(owner, argument)
-    called = f"`{owner}`" if owner else "the constructor"
+    called = f"{f'`{owner}`' if owner else 'the constructor'} of {package}"
+    if package == "transformers" and owner not in _ARGUMENTS and owner not in {"Trainer", "Seq2SeqTrainer"}:
+        called = f"`{owner}`, which takes what `TrainingArguments` of transformers takes,"
     code = {
         ("peft", False): NEWER_PEFT,
         ("peft", True): "adapter-needs-older-peft",
@@ -68,13 +71,14 @@ def explain(line: str) -> Explained | None:
         ("transformers", True): "transformers-api-changed",
     }.get((package, gone is not None), "library-api-changed")
     if gone is not None:
-        says = f"{called} of {package} has no `{argument}` from {gone} on: the code or file is of an older {package}"
-        return Explained(code, says, (f"run with {package} < {gone}, as training did: envpin run ADAPTER -- CMD",
-                                      f"leave out `{argument}`, as {package} {gone} wants it"))  # fmt: skip
-    says = f"{called} of {package} has `{argument}` from {since} on: this {package} is older"
-    return Explained(
-        code, says, (f"run with {package} ≥ {since}", f"by hand: remove `{argument}`, if its value is the default")
-    )
+        says = f"{called} has no `{argument}` from {gone} on: the code or file is of an older {package}"
+        by_hand = instead_of(package, owner, argument, gone) or f"leave out `{argument}`, as {package} {gone} wants it"
+        return Explained(
+            code, says, (f"run with {package} < {gone}, as training did: envpin run ADAPTER -- CMD", by_hand)
+        )
+    says = f"{called} has `{argument}` from {since} on: this {package} is older"
+    by_hand = before(package, owner, argument) or f"by hand: remove `{argument}`, if its value is the default"
+    return Explained(code, says, (f"run with {package} ≥ {since}", by_hand))
 
 
 def _of_peft(owner: str, argument: str) -> Explained | None:
@@ -136,8 +140,8 @@ def history(owner: str, argument: str) -> tuple[str | None, str | None, str | No
         entry = facts.get(owner, {}).get(argument)
         if entry is not None:
             return entry.get("since"), entry.get("gone"), package
-    if owner.endswith("Config") and _TRL.fullmatch(owner):  # each of them is a TrainingArguments
-        return _collected("transformers", "TrainingArguments", argument)
+    if owner.endswith("TrainingArguments") or (owner.endswith("Config") and _TRL.fullmatch(owner)):
+        return _collected("transformers", "TrainingArguments", argument)  # what each of them derives from
     return None, None, None
 
 

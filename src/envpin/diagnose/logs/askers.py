@@ -11,8 +11,10 @@ import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from envpin.core.command_text import command_text
 from envpin.diagnose.logs.arguments import NEWER_PEFT, NO_RELEASE, Explained, fields_of
 from envpin.diagnose.logs.model_types import has_parts, model_type_of
+from envpin.diagnose.logs.name_facts import NEWER_CODE, OF_ONE_TIME
 from envpin.matrix.support import load_support
 
 if TYPE_CHECKING:
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
 PAIR = "peft-transformers-incompatible"
 _KEYWORD = re.compile(r"\b(\w+Config)\.__init__\(\) got an unexpected keyword argument '(\w{1,80})'")
 _ANOTHER_PEFT = "or take the peft of this transformers: envpin matrix resolve MODEL"
+_CAME = re.compile(r"run with [\w-]+ ≥ [\d.]+$")
+_RUN_WITH = re.compile(r"run with (?:the )?([\w-]+) ")
+# Frames that only hand on a name.
+_PASSING = frozenset({"__getattr__", "__getattribute__", "_get_module", "_handle_fromlist"})
 _CONFIG = re.compile(r"'?(\w{1,120}Config)'?(?: object)? has no attribute ['`]?(\w{1,120})")
 _OF_A_MODEL = re.compile(r"^models[/\\](\w+)[/\\]")
 # What only the config of a language model says, and each family calls in its own way; what moved with a release
@@ -45,6 +51,28 @@ def by_who_asked(told: Explained, line: str, before: str) -> Explained:
     if (other := _of_another_kind(line, frames[-1].path if frames else "")) is not None:
         return other
     return Explained(PAIR, *of_the_pair(told)) if frames and frames[-1].library == "peft" else told
+
+
+def with_asker(fix: tuple[str, ...], line: str, before: str) -> tuple[str, ...]:
+    """The steps for a name that a release took or gave, with the library whose code asks for it, where the frames show
+    one: it is that library which people install."""
+    code = next((one for one in fix if one in (NEWER_CODE, OF_ONE_TIME)), None)
+    if code is None and (len(fix) > 1 or not fix or _CAME.match(fix[0]) is None):
+        return fix
+    from envpin.diagnose.logs.frames import frames_of, of_the_stack, shown_name
+
+    blamed = next((one[1] for one in map(_RUN_WITH.match, fix) if one is not None), "")
+    frames = [one for one in of_the_stack(frames_of(before)) if one.function not in _PASSING]
+    asks = shown_name(str(frames[-1].library)) if frames else blamed
+    if asks in {blamed, "transformers-modules"} or f"'{asks}" in line:
+        return fix
+    newer = command_text("python", "-m", "pip", "install", "-U", asks)
+    step = {
+        NEWER_CODE: f"or a newer {asks}, where one does without: {newer}",
+        OF_ONE_TIME: f"or take {blamed} and {asks}, which asks for it, of one time: python -m pip check",
+        None: f"or an older {asks}: the code of this one asks for it",
+    }[code]
+    return (*(one for one in fix if one != code), step)
 
 
 def by_a_script(told: Explained, line: str, before: str) -> Explained:

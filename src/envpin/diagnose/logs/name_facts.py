@@ -14,6 +14,8 @@ import msgspec
 from envpin.diagnose.logs.collected import read_collected
 
 PACKAGES = {"transformers", "trl", "accelerate", "peft", "huggingface_hub", "datasets"}
+NEWER_CODE = "take newer code, which does without"
+OF_ONE_TIME = "take code and packages of one time"
 TRAINING = "run with the versions of the training run: envpin run ADAPTER -- CMD"
 
 
@@ -55,7 +57,7 @@ def said(what: str, package: str, stays: tuple[str, ...]) -> Words:
     if gone:
         says = f"{what} went with {shown} {gone}: the code is of an older {shown}"
         return Words(says, (f"run with {shown} < {gone}, as training did: envpin run ADAPTER -- CMD",
-                            "take newer code, which does without"), went=True)  # fmt: skip
+                            NEWER_CODE), went=True)  # fmt: skip
     says = f"{what} came with {shown} {came}: this {shown} is older"
     return Words(says, (f"run with {shown} ≥ {came}",))
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from envpin.diagnose.logs.arguments import Explained
 from envpin.diagnose.logs.model_types import model_type_of, of_type, of_used, type_of_part
-from envpin.diagnose.logs.name_facts import NOT_A_RELEASE, PACKAGES, TRAINING, Words, facts, said, series
+from envpin.diagnose.logs.name_facts import NOT_A_RELEASE, OF_ONE_TIME, PACKAGES, TRAINING, Words, facts, said, series
 from envpin.matrix.support import load_support
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ VERSIONED = frozenset({
 })  # fmt: skip
 _IMPORT = re.compile(r"cannot import name '(\w{1,120})' from '?(\w+(?:\.\w+)*)")
 _BARE_IMPORT = re.compile(r"cannot import name '(\w{1,120})'\s*$")
-_MODULE_ATTRIBUTE = re.compile(r"module '(\w+(?:\.\w+)*)' has no attribute '(\w{1,120})'")
+# As Python says it, and without quotes as transformers 5 does.
+_MODULE_ATTRIBUTE = re.compile(r"module '?(\w+(?:\.\w+)*)'? has no attribute '?(\w{1,120})")
 # As transformers 5 says it: without quotes.
 _UNQUOTED = re.compile(r"AttributeError: ([A-Z]\w{1,120}) has no attribute (\w{1,120})")
 _MEMBER = re.compile(r"(?:'(?=\w+' object)|type object ')(\w{1,120})'(?: object)? has no attribute '(\w{1,120})'")
@@ -85,6 +86,23 @@ def words(code: str, line: str) -> Words | None:
     if (member := _of_member(line)) is not None:
         return Words(member.says, member.fix)
     return next((tell(found) for pattern, tell in _TELLS if (found := pattern.search(line)) is not None), None)
+
+
+def plain_words(code: str, line: str) -> Words | None:
+    """What a line itself says of a name of which the facts hold nothing."""
+    if code not in VERSIONED:
+        return None
+    if (found := _IMPORT.search(line)) is not None:
+        module, what = found[2], f"`{found[1]}` of `{found[2]}`"
+    elif (found := _MODULE_ATTRIBUTE.search(line)) is not None:
+        module, what = found[1], f"`{found[2]}` of `{found[1]}`"
+    elif (found := _MODULE.search(line)) is not None:
+        module, what = found[1], f"the module `{found[1]}`"
+    else:
+        return None
+    package = module.partition(".")[0].replace("_", "-")
+    says = f"code asks for {what}, which the {package} that ran does not have: it was written for another {package}"
+    return Words(says, (f"run with the {package} of the training run: envpin run ADAPTER -- CMD", OF_ONE_TIME))
 
 
 def _older(module: str, name: str) -> Words:
@@ -147,12 +165,20 @@ def _of_no_release(module: str, name: str) -> Words | None:
 def _history(module: str, name: str) -> tuple[str, ...] | None:
     package = module.partition(".")[0]
     names = facts()[package].names
-    stays = names.get(module, {}).get(name) or names.get(package, {}).get(name)
+    stays = _of_submodule(f"{module}.{name}") or names.get(module, {}).get(name) or names.get(package, {}).get(name)
     if stays is None and module == package and not facts()[package].always:
         # its `__init__` takes what its modules list: where one of them alone has the name, it is that one
         some = {table[name] for table in names.values() if name in table}
         return next(iter(some)) if len(some) == 1 else None
     return stays
+
+
+def _of_submodule(path: str) -> tuple[str, ...] | None:
+    """Where a module went that a release took away: with the last of its names."""
+    every = list(facts()[path.partition(".")[0]].names.get(path, {}).values())
+    if not every or any(len(one) % 2 for one in every):
+        return None
+    return ("", max((one[-1] for one in every), key=series))
 
 
 def _of_a_class(name: str) -> Words | None:
@@ -260,10 +286,8 @@ def _of_module(line: str) -> Explained | None:
     if (later := names.get(_MOVED.get(found[1], ""))) is not None:
         came = min((one[0] for one in later.values() if one[0]), key=series, default="")
         return _explained(f"`{found[1]}`", found[2], ("", came)) if came else None
-    every = list(names.get(found[1], {}).values())
-    if not every or any(len(one) % 2 for one in every):
-        return None
-    return _explained(f"`{found[1]}`", found[2], ("", max((one[-1] for one in every), key=series)))
+    gone = _of_submodule(found[1])
+    return None if gone is None else _explained(f"`{found[1]}`", found[2], gone)
 
 
 def _of_bare(line: str) -> Explained | None:

@@ -27,15 +27,16 @@ from envpin.diagnose.logs.anchors import (
     RAISED_NEAR,
 )  # fmt: skip
 from envpin.diagnose.logs.arguments import ANCHOR, explain
-from envpin.diagnose.logs.askers import PAIR, by_a_script, by_who_asked, of_the_pair
+from envpin.diagnose.logs.askers import PAIR, by_a_script, by_who_asked, of_the_pair, with_asker
 from envpin.diagnose.logs.blocks import LineNumbers, blocks_of, lines_with, with_next
 from envpin.diagnose.logs.listed import LISTED_ANCHORS, explain_listed
 from envpin.diagnose.logs.mismatch import ANCHORS, BARE, Line, common_cause, in_module, read_line
 from envpin.diagnose.logs.mismatch_words import numbers_for, steps_for, words_for
 from envpin.diagnose.logs.name_facts import NOT_A_RELEASE
-from envpin.diagnose.logs.names import MEMBER_ANCHORS, explain_name, words
+from envpin.diagnose.logs.names import MEMBER_ANCHORS, explain_name, plain_words, words
 from envpin.diagnose.logs.overrides import OVERRIDE_ANCHORS, explain_override
 from envpin.diagnose.logs.peft_methods import METHOD_ANCHORS, explain_method
+from envpin.diagnose.logs.said_better import LESS_EXACT, SAID_BETTER, SAID_BETTER_OF_A_LINE
 from envpin.diagnose.logs.signature import Signature, matchers
 from envpin.diagnose.logs.training_signs import TrainingSigns
 from envpin.diagnose.logs.unexplained import Unexplained, UnexplainedError
@@ -57,28 +58,14 @@ _WORDINGS = 3
 _AROUND = 8_000
 
 
-# A code that another one, seen in the same log, says more exactly.
-_SAID_BETTER = {
-    "transformers-api-changed": "peft-transformers-incompatible",
-    "unmatched-adapter-keys": "vlm-key-rename",
-}
-# The same, where it says so of the same lines: another line of the log may still be of the first kind.
-_SAID_BETTER_OF_A_LINE = {
-    "unmatched-adapter-keys": "tensors-not-of-method",
-    "wrong-base-architecture": "vlm-key-rename",
-    "tied-head": "shared-tensors",
-    "torch-companion-mismatch": "peft-transformers-incompatible",
-    "adapter-needs-newer-peft": "foreign-format",
-}
-# Of a line that names the release all by itself, what these codes would say is less.
-_LESS_EXACT = frozenset({"adapter-needs-newer-peft", "transformers-api-changed"})
-
-
 _NEWER = frozenset({"config-needs-newer-transformers"})
 # What a log says is installed, and what an answer says is needed at least.
 _STATED_ANCHORS = (b"transformers==", b"transformers  ", b"ransformers version: ", b"`transformers` version: ")
 _STATED = re.compile(r"(?i)^[\s\"'*>-]*`?transformers`?(?:==| +| version: )(\d+\.\d+\.\d+)(?![\w.])")
 _NEEDED = re.compile(r"knows `\S+` from (\d+\.\d+\.\d+) on")
+
+
+_FILLED_IN = re.compile(r"\{[a-zA-Z_][\w.]*\}")
 
 
 @dataclass
@@ -175,14 +162,15 @@ class _Reader:
         for anchor, signatures in self.matchers.items():
             for at, text in lines_with(block, anchor):
                 for one in signatures:
-                    if text in self.told and one.signature.code in _LESS_EXACT:
+                    if text in self.told and one.signature.code in LESS_EXACT:
                         continue
                     found = self._matches(one, text, block, at)
                     if found is None:
                         continue
                     self.explained.add(text)
                     if (worded := _worded(one.signature, found, text)) is not None:
-                        self._keep(worded, numbers, at, text)
+                        fix = with_asker(worded.fix, text, self._lines_before(block, at))
+                        self._keep(msgspec.structs.replace(worded, fix=fix), numbers, at, text)
 
     def _read_facts(self, block: bytes, numbers: LineNumbers) -> None:
         """Lines of which no signature spoke, and of which the facts about releases do: a name that one took or gave, a
@@ -196,7 +184,9 @@ class _Reader:
                 for at, text in lines_with(block, anchor.encode()):
                     if text not in self.explained and (told := tell(text)) is not None:
                         self.explained.add(text)
-                        told = by_who_asked(told, text, self._lines_before(block, at))
+                        before = self._lines_before(block, at)
+                        told = by_who_asked(told, text, before)
+                        told = told._replace(fix=with_asker(told.fix, text, before))
                         self._keep(_signature_of(told, text), numbers, at, text)
 
     def _read_frames(self, block: bytes, numbers: LineNumbers) -> None:
@@ -244,6 +234,8 @@ class _Reader:
         found = one.pattern.search(text)
         if found is None or (one.unless is not None and one.unless.search(text)):
             return None
+        if any(_FILLED_IN.search(word or "") for word in found.groupdict().values()):
+            return None  # the line of code that prints the message, not the message
         after, against = one.signature.after, one.signature.unless_after
         if after is None and against is None:
             return found
@@ -276,9 +268,11 @@ class _Reader:
         seen.raise_to(severity)
 
     def _is_said_better(self, code: str, seen: _Seen) -> bool:
-        if _SAID_BETTER.get(code) in self.seen:
+        if any(one in self.seen for one in SAID_BETTER.get(code, ())):
             return True
-        better = self.seen.get(_SAID_BETTER_OF_A_LINE.get(code, ""), {}).values()
+        if code == "task-head" and seen.severity == "info" and self._stopped:
+            return True  # a head that begins with random numbers ended no run
+        better = self.seen.get(SAID_BETTER_OF_A_LINE.get(code, ""), {}).values()
         return bool(better) and {text for _, text in seen.lines} <= {text for one in better for _, text in one.lines}
 
     def _is_new_enough(self, seen: _Seen) -> bool:
@@ -360,6 +354,8 @@ def _worded(signature: Signature, found: re.Match[str], text: str) -> Signature 
     blame."""
     open_ended = signature.says is None or signature.code == "library-api-changed"
     told = words(signature.code, text) if open_ended else None
+    if told is None and signature.says is None:
+        told = plain_words(signature.code, text)
     if told is None:
         return _filled(signature, found)
     if told is NOT_A_RELEASE:

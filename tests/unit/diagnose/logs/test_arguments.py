@@ -45,3 +45,25 @@ def test_the_release_is_named(owner: str, argument: str, code: str, word: str) -
 )
 def test_what_no_wheel_shows_is_left_alone(line: str) -> None:
     assert explain(line) is None
+
+
+@pytest.mark.parametrize(
+    ("owner", "argument", "step"),
+    [
+        ("SFTTrainer", "dataset_text_field", "give `dataset_text_field` to `SFTConfig`"),
+        ("SFTTrainer", "max_seq_length", "(`max_length` in newer releases)"),
+        ("SFTConfig", "max_seq_length", "write `max_length` in its place"),
+        ("SFTConfig", "max_length", "or write `max_seq_length`"),
+        ("DPOTrainer", "beta", "give `beta` to `DPOConfig`"),
+        ("DPOTrainer", "processing_class", "or write `tokenizer`"),
+        ("Trainer", "tokenizer", "write `processing_class` in its place"),
+        ("TrainingArguments", "evaluation_strategy", "write `eval_strategy` in its place"),
+        ("SentenceTransformerTrainingArguments", "warmup_ratio", "write `warmup_steps`"),
+        ("Accelerator", "even_batches", "`DataLoaderConfiguration`"),
+        ("TrainingArguments", "use_mps_device", "leave out `use_mps_device`"),
+    ],
+)  # fmt: skip
+def test_what_took_the_place_of_an_argument_is_named(owner: str, argument: str, step: str) -> None:
+    told = explain(f"TypeError: {owner}.__init__() got an unexpected keyword argument '{argument}'")
+    assert told is not None
+    assert step in told.fix[1]

@@ -208,3 +208,45 @@ def test_which_row_an_embedding_has_not_is_told_by_what_asked_for_it(code: str, 
     (found,) = diagnose_log(io.BytesIO(log.encode())).findings
     assert found.code == "index-out-of-range"
     assert says in found.message
+
+
+_SITE = '  File "/x/site-packages/{}", line 3, in f\n    from a import b\n'
+
+
+@pytest.mark.parametrize(
+    ("frame", "line", "step"),
+    [
+        ("setfit/training_args.py",
+         "ImportError: cannot import name 'default_logdir' from 'transformers.training_args'",
+         "or a newer setfit, where one does without: python -m pip install -U setfit"),
+        ("transformers/trainer.py",
+         "TypeError: Accelerator.unwrap_model() got an unexpected keyword argument 'keep_torch_compile'",
+         "or an older transformers: the code of this one asks for it"),
+        ("trl/trainer/utils.py", "ImportError: cannot import name 'is_rich_available' from 'transformers.utils'",
+         "or take transformers and trl, which asks for it, of one time: python -m pip check"),
+        ("lm_eval/models/hf_vlms.py", "AttributeError: module transformers has no attribute AutoModelForVision2Seq",
+         "or a newer lm-eval, where one does without: python -m pip install -U lm-eval"),
+    ],
+)  # fmt: skip
+def test_the_library_that_asks_for_a_name_is_named_with_it(frame: str, line: str, step: str) -> None:
+    (found,) = diagnose_log(io.BytesIO(f"{_SITE.format(frame)}{line}\n".encode())).findings
+    assert step in found.fix
+
+
+def test_a_line_of_code_that_prints_a_message_is_not_the_message() -> None:
+    code = '    raise ValueError(f"Can\'t find a valid checkpoint at {resume_from_checkpoint}")\n'
+    log = f"{code}ValueError: Can't find a valid checkpoint at out/checkpoint-500\n"
+    (found,) = diagnose_log(io.BytesIO(log.encode())).findings
+    assert "`out/checkpoint-500`" in found.message
+
+
+def test_a_head_that_begins_with_random_numbers_is_no_news_where_the_run_ended_otherwise() -> None:
+    head = "Some weights of LlamaForSequenceClassification were not initialized from the model checkpoint at ./base "
+    log = f"{head}and are newly initialized: ['score.weight']\ntorch.OutOfMemoryError: CUDA out of memory.\n"
+    assert [one.code for one in diagnose_log(io.BytesIO(log.encode())).findings] == ["out-of-memory"]
+
+
+def test_a_module_that_went_is_said_by_its_last_release() -> None:
+    log = "ImportError: cannot import name 'deepspeed' from 'transformers' (/x/transformers/__init__.py)\n"
+    (found,) = diagnose_log(io.BytesIO(log.encode())).findings
+    assert "went with transformers 4.46" in found.message

@@ -1,0 +1,24 @@
+"""Codes that say less than another one of the same log. Pure."""
+
+from __future__ import annotations
+
+# A code that another one, seen in the same log, says more exactly.
+SAID_BETTER = {
+    "transformers-api-changed": ("peft-transformers-incompatible",),
+    "unmatched-adapter-keys": ("vlm-key-rename",),
+    # names with a wrapper's prefix are what the model then lacks
+    "architecture-drift": ("compile-prefix", "fsdp-prefix"),
+    "adapter-needs-newer-peft": ("adapter-needs-older-peft",),
+    # what torch says of a pointer that it takes for a pickle
+    "pickle-weights": ("lfs-pointer",),
+}
+# The same, where it says so of the same lines: another line of the log may still be of the first kind.
+SAID_BETTER_OF_A_LINE = {
+    "unmatched-adapter-keys": "tensors-not-of-method",
+    "wrong-base-architecture": "vlm-key-rename",
+    "tied-head": "shared-tensors",
+    "torch-companion-mismatch": "peft-transformers-incompatible",
+    "adapter-needs-newer-peft": "foreign-format",
+}
+# Of a line that names the release all by itself, what these codes would say is less.
+LESS_EXACT = frozenset({"adapter-needs-newer-peft", "transformers-api-changed"})

@@ -1,0 +1,68 @@
+"""What took the place of an argument: the name that it has now or had before, or the class that takes it. Pure.
+
+The pairs are those that the deprecation messages of transformers 4.40 to 5.24, trl 0.9 to 1.16 and accelerate name.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# By package, old names and new ones of the same meaning.
+_RENAMED: Mapping[str, Mapping[str, str]] = {
+    "transformers": {
+        "evaluation_strategy": "eval_strategy", "tokenizer": "processing_class", "no_cuda": "use_cpu",
+        "per_gpu_train_batch_size": "per_device_train_batch_size", "push_to_hub_token": "hub_token",
+        "per_gpu_eval_batch_size": "per_device_eval_batch_size", "push_to_hub_model_id": "hub_model_id",
+    },
+    "trl": {"tokenizer": "processing_class", "max_seq_length": "max_length", "use_liger": "use_liger_kernel"},
+}  # fmt: skip
+# What is written otherwise now.
+_OTHERWISE: Mapping[str, Mapping[str, str]] = {
+    "transformers": {
+        "warmup_ratio": "write `warmup_steps` with the same number: below 1 it is a part of all steps",
+        "logging_dir": "set it outside: export TENSORBOARD_LOGGING_DIR=FOLDER",
+        "adafactor": "write optim=\"adafactor\"",
+        "group_by_length": "write train_sampling_strategy=\"group_by_length\"",
+        "include_inputs_for_metrics": "write include_for_metrics=[\"inputs\"]",
+        "include_tokens_per_second": "write `include_num_input_tokens_seen`",
+        "save_safetensors": "leave it out: safetensors are what is written",
+        "overwrite_output_dir": "leave it out: the folder is written to as it is",
+        "fsdp_transformer_layer_cls_to_wrap": "write it into `fsdp_config`, as `transformer_layer_cls_to_wrap`",
+        "fsdp_min_num_params": "write it into `fsdp_config`, as `min_num_params`",
+        "dispatch_batches": "write it into `accelerator_config`",
+        "split_batches": "write it into `accelerator_config`",
+    },
+    "accelerate": dict.fromkeys(
+        ("dispatch_batches", "split_batches", "even_batches", "use_seedable_sampler"),
+        "give it to `DataLoaderConfiguration`, and that to `Accelerator` as `dataloader_config`",
+    ),
+}  # fmt: skip
+# Releases of trl whose trainers handed their settings to their configs.
+_HANDED_OVER = frozenset({"0.10", "0.13", "0.14"})
+_NO_SETTINGS = frozenset({
+    "infinite", "model_init", "config", "policy", "ref_policy", "embedding_func", "embedding_tokenizer",
+    "neftune_noise_alpha",
+})  # fmt: skip
+
+
+def instead_of(package: str, owner: str, argument: str, gone: str) -> str | None:
+    """What to write where `package` has an argument of `owner` no more, from `gone` on."""
+    new = _RENAMED.get(package, {}).get(argument)
+    if owner.endswith("Trainer") and gone in _HANDED_OVER and argument not in _NO_SETTINGS and argument != "tokenizer":
+        named = f" (`{new}` in newer releases)" if new is not None else ""
+        return f"give `{argument}` to `{owner.removesuffix('Trainer')}Config`{named}, and that to the trainer as `args`"
+    if new is not None:
+        return f"write `{new}` in its place"
+    return _OTHERWISE.get(package, {}).get(argument)
+
+
+def before(package: str, owner: str, argument: str) -> str | None:
+    """What an older release calls an argument that it does not have."""
+    names = _RENAMED.get(package, {})
+    old = next((old for old, new in names.items() if new == argument), None)
+    if old is None or (old == "tokenizer") != owner.endswith("Trainer"):
+        return None
+    return f"or write `{old}`, as older releases call it"
