@@ -19,6 +19,7 @@ _BLOCK = 1 << 20
 _LINE = 6_000
 # A block may hold a million lines with one anchor: enough of them say what the others would.
 _PER_BLOCK = 2_000
+_ERROR = re.compile(r"[\s│|]*[A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt)\b")
 _ANSI = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,500}(?:\x07|\x1b\\)|[@-Z\\-_])")
 
 
@@ -58,6 +59,15 @@ def lines_with(block: bytes, anchor: bytes) -> Iterator[tuple[int, str]]:
         first, last = max(start, at - _LINE // 2), min(end, at + _LINE)
         yield at, block[first:last].decode("utf-8", "replace").strip()
         at = end
+
+
+def is_code(block: bytes, at: int, text: str) -> bool:
+    """Whether a line is the code of a frame whose error follows: what it raises is said there, with its names filled
+    in."""
+    if not text.startswith("raise "):
+        return False
+    following = block[at : at + _LINE].decode("utf-8", "replace").split("\n")[1:]
+    return _ERROR.match(next((line for line in following if line.strip(" \t^~│|")), "")) is not None
 
 
 def blocks_of(stream: IO[bytes]) -> Iterator[bytes]:

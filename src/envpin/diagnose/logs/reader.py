@@ -28,7 +28,7 @@ from envpin.diagnose.logs.anchors import (
 )  # fmt: skip
 from envpin.diagnose.logs.arguments import ANCHOR, explain
 from envpin.diagnose.logs.askers import PAIR, by_a_script, by_who_asked, of_the_pair, with_asker
-from envpin.diagnose.logs.blocks import LineNumbers, blocks_of, lines_with, with_next
+from envpin.diagnose.logs.blocks import LineNumbers, blocks_of, is_code, lines_with, with_next
 from envpin.diagnose.logs.listed import LISTED_ANCHORS, explain_listed
 from envpin.diagnose.logs.mismatch import ANCHORS, BARE, Line, common_cause, in_module, read_line
 from envpin.diagnose.logs.mismatch_words import numbers_for, steps_for, words_for
@@ -79,6 +79,7 @@ class _Seen:
     fix: tuple[str, ...] = ()
     # what stands around the first of the lines
     near: bytes = b""
+    wraps: bool = False
 
     def raise_to(self, severity: Severity) -> None:
         if SEVERITY_ORDER[severity] < SEVERITY_ORDER[self.severity]:
@@ -161,6 +162,9 @@ class _Reader:
     def _read_signatures(self, block: bytes, numbers: LineNumbers) -> None:
         for anchor, signatures in self.matchers.items():
             for at, text in lines_with(block, anchor):
+                if is_code(block, at, text):
+                    self.explained.add(text)
+                    continue
                 for one in signatures:
                     if text in self.told and one.signature.code in LESS_EXACT:
                         continue
@@ -253,7 +257,8 @@ class _Reader:
         if says not in some and len(some) >= _WORDINGS:
             says = ""
         self.kept[line] = says
-        seen = some.setdefault(says, _Seen(severity, says=says or None, fix=signature.fix if says else ()))
+        new = _Seen(severity, says=says or None, fix=signature.fix if says else (), wraps=signature.wraps)
+        seen = some.setdefault(says, new)
         seen.count += 1
         seen.near = seen.near or numbers.block[max(0, at - _AROUND) : at + _AROUND]
         seen.raise_to(severity)
@@ -272,7 +277,7 @@ class _Reader:
             return True
         if code == "task-head" and seen.severity == "info" and self._stopped:
             return True  # a head that begins with random numbers ended no run
-        better = self.seen.get(SAID_BETTER_OF_A_LINE.get(code, ""), {}).values()
+        better = [one for name in SAID_BETTER_OF_A_LINE.get(code, ()) for one in self.seen.get(name, {}).values()]
         return bool(better) and {text for _, text in seen.lines} <= {text for one in better for _, text in one.lines}
 
     def _is_new_enough(self, seen: _Seen) -> bool:
@@ -295,7 +300,7 @@ class _Reader:
             if code in causes or (code == "architecture-drift" and causes):
                 continue
             found += [
-                self._finding_of(code, seen) for seen in some.values()
+                self._finding_of(code, seen) for seen in _without_wraps(some)
                 if not self.signs.are_idle(code, seen.severity) and not self._is_said_better(code, seen)
                 and not (code in _NEWER and self._is_new_enough(seen))
             ]  # fmt: skip
@@ -333,6 +338,11 @@ class _Reader:
 def _order_in_log(one: Finding) -> tuple[int, int]:
     """Blockers first, then as the log has them: what is first is more often the cause of the rest."""
     return SEVERITY_ORDER[one.severity], one.evidence[0].line or 0
+
+
+def _without_wraps(some: Mapping[str, _Seen]) -> list[_Seen]:
+    """Without what only passes on what another line says."""
+    return [seen for seen in some.values() if not seen.wraps] or list(some.values())
 
 
 def _finding_of(code: str, seen: _Seen) -> Finding:
@@ -374,7 +384,10 @@ def _filled(signature: Signature, found: re.Match[str]) -> Signature:
         return signature
     words = {name: value or "" for name, value in found.groupdict().items()}
     fix = tuple(step.format_map({name: command_text(word) for name, word in words.items()}) for step in signature.fix)
-    return msgspec.structs.replace(signature, says=signature.says.format_map(words), fix=fix)
+    says = signature.says.format_map(words)
+    if "``" in says:  # the line was cut off before the name
+        return msgspec.structs.replace(signature, says=None, fix=())
+    return msgspec.structs.replace(signature, says=says, fix=fix)
 
 
 def _with_release(code: str, text: str, seen: _Seen) -> str:

@@ -14,11 +14,11 @@ SAID_BETTER = {
 }
 # The same, where it says so of the same lines: another line of the log may still be of the first kind.
 SAID_BETTER_OF_A_LINE = {
-    "unmatched-adapter-keys": "tensors-not-of-method",
-    "wrong-base-architecture": "vlm-key-rename",
-    "tied-head": "shared-tensors",
-    "torch-companion-mismatch": "peft-transformers-incompatible",
-    "adapter-needs-newer-peft": "foreign-format",
+    "unmatched-adapter-keys": ("tensors-not-of-method", "unpaired-lora"),
+    "wrong-base-architecture": ("vlm-key-rename",),
+    "tied-head": ("shared-tensors",),
+    "torch-companion-mismatch": ("peft-transformers-incompatible",),
+    "adapter-needs-newer-peft": ("foreign-format",),
 }
 # Of a line that names the release all by itself, what these codes would say is less.
 LESS_EXACT = frozenset({"adapter-needs-newer-peft", "transformers-api-changed"})

@@ -31,10 +31,11 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     `anchor` is a literal that a search over raw bytes finds fast. `sample` is a real line, `source` where it was read.
     `after` names a text that one of the ten lines before has to hold, where the line alone is too common; `unless` is a
     pattern, and `unless_after` a text in the ten lines before, that speaks against it. `severity` differs from the
-    catalogue's for lines that only warn. `says` and `fix` are this wording's own words, where the catalogue's are too
-    wide; `{name}` in them is what the pattern's group of that name holds. In a pattern, FIELDS stands for the names of
-    peft's configuration fields, MODEL_TYPES for the model types that transformers ever knew, REMOVED_TYPES for those
-    that it no longer knows, PEFT_METHODS for peft's, and the names of `[words]` for what they are given there.
+    catalogue's for lines that only warn. `wraps` is for a line that says less than what it passes on: it is left out
+    where another line of the same code was found. `says` and `fix` are this wording's own words, where the catalogue's
+    are too wide; `{name}` in them is what the pattern's group of that name holds. In a pattern, FIELDS stands for the
+    names of peft's configuration fields, MODEL_TYPES for the model types that transformers ever knew, REMOVED_TYPES for
+    those that it no longer knows, PEFT_METHODS for peft's, and the names of `[words]` for what they are given there.
     """
 
     code: str
@@ -44,6 +45,7 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     source: str
     after: str | None = None
     severity: Severity | None = None
+    wraps: bool = False
     unless: str | None = None
     unless_after: str | None = None
     says: str | None = None

@@ -66,7 +66,7 @@ def test_codes_of_one_group_are_in_one_file() -> None:
 
 
 def test_no_signature_is_written_twice() -> None:
-    forms = [(one.anchor, one.pattern, one.after, one.unless, one.unless_after) for one in load_signatures()]
+    forms = [(one.code, one.anchor, one.pattern, one.after, one.unless, one.unless_after) for one in load_signatures()]
     assert len(forms) == len(set(forms))
 
 
