@@ -11,6 +11,11 @@ FRAME_ANCHORS = (
     " values to unpack",
     "NameError: ",
 )
+# What the lines before may explain: of a call that does not fit, of rows of data, of a folder that cannot be written.
+CONTEXT_ANCHORS = (
+    *FRAME_ANCHORS, "KeyError: ", "StopIteration", "SchemaInferenceError: ", "PermissionError: ", "FileExistsError: ",
+    "NotADirectoryError: ", "FileNotFoundError: ", "OSError: [Errno ",
+)  # fmt: skip
 # Of the lines before the error: a traceback has up to four lines for each of its last frames.
 FRAMES_NEAR = 14
 RAISED_ANCHORS = ("Error: ", "Exception: ", "AssertionError")

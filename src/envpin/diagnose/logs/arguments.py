@@ -7,6 +7,7 @@ those of trl and accelerate from `arguments.json` (one release of each minor ser
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,7 +16,7 @@ from envpin.diagnose.logs.successors import before, instead_of
 from envpin.matrix.fields import load_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 NEWER_PEFT = "adapter-needs-newer-peft"
 NO_RELEASE = "no release of peft that was looked at has"
@@ -38,6 +39,7 @@ _TRAINER: Mapping[str, tuple[str | None, str | None]] = {
     "tokenizer": (None, "5.0.0"),
 }
 _ARGUMENTS = ("TrainingArguments", "Seq2SeqTrainingArguments")
+_SPELT = ("see how it is spelt on the page of the class", "of trl's arguments: give them to its own …Config")
 # Arguments that name their class, where Python before 3.10 does not.
 _ALONE = dict.fromkeys(("dispatch_batches", "even_batches", "use_seedable_sampler", "split_batches"), "Accelerator")
 
@@ -50,8 +52,11 @@ class Explained(NamedTuple):
     fix: tuple[str, ...]
 
 
-def explain(line: str) -> Explained | None:
-    """What a line about an unexpected keyword says of releases; None where no collected class has that argument."""
+def explain(line: str, lines: str = "") -> Explained | None:
+    """What a line about an unexpected keyword says of releases; None where no collected class has that argument.
+
+    `lines` are those before it: a script that writes the argument itself may have misspelt it.
+    """
     found = _LINE.search(line)
     if found is None:
         return None
@@ -60,7 +65,12 @@ def explain(line: str) -> Explained | None:
         return None
     since, gone, package = history(owner, argument)
     if package is None:
-        return _of_peft(owner, argument) or _of_trl(owner, argument) or _of_training_arguments(owner, argument)
+        from envpin.diagnose.logs.loading import explain_loading
+
+        return (
+            _of_peft(owner, argument) or _of_trl(owner, argument, by_script=_script_calls(lines))
+            or _of_training_arguments(owner, argument) or explain_loading(line, lines)
+        )  # fmt: skip
     called = f"{f'`{owner}`' if owner else 'the constructor'} of {package}"
     if package == "transformers" and owner not in _ARGUMENTS and owner not in {"Trainer", "Seq2SeqTrainer"}:
         called = f"`{owner}`, which takes what `TrainingArguments` of transformers takes,"
@@ -81,6 +91,20 @@ def explain(line: str) -> Explained | None:
     return Explained(code, says, (f"run with {package} ≥ {since}", by_hand))
 
 
+def _script_calls(lines: str) -> bool:
+    """Whether the frame that made the call is of no library."""
+    from envpin.diagnose.logs.frames import frames_of
+
+    frames = frames_of(lines)
+    return bool(frames) and frames[-1].library is None
+
+
+def _misspelt(argument: str, known: Iterable[str]) -> str:
+    """The argument that is written almost like this one, as a question."""
+    close = get_close_matches(argument, known, n=1, cutoff=0.8)
+    return f"; is `{close[0]}` meant?" if close else ""
+
+
 def _of_peft(owner: str, argument: str) -> Explained | None:
     """A field of a peft config that no release has."""
     if _peft_class(owner) is None:
@@ -95,7 +119,7 @@ def _of_peft(owner: str, argument: str) -> Explained | None:
     return Explained(NEWER_PEFT, says, fix)
 
 
-def _of_trl(owner: str, argument: str) -> Explained | None:
+def _of_trl(owner: str, argument: str, *, by_script: bool) -> Explained | None:
     """An argument that no collected release has: the class tells at least whose it is."""
     if _TRL.fullmatch(owner) is None:
         return None
@@ -105,9 +129,19 @@ def _of_trl(owner: str, argument: str) -> Explained | None:
     )
     fix = ("data and loss are set in the …Config, the model and the data sets are given to the …Trainer",
            "run with the trl of training: envpin run ADAPTER -- CMD")  # fmt: skip
+    asked = _misspelt(argument, _fields_of_trl(owner))
     # A config may be of a newer trl than was read; what a trainer takes is older, and moved to the configs long ago.
-    own = owner.endswith("Trainer") and _DERIVED.match(owner) is None
+    own = _DERIVED.match(owner) is None and (owner.endswith("Trainer") or by_script)
+    if asked:
+        says, fix = says.removesuffix("it may be of the other class") + "it is misspelt" + asked, _SPELT
     return Explained("settings-refused" if own else "library-api-changed", says, fix)
+
+
+def _fields_of_trl(owner: str) -> list[str]:
+    owner = _DERIVED.sub("", owner)
+    own = _arguments().get("trl", {}).get(owner, {})
+    inherited = load_fields().packages["transformers"].classes["TrainingArguments"].fields
+    return [*own, *(inherited if owner.endswith("Config") else ())]
 
 
 def _of_training_arguments(owner: str, argument: str) -> Explained | None:
@@ -123,8 +157,8 @@ def _of_training_arguments(owner: str, argument: str) -> Explained | None:
         return Explained(
             "settings-refused", f"{says}: it belongs to `{other}`", (f"use {other}, and the trainer to it",)
         )
-    fix = ("see how it is spelt on the page of the class", "of trl's arguments: give them to its own …Config")
-    return Explained("settings-refused", f"{says}: it is misspelt, or of another class", fix)
+    asked = _misspelt(argument, facts.classes[owner].fields)
+    return Explained("settings-refused", f"{says}: it is misspelt, or of another class{asked}", _SPELT)
 
 
 def history(owner: str, argument: str) -> tuple[str | None, str | None, str | None]:

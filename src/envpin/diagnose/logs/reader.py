@@ -20,7 +20,7 @@ from envpin.diagnose.catalogue.catalogue import finding, load_catalogue
 from envpin.diagnose.comparison import Mismatch
 from envpin.diagnose.logs.anchors import (
     COMPLAINT_ANCHORS,
-    FRAME_ANCHORS,
+    CONTEXT_ANCHORS,
     FRAMES_NEAR,
     GOES_ON,
     RAISED_ANCHORS,
@@ -38,6 +38,7 @@ from envpin.diagnose.logs.overrides import OVERRIDE_ANCHORS, explain_override
 from envpin.diagnose.logs.peft_methods import METHOD_ANCHORS, explain_method
 from envpin.diagnose.logs.said_better import LESS_EXACT, SAID_BETTER, SAID_BETTER_OF_A_LINE
 from envpin.diagnose.logs.signature import Signature, matchers
+from envpin.diagnose.logs.stated import is_new_enough, stated_in
 from envpin.diagnose.logs.training_signs import TrainingSigns
 from envpin.diagnose.logs.unexplained import Unexplained, UnexplainedError
 
@@ -59,12 +60,6 @@ _AROUND = 8_000
 
 
 _NEWER = frozenset({"config-needs-newer-transformers"})
-# What a log says is installed, and what an answer says is needed at least.
-_STATED_ANCHORS = (b"transformers==", b"transformers  ", b"ransformers version: ", b"`transformers` version: ")
-_STATED = re.compile(r"(?i)^[\s\"'*>-]*`?transformers`?(?:==| +| version: )(\d+\.\d+\.\d+)(?![\w.])")
-_NEEDED = re.compile(r"knows `\S+` from (\d+\.\d+\.\d+) on")
-
-
 _FILLED_IN = re.compile(r"\{[a-zA-Z_][\w.]*\}")
 
 
@@ -131,21 +126,18 @@ class _Reader:
         self.explained.clear()
         self.kept.clear()
         for at, text in lines_with(block, ANCHOR.encode()):
-            explained = explain(text)
-            if explained is not None:
+            before = self._lines_before(block, at)
+            if (explained := explain(text, before)) is not None:
                 self.told.add(text)
                 self.explained.add(text)
-                told = by_a_script(explained, text, self._lines_before(block, at))
-                self._keep(_signature_of(told, text), numbers, at, text)
+                self._keep(_signature_of(by_a_script(explained, text, before), text), numbers, at, text)
         self._read_signatures(block, numbers)
         self._read_facts(block, numbers)
         self._read_frames(block, numbers)
         if not self._stopped:
             self._note_errors(block, numbers)
         self.signs.read(block)
-        for anchor in _STATED_ANCHORS:
-            stated = (_STATED.search(text) for _, text in lines_with(block, anchor))
-            self.stated |= {_numbers(one[1]) for one in stated if one is not None}
+        self.stated |= stated_in(block)
         for literal in ANCHORS:
             for at, text in lines_with(block, literal.encode()):
                 line = read_line(text) or read_line(with_next(block, at, text))
@@ -194,14 +186,16 @@ class _Reader:
                         self._keep(_signature_of(told, text), numbers, at, text)
 
     def _read_frames(self, block: bytes, numbers: LineNumbers) -> None:
-        """Lines of which nothing else spoke: the frames before them tell whose call it was."""
-        for anchor in FRAME_ANCHORS:
+        """Lines of which nothing else spoke: the frames before them tell whose call it was, and of what."""
+        for anchor in CONTEXT_ANCHORS:
             for at, text in lines_with(block, anchor.encode()):
                 if text in self.explained:
                     continue
-                from envpin.diagnose.logs.frames import explain_frame
+                from envpin.diagnose.logs.contexts import explain_in_context
 
-                if (told := explain_frame(text, self._lines_before(block, at))) is not None:
+                before = self._lines_before(block, at, RAISED_NEAR)
+                if (told := explain_in_context(text, before)) is not None:
+                    self.explained.add(text)
                     self._keep(_signature_of(told, text), numbers, at, text)
 
     def _note_errors(self, block: bytes, numbers: LineNumbers) -> None:
@@ -240,6 +234,10 @@ class _Reader:
             return None
         if any(_FILLED_IN.search(word or "") for word in found.groupdict().values()):
             return None  # the line of code that prints the message, not the message
+        if one.near is not None:
+            around = self._lines_before(block, at, RAISED_NEAR) + block[at : at + 1_000].decode("utf-8", "replace")
+            if one.near.search(around) is None:
+                return None
         after, against = one.signature.after, one.signature.unless_after
         if after is None and against is None:
             return found
@@ -280,11 +278,6 @@ class _Reader:
         better = [one for name in SAID_BETTER_OF_A_LINE.get(code, ()) for one in self.seen.get(name, {}).values()]
         return bool(better) and {text for _, text in seen.lines} <= {text for one in better for _, text in one.lines}
 
-    def _is_new_enough(self, seen: _Seen) -> bool:
-        """The log names one transformers, and that is as new as the answer would ask for: it is not the cause."""
-        needed = _NEEDED.search(seen.says or "")
-        return needed is not None and bool(self.stated) and min(self.stated) >= _numbers(needed[1])
-
     @property
     def _stopped(self) -> bool:
         """Whether something that ends a run is known: what only warns explains no error after it."""
@@ -302,7 +295,7 @@ class _Reader:
             found += [
                 self._finding_of(code, seen) for seen in _without_wraps(some)
                 if not self.signs.are_idle(code, seen.severity) and not self._is_said_better(code, seen)
-                and not (code in _NEWER and self._is_new_enough(seen))
+                and not (code in _NEWER and is_new_enough(seen.says or "", self.stated))
             ]  # fmt: skip
         mismatches = tuple(
             Mismatch(parameter=line.name, found=line.found, expected=line.expected, why=code)
@@ -394,7 +387,3 @@ def _with_release(code: str, text: str, seen: _Seen) -> str:
     from envpin.diagnose.logs.releases import with_release
 
     return with_release(code, text, seen.fix, seen.near.decode("utf-8", "replace"))
-
-
-def _numbers(release: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in release.split("."))

@@ -36,7 +36,7 @@ _WORDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("package-missing", r"not installed", r"(?:library|package)s? installed", r"make sure to install",
          r"pip install(?! -u| --upgrade)", r"please install", r"needs? to install",
          r"could not import", r"requires? (?:the )?`?[\w.\-\[\]]+`? (?:library|package)",
-         r"is not available\. (?:please|install)"),
+         r"is not available\. (?:please|install)", r"requires? .{1,40} to be installed"),
         ("adapter-not-found",
          r"\b(?:can.t|cannot|could not|no|not) (?:find|found|locate)?.{0,20}\badapter[ _](?:model|path|file)",
          r"\b(?:can.t|cannot|could not|no|not) (?:find|found|locate)?.{0,20}\badapter[ _](?:weights|config)",
@@ -52,7 +52,7 @@ _WORDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("meta-tensor-offload", r"meta (?:device|tensor)", r"offload(?:ed|ing)? .*(?:cpu|disk|weights|model)"),
         ("out-of-memory", r"(?:not enough|out of|insufficient|no available) .{0,20}memory",
          r"kv.?cache.*(?:is larger|memory|blocks)"),
-        ("gpu-not-supported", r"compute capability", r"\bsm_?\d\d",
+        ("gpu-not-supported", r"compute capability", r"\bsm_?\d\d", r"\bampere\b",
          r"only (?:supported|available|works?) on .*(?:gpu|cuda|hopper|ampere)",
          r"(?:requires?|needs?|without|no) (?:an? |any )?(?:nvidia |cuda |amd )*(?:gpus?|cuda|accelerator)\b"),
         ("missing-shard", r"(?:no|not|missing|cannot|can't) .{0,40}(?:safetensors|\.bin\b|weight files?|model weights)",
@@ -82,6 +82,11 @@ _DATA_WORDS = re.compile(
 )
 _SETTINGS_PLACE = re.compile(
     r"arg(?:ument)?s?(?:_utils)?\.py|config|hparams|__post_init__|validat|verify|parser|launch|cli/"
+)
+# Places where a model is made, not run: what is refused there is an argument or a config.
+_LOAD_PLACE = re.compile(
+    r"modeling_(?:utils|layers)\.py:|:(?:from_pretrained|from_config|_from_config|\w*device_map|\w*set_default_dtype|_check_\w+|"
+    r"post_init|validate_\w+|\w+_init)$"
 )
 _INPUT_PLACE = re.compile(
     r"(?:^|/)(?:processing|image_processing|video_processing|feature_extraction|audio_utils|image_utils|image_transforms|"
@@ -151,6 +156,7 @@ def _by_place(where: str, path: str, text: str) -> str | None:
         return "inputs-do-not-fit"
     if not settings and _DATA_WORDS.search(text) and not _OPTION.search(text):
         return "data-not-as-expected"
+    settings = settings or _LOAD_PLACE.search(where) is not None
     if not settings and _INPUT_PLACE.search(path) and not _OPTION.search(text):
         return "inputs-do-not-fit"
     return "settings-refused" if settings or _REFUSES.search(text) else None

@@ -30,12 +30,13 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     `anchor` is a literal that a search over raw bytes finds fast. `sample` is a real line, `source` where it was read.
     `after` names a text that one of the ten lines before has to hold, where the line alone is too common; `unless` is a
-    pattern, and `unless_after` a text in the ten lines before, that speaks against it. `severity` differs from the
-    catalogue's for lines that only warn. `wraps` is for a line that says less than what it passes on: it is left out
-    where another line of the same code was found. `says` and `fix` are this wording's own words, where the catalogue's
-    are too wide; `{name}` in them is what the pattern's group of that name holds. In a pattern, FIELDS stands for the
-    names of peft's configuration fields, MODEL_TYPES for the model types that transformers ever knew, REMOVED_TYPES for
-    those that it no longer knows, PEFT_METHODS for peft's, and the names of `[words]` for what they are given there.
+    pattern, and `unless_after` a text in the ten lines before, that speaks against it. `near` is a pattern that the
+    lines around have to match, where other fields have such lines as well. `severity` differs from the catalogue's for
+    lines that only warn. `wraps` is for a line that says less than what it passes on: it is left out where another line
+    of the same code was found. `says` and `fix` are this wording's own words, where the catalogue's are too wide;
+    `{name}` in them is what the pattern's group of that name holds. In a pattern, FIELDS stands for the names of peft's
+    configuration fields, MODEL_TYPES for the model types that transformers ever knew, REMOVED_TYPES for those that it
+    no longer knows, PEFT_METHODS for peft's, and the names of `[words]` for what they are given there.
     """
 
     code: str
@@ -48,6 +49,7 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     wraps: bool = False
     unless: str | None = None
     unless_after: str | None = None
+    near: str | None = None
     says: str | None = None
     fix: tuple[str, ...] = ()
 
@@ -72,6 +74,10 @@ class Matcher:
     @cached_property
     def unless(self) -> re.Pattern[str] | None:
         return None if self.signature.unless is None else re.compile(_spelled_out(self.signature.unless))
+
+    @cached_property
+    def near(self) -> re.Pattern[str] | None:
+        return None if self.signature.near is None else re.compile(_spelled_out(self.signature.near))
 
 
 @cache

@@ -12,6 +12,8 @@ _TRAINS = (
     b"'train_runtime'", b"'train_loss'", b"{'loss': ", b"trainer.train()", b"_inner_training_loop", b"Running Epoch",
 )  # fmt: skip
 _RESIZED = (b"resize_token_embeddings", b"new embeddings will be initialized", b"Resizing ", b"added tokens")
+# The gradients of a step that are not zero, as the Trainer logs them.
+_LEARNS = re.compile(rb"'grad_norm': '?0*\.?0*[1-9]")
 _BEGINS = frozenset({"task-head"})
 NO_ROW = (
     "a row of the data holds a token for which the model has none: tokens were added to the tokenizer alone, or it is "
@@ -35,15 +37,19 @@ class TrainingSigns:
     """Reads the blocks of a log, and says which findings are idle in a training."""
 
     def __init__(self) -> None:
-        self._trains = self._resized = False
+        self._trains = self._resized = self._learns = False
 
     def read(self, block: bytes) -> None:
         self._trains = self._trains or any(sign in block for sign in _TRAINS)
+        self._learns = self._learns or _LEARNS.search(block) is not None
         self._resized = self._resized or any(sign in block for sign in _RESIZED)
 
     def are_idle(self, code: str, severity: str) -> bool:
-        """Whether nothing follows from lines of this code: of a new head, and of peft's word at each checkpoint that it
-        could not look at the base's config, where no sign says that the vocabulary grew."""
+        """Whether nothing follows from lines of this code: of a new head, of peft's word at each checkpoint that it
+        could not look at the base's config, where no sign says that the vocabulary grew, and of a part of the model
+        whose inputs need no gradient (a reference model's), where gradients are logged."""
+        if code == "nothing-requires-grad":
+            return self._learns and severity != "blocker"
         if code == "vocab-rows-not-saved":
             return self._trains and severity == "info" and not self._resized
         return self._trains and code in _BEGINS

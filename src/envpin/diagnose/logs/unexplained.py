@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from envpin.diagnose.logs.arguments import Explained
 
 _KEPT = 60
+_RERAISED = re.compile(r"(?:During handling of the above exception|The above exception was the direct cause)[^\0]*\Z")
 _TRACEBACK = "Traceback (most recent call last)"
 
 
@@ -72,7 +74,22 @@ class Unexplained:
             (lambda one: explain_nearest(one.whole, one.around), True),
         )
         for explain, guess in asked:
-            for one in errors:
-                if (told := explain(one)) is not None:
-                    return Answer(one, told, guess)
+            for at, one in enumerate(errors):
+                if (told := explain(one)) is None:
+                    continue
+                if told.code == "library-fault" and (later := _raised_of(errors[at + 1 :], explain)) is not None:
+                    return Answer(*later, guess)
+                return Answer(one, told, guess)
         return None
+
+
+def _raised_of(
+    errors: list[UnexplainedError], explain: Callable[[UnexplainedError], Explained | None]
+) -> tuple[UnexplainedError, Explained] | None:
+    """What a library raised on meeting an error that it stopped at: it knows more of it than where it stopped."""
+    for one in errors:
+        if _RERAISED.search(one.before) is None:
+            return None
+        if (told := explain(one)) is not None and told.code != "library-fault":
+            return one, told
+    return None

@@ -32,7 +32,6 @@ MISSED = {
     "llama-cpp-convert-adapter-folder",
     "llama-cpp-lora-gpt2-adapter",
     "llama-cpp-lora-unpaired",
-    "minionerec-merge-argument-left-out",
     "topicllm-merge-reward-works",
     "mehmetdora-merge-html",
     "mehmetdora-merge-fsdp-prefix-warns",

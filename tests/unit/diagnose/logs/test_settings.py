@@ -1,0 +1,73 @@
+"""Arguments and settings that a script misspells, folders that it cannot write, and what a library raises of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from envpin.diagnose.logs.arguments import explain
+from envpin.diagnose.logs.askers import by_a_script
+from envpin.diagnose.logs.folders import explain_folder
+from tests.unit.diagnose.logs.test_reader import codes
+
+SITE = '  File "/x/lib/python3.11/site-packages/'
+OWN = 'Traceback (most recent call last):\n  File "/home/user/train.py", line 20, in <module>\n    config = Make(\n'
+PEFT = f'{SITE}peft/config.py", line 140, in from_peft_type\n    return config_cls(**kwargs)\n'
+LOAD = f'{SITE}transformers/modeling_utils.py", line 4971, in from_pretrained\n    model = cls(config, **kwargs)\n'
+MAKES = f'{SITE}transformers/trainer.py", line 693, in __init__\n    os.makedirs(self.args.output_dir, exist_ok=True)\n'
+READS = f'{SITE}transformers/utils/hub.py", line 3, in f\n    with open(path) as file:\n'
+UNEXPECTED = "TypeError: {}.__init__() got an unexpected keyword argument '{}'"
+
+
+@pytest.mark.parametrize(
+    ("owner", "argument", "before", "code", "says"),
+    [
+        ("LoraConfig", "lora_alfa", OWN, "settings-refused", "misspelt for `lora_alpha`"),
+        ("LoraConfig", "lora_alfa", OWN + PEFT, "adapter-needs-newer-peft", "wrote the config"),
+        ("TrainingArguments", "num_train_epoch", OWN, "settings-refused", "is `num_train_epochs` meant?"),
+        ("SFTConfig", "packng", OWN, "settings-refused", "no `packng`"),
+        ("LlamaForCausalLM", "low_cpu_mem_usages", OWN + LOAD, "settings-refused", "`low_cpu_mem_usage` is meant"),
+    ],
+)
+def test_who_wrote_an_unknown_argument(owner: str, argument: str, before: str, code: str, says: str) -> None:
+    line = UNEXPECTED.format(owner, argument)
+    told = explain(line, before)
+    assert told is not None
+    told = by_a_script(told, line, before)
+    assert says in told.says
+    assert codes(f"{before}{line}\n") == [code]
+
+
+def test_an_argument_of_a_model_that_is_like_none_is_not_called_misspelt() -> None:
+    assert explain(UNEXPECTED.format("LlamaForCausalLM", "rope_kernel"), OWN + LOAD) is None
+    assert explain(UNEXPECTED.format("LlamaForCausalLM", "low_cpu_mem_usages"), OWN) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "before", "known"),
+    [
+        ("PermissionError: [Errno 13] Permission denied: '/data/out'", MAKES, True),
+        ("FileExistsError: [Errno 17] File exists: 'out'", MAKES, True),
+        ("OSError: [Errno 30] Read-only file system: 'out'", MAKES, True),
+        ("FileNotFoundError: [Errno 2] No such file or directory: 'model.bin'", READS, False),
+        ("PermissionError: [Errno 13] Permission denied: '/data/out'", OWN, False),
+    ],
+)
+def test_an_output_folder_that_cannot_be_written(line: str, before: str, known: bool) -> None:
+    assert (explain_folder(line, before) is not None) == known
+
+
+def test_what_a_library_raised_on_an_error_of_its_own_is_the_cause() -> None:
+    log = (
+        f"{OWN}{LOAD}    device = torch.device(name)\nRuntimeError: Expected one of cpu, cuda device type\n\n"
+        f"During handling of the above exception, another exception occurred:\n\n{OWN}{LOAD}    raise ValueError(\n"
+        "ValueError: `tp_plan` must be 'auto' or a dictionary\n"
+    )
+    assert codes(log) == ["settings-refused"]
+
+
+@pytest.mark.parametrize("norm", ["0.387", "'1.5'", "2e-05"])
+def test_gradients_that_are_logged_refute_that_none_are_required(norm: str) -> None:
+    warning = "UserWarning: None of the inputs have requires_grad=True. Gradients will be None\n"
+    assert codes(warning) == ["nothing-requires-grad"]
+    assert codes(f"{warning}{{'loss': 0.69, 'grad_norm': {norm}}}\n") == []
+    assert codes(f"{warning}{{'loss': 0.69, 'grad_norm': 0.0}}\n") == ["nothing-requires-grad"]
