@@ -15,6 +15,7 @@ from envpin.diagnose.logs.arguments import Explained
 from envpin.diagnose.logs.frames import frames_of, of_the_stack, shown_name
 from envpin.diagnose.logs.messages import known_message
 from envpin.diagnose.logs.name_facts import TRAINING
+from envpin.diagnose.logs.own_code import CUT_OFF, STANDARD, no_file, no_json, of_own_code
 from envpin.diagnose.logs.raised_words import STEPS, raised, stopped_at_rows
 from envpin.diagnose.logs.releases import release_words
 from envpin.diagnose.logs.roles import OF_THE_FIELD, SERVERS, cause_of, named_outright, prepares_rows
@@ -27,10 +28,6 @@ _NO_FILE = re.compile(
     r"FileNotFoundError: .{0,80}?'([^'\n]{0,300}?((?:adapter_|tokenizer_|generation_|preprocessor_)?config\.json|"
     r"adapter_model\.\w+|tokenizer\.\w+|vocab\.\w+|merges\.txt|[\w.-]+\.(?:safetensors|index\.json|bin|gguf)))'"
 )
-_NO_DATA = re.compile(
-    r"'([^'\n]{0,300}\.(?:jsonl|csv|tsv|parquet|arrow)|[^'\n]{0,300}(?:data|train|val|test)\w*\.json)'"
-)
-_NO_CHECKPOINT = re.compile(r"'([^'\n]{0,300}\.(?:pth?|ckpt))'")
 # A connection between the processes of a run, or to its server, that broke.
 _CONNECTION = re.compile(r"Connection(?:Error|ResetError|RefusedError|AbortedError)|BrokenPipeError|RemoteDisconnected")
 _MISSING = re.compile(r"ModuleNotFoundError: No module named '([\w.]{1,120})'")
@@ -52,10 +49,6 @@ _PASSES_ON = frozenset({
     "ray", "uvicorn", "starlette", "fastapi", "gradio", "numpy", "pyarrow", "jinja2", "huggingface_hub", "requests",
     "urllib3", "dill", "pandas", "IPython", "jsonargparse",
 })  # fmt: skip
-# Files that end too early, or are of another kind.
-_CUT_OFF = frozenset({"JSONDecodeError", "UnicodeDecodeError"})
-_LOOK_AT_ITS_END = ("look at its end: tail -c 200 FILE", "copy or download it again")
-_READS_A_FILE = re.compile(r"\bopen\(|\.json|json\.load\(")
 # What `map` of datasets called for each row, and a table that was asked for a column.
 _ROW_BY_ROW = re.compile(
     r"datasets[/\\]arrow_dataset\.py[^\n]*in apply_function|"
@@ -63,9 +56,6 @@ _ROW_BY_ROW = re.compile(
 )  # fmt: skip
 # The rows have no labels: the code line before the error asks something of them, and they are None.
 _NO_LABELS = re.compile(r"\blabels?\b[\w\[\].]*\.\w+[^\n]*\n(?:[ \t~^│|]*\n)*[^\n]*\Z")
-# What the path of a script shows of this field.
-_OF_A_MODEL = re.compile(r"(?i)lora|peft|llama|qwen|mistral|gemma|\bgpt|llm|fine[-_]?tun|tokeniz|(?<![a-z])train")
-_STANDARD = re.compile(r"/python3|\\lib\\", re.IGNORECASE)
 _ALONE = {
     "settings-refused": "a library refuses what it was asked for: the message says which setting",
     "data-not-as-expected": "the data are not as the library that reads them wants: the message says what",
@@ -86,7 +76,7 @@ def explain_raised(line: str, before: str, after: str = "") -> Explained | None:
     if frames and (place := _deepest(frames)) is not None:
         return _of_place(exception, message, place, before)
     if frames:
-        own = _of_own_code(exception, message, before, frames)
+        own = of_own_code(exception, message, before, frames)
         return own or (_of_words(exception, message, "") if _raises(before) else None)
     if (known := known_message(message)) is not None:
         return raised(known.code, known.package, "", message)
@@ -99,8 +89,7 @@ def _of_place(exception: str, message: str, place: Frame, before: str) -> Explai
     if (missing := _MISSING.search(f"{exception}: {message}")) is not None:
         return _missing(missing[1], package, before)
     if (lost := _NO_FILE.search(f"{exception}: {message}")) is not None:
-        kind = "adapter-not-found" if lost[2].startswith("adapter_") else "missing-shard"
-        return Explained(kind, f"{package} looks for `{lost[1]}`, and there is no such file", ())
+        return no_file(package, lost[1], lost[2])
     known, around = known_message(message, package), "\n".join(before.split("\n")[-6:])
     if known is not None:
         outright = None if known.judged else named_outright(package, known.file, exception, message)
@@ -127,27 +116,6 @@ def _of_words(exception: str, message: str, context: str) -> Explained | None:
     return Explained(code, _ALONE.get(code, cause.meaning.partition(". ")[0].rstrip(".")), STEPS.get(code, ()))
 
 
-def _of_own_code(exception: str, message: str, before: str, frames: list[Frame]) -> Explained | None:
-    """A file that a script of this field reads by itself: JSON that is none, a checkpoint that is not there, or a table
-    without a column."""
-    own = [one.path for one in frames if one.library is None and _STANDARD.search(one.path) is None]
-    if not any(_OF_A_MODEL.search(path) for path in own):
-        return None
-    if exception in _CUT_OFF and _READS_A_FILE.search(before) is not None:
-        says = "a file that the script reads as JSON is none, or was cut off"
-        return Explained("corrupt-header", says, _LOOK_AT_ITS_END)
-    if exception == "FileNotFoundError" and (lost := _NO_DATA.search(message)) is not None:
-        path = "give its path, whole or from the folder in which the command runs"
-        return Explained("data-not-as-expected", f"the data file `{lost[1]}` is not there", (path,))
-    if exception == "FileNotFoundError" and (lost := _NO_CHECKPOINT.search(message)) is not None:
-        says = f"the script loads `{lost[1]}`, and there is no such file"
-        return Explained("base-not-found", says, ("look where training wrote it, and how its name is made",))
-    if exception == "KeyError" and frames[-1].library == "pandas":
-        columns = "look at the columns of the file: head -n 1 FILE"
-        return Explained("data-not-as-expected", f"the table that the script reads has no column {message}", (columns,))
-    return None
-
-
 def _missing(module: str, package: str, before: str) -> Explained:
     """A module that a library imports: of another package that is not there, or one that other releases have."""
     top = shown_name(module.partition(".")[0])
@@ -167,7 +135,7 @@ def _deepest(frames: list[Frame]) -> Frame | None:
     prepare rows."""
     for at in reversed(range(len(frames))):
         one = frames[at]
-        if one.library is None and _STANDARD.search(one.path) is None:
+        if one.library is None and STANDARD.search(one.path) is None:
             above = of_the_stack(frames[:at])
             return above[-1] if above and prepares_rows(above[-1].path, above[-1].function) else None
         if one.library is not None and one.library not in _PASSES_ON:
@@ -188,9 +156,8 @@ def _stopped(error: tuple[str, str], package: str, place: Frame, before: str) ->
     if _CONNECTION.fullmatch(exception) is not None:
         says = f"a connection of {package} broke or was refused, in `{place.path}`: its other end died, or is not up"
         return Explained("distributed-run-failed", says, ())
-    if exception in _CUT_OFF:
-        says = f"a file that {package} reads in `{place.path}` is no whole JSON or text: it was cut off, or is another"
-        return Explained("corrupt-header", says, _LOOK_AT_ITS_END)
+    if exception in CUT_OFF:
+        return no_json(f"a file that {package} reads in `{place.path}`", message)
     if exception not in _STOPS:
         return None
     prepared = prepares_rows(place.path, place.function) or _ROW_BY_ROW.search(before) is not None

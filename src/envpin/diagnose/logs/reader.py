@@ -36,7 +36,7 @@ from envpin.diagnose.logs.name_facts import NOT_A_RELEASE
 from envpin.diagnose.logs.names import MEMBER_ANCHORS, explain_name, plain_words, words
 from envpin.diagnose.logs.overrides import OVERRIDE_ANCHORS, explain_override
 from envpin.diagnose.logs.peft_methods import METHOD_ANCHORS, explain_method
-from envpin.diagnose.logs.said_better import LESS_EXACT, SAID_BETTER, SAID_BETTER_OF_A_LINE
+from envpin.diagnose.logs.said_better import LESS_EXACT, SAID_BETTER, SAID_BETTER_OF_A_LINE, only_follows
 from envpin.diagnose.logs.signature import Signature, matchers
 from envpin.diagnose.logs.stated import is_new_enough, stated_in
 from envpin.diagnose.logs.training_signs import TrainingSigns
@@ -275,14 +275,16 @@ class _Reader:
             return True
         if code == "task-head" and seen.severity == "info" and self._stopped:
             return True  # a head that begins with random numbers ended no run
+        if self._stopped and only_follows(seen.lines):
+            return True
         better = [one for name in SAID_BETTER_OF_A_LINE.get(code, ()) for one in self.seen.get(name, {}).values()]
         return bool(better) and {text for _, text in seen.lines} <= {text for one in better for _, text in one.lines}
 
     @property
     def _stopped(self) -> bool:
         """Whether something that ends a run is known: what only warns explains no error after it."""
-        worst = (seen.severity for some in self.seen.values() for seen in some.values())
-        return bool(self.shapes) or any(severity == "blocker" for severity in worst)
+        every = (seen for some in self.seen.values() for seen in some.values())
+        return bool(self.shapes) or any(one.severity == "blocker" and not only_follows(one.lines) for one in every)
 
     def result(self) -> Diagnosis:
         if not self._stopped:
@@ -376,7 +378,8 @@ def _filled(signature: Signature, found: re.Match[str]) -> Signature:
     if signature.says is None:
         return signature
     words = {name: value or "" for name, value in found.groupdict().items()}
-    fix = tuple(step.format_map({name: command_text(word) for name, word in words.items()}) for step in signature.fix)
+    typed = {name: command_text(word) if word else "" for name, word in words.items()}
+    fix = tuple(step.format_map(typed) for step in signature.fix)
     says = signature.says.format_map(words)
     if "``" in says:  # the line was cut off before the name
         return msgspec.structs.replace(signature, says=None, fix=())

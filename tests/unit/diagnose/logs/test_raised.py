@@ -181,3 +181,34 @@ def test_a_package_that_is_an_extra_of_the_one_that_asks_is_named_by_itself() ->
     assert told is not None
     assert told.code == "package-missing"
     assert "`vLLM`" in told.says
+
+
+@pytest.mark.parametrize(
+    ("source", "line", "code", "words"),
+    [
+        ("    df.drop('a', axis=1)\n" + SITE + 'pandas/core/generic.py", line 3, in drop\n    raise ValueError(',
+         "ValueError: Cannot specify both 'axis' and 'index'/'columns'", "library-api-changed", "pandas 3 refuses"),
+        ("    df = df.append(row)\n" + SITE + 'pandas/core/generic.py", line 3, in __getattr__\n    return f(self)',
+         "AttributeError: 'DataFrame' object has no attribute 'append'", "library-api-changed", "pandas < 2"),
+        ('    assert os.path.exists(args.lora_model), f"{args.lora_model} is not there"',
+         "AssertionError: /x/whisper-r16 is not there", "adapter-not-found", "`args.lora_model`"),
+        ("    assert os.path.isfile(data_path)", "AssertionError", "data-not-as-expected", "`data_path`"),
+        ("    return json.load(open(path))", "json.decoder.JSONDecodeError: Extra data: line 2 column 1 (char 123)",
+         "corrupt-header", "lines=True"),
+        ("    return json.load(open(path))", "json.decoder.JSONDecodeError: Expecting value: line 1 column 1 (char 0)",
+         "corrupt-header", "does not begin as JSON"),
+    ],
+)  # fmt: skip
+def test_what_a_script_of_this_field_stops_at(source: str, line: str, code: str, words: str) -> None:
+    told = explain_raised(line, f'  File "/home/me/train_lora.py", line 9, in main\n{source}\n{line}')
+    assert told is not None
+    assert told.code == code
+    assert words in " ".join((told.says, *told.fix))
+    assert explain_raised(line, f'  File "/home/me/shop.py", line 9, in main\n{source}\n{line}') is None
+
+
+def test_a_converter_that_is_given_an_adapter_says_what_lacks() -> None:
+    frame = '  File "/x/llama.cpp/convert_hf_to_gguf.py", line 468, in load_hparams\n    with open(p) as f:\n'
+    told = explain_raised("FileNotFoundError: [Errno 2] No such file or directory: '/x/ll-r8/config.json'", frame)
+    assert told is not None
+    assert told.code == "base-not-found"

@@ -250,3 +250,14 @@ def test_a_module_that_went_is_said_by_its_last_release() -> None:
     log = "ImportError: cannot import name 'deepspeed' from 'transformers' (/x/transformers/__init__.py)\n"
     (found,) = diagnose_log(io.BytesIO(log.encode())).findings
     assert "went with transformers 4.46" in found.message
+
+
+def test_that_the_making_of_a_data_set_failed_is_said_only_where_nothing_tells_why() -> None:
+    last = "datasets.exceptions.DatasetGenerationError: An error occurred while generating the dataset\n"
+    first = (
+        "datasets.arrow_writer.SchemaInferenceError: Please pass `features` or at least one example when writing data\n"
+    )
+    (alone,) = diagnose_log(io.BytesIO(last.encode())).findings
+    (found,) = diagnose_log(io.BytesIO(f"{first}{last}".encode())).findings
+    assert "the error before it" in alone.message
+    assert "no row came" in found.message

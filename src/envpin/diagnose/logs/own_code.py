@@ -1,0 +1,112 @@
+"""Files that are not there or are not what they are read as, and what a script does by itself. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from envpin.diagnose.logs.arguments import Explained
+
+if TYPE_CHECKING:
+    from envpin.diagnose.logs.frames import Frame
+
+_NO_DATA = re.compile(
+    r"'([^'\n]{0,300}\.(?:jsonl|csv|tsv|parquet|arrow)|[^'\n]{0,300}(?:data|train|val|test)\w*\.json)'"
+)
+_NO_CHECKPOINT = re.compile(r"'([^'\n]{0,300}\.(?:pth?|ckpt))'")
+# Files that end too early, or are of another kind.
+CUT_OFF = frozenset({"JSONDecodeError", "UnicodeDecodeError"})
+_LOOK_AT_ITS_END = ("look at its end: tail -c 200 FILE", "copy or download it again")
+_READS_A_FILE = re.compile(r"\bopen\(|\.json|json\.load\(")
+# A script that looks whether something is there before it goes on, and what it calls that.
+_CHECKS = re.compile(r"assert[^\n]{0,80}?(?:exists|isfile|isdir|is_file|is_dir)\((?P<what>[^)\n]{0,80})\)")
+_KINDS = (
+    ("adapter-not-found", re.compile(r"(?i)lora|adapter|peft")),
+    ("data-not-as-expected", re.compile(r"(?i)data|train_file|corpus|json|csv")),
+    ("base-not-found", re.compile(r"(?i)model|base|ckpt|checkpoint|weights")),
+)
+# What newer releases of pandas took away from scripts.
+_OF_OLD_PANDAS: tuple[tuple[re.Pattern[str], str, str], ...] = (
+    (re.compile(r"Cannot specify both 'axis' and "), "3",
+     "gives pandas an `axis` next to `index` or `columns`, which pandas 2 let pass and pandas 3 refuses"),
+    (re.compile(r"'(?:DataFrame|Series)' object has no attribute '(?:append|iteritems|mad|lookup)'"), "2",
+     "calls what pandas 2 took away: `append` (now pandas.concat), `iteritems` (now `items`), `mad`, `lookup`"),
+)  # fmt: skip
+# What the path of a script shows of this field.
+_OF_A_MODEL = re.compile(r"(?i)lora|peft|llama|qwen|mistral|gemma|\bgpt|llm|fine[-_]?tun|tokeniz|(?<![a-z])train")
+STANDARD = re.compile(r"/python3|\\lib\\", re.IGNORECASE)
+
+
+def of_own_code(exception: str, message: str, before: str, frames: list[Frame]) -> Explained | None:
+    """A file that a script of this field reads by itself: JSON that is none, a checkpoint that is not there, or a table
+    without a column."""
+    own = [one.path for one in frames if one.library is None and STANDARD.search(one.path) is None]
+    if not any(_OF_A_MODEL.search(path) for path in own):
+        return None
+    if exception in CUT_OFF and _READS_A_FILE.search(before) is not None:
+        return no_json("a file that the script reads as JSON", message)
+    if exception == "FileNotFoundError":
+        return _not_there(message)
+    if exception == "AssertionError":
+        return _of_a_check(before)
+    return _of_a_table(exception, message) if frames[-1].library == "pandas" else None
+
+
+def _not_there(message: str) -> Explained | None:
+    if (lost := _NO_DATA.search(message)) is not None:
+        path = "give its path, whole or from the folder in which the command runs"
+        return Explained("data-not-as-expected", f"the data file `{lost[1]}` is not there", (path,))
+    if (lost := _NO_CHECKPOINT.search(message)) is not None:
+        says = f"the script loads `{lost[1]}`, and there is no such file"
+        return Explained("base-not-found", says, ("look where training wrote it, and how its name is made",))
+    return None
+
+
+def _of_a_check(before: str) -> Explained | None:
+    """A path that a script looks for itself."""
+    found = _CHECKS.search("\n".join(before.split("\n")[-5:]))
+    code = None if found is None else next((code for code, kind in _KINDS if kind.search(found["what"])), None)
+    if found is None or code is None:
+        return None
+    says = f"the script looks whether `{found['what'].strip()}` is there, and it is not"
+    return Explained(code, says, ("give its path, whole or from the folder in which the command runs",))
+
+
+def _of_a_table(exception: str, message: str) -> Explained | None:
+    for pattern, release, says in _OF_OLD_PANDAS:
+        if pattern.search(message) is not None:
+            older = f"run with pandas < {release}, as training did: envpin run ADAPTER -- CMD"
+            return Explained("library-api-changed", f"the script {says}", (older, "or write it as the message asks"))
+    if exception == "KeyError":
+        columns = "look at the columns of the file: head -n 1 FILE"
+        return Explained("data-not-as-expected", f"the table that the script reads has no column {message}", (columns,))
+    return None
+
+
+def no_file(package: str, path: str, name: str) -> Explained:
+    """A file of a model or adapter that a library opens, and that is not there."""
+    says = f"{package} looks for `{path}`, and there is no such file"
+    if name == "config.json":
+        here = f"{says}: the folder is not that of a whole model (an adapter's, a checkpoint's parent), or not there"
+        return Explained("base-not-found", here, ("give the folder that holds config.json and the weights",))
+    return Explained("adapter-not-found" if name.startswith("adapter_") else "missing-shard", says, ())
+
+
+def no_json(file: str, message: str) -> Explained:
+    """A file that is not what is read of it, by how its JSON breaks."""
+    if message.startswith("Extra data: line 2 column 1"):
+        lines = 'read it line by line: pandas.read_json(FILE, lines=True), load_dataset("json", data_files=FILE)'
+        says = (
+            f"{file} has one JSON value a line, or more than one value: it is of JSON Lines, and is read as one value"
+        )
+        return Explained("corrupt-header", says, (lines, "or make it one list of JSON"))
+    if message.startswith("Expecting value: line 1 column 1"):
+        says = f"{file} does not begin as JSON: it is empty, a pointer of git-lfs, a web page, or of another format"
+        return Explained("corrupt-header", says, ("look at its beginning: head -c 200 FILE", _LOOK_AT_ITS_END[1]))
+    if message.startswith(("Unterminated string", "Expecting ',' delimiter", "Expecting value")):
+        return Explained(
+            "corrupt-header", f"{file} is no whole JSON: it was cut off, or edited by hand", _LOOK_AT_ITS_END
+        )
+    return Explained(
+        "corrupt-header", f"{file} is no whole JSON or text: it was cut off, or is another", _LOOK_AT_ITS_END
+    )
