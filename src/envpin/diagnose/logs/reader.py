@@ -12,7 +12,6 @@ from typing import IO, TYPE_CHECKING
 
 import msgspec
 
-from envpin.core.command_text import command_text
 from envpin.core.findings import SEVERITY_ORDER, Evidence
 from envpin.core.sizes import counted, verb
 from envpin.diagnose.axes import shape_text
@@ -27,20 +26,20 @@ from envpin.diagnose.logs.anchors import (
     RAISED_NEAR,
 )  # fmt: skip
 from envpin.diagnose.logs.arguments import ANCHOR, explain
-from envpin.diagnose.logs.askers import PAIR, by_a_script, by_who_asked, of_the_pair, with_asker
+from envpin.diagnose.logs.askers import by_a_script, by_who_asked, with_asker
 from envpin.diagnose.logs.blocks import LineNumbers, blocks_of, is_code, lines_with, with_next
 from envpin.diagnose.logs.listed import LISTED_ANCHORS, explain_listed
 from envpin.diagnose.logs.mismatch import ANCHORS, BARE, Line, common_cause, in_module, read_line
 from envpin.diagnose.logs.mismatch_words import numbers_for, steps_for, words_for
-from envpin.diagnose.logs.name_facts import NOT_A_RELEASE
-from envpin.diagnose.logs.names import MEMBER_ANCHORS, explain_name, plain_words, words
+from envpin.diagnose.logs.names import MEMBER_ANCHORS, explain_name
 from envpin.diagnose.logs.overrides import OVERRIDE_ANCHORS, explain_override
 from envpin.diagnose.logs.peft_methods import METHOD_ANCHORS, explain_method
-from envpin.diagnose.logs.said_better import LESS_EXACT, SAID_BETTER, SAID_BETTER_OF_A_LINE, only_follows
+from envpin.diagnose.logs.said_better import LESS_EXACT, SAID_BETTER, SAID_BETTER_OF_A_LINE
 from envpin.diagnose.logs.signature import Signature, matchers
 from envpin.diagnose.logs.stated import is_new_enough, stated_in
 from envpin.diagnose.logs.training_signs import TrainingSigns
 from envpin.diagnose.logs.unexplained import Unexplained, UnexplainedError
+from envpin.diagnose.logs.worded import NEWER, worded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,7 +58,6 @@ _WORDINGS = 3
 _AROUND = 8_000
 
 
-_NEWER = frozenset({"config-needs-newer-transformers"})
 _FILLED_IN = re.compile(r"\{[a-zA-Z_][\w.]*\}")
 
 
@@ -164,9 +162,9 @@ class _Reader:
                     if found is None:
                         continue
                     self.explained.add(text)
-                    if (worded := _worded(one.signature, found, text)) is not None:
-                        fix = with_asker(worded.fix, text, self._lines_before(block, at))
-                        self._keep(msgspec.structs.replace(worded, fix=fix), numbers, at, text)
+                    if (own := worded(one.signature, found, text)) is not None:
+                        fix = with_asker(own.fix, text, self._lines_before(block, at))
+                        self._keep(msgspec.structs.replace(own, fix=fix), numbers, at, text)
 
     def _read_facts(self, block: bytes, numbers: LineNumbers) -> None:
         """Lines of which no signature spoke, and of which the facts about releases do: a name that one took or gave, a
@@ -275,7 +273,7 @@ class _Reader:
             return True
         if code == "task-head" and seen.severity == "info" and self._stopped:
             return True  # a head that begins with random numbers ended no run
-        if self._stopped and only_follows(seen.lines):
+        if self._stopped and seen.wraps:
             return True
         better = [one for name in SAID_BETTER_OF_A_LINE.get(code, ()) for one in self.seen.get(name, {}).values()]
         return bool(better) and {text for _, text in seen.lines} <= {text for one in better for _, text in one.lines}
@@ -284,7 +282,7 @@ class _Reader:
     def _stopped(self) -> bool:
         """Whether something that ends a run is known: what only warns explains no error after it."""
         every = (seen for some in self.seen.values() for seen in some.values())
-        return bool(self.shapes) or any(one.severity == "blocker" and not only_follows(one.lines) for one in every)
+        return bool(self.shapes) or any(one.severity == "blocker" and not one.wraps for one in every)
 
     def result(self) -> Diagnosis:
         if not self._stopped:
@@ -297,7 +295,7 @@ class _Reader:
             found += [
                 self._finding_of(code, seen) for seen in _without_wraps(some)
                 if not self.signs.are_idle(code, seen.severity) and not self._is_said_better(code, seen)
-                and not (code in _NEWER and is_new_enough(seen.says or "", self.stated))
+                and not (code in NEWER and is_new_enough(seen.says or "", self.stated))
             ]  # fmt: skip
         mismatches = tuple(
             Mismatch(parameter=line.name, found=line.found, expected=line.expected, why=code)
@@ -352,38 +350,6 @@ def _signature_of(explained: Explained, text: str) -> Signature:
     return Signature(
         code=explained.code, anchor=ANCHOR, pattern="", sample=text, source="", says=explained.says, fix=explained.fix
     )
-
-
-def _worded(signature: Signature, found: re.Match[str], text: str) -> Signature | None:
-    """The signature's own words, or those of the facts where it leaves the release open; None where no release is to
-    blame."""
-    open_ended = signature.says is None or signature.code == "library-api-changed"
-    told = words(signature.code, text) if open_ended else None
-    if told is None and signature.says is None:
-        told = plain_words(signature.code, text)
-    if told is None:
-        return _filled(signature, found)
-    if told is NOT_A_RELEASE:
-        return None
-    # a class by its name, and a release took it away: nothing newer has it
-    code = "transformers-api-changed" if told.went and signature.code in _NEWER else signature.code
-    # that it is peft which asks for the name is what the lines before showed
-    asked = code == PAIR and signature.after is not None
-    says, fix = of_the_pair(told) if asked else (told.says, told.fix)
-    return msgspec.structs.replace(signature, code=code, says=says, fix=fix)
-
-
-def _filled(signature: Signature, found: re.Match[str]) -> Signature:
-    """The signature with what its groups matched in its own words."""
-    if signature.says is None:
-        return signature
-    words = {name: value or "" for name, value in found.groupdict().items()}
-    typed = {name: command_text(word) if word else "" for name, word in words.items()}
-    fix = tuple(step.format_map(typed) for step in signature.fix)
-    says = signature.says.format_map(words)
-    if "``" in says:  # the line was cut off before the name
-        return msgspec.structs.replace(signature, says=None, fix=())
-    return msgspec.structs.replace(signature, says=says, fix=fix)
 
 
 def _with_release(code: str, text: str, seen: _Seen) -> str:

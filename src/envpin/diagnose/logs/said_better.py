@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
 # A code that another one, seen in the same log, says more exactly.
 SAID_BETTER = {
     "transformers-api-changed": ("peft-transformers-incompatible",),
@@ -27,10 +22,3 @@ SAID_BETTER_OF_A_LINE = {
 }
 # Of a line that names the release all by itself, what these codes would say is less.
 LESS_EXACT = frozenset({"adapter-needs-newer-peft", "transformers-api-changed"})
-# What only says that something before it failed.
-FOLLOWS = ("DatasetGenerationError",)
-
-
-def only_follows(lines: Iterable[tuple[int, str]]) -> bool:
-    """Whether each of these lines says no more than that an error before it ended the work."""
-    return all(any(one in text for one in FOLLOWS) for _, text in lines)

@@ -259,5 +259,5 @@ def test_that_the_making_of_a_data_set_failed_is_said_only_where_nothing_tells_w
     )
     (alone,) = diagnose_log(io.BytesIO(last.encode())).findings
     (found,) = diagnose_log(io.BytesIO(f"{first}{last}".encode())).findings
-    assert "the error before it" in alone.message
+    assert "the error before this one" in alone.message
     assert "no row came" in found.message

@@ -1,0 +1,51 @@
+"""The words of a signature: its own with what its groups matched, or those of the facts about releases. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from envpin.core.command_text import command_text
+from envpin.diagnose.logs.askers import PAIR, of_the_pair
+from envpin.diagnose.logs.name_facts import NOT_A_RELEASE
+from envpin.diagnose.logs.names import plain_words, words
+
+if TYPE_CHECKING:
+    import re
+
+    from envpin.diagnose.logs.signature import Signature
+
+NEWER = frozenset({"config-needs-newer-transformers"})
+
+
+def worded(signature: Signature, found: re.Match[str], text: str) -> Signature | None:
+    """The signature's own words, or those of the facts where it leaves the release open; None where no release is to
+    blame."""
+    open_ended = signature.says is None or signature.code == "library-api-changed"
+    told = words(signature.code, text) if open_ended else None
+    if told is None and signature.says is None:
+        told = plain_words(signature.code, text)
+    if told is None:
+        return _filled(signature, found)
+    if told is NOT_A_RELEASE:
+        return None
+    # a class by its name, and a release took it away: nothing newer has it
+    code = "transformers-api-changed" if told.went and signature.code in NEWER else signature.code
+    # that it is peft which asks for the name is what the lines before showed
+    asked = code == PAIR and signature.after is not None
+    says, fix = of_the_pair(told) if asked else (told.says, told.fix)
+    return msgspec.structs.replace(signature, code=code, says=says, fix=fix)
+
+
+def _filled(signature: Signature, found: re.Match[str]) -> Signature:
+    """The signature with what its groups matched in its own words."""
+    if signature.says is None:
+        return signature
+    words = {name: value or "" for name, value in found.groupdict().items()}
+    typed = {name: command_text(word) if word else "" for name, word in words.items()}
+    fix = tuple(step.format_map(typed) for step in signature.fix)
+    says = signature.says.format_map(words)
+    if "``" in says:  # the line was cut off before the name
+        return msgspec.structs.replace(signature, says=None, fix=())
+    return msgspec.structs.replace(signature, says=says, fix=fix)
