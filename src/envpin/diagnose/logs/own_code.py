@@ -14,6 +14,7 @@ _NO_DATA = re.compile(
     r"'([^'\n]{0,300}\.(?:jsonl|csv|tsv|parquet|arrow)|[^'\n]{0,300}(?:data|train|val|test)\w*\.json)'"
 )
 _NO_CHECKPOINT = re.compile(r"'([^'\n]{0,300}\.(?:pth?|ckpt))'")
+_ANY_FILE = re.compile(r"No such file or directory: '([^'\n]{1,300})'")
 # Files that end too early, or are of another kind.
 CUT_OFF = frozenset({"JSONDecodeError", "UnicodeDecodeError"})
 _LOOK_AT_ITS_END = ("look at its end: tail -c 200 FILE", "copy or download it again")
@@ -37,16 +38,18 @@ _OF_A_MODEL = re.compile(r"(?i)lora|peft|llama|qwen|mistral|gemma|\bgpt|llm|fine
 STANDARD = re.compile(r"/python3|\\lib\\", re.IGNORECASE)
 
 
-def of_own_code(exception: str, message: str, before: str, frames: list[Frame]) -> Explained | None:
+def of_own_code(
+    exception: str, message: str, before: str, frames: list[Frame], *, in_field: bool = False
+) -> Explained | None:
     """A file that a script of this field reads by itself: JSON that is none, a checkpoint that is not there, or a table
     without a column."""
     own = [one.path for one in frames if one.library is None and STANDARD.search(one.path) is None]
-    if not any(_OF_A_MODEL.search(path) for path in own):
+    if not own or not (in_field or any(_OF_A_MODEL.search(path) for path in own)):
         return None
     if exception in CUT_OFF and _READS_A_FILE.search(before) is not None:
         return no_json("a file that the script reads as JSON", message)
     if exception == "FileNotFoundError":
-        return _not_there(message)
+        return _not_there(message) or (_any_file(message) if in_field else None)
     if exception == "AssertionError":
         return _of_a_check(before)
     return _of_a_table(exception, message) if frames[-1].library == "pandas" else None
@@ -60,6 +63,16 @@ def _not_there(message: str) -> Explained | None:
         says = f"the script loads `{lost[1]}`, and there is no such file"
         return Explained("base-not-found", says, ("look where training wrote it, and how its name is made",))
     return None
+
+
+def _any_file(message: str) -> Explained | None:
+    """A file of any name that the script opens; its path tells what it is, if anything does."""
+    found = _ANY_FILE.search(message)
+    if found is None:
+        return None
+    code = next((code for code, kind in _KINDS if kind.search(found[1])), "data-not-as-expected")
+    says = f"the script opens `{found[1]}`, and there is no such file or folder"
+    return Explained(code, says, ("give its path, whole or from the folder in which the command runs",))
 
 
 def _of_a_check(before: str) -> Explained | None:

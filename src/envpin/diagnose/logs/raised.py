@@ -63,7 +63,7 @@ _ALONE = {
 }
 
 
-def explain_raised(line: str, before: str, after: str = "") -> Explained | None:
+def explain_raised(line: str, before: str, after: str = "", *, in_field: bool = False) -> Explained | None:
     """What an error says that nothing else explains; `before` are the lines that end with it, `after` a few after it.
 
     None where neither its words nor the frames before it are of a library of this field.
@@ -76,7 +76,7 @@ def explain_raised(line: str, before: str, after: str = "") -> Explained | None:
     if frames and (place := _deepest(frames)) is not None:
         return _of_place(exception, message, place, before)
     if frames:
-        own = of_own_code(exception, message, before, frames)
+        own = of_own_code(exception, message, before, frames, in_field=in_field)
         return own or (_of_words(exception, message, "") if _raises(before) else None)
     if (known := known_message(message)) is not None:
         return raised(known.code, known.package, "", message)

@@ -28,6 +28,7 @@ from envpin.diagnose.logs.anchors import (
 from envpin.diagnose.logs.arguments import ANCHOR, explain
 from envpin.diagnose.logs.askers import by_a_script, by_who_asked, with_asker
 from envpin.diagnose.logs.blocks import LineNumbers, blocks_of, is_code, lines_with, with_next
+from envpin.diagnose.logs.field import shows_the_field
 from envpin.diagnose.logs.listed import LISTED_ANCHORS, explain_listed
 from envpin.diagnose.logs.mismatch import ANCHORS, BARE, Line, common_cause, in_module, read_line
 from envpin.diagnose.logs.mismatch_words import numbers_for, steps_for, words_for
@@ -73,6 +74,8 @@ class _Seen:
     # what stands around the first of the lines
     near: bytes = b""
     wraps: bool = False
+    # only where another line shows that the log is of this field
+    in_field: bool = False
 
     def raise_to(self, severity: Severity) -> None:
         if SEVERITY_ORDER[severity] < SEVERITY_ORDER[self.severity]:
@@ -117,8 +120,10 @@ class _Reader:
         self.unexplained = Unexplained()
         self.stated: set[tuple[int, ...]] = set()
         self.signs = TrainingSigns()
+        self.in_field = False
 
     def read(self, block: bytes) -> None:
+        self.in_field = self.in_field or shows_the_field(block)
         numbers = LineNumbers(block, self.line)
         self.told.clear()
         self.explained.clear()
@@ -209,7 +214,7 @@ class _Reader:
                     break
 
     def _explain_errors(self) -> None:
-        answer = self.unexplained.answer()
+        answer = self.unexplained.answer(in_field=self.in_field)
         if answer is not None:
             error, told, guess = answer
             severity = "warning" if guess else load_catalogue()[told.code].severity
@@ -254,7 +259,9 @@ class _Reader:
             says = ""
         self.kept[line] = says
         new = _Seen(severity, says=says or None, fix=signature.fix if says else (), wraps=signature.wraps)
+        new.in_field = signature.in_field
         seen = some.setdefault(says, new)
+        seen.in_field = seen.in_field and signature.in_field
         seen.count += 1
         seen.near = seen.near or numbers.block[max(0, at - _AROUND) : at + _AROUND]
         seen.raise_to(severity)
@@ -281,8 +288,12 @@ class _Reader:
     @property
     def _stopped(self) -> bool:
         """Whether something that ends a run is known: what only warns explains no error after it."""
-        every = (seen for some in self.seen.values() for seen in some.values())
+        every = (seen for some in self.seen.values() for seen in some.values() if self._counts(seen))
         return bool(self.shapes) or any(one.severity == "blocker" and not one.wraps for one in every)
+
+    def _counts(self, seen: _Seen) -> bool:
+        """Whether a line speaks of this field: some wordings do so only where another line shows it."""
+        return self.in_field or not seen.in_field
 
     def result(self) -> Diagnosis:
         if not self._stopped:
@@ -294,7 +305,8 @@ class _Reader:
                 continue
             found += [
                 self._finding_of(code, seen) for seen in _without_wraps(some)
-                if not self.signs.are_idle(code, seen.severity) and not self._is_said_better(code, seen)
+                if self._counts(seen) and not self.signs.are_idle(code, seen.severity)
+                and not self._is_said_better(code, seen)
                 and not (code in NEWER and is_new_enough(seen.says or "", self.stated))
             ]  # fmt: skip
         mismatches = tuple(

@@ -31,7 +31,8 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     `anchor` is a literal that a search over raw bytes finds fast. `sample` is a real line, `source` where it was read.
     `after` names a text that one of the ten lines before has to hold, where the line alone is too common; `unless` is a
     pattern, and `unless_after` a text in the ten lines before, that speaks against it. `near` is a pattern that the
-    lines around have to match, where other fields have such lines as well. `severity` differs from the catalogue's for
+    lines around have to match, where other fields have such lines as well; `in_field` is for lines that any program
+    prints: they count where something else in the log is of this field. `severity` differs from the catalogue's for
     lines that only warn. `wraps` is for a line that says less than what it passes on: it is left out where another line
     of the same code was found. `says` and `fix` are this wording's own words, where the catalogue's are too wide;
     `{name}` in them is what the pattern's group of that name holds. In a pattern, FIELDS stands for the names of peft's
@@ -50,6 +51,7 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     unless: str | None = None
     unless_after: str | None = None
     near: str | None = None
+    in_field: bool = False
     says: str | None = None
     fix: tuple[str, ...] = ()
 

@@ -59,9 +59,10 @@ class Unexplained:
             some.append(error)
         return len(some) < _KEPT
 
-    def answer(self) -> Answer | None:
+    def answer(self, *, in_field: bool = False) -> Answer | None:
         """The first error that is very like known ones, else the first that a library raised itself or stopped at, else
-        the first that is like known ones: the later ones of a log follow from it."""
+        the first that is like known ones: the later ones of a log follow from it. `in_field` where the log shows that
+        it is of this field."""
         errors = sorted(self.errors) or sorted(self.complaints)
         if not errors:
             return None
@@ -70,7 +71,7 @@ class Unexplained:
 
         asked: tuple[tuple[Callable[[UnexplainedError], Explained | None], bool], ...] = (
             (lambda one: explain_nearest(one.whole, one.around, strong=True), True),
-            (lambda one: explain_raised(one.text, one.before, one.after), False),
+            (lambda one: explain_raised(one.text, one.before, one.after, in_field=in_field), False),
             (lambda one: explain_nearest(one.whole, one.around), True),
         )
         for explain, guess in asked:
