@@ -40,6 +40,7 @@ _FRAME = re.compile(
 )
 # The converters of llama.cpp, which are no package: gguf is what is installed of it.
 _CONVERTER = re.compile(r"(?:^|[/\\])(?:convert|huggingface)[_-]\w*[_-]?to[_-]gguf\w*(?:\.py)?$")
+_STANDARD = re.compile(r"/python3|\\lib\\|^<", re.IGNORECASE)
 _OWN_CODE = re.compile(r"[/\\](?:examples?|scripts|tests?|notebooks?|recipes)[/\\](?!.*(?:site|dist)-packages)")
 _BUILTIN = (
     "NoneType|str|list|dict|int|float|tuple|bool|bytes|set|function|method|generator|module|type|Tensor|Parameter|"
@@ -118,6 +119,11 @@ def known_libraries() -> frozenset[str]:
     return frozenset(_LIBRARIES.split("|"))
 
 
+def is_own(frame: Frame) -> bool:
+    """Whether a frame is of a file that no installation holds: a script, or a program of its own."""
+    return frame.library is None and _STANDARD.search(frame.path) is None
+
+
 def of_the_stack(frames: list[Frame]) -> list[Frame]:
     """Those of libraries of this field; `__getattr__` only passes on what someone else asked for."""
     return [one for one in frames if one.library in known_libraries() and one.function != "__getattr__"]
@@ -136,7 +142,9 @@ def explain_frame(line: str, before: str) -> Explained | None:
         return None
     what, name = found["what"], found["name"]
     owner = what.partition(".")[0].removesuffix("()")
-    frames = of_the_stack(frames_of(before))
+    every = frames_of(before)
+    # a function of the script that a library called: what it calls is its own matter
+    frames = [] if every and is_own(every[-1]) else of_the_stack(every)
     defined_by = owner_of(owner)
     if defined_by == "peft" and "Model" in owner and "has no attribute" in found[0]:
         return None  # it passes on what its model does not have, whoever asks

@@ -33,11 +33,6 @@ def explain_row(line: str, before: str) -> Explained | None:
     """What rows lack; None where the lines before the error are not of code that reads rows."""
     if (found := _KEY.search(line)) is not None:
         return _of_key(found["name"], before)
-    if "SchemaInferenceError: " in line:
-        return _said(
-            "a data set was to be made of no rows: the file is empty, or a filter or generator left none",
-            "look at the file, and count the rows after each step: print(len(dataset))",
-        )
     if line.strip() == "StopIteration":
         return _of_no_rows(before)
     if _NONE.search(line) is not None and _MAPPED.search(before) is not None and _OTHER_NONE.search(before) is None:

@@ -24,7 +24,6 @@ FIRST = f'{SITE}trl/trainer/sft_trainer.py", line 900, in __init__\n    first = 
         (EMPTY, "StopIteration", "json file that the data set is made of is empty"),
         (FIRST, "StopIteration", "there is none"),
         (MAP + OWN, "AttributeError: 'NoneType' object has no attribute 'strip'", "got None"),
-        ("", "datasets.arrow_writer.SchemaInferenceError: Please pass `features`", "made of no rows"),
     ],
 )
 def test_rows_that_lack_something_are_the_cause(before: str, line: str, says: str) -> None:

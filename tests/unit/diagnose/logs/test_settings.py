@@ -71,3 +71,12 @@ def test_gradients_that_are_logged_refute_that_none_are_required(norm: str) -> N
     assert codes(warning) == ["nothing-requires-grad"]
     assert codes(f"{warning}{{'loss': 0.69, 'grad_norm': {norm}}}\n") == []
     assert codes(f"{warning}{{'loss': 0.69, 'grad_norm': 0.0}}\n") == ["nothing-requires-grad"]
+
+
+@pytest.mark.parametrize(
+    "line", ["NameError: name 'label' is not defined", "AttributeError: 'Foo' object has no attribute 'x'"]
+)
+def test_a_function_of_the_script_that_a_library_called_is_the_scripts_own(line: str) -> None:
+    calls = f'{SITE}transformers/trainer.py", line 4000, in evaluation_loop\n    metrics = self.compute_metrics(x)\n'
+    own = '  File "/home/user/train.py", line 22, in compute_metrics\n    return preds == label\n'
+    assert codes(f"{OWN}{calls}{own}{line}\n") == []
