@@ -2,7 +2,8 @@
 
 Read from the wheels as syntax, by range request, the last patch of each minor series: the names at the top level of the
 modules that other people's code imports from, what a package's `__init__` re-exports, the members of classes that code
-of models uses, and the arguments of the constructors and of a few methods. Only what changed is kept.
+of models uses, the arguments of the constructors and of a few methods, and the modules by their files. Only what changed
+is kept.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from envpin.diagnose.logs.model_types import model_type_of
 from envpin.remote.index import Index
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from envpin.remote.index import Release
 
@@ -265,7 +266,18 @@ def read(index: Index, package: str, release: Release) -> dict[str, dict[str, se
             if not model_class(one) or (one.strip() in shared and model_type_of(one.strip()) is None)
         }
         names[QUANTIZERS] = quantizers_of(trees)
-    return {"names": names, "members": dict(members_of(trees)), "arguments": dict(arguments_of(trees))}
+    return {
+        "names": names,
+        "members": dict(members_of(trees)),
+        "arguments": dict(arguments_of(trees)),
+        "modules": {package: modules_among(package, there)},
+    }
+
+
+def modules_among(package: str, files: Iterable[str]) -> set[str]:
+    """The modules of a package among the files of a wheel, but for those of single models, which their types tell."""
+    code = {one for one in files if one.startswith(f"{package}/") and one.endswith(".py")}
+    return {one for one in map(dotted, code) if one != package and not one.startswith("transformers.models.")}
 
 
 def of_a_model(holder: str) -> bool:
@@ -373,6 +385,9 @@ def main() -> None:
             "arguments": changes(series, [one["arguments"] for one in results], absent=None),
         }
         tables["arguments"] = of_exported(package, tables)
+        there = [one["modules"][package] or set() for one in results]
+        stays = {name: turns(series, [name in one for one in there]) for name in sorted(set().union(*there))}
+        tables["modules"] = {name: some for name, some in stays.items() if some != [""]}
         document[package] = tables
     TARGET.write_text(json.dumps(document, separators=(",", ":"), sort_keys=True) + "\n", encoding="utf-8")
     print(TARGET.stat().st_size, "bytes")

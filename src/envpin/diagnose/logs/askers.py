@@ -24,6 +24,7 @@ PAIR = "peft-transformers-incompatible"
 _KEYWORD = re.compile(r"\b(\w+Config)\.__init__\(\) got an unexpected keyword argument '(\w{1,80})'")
 _ANOTHER_PEFT = "or take the peft of this transformers: envpin matrix resolve MODEL"
 _CAME = re.compile(r"run with [\w-]+ ≥ [\d.]+$")
+_OF_PEFT = re.compile(r"(?:No module named|from) '?peft\b")
 _RUN_WITH = re.compile(r"run with (?:the )?([\w-]+) ")
 # Frames that only hand on a name.
 _PASSING = frozenset({"__getattr__", "__getattribute__", "_get_module", "_handle_fromlist"})
@@ -40,6 +41,8 @@ _OF_TEXT = frozenset({
 
 def by_who_asked(told: Explained, line: str, before: str) -> Explained:
     """What the facts told of a line, where the frames before it tell more."""
+    if told.code == "library-api-changed" and _OF_PEFT.search(line) is not None:
+        return _by_transformers(told, before)
     if told.code != "transformers-api-changed":
         return told
     from envpin.diagnose.logs.frames import frames_of, of_the_stack
@@ -51,6 +54,16 @@ def by_who_asked(told: Explained, line: str, before: str) -> Explained:
     if (other := _of_another_kind(line, frames[-1].path if frames else "")) is not None:
         return other
     return Explained(PAIR, *of_the_pair(told)) if frames and frames[-1].library == "peft" else told
+
+
+def _by_transformers(told: Explained, before: str) -> Explained:
+    """What the facts told of a name of peft: a matter of the two where it is transformers that asks for it."""
+    from envpin.diagnose.logs.frames import frames_of, of_the_stack
+
+    frames = [one for one in of_the_stack(frames_of(before)) if one.function not in _PASSING]
+    if not frames or frames[-1].library != "transformers":
+        return told
+    return Explained(PAIR, f"transformers asks for it: {told.says}", told.fix)
 
 
 def with_asker(fix: tuple[str, ...], line: str, before: str) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ class _Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     names: dict[str, dict[str, tuple[str, ...]]]
     members: dict[str, dict[str, tuple[str, ...]]]
     arguments: dict[str, dict[str, tuple[str, ...]]]
+    modules: dict[str, tuple[str, ...]] = {}
 
 
 class Words(NamedTuple):
@@ -53,7 +54,7 @@ def said(what: str, package: str, stays: tuple[str, ...]) -> Words:
     if gone and came:
         says = f"{what} came with {shown} {came} and went with {gone}"
         return Words(says, (f"run with {shown} ≥ {came} and < {gone}: envpin run ADAPTER -- CMD",
-                            f"take newer code, where {shown} is {gone} or newer"), went=True)  # fmt: skip
+                            NEWER_CODE), went=True)  # fmt: skip
     if gone:
         says = f"{what} went with {shown} {gone}: the code is of an older {shown}"
         return Words(says, (f"run with {shown} < {gone}, as training did: envpin run ADAPTER -- CMD",

@@ -85,6 +85,8 @@ def words(code: str, line: str) -> Words | None:
         return told
     if (member := _of_member(line)) is not None:
         return Words(member.says, member.fix)
+    if (module := _of_module(line)) is not None:
+        return Words(module.says, module.fix)
     return next((tell(found) for pattern, tell in _TELLS if (found := pattern.search(line)) is not None), None)
 
 
@@ -166,9 +168,14 @@ def _history(module: str, name: str) -> tuple[str, ...] | None:
     package = module.partition(".")[0]
     names = facts()[package].names
     stays = _of_submodule(f"{module}.{name}") or names.get(module, {}).get(name) or names.get(package, {}).get(name)
-    if stays is None and module == package and not facts()[package].always:
-        # its `__init__` takes what its modules list: where one of them alone has the name, it is that one
-        some = {table[name] for table in names.values() if name in table}
+    if stays is None and not (module == package and facts()[package].always):
+        # an `__init__` takes what its modules list: where one of them alone has the name, it is that one, unless the
+        # package was a module once, which may have had the name itself
+        new = facts()[package].modules
+        some = {
+            table[name] for one, table in names.items()
+            if name in table and one.startswith(f"{module}.") and one not in new
+        }  # fmt: skip
         return next(iter(some)) if len(some) == 1 else None
     return stays
 
@@ -282,6 +289,8 @@ def _of_module(line: str) -> Explained | None:
     found = _MODULE.search(line)
     if found is None or found[2] not in PACKAGES:
         return None
+    if (stays := facts()[found[2]].modules.get(found[1])) is not None and found[1] not in _MOVED:
+        return _explained(f"the module `{found[1]}`", found[2], stays)
     names = facts()[found[2]].names
     if (later := names.get(_MOVED.get(found[1], ""))) is not None:
         came = min((one[0] for one in later.values() if one[0]), key=series, default="")

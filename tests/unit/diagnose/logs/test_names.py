@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import re
 
 import pytest
 
 from envpin.diagnose.logs.name_facts import NOT_A_RELEASE
 from envpin.diagnose.logs.names import explain_name, words
+from envpin.diagnose.logs.reader import diagnose_log
 
 NEWER, CHANGED, LIBRARY = "config-needs-newer-transformers", "transformers-api-changed", "library-api-changed"
 
@@ -146,3 +148,27 @@ def test_a_class_of_another_world_is_left_alone(line: str) -> None:
 
 def test_other_codes_keep_their_words() -> None:
     assert words("numpy-abi", "cannot import name 'GRPOConfig' from 'trl'") is None
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("ModuleNotFoundError: No module named 'trl.commands'", "came with trl 0.8 and went with 0.13"),
+        ("ModuleNotFoundError: No module named 'transformers.modeling_attn_mask_utils'", "went with 5.24"),
+        ("ModuleNotFoundError: No module named 'datasets.tasks'", "went with datasets 3.0"),
+        ("ImportError: cannot import name 'is_rich_available' from 'transformers.utils' (/x/y.py)", "came with transformers 4.50"),
+    ],
+)  # fmt: skip
+def test_a_module_or_what_a_package_takes_from_its_modules_has_its_releases(line: str, says: str) -> None:
+    (found,) = diagnose_log(io.BytesIO(line.encode())).findings
+    assert says in found.message
+
+
+def test_a_module_of_peft_that_transformers_asks_for_is_a_matter_of_the_two() -> None:
+    log = (
+        '  File "/x/site-packages/transformers/integrations/peft.py", line 230, in load_adapter\n'
+        "    from peft.utils.transformers_weight_conversion import build_peft_weight_mapping\n"
+        "ModuleNotFoundError: No module named 'peft.utils.transformers_weight_conversion'\n"
+    )
+    (found,) = diagnose_log(io.BytesIO(log.encode())).findings
+    assert (found.code, "peft 0.19" in found.message) == ("peft-transformers-incompatible", True)

@@ -222,7 +222,7 @@ _SITE = '  File "/x/site-packages/{}", line 3, in f\n    from a import b\n'
         ("transformers/trainer.py",
          "TypeError: Accelerator.unwrap_model() got an unexpected keyword argument 'keep_torch_compile'",
          "or an older transformers: the code of this one asks for it"),
-        ("trl/trainer/utils.py", "ImportError: cannot import name 'is_rich_available' from 'transformers.utils'",
+        ("trl/trainer/utils.py", "ImportError: cannot import name 'is_rubber_available' from 'transformers.utils'",
          "or take transformers and trl, which asks for it, of one time: python -m pip check"),
         ("lm_eval/models/hf_vlms.py", "AttributeError: module transformers has no attribute AutoModelForVision2Seq",
          "or a newer lm-eval, where one does without: python -m pip install -U lm-eval"),
