@@ -16,7 +16,14 @@ from envpin.diagnose.logs.frames import frames_of, of_the_stack, shown_name
 from envpin.diagnose.logs.messages import known_message
 from envpin.diagnose.logs.name_facts import TRAINING
 from envpin.diagnose.logs.own_code import CUT_OFF, STANDARD, no_file, no_json, of_own_code
-from envpin.diagnose.logs.raised_words import STEPS, raised, stopped_at_rows
+from envpin.diagnose.logs.raised_words import (
+    STEPS,
+    STEPS_OF_THE_PROGRAM,
+    no_labels,
+    of_the_program,
+    raised,
+    stopped_at_rows,
+)
 from envpin.diagnose.logs.releases import release_words
 from envpin.diagnose.logs.roles import OF_THE_FIELD, SERVERS, cause_of, named_outright, prepares_rows
 
@@ -56,6 +63,13 @@ _ROW_BY_ROW = re.compile(
 )  # fmt: skip
 # The rows have no labels: the code line before the error asks something of them, and they are None.
 _NO_LABELS = re.compile(r"\blabels?\b[\w\[\].]*\.\w+[^\n]*\n(?:[ \t~^│|]*\n)*[^\n]*\Z")
+# What code of another time takes from the config's settings of positions.
+_ROPE = re.compile(r"rope_(?:scaling|parameters)\w*(?:\[|\.get)")
+_OF_ROPE = (
+    "{package} reads a key of the config's `rope_scaling` that is not there, in `{place}`: from transformers 5.0 on "
+    'every model has these settings, with `rope_type` "default" and no factor, and older code takes any for a scaled '
+    "model's"
+)
 _ALONE = {
     "settings-refused": "a library refuses what it was asked for: the message says which setting",
     "data-not-as-expected": "the data are not as the library that reads them wants: the message says what",
@@ -77,7 +91,8 @@ def explain_raised(line: str, before: str, after: str = "", *, in_field: bool = 
         return _of_place(exception, message, place, before)
     if frames:
         own = of_own_code(exception, message, before, frames, in_field=in_field)
-        return own or (_of_words(exception, message, "") if _raises(before) else None)
+        told = _of_words(exception, message, "") if own is None and _raises(before) else None
+        return own if told is None else Explained(told.code, of_the_program(message), STEPS_OF_THE_PROGRAM)
     if (known := known_message(message)) is not None:
         return raised(known.code, known.package, "", message)
     return _of_words(exception, message, f"{before}\n{after}")
@@ -162,8 +177,10 @@ def _stopped(error: tuple[str, str], package: str, place: Frame, before: str) ->
         return None
     prepared = prepares_rows(place.path, place.function) or _ROW_BY_ROW.search(before) is not None
     rows = exception in _ROWS and prepared
-    if rows or (message.startswith("'NoneType' object has no") and _NO_LABELS.search(before) is not None):
-        return stopped_at_rows(package, place.path, exception, message)
+    unlabelled = message.startswith("'NoneType' object has no") and _NO_LABELS.search(before) is not None
+    if rows or unlabelled:
+        path = place.path
+        return no_labels(package, path) if unlabelled else stopped_at_rows(package, path, exception, message)
     if package in SERVERS and re.search(r"lora|adapter|peft", place.path) is not None:
         return raised("serving-limit", package, place.path, message)
     return _fault(exception, package, place, before)
@@ -171,6 +188,12 @@ def _stopped(error: tuple[str, str], package: str, place: Frame, before: str) ->
 
 def _fault(exception: str, package: str, place: Frame, before: str) -> Explained:
     """What meets something of another time, or is wrong in itself."""
+    if exception == "KeyError" and _ROPE.search("\n".join(before.split("\n")[-4:])) is not None:
+        newer = command_text("python", "-m", "pip", "install", "-U", package)
+        return Explained("transformers-api-changed", _OF_ROPE.format(package=package, place=place.path), (
+            "run with transformers < 5.0, as this code was made for: envpin run ADAPTER -- CMD",
+            f"or a newer {package}: {newer}",
+        ))  # fmt: skip
     released = release_words(package, before)
     if package == "transformers" and exception in {"TypeError", "AttributeError"} and released:
         says = f"transformers met something of another time in `{place.path}`: a config, or code that it calls"

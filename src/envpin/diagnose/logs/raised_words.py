@@ -38,6 +38,12 @@ STEPS = {
         "or run on a machine that has it",
     ),
 }  # fmt: skip
+STEPS_OF_THE_PROGRAM = ("do what its message says: it is the program's own check",)
+# A file of data that is not where it was looked for.
+_NO_DATA_FILE = re.compile(
+    r"(?i)\b(?:file|path|folder|directory)\b[^\n]{0,20}?[`'\"]?(?P<name>[\w./~-]+\.\w{2,5}|[\w.~-]*/[\w./~-]+)[`'\"]?"
+    r"[^\n]{0,20}?(?:not found|not exist|doesn't exist|no such)"
+)
 # A package that a message asks for, by the words around its name.
 _ASKED_FOR = tuple(
     re.compile(pattern)
@@ -66,6 +72,9 @@ def raised(code: str, package: str, place: str, message: str, around: str = "") 
         )
     if code == "data-not-as-expected" and (column := _COLUMN.search(message)) is not None:
         return no_column(package, column[1], place)
+    if code == "data-not-as-expected" and (lost := _NO_DATA_FILE.search(message)) is not None:
+        path = "give its path, whole or from the folder in which the command runs"
+        return Explained(code, f"the data file `{lost['name']}` is not there{_at(place)}", (path,))
     if code == "package-missing" and (named := _asked_for(message, package)):
         return _missing(package, named, place)
     quoted = quote(message)
@@ -92,6 +101,20 @@ def stopped_at_rows(package: str, place: str, exception: str, message: str) -> E
     return Explained("data-not-as-expected", f"{says}: {quoted}" if quoted else says, STEPS["data-not-as-expected"])
 
 
+def no_labels(package: str, place: str) -> Explained:
+    """Code that asks something of the labels, and there are none."""
+    says = f"the rows have no labels: {package} asks something of them{_in(place)}, and they are None"
+    return Explained("data-not-as-expected", says, (
+        "give the rows a column `label` or `labels`, as the loss wants it", "or take a loss that needs none",
+    ))  # fmt: skip
+
+
+def of_the_program(message: str) -> str:
+    """What a script says no to by itself."""
+    quoted = quote(message)
+    return f"the program itself stops, no library: {quoted}" if quoted else "the program itself stops, no library"
+
+
 def no_column(package: str, name: str, place: str) -> Explained:
     """A column or field that the rows do not have."""
     says = f"the data have no column or field `{name}`, which {package} was asked for{_at(place)}"
@@ -102,7 +125,9 @@ def no_column(package: str, name: str, place: str) -> Explained:
 def quote(message: str) -> str:
     """The first sentence of a message, or what fits of it, in quotation marks."""
     text = " ".join(message.split())
-    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":  # as KeyError prints what it is given
+    if (
+        text[:1] in ("'", '"') and text[0] == text[-1] and text.count(text[0]) == 2
+    ):  # as KeyError prints what it is given
         text = text[1:-1]
     sentence = re.split(r"(?<=[a-z)\]`'\"]{3})[.!?:] (?=[A-Z`])", text, maxsplit=1)[0].rstrip(" .:;,!")
     if len(sentence) > _QUOTED:

@@ -33,6 +33,8 @@ _PACKAGE = re.compile(
     r"sentence[-_]transformers|bitsandbytes|triton|torchao|mlx[-_]vlm|verl|openrlhf|liger[-_]kernel|gguf)(?:_zoo)?\b"
 )
 
+_UPDATED = re.compile(r"pip install -U ([\w-]+)")
+
 
 class _Newest(NamedTuple):
     version: str
@@ -65,7 +67,7 @@ def with_release(code: str, words: str, fix: tuple[str, ...], context: str) -> s
     """
     if code not in BLAMES or _NAMED.search(" ".join((words, *fix))) is not None:
         return words
-    told = _PACKAGE.search(words)
+    told = next(filter(None, map(_UPDATED.search, fix)), None) or _PACKAGE.search(words)
     package = _plain(told[1]) if told is not None else BLAMES[code]
     released = release_words(package, context)
     return f"{words}; {released}" if released else words

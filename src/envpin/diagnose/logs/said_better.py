@@ -9,6 +9,8 @@ SAID_BETTER = {
     # names with a wrapper's prefix are what the model then lacks
     "architecture-drift": ("compile-prefix", "fsdp-prefix"),
     "adapter-needs-newer-peft": ("adapter-needs-older-peft",),
+    # peft asks the Hub for the path of an adapter as well
+    "base-not-found": ("adapter-not-found",),
     # what torch says of a pointer that it takes for a pickle
     "pickle-weights": ("lfs-pointer",),
 }
@@ -16,6 +18,8 @@ SAID_BETTER = {
 SAID_BETTER_OF_A_LINE = {
     "unmatched-adapter-keys": ("tensors-not-of-method", "unpaired-lora"),
     "wrong-base-architecture": ("vlm-key-rename",),
+    # a package that is optional was imported all the same
+    "package-missing": ("transformers-api-changed",),
     "tied-head": ("shared-tensors",),
     "torch-companion-mismatch": ("peft-transformers-incompatible",),
     "adapter-needs-newer-peft": ("foreign-format",),

@@ -156,7 +156,7 @@ def test_other_codes_keep_their_words() -> None:
         ("ModuleNotFoundError: No module named 'trl.commands'", "came with trl 0.8 and went with 0.13"),
         ("ModuleNotFoundError: No module named 'transformers.modeling_attn_mask_utils'", "went with 5.24"),
         ("ModuleNotFoundError: No module named 'datasets.tasks'", "went with datasets 3.0"),
-        ("ImportError: cannot import name 'is_rich_available' from 'transformers.utils' (/x/y.py)", "came with transformers 4.50"),
+        ("ImportError: cannot import name 'is_rich_available' from 'transformers.utils'", "came with transformers"),
     ],
 )  # fmt: skip
 def test_a_module_or_what_a_package_takes_from_its_modules_has_its_releases(line: str, says: str) -> None:

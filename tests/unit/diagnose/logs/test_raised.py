@@ -9,6 +9,7 @@ import pytest
 from envpin.diagnose.catalogue.catalogue import load_catalogue
 from envpin.diagnose.logs.messages import known_message, known_messages
 from envpin.diagnose.logs.raised import explain_raised
+from envpin.diagnose.logs.raised_words import quote
 from envpin.diagnose.logs.reader import diagnose_log
 
 SITE = '  File "/srv/envs/vllm/lib/python3.12/site-packages/'
@@ -212,3 +213,44 @@ def test_a_converter_that_is_given_an_adapter_says_what_lacks() -> None:
     told = explain_raised("FileNotFoundError: [Errno 2] No such file or directory: '/x/ll-r8/config.json'", frame)
     assert told is not None
     assert told.code == "base-not-found"
+
+
+def test_a_script_s_own_check_is_no_library_s() -> None:
+    before = '  File "/srv/train.py", line 3, in main\n    assert (\n'
+    told = explain_raised("AssertionError: Please specify a --base_model, e.g. 'huggyllama/llama-7b'", before)
+    assert told is not None
+    assert "the program itself stops" in told.says
+    assert "--base_model" in told.says
+
+
+def test_a_file_of_data_that_a_library_does_not_find_is_named() -> None:
+    told = explain_raised(
+        "ValueError: Input file path ./training_data.txt not found",
+        f'{SITE}transformers/data/datasets/language_modeling.py", line 60, in __init__\n    raise ValueError()\n',
+    )
+    assert told is not None
+    assert told.says.startswith("the data file `./training_data.txt` is not there")
+
+
+def test_labels_that_are_none_are_said_to_be_missing() -> None:
+    told = explain_raised(
+        "AttributeError: 'NoneType' object has no attribute 'float'",
+        f'{SITE}sentence_transformers/losses/CosineSimilarityLoss.py", line 81, in forward\n'
+        "    return self.loss_fct(output, labels.float().view(-1))\n",
+    )
+    assert told is not None
+    assert "no labels" in told.says
+
+
+def test_a_key_of_rope_settings_that_newer_configs_do_not_have_is_a_matter_of_transformers() -> None:
+    told = explain_raised(
+        "KeyError: 'factor'",
+        f'{SITE}ctranslate2/converters/transformers.py", line 1670, in get_model_spec\n'
+        '    rotary_scaling_factor = rope_scaling["factor"]\n',
+    )
+    assert told is not None
+    assert told.code == "transformers-api-changed"
+
+
+def test_a_message_keeps_the_quotes_inside_it() -> None:
+    assert quote("'NoneType' object has no attribute 'float'") == "\"'NoneType' object has no attribute 'float'\""
