@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from envpin.core.sizes import counted
 from envpin.diagnose.logs.collected import read_collected
 from envpin.diagnose.logs.successors import before, instead_of
 from envpin.matrix.fields import load_fields
@@ -22,6 +23,7 @@ NEWER_PEFT = "adapter-needs-newer-peft"
 NO_RELEASE = "no release of peft that was looked at has"
 ANCHOR = "got an unexpected keyword argument"
 _LINE = re.compile(r"(?:\b(\w+)\.)?(\w+)\(\) got an unexpected keyword argument '(\w{1,80})'")
+_IGNORED = re.compile(r"Unexpected keyword arguments \[([^\]]*)\] for class (\w+Config), these are ignored")
 _TRL = re.compile(
     r"(?:Axolotl|_?Unsloth|Swift)?(?:SFT|DPO|PPO|PPOv2|KTO|ORPO|CPO|GRPO|Reward|RLOO|GKD|BCO|IterativeSFT|OnlineDPO|XPO|NashMD|PRM)(?:Trainer|Config)"
 )
@@ -103,6 +105,23 @@ def _misspelt(argument: str, known: Iterable[str]) -> str:
     """The argument that is written almost like this one, as a question."""
     close = get_close_matches(argument, known, n=1, cutoff=0.8)
     return f"; is `{close[0]}` meant?" if close else ""
+
+
+def of_ignored(line: str) -> tuple[str, tuple[str, ...]] | None:
+    """What is said of the fields of a peft config that this peft leaves out."""
+    found = _IGNORED.search(line)
+    names = [] if found is None else re.findall(r"'(\w{1,80})'", found[1])
+    came = {name: history(found[2], name)[0] for name in names} if found is not None else {}
+    known = {name: release for name, release in came.items() if release is not None}
+    if not known:
+        return None
+    newest = max(known.values(), key=lambda one: tuple(map(int, one.split("."))))
+    last = next(name for name, release in known.items() if release == newest)
+    says = (
+        f"adapter_config.json has {counted(len(names), 'field')} that this peft leaves out, as newer ones wrote it: "
+        f"`{last}` came with peft {newest}"
+    )
+    return says, (f"load it with peft ≥ {newest}", "fields with their default value change nothing: compare them there")
 
 
 def _of_peft(owner: str, argument: str) -> Explained | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from envpin.core.command_text import command_text
 from envpin.diagnose.logs.arguments import NEWER_PEFT, NO_RELEASE, Explained, fields_of
 from envpin.diagnose.logs.model_types import has_parts, model_type_of
-from envpin.diagnose.logs.name_facts import NEWER_CODE, OF_ONE_TIME
+from envpin.diagnose.logs.name_facts import NEWER_CODE, OF_ONE_TIME, TRAINING
 from envpin.matrix.support import load_support
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ _ANOTHER_PEFT = "or take the peft of this transformers: envpin matrix resolve MO
 _CAME = re.compile(r"run with [\w-]+ ≥ [\d.]+$")
 _OF_PEFT = re.compile(r"(?:No module named|from) '?peft\b")
 _RUN_WITH = re.compile(r"run with (?:the )?([\w-]+) ")
+_STOPPED = re.compile(r"AttributeError: ('\w{1,80}Config' object has no attribute '\w{1,80}')")
 # Frames that only hand on a name.
 _PASSING = frozenset({"__getattr__", "__getattribute__", "_get_module", "_handle_fromlist"})
 _CONFIG = re.compile(r"'?(\w{1,120}Config)'?(?: object)? has no attribute ['`]?(\w{1,120})")
@@ -86,6 +87,22 @@ def with_asker(fix: tuple[str, ...], line: str, before: str) -> tuple[str, ...]:
         None: f"or an older {asks}: the code of this one asks for it",
     }[code]
     return (*(one for one in fix if one != code), step)
+
+
+def of_remote_code(code: str, line: str, before: str) -> Explained | None:
+    """What is said of a field that code which came with the model asks its own config for: what transformers puts there
+    moved, whatever the config says."""
+    stopped = _STOPPED.search(line) if code == "config-needs-older-transformers" else None
+    if stopped is None:
+        return None
+    from envpin.diagnose.logs.frames import frames_of, of_the_stack
+
+    frames = [one for one in of_the_stack(frames_of(before)) if one.function not in _PASSING]
+    if not frames or frames[-1].library != "transformers_modules":
+        return None
+    file = re.split(r"[/\\]", frames[-1].path)[-1]
+    says = f"the code that came with the model (`{file}`) was written for another transformers than runs: {stopped[1]}"
+    return Explained("transformers-api-changed", says, (TRAINING, "or take newer code of the model's repository"))
 
 
 def by_a_script(told: Explained, line: str, before: str) -> Explained:

@@ -16,6 +16,7 @@ from envpin.diagnose.logs.frames import frames_of, of_the_stack, shown_name
 from envpin.diagnose.logs.messages import known_message
 from envpin.diagnose.logs.name_facts import TRAINING
 from envpin.diagnose.logs.own_code import CUT_OFF, STANDARD, no_file, no_json, of_own_code
+from envpin.diagnose.logs.partners import builds_on_transformers, of_columns, of_partner, of_transformers
 from envpin.diagnose.logs.raised_words import (
     STEPS,
     STEPS_OF_THE_PROGRAM,
@@ -159,10 +160,19 @@ def _deepest(frames: list[Frame]) -> Frame | None:
     return above[-1] if above else None
 
 
+def _code_lines(before: str) -> list[str]:
+    """The lines before the error, without the marks under them."""
+    return [one for one in before.split("\n")[:-1][-12:] if one.strip(" ^~│|")]
+
+
+def _code_of(place: Frame, before: str) -> str:
+    """The line of code at which a frame stopped."""
+    return before[max(before.rfind(place.path), 0) :].partition("\n")[2].partition("\n")[0]
+
+
 def _raises(before: str) -> bool:
     """Whether one of the last lines of code before the error raises or asserts."""
-    lines = [one for one in before.split("\n")[:-1][-12:] if one.strip(" ^~│|")]
-    return any(_RAISE.search(one) for one in lines[-3:])
+    return any(_RAISE.search(one) for one in _code_lines(before)[-3:])
 
 
 def _stopped(error: tuple[str, str], package: str, place: Frame, before: str) -> Explained | None:
@@ -183,23 +193,32 @@ def _stopped(error: tuple[str, str], package: str, place: Frame, before: str) ->
         return no_labels(package, path) if unlabelled else stopped_at_rows(package, path, exception, message)
     if package in SERVERS and re.search(r"lora|adapter|peft", place.path) is not None:
         return raised("serving-limit", package, place.path, message)
-    return _fault(exception, package, place, before)
+    of_rows = of_columns(str(place.library), place.path, message) if exception in _ROWS else None
+    return of_rows or _fault(error, package, place, before)
 
 
-def _fault(exception: str, package: str, place: Frame, before: str) -> Explained:
+def _fault(error: tuple[str, str], package: str, place: Frame, before: str) -> Explained:
     """What meets something of another time, or is wrong in itself."""
+    exception, message = error
     if exception == "KeyError" and _ROPE.search("\n".join(before.split("\n")[-4:])) is not None:
         newer = command_text("python", "-m", "pip", "install", "-U", package)
         return Explained("transformers-api-changed", _OF_ROPE.format(package=package, place=place.path), (
             "run with transformers < 5.0, as this code was made for: envpin run ADAPTER -- CMD",
             f"or a newer {package}: {newer}",
         ))  # fmt: skip
+    if exception in {"TypeError", "AttributeError"}:
+        met = of_partner(str(place.library), place.path, message, before)
+        met = met or of_transformers(exception, package, place.path, _code_of(place, before), before)
+        if met is not None:
+            return met
     released = release_words(package, before)
     if package == "transformers" and exception in {"TypeError", "AttributeError"} and released:
         says = f"transformers met something of another time in `{place.path}`: a config, or code that it calls"
         asked = "run with the transformers for which the config or the code was written: envpin run ADAPTER -- CMD"
         return Explained("transformers-api-changed", f"{says}; {released}", (asked,))
-    says = f"{package} stopped in its own code, in `{place.path}`: most likely a fault of this release"
+    built = builds_on_transformers(package)
+    other = ", or of another transformers than it was written for" if built else ""
+    says = f"{package} stopped in its own code, in `{place.path}`: most likely a fault of this release{other}"
     newest = command_text("python", "-m", "pip", "install", "-U", package)
     steps = (f"take a newer release of it, where the fault may be gone: {newest}",
              "look for the line in its tracker", TRAINING)  # fmt: skip

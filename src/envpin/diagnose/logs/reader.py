@@ -26,7 +26,7 @@ from envpin.diagnose.logs.anchors import (
     RAISED_NEAR,
 )  # fmt: skip
 from envpin.diagnose.logs.arguments import ANCHOR, explain
-from envpin.diagnose.logs.askers import by_a_script, by_who_asked, with_asker
+from envpin.diagnose.logs.askers import by_a_script, by_who_asked, of_remote_code, with_asker
 from envpin.diagnose.logs.blocks import LineNumbers, blocks_of, is_code, lines_with, with_next
 from envpin.diagnose.logs.field import shows_the_field
 from envpin.diagnose.logs.listed import LISTED_ANCHORS, explain_listed
@@ -35,7 +35,7 @@ from envpin.diagnose.logs.mismatch_words import numbers_for, steps_for, words_fo
 from envpin.diagnose.logs.names import MEMBER_ANCHORS, explain_name
 from envpin.diagnose.logs.overrides import OVERRIDE_ANCHORS, explain_override
 from envpin.diagnose.logs.peft_methods import METHOD_ANCHORS, explain_method
-from envpin.diagnose.logs.said_better import LESS_EXACT, SAID_BETTER, SAID_BETTER_OF_A_LINE
+from envpin.diagnose.logs.said_better import LESS_EXACT, OF_ANOTHER_TYPE, SAID_BETTER, SAID_BETTER_OF_A_LINE
 from envpin.diagnose.logs.signature import Signature, matchers
 from envpin.diagnose.logs.stated import is_new_enough, stated_in
 from envpin.diagnose.logs.training_signs import TrainingSigns
@@ -168,7 +168,11 @@ class _Reader:
                         continue
                     self.explained.add(text)
                     if (own := worded(one.signature, found, text)) is not None:
-                        fix = with_asker(own.fix, text, self._lines_before(block, at))
+                        before = self._lines_before(block, at)
+                        remote = None if own.says is not None else of_remote_code(own.code, text, before)
+                        if remote is not None:
+                            own = _signature_of(remote, text)
+                        fix = with_asker(own.fix, text, before)
                         self._keep(msgspec.structs.replace(own, fix=fix), numbers, at, text)
 
     def _read_facts(self, block: bytes, numbers: LineNumbers) -> None:
@@ -217,9 +221,17 @@ class _Reader:
         answer = self.unexplained.answer(in_field=self.in_field)
         if answer is not None:
             error, told, guess = answer
+            if told.code in OF_ANOTHER_TYPE and (drift := self._of_another_type()) is not None:
+                drift.severity = "blocker"
+                return
             severity = "warning" if guess else load_catalogue()[told.code].severity
             some = self.seen.setdefault(told.code, {})
             some.setdefault(told.says, _Seen(severity, [(error.line, error.text)], 1, told.says, told.fix))
+
+    def _of_another_type(self) -> _Seen | None:
+        """The line that tells of a model made from the config of another type, which is what stops it later."""
+        drifts = self.seen.get("architecture-drift", {}).values()
+        return next((one for one in drifts if (one.says or "").startswith("config.json is of `")), None)
 
     def _before(self, block: bytes, at: int, count: int) -> bytes:
         """The line of a position, up to there, and so many lines before it, some of them of the block before."""
@@ -280,6 +292,8 @@ class _Reader:
             return True
         if code == "task-head" and seen.severity == "info" and self._stopped:
             return True  # a head that begins with random numbers ended no run
+        if code == "architecture-drift" and seen.says is None and self._of_another_type() is not None:
+            return True
         if self._stopped and seen.wraps:
             return True
         better = [one for name in SAID_BETTER_OF_A_LINE.get(code, ()) for one in self.seen.get(name, {}).values()]

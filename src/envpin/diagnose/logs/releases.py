@@ -60,6 +60,12 @@ def release_words(package: str, text: str) -> str | None:
     return _with_needs(f"the newest that was read, {package} {newest.version} ({newest.date}),", newest.requires)
 
 
+def asks_for(package: str) -> frozenset[str]:
+    """The packages that the newest release that was read asks for."""
+    newest = _newest().get(package)
+    return frozenset() if newest is None else frozenset(newest.requires)
+
+
 def with_release(code: str, words: str, fix: tuple[str, ...], context: str) -> str:
     """The words of an answer, with a release where the code blames one and neither they nor the steps name it.
 

@@ -26,3 +26,5 @@ SAID_BETTER_OF_A_LINE = {
 }
 # Of a line that names the release all by itself, what these codes would say is less.
 LESS_EXACT = frozenset({"adapter-needs-newer-peft", "transformers-api-changed"})
+# What a model that was made from the config of another type stops at, and what is then said of it.
+OF_ANOTHER_TYPE = frozenset({"settings-refused", "inputs-do-not-fit", "library-fault", "transformers-api-changed"})

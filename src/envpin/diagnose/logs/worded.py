@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from envpin.core.command_text import command_text
+from envpin.diagnose.logs.arguments import of_ignored
 from envpin.diagnose.logs.askers import PAIR, of_the_pair
 from envpin.diagnose.logs.name_facts import NOT_A_RELEASE
 from envpin.diagnose.logs.names import plain_words, words
@@ -22,6 +23,8 @@ NEWER = frozenset({"config-needs-newer-transformers"})
 def worded(signature: Signature, found: re.Match[str], text: str) -> Signature | None:
     """The signature's own words, or those of the facts where it leaves the release open; None where no release is to
     blame."""
+    if signature.says is None and (ignored := of_ignored(text)) is not None:
+        return msgspec.structs.replace(signature, says=ignored[0], fix=ignored[1])
     open_ended = signature.says is None or signature.code == "library-api-changed"
     told = words(signature.code, text) if open_ended else None
     if told is None and signature.says is None:

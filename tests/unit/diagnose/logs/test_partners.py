@@ -1,0 +1,70 @@
+"""Stops in a library's own code that its file or line lays to another package, to rows, or to the model's own code."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.diagnose.logs.test_reader import diagnose
+
+FRAME = '  File "{}", line 3, in forward\n    {}\n'
+
+
+@pytest.mark.parametrize(
+    ("place", "source", "line", "code", "words"),
+    [
+        ("transformers/integrations/bitsandbytes.py", 'devices.discard("cpu")',
+         "AttributeError: 'frozenset' object has no attribute 'discard'", "library-api-changed", "bitsandbytes"),
+        ("transformers/integrations/awq.py", "module.scales[0]", "TypeError: 'NoneType' object is not subscriptable",
+         "library-api-changed", "autoawq"),
+        ("peft/peft_model.py", 'if kwargs["past_key_values"][0][0].shape[-2] > 1:',
+         "AttributeError: 'NoneType' object has no attribute 'shape'", "peft-transformers-incompatible", "the cache"),
+        ("span_marker/modeling.py", "self.head = nn.Linear(8, self.config.num_labels)",
+         "TypeError: empty(): argument 'size' must be tuple of ints", "transformers-api-changed", "a config"),
+        ("sentence_transformers/losses/SoftmaxLoss.py", "rep_a, rep_b = reps",
+         "ValueError: not enough values to unpack (expected 2, got 1)", "data-not-as-expected", "`SoftmaxLoss`"),
+        ("sentence_transformers/losses/CoSENTLoss.py", "embeddings[1]", "IndexError: list index out of range",
+         "data-not-as-expected", "`CoSENTLoss`"),
+        ("setfit/trainer.py", "x = rows[0]", "IndexError: list index out of range", "library-fault",
+         "or of another transformers"),
+    ],
+)  # fmt: skip
+def test_a_stop_in_a_librarys_code(place: str, source: str, line: str, code: str, words: str) -> None:
+    (found,) = diagnose(f"{FRAME.format(f'/x/site-packages/{place}', source)}{line}\n").findings
+    assert found.code == code
+    assert words in found.message
+
+
+def test_code_of_the_model_that_asks_its_config_is_of_another_transformers() -> None:
+    own = FRAME.format(
+        "/home/me/.cache/huggingface/modules/transformers_modules/m/modeling_chatglm.py", "config.max_length"
+    )
+    reads = FRAME.format("/x/site-packages/transformers/configuration_utils.py", "return get(key)")
+    reads = reads.replace("in forward", "in __getattribute__")
+    (found,) = diagnose(f"{own}{reads}AttributeError: 'ChatGLMConfig' object has no attribute 'max_length'\n").findings
+    assert found.code == "transformers-api-changed"
+    assert "`modeling_chatglm.py`" in found.message
+
+
+def test_a_model_made_from_the_config_of_another_type_is_what_stops_it() -> None:
+    warned = "You are using a model of type llama to instantiate a model of type whisper. This is not supported.\n"
+    frame = FRAME.format("/x/site-packages/transformers/models/whisper/modeling_whisper.py", "raise ValueError(")
+    line = "ValueError: embed_dim must be divisible by num_heads (got `embed_dim`: 64 and `num_heads`: 6)."
+    (found,) = diagnose(f"{warned}{frame}{line}\n").findings
+    assert (found.code, found.severity) == ("architecture-drift", "blocker")
+    assert "`whisper`" in found.message
+
+
+def test_fields_that_peft_ignores_name_the_release_that_has_them() -> None:
+    fields = "['corda_config', 'qalora_group_size']"
+    line = f"UserWarning: Unexpected keyword arguments {fields} for class LoraConfig, these are ignored."
+    (found,) = diagnose(f"{line}\n").findings
+    assert "2 fields" in found.message
+    assert "`qalora_group_size` came with peft 0.16" in found.message
+
+
+def test_an_adapter_config_in_a_folder_of_whole_weights_is_told_from_a_folder_that_is_not_there() -> None:
+    frame = FRAME.format("/x/site-packages/transformers/integrations/peft.py", "weights = load_peft_weights(folder)")
+    line = "HFValidationError: Repo id must be in the form 'repo_name' or 'namespace/repo_name': '/m/x'."
+    (found,) = diagnose(f"{frame.replace('in forward', 'in load_adapter')}{line}\n").findings
+    (other,) = diagnose(f"{line}\n").findings
+    assert (found.code, other.code) == ("adapter-files-in-merged", "base-not-found")
