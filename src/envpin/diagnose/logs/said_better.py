@@ -16,6 +16,7 @@ SAID_BETTER = {
 }
 # The same, where it says so of the same lines: another line of the log may still be of the first kind.
 SAID_BETTER_OF_A_LINE = {
+    "base-not-found": ("adapter-files-in-merged",),
     "unmatched-adapter-keys": ("tensors-not-of-method", "unpaired-lora"),
     "wrong-base-architecture": ("vlm-key-rename",),
     # a package that is optional was imported all the same
