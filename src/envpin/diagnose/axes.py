@@ -68,6 +68,8 @@ _MODULES = tuple(
         (r"patch_embed\.proj|patch_embedding|encoder\.conv1|conv_in", OUT, BINS),
     )
 )  # fmt: skip
+# Of GPT-2's `Conv1D`, whose columns are its outputs: the wider axis tells it from a linear layer of this name.
+_CONV1D = re.compile(r"(?:^|\.)(?:c_attn|c_fc|mlp\.c_proj)\.weight$")
 _EXPERTS = re.compile(r"(?:^|\.)experts$")
 _ADAPTER = re.compile(r"^base_model\.|\.modules_to_save\b")
 
@@ -111,7 +113,7 @@ def differing(name: str, found: Shape, expected: Shape) -> tuple[Width, ...]:
             return blocks
         whats = _of_factor(factor["part"], module, len(found), found)
     else:
-        whats = _of_weight(name)
+        whats = _of_weight(name, found)
     tower = _tower(name)
     return tuple(
         Width(f"{what}{tower}" if what in WIDTHS else what, here, there)
@@ -161,7 +163,7 @@ def _tower(name: str) -> str:
     return "" if found is None else f" of the {'vision' if found['vision'] else 'audio'} tower"
 
 
-def _of_weight(name: str) -> tuple[str, ...]:
+def _of_weight(name: str, shape: Shape = ()) -> tuple[str, ...]:
     """What each axis of a whole weight counts."""
     if _PROMPT.search(name) is not None:
         return VIRTUAL, PROMPT
@@ -172,7 +174,11 @@ def _of_weight(name: str) -> tuple[str, ...]:
         return LABELS, HIDDEN
     if _POSITIONS.search(plain) is not None:
         return POSITIONS, HIDDEN
-    return _of_module(re.sub(r"\.(?:weight|bias)$", "", plain))
+    whats = _of_module(re.sub(r"\.(?:weight|bias)$", "", plain))
+    wider = next((at for at, what in enumerate(whats) if what in (MIDDLE, TOGETHER)), None)
+    if wider is not None and _CONV1D.search(plain) is not None and len(shape) == 2 and shape[wider] < shape[1 - wider]:
+        return whats[::-1]
+    return whats
 
 
 def _of_module(module: str) -> tuple[str, str]:

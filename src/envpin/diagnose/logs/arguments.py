@@ -148,11 +148,16 @@ def _of_trl(owner: str, argument: str, *, by_script: bool) -> Explained | None:
     )
     fix = ("data and loss are set in the …Config, the model and the data sets are given to the …Trainer",
            "run with the trl of training: envpin run ADAPTER -- CMD")  # fmt: skip
+    if owner.endswith("Trainer"):
+        config = f"{owner.removesuffix('Trainer')}Config"
+        says = says.removesuffix("it may be of the other class") + f"it most likely belongs to `{config}`"
+        fix = (f"give `{argument}` to `{config}`, and that to the trainer as `args`",
+               f"see what each takes: help({owner}), help({config})")  # fmt: skip
     asked = _misspelt(argument, _fields_of_trl(owner))
     # A config may be of a newer trl than was read; what a trainer takes is older, and moved to the configs long ago.
     own = _DERIVED.match(owner) is None and (owner.endswith("Trainer") or by_script)
     if asked:
-        says, fix = says.removesuffix("it may be of the other class") + "it is misspelt" + asked, _SPELT
+        says, fix = f"{says.rpartition(': ')[0]}: it is misspelt{asked}", _SPELT
     return Explained("settings-refused" if own else "library-api-changed", says, fix)
 
 

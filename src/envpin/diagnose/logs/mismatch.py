@@ -194,8 +194,17 @@ def _packed(shape: tuple[int, ...]) -> bool:
 _WHOLE = ("empty-tensors-zero3", "quantized-base-packed", "wrong-base-hidden-size", "moe-layout")
 
 
-def common_cause(lines: Iterable[Line]) -> dict[str, list[Line]]:
-    """The causes of a set of lines, each with the lines that it explains."""
+def common_cause(lines: Iterable[Line], *, of_a_folder: bool = False) -> dict[str, list[Line]]:
+    """The causes of a set of lines, each with the lines that it explains. `of_a_folder`: `from_pretrained` filled the
+    model, which made it by the config.json that lies with the weights."""
+    found = _common_cause(lines)
+    other = found.get("wrong-base-hidden-size", [])
+    if of_a_folder and other and not any(is_of_an_adapter(line.name) for line in other):
+        found["architecture-drift"] = [*found.pop("wrong-base-hidden-size"), *found.get("architecture-drift", [])]
+    return found
+
+
+def _common_cause(lines: Iterable[Line]) -> dict[str, list[Line]]:
     by_code: dict[str, list[Line]] = {}
     for line in lines:
         by_code.setdefault(cause_of(line), []).append(line)

@@ -80,7 +80,8 @@ def _of_no_name(line: Line) -> str:
     module = f" of {line.module}" if line.module else ""
     return (
         f"A weight{module} whose place the log does not name has shape {shape_text(line.found)} in the checkpoint, "
-        f"{shape_text(line.expected)} in this model: another number of labels, positions or ranks, or another model"
+        f"{shape_text(line.expected)} in this model: another number of tokens, labels, positions or "
+        "ranks, or another model"
     )
 
 

@@ -112,6 +112,8 @@ class _Reader:
         self.kept: dict[tuple[str, int], str] = {}
         self.shapes: dict[Line, int] = {}
         self.shape_count = 0
+        # whether `from_pretrained` offered to leave out what does not fit
+        self.of_a_folder = False
         # lines of one block that the arguments of constructors explained, and those that anything did
         self.told: set[str] = set()
         self.explained: set[str] = set()
@@ -140,6 +142,7 @@ class _Reader:
         if not self._stopped:
             self._note_errors(block, numbers)
         self.signs.read(block)
+        self.of_a_folder = self.of_a_folder or b"ignore_mismatched_sizes" in block
         self.stated |= stated_in(block)
         for literal in ANCHORS:
             for at, text in lines_with(block, literal.encode()):
@@ -312,7 +315,7 @@ class _Reader:
     def result(self) -> Diagnosis:
         if not self._stopped:
             self._explain_errors()
-        causes = common_cause(self.shapes)
+        causes = common_cause(self.shapes, of_a_folder=self.of_a_folder)
         found = [self._shape_finding(code, lines) for code, lines in causes.items()]
         for code, some in self.seen.items():
             if code in causes or (code == "architecture-drift" and causes):

@@ -209,3 +209,18 @@ def test_what_a_line_passes_on_is_said_once() -> None:
 def test_names_that_were_cut_off_leave_the_catalogue_s_words() -> None:
     (found,) = diagnose("OSError: Incorrect path_or_model_id").findings
     assert "``" not in found.message
+
+
+def test_a_config_that_is_not_of_its_weights_is_said_to_be() -> None:
+    lines = [
+        SIZE.format("transformer.h.0.mlp.c_fc.weight", [64, 256], [128, 512]),
+        SIZE.format("transformer.h.0.mlp.c_proj.weight", [256, 64], [512, 128]),
+        SIZE.format("transformer.h.0.attn.c_attn.weight", [64, 192], [128, 384]),
+    ]
+    offer = "\tYou may consider adding `ignore_mismatched_sizes=True` in the model `from_pretrained` method."
+    (found,) = diagnose("\n".join([*lines, offer])).findings
+    assert found.code == "architecture-drift"
+    assert "hidden size 64 (here 128)" in found.message
+    assert "intermediate size 256 (here 512)" in found.message
+    (found,) = diagnose("\n".join(lines)).findings
+    assert found.code == "wrong-base-hidden-size"

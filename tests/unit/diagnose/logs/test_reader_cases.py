@@ -121,7 +121,7 @@ def test_the_numbers_of_a_size_mismatch_are_those_of_the_axis_that_differs(
     ("module", "rows", "code", "says"),
     [
         ("Embedding", (20, 8), "method-shape-mismatch", "20 virtual tokens"),
-        ("Embedding", (512, 514), "architecture-drift", "another number of labels, positions"),
+        ("Embedding", (512, 514), "architecture-drift", "another number of tokens, labels, positions"),
         ("Linear", (3, 2), "architecture-drift", "A weight of Linear whose place the log does not name"),
     ],
 )

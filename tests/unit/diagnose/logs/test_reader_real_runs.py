@@ -34,7 +34,6 @@ MISSED = {
     "tpu-examples-train.grpo-c5-rew",
     "cit-ci_train-c5-cut",
     "gpt2-trainer-main-c4-nofile",
-    "model-fine-tuning-c4-cfg",
     "ai-edu-assistant-train_model-c4",
     "t5-cnn-dailymail-summarization-train-c4",
     "t5-cnn-dailymail-summarization-train-c4-pb-rouge",
