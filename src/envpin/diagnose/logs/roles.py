@@ -20,7 +20,8 @@ OF_THE_FIELD = re.compile(
     r"max_(?:seq|prompt|completion)_length|qwen[\w.]*|llama[\w.]*|gemma[\w.]*|mistral|gguf|embed_tokens|pad_token\w*|"
     r"eos_token\w*|target_modules|flashinfer|nvcc|ninja|triton|reward[_ ]model|ref_model|per_device_\w+|safetensors)\b"
 )
-_NOT_AN_ERROR = frozenset({"KeyboardInterrupt", "SystemExit", "StopIteration", "HTTPException", "Exit"})
+_NOT_AN_ERROR = frozenset({"KeyboardInterrupt", "SystemExit", "StopIteration", "HTTPException", "Exit",
+                           "CalledProcessError", "ChildFailedError"})  # fmt: skip
 _VERSION = re.compile(r"\b(?:version|upgrade|update|newer|older|too old|outdated|latest|incompatible with)\b|[<>]=|==")
 _VERSIONED = re.compile(
     r"\b(?:transformers|torch|trl|peft|unsloth\w*|vllm|accelerate|deepspeed|triton|datasets|tokenizers|bitsandbytes|"

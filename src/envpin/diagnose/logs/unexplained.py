@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 _KEPT = 60
 _RERAISED = re.compile(r"(?:During handling of the above exception|The above exception was the direct cause)[^\0]*\Z")
+# What accelerate and torchrun say when the script that they started has ended: its own error is the one to read.
+_OF_A_LAUNCHER = re.compile(
+    r"CalledProcessError: Command '\[[^\n]*python[\d.]*'(?:, '-[\w-]+')*, '[^'\n]+\.py'|ChildFailedError"
+)
 _TRACEBACK = "Traceback (most recent call last)"
 
 
@@ -54,6 +58,8 @@ class Unexplained:
 
     def keep(self, error: UnexplainedError, *, named: bool) -> bool:
         """Keep an error; False where no more are kept of its kind."""
+        if _OF_A_LAUNCHER.search(error.text) is not None:
+            return True
         some = self.errors if named else self.complaints
         if len(some) < _KEPT:
             some.append(error)

@@ -80,3 +80,13 @@ def test_a_function_of_the_script_that_a_library_called_is_the_scripts_own(line:
     calls = f'{SITE}transformers/trainer.py", line 4000, in evaluation_loop\n    metrics = self.compute_metrics(x)\n'
     own = '  File "/home/user/train.py", line 22, in compute_metrics\n    return preds == label\n'
     assert codes(f"{OWN}{calls}{own}{line}\n") == []
+
+
+def test_a_launcher_that_passes_an_error_on_adds_nothing_to_it() -> None:
+    own = f"{OWN}ValueError: set DATA_DIR first\n"
+    launch = (
+        f'Traceback (most recent call last):\n{SITE}accelerate/commands/launch.py", line 780, in simple_launcher\n'
+        "    raise subprocess.CalledProcessError(returncode=process.returncode, cmd=cmd)\n"
+        "subprocess.CalledProcessError: Command '['/usr/bin/python', 'train.py']' returned non-zero exit status 1.\n"
+    )
+    assert codes(own + launch) == []
