@@ -14,10 +14,11 @@ _CALL = re.compile(
 )
 # What every release takes, so that a name which is almost one of these is misspelt.
 _KNOWN = (
-    "torch_dtype", "dtype", "device_map", "attn_implementation", "low_cpu_mem_usage", "trust_remote_code", "cache_dir", "config",
-    "quantization_config", "revision", "token", "subfolder", "variant", "offload_folder", "max_memory",
-    "ignore_mismatched_sizes", "use_safetensors", "local_files_only", "force_download", "load_in_4bit", "load_in_8bit",
-    "offload_state_dict", "output_loading_info", "num_labels", "use_cache", "state_dict", "use_flash_attention_2",
+    "torch_dtype", "dtype", "device_map", "attn_implementation", "low_cpu_mem_usage", "trust_remote_code",
+    "cache_dir", "config", "quantization_config", "revision", "token", "subfolder", "variant", "offload_folder",
+    "max_memory", "ignore_mismatched_sizes", "use_safetensors", "local_files_only", "force_download", "load_in_4bit",
+    "load_in_8bit", "offload_state_dict", "output_loading_info", "num_labels", "use_cache", "state_dict",
+    "use_flash_attention_2",
 )  # fmt: skip
 
 
