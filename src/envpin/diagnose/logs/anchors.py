@@ -7,7 +7,11 @@ import re
 FRAME_ANCHORS = (
     "TypeError: ",
     "AttributeError: ",
-    "ImportError: cannot import name '",
+    "cannot import name '",
+    "No module named 'torchvision.",
+    "PydanticImportError: ",
+    "PydanticUserError: ",
+    "You tried to access openai.",
     " values to unpack",
     "NameError: ",
 )

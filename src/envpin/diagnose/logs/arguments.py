@@ -36,9 +36,12 @@ _PEFT_CLASSES = {"IA3CONFIG": "IA3", "LNTUNINGCONFIG": "LN_TUNING", "PROMPTTUNIN
 # `Trainer.__init__` itself was not collected. Installed releases up to 4.45.0 take `tokenizer` alone, 4.51.3 to 4.57.6
 # `processing_class` and, deprecated until 5.0.0, `tokenizer`, and 5.1.0 on `processing_class` alone; that 4.46.0
 # brought it is what transformers#32385 says.
-_TRAINER: Mapping[str, tuple[str | None, str | None]] = {
-    "processing_class": ("4.46.0", None),
-    "tokenizer": (None, "5.0.0"),
+# What `Accelerator` took before the first release that was read: `project_dir` and `mixed_precision` took their place.
+_NOT_COLLECTED: Mapping[tuple[str, str], tuple[str | None, str | None, str]] = {
+    ("Trainer", "processing_class"): ("4.46.0", None, "transformers"),
+    ("Trainer", "tokenizer"): (None, "5.0.0", "transformers"),
+    ("Accelerator", "logging_dir"): (None, "0.20", "accelerate"),
+    ("Accelerator", "fp16"): (None, "0.20", "accelerate"),
 }
 _ARGUMENTS = ("TrainingArguments", "Seq2SeqTrainingArguments")
 _SPELT = ("see how it is spelt on the page of the class", "of trl's arguments: give them to its own …Config")
@@ -191,8 +194,8 @@ def history(owner: str, argument: str) -> tuple[str | None, str | None, str | No
         return _collected("peft", kind, argument)
     if owner in _ARGUMENTS:
         return _collected("transformers", owner, argument)
-    if owner in {"Trainer", "Seq2SeqTrainer"} and argument in _TRAINER:
-        return (*_TRAINER[argument], "transformers")
+    if (own := _NOT_COLLECTED.get((owner.removeprefix("Seq2Seq"), argument))) is not None:
+        return own
     owner = _DERIVED.sub("", owner) or _ALONE.get(argument, "")
     for package, facts in _arguments().items():
         entry = facts.get(owner, {}).get(argument)

@@ -11,17 +11,24 @@ import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from envpin.core.command_text import command_text
 from envpin.diagnose.logs.arguments import NEWER_PEFT, NO_RELEASE, Explained, fields_of
+from envpin.diagnose.logs.missing_names import of_lazy_import, wanted_by
 from envpin.diagnose.logs.model_types import has_parts, model_type_of
 from envpin.diagnose.logs.name_facts import NEWER_CODE, OF_ONE_TIME, TRAINING
 from envpin.matrix.support import load_support
 
 if TYPE_CHECKING:
     from envpin.diagnose.logs.name_facts import Words
+    from envpin.diagnose.logs.signature import Signature
 
 PAIR = "peft-transformers-incompatible"
 _KEYWORD = re.compile(r"\b(\w+Config)\.__init__\(\) got an unexpected keyword argument '(\w{1,80})'")
+# Codes that blame one release, where two met.
+_OF_ONE = frozenset({"transformers-api-changed", "library-api-changed", "torch-companion-mismatch"})
+_PEFT_ASKS = "peft asks for it: "
 _ANOTHER_PEFT = "or take the peft of this transformers: envpin matrix resolve MODEL"
 _CAME = re.compile(r"run with [\w-]+ ≥ [\d.]+$")
 _OF_PEFT = re.compile(r"(?:No module named|from) '?peft\b")
@@ -67,6 +74,23 @@ def _by_transformers(told: Explained, before: str) -> Explained:
     return Explained(PAIR, f"transformers asks for it: {told.says}", told.fix)
 
 
+def of_whom(worded: Signature, line: str, before: str) -> Signature:
+    """What a signature says, with the library whose code asks for the name that is missing."""
+    code, says = worded.code, worded.says
+    wanted = None if code != PAIR or worded.after is None else wanted_by(line, before)
+    if wanted is not None and wanted.asker != "peft" and says is not None:
+        # peft only called what asks: it is not of the pair
+        says = f"{wanted.asker} asks for it: {says.removeprefix(_PEFT_ASKS)}"
+        fix = tuple(one for one in worded.fix if one != _ANOTHER_PEFT)
+        worded = msgspec.structs.replace(worded, code="transformers-api-changed", says=says, fix=fix)
+    fix = with_asker(worded.fix, line, before)
+    if fix == worded.fix and worded.code in _OF_ONE and (wanted := wanted_by(line, before)) is not None:
+        said = " ".join((worded.says or "", *fix))
+        if re.search(rf"\b{re.escape(wanted.asker)}\b", said) is None:
+            fix = (*fix, f"or take another {wanted.asker}, which asks for `{wanted.name}`: python -m pip check")
+    return msgspec.structs.replace(worded, fix=fix)
+
+
 def with_asker(fix: tuple[str, ...], line: str, before: str) -> tuple[str, ...]:
     """The steps for a name that a release took or gave, with the library whose code asks for it, where the frames show
     one: it is that library which people install."""
@@ -77,7 +101,7 @@ def with_asker(fix: tuple[str, ...], line: str, before: str) -> tuple[str, ...]:
 
     blamed = next((one[1] for one in map(_RUN_WITH.match, fix) if one is not None), "")
     frames = [one for one in of_the_stack(frames_of(before)) if one.function not in _PASSING]
-    asks = shown_name(str(frames[-1].library)) if frames else blamed
+    asks = of_lazy_import(line, before) or (shown_name(str(frames[-1].library)) if frames else blamed)
     if asks in {blamed, "transformers-modules"} or f"'{asks}" in line:
         return fix
     newer = command_text("python", "-m", "pip", "install", "-U", asks)
@@ -105,6 +129,21 @@ def of_remote_code(code: str, line: str, before: str) -> Explained | None:
     return Explained("transformers-api-changed", says, (TRAINING, "or take newer code of the model's repository"))
 
 
+def by_caller(told: Explained, line: str, before: str) -> Explained:
+    """What was told of an argument, where a library gives it: that library may be what was changed."""
+    blamed = next((one[1] for one in map(_RUN_WITH.match, told.fix) if one is not None), "")
+    from envpin.diagnose.logs.frames import frames_of, of_the_stack, shown_name
+
+    frames = of_the_stack(frames_of(before))
+    asks = shown_name(str(frames[-1].library)) if frames else blamed
+    if asks in {blamed, "transformers-modules"} or not blamed:
+        return by_a_script(told, line, before)
+    came = _CAME.match(told.fix[0]) is not None
+    newer = command_text("python", "-m", "pip", "install", "-U", asks)
+    step = f"or an older {asks}: the code of this one gives it" if came else f"or a newer {asks}: {newer}"
+    return told._replace(says=f"{asks} gives it: {told.says}", fix=(told.fix[0], step))
+
+
 def by_a_script(told: Explained, line: str, before: str) -> Explained:
     """A field of a peft config that no release has: a script's own call misspells it, where a file may be newer."""
     found = _KEYWORD.search(line) if told.code == NEWER_PEFT and NO_RELEASE in told.says else None
@@ -126,7 +165,7 @@ def by_a_script(told: Explained, line: str, before: str) -> Explained:
 
 def of_the_pair(told: Explained | Words) -> tuple[str, tuple[str, ...]]:
     """What is said and done about a name of transformers, where it is peft that asks for it."""
-    return f"peft asks for it: {told.says}", (*told.fix, _ANOTHER_PEFT)
+    return f"{_PEFT_ASKS}{told.says}", (*told.fix, _ANOTHER_PEFT)
 
 
 def _of_another_kind(line: str, path: str) -> Explained | None:

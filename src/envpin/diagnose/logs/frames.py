@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 from envpin.core.command_text import command_text
 from envpin.diagnose.logs.arguments import Explained
+from envpin.diagnose.logs.companions import explain_companion
+from envpin.diagnose.logs.missing_names import explain_missing_name
 from envpin.diagnose.logs.name_facts import TRAINING
 from envpin.diagnose.logs.names import knows
 from envpin.diagnose.logs.partners import of_columns, of_partner
@@ -67,6 +69,7 @@ _FORMS = (
         r"ImportError: cannot import name '(?P<name>\w+)' from (?:partially initialized module )?'(?P<what>[\w.]+)'"
     ),
 )
+_TOKENS = re.compile(r"(?:TypeError|OverflowError): argument '(ids|tokens|input|text|sequence|sequences)': (.{1,120})")
 _OF_TRANSFORMERS = re.compile(
     r"(?:For[A-Z]\w*|PreTrainedModel|\wModel|Config|Tokenizer(?:Fast)?|Processor(?:Fast)?|Cache|Attention|DecoderLayer|"
     r"RotaryEmbedding|TrainingArguments|^Trainer|Mixin)$|^transformers\b|prepare_inputs_for_generation|_update_causal_mask"
@@ -85,6 +88,8 @@ _BY_WORDS = (
         r"rotary_?emb|(?-i:DecoderLayer|FlashAttention2|CausalLM|ConditionalGeneration|TokenizerFast|ImageProcessor)"
     )),
 )  # fmt: skip
+_SHORT = {"pa": "pyarrow", "pc": "pyarrow", "pq": "pyarrow", "pd": "pandas", "np": "numpy", "bnb": "bitsandbytes",
+          "fsspec": "fsspec", "torch": "torch", "F": "torch"}  # fmt: skip
 _NAMES = {"swift": "ms-swift", "unsloth_compiled_cache": "unsloth", "awq": "autoawq",
           "mcore_bridge": "ms-swift", "transformers_modules": "transformers"}  # fmt: skip
 
@@ -139,8 +144,9 @@ def explain_frame(line: str, before: str) -> Explained | None:
     """What a line says together with the lines before it; None where no library of the stack made the call and what
     failed is none of theirs."""
     found = next((one for form in _FORMS if (one := form.search(line)) is not None), None)
-    if found is None:
-        return None
+    told = explain_companion(line, before)
+    if told is not None or found is None:
+        return told or explain_missing_name(line, before) or _of_tokens(line)
     what, name = found["what"], found["name"]
     owner = what.partition(".")[0].removesuffix("()")
     every = frames_of(before)
@@ -149,11 +155,23 @@ def explain_frame(line: str, before: str) -> Explained | None:
     defined_by = owner_of(owner)
     if defined_by == "peft" and "Model" in owner and "has no attribute" in found[0]:
         return None  # it passes on what its model does not have, whoever asks
-    if not frames:
-        if defined_by is not None and used_in_scripts(defined_by):
-            return _of_symbol(defined_by, owner, name, before)
-        return _of_words(found[0], what, name, before) if defined_by is None and not frames_of(before) else None
-    return _of_caller(frames, found[0], what, name, before)
+    if frames:
+        return _of_short_name(frames, what, name, before) or _of_caller(frames, found[0], what, name, before)
+    if (told := explain_missing_name(line, before)) is not None or (defined_by is None and frames_of(before)):
+        return told
+    if defined_by is None:
+        return _of_words(found[0], what, name, before)
+    return _of_symbol(defined_by, owner, name, before) if used_in_scripts(defined_by) else None
+
+
+def _of_tokens(line: str) -> Explained | None:
+    """What the tokenizers' own code, which is no Python, refuses."""
+    found = _TOKENS.search(line)
+    if found is None:
+        return None
+    says = f"a tokenizer was given something else as `{found[1]}` than whole numbers or text in a flat list: {found[2]}"
+    steps = ("look at what is given: type(x), x[0]; of predictions take the argmax first, and put no -100 among them",)
+    return Explained("inputs-do-not-fit", says, steps)
 
 
 def _of_caller(frames: list[Frame], said: str, what: str, name: str, before: str) -> Explained | None:
@@ -184,6 +202,17 @@ def _of_caller(frames: list[Frame], said: str, what: str, name: str, before: str
     return Explained(code, f"{says}; {released}", _steps(package))
 
 
+def _of_short_name(frames: list[Frame], what: str, name: str, before: str) -> Explained | None:
+    """What is said where the last line of code calls a function by the short name that its library goes by."""
+    lines = [one for one in before.split("\n")[:-1] if one.strip(" \t^~│|")]
+    found = re.search(rf"\b(\w+)\.{re.escape(what.removesuffix('()'))}\(", lines[-1]) if lines and what else None
+    called, caller = _SHORT.get(found[1]) if found is not None else None, str(frames[-1].library)
+    if called is None or called == caller:
+        return None
+    says = f"{caller} calls `{called}.{what}` with `{name}`, which the {called} that is installed does not take"
+    return Explained("library-api-changed", f"{says}: they are of two times", _steps(shown_name(caller), called))
+
+
 def _of_words(said: str, what: str, name: str, before: str) -> Explained | None:
     """A call whose traceback the log does not show, of something that by the parts of its name is of this field."""
     if not said.startswith("TypeError: "):
@@ -211,8 +240,8 @@ def _fault(caller: str, what: str, name: str, released: str | None) -> str:
     return f"{says}; {released}" if released else says
 
 
-def _steps(package: str) -> tuple[str, ...]:
-    newest = command_text("python", "-m", "pip", "install", "-U", package)
+def _steps(*packages: str) -> tuple[str, ...]:
+    newest = command_text("python", "-m", "pip", "install", "-U", *packages)
     return (f"install the release of each that the other one asks for: python -m pip check, {newest}", TRAINING)
 
 

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING
 
 from envpin.diagnose.logs.arguments import Explained
 from envpin.diagnose.logs.model_types import model_type_of, of_type, of_used, type_of_part
-from envpin.diagnose.logs.name_facts import NOT_A_RELEASE, OF_ONE_TIME, PACKAGES, TRAINING, Words, facts, said, series
+from envpin.diagnose.logs.name_facts import (
+    NEWER_CODE,
+    NOT_A_RELEASE,
+    OF_ONE_TIME,
+    PACKAGES,
+    TRAINING,
+    Words,
+    facts,
+    said,
+    series,
+)  # fmt: skip
 from envpin.matrix.support import load_support
 
 if TYPE_CHECKING:
@@ -53,6 +63,7 @@ _MOVED = {"peft.utils.config": "peft.config"}
 _MODEL_MODULE = re.compile(r"No module named '?transformers\.models\.(\w{1,80})")
 # Classes as single models have them, which were not collected where they are a model's own.
 _OF_A_MODEL = re.compile(r"(?:ForCausalLM|Model|Config|Tokenizer|TokenizerFast|Processor|ForConditionalGeneration)$")
+_OF_INPUTS = re.compile(r"(?:Tokenizer|FeatureExtractor)(?:Fast)?$")
 # Of frameworks that transformers 5 left.
 _OTHER_FRAMEWORK = re.compile(r"(?:TF|Flax)((?:Auto)?[A-Z]\w*(?:Model|For[A-Z]\w*))$")
 # Whose members a class of someone's own inherits, by the end of its name.
@@ -87,6 +98,8 @@ def words(code: str, line: str) -> Words | None:
         return Words(member.says, member.fix)
     if (module := _of_module(line)) is not None:
         return Words(module.says, module.fix)
+    if code == "library-api-changed":
+        return None  # the others speak of models, which are transformers'
     return next((tell(found) for pattern, tell in _TELLS if (found := pattern.search(line)) is not None), None)
 
 
@@ -195,7 +208,12 @@ def _of_a_class(name: str) -> Words | None:
         return Words(says, ("run with transformers < 5.0, as training did: envpin run ADAPTER -- CMD",
                             f"use `{found[1]}`, which is for torch"), went=True)  # fmt: skip
     kind = model_type_of(name)
-    return None if kind is None else of_type(kind)
+    told = None if kind is None else of_type(kind)
+    if told is not NOT_A_RELEASE or _OF_INPUTS.search(name) is None:
+        return told
+    says = f"this transformers has no `{name}`: 5.0 took away tokenizers and feature extractors that others replace"
+    older = "run with transformers < 5.0, as training did: envpin run ADAPTER -- CMD"
+    return Words(says, (older, NEWER_CODE), went=True)
 
 
 def _of_any_import(line: str) -> Explained | None:

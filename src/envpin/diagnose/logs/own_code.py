@@ -34,7 +34,7 @@ _OF_OLD_PANDAS: tuple[tuple[re.Pattern[str], str, str], ...] = (
      "calls what pandas 2 took away: `append` (now pandas.concat), `iteritems` (now `items`), `mad`, `lookup`"),
 )  # fmt: skip
 # What the path of a script shows of this field.
-_OF_A_MODEL = re.compile(r"(?i)lora|peft|llama|qwen|mistral|gemma|\bgpt|llm|fine[-_]?tun|tokeniz|(?<![a-z])train")
+OF_A_MODEL = re.compile(r"(?i)lora|peft|llama|qwen|mistral|gemma|\bgpt|llm|fine[-_]?tun|tokeniz|(?<![a-z])train")
 STANDARD = re.compile(r"/python3|\\lib\\", re.IGNORECASE)
 
 
@@ -44,7 +44,7 @@ def of_own_code(
     """A file that a script of this field reads by itself: JSON that is none, a checkpoint that is not there, or a table
     without a column."""
     own = [one.path for one in frames if one.library is None and STANDARD.search(one.path) is None]
-    if not own or not (in_field or any(_OF_A_MODEL.search(path) for path in own)):
+    if not own or not (in_field or any(OF_A_MODEL.search(path) for path in own)):
         return None
     if exception in CUT_OFF and _READS_A_FILE.search(before) is not None:
         return no_json("a file that the script reads as JSON", message)

@@ -10,8 +10,6 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING
 
-import msgspec
-
 from envpin.core.findings import SEVERITY_ORDER, Evidence
 from envpin.core.sizes import counted, verb
 from envpin.diagnose.axes import shape_text
@@ -26,7 +24,7 @@ from envpin.diagnose.logs.anchors import (
     RAISED_NEAR,
 )  # fmt: skip
 from envpin.diagnose.logs.arguments import ANCHOR, explain
-from envpin.diagnose.logs.askers import by_a_script, by_who_asked, of_remote_code, with_asker
+from envpin.diagnose.logs.askers import by_caller, by_who_asked, of_remote_code, of_whom, with_asker
 from envpin.diagnose.logs.blocks import LineNumbers, blocks_of, is_code, lines_with, with_next
 from envpin.diagnose.logs.field import shows_the_field
 from envpin.diagnose.logs.listed import LISTED_ANCHORS, explain_listed
@@ -135,7 +133,7 @@ class _Reader:
             if (explained := explain(text, before)) is not None:
                 self.told.add(text)
                 self.explained.add(text)
-                self._keep(_signature_of(by_a_script(explained, text, before), text), numbers, at, text)
+                self._keep(_signature_of(by_caller(explained, text, before), text), numbers, at, text)
         self._read_signatures(block, numbers)
         self._read_facts(block, numbers)
         self._read_frames(block, numbers)
@@ -175,8 +173,7 @@ class _Reader:
                         remote = None if own.says is not None else of_remote_code(own.code, text, before)
                         if remote is not None:
                             own = _signature_of(remote, text)
-                        fix = with_asker(own.fix, text, before)
-                        self._keep(msgspec.structs.replace(own, fix=fix), numbers, at, text)
+                        self._keep(of_whom(own, text, before), numbers, at, text)
 
     def _read_facts(self, block: bytes, numbers: LineNumbers) -> None:
         """Lines of which no signature spoke, and of which the facts about releases do: a name that one took or gave, a
