@@ -30,6 +30,11 @@ COMPLAINT_ANCHORS = (
     "rror: ", "ERROR", "No module named ", "ailed to ", "annot ", "an't ", "not found", "unavailable", "ncompatible",
     "is required", "got an unexpected ",
 )  # fmt: skip
+# What a program says by itself of a path; only at the end of a log does it tell why the program ended.
+LOST_ANCHORS = (
+    "not found", "not exist", "n't exist", " found in", "issing", "o such file", "annot find", "not find", "'t find",
+    "不存在", "未找到", "找不到", "没有找到", "无法找到",
+)  # fmt: skip
 # What such a line says where the run goes on without what it misses.
 GOES_ON = re.compile(
     r"(?i)fall(?:s|ing)? back|consider install|will be (?:used|ignored)|ignor(?:ed|ing)|skipp?(?:ed|ing)\b|optional"

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from envpin.diagnose.logs.arguments import Explained
+from envpin.diagnose.logs.lost_files import lost_by_script
 
 if TYPE_CHECKING:
     from envpin.diagnose.logs.frames import Frame
@@ -18,6 +19,7 @@ _ANY_FILE = re.compile(r"No such file or directory: '([^'\n]{1,300})'")
 # Files that end too early, or are of another kind.
 CUT_OFF = frozenset({"JSONDecodeError", "UnicodeDecodeError"})
 _LOOK_AT_ITS_END = ("look at its end: tail -c 200 FILE", "copy or download it again")
+_MODEL_JSON = re.compile(r"adapter_\w*config|tokenizer|\.index\.json|(?i:lora)|generation_config")
 _READS_A_FILE = re.compile(r"\bopen\(|\.json|json\.load\(")
 # A script that looks whether something is there before it goes on, and what it calls that.
 _CHECKS = re.compile(r"assert[^\n]{0,80}?(?:exists|isfile|isdir|is_file|is_dir)\((?P<what>[^)\n]{0,80})\)")
@@ -44,12 +46,19 @@ def of_own_code(
     """A file that a script of this field reads by itself: JSON that is none, a checkpoint that is not there, or a table
     without a column."""
     own = [one.path for one in frames if one.library is None and STANDARD.search(one.path) is None]
-    if not own or not (in_field or any(OF_A_MODEL.search(path) for path in own)):
-        return None
-    if exception in CUT_OFF and _READS_A_FILE.search(before) is not None:
+    of_a_model = bool(own) and (in_field or any(OF_A_MODEL.search(path) for path in own))
+    reads = exception in CUT_OFF and _READS_A_FILE.search(before) is not None
+    if reads and (of_a_model or _MODEL_JSON.search(before) is not None):
         return no_json("a file that the script reads as JSON", message)
+    told = _of_a_script(exception, message, before, frames) if of_a_model else None
+    if told is None and (lost := lost_by_script(exception, message, before)) is not None:
+        return lost.explained()
+    return told or (_any_file(message) if of_a_model and in_field and exception == "FileNotFoundError" else None)
+
+
+def _of_a_script(exception: str, message: str, before: str, frames: list[Frame]) -> Explained | None:
     if exception == "FileNotFoundError":
-        return _not_there(message) or (_any_file(message) if in_field else None)
+        return _not_there(message)
     if exception == "AssertionError":
         return _of_a_check(before)
     return _of_a_table(exception, message) if frames[-1].library == "pandas" else None
@@ -123,3 +132,10 @@ def no_json(file: str, message: str) -> Explained:
     return Explained(
         "corrupt-header", f"{file} is no whole JSON or text: it was cut off, or is another", _LOOK_AT_ITS_END
     )
+
+
+def no_pickle(package: str) -> Explained:
+    """A file at which torch stopped as it read it."""
+    says = f"torch stopped as it read a file for {package}: it is none of torch.save, or it is damaged"
+    look = "see what it is, and how large: head -c 16 FILE; ls -l FILE"
+    return Explained("corrupt-header", says, (look, "download or copy it again, under its own name"))

@@ -13,9 +13,10 @@ from envpin.core.command_text import command_text
 from envpin.diagnose.catalogue.catalogue import load_catalogue
 from envpin.diagnose.logs.arguments import Explained
 from envpin.diagnose.logs.frames import frames_of, of_the_stack, shown_name
+from envpin.diagnose.logs.lost_files import lost_by_library, lost_by_script
 from envpin.diagnose.logs.messages import known_message
 from envpin.diagnose.logs.name_facts import TRAINING
-from envpin.diagnose.logs.own_code import CUT_OFF, STANDARD, no_file, no_json, of_own_code
+from envpin.diagnose.logs.own_code import CUT_OFF, STANDARD, no_file, no_json, no_pickle, of_own_code
 from envpin.diagnose.logs.partners import builds_on_transformers, of_columns, of_partner, of_transformers
 from envpin.diagnose.logs.raised_words import (
     STEPS,
@@ -57,6 +58,8 @@ _PASSES_ON = frozenset({
     "ray", "uvicorn", "starlette", "fastapi", "gradio", "numpy", "pyarrow", "jinja2", "huggingface_hub", "requests",
     "urllib3", "dill", "pandas", "IPython", "jsonargparse",
 })  # fmt: skip
+# The last frame is where torch unpickles weights.
+_UNPICKLES = re.compile(r"torch[/\\]_weights_only_unpickler\.py\"?, line \d+(?!.*\bFile )", re.DOTALL)
 # What `map` of datasets called for each row, and a table that was asked for a column.
 _ROW_BY_ROW = re.compile(
     r"datasets[/\\]arrow_dataset\.py[^\n]*in apply_function|"
@@ -96,6 +99,8 @@ def explain_raised(line: str, before: str, after: str = "", *, in_field: bool = 
         return own if told is None else Explained(told.code, of_the_program(message), STEPS_OF_THE_PROGRAM)
     if (known := known_message(message)) is not None:
         return raised(known.code, known.package, "", message)
+    if (lost := lost_by_script(exception, message, "")) is not None:
+        return lost.explained()
     return _of_words(exception, message, f"{before}\n{after}")
 
 
@@ -104,8 +109,8 @@ def _of_place(exception: str, message: str, place: Frame, before: str) -> Explai
     package = shown_name(str(place.library))
     if (missing := _MISSING.search(f"{exception}: {message}")) is not None:
         return _missing(missing[1], package, before)
-    if (lost := _NO_FILE.search(f"{exception}: {message}")) is not None:
-        return no_file(package, lost[1], lost[2])
+    if (told := _of_a_file(exception, message, place, before)) is not None:
+        return told
     known, around = known_message(message, package), "\n".join(before.split("\n")[-6:])
     if known is not None:
         outright = None if known.judged else named_outright(package, known.file, exception, message)
@@ -113,6 +118,19 @@ def _of_place(exception: str, message: str, place: Frame, before: str) -> Explai
     if _raises(before) and (code := cause_of(package, place.path, place.function, exception, message)) is not None:
         return raised(code, package, place.path, message, around)
     return _stopped((exception, message), package, place, before)
+
+
+def _of_a_file(exception: str, message: str, place: Frame, before: str) -> Explained | None:
+    """A file that a library does not find, or does not find to be what its name says."""
+    package = shown_name(str(place.library))
+    if (told := lost_by_library(exception, message, package)) is not None:
+        return told
+    if exception in CUT_OFF:
+        return no_json(f"a file that {package} reads in `{place.path}`", message)
+    if exception in _STOPS and _UNPICKLES.search(before) is not None:
+        return no_pickle(package)
+    lost = _NO_FILE.search(f"{exception}: {message}")
+    return None if lost is None else no_file(package, lost[1], lost[2])
 
 
 def _of_words(exception: str, message: str, context: str) -> Explained | None:
@@ -181,8 +199,6 @@ def _stopped(error: tuple[str, str], package: str, place: Frame, before: str) ->
     if _CONNECTION.fullmatch(exception) is not None:
         says = f"a connection of {package} broke or was refused, in `{place.path}`: its other end died, or is not up"
         return Explained("distributed-run-failed", says, ())
-    if exception in CUT_OFF:
-        return no_json(f"a file that {package} reads in `{place.path}`", message)
     if exception not in _STOPS:
         return None
     prepared = prepares_rows(place.path, place.function) or _ROW_BY_ROW.search(before) is not None

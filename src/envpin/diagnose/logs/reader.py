@@ -33,11 +33,18 @@ from envpin.diagnose.logs.mismatch_words import numbers_for, steps_for, words_fo
 from envpin.diagnose.logs.names import MEMBER_ANCHORS, explain_name
 from envpin.diagnose.logs.overrides import OVERRIDE_ANCHORS, explain_override
 from envpin.diagnose.logs.peft_methods import METHOD_ANCHORS, explain_method
-from envpin.diagnose.logs.said_better import LESS_EXACT, OF_ANOTHER_TYPE, SAID_BETTER, SAID_BETTER_OF_A_LINE
+from envpin.diagnose.logs.said_better import (
+    LESS_EXACT,
+    OF_ANOTHER_TYPE,
+    SAID_BETTER,
+    SAID_BETTER_OF_A_LINE,
+    is_no_pickle,
+)  # fmt: skip
 from envpin.diagnose.logs.signature import Signature, matchers
 from envpin.diagnose.logs.stated import is_new_enough, stated_in
 from envpin.diagnose.logs.training_signs import TrainingSigns
 from envpin.diagnose.logs.unexplained import Unexplained, UnexplainedError
+from envpin.diagnose.logs.whose_folder import by_whose_folder
 from envpin.diagnose.logs.worded import NEWER, worded
 
 if TYPE_CHECKING:
@@ -173,7 +180,9 @@ class _Reader:
                         remote = None if own.says is not None else of_remote_code(own.code, text, before)
                         if remote is not None:
                             own = _signature_of(remote, text)
-                        self._keep(of_whom(own, text, before), numbers, at, text)
+                        own = of_whom(own, text, before)
+                        for each in by_whose_folder(own, found, self._lines_before(block, at, RAISED_NEAR)):
+                            self._keep(each, numbers, at, text)
 
     def _read_facts(self, block: bytes, numbers: LineNumbers) -> None:
         """Lines of which no signature spoke, and of which the facts about releases do: a name that one took or gave, a
@@ -216,9 +225,10 @@ class _Reader:
                 error = UnexplainedError(numbers.of(at), text, before, after)
                 if not self.unexplained.keep(error, named=anchor in RAISED_ANCHORS):
                     break
+        self.unexplained.note_lost(block, numbers, self.explained)
 
     def _explain_errors(self) -> None:
-        answer = self.unexplained.answer(in_field=self.in_field)
+        answer = self.unexplained.answer(self.line, in_field=self.in_field)
         if answer is not None:
             error, told, guess = answer
             if told.code in OF_ANOTHER_TYPE and (drift := self._of_another_type()) is not None:
@@ -293,6 +303,9 @@ class _Reader:
         if code == "task-head" and seen.severity == "info" and self._stopped:
             return True  # a head that begins with random numbers ended no run
         if code == "architecture-drift" and seen.says is None and self._of_another_type() is not None:
+            return True
+        every = (line for some in self.seen.values() for other in some.values() for line in other.lines)
+        if is_no_pickle(seen.lines, every):
             return True
         if self._stopped and seen.wraps:
             return True

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 # A code that another one, seen in the same log, says more exactly.
 SAID_BETTER = {
     "transformers-api-changed": ("peft-transformers-incompatible",),
@@ -17,7 +22,9 @@ SAID_BETTER = {
 # The same, where it says so of the same lines: another line of the log may still be of the first kind.
 SAID_BETTER_OF_A_LINE = {
     "base-not-found": ("adapter-files-in-merged",),
+    "adapter-not-found": ("adapter-files-in-merged",),
     "unmatched-adapter-keys": ("tensors-not-of-method", "unpaired-lora"),
+    "settings-refused": ("wrong-base-architecture",),
     "wrong-base-architecture": ("vlm-key-rename",),
     # a package that is optional was imported all the same
     "package-missing": ("transformers-api-changed",),
@@ -29,3 +36,14 @@ SAID_BETTER_OF_A_LINE = {
 LESS_EXACT = frozenset({"adapter-needs-newer-peft", "transformers-api-changed"})
 # What a model that was made from the config of another type stops at, and what is then said of it.
 OF_ANOTHER_TYPE = frozenset({"settings-refused", "inputs-do-not-fit", "library-fault", "transformers-api-changed"})
+# What torch says of each file that it does not unpickle, and a few lines later of one that is no pickle at all.
+_NOT_UNPICKLED, _NO_PICKLE, _LATER = "Weights only load failed", "Unsupported operand ", 8
+
+
+def is_no_pickle(lines: Iterable[tuple[int, str]], every: Iterable[tuple[int, str]]) -> bool:
+    """Whether all that these lines say is that torch did not unpickle a file, which another of the log's lines, each
+    with its number, says was none."""
+    if not all(_NOT_UNPICKLED in text for _, text in lines):
+        return False
+    operands = [at for at, text in every if _NO_PICKLE in text]
+    return bool(operands) and all(any(at < other <= at + _LATER for other in operands) for at, _ in lines)

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from envpin.diagnose.logs.anchors import LOST_ANCHORS
+from envpin.diagnose.logs.blocks import lines_with
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from envpin.diagnose.logs.arguments import Explained
+    from envpin.diagnose.logs.blocks import LineNumbers
 
 _KEPT = 60
+# Of the lines in which a program says by itself that something is not there, the last ones of a log tell why it ended.
+_SAID_LAST, _AT_THE_END = 8, 12
 _RERAISED = re.compile(r"(?:During handling of the above exception|The above exception was the direct cause)[^\0]*\Z")
 # What accelerate and torchrun say when the script that they started has ended: its own error is the one to read.
 _OF_A_LAUNCHER = re.compile(
@@ -55,6 +62,7 @@ class Unexplained:
 
     errors: list[UnexplainedError] = field(default_factory=list)
     complaints: list[UnexplainedError] = field(default_factory=list)
+    lost: deque[UnexplainedError] = field(default_factory=lambda: deque(maxlen=_SAID_LAST))
 
     def keep(self, error: UnexplainedError, *, named: bool) -> bool:
         """Keep an error; False where no more are kept of its kind."""
@@ -65,13 +73,19 @@ class Unexplained:
             some.append(error)
         return len(some) < _KEPT
 
-    def answer(self, *, in_field: bool = False) -> Answer | None:
+    def note_lost(self, block: bytes, numbers: LineNumbers, explained: Collection[str]) -> None:
+        """Keep the last lines of a block in which a program says that something is not there."""
+        said = {at: text for anchor in LOST_ANCHORS for at, text in lines_with(block, anchor.encode())}
+        for at, text in sorted((at, text) for at, text in said.items() if text not in explained)[-_SAID_LAST:]:
+            self.lost.append(UnexplainedError(numbers.of(at), text, "", ""))
+
+    def answer(self, last: int = 0, *, in_field: bool = False) -> Answer | None:
         """The first error that is very like known ones, else the first that a library raised itself or stopped at, else
-        the first that is like known ones: the later ones of a log follow from it. `in_field` where the log shows that
-        it is of this field."""
+        what the program says at its end, line `last`, is not there, else the first that is like known ones: the later
+        ones of a log follow from it. `in_field` where the log shows that it is of this field."""
         errors = sorted(self.errors) or sorted(self.complaints)
         if not errors:
-            return None
+            return self._lost_at(last)
         from envpin.diagnose.logs.nearest import explain_nearest
         from envpin.diagnose.logs.raised import explain_raised
 
@@ -87,6 +101,17 @@ class Unexplained:
                 if told.code == "library-fault" and (later := _raised_of(errors[at + 1 :], explain)) is not None:
                     return Answer(*later, guess)
                 return Answer(one, told, guess)
+            if not guess and (lost := self._lost_at(last)) is not None:
+                return lost
+        return None
+
+    def _lost_at(self, last: int) -> Answer | None:
+        from envpin.diagnose.logs.lost_files import said_to_be_lost
+
+        after = max((last - _AT_THE_END, *(error.line for error in self.errors)))
+        for one in sorted(self.lost):
+            if one.line >= after and (lost := said_to_be_lost(one.text)) is not None:
+                return Answer(one, lost.explained(), False)
         return None
 
 
