@@ -173,9 +173,13 @@ def _fields_of_trl(owner: str) -> list[str]:
 
 def _of_training_arguments(owner: str, argument: str) -> Explained | None:
     """A field that no release has for this class: no version is to blame."""
-    if owner not in _ARGUMENTS:
-        return None
     facts = load_fields().packages["transformers"]
+    if owner not in _ARGUMENTS:
+        inherited = facts.classes["TrainingArguments"].fields if owner.endswith("TrainingArguments") else ()
+        asked = _misspelt(argument, inherited)
+        return (
+            Explained("settings-refused", f"`{owner}` has no `{argument}`: misspelt{asked}", _SPELT) if asked else None
+        )
     other = next((one for one in _ARGUMENTS if argument in facts.classes[one].fields), None)
     says = (
         f"`{owner}` of transformers has no `{argument}` in any release that was looked at (up to {facts.releases[-1]})"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from envpin.diagnose.logs.anchors import FRAME_ANCHORS, FRAMES_NEAR
 from envpin.diagnose.logs.folders import explain_folder
 from envpin.diagnose.logs.frames import explain_frame
+from envpin.diagnose.logs.given import explain_given
 from envpin.diagnose.logs.rows import explain_row
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 def explain_in_context(line: str, before: str) -> Explained | None:
     """The cause that a line has by its frames; None where no rule knows it."""
-    told = explain_row(line, before) or explain_folder(line, before)
+    told = explain_row(line, before) or explain_folder(line, before) or explain_given(line, before)
     if told is not None or not any(anchor in line for anchor in FRAME_ANCHORS):
         return told
     return explain_frame(line, "\n".join(before.split("\n")[-FRAMES_NEAR - 1 :]))

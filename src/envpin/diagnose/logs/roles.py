@@ -86,7 +86,7 @@ _SETTINGS_PLACE = re.compile(
 )
 # Places where a model is made, not run: what is refused there is an argument or a config.
 _LOAD_PLACE = re.compile(
-    r"modeling_(?:utils|layers)\.py:|:(?:from_pretrained|from_config|_from_config|\w*device_map|\w*set_default_dtype|_check_\w+|"
+    r"modeling_(?:utils|layers)\.py:|generation/(?:logits_process|stopping_criteria|configuration_utils)\.py:|:(?:from_pretrained|from_config|_from_config|\w*device_map|\w*set_default_dtype|_check_\w+|"
     r"post_init|validate_\w+|\w+_init)$"
 )
 _INPUT_PLACE = re.compile(

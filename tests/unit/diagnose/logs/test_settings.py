@@ -90,3 +90,21 @@ def test_a_launcher_that_passes_an_error_on_adds_nothing_to_it() -> None:
         "subprocess.CalledProcessError: Command '['/usr/bin/python', 'train.py']' returned non-zero exit status 1.\n"
     )
     assert codes(own + launch) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "line", "expected"),
+    [
+        ("sentence_transformers/base/trainer.py", "set(dataset.column_names)",
+         "'list' object has no attribute 'column_names'", "data-not-as-expected"),
+        ("transformers/generation/utils.py", "inputs_tensor.shape[0]", "'list' object has no attribute 'shape'",
+         "inputs-do-not-fit"),
+        ("transformers/generation/utils.py", "assistant_model.config.vocab_size",
+         "'str' object has no attribute 'config'", "settings-refused"),
+    ],
+)  # fmt: skip
+def test_an_object_of_another_kind_is_told_by_what_is_asked_of_it(
+    path: str, code: str, line: str, expected: str
+) -> None:
+    log = f'{OWN}{SITE}{path}", line 3, in f\n    x = {code}\nAttributeError: {line}\n'
+    assert codes(log) == [expected]
