@@ -98,10 +98,15 @@ def with_asker(fix: tuple[str, ...], line: str, before: str) -> tuple[str, ...]:
     if code is None and (len(fix) > 1 or not fix or _CAME.match(fix[0]) is None):
         return fix
     from envpin.diagnose.logs.frames import frames_of, of_the_stack, shown_name
+    from envpin.diagnose.logs.own_code import STANDARD
 
     blamed = next((one[1] for one in map(_RUN_WITH.match, fix) if one is not None), "")
-    frames = [one for one in of_the_stack(frames_of(before)) if one.function not in _PASSING]
-    asks = of_lazy_import(line, before) or (shown_name(str(frames[-1].library)) if frames else blamed)
+    lazy = of_lazy_import(line, before)
+    every = [one for one in frames_of(before) if one.function not in _PASSING and STANDARD.search(one.path) is None]
+    if not lazy and every and every[-1].library is None:
+        return fix  # a script asks for it, whichever library called that
+    frames = of_the_stack(every)
+    asks = lazy or (shown_name(str(frames[-1].library)) if frames else blamed)
     if asks in {blamed, "transformers-modules"} or f"'{asks}" in line:
         return fix
     newer = command_text("python", "-m", "pip", "install", "-U", asks)

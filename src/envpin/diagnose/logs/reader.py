@@ -315,8 +315,10 @@ class _Reader:
     @property
     def _stopped(self) -> bool:
         """Whether something that ends a run is known: what only warns explains no error after it."""
-        every = (seen for some in self.seen.values() for seen in some.values() if self._counts(seen))
-        return bool(self.shapes) or any(one.severity == "blocker" and not one.wraps for one in every)
+        every = ([seen for seen in some.values() if self._counts(seen)] for some in self.seen.values())
+        # what passes an error on ends the run for what another line of its code says
+        said = (one for some in every if not all(seen.wraps for seen in some) for one in some)
+        return bool(self.shapes) or any(one.severity == "blocker" for one in said)
 
     def _counts(self, seen: _Seen) -> bool:
         """Whether a line speaks of this field: some wordings do so only where another line shows it."""
@@ -374,7 +376,11 @@ def _order_in_log(one: Finding) -> tuple[int, int]:
 
 def _without_wraps(some: Mapping[str, _Seen]) -> list[_Seen]:
     """Without what only passes on what another line says."""
-    return [seen for seen in some.values() if not seen.wraps] or list(some.values())
+    own = [seen for seen in some.values() if not seen.wraps]
+    for seen in some.values():
+        if own and seen.wraps:
+            own[0].raise_to(seen.severity)
+    return own or list(some.values())
 
 
 def _finding_of(code: str, seen: _Seen) -> Finding:

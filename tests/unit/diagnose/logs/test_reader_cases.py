@@ -261,3 +261,15 @@ def test_that_the_making_of_a_data_set_failed_is_said_only_where_nothing_tells_w
     (found,) = diagnose_log(io.BytesIO(f"{first}{last}".encode())).findings
     assert "the error before this one" in alone.message
     assert "no row came" in found.message
+
+
+def test_a_name_that_a_script_asks_for_is_no_matter_of_the_library_that_called_it() -> None:
+    log = (
+        f"{_SITE.format('datasets/arrow_dataset.py')}"
+        '  File "/home/me/main.py", line 15, in preprocess\n    with tokenizer.as_target_tokenizer():\n'
+        '  File "/x/site-packages/transformers/tokenization_utils_base.py", line 1344, in __getattr__\n'
+        "    raise AttributeError(name)\nAttributeError: T5Tokenizer has no attribute as_target_tokenizer\n"
+    )
+    (found,) = diagnose_log(io.BytesIO(log.encode())).findings
+    assert "went with transformers 5.0" in found.message
+    assert not any("datasets" in step for step in found.fix)

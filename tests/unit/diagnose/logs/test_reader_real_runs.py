@@ -19,7 +19,6 @@ RUNS = [run for path in sorted(DATA.glob("*.toml")) for run in tomllib.loads(pat
 MISSED = {
     "finetuning-deepseek_sft-c4-cutjson",
     "rgft-test-adapter-orig-mod",
-    "chronos-new-transformers",
     "tulip-train-c4-trlold",
     "tulip-train-c4-accold",
     "llama-cpp-convert-own-bpe",
