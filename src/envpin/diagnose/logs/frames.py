@@ -14,7 +14,7 @@ from typing import NamedTuple
 from envpin.core.command_text import command_text
 from envpin.diagnose.logs.arguments import Explained
 from envpin.diagnose.logs.companions import explain_companion
-from envpin.diagnose.logs.missing_names import explain_missing_name
+from envpin.diagnose.logs.missing_names import explain_missing_name, of_a_file
 from envpin.diagnose.logs.name_facts import TRAINING
 from envpin.diagnose.logs.names import knows
 from envpin.diagnose.logs.partners import of_columns, of_partner
@@ -74,6 +74,7 @@ _OF_TRANSFORMERS = re.compile(
     r"(?:For[A-Z]\w*|PreTrainedModel|\wModel|Config|Tokenizer(?:Fast)?|Processor(?:Fast)?|Cache|Attention|DecoderLayer|"
     r"RotaryEmbedding|TrainingArguments|^Trainer|Mixin)$|^transformers\b|prepare_inputs_for_generation|_update_causal_mask"
 )
+_OF_DIFFUSERS = re.compile(r"UNet|[23]DModel$|ControlNet|ConditionModel$|^Autoencoder|Pipeline$|Scheduler$")
 # Parts of names that no other field has, and the library whose releases they speak of first.
 _BY_WORDS = (
     ("vllm", re.compile(r"(?i)vllm")),
@@ -144,24 +145,26 @@ def explain_frame(line: str, before: str) -> Explained | None:
     """What a line says together with the lines before it; None where no library of the stack made the call and what
     failed is none of theirs."""
     found = next((one for form in _FORMS if (one := form.search(line)) is not None), None)
+    every = frames_of(before)
+    # a function of the script that a library called: what it calls is its own matter
+    frames = [] if every and is_own(every[-1]) else of_the_stack(every)
     told = explain_companion(line, before)
     if told is not None or found is None:
         return told or explain_missing_name(line, before) or _of_tokens(line)
     what, name = found["what"], found["name"]
     owner = what.partition(".")[0].removesuffix("()")
-    every = frames_of(before)
-    # a function of the script that a library called: what it calls is its own matter
-    frames = [] if every and is_own(every[-1]) else of_the_stack(every)
     defined_by = owner_of(owner)
     if defined_by == "peft" and "Model" in owner and "has no attribute" in found[0]:
         return None  # it passes on what its model does not have, whoever asks
     if frames:
-        return _of_short_name(frames, what, name, before) or _of_caller(frames, found[0], what, name, before)
+        own = defined_by is not None and shown_name(str(frames[-1].library)) == defined_by
+        told = of_a_file(line, frames[-1], str(defined_by)) if own else None
+        return told or _of_short_name(frames, what, name, before) or _of_caller(frames, found[0], what, name, before)
     if (told := explain_missing_name(line, before)) is not None or (defined_by is None and frames_of(before)):
         return told
     if defined_by is None:
         return _of_words(found[0], what, name, before)
-    return _of_symbol(defined_by, owner, name, before) if used_in_scripts(defined_by) else None
+    return _of_symbol(defined_by, owner, name, before) if used_in_scripts(defined_by, owner) else None
 
 
 def _of_tokens(line: str) -> Explained | None:
@@ -246,6 +249,8 @@ def _steps(*packages: str) -> tuple[str, ...]:
 
 
 def _blames_transformers(owner: str, caller: str) -> bool:
+    if caller == "diffusers" and _OF_DIFFUSERS.search(owner) is not None:
+        return False
     return caller == "transformers" or (is_of_transformers(owner) and not owner.startswith("Unsloth"))
 
 

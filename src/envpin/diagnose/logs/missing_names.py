@@ -7,16 +7,21 @@ them was changed the log does not tell.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from envpin.core.command_text import command_text
 from envpin.diagnose.logs.arguments import Explained
 from envpin.diagnose.logs.name_facts import TRAINING
 
+if TYPE_CHECKING:
+    from envpin.diagnose.logs.frames import Frame
+
 _WANTED = re.compile(
     r"cannot import name '(?P<name>\w+)' from '?(?P<module>\w[\w.]*)'?(?:\s|$)|"
     r"module '(?P<of>\w[\w.]*)' has no attribute '(?P<attribute>\w+)'"
 )
+_KEYWORD = re.compile(r"TypeError: (\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'")
+_READS_A_FILE = re.compile(r"from_pretrained|from_config|from_dict|from_file|^_?load|^init_from")
 # Functions that only pass an import on.
 _LAZY = frozenset({"__getattr__", "__getattribute__", "_get_module", "import_module", "_gcd_import"})
 _FAILED = re.compile(r"Failed to import (\w+)[\w.]* because of the following error")
@@ -67,3 +72,16 @@ def of_lazy_import(line: str, before: str) -> str:
     """The package whose lazy import failed: the frames between were printed further up, if at all."""
     found = _FAILED.search(line) or _FAILED.search(before.rpartition("\n")[0].rpartition("\n")[2])
     return found[1] if found is not None else ""
+
+
+def of_a_file(line: str, frame: Frame, package: str) -> Explained | None:
+    """What is said where a library makes an object of its own by what a file says, and has no place for a field."""
+    found = _KEYWORD.search(line)
+    if found is None or _READS_A_FILE.search(frame.function) is None:
+        return None
+    says = (
+        f"a file that {package} reads gives `{found[1]}` the field `{found[2]}`, which the installed one does not "
+        f"know: another {package} wrote the file, most likely a newer one"
+    )
+    newest = command_text("python", "-m", "pip", "install", "-U", package)
+    return Explained("library-api-changed", says, (newest, TRAINING))

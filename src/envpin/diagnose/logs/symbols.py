@@ -24,6 +24,9 @@ _OF_TRL = re.compile(r"(?:SFT|DPO|PPO|KTO|ORPO|CPO|GRPO|RLOO|GKD|BCO|XPO)(?:[A-Z
 _IN_SCRIPTS = frozenset({"trl", "peft", "accelerate", "unsloth", "unsloth-zoo", "qwen-vl-utils", "liger-kernel",
                          "llamafactory", "bitsandbytes"})  # fmt: skip
 
+# Names of other packages that say themselves whose they are.
+_OF_ONE = re.compile(r"(?:SentenceTransformer|CrossEncoder|SparseEncoder|SetFit|StableDiffusion)")
+
 
 class _Facts(msgspec.Struct, frozen=True):
     names: dict[str, str]
@@ -47,9 +50,9 @@ def owner_of(name: str) -> str | None:
     return found or ("trl" if _OF_TRL.search(name) else None)
 
 
-def used_in_scripts(package: str) -> bool:
+def used_in_scripts(package: str, name: str = "") -> bool:
     """Whether a name of this package speaks of it without a frame of it."""
-    return package in _IN_SCRIPTS
+    return package in _IN_SCRIPTS or _OF_ONE.match(name) is not None
 
 
 def history_of(name: str, argument: str) -> History | None:

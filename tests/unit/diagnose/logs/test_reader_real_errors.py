@@ -107,7 +107,6 @@ MISSED = {
     "https://github.com/Blaizzy/mlx-vlm/issues/1564",
     "https://github.com/huggingface/lerobot/issues/2489",
     "https://github.com/huggingface/lerobot/issues/2319",
-    "https://github.com/huggingface/sentence-transformers/issues/3424",
     "https://github.com/We-Math/We-Math2.0/issues/3",
     "https://github.com/ByteDance-Seed/Seed-Coder/issues/6",
     "https://github.com/StarsfieldAI/R1-V/issues/133",

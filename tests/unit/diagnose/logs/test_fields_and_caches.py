@@ -1,0 +1,26 @@
+"""A field of a newer file, a cache that code reads as a tuple, an argument that a metric does not take."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.diagnose.logs.test_companions import SCRIPT, SITE, answer
+
+CASES = [
+    ("diffusers/pipelines/pipeline_utils.py", "from_pretrained",
+     "TypeError: StableDiffusionPipeline.__init__() got an unexpected keyword argument 'image_encoder'",
+     "library-api-changed", "another diffusers wrote the file"),
+    ("transformers/models/x/modeling_x.py", "forward", "TypeError: 'DynamicCache' object is not subscriptable",
+     "transformers-api-changed", "5.0"),
+    ("peft/peft_model.py", "prepare_inputs_for_generation", "TypeError: 'DynamicCache' object is not subscriptable",
+     "peft-transformers-incompatible", "5.0"),
+    ("evaluate/module.py", "compute", "TypeError: Accuracy._compute() got an unexpected keyword argument 'foo'",
+     "settings-refused", "`foo`"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "function", "line", "code", "said"), CASES)
+def test_what_a_library_does_not_take_has_its_cause(path: str, function: str, line: str, code: str, said: str) -> None:
+    codes, text = answer(f'{SCRIPT}  File "{SITE}/{path}", line 3, in {function}\n    x\n{line}\n')
+    assert codes == [code]
+    assert said in text
