@@ -41,7 +41,8 @@ def by_whose_folder(one: Signature, found: re.Match[str], before: str) -> Iterat
 def _looked_for(text: str, before: str, path: str | None) -> Explained | None:
     """What a failed look-up on the Hub, or in a folder, was for, where the frames above it tell: an adapter, or, of a
     folder that is there, a tokenizer."""
-    if re.search(r"/adapter_(?:config|model)\.", text) is not None:
+    # the load of any model asks for an adapter's config first, and logs that it could not
+    if re.search(r"/adapter_(?:config|model)\.", text) is not None and "thrown while requesting" not in text:
         return _no_adapter(path)
     frames = [
         one for one in frames_of(before)

@@ -108,3 +108,11 @@ def test_an_object_of_another_kind_is_told_by_what_is_asked_of_it(
 ) -> None:
     log = f'{OWN}{SITE}{path}", line 3, in f\n    x = {code}\nAttributeError: {line}\n'
     assert codes(log) == [expected]
+
+
+def test_a_look_for_an_adapter_that_every_load_makes_is_no_adapter_that_is_not_there() -> None:
+    log = (
+        "'[Errno -2] Name or service not known' thrown while requesting HEAD "
+        "https://huggingface.co/me/model/resolve/main/adapter_config.json\n"
+    )
+    assert codes(log) == ["base-not-found"]
