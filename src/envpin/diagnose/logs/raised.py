@@ -227,14 +227,15 @@ def _fault(error: tuple[str, str], package: str, place: Frame, before: str) -> E
         met = met or of_transformers(exception, package, place.path, _code_of(place, before), before)
         if met is not None:
             return met
+    nothing = ", or it was given nothing (None) where it wants a value" if "'NoneType'" in message else ""
     released = release_words(package, before)
     if package == "transformers" and exception in {"TypeError", "AttributeError"} and released:
-        says = f"transformers met something of another time in `{place.path}`: a config, or code that it calls"
+        says = f"transformers met something of another time in `{place.path}`: a config, or code that it calls{nothing}"
         asked = "run with the transformers for which the config or the code was written: envpin run ADAPTER -- CMD"
         return Explained("transformers-api-changed", f"{says}; {released}", (asked,))
     built = builds_on_transformers(package)
     other = ", or of another transformers than it was written for" if built else ""
-    says = f"{package} stopped in its own code, in `{place.path}`: most likely a fault of this release{other}"
+    says = f"{package} stopped in its own code, in `{place.path}`: most likely a fault of this release{other}{nothing}"
     newest = command_text("python", "-m", "pip", "install", "-U", package)
     steps = (f"take a newer release of it, where the fault may be gone: {newest}",
              "look for the line in its tracker", TRAINING)  # fmt: skip

@@ -14,6 +14,8 @@ CASES = [
      "transformers-api-changed", "5.0"),
     ("peft/peft_model.py", "prepare_inputs_for_generation", "TypeError: 'DynamicCache' object is not subscriptable",
      "peft-transformers-incompatible", "5.0"),
+    ("accelerate/accelerator.py", "backward", "AttributeError: 'NoneType' object has no attribute 'backward'",
+     "library-fault", "or it was given nothing (None)"),
     ("evaluate/module.py", "compute", "TypeError: Accuracy._compute() got an unexpected keyword argument 'foo'",
      "settings-refused", "`foo`"),
 ]  # fmt: skip
