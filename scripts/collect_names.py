@@ -387,7 +387,7 @@ def main() -> None:
         tables["arguments"] = of_exported(package, tables)
         there = [one["modules"][package] or set() for one in results]
         stays = {name: turns(series, [name in one for one in there]) for name in sorted(set().union(*there))}
-        tables["modules"] = {name: some for name, some in stays.items() if some != [""]}
+        tables["modules"] = stays
         document[package] = tables
     TARGET.write_text(json.dumps(document, separators=(",", ":"), sort_keys=True) + "\n", encoding="utf-8")
     print(TARGET.stat().st_size, "bytes")

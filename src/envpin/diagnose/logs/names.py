@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from envpin.diagnose.logs.arguments import Explained
 from envpin.diagnose.logs.model_types import model_type_of, of_type, of_used, type_of_part
+from envpin.diagnose.logs.module_files import of_files
 from envpin.diagnose.logs.name_facts import (
     NEWER_CODE,
     NOT_A_RELEASE,
@@ -188,7 +189,7 @@ def _history(module: str, name: str) -> tuple[str, ...] | None:
     if stays is None and not (module == package and facts()[package].always):
         # an `__init__` takes what its modules list: where one of them alone has the name, it is that one, unless the
         # package was a module once, which may have had the name itself
-        new = facts()[package].modules
+        new = {one for one, releases in facts()[package].modules.items() if releases != ("",)}
         some = {
             table[name] for one, table in names.items()
             if name in table and one.startswith(f"{module}.") and one not in new
@@ -311,8 +312,11 @@ def _of_module(line: str) -> Explained | None:
     found = _MODULE.search(line)
     if found is None or found[2] not in PACKAGES:
         return None
-    if (stays := facts()[found[2]].modules.get(found[1])) is not None and found[1] not in _MOVED:
-        return _explained(f"the module `{found[1]}`", found[2], stays)
+    if (
+        found[1] not in _MOVED
+        and (told := of_files(found[2], found[1], _CODES.get(found[2], "library-api-changed"))) is not None
+    ):
+        return told
     names = facts()[found[2]].names
     if (later := names.get(_MOVED.get(found[1], ""))) is not None:
         came = min((one[0] for one in later.values() if one[0]), key=series, default="")

@@ -172,3 +172,15 @@ def test_a_module_of_peft_that_transformers_asks_for_is_a_matter_of_the_two() ->
     )
     (found,) = diagnose_log(io.BytesIO(log.encode())).findings
     assert (found.code, "peft 0.19" in found.message) == ("peft-transformers-incompatible", True)
+
+
+@pytest.mark.parametrize(
+    ("module", "says"),
+    [
+        ("datasets.arrow_dataset", "every release of datasets from 2.10 on has the module"),
+        ("trl.trainer.sft_trainr", "no release of trl that was looked at"),
+    ],
+)
+def test_a_module_that_every_release_or_none_has_blames_no_release(module: str, says: str) -> None:
+    (found,) = diagnose_log(io.BytesIO(f"ModuleNotFoundError: No module named '{module}'\n".encode())).findings
+    assert says in found.message
