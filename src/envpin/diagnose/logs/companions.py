@@ -2,7 +2,11 @@
 librosa, httpx, pydantic and the like. Pure.
 
 Programs of every field meet these releases; so they are spoken of only where the log is of this field, by the frames of
-its libraries or the path of its script. Each fact was read from the library's release notes.
+its libraries or the path of its script. On 30 November 2026 those of pandas, scikit-learn, scipy, librosa, httpx,
+gradio's `type` and protobuf were seen to be in one release and not in another: in pandas 1.5.3, 2.2.2 and 3.1.1,
+scikit-learn 1.5.1, 1.7.2, 1.8.0 and 1.9.1, scipy 1.12.0 and 1.17.1, librosa 0.9.2 and 0.10.2, httpx 0.27.2 and 0.28.1,
+gradio 5.49.1 and 6.0.1, protobuf 6.33.0 and 7.36.2. The others were not looked at, nor which release between those
+it was.
 """
 
 from __future__ import annotations
