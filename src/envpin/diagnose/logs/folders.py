@@ -17,7 +17,7 @@ _ERROR = re.compile(
 # Calls that write: of a folder, or of a file in it.
 _MAKES = re.compile(
     r"makedirs|\bmkdir\b|save_pretrained|save_model|_save\b|save_file|torch\.save|ensure_ascii|json\.dump|"
-    r"open\([^\n]{0,200}[\"'][wax]b?\+?[\"']|SummaryWriter|copyfile|copy2"
+    r"open\([^\n]{0,200}[\"'][wax]b?\+?[\"']|SummaryWriter|lock_file|copyfile|copy2"
 )
 _WHY = {
     "1": "the system does not permit it", "13": "the user who runs this may not write there",
