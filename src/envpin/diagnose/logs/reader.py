@@ -292,9 +292,10 @@ class _Reader:
 
     @staticmethod
     def _same_line(seen: _Seen, signature: Signature, severity: Severity) -> None:
-        """Another signature of the same code knows a line: its own words are more than none."""
-        if seen.says is None and seen.count == 1 and signature.says is not None:
-            seen.says, seen.fix = signature.says, signature.fix
+        """Another signature of the same code knows a line: its own words are more than none, or than what passes on."""
+        less = seen.says is None or (seen.wraps and not signature.wraps)
+        if less and seen.count == 1 and signature.says is not None:
+            seen.says, seen.fix, seen.wraps = signature.says, signature.fix, signature.wraps
         seen.raise_to(severity)
 
     def _is_said_better(self, code: str, seen: _Seen) -> bool:

@@ -42,8 +42,9 @@ def _looked_for(text: str, before: str, path: str | None) -> Explained | None:
     """What a failed look-up on the Hub, or in a folder, was for, where the frames above it tell: an adapter, or, of a
     folder that is there, a tokenizer."""
     # the load of any model asks for an adapter's config first, and logs that it could not
-    if re.search(r"/adapter_(?:config|model)\.", text) is not None and "thrown while requesting" not in text:
-        return _no_adapter(path)
+    file = re.search(r"/adapter_(config|model)\.", text)
+    if file is not None and "thrown while requesting" not in text:
+        return _no_adapter(path) if file[1] == "config" else _no_weights(path)
     frames = [
         one for one in frames_of(before)
         if one.library not in {None, "huggingface_hub", "httpx", "requests", "urllib3"}
@@ -54,23 +55,30 @@ def _looked_for(text: str, before: str, path: str | None) -> Explained | None:
         return Explained("tokenizer-missing", says, STEPS["tokenizer-missing"])
     said, is_a_name, _ = text.partition("Repo id must")
     if not frames and is_a_name and SURELY_ADAPTER.search(said) is not None:
-        return _no_adapter(path)
+        return _no_adapter(path, "adapter_config.json or no weights")
     if not frames or _ASKS_FOR_AN_ADAPTER.match(frames[-1].function) is None:
         return None
     last = frames[-1]
     if last.library != "peft" and not (last.library == "transformers" and last.path.endswith("integrations/peft.py")):
         return None
-    return _no_adapter(path)
+    return _no_weights(path) if last.function == "load_peft_weights" else _no_adapter(path)
 
 
-def _no_adapter(path: str | None) -> Explained:
-    """In the words of the signature that knows peft's last line of the same load; of half an adapter, where only the
-    weights are missing, they are true as well where the path alone tells."""
-    where = f"`{path}`" if path else "what"
-    lacks = "has no adapter_config.json, or no weights" if path is None else "has no adapter_config.json"
-    says = f"{where} was named as an adapter and {lacks}: it is not there, is another folder, or holds whole weights"
-    return Explained("adapter-not-found", f"{says}, which load without an adapter", (
+def _no_adapter(path: str | None, lacks: str = "adapter_config.json") -> Explained:
+    """In the words of the signature that knows peft's last line of the same load."""
+    says = f"`{path}` was" if path else "what was"
+    says = f"{says} named as an adapter {'and ' if path else ''}has no {lacks}: it is not there, is another folder, or "
+    return Explained("adapter-not-found", f"{says}holds whole weights, which load without an adapter", (
         f"see what lies there: {command_text('ls', path or 'FOLDER')}",
         "see which folders below hold adapters: envpin scan DIR",
         "where it holds whole weights: load it as a model, without peft",
+    ))  # fmt: skip
+
+
+def _no_weights(path: str | None) -> Explained:
+    """Of a folder whose adapter_config.json was read before."""
+    says = f"`{path}`" if path else "the adapter's folder"
+    says += " has an adapter_config.json and no adapter_model.safetensors (or .bin): half an adapter"
+    return Explained("adapter-not-found", f"{says}, or one whose save did not end", (
+        f"see what lies there: {command_text('ls', path or 'FOLDER')}", "copy or download its weights as well",
     ))  # fmt: skip

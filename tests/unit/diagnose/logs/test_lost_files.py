@@ -130,6 +130,19 @@ def test_who_looks_for_a_folder_tells_what_it_should_hold() -> None:
     assert codes("failed to load adapter: " + REPO.rpartition("HFValidationError: ")[2]) == ["adapter-not-found"]
 
 
+def test_half_an_adapter_is_not_said_to_have_no_config() -> None:
+    peft = f'{OWN}{SITE}peft/utils/save_and_load.py", line 310, in load_peft_weights\n    filename = hf_hub_download(\n'
+    (found,) = diagnose_log(io.BytesIO((peft + REPO).encode())).findings
+    assert found.code == "adapter-not-found"
+    assert "no adapter_model.safetensors" in found.message
+
+
+def test_an_empty_path_is_told_as_such() -> None:
+    line = "OSError: Repo id must use alphanumeric chars, '-', '_' or '.', and the maximum length is 96: ''."
+    (found,) = diagnose_log(io.BytesIO(f"{line}\n".encode())).findings
+    assert "an empty path" in found.message
+
+
 def test_a_folder_without_config_may_lack_a_tokenizer_or_a_model() -> None:
     text = (
         f'{OWN}{SITE}transformers/models/auto/tokenization_auto.py", line 837, in from_pretrained\n'
