@@ -376,12 +376,12 @@ def _order_in_log(one: Finding) -> tuple[int, int]:
 
 
 def _without_wraps(some: Mapping[str, _Seen]) -> list[_Seen]:
-    """Without what only passes on what another line says."""
+    """Without what only passes on what another line says, and without the same words twice."""
     own = [seen for seen in some.values() if not seen.wraps]
     for seen in some.values():
         if own and seen.wraps:
             own[0].raise_to(seen.severity)
-    return own or list(some.values())
+    return list({seen.says: seen for seen in reversed(own or list(some.values()))}.values())[::-1]
 
 
 def _finding_of(code: str, seen: _Seen) -> Finding:
