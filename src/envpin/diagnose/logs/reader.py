@@ -177,17 +177,15 @@ class _Reader:
                     self.explained.add(text)
                     if (own := worded(one.signature, found, text)) is not None:
                         before = self._lines_before(block, at)
-                        remote = None if own.says is not None else of_remote_code(own.code, text, before)
-                        if remote is not None:
+                        if own.says is None and (remote := of_remote_code(own.code, text, before)) is not None:
                             own = _signature_of(remote, text)
                         own = of_whom(own, text, before)
                         for each in by_whose_folder(own, found, self._lines_before(block, at, RAISED_NEAR)):
                             self._keep(each, numbers, at, text)
 
     def _read_facts(self, block: bytes, numbers: LineNumbers) -> None:
-        """Lines of which no signature spoke, and of which the facts about releases do: a name that one took or gave, a
-        model that a server or converter refuses, a method that peft does not know, or one of the Trainer's that a class
-        overrides."""
+        """Lines of which no signature spoke, and of which the facts about releases do: a name, a model that a server
+        refuses, a method that peft does not know, or one of the Trainer's that a class overrides."""
         for anchors, tell in (
             (MEMBER_ANCHORS, explain_name), (LISTED_ANCHORS, explain_listed), (METHOD_ANCHORS, explain_method),
             (OVERRIDE_ANCHORS, explain_override),
@@ -344,12 +342,8 @@ class _Reader:
             for code, lines in causes.items()
             for line in lines
         )
-        lines = 0 if self.blank else self.line
-        return Diagnosis(
-            findings=tuple(sorted(found, key=_order_in_log)),
-            mismatches=mismatches,
-            lines=lines,
-        )
+        findings, lines = tuple(sorted(found, key=_order_in_log)), 0 if self.blank else self.line
+        return Diagnosis(findings=findings, mismatches=mismatches, lines=lines)
 
     def _finding_of(self, code: str, seen: _Seen) -> Finding:
         row = self.signs.which_row(seen.says, seen.near)
