@@ -17,7 +17,7 @@ from envpin.diagnose.logs.companions import explain_companion
 from envpin.diagnose.logs.missing_names import explain_missing_name, of_a_file
 from envpin.diagnose.logs.name_facts import TRAINING
 from envpin.diagnose.logs.names import knows
-from envpin.diagnose.logs.partners import of_columns, of_partner
+from envpin.diagnose.logs.partners import of_columns, of_partner, of_what_it_was_given
 from envpin.diagnose.logs.releases import release_words
 from envpin.diagnose.logs.roles import SERVERS
 from envpin.diagnose.logs.symbols import in_words, owner_of, used_in_scripts
@@ -181,10 +181,13 @@ def _of_caller(frames: list[Frame], said: str, what: str, name: str, before: str
     """What is said where the deepest of these frames made a call that `what` does not take, with `name`."""
     owner = what.partition(".")[0].removesuffix("()")
     defined, caller = owner_of(owner), str(frames[-1].library)
-    if "values to unpack" in said and (told := of_columns(caller, frames[-1].path, name)) is not None:
-        return told
-    if defined != "transformers" and (told := of_partner(caller, frames[-1].path, f"`{name}`", before)) is not None:
-        return told
+    known = of_partner(caller, frames[-1].path, f"`{name}`", before) if defined != "transformers" else None
+    if "values to unpack" in said:
+        known = of_columns(caller, frames[-1].path, name) or known
+    if caller == "transformers":
+        known = known or of_what_it_was_given(what, name, said, before)
+    if known is not None:
+        return known
     package = shown_name(caller)
     if defined is not None and (defined != package or in_words(owner, name) is not None):
         return _of_symbol(defined, owner, name, before)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from envpin.core.command_text import command_text
 from envpin.diagnose.logs.arguments import Explained
 from envpin.matrix.stack import load_stack
 from envpin.matrix.support import load_support
@@ -43,12 +44,21 @@ _REFUSALS = (
     ),
     _Refusal(re.compile(r"\b([a-z][\w-]{2,40}) isn't supported yet"), (("gptqmodel", "model_types"),), "the quantizer"),
 )
+# The same words as those of mlx-lm, of a package whose models no registry lists.
+_VISION = re.compile(r"[Mm]odel type:? ['`]?([\w.-]+)['`]? (?:is )?not supported")
 # Kinds of registries whose names are words that anything may have: only a name that some release lists counts.
 _COMMON_WORDS = frozenset({"model_types"})
 
 
-def explain_listed(line: str) -> Explained | None:
-    """What a refusal of a model by its name says of releases."""
+def explain_listed(line: str, around: str = "") -> Explained | None:
+    """What a refusal of a model by its name says of releases; `around` are lines near it."""
+    vision = _VISION.search(line) if "mlx_vlm" in around and "mlx_lm" not in around else None
+    if vision is not None:
+        says = (
+            f"the mlx-vlm that ran does not know `{vision[1]}`: it is older than the model, or the name is of another"
+        )
+        newer = command_text("python", "-m", "pip", "install", "-U", "mlx-vlm")
+        return Explained("library-api-changed", says, (f"take a newer one: {newer}",))
     for refusal in _REFUSALS:
         found = refusal.pattern.search(line)
         if found is not None and _is_model(next(one for one in found.groups() if one), refusal):

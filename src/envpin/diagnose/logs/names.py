@@ -63,6 +63,7 @@ _OLD = re.compile(
 # Where other modules of the same name went, by what took their place.
 _MOVED = {"peft.utils.config": "peft.config"}
 _MODEL_MODULE = re.compile(r"No module named '?transformers\.models\.(\w{1,80})")
+_MODELS = re.compile(r"module '?transformers\.models'? has no attribute '?(\w{1,80})")
 # Classes as single models have them, which were not collected where they are a model's own.
 _OF_A_MODEL = re.compile(r"(?:ForCausalLM|Model|Config|Tokenizer|TokenizerFast|Processor|ForConditionalGeneration)$")
 _OF_INPUTS = re.compile(r"(?:Tokenizer|FeatureExtractor)(?:Fast)?$")
@@ -134,8 +135,15 @@ def explain_name(line: str) -> Explained | None:
     line = _UNQUOTED.sub(r"AttributeError: '\1' object has no attribute '\2'", line)
     return (
         _of_member(line) or _of_call(line) or _of_rename(line) or _of_module(line) or _of_any_import(line)
-        or _of_bare(line) or _of_model_class(line)
+        or _of_bare(line) or _of_model_class(line) or _of_models(line)
     )  # fmt: skip
+
+
+def _of_models(line: str) -> Explained | None:
+    """The folder of a model type, which code asks `transformers.models` for."""
+    found = _MODELS.search(line)
+    told = None if found is None else of_type(found[1])
+    return None if told is None else Explained("transformers-api-changed", told.says, told.fix)
 
 
 def _of_names(code: str, line: str) -> Words | None:

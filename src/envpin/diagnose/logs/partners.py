@@ -29,6 +29,11 @@ _BUILT = frozenset({
     "peft", "span-marker", "simpletransformers", "gliner", "FlagEmbedding", "llm2vec", "adapters", "colpali-engine",
     "autoawq", "auto-gptq", "pylate", "chronos", "lm-eval", "minicons",
 })  # fmt: skip
+_UNSLOTH = re.compile(r"(?i)unsloth")
+# What from_pretrained does not know, it gives to the class of the model.
+_MAKES_A_MODEL = re.compile(
+    r"cls\(config, \*(?:model_)?args, \*\*(?:model_)?kwargs\)\s*(?:\n[ \t~^│|]*)*(?:\n[^\n]*)?\Z"
+)
 _OF_TIME = frozenset({"TypeError", "AttributeError"})
 
 
@@ -50,6 +55,27 @@ def of_partner(library: str, path: str, what: str, before: str) -> Explained | N
     return Explained(code, f"{says}: they are of different times; {released}" if released else says, (
         f"run with the {partner} of the training run: envpin run ADAPTER -- CMD", f"or a newer transformers: {newer}",
     ))  # fmt: skip
+
+
+def of_what_it_was_given(what: str, name: str, said: str, before: str) -> Explained | None:
+    """A call of transformers to what another package put there, or to a model with an argument of the caller's."""
+    if _UNSLOTH.search(what) is not None:
+        newer = command_text("python", "-m", "pip", "install", "-U", "unsloth", "unsloth_zoo")
+        says = f"unsloth put `{what}` into the Trainer of transformers, and this transformers calls it otherwise"
+        stated = release_words("unsloth", before)
+        return Explained("library-api-changed", f"{says}; {stated}" if stated else says, (
+            f"take them of one time: {newer}", TRAINING,
+        ))  # fmt: skip
+    if "unexpected keyword" in said and _MAKES_A_MODEL.search(before) is not None:
+        says = (
+            f"from_pretrained was given `{name}`, which this transformers does not know and hands on to the model, and "
+            "that does not take it either"
+        )
+        return Explained("transformers-api-changed", says, (
+            f"leave out `{name}`, where it is misspelt or of another model's code",
+            "or run with the transformers of the training run, where that takes it: envpin run ADAPTER -- CMD",
+        ))  # fmt: skip
+    return None
 
 
 def of_columns(library: str, path: str, message: str) -> Explained | None:

@@ -36,6 +36,7 @@ from envpin.diagnose.logs.peft_methods import METHOD_ANCHORS, explain_method
 from envpin.diagnose.logs.said_better import (
     LESS_EXACT,
     OF_ANOTHER_TYPE,
+    PASSED_ON,
     SAID_BETTER,
     SAID_BETTER_OF_A_LINE,
     is_no_pickle,
@@ -192,7 +193,11 @@ class _Reader:
         ):  # fmt: skip
             for anchor in anchors:
                 for at, text in lines_with(block, anchor.encode()):
-                    if text not in self.explained and (told := tell(text)) is not None:
+                    if text in self.explained:
+                        continue
+                    listed = tell is explain_listed
+                    told = explain_listed(text, _around(block, at)) if listed else tell(text)
+                    if told is not None:
                         self.explained.add(text)
                         before = self._lines_before(block, at)
                         told = by_who_asked(told, text, before)
@@ -306,7 +311,7 @@ class _Reader:
         every = (line for some in self.seen.values() for other in some.values() for line in other.lines)
         if is_no_pickle(seen.lines, every):
             return True
-        if self._stopped and seen.wraps:
+        if seen.wraps and code in PASSED_ON and self._stopped:
             return True
         better = [one for name in SAID_BETTER_OF_A_LINE.get(code, ()) for one in self.seen.get(name, {}).values()]
         return bool(better) and {text for _, text in seen.lines} <= {text for one in better for _, text in one.lines}
@@ -367,6 +372,10 @@ class _Reader:
 def _order_in_log(one: Finding) -> tuple[int, int]:
     """Blockers first, then as the log has them: what is first is more often the cause of the rest."""
     return SEVERITY_ORDER[one.severity], one.evidence[0].line or 0
+
+
+def _around(block: bytes, at: int) -> str:
+    return block[max(0, at - 2_000) : at + 2_000].decode("utf-8", "replace")
 
 
 def _without_wraps(some: Mapping[str, _Seen]) -> list[_Seen]:

@@ -47,3 +47,7 @@ def is_no_pickle(lines: Iterable[tuple[int, str]], every: Iterable[tuple[int, st
         return False
     operands = [at for at, text in every if _NO_PICKLE in text]
     return bool(operands) and all(any(at < other <= at + _LATER for other in operands) for at, _ in lines)
+
+
+# Whose lines that only pass an error on (`wraps`) yield to every other cause: rows and values fail for any reason.
+PASSED_ON = frozenset({"data-not-as-expected", "settings-refused"})

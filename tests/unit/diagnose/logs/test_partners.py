@@ -68,3 +68,33 @@ def test_an_adapter_config_in_a_folder_of_whole_weights_is_told_from_a_folder_th
     (found,) = diagnose(f"{frame.replace('in forward', 'in load_adapter')}{line}\n").findings
     (other,) = diagnose(f"{line}\n").findings
     assert (found.code, other.code) == ("adapter-files-in-merged", "base-not-found")
+
+
+CALLS = "cls(config, *model_args, **model_kwargs)"
+NOT_KNOWN = "Value error, The checkpoint you are trying to load has model type `glm4v_moe` but Transformers does not "
+
+
+@pytest.mark.parametrize(
+    ("log", "code", "words"),
+    [
+        (FRAME.format("/x/site-packages/transformers/modeling_utils.py", f"model = {CALLS}")
+         + "TypeError: __init__() got an unexpected keyword argument 'tuning_mode'", "transformers-api-changed",
+         "from_pretrained was given `tuning_mode`"),
+        (FRAME.format("/x/site-packages/transformers/trainer.py", "self.get_batch_samples(a, b, c)")
+         + "TypeError: _unsloth_get_batch_samples() takes 3 positional arguments but 4 were given",
+         "library-api-changed", "unsloth put"),
+        ("AttributeError: module transformers.models has no attribute gemma3_text", "transformers-api-changed",
+         "from 4.50.0 on"),
+        ("ERROR:root:Model type qwen2_5_vl not supported.\n"
+         + FRAME.format("/x/site-packages/mlx_vlm/utils.py", "import_module(name)"), "library-api-changed",
+         "the mlx-vlm that ran"),
+        ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 224.00 MiB.", "out-of-memory", "the GPU"),
+        ("numpy._core._exceptions._ArrayMemoryError: Unable to allocate 2 GiB", "out-of-memory", "the process"),
+        (f"ValidationError: 1 validation error for ModelConfig\n  {NOT_KNOWN}recognize this architecture.",
+         "config-needs-newer-transformers", "`glm4v_moe`"),
+    ],
+)  # fmt: skip
+def test_a_text_of_a_tracker_is_said_in_words_that_are_true_of_it(log: str, code: str, words: str) -> None:
+    (found,) = diagnose(f"{log}\n").findings
+    assert found.code == code
+    assert words in found.message
