@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from envpin.diagnose.logs.signature import Signature
 
+_NO_CONFIG = "does not appear to have a file named config.json"
 _ABOVE_HUB = re.compile(r"^utils[/\\]")
 _ASKS_FOR_AN_ADAPTER = re.compile(
     r"^(?:from_pretrained|_?get_peft_type|load_peft_weights|load_adapter|from_peft_type|_get_config_file|hotswap_adapter)$"
@@ -34,7 +35,8 @@ def by_whose_folder(one: Signature, found: re.Match[str], before: str) -> Iterat
     if told is None or told.code != "adapter-not-found":
         yield one
     if told is not None:
-        own = {"code": told.code, "severity": None, "says": told.says, "fix": told.fix}
+        severity = "warning" if told.code == "tokenizer-missing" else None
+        own = {"code": told.code, "severity": severity, "says": told.says, "fix": told.fix}
         yield msgspec.structs.replace(one, **own, wraps=one.wraps and path is None)
 
 
@@ -50,7 +52,7 @@ def _looked_for(text: str, before: str, path: str | None) -> Explained | None:
         if one.library not in {None, "huggingface_hub", "httpx", "requests", "urllib3"}
         and not (one.library == "transformers" and _ABOVE_HUB.match(one.path))
     ]  # fmt: skip
-    if path and "file named config.json" in text and any(_ASKS_FOR_A_TOKENIZER.match(one.path) for one in frames[-6:]):
+    if path and _NO_CONFIG in text and any(_ASKS_FOR_A_TOKENIZER.match(one.path) for one in frames[-6:]):
         says = f"`{path}` has neither tokenizer files nor a config.json, by which the tokenizer would be found"
         return Explained("tokenizer-missing", says, STEPS["tokenizer-missing"])
     said, is_a_name, _ = text.partition("Repo id must")
