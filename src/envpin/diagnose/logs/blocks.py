@@ -45,6 +45,11 @@ def with_next(block: bytes, at: int, text: str) -> str:
     return " ".join([text, *(line.decode("utf-8", "replace").strip() for line in following)])
 
 
+def around(block: bytes, at: int) -> str:
+    """What stands near a position."""
+    return block[max(0, at - 2_000) : at + 2_000].decode("utf-8", "replace")
+
+
 def lines_with(block: bytes, anchor: bytes) -> Iterator[tuple[int, str]]:
     """Position and text of the lines that hold an anchor, each once, up to a limit."""
     at = 0

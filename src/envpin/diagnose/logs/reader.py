@@ -25,7 +25,7 @@ from envpin.diagnose.logs.anchors import (
 )  # fmt: skip
 from envpin.diagnose.logs.arguments import ANCHOR, explain
 from envpin.diagnose.logs.askers import by_caller, by_who_asked, of_remote_code, of_whom, with_asker
-from envpin.diagnose.logs.blocks import LineNumbers, blocks_of, is_code, lines_with, with_next
+from envpin.diagnose.logs.blocks import LineNumbers, around, blocks_of, is_code, lines_with, with_next
 from envpin.diagnose.logs.field import shows_the_field
 from envpin.diagnose.logs.listed import LISTED_ANCHORS, explain_listed
 from envpin.diagnose.logs.mismatch import ANCHORS, BARE, Line, common_cause, in_module, read_line
@@ -46,13 +46,12 @@ from envpin.diagnose.logs.stated import is_new_enough, stated_in
 from envpin.diagnose.logs.training_signs import TrainingSigns
 from envpin.diagnose.logs.unexplained import Unexplained, UnexplainedError
 from envpin.diagnose.logs.whose_folder import by_whose_folder
-from envpin.diagnose.logs.worded import NEWER, worded
+from envpin.diagnose.logs.worded import NEWER, signature_of, worded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from envpin.core.findings import Finding, Severity
-    from envpin.diagnose.logs.arguments import Explained
     from envpin.diagnose.logs.signature import Matcher
 
 # Lines before an error that can name the file it came from: a traceback has two lines for each of its last frames.
@@ -141,7 +140,7 @@ class _Reader:
             if (explained := explain(text, before)) is not None:
                 self.told.add(text)
                 self.explained.add(text)
-                self._keep(_signature_of(by_caller(explained, text, before), text), numbers, at, text)
+                self._keep(signature_of(by_caller(explained, text, before), text), numbers, at, text)
         self._read_signatures(block, numbers)
         self._read_facts(block, numbers)
         self._read_frames(block, numbers)
@@ -179,7 +178,7 @@ class _Reader:
                     if (own := worded(one.signature, found, text)) is not None:
                         before = self._lines_before(block, at)
                         if own.says is None and (remote := of_remote_code(own.code, text, before)) is not None:
-                            own = _signature_of(remote, text)
+                            own = signature_of(remote, text)
                         own = of_whom(own, text, before)
                         for each in by_whose_folder(own, found, self._lines_before(block, at, RAISED_NEAR)):
                             self._keep(each, numbers, at, text)
@@ -196,13 +195,13 @@ class _Reader:
                     if text in self.explained:
                         continue
                     listed = tell is explain_listed
-                    told = explain_listed(text, _around(block, at)) if listed else tell(text)
+                    told = explain_listed(text, around(block, at)) if listed else tell(text)
                     if told is not None:
                         self.explained.add(text)
                         before = self._lines_before(block, at)
                         told = by_who_asked(told, text, before)
                         told = told._replace(fix=with_asker(told.fix, text, before))
-                        self._keep(_signature_of(told, text), numbers, at, text)
+                        self._keep(signature_of(told, text), numbers, at, text)
 
     def _read_frames(self, block: bytes, numbers: LineNumbers) -> None:
         """Lines of which nothing else spoke: the frames before them tell whose call it was, and of what."""
@@ -215,7 +214,7 @@ class _Reader:
                 before = self._lines_before(block, at, RAISED_NEAR)
                 if (told := explain_in_context(text, before)) is not None:
                     self.explained.add(text)
-                    self._keep(_signature_of(told, text), numbers, at, text)
+                    self._keep(signature_of(told, text), numbers, at, text)
 
     def _note_errors(self, block: bytes, numbers: LineNumbers) -> None:
         """Errors that may be the last word of the log, should nothing else in it be known."""
@@ -374,10 +373,6 @@ def _order_in_log(one: Finding) -> tuple[int, int]:
     return SEVERITY_ORDER[one.severity], one.evidence[0].line or 0
 
 
-def _around(block: bytes, at: int) -> str:
-    return block[max(0, at - 2_000) : at + 2_000].decode("utf-8", "replace")
-
-
 def _without_wraps(some: Mapping[str, _Seen]) -> list[_Seen]:
     """Without what only passes on what another line says, and without the same words twice."""
     own = [seen for seen in some.values() if not seen.wraps]
@@ -393,12 +388,6 @@ def _finding_of(code: str, seen: _Seen) -> Finding:
     text = seen.says or load_catalogue()[code].meaning.partition(". ")[0].rstrip(".")
     text = _with_release(code, text, seen)
     return finding(code, text + more, evidence, severity=seen.severity, fix=seen.fix or None)
-
-
-def _signature_of(explained: Explained, text: str) -> Signature:
-    return Signature(
-        code=explained.code, anchor=ANCHOR, pattern="", sample=text, source="", says=explained.says, fix=explained.fix
-    )
 
 
 def _with_release(code: str, text: str, seen: _Seen) -> str:

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from envpin.core.command_text import command_text
-from envpin.diagnose.logs.arguments import of_ignored
+from envpin.diagnose.logs.arguments import ANCHOR, of_ignored
 from envpin.diagnose.logs.askers import PAIR, of_the_pair
 from envpin.diagnose.logs.name_facts import NOT_A_RELEASE
 from envpin.diagnose.logs.names import plain_words, words
+from envpin.diagnose.logs.signature import Signature
 
 if TYPE_CHECKING:
     import re
 
-    from envpin.diagnose.logs.signature import Signature
+    from envpin.diagnose.logs.arguments import Explained
 
 NEWER = frozenset({"config-needs-newer-transformers"})
 
@@ -52,3 +53,10 @@ def _filled(signature: Signature, found: re.Match[str]) -> Signature:
     if "``" in says:  # the line was cut off before the name
         return msgspec.structs.replace(signature, says=None, fix=())
     return msgspec.structs.replace(signature, says=says, fix=fix)
+
+
+def signature_of(explained: Explained, text: str) -> Signature:
+    """What the facts or frames tell of a line, in the form of a signature."""
+    return Signature(
+        code=explained.code, anchor=ANCHOR, pattern="", sample=text, source="", says=explained.says, fix=explained.fix
+    )
