@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from difflib import get_close_matches
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from envpin.core.sizes import counted
 from envpin.diagnose.logs.collected import read_collected
+from envpin.diagnose.logs.explained import Explained
 from envpin.diagnose.logs.successors import before, instead_of
 from envpin.matrix.fields import load_fields
 
@@ -47,14 +48,6 @@ _ARGUMENTS = ("TrainingArguments", "Seq2SeqTrainingArguments")
 _SPELT = ("see how it is spelt on the page of the class", "of trl's arguments: give them to its own …Config")
 # Arguments that name their class, where Python before 3.10 does not.
 _ALONE = dict.fromkeys(("dispatch_batches", "even_batches", "use_seedable_sampler", "split_batches"), "Accelerator")
-
-
-class Explained(NamedTuple):
-    """`package` lost or gained an argument: `code` and what to say and do."""
-
-    code: str
-    says: str
-    fix: tuple[str, ...]
 
 
 def explain(line: str, lines: str = "") -> Explained | None:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from envpin.core.command_text import command_text
-from envpin.diagnose.logs.arguments import NEWER_PEFT, NO_RELEASE, Explained, fields_of
+from envpin.diagnose.logs.arguments import NEWER_PEFT, NO_RELEASE, fields_of
+from envpin.diagnose.logs.explained import Explained
 from envpin.diagnose.logs.missing_names import of_lazy_import, wanted_by
 from envpin.diagnose.logs.model_types import has_parts, model_type_of
 from envpin.diagnose.logs.name_facts import NEWER_CODE, OF_ONE_TIME, TRAINING

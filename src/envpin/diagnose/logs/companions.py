@@ -15,7 +15,7 @@ import re
 from typing import NamedTuple
 
 from envpin.core.command_text import command_text
-from envpin.diagnose.logs.arguments import Explained
+from envpin.diagnose.logs.explained import Explained
 from envpin.diagnose.logs.name_facts import TRAINING
 from envpin.diagnose.logs.own_code import OF_A_MODEL
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from envpin.diagnose.logs.anchors import FRAME_ANCHORS, FRAMES_NEAR
+from envpin.diagnose.logs.callers import explain_frame
 from envpin.diagnose.logs.folders import explain_folder
-from envpin.diagnose.logs.frames import explain_frame
 from envpin.diagnose.logs.given import explain_given
 from envpin.diagnose.logs.rows import explain_row
 
 if TYPE_CHECKING:
-    from envpin.diagnose.logs.arguments import Explained
+    from envpin.diagnose.logs.explained import Explained
 
 
 def explain_in_context(line: str, before: str) -> Explained | None:

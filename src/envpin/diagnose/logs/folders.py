@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from envpin.diagnose.logs.arguments import Explained
+from envpin.diagnose.logs.explained import Explained
 from envpin.diagnose.logs.frames import frames_of, of_the_stack
 
 _ERROR = re.compile(

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from envpin.core.command_text import command_text
-from envpin.diagnose.logs.arguments import Explained
+from envpin.diagnose.logs.explained import Explained
 from envpin.matrix.stack import load_stack
 from envpin.matrix.support import load_support
 

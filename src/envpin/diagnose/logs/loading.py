@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from difflib import get_close_matches
 
-from envpin.diagnose.logs.arguments import Explained
+from envpin.diagnose.logs.explained import Explained
 from envpin.diagnose.logs.frames import frames_of
 
 _CALL = re.compile(

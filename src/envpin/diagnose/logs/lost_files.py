@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 from envpin.core.command_text import command_text
-from envpin.diagnose.logs.arguments import Explained
+from envpin.diagnose.logs.explained import Explained
 
 _NOT_THERE = re.compile(
     r"(?i)\bnot found|does(?: not|n['’]t) exist|\bnot exist|\bmissing\b|no such file|"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from envpin.diagnose.logs.arguments import Explained
+from envpin.diagnose.logs.explained import Explained
 from envpin.diagnose.logs.name_facts import TRAINING, facts, said
 
 

@@ -10,7 +10,7 @@ import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from envpin.diagnose.logs.arguments import Explained
+from envpin.diagnose.logs.explained import Explained
 from envpin.diagnose.logs.model_types import model_type_of, of_type, of_used, type_of_part
 from envpin.diagnose.logs.module_files import of_files
 from envpin.diagnose.logs.name_facts import (

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from envpin.diagnose.logs.arguments import Explained
+from envpin.diagnose.logs.callers import is_of_transformers
 from envpin.diagnose.logs.collected import read_collected
-from envpin.diagnose.logs.frames import frames_of, is_of_transformers, known_libraries, of_the_stack, shown_name
+from envpin.diagnose.logs.explained import Explained
+from envpin.diagnose.logs.frames import frames_of, known_libraries, of_the_stack, shown_name
 from envpin.diagnose.logs.model_types import model_type_of
 from envpin.diagnose.logs.releases import BLAMES, release_words
 from envpin.diagnose.logs.roles import OF_THE_FIELD

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from envpin.core.command_text import command_text
-from envpin.diagnose.logs.arguments import Explained
+from envpin.diagnose.logs.explained import Explained
 from envpin.diagnose.logs.name_facts import TRAINING
 from envpin.diagnose.logs.releases import asks_for, release_words
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from envpin.diagnose.logs.arguments import Explained
+from envpin.diagnose.logs.explained import Explained
 from envpin.matrix.fields import load_fields
 
 METHOD_ANCHORS = ("is not a valid PeftType", "KeyError: '", "KeyError: <PeftType.")

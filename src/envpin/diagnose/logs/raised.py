@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from envpin.core.command_text import command_text
 from envpin.diagnose.catalogue.catalogue import load_catalogue
-from envpin.diagnose.logs.arguments import Explained
+from envpin.diagnose.logs.explained import Explained
 from envpin.diagnose.logs.frames import frames_of, of_the_stack, shown_name
 from envpin.diagnose.logs.lost_files import lost_by_library, lost_by_script
 from envpin.diagnose.logs.messages import known_message

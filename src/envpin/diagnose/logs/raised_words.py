@@ -6,7 +6,7 @@ import re
 
 from envpin.core.command_text import command_text
 from envpin.diagnose.catalogue.catalogue import load_catalogue
-from envpin.diagnose.logs.arguments import Explained
+from envpin.diagnose.logs.explained import Explained
 from envpin.diagnose.logs.name_facts import TRAINING
 
 # Of a message so much is said again: what it is about stands in its first sentence.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from envpin.diagnose.logs.arguments import Explained
+from envpin.diagnose.logs.explained import Explained
 from envpin.diagnose.logs.frames import frames_of, of_the_stack
 
 _KEY = re.compile(r"KeyError: [\"'](?P<name>[^\"'\n]{1,120})[\"']\s*$")

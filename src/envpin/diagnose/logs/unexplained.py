@@ -13,8 +13,8 @@ from envpin.diagnose.logs.blocks import lines_with
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from envpin.diagnose.logs.arguments import Explained
     from envpin.diagnose.logs.blocks import LineNumbers
+    from envpin.diagnose.logs.explained import Explained
 
 _KEPT = 60
 # Of the lines in which a program says by itself that something is not there, the last ones of a log tell why it ended.

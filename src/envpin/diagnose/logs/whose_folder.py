@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from envpin.core.command_text import command_text
-from envpin.diagnose.logs.arguments import Explained
+from envpin.diagnose.logs.explained import Explained
 from envpin.diagnose.logs.frames import frames_of
 from envpin.diagnose.logs.lost_files import STEPS, SURELY_ADAPTER
 

@@ -16,7 +16,7 @@ from envpin.diagnose.logs.signature import Signature
 if TYPE_CHECKING:
     import re
 
-    from envpin.diagnose.logs.arguments import Explained
+    from envpin.diagnose.logs.explained import Explained
 
 NEWER = frozenset({"config-needs-newer-transformers"})
 

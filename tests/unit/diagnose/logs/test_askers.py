@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.diagnose.logs.test_reader import codes, diagnose
+from tests.support.logs import codes, diagnose
 
 SITE = "/x/lib/python3.11/site-packages"
 

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import io
-
 import pytest
 
 from envpin.diagnose.logs.companions import explain_companion
 from envpin.diagnose.logs.missing_names import explain_missing_name
-from envpin.diagnose.logs.reader import diagnose_log
+from tests.support.logs import SCRIPT, SITE, answer
 
-SITE = "/x/lib/python3.11/site-packages"
-SCRIPT = 'Traceback (most recent call last):\n  File "/srv/work/train_lora.py", line 9, in <module>\n    main()\n'
 ELSEWHERE = SCRIPT.replace("work/train_lora", "shop/app")
-
-
-def answer(log: str) -> tuple[list[str], str]:
-    found = diagnose_log(io.BytesIO(log.encode())).findings
-    return [one.code for one in found], " ".join(f"{one.message} {' '.join(one.fix)}" for one in found)
 
 
 @pytest.mark.parametrize(

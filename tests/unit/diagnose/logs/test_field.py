@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from envpin.diagnose.logs.field import shows_the_field
-from tests.unit.diagnose.logs.test_reader import codes
+from tests.support.logs import codes
 
 OWN = '  File "/home/me/run.py", line 3, in <module>\n    text = open(path).read()\n'
 LOST = f"Traceback (most recent call last):\n{OWN}FileNotFoundError: [Errno 2] No such file or directory: "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.diagnose.logs.test_reader import diagnose
+from tests.support.logs import diagnose
 
 FRAME = '  File "{}", line 3, in forward\n    {}\n'
 

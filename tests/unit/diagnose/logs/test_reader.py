@@ -9,22 +9,15 @@ import pytest
 
 from envpin.core.findings import SEVERITY_ORDER
 from envpin.diagnose.catalogue.catalogue import load_catalogue
-from envpin.diagnose.logs.reader import Diagnosis, diagnose_log
+from envpin.diagnose.logs.reader import diagnose_log
 from envpin.diagnose.logs.said_better import SAID_BETTER
 from envpin.diagnose.logs.signature import load_signatures
+from tests.support.logs import codes, diagnose
 
 if TYPE_CHECKING:
     from envpin.diagnose.logs.signature import Signature
 
 CASES = [pytest.param(one, id=f"{one.code}:{one.anchor[:20]}") for one in load_signatures()]
-
-
-def diagnose(text: str | bytes) -> Diagnosis:
-    return diagnose_log(io.BytesIO(text.encode() if isinstance(text, str) else text))
-
-
-def codes(text: str | bytes) -> list[str]:
-    return [one.code for one in diagnose(text).findings]
 
 
 def expected_of(signature: Signature) -> list[str]:

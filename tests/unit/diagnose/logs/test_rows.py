@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from envpin.diagnose.logs.rows import explain_row
-from tests.unit.diagnose.logs.test_reader import codes
+from tests.support.logs import codes
 
 SITE = '  File "/x/lib/python3.11/site-packages/'
 MAP = f'{SITE}datasets/arrow_dataset.py", line 3882, in apply_function\n    processed = function(*args)\n'

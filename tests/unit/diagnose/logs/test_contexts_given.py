@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.diagnose.logs.test_companions import SCRIPT, SITE, answer
+from tests.support.logs import SCRIPT, SITE, answer
 
 CASES = [
     ("diffusers/pipelines/pipeline_utils.py", "from_pretrained",

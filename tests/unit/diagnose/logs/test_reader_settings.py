@@ -7,7 +7,7 @@ import pytest
 from envpin.diagnose.logs.arguments import explain
 from envpin.diagnose.logs.askers import by_a_script
 from envpin.diagnose.logs.folders import explain_folder
-from tests.unit.diagnose.logs.test_reader import codes
+from tests.support.logs import codes
 
 SITE = '  File "/x/lib/python3.11/site-packages/'
 OWN = 'Traceback (most recent call last):\n  File "/home/user/train.py", line 20, in <module>\n    config = Make(\n'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from envpin.diagnose.logs.frames import explain_frame
+from envpin.diagnose.logs.callers import explain_frame
 
 PEFT = '  File "/srv/lib/python3.12/site-packages/peft/mapping.py", line 9, in get_peft_model\n'
 OWN = '  File "/srv/project/train.py", line 9, in main\n'

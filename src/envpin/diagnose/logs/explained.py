@@ -1,0 +1,13 @@
+"""What is said of a cause that facts or frames tell. Pure."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Explained(NamedTuple):
+    """`code` of the catalogue, what to say and what to do."""
+
+    code: str
+    says: str
+    fix: tuple[str, ...]
