@@ -7,11 +7,13 @@ import re
 # Frames and imports of the libraries of this field, and what they alone print.
 _SIGNS = re.compile(
     rb"packages[/\\](?:transformers|peft|trl|accelerate|datasets|tokenizers|sentence_transformers|bitsandbytes|deepspeed|"
-    rb"vllm|diffusers|unsloth|llamafactory|swift|axolotl|optimum|safetensors|evaluate|setfit|mergekit|lm_eval)[/\\]|"
+    rb"vllm|diffusers|unsloth|llamafactory|swift|axolotl|optimum|safetensors|evaluate|setfit|mergekit|lm_eval|"
+    rb"torch|onnx|onnxruntime|mlx_lm|ctranslate2|gguf|sentencepiece|lightning)[/\\]|"
     rb"(?:from|import) (?:transformers|peft|trl|accelerate|datasets|bitsandbytes|unsloth|sentence_transformers)\b|"
     rb"Loading checkpoint shards|Loading weights: |Writing model shards|"
     rb"'train_runtime'|'train_loss'|trainable params: |"
-    rb"LoraConfig|AutoModel|AutoTokenizer|TrainingArguments|Generating \w+ split: |Map: +\d+%|\{'loss': "
+    rb"\[transformers\] |LoraConfig|AutoModel|"
+    rb"AutoTokenizer|TrainingArguments|Generating \w+ split: |Map: +\d+%|\{'loss': "
 )
 
 

@@ -75,5 +75,5 @@ def has_parts(model_type: str) -> bool:
     """Whether a model is made of several, with a config for each: then the whole one has not what its text part has."""
     types = load_support().model_types
     return _OF_PARTS.search(model_type) is not None or any(
-        one.startswith(f"{model_type}_") and one.endswith(("_text", "_vision", "_vision_model")) for one in types
+        one in types for one in (f"{model_type}_text", f"{model_type}_vision", f"{model_type}_vision_model")
     )

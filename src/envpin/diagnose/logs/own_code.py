@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from envpin.diagnose.logs.explained import Explained
 from envpin.diagnose.logs.lost_files import lost_by_script
+from envpin.diagnose.logs.scripts import of_script
 
 if TYPE_CHECKING:
     from envpin.diagnose.logs.frames import Frame
@@ -36,7 +37,10 @@ _OF_OLD_PANDAS: tuple[tuple[re.Pattern[str], str, str], ...] = (
      "calls what pandas 2 took away: `append` (now pandas.concat), `iteritems` (now `items`), `mad`, `lookup`"),
 )  # fmt: skip
 # What the path of a script shows of this field.
-OF_A_MODEL = re.compile(r"(?i)lora|peft|llama|qwen|mistral|gemma|\bgpt|llm|fine[-_]?tun|tokeniz|(?<![a-z])train")
+OF_A_MODEL = re.compile(
+    r"(?i)lora|peft|llama|qwen|mistral|gemma|\bgpt|llm|fine[-_]?tun|tokeniz|(?<![a-z])train|"
+    r"quantiz|safetensor|gguf|[_-](?:dpo|sft|grpo|ppo)\b|rlhf|transformers|hugging"
+)
 STANDARD = re.compile(r"/python3|\\lib\\", re.IGNORECASE)
 
 
@@ -47,10 +51,11 @@ def of_own_code(
     without a column."""
     own = [one.path for one in frames if one.library is None and STANDARD.search(one.path) is None]
     of_a_model = bool(own) and (in_field or any(OF_A_MODEL.search(path) for path in own))
-    reads = exception in CUT_OFF and _READS_A_FILE.search(before) is not None
+    told = of_script(exception, message, before) if of_a_model else None
+    reads = told is None and exception in CUT_OFF and _READS_A_FILE.search(before) is not None
     if reads and (of_a_model or _MODEL_JSON.search(before) is not None):
         return no_json("a file that the script reads as JSON", message)
-    told = _of_a_script(exception, message, before, frames) if of_a_model else None
+    told = told or (_of_a_script(exception, message, before, frames) if of_a_model else None)
     if told is None and (lost := lost_by_script(exception, message, before)) is not None:
         return lost.explained()
     return told or (_any_file(message) if of_a_model and in_field and exception == "FileNotFoundError" else None)

@@ -1,0 +1,40 @@
+"""What a script stops at in its own code, in logs that show this field."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.logs import answer
+
+FIELD = "trainable params: 8 || all params: 16\n"
+OWN = 'Traceback (most recent call last):\n  File "/home/me/merge_lora.py", line 8, in blend\n    {code}\n'
+
+
+@pytest.mark.parametrize(
+    ("code", "line", "cause", "said"),
+    [
+        ("from torchcrf import CRF", "ModuleNotFoundError: No module named 'torchcrf'", "package-missing",
+         "pytorch-crf"),
+        ("import onnxscript", "ModuleNotFoundError: No module named 'onnxscript'", "package-missing", "`onnxscript`"),
+        ("rows.append(json.loads(line))", "json.decoder.JSONDecodeError: Extra data: line 1 column 321 (char 320)",
+         "data-not-as-expected", "JSON Lines"),
+        ("a[key] = (a[key] + b[key]) / 2",
+         "RuntimeError: The size of tensor a (8) must match the size of tensor b (16) at non-singleton dimension 0",
+         "rank-mismatch", "8 and 16"),
+        ("a[key] = (a[key] + b[key]) / 2",
+         "RuntimeError: The size of tensor a (64) must match the size of tensor b (96) at non-singleton dimension 1",
+         "wrong-base-hidden-size", "64 and 96"),
+        ("a[key] = (a[key] + b[key]) / 2",
+         "KeyError: 'base_model.model.model.layers.0.self_attn.v_proj.lora_A.weight'", "unmatched-adapter-keys",
+         "v_proj"),
+    ],
+)  # fmt: skip
+def test_a_script_of_this_field_stops(code: str, line: str, cause: str, said: str) -> None:
+    codes, text = answer(f"{FIELD}{OWN.format(code=code)}{line}\n")
+    assert codes == [cause]
+    assert said in text
+
+
+def test_a_part_of_the_program_itself_is_no_package() -> None:
+    codes, _ = answer(f"{FIELD}{OWN.format(code='from utils import f')}ModuleNotFoundError: No module named 'utils'\n")
+    assert codes == []
