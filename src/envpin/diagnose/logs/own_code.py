@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from envpin.diagnose.logs.explained import Explained
 from envpin.diagnose.logs.lost_files import lost_by_script
+from envpin.diagnose.logs.preparing import of_preparing
 from envpin.diagnose.logs.scripts import of_script
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ def _of_a_script(exception: str, message: str, before: str, frames: list[Frame])
         return _not_there(message)
     if exception == "AssertionError":
         return _of_a_check(before)
-    return _of_a_table(exception, message) if frames[-1].library == "pandas" else None
+    table = _of_a_table(exception, message) if frames[-1].library == "pandas" else None
+    return table or of_preparing(exception, message, frames)
 
 
 def _not_there(message: str) -> Explained | None:
