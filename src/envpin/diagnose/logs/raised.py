@@ -23,6 +23,7 @@ from envpin.diagnose.logs.raised_words import (
     STEPS_OF_THE_PROGRAM,
     no_labels,
     of_the_program,
+    other_shapes,
     raised,
     stopped_at_rows,
 )
@@ -73,6 +74,11 @@ _OF_ROPE = (
     "{package} reads a key of the config's `rope_scaling` that is not there, in `{place}`: from transformers 5.0 on "
     'every model has these settings, with `rope_type` "default" and no factor, and older code takes any for a scaled '
     "model's"
+)
+# Tensors that do not fit each other, in torch's words.
+_SHAPES = re.compile(
+    r"must match the size of tensor|is invalid for input of size|shapes cannot be multiplied|Given groups=|"
+    r"[Ss]izes of tensors must match|expected (?:input|key|query)\S* to have|does not match the broadcast shape"
 )
 _ALONE = {
     "settings-refused": "a library refuses what it was asked for: the message says which setting",
@@ -207,6 +213,12 @@ def _stopped(error: tuple[str, str], package: str, place: Frame, before: str) ->
     if rows or unlabelled:
         path = place.path
         return no_labels(package, path) if unlabelled else stopped_at_rows(package, path, exception, message)
+    if (
+        _SHAPES.search(message) is not None
+        and re.search(r"models?[/\\]|modeling|modules", place.path) is not None
+        and ("rotary" not in place.function)
+    ):  # positions are the model's own affair
+        return other_shapes(place.path, message)
     if package in SERVERS and re.search(r"lora|adapter|peft", place.path) is not None:
         return raised("serving-limit", package, place.path, message)
     of_rows = of_columns(str(place.library), place.path, message) if exception in _ROWS else None

@@ -166,3 +166,12 @@ def _at(place: str) -> str:
 def _meant(code: str, package: str, place: str) -> str:
     meaning = load_catalogue()[code].meaning.partition(". ")[0].rstrip(".")
     return f"{package} raises this itself{_in(place)}. What it speaks of: {meaning[:1].lower()}{meaning[1:]}"
+
+
+def other_shapes(place: str, message: str) -> Explained:
+    """Tensors that do not fit each other in the code of a model."""
+    says = f"tensors that do not fit each other meet{_in(place)}: {quote(message)}"
+    return Explained("inputs-do-not-fit", f"{says}: inputs of another length or kind, or weights of another model", (
+        "print the shapes that the model is given: {name: tensor.shape for name, tensor in batch.items()}",
+        "cut and pad all of them alike, and make them with the tokenizer or processor of this model",
+    ))  # fmt: skip

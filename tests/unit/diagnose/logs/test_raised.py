@@ -254,3 +254,12 @@ def test_a_key_of_rope_settings_that_newer_configs_do_not_have_is_a_matter_of_tr
 
 def test_a_message_keeps_the_quotes_inside_it() -> None:
     assert quote("'NoneType' object has no attribute 'float'") == "\"'NoneType' object has no attribute 'float'\""
+
+
+def test_shapes_that_do_not_fit_in_a_model_are_of_its_inputs() -> None:
+    place = "transformers/models/llama/modeling_llama.py"
+    line = "RuntimeError: The size of tensor a (128) must match the size of tensor b (127) at non-singleton dimension 3"
+    told = explain_raised(line, f'{OWN}  File "/x/site-packages/{place}", line 3, in forward\n    a = a + mask\n{line}')
+    assert told is not None
+    assert told.code == "inputs-do-not-fit"
+    assert "(128)" in told.says
