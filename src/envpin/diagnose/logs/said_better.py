@@ -26,9 +26,10 @@ SAID_BETTER_OF_A_LINE = {
     "unmatched-adapter-keys": ("tensors-not-of-method", "unpaired-lora"),
     "settings-refused": ("wrong-base-architecture",),
     "wrong-base-architecture": ("vlm-key-rename",),
-    # a package that is optional was imported all the same
-    "package-missing": ("transformers-api-changed",),
+    # a package that is optional was imported all the same; mlx-lm imports datasets where it found no folder of data
+    "package-missing": ("transformers-api-changed", "data-not-as-expected"),
     "tied-head": ("shared-tensors",),
+    "serving-limit": ("tokenizer-needs-newer",),
     "torch-companion-mismatch": ("peft-transformers-incompatible",),
     "adapter-needs-newer-peft": ("foreign-format",),
 }
