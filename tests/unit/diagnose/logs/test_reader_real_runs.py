@@ -47,7 +47,6 @@ MISSED = {
     "selfheal-old-np2",
     "lmcitegen-ct2-adapterdir",
     "aillm-merge-readonly",
-    "fakenews-eval-notok",
     "fakenews-eval-mlmhead",
     "fakenews-quantize-lfs",
     "srt-simple-tied-2",
