@@ -42,7 +42,7 @@ def explain_given(line: str, before: str) -> Explained | None:
             "of a list: Dataset.from_list(rows); of a table: Dataset.from_pandas(table)",
             "of several splits, give one of them: dataset[\"train\"]",
         ))  # fmt: skip
-    if kind == "list" and name in _OF_A_TENSOR and _INPUTS.search(before) is not None:
+    if kind in {"list", "str"} and name in _OF_A_TENSOR and _INPUTS.search(before) is not None:
         return Explained("inputs-do-not-fit", f"{package} wants a tensor, {given}", (
             "let the tokenizer make them: tokenizer(texts, return_tensors=\"pt\", padding=True)",
             "of a data set: dataset.set_format(\"torch\")",

@@ -6,7 +6,9 @@ import re
 from typing import TYPE_CHECKING
 
 from envpin.diagnose.logs.explained import Explained
+from envpin.diagnose.logs.frames import is_own
 from envpin.diagnose.logs.lost_files import lost_by_script
+from envpin.diagnose.logs.own_values import of_own_value
 from envpin.diagnose.logs.preparing import of_preparing
 from envpin.diagnose.logs.scripts import of_script
 
@@ -26,6 +28,7 @@ _READS_A_FILE = re.compile(r"\bopen\(|\.json|json\.load\(")
 # A script that looks whether something is there before it goes on, and what it calls that.
 _CHECKS = re.compile(r"assert[^\n]{0,80}?(?:exists|isfile|isdir|is_file|is_dir)\((?P<what>[^)\n]{0,80})\)")
 _KINDS = (
+    ("settings-refused", re.compile(r"\.(?:ya?ml|toml|ini|cfg)$")),
     ("adapter-not-found", re.compile(r"(?i)lora|adapter|peft")),
     ("data-not-as-expected", re.compile(r"(?i)data|train_file|corpus|json|csv")),
     ("base-not-found", re.compile(r"(?i)model|base|ckpt|checkpoint|weights")),
@@ -45,13 +48,18 @@ OF_A_MODEL = re.compile(
 STANDARD = re.compile(r"/python3|\\lib\\", re.IGNORECASE)
 
 
+def is_of_a_model(frames: list[Frame], *, in_field: bool) -> bool:
+    """Whether a script of this field stands among the frames."""
+    own = [one.path for one in frames if one.library is None and STANDARD.search(one.path) is None]
+    return bool(own) and (in_field or any(OF_A_MODEL.search(path) for path in own))
+
+
 def of_own_code(
     exception: str, message: str, before: str, frames: list[Frame], *, in_field: bool = False
 ) -> Explained | None:
     """A file that a script of this field reads by itself: JSON that is none, a checkpoint that is not there, or a table
     without a column."""
-    own = [one.path for one in frames if one.library is None and STANDARD.search(one.path) is None]
-    of_a_model = bool(own) and (in_field or any(OF_A_MODEL.search(path) for path in own))
+    of_a_model = is_of_a_model(frames, in_field=in_field)
     told = of_script(exception, message, before) if of_a_model else None
     reads = told is None and exception in CUT_OFF and _READS_A_FILE.search(before) is not None
     if reads and (of_a_model or _MODEL_JSON.search(before) is not None):
@@ -68,7 +76,8 @@ def _of_a_script(exception: str, message: str, before: str, frames: list[Frame])
     if exception == "AssertionError":
         return _of_a_check(before)
     table = _of_a_table(exception, message) if frames[-1].library == "pandas" else None
-    return table or of_preparing(exception, message, frames)
+    told = table or of_preparing(exception, message, frames)
+    return told or (of_own_value(exception, message, before) if is_own(frames[-1]) else None)
 
 
 def _not_there(message: str) -> Explained | None:

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 from envpin.core.command_text import command_text
 from envpin.diagnose.catalogue.catalogue import load_catalogue
 from envpin.diagnose.logs.explained import Explained
-from envpin.diagnose.logs.frames import frames_of, of_the_stack, shown_name
+from envpin.diagnose.logs.frames import frames_of, is_own, of_the_stack, shown_name
 from envpin.diagnose.logs.lost_files import lost_by_library, lost_by_script
 from envpin.diagnose.logs.messages import known_message
 from envpin.diagnose.logs.name_facts import TRAINING
-from envpin.diagnose.logs.own_code import CUT_OFF, STANDARD, no_file, no_json, no_pickle, of_own_code
+from envpin.diagnose.logs.own_checks import of_own_check
+from envpin.diagnose.logs.own_code import CUT_OFF, STANDARD, is_of_a_model, no_file, no_json, no_pickle, of_own_code
 from envpin.diagnose.logs.partners import builds_on_transformers, of_columns, of_partner, of_transformers
 from envpin.diagnose.logs.raised_words import (
     STEPS,
@@ -100,14 +101,24 @@ def explain_raised(line: str, before: str, after: str = "", *, in_field: bool = 
     if frames and (place := _deepest(frames)) is not None:
         return _of_place(exception, message, place, before)
     if frames:
-        own = of_own_code(exception, message, before, frames, in_field=in_field)
-        told = _of_words(exception, message, "") if own is None and _raises(before) else None
-        return own if told is None else Explained(told.code, of_the_program(message), STEPS_OF_THE_PROGRAM)
+        return _of_a_script(exception, message, before, in_field=in_field)
     if (known := known_message(message)) is not None:
         return raised(known.code, known.package, "", message)
     if (lost := lost_by_script(exception, message, "")) is not None:
         return lost.explained()
     return _of_words(exception, message, f"{before}\n{after}")
+
+
+def _of_a_script(exception: str, message: str, before: str, *, in_field: bool) -> Explained | None:
+    """What someone's own code stopped at, or refused."""
+    frames = frames_of(before)
+    own = of_own_code(exception, message, before, frames, in_field=in_field)
+    if own is not None:
+        return own
+    if _raises(before) and (told := _of_words(exception, message, "")) is not None:
+        return Explained(told.code, of_the_program(message), STEPS_OF_THE_PROGRAM)
+    checked = is_own(frames[-1]) and is_of_a_model(frames, in_field=in_field)
+    return of_own_check(exception, message, before) if checked else None
 
 
 def _of_place(exception: str, message: str, place: Frame, before: str) -> Explained | None:

@@ -24,6 +24,8 @@ _RERAISED = re.compile(r"(?:During handling of the above exception|The above exc
 _OF_A_LAUNCHER = re.compile(
     r"CalledProcessError: Command '\[[^\n]*python[\d.]*'(?:, '-[\w-]+')*, '[^'\n]+\.py'|ChildFailedError"
 )
+# Where a repository is made to upload to: what a run that could not reach the Hub says at its end.
+_OF_AN_UPLOAD = "/api/repos/create"
 _TRACEBACK = "Traceback (most recent call last)"
 
 
@@ -66,7 +68,7 @@ class Unexplained:
 
     def keep(self, error: UnexplainedError, *, named: bool) -> bool:
         """Keep an error; False where no more are kept of its kind."""
-        if _OF_A_LAUNCHER.search(error.text) is not None:
+        if _OF_A_LAUNCHER.search(error.text) is not None or _OF_AN_UPLOAD in error.text:
             return True
         some = self.errors if named else self.complaints
         if len(some) < _KEPT:

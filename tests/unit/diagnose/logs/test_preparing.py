@@ -36,6 +36,30 @@ def test_a_library_that_prepares_for_a_script_refuses_its_data(path: str, line: 
     assert said in text
 
 
+OWN = [
+    ("token = os.environ['base_dir']", "KeyError: 'base_dir'", "settings-refused", "variable `base_dir`"),
+    ("rate = config['learning_rate']", "KeyError: 'learning_rate'", "settings-refused", "`learning_rate`"),
+    ("y = label2id[row['label']]", "KeyError: 'neutral'", DATA, "label 'neutral'"),
+    ("texts.append(row['text'])", "KeyError: 'text'", DATA, "no field `text`"),
+    ("state = ckpt['model_state_dict']", "KeyError: 'model_state_dict'", "foreign-format", "`model_state_dict`"),
+    ("path = sys.argv[1]", "IndexError: list index out of range", "settings-refused", "fewer arguments"),
+    ("print(dataset[0])", "IndexError: list index out of range", DATA, "fewer than it expects"),
+    ("x = args.lrate", "AttributeError: 'Namespace' object has no attribute 'lrate'", "settings-refused", "`lrate`"),
+    ("a = right / total", "ZeroDivisionError: division by zero", DATA, "0"),
+    ("raise DataError(", "pkg.data.DataError: a.csv: missing column(s) ['x']; available: ['y']", DATA, "['x']"),
+    ("raise ConfigError(", "pkg.config.ConfigError: unknown key 'rank'", "settings-refused", "itself stops"),
+    ("raise ValueError(", "ValueError: No training examples found in data/train.jsonl", DATA, "No training examples"),
+    ("raise ModelNotFoundError(path)", "pkg.ModelNotFoundError: no model at models/merged", "base-not-found", "models"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("code", "line", "cause", "said"), OWN)
+def test_a_script_stops_at_a_value_of_its_own(code: str, line: str, cause: str, said: str) -> None:
+    named, text = answer(f'{SCRIPT}  File "/srv/work/train_lora.py", line 3, in main\n    {code}\n{line}\n')
+    assert named == [cause]
+    assert said in text
+
+
 def test_an_unfitted_head_of_setfit_is_a_missing_file() -> None:
     frames = f'{SCRIPT}  File "{SITE}/setfit/modeling.py", line 3, in predict_proba\n    x\n'
     frames += f'  File "{SITE}/sklearn/utils/validation.py", line 3, in check_is_fitted\n    raise NotFittedError(\n'

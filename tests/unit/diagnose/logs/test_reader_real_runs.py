@@ -43,7 +43,6 @@ MISSED = {
     "third-b-c-whis",
     "third-b-maxy-t446-ll-html",
     "third-b-mqlora-t451-ll-fsdp",
-    "grpodemo-new-usecpu",
     "selfheal-old-np2",
     "lmcitegen-ct2-adapterdir",
     "aillm-merge-readonly",
@@ -56,7 +55,6 @@ MISSED = {
     "llmtp-deploy-adapteronly",
     "loramergers-nothingcommon",
     "npcllm-gguf-nolorascript",
-    "setfit-cefr-train-column",
     "mlx-lm-convert-bin",
     "ThangkaDEMO-bin2ckpt-tied",
 }
