@@ -30,6 +30,7 @@ from envpin.diagnose.logs.raised_words import (
 )
 from envpin.diagnose.logs.releases import release_words
 from envpin.diagnose.logs.roles import OF_THE_FIELD, SERVERS, cause_of, named_outright, prepares_rows
+from envpin.diagnose.logs.scripts import ON_THE_INDEX
 
 if TYPE_CHECKING:
     from envpin.diagnose.logs.frames import Frame
@@ -171,9 +172,18 @@ def _missing(module: str, package: str, before: str) -> Explained:
     """A module that a library imports: of another package that is not there, or one that other releases have."""
     top = shown_name(module.partition(".")[0])
     released = release_words(top, before)
+    if module == "pkg_resources":
+        says = (
+            f"{package} imports `pkg_resources`, which setuptools 82 and newer no longer bring, or it is not installed"
+        )
+        older = command_text("python", "-m", "pip", "install", "setuptools<81")
+        newer = (
+            f"or a newer {package}, which does without: {command_text('python', '-m', 'pip', 'install', '-U', package)}"
+        )
+        return Explained("library-api-changed", says, (older, newer))
     if released is None or "." not in module:
         says = f"`{top}` is not installed in the interpreter that ran, and {package} imports `{module}`"
-        install = command_text("python", "-m", "pip", "install", top)
+        install = command_text("python", "-m", "pip", "install", ON_THE_INDEX.get(top, top))
         return Explained("package-missing", says, (f"install it there: {install}", TRAINING))
     says = f"{package} imports `{module}`, which this {top} does not have: most likely they are of different releases"
     asked = f"take the release of {top} that {package} asks for: python -m pip check"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _MODULE = re.compile(r"No module named '(\w+)(?:\.[\w.]+)?'")
 # What modules are called on the index, where that is another name.
-_ON_THE_INDEX = {
+ON_THE_INDEX = {
     "torchcrf": "pytorch-crf", "sklearn": "scikit-learn", "cv2": "opencv-python", "PIL": "pillow", "yaml": "PyYAML",
     "bs4": "beautifulsoup4", "dotenv": "python-dotenv", "skimage": "scikit-image", "docx": "python-docx",
     "fitz": "PyMuPDF", "faiss": "faiss-cpu", "git": "GitPython", "Levenshtein": "python-Levenshtein",
@@ -34,6 +34,7 @@ _LINE_OF_JSON = re.compile(r"json\.loads\(\s*(?:line|row|l|x|record|item|entry|s
 _SIZES = re.compile(r"The size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\)")
 _TENSOR = re.compile(r"'((?:base_model\.model\.)?[\w.]*\.lora_(?:A|B|embedding_[AB])\.[\w.]+)'")
 _TWO_ADAPTERS = re.compile(r"(?i)lora|adapter|merge|blend")
+_PART = re.compile(r"\[[\"'](?:content|role|text|value|from)[\"']\]")
 # Ranks that people give; a hidden size is larger.
 _LARGEST_RANK = 256
 
@@ -45,6 +46,8 @@ def of_script(exception: str, message: str, before: str) -> Explained | None:
         (frozenset({"JSONDecodeError"}), _no_row),
         (frozenset({"RuntimeError"}), _other_shape),
         (frozenset({"KeyError"}), _no_tensor),
+        (frozenset({"UnicodeDecodeError"}), _other_letters),
+        (frozenset({"TypeError"}), _text_for_a_message),
     )
     return next((told for names, tell in asked if exception in names and (told := tell(message, before))), None)
 
@@ -53,7 +56,7 @@ def _no_package(message: str, _: str) -> Explained | None:
     found = _MODULE.search(message)
     if found is None or found[1] in _OF_THE_PROGRAM:
         return None
-    name, called = found[1], _ON_THE_INDEX.get(found[1], found[1])
+    name, called = found[1], ON_THE_INDEX.get(found[1], found[1])
     other = f", which the index calls {called}" if called != name else ""
     says = f"`{name}`{other}, is not installed in the interpreter that ran" if other else (
         f"`{name}` is not installed in the interpreter that ran"
@@ -97,4 +100,22 @@ def _no_tensor(message: str, _: str) -> Explained | None:
     says = f"the script looks for `{found[1]}`, which the other adapter does not have: they train other modules"
     return Explained("unmatched-adapter-keys", says, (
         "take adapters with the same target_modules, of the same base", "compare their names: envpin check ADAPTER",
+    ))  # fmt: skip
+
+
+def _other_letters(message: str, _: str) -> Explained | None:
+    says = f"a text file that the script reads is of another encoding than it is read in: {message}"
+    return Explained("data-not-as-expected", says, (
+        "make it UTF-8: iconv -f GBK -t UTF-8 FILE > NEW (or -f CP1252)", "or name its own: open(FILE, encoding=…)",
+    ))  # fmt: skip
+
+
+def _text_for_a_message(message: str, before: str) -> Explained | None:
+    """A row whose text is asked for the parts of a conversation."""
+    last = "\n".join(before.split("\n")[-5:])
+    if not message.startswith("string indices must be integers") or _PART.search(last) is None:
+        return None
+    says = "the script takes rows for conversations (lists of `role` and `content`), and they are plain text"
+    return Explained("data-not-as-expected", says, (
+        "make them messages: [{\"role\": \"user\", \"content\": text}]", "print one row: print(dataset[0])",
     ))  # fmt: skip

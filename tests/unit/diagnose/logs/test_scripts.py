@@ -27,6 +27,11 @@ OWN = 'Traceback (most recent call last):\n  File "/home/me/merge_lora.py", line
         ("a[key] = (a[key] + b[key]) / 2",
          "KeyError: 'base_model.model.model.layers.0.self_attn.v_proj.lora_A.weight'", "unmatched-adapter-keys",
          "v_proj"),
+        ("for line in infile:",
+         "UnicodeDecodeError: 'utf-8' codec can't decode byte 0xa3 in position 6: invalid start byte",
+         "data-not-as-expected", "encoding"),
+        ('return " ".join([turn["content"] for turn in talk])', "TypeError: string indices must be integers, not 'str'",
+         "data-not-as-expected", "conversations"),
     ],
 )  # fmt: skip
 def test_a_script_of_this_field_stops(code: str, line: str, cause: str, said: str) -> None:
