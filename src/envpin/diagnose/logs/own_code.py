@@ -37,8 +37,6 @@ _KINDS = (
 _OF_OLD_PANDAS: tuple[tuple[re.Pattern[str], str, str], ...] = (
     (re.compile(r"Cannot specify both 'axis' and "), "3",
      "gives pandas an `axis` next to `index` or `columns`, which pandas 2 let pass and pandas 3 refuses"),
-    (re.compile(r"'(?:DataFrame|Series)' object has no attribute '(?:append|iteritems|mad|lookup)'"), "2",
-     "calls what pandas 2 took away: `append` (now pandas.concat), `iteritems` (now `items`), `mad`, `lookup`"),
 )  # fmt: skip
 # What the path of a script shows of this field.
 OF_A_MODEL = re.compile(

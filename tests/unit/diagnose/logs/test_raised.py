@@ -189,8 +189,6 @@ def test_a_package_that_is_an_extra_of_the_one_that_asks_is_named_by_itself() ->
     [
         ("    df.drop('a', axis=1)\n" + SITE + 'pandas/core/generic.py", line 3, in drop\n    raise ValueError(',
          "ValueError: Cannot specify both 'axis' and 'index'/'columns'", "library-api-changed", "pandas 3 refuses"),
-        ("    df = df.append(row)\n" + SITE + 'pandas/core/generic.py", line 3, in __getattr__\n    return f(self)',
-         "AttributeError: 'DataFrame' object has no attribute 'append'", "library-api-changed", "pandas < 2"),
         ('    assert os.path.exists(args.lora_model), f"{args.lora_model} is not there"',
          "AssertionError: /x/whisper-r16 is not there", "adapter-not-found", "`args.lora_model`"),
         ("    assert os.path.isfile(data_path)", "AssertionError", "data-not-as-expected", "`data_path`"),

@@ -77,7 +77,6 @@ MISSED = {
     "playground-minilm-nopooling",
     "luxun-infer-gbk",
     "hfdeploy-optim-fromtransformers",
-    "llmtools-chat-gradio6",
     "supermario-merge-gguf",
     "supermario-merge-4bitload",
     "zootopia-hfconvert-tied",
