@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 NEWER_PEFT = "adapter-needs-newer-peft"
 NO_RELEASE = "no release of peft that was looked at has"
 ANCHOR = "got an unexpected keyword argument"
-_LINE = re.compile(r"(?:\b(\w+)\.)?(\w+)\(\) got an unexpected keyword argument '(\w{1,80})'")
+_LINE = re.compile(r"\b(?:(\w+)\.)?(\w+)\(\) got an unexpected keyword argument '(\w{1,80})'")
 _IGNORED = re.compile(r"Unexpected keyword arguments \[([^\]]*)\] for class (\w+Config), these are ignored")
 _TRL = re.compile(
     r"(?:Axolotl|_?Unsloth|Swift)?(?:SFT|DPO|PPO|PPOv2|KTO|ORPO|CPO|GRPO|Reward|RLOO|GKD|BCO|IterativeSFT|OnlineDPO|XPO|NashMD|PRM)(?:Trainer|Config)"

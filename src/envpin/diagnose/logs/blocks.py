@@ -20,6 +20,9 @@ _LINE = 6_000
 # A block may hold a million lines with one anchor: enough of them say what the others would.
 _PER_BLOCK = 2_000
 _ERROR = re.compile(r"[\s│|]*[A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt)\b")
+# Words and lines that no library writes: expressions take time with the square of a word's length, or more.
+_LONG_WORD = re.compile(r"(?<![\w.-])[\w.-]{401,}")
+_LONG_LINE = re.compile(r"^(.{1000}).{401,}(.{600})$", re.MULTILINE)
 _ANSI = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,500}(?:\x07|\x1b\\)|[@-Z\\-_])")
 
 
@@ -50,6 +53,18 @@ def around(block: bytes, at: int) -> str:
     return block[max(0, at - 2_000) : at + 2_000].decode("utf-8", "replace")
 
 
+def without_long_words(text: str) -> str:
+    """A text in which words of more than 400 characters have only their first and last ones."""
+    return text if len(text) <= 400 else _LONG_WORD.sub(lambda found: found[0][:200] + found[0][-200:], text)
+
+
+def in_short(text: str) -> str:
+    """Lines before an error, of which those over 2,000 characters have only their beginning and end."""
+    if len(text) <= 400:
+        return text
+    return without_long_words(text if len(text) <= 2_000 else _LONG_LINE.sub(r"\1\2", text))
+
+
 def lines_with(block: bytes, anchor: bytes) -> Iterator[tuple[int, str]]:
     """Position and text of the lines that hold an anchor, each once, up to a limit."""
     at = 0
@@ -62,7 +77,7 @@ def lines_with(block: bytes, anchor: bytes) -> Iterator[tuple[int, str]]:
         end = len(block) if end < 0 else end
         # of a line as long as a block, what stands around the anchor
         first, last = max(start, at - _LINE // 2), min(end, at + _LINE)
-        yield at, block[first:last].decode("utf-8", "replace").strip()
+        yield at, without_long_words(block[first:last].decode("utf-8", "replace").strip())
         at = end
 
 

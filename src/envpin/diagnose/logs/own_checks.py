@@ -12,7 +12,7 @@ _OF_PYTHON = frozenset({
     "ValueError", "RuntimeError", "Exception", "AssertionError", "KeyError", "TypeError", "FileNotFoundError",
     "NotImplementedError", "IndexError", "LookupError", "OSError", "EnvironmentError", "IOError",
 })  # fmt: skip
-_RAISES = re.compile(r"^[ \t>│]*\d*[ \t│]*(?:raise[ \t]+[\w.]+|assert\b|sys\.exit\()", re.MULTILINE)
+_RAISES = re.compile(r"^[ \t>│]*+(?:\d+[ \t│]*+)?(?:raise[ \t]+[\w.]+|assert\b|sys\.exit\()", re.MULTILINE)
 _CLASSES = (
     ("data-not-as-expected", re.compile(r"(?i)data|schema|column|label|sample|corpus|record|^Row")),
     ("settings-refused", re.compile(r"(?i)config|setting|argument|option|usage|param|yaml")),

@@ -12,18 +12,18 @@ _ARGV = re.compile(r"sys\.argv\[(?P<n>\d+)\]")
 _KEY = re.compile(r"^[\"'](?P<name>[^\"'\n]{1,120})[\"']$")
 # Of what is asked for a key, by the name that the script gives it; the first that fits.
 _LABELS = re.compile(
-    r"(?i)\b\w*(?:label|class|tag|intent|sentiment|category|emotion)\w*"
-    r"(?:2id|2idx|_to_id|_map\w*|_dict|_ids?|_index|mapping)\w*\s*\["
+    r"(?i)\b(?>\w*?(?:label|class|tag|intent|sentiment|category|emotion))"
+    r"(?>\w*?(?:2id|2idx|_to_id|_map|_dict|_id|_index|mapping))\w*+\s*\["
 )
 _INDEX = r"(?:\[[^\]\n]{1,40}\])*\s*\[\s*[\"']"
 _CHECKPOINT = re.compile(r"(?i)\b(?:\w*ckpt|\w*check_?point|state|payload|saved|bundle)\s*\[\s*[\"']")
-_SETTINGS = re.compile(rf"(?i)\b\w*(?:config|cfg|conf|settings|params|hparams|args|options)\w*{_INDEX}")
+_SETTINGS = re.compile(rf"(?i)\b(?>\w*?(?:config|cfg|conf|settings|params|args|options))\w*+{_INDEX}")
 _ROW = re.compile(
     r"(?i)\b(?:\w*(?:row|example|sample|record|item|entry|line|batch|turn|message|conversation|data|dataset|doc|obj)s?|"
     rf"ex|msg|m|r|x|d|s|t|e|i){_INDEX}"
 )
 _OF_ROWS = re.compile(
-    r"(?i)\b\w*(?:rows|data|dataset|examples|samples|records|texts|lines|items|prompts)\w*(?:\[[^\]\n]{1,30}\])*\["
+    r"(?i)\b(?>\w*?(?:rows|data|examples|samples|records|texts|lines|items|prompts))\w*+(?:\[[^\]\n]{1,30}\])*\["
 )
 _OPTION = re.compile(
     r"'(?P<kind>Namespace|DictConfig|AttrDict|EasyDict|Box|Munch)' object has no attribute '(?P<name>\w+)'"

@@ -41,7 +41,8 @@ STEPS = {
 STEPS_OF_THE_PROGRAM = ("do what its message says: it is the program's own check",)
 # A file of data that is not where it was looked for.
 _NO_DATA_FILE = re.compile(
-    r"(?i)\b(?:file|path|folder|directory)\b[^\n]{0,20}?[`'\"]?(?P<name>[\w./~-]+\.\w{2,5}|[\w.~-]*/[\w./~-]+)[`'\"]?"
+    r"(?i)\b(?:file|path|folder|directory)\b[^\n]{0,20}?[`'\"]?(?<![\w./~-])"
+    r"(?P<name>[\w./~-]{1,300}\.\w{2,5}|[\w.~-]{0,100}/[\w./~-]{1,300})[`'\"]?"
     r"[^\n]{0,20}?(?:not found|not exist|doesn't exist|no such)"
 )
 # A package that a message asks for, by the words around its name.

@@ -25,7 +25,7 @@ from envpin.diagnose.logs.anchors import (
 )  # fmt: skip
 from envpin.diagnose.logs.arguments import ANCHOR, explain
 from envpin.diagnose.logs.askers import by_caller, by_who_asked, of_remote_code, of_whom, with_asker
-from envpin.diagnose.logs.blocks import LineNumbers, around, blocks_of, is_code, lines_with, with_next
+from envpin.diagnose.logs.blocks import LineNumbers, around, blocks_of, in_short, is_code, lines_with, with_next
 from envpin.diagnose.logs.field import shows_the_field
 from envpin.diagnose.logs.listed import LISTED_ANCHORS, explain_listed
 from envpin.diagnose.logs.mismatch import ANCHORS, BARE, Line, common_cause, in_module, read_line
@@ -253,7 +253,7 @@ class _Reader:
         return b"\n".join(before.split(b"\n")[-count - 1 :])
 
     def _lines_before(self, block: bytes, at: int, count: int = FRAMES_NEAR) -> str:
-        return self._before(block, at, count).decode("utf-8", "replace")
+        return in_short(self._before(block, at, count).decode("utf-8", "replace"))
 
     def _matches(self, one: Matcher, text: str, block: bytes, at: int) -> re.Match[str] | None:
         found = one.pattern.search(text)
