@@ -7,7 +7,6 @@ those of trl and accelerate from `arguments.json` (one release of each minor ser
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -99,6 +98,8 @@ def _script_calls(lines: str) -> bool:
 
 def _misspelt(argument: str, known: Iterable[str]) -> str:
     """The argument that is written almost like this one, as a question."""
+    from difflib import get_close_matches
+
     close = get_close_matches(argument, known, n=1, cutoff=0.8)
     return f"; is `{close[0]}` meant?" if close else ""
 

@@ -8,7 +8,6 @@ reads is no matter of releases at all.
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -160,6 +159,8 @@ def by_a_script(told: Explained, line: str, before: str) -> Explained:
     frames = frames_of(before)
     if not frames or frames[-1].library is not None:
         return told
+    from difflib import get_close_matches
+
     like = get_close_matches(found[2], fields_of(found[1]), n=1)
     meant = f", most likely misspelt for `{like[0]}`" if like else ""
     says = f"the script gives `{found[1]}` of peft `{found[2]}`, which {NO_RELEASE}{meant}"

@@ -6,6 +6,7 @@ A search over raw bytes is as fast as memory; only lines that hold a literal are
 from __future__ import annotations
 
 import re
+from functools import cache, lru_cache
 from typing import IO, TYPE_CHECKING
 
 from envpin.core.text_input import plain_block, to_utf8
@@ -19,6 +20,9 @@ _BLOCK = 1 << 20
 _LINE = 6_000
 # A block may hold a million lines with one anchor: enough of them say what the others would.
 _PER_BLOCK = 2_000
+# Blocks over so many bytes are asked for their words before they are searched for a thousand anchors.
+_LARGE = 50_000
+_LETTERS = bytes(one if 65 <= one <= 90 or 97 <= one <= 122 else 32 for one in range(256))
 _ERROR = re.compile(r"[\s│|]*[A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt)\b")
 # Words and lines that no library writes: expressions take time with the square of a word's length, or more.
 _LONG_WORD = re.compile(r"(?<![\w.-])[\w.-]{401,}")
@@ -53,6 +57,18 @@ def around(block: bytes, at: int) -> str:
     return block[max(0, at - 2_000) : at + 2_000].decode("utf-8", "replace")
 
 
+@lru_cache(maxsize=1)
+def _words_of(block: bytes) -> bytes | None:
+    """The runs of letters of a block, each once: training repeats a few kilobytes of them. None where they are many."""
+    words = b" ".join(set(block.translate(_LETTERS).split()))
+    return words if len(words) < len(block) // 4 else None
+
+
+@cache
+def _longest_word(anchor: bytes) -> bytes:
+    return max(anchor.translate(_LETTERS).split(), key=len, default=b"")
+
+
 def without_long_words(text: str) -> str:
     """A text in which words of more than 400 characters have only their first and last ones."""
     return text if len(text) <= 400 else _LONG_WORD.sub(lambda found: found[0][:200] + found[0][-200:], text)
@@ -67,6 +83,8 @@ def in_short(text: str) -> str:
 
 def lines_with(block: bytes, anchor: bytes) -> Iterator[tuple[int, str]]:
     """Position and text of the lines that hold an anchor, each once, up to a limit."""
+    if len(block) > _LARGE and (words := _words_of(block)) is not None and _longest_word(anchor) not in words:
+        return
     at = 0
     for _ in range(_PER_BLOCK):
         at = block.find(anchor, at)

@@ -7,7 +7,6 @@ release is named by its series. Model types are those of `matrix collect`, with 
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from envpin.diagnose.logs.explained import Explained
@@ -184,6 +183,8 @@ def _of_no_release(module: str, name: str) -> Words | None:
         return None
     first, last, _ = facts()[module].releases
     says = f"`{name}` is not in `{module}` in any release of {module} that was looked at ({first} to {last})"
+    from difflib import get_close_matches
+
     like = get_close_matches(name, [*facts()[module].always, *facts()[module].names.get(module, {})], n=2, cutoff=0.8)
     spelt = f"see how it is spelt: {module} has {' and '.join(f'`{one}`' for one in like)}" if like else ""
     where = f"leave the import out where nothing uses it, or look where {module} defines `{name}`"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import IO, TYPE_CHECKING
 
 from envpin.core.findings import SEVERITY_ORDER, Evidence
@@ -60,6 +61,8 @@ _NEAR = 10
 _LINES_KEPT = 5_000
 # Of one code, so many different things are said; what else it has shown is said in the catalogue's words.
 _WORDINGS = 3
+# Of one block, so many lines are asked for the frames before them.
+_ASKED = 300
 # Around a line, what may state the releases: a list of versions stands before an error or after it.
 _AROUND = 8_000
 
@@ -206,7 +209,7 @@ class _Reader:
     def _read_frames(self, block: bytes, numbers: LineNumbers) -> None:
         """Lines of which nothing else spoke: the frames before them tell whose call it was, and of what."""
         for anchor in CONTEXT_ANCHORS:
-            for at, text in lines_with(block, anchor.encode()):
+            for at, text in islice(lines_with(block, anchor.encode()), _ASKED):
                 if text in self.explained:
                     continue
                 from envpin.diagnose.logs.contexts import explain_in_context

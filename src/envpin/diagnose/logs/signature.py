@@ -124,10 +124,17 @@ def read_signatures(path: Path) -> SignatureFile:
 
 
 def _spelled_out(pattern: str) -> str:
-    for name, words in _words().items():
-        if name in pattern:
+    if any(name in pattern for name in _names()):
+        for name, words in _words().items():
             pattern = pattern.replace(name, words)
     return pattern
+
+
+@cache
+def _names() -> tuple[str, ...]:
+    """The names in patterns, known without the tables that some of them stand for."""
+    own = (name for file in _files().values() for name in file.words)
+    return ("REMOVED_TYPES", "MODEL_TYPES", "PEFT_METHODS", "FIELDS", *own)
 
 
 @cache

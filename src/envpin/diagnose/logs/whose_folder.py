@@ -9,8 +9,6 @@ import msgspec
 
 from envpin.core.command_text import command_text
 from envpin.diagnose.logs.explained import Explained
-from envpin.diagnose.logs.frames import frames_of
-from envpin.diagnose.logs.lost_files import STEPS, SURELY_ADAPTER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,6 +45,9 @@ def _looked_for(text: str, before: str, path: str | None) -> Explained | None:
     file = re.search(r"/adapter_(config|model)\.", text)
     if file is not None and "thrown while requesting" not in text:
         return _no_adapter(path) if file[1] == "config" else _no_weights(path)
+    from envpin.diagnose.logs.frames import frames_of
+    from envpin.diagnose.logs.lost_files import STEPS, SURELY_ADAPTER
+
     frames = [
         one for one in frames_of(before)
         if one.library not in {None, "huggingface_hub", "httpx", "requests", "urllib3"}
