@@ -2,11 +2,8 @@
 librosa, httpx, pydantic and the like. Pure.
 
 Programs of every field meet these releases; so they are spoken of only where the log is of this field, by the frames of
-its libraries or the path of its script. On 30 November 2026 those of pandas, scikit-learn, scipy, librosa, httpx,
-gradio's `type` and protobuf were seen to be in one release and not in another: in pandas 1.5.3, 2.2.2 and 3.1.1,
-scikit-learn 1.5.1, 1.7.2, 1.8.0 and 1.9.1, scipy 1.12.0 and 1.17.1, librosa 0.9.2 and 0.10.2, httpx 0.27.2 and 0.28.1,
-gradio 5.49.1 and 6.0.1, protobuf 6.33.0 and 7.36.2. The others were not looked at, nor which release between those
-it was.
+its libraries or the path of its script. On 30 November 2026 each was looked up in the wheels of the release that is
+named and of one before it; of librosa 0.8 its changelog was read. `Panel` is an empty class in pandas 0.25 to 1.1.
 """
 
 from __future__ import annotations
@@ -61,7 +58,7 @@ _FACTS = (
     _went("pandas", "3.0", "`{name}` of `fillna`", rf"fillna\(\) {_UNEXPECTED} '(?P<name>method)'",
           "ffill() or bfill()"),
     _went("pandas", "2.0", "`{name}`", rf"{_NO_NAME} '(?P<name>(?:Int64|UInt64|Float64)Index)'"),
-    _went("pandas", "0.25", "`{name}`", rf"{_NO_NAME} '(?P<name>Panel)'", "update what asks for it: an old tqdm does"),
+    _went("pandas", "1.2", "`{name}`", rf"{_NO_NAME} '(?P<name>Panel)'", "update what asks for it: an old tqdm does"),
     _went("scikit-learn", "1.6", "`{name}` of `mean_squared_error`", rf"{_UNEXPECTED} '(?P<name>squared)'",
           "root_mean_squared_error"),
     _went("scikit-learn", "1.4", "`{name}` of `OneHotEncoder`",
@@ -96,7 +93,7 @@ _FACTS = (
     _went("torchvision", "0.17", "`{name}`", r"No module named '(?P<name>torchvision\.transforms\.functional_tensor)'",
           "torchvision.transforms.functional has its functions; basicsr needs its newest code"),
     _went("torchaudio", "2.9", "`torchaudio.{name}`",
-          r"'torchaudio' has no attribute '(?P<name>(?:get|set|list)_audio_backends?|info|load_wav)'",
+          r"'torchaudio' has no attribute '(?P<name>(?:get|set|list)_audio_backends?|info)'",
           "soundfile reads and writes files; newer speechbrain does without"),
     _went("httpx", "0.28", "`{name}` of its clients", rf"Client\.__init__\(\) {_UNEXPECTED} '(?P<name>proxies)'",
           "a newer openai, anthropic or gradio_client, which does without"),

@@ -35,7 +35,7 @@ _KINDS = (
 )
 # What newer releases of pandas took away from scripts.
 _OF_OLD_PANDAS: tuple[tuple[re.Pattern[str], str, str], ...] = (
-    (re.compile(r"Cannot specify both 'axis' and "), "3",
+    (re.compile(r"Cannot specify both 'axis' and 'index'/"), "3",
      "gives pandas an `axis` next to `index` or `columns`, which pandas 2 let pass and pandas 3 refuses"),
 )  # fmt: skip
 # What the path of a script shows of this field.

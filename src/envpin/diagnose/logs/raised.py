@@ -176,7 +176,7 @@ def _missing(module: str, package: str, before: str) -> Explained:
         says = (
             f"{package} imports `pkg_resources`, which setuptools 82 and newer no longer bring, or it is not installed"
         )
-        older = command_text("python", "-m", "pip", "install", "setuptools<81")
+        older = command_text("python", "-m", "pip", "install", "setuptools<82")
         newer = (
             f"or a newer {package}, which does without: {command_text('python', '-m', 'pip', 'install', '-U', package)}"
         )

@@ -23,6 +23,7 @@ ELSEWHERE = SCRIPT.replace("work/train_lora", "shop/app")
         ("TypeError: resample() takes 1 positional argument but 3 were given", "librosa<0.10"),
         ("TypeError: mel() takes 0 positional arguments but 3 were given", "librosa<0.10"),
         ("ModuleNotFoundError: No module named 'torchvision.transforms.functional_tensor'", "torchvision<0.17"),
+        ("ImportError: cannot import name 'Panel' from 'pandas' (/x/pandas/__init__.py)", "pandas<1.2"),
         ("AttributeError: module 'PIL.Image' has no attribute 'ANTIALIAS'", "Pillow<10.0"),
         ("AttributeError: 'Settings' object has no attribute 'model_dump'", "pydantic>=2.0"),
         ("AttributeError: type object 'Settings' has no attribute 'model_validate'", "pydantic>=2.0"),
@@ -84,7 +85,7 @@ def test_a_lazy_import_names_the_package_that_failed() -> None:
     ("name", "says"),
     [
         ("int", "1.24"), ("product", "2.0"), ("in1d", "2.4"), ("trapezoid", "numpy 2.0 and newer"),
-        ("concat", "numpy 2.0 and newer"),
+        ("concat", "numpy 2.0 and newer"), ("msort", "which numpy 2.0 took away"), ("cumulative_sum", "2.1 and newer"),
     ],
 )  # fmt: skip
 def test_a_name_of_numpy_is_no_matter_of_binaries(name: str, says: str) -> None:

@@ -206,6 +206,13 @@ def test_what_a_script_of_this_field_stops_at(source: str, line: str, code: str,
     assert explain_raised(line, f'  File "/home/me/shop.py", line 9, in main\n{source}\n{line}') is None
 
 
+def test_an_axis_that_every_pandas_refuses_is_no_matter_of_releases() -> None:
+    line = "TypeError: Cannot specify both 'axis' and any of 'index' or 'columns'"
+    frames = '  File "/home/me/train_lora.py", line 9, in main\n    df.rename(str, index=str, axis=1)\n'
+    told = explain_raised(line, frames + SITE + 'pandas/core/generic.py", line 3, in _rename\n    raise TypeError(')
+    assert told is None or "pandas 3" not in told.says
+
+
 def test_a_converter_that_is_given_an_adapter_says_what_lacks() -> None:
     frame = '  File "/x/llama.cpp/convert_hf_to_gguf.py", line 468, in load_hparams\n    with open(p) as f:\n'
     told = explain_raised("FileNotFoundError: [Errno 2] No such file or directory: '/x/ll-r8/config.json'", frame)
