@@ -36,6 +36,8 @@ LINES = (
     "[ONNXRuntimeError]" * 30 + "External initializer" * 100 + "a" * 500,
     "Error no file named " * 100 + "model.bin " * 300,
     "libbitsandbytes_" * 370,
+    ".h.norm.bias" * 500 + " | UNEXPECTED",
+    "language_model.lora_" * 300 + "| MISSING",
     "ValueError: data file " + "file/" * 1_000 + " not there",
     "KeyError: 'a'\n  File \"/u/train.py\", line 3, in f\n    " + "label2id" * 800 + "\nKeyError: 'a'",
     "KeyError: 'a'\n  File \"/u/train.py\", line 3, in f\n    " + "\t" * 6_000 + "\nKeyError: 'a'",
