@@ -71,7 +71,9 @@ def _longest_word(anchor: bytes) -> bytes:
 
 def without_long_words(text: str) -> str:
     """A text in which words of more than 400 characters have only their first and last ones."""
-    return text if len(text) <= 400 else _LONG_WORD.sub(lambda found: found[0][:200] + found[0][-200:], text)
+    if len(text) <= 400 or max(map(len, text.split()), default=0) <= 400:
+        return text
+    return _LONG_WORD.sub(lambda found: found[0][:200] + found[0][-200:], text)
 
 
 def in_short(text: str) -> str:

@@ -66,7 +66,6 @@ _ASKED = 300
 # Around a line, what may state the releases: a list of versions stands before an error or after it.
 _AROUND = 8_000
 
-
 _FILLED_IN = re.compile(r"\{[a-zA-Z_][\w.]*\}")
 
 
@@ -183,7 +182,8 @@ class _Reader:
                         if own.says is None and (remote := of_remote_code(own.code, text, before)) is not None:
                             own = signature_of(remote, text)
                         own = of_whom(own, text, before)
-                        for each in by_whose_folder(own, found, self._lines_before(block, at, RAISED_NEAR)):
+                        near = self._lines_before(block, at, RAISED_NEAR) if own.code == "base-not-found" else ""
+                        for each in by_whose_folder(own, found, near):
                             self._keep(each, numbers, at, text)
 
     def _read_facts(self, block: bytes, numbers: LineNumbers) -> None:
@@ -253,7 +253,7 @@ class _Reader:
         before = block[max(0, at - 20_000) : at]
         if at < 20_000:
             before = self.tail + before
-        return b"\n".join(before.split(b"\n")[-count - 1 :])
+        return b"\n".join(before.rsplit(b"\n", count + 1)[-count - 1 :])
 
     def _lines_before(self, block: bytes, at: int, count: int = FRAMES_NEAR) -> str:
         return in_short(self._before(block, at, count).decode("utf-8", "replace"))
