@@ -24,7 +24,7 @@ SAID_BETTER_OF_A_LINE = {
     "base-not-found": ("adapter-files-in-merged",),
     "adapter-not-found": ("adapter-files-in-merged",),
     "unmatched-adapter-keys": ("tensors-not-of-method", "unpaired-lora"),
-    "settings-refused": ("wrong-base-architecture",),
+    "settings-refused": ("wrong-base-architecture", "adapter-needs-newer-peft"),
     "wrong-base-architecture": ("vlm-key-rename",),
     # a package that is optional was imported all the same; mlx-lm imports datasets where it found no folder of data
     "package-missing": ("transformers-api-changed", "data-not-as-expected"),

@@ -53,3 +53,11 @@ def test_a_script_that_misspells_a_field_is_told_the_right_one() -> None:
     assert "`init_lora_weights`" in told.message
     # from a file: a newer peft or a fork may have written it
     assert codes(script + inside + line) == codes(line) == ["adapter-needs-newer-peft"]
+
+
+def test_a_method_that_this_peft_does_not_know_is_named_once() -> None:
+    inside = (
+        f'  File "{SITE}/peft/peft_model.py", line 492, in from_pretrained\n'
+        "    config = PEFT_TYPE_TO_CONFIG_MAPPING[PeftConfig._get_peft_type(model_id, **kwargs)].from_pretrained(\n"
+    )
+    assert codes(f"{inside}KeyError: 'LOROTA'\n") == ["adapter-needs-newer-peft"]
