@@ -11,7 +11,6 @@ that was changed.
 from __future__ import annotations
 
 import argparse
-import io
 import re
 import sys
 import tomllib
@@ -21,8 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from tests.support.judging import Tally
-
-from envpin.diagnose.logs.reader import diagnose_log
+from tests.support.logs import answer
 
 DATA = ROOT / "tests" / "data" / "runs"
 
@@ -50,8 +48,8 @@ def main() -> None:
 
 def answered(log: str) -> tuple[set[str], str]:
     """The codes named, and every sentence of the answer."""
-    findings = diagnose_log(io.BytesIO(log.encode())).findings
-    return {one.code for one in findings}, "\n".join(f"{one.message} {' '.join(one.fix)}" for one in findings)
+    codes, text = answer(log)
+    return set(codes), text
 
 
 def names(text: str, package: str) -> bool:

@@ -97,8 +97,7 @@ def with_asker(fix: tuple[str, ...], line: str, before: str) -> tuple[str, ...]:
     code = next((one for one in fix if one in (NEWER_CODE, OF_ONE_TIME)), None)
     if code is None and (len(fix) > 1 or not fix or _CAME.match(fix[0]) is None):
         return fix
-    from envpin.diagnose.logs.frames import frames_of, of_the_stack, shown_name
-    from envpin.diagnose.logs.own_code import STANDARD
+    from envpin.diagnose.logs.frames import STANDARD, frames_of, of_the_stack, shown_name
 
     blamed = next((one[1] for one in map(_RUN_WITH.match, fix) if one is not None), "")
     lazy = of_lazy_import(line, before)

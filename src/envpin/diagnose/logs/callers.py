@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from envpin.core.command_text import command_text
 from envpin.diagnose.logs.companions import explain_companion
 from envpin.diagnose.logs.explained import Explained
-from envpin.diagnose.logs.frames import frames_of, is_own, of_the_stack, shown_name
+from envpin.diagnose.logs.frames import code_lines, frames_of, is_own, of_the_stack, shown_name
 from envpin.diagnose.logs.missing_names import explain_missing_name, of_a_file
 from envpin.diagnose.logs.name_facts import TRAINING
 from envpin.diagnose.logs.names import knows
@@ -142,7 +142,7 @@ def _of_caller(frames: list[Frame], said: str, what: str, name: str, before: str
 
 def _of_short_name(frames: list[Frame], what: str, name: str, before: str) -> Explained | None:
     """What is said where the last line of code calls a function by the short name that its library goes by."""
-    lines = [one for one in before.split("\n")[:-1] if one.strip(" \t^~│|")]
+    lines = code_lines(before)
     found = re.search(rf"\b(\w+)\.{re.escape(what.removesuffix('()'))}\(", lines[-1]) if lines and what else None
     called, caller = _SHORT.get(found[1]) if found is not None else None, str(frames[-1].library)
     if called is None or called == caller:

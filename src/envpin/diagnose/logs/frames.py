@@ -27,7 +27,7 @@ _FRAME = re.compile(
 )
 # The converters of llama.cpp, which are no package: gguf is what is installed of it.
 _CONVERTER = re.compile(r"(?:^|[/\\])(?:convert|huggingface)[_-]\w*[_-]?to[_-]gguf\w*(?:\.py)?$")
-_STANDARD = re.compile(r"/python3|\\lib\\|^<", re.IGNORECASE)
+STANDARD = re.compile(r"/python3|\\lib\\|^<", re.IGNORECASE)
 _OWN_CODE = re.compile(r"[/\\](?:examples?|scripts|tests?|notebooks?|recipes)[/\\](?!.*(?:site|dist)-packages)")
 _NAMES = {"swift": "ms-swift", "unsloth_compiled_cache": "unsloth", "awq": "autoawq",
           "mcore_bridge": "ms-swift", "transformers_modules": "transformers"}  # fmt: skip
@@ -66,7 +66,7 @@ def known_libraries() -> frozenset[str]:
 
 def is_own(frame: Frame) -> bool:
     """Whether a frame is of a file that no installation holds: a script, or a program of its own."""
-    return frame.library is None and _STANDARD.search(frame.path) is None
+    return frame.library is None and STANDARD.search(frame.path) is None
 
 
 def of_the_stack(frames: list[Frame]) -> list[Frame]:
@@ -77,3 +77,9 @@ def of_the_stack(frames: list[Frame]) -> list[Frame]:
 def shown_name(library: str) -> str:
     """What a library is called on the index."""
     return _NAMES.get(library, library.replace("_", "-"))
+
+
+def code_lines(before: str, within: int | None = None) -> list[str]:
+    """The lines before an error, or so many of them, without those that only mark a place in the one above."""
+    lines = before.split("\n")[:-1]
+    return [one for one in (lines if within is None else lines[-within:]) if one.strip(" \t^~│|")]

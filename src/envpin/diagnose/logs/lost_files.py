@@ -1,7 +1,7 @@
 """Files and folders of models that are not there, or are not what their names say: told by who reads them. Pure.
 
-Libraries word it in their own ways (`signatures/lost.toml`); what is here follows from the frames above an error, from
-the name of the file, and from the words in which a script says by itself that something is missing.
+Libraries word it in their own ways (`signatures/files.toml`, `folders.toml`). What is here follows from the frames
+above an error, from the file's name, and from the words in which a script says by itself that something is missing.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from envpin.core.command_text import command_text
 from envpin.diagnose.logs.explained import Explained
+from envpin.diagnose.logs.frames import code_lines
 
 _NOT_THERE = re.compile(
     r"(?i)\bnot found|does(?: not|n['’]t) exist|\bnot exist|\bmissing\b|no such file|"
@@ -64,6 +65,7 @@ _LOST = re.compile(
 _EMPTY_LIST = re.compile(r"list index out of range|arg is an empty sequence|argument is empty")
 _CHECKPOINTS = re.compile(r"(?i)check-?points?\b|ckpts?\b")
 _ASSERTED = re.compile(r"assert\s+(?:\w+\.)*(?:exists|isdir|isfile|is_dir|is_file)\(\s*(?P<name>[^\n]{1,200})")
+GIVE_ITS_PATH = "give its path, whole or from the folder in which the command runs"
 STEPS = {
     "adapter-not-found": (
         "look where training saved it: envpin scan DIR", "give the folder that holds adapter_config.json"
@@ -75,7 +77,7 @@ STEPS = {
     "tokenizer-missing": (
         "save the tokenizer with the model: tokenizer.save_pretrained(FOLDER)", "take the tokenizer of the base"
     ),
-    "data-not-as-expected": ("give its path, whole or from the folder in which the command runs",),
+    "data-not-as-expected": (GIVE_ITS_PATH,),
     "missing-shard": ("copy or download the missing file", "or name a folder that is whole"),
 }  # fmt: skip
 _RESUME = (
@@ -208,5 +210,4 @@ def _of_asserted(name: str) -> Lost | None:
 
 def _code_line(before: str) -> str:
     """The last line of code that a traceback shows."""
-    lines = [one for one in before.split("\n")[:-1] if one.strip(" ^~│|")]
-    return lines[-1] if lines else ""
+    return next(iter(code_lines(before)[-1:]), "")

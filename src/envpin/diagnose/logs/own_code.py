@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from envpin.diagnose.logs.explained import Explained
 from envpin.diagnose.logs.frames import is_own
-from envpin.diagnose.logs.lost_files import lost_by_script
+from envpin.diagnose.logs.lost_files import GIVE_ITS_PATH, lost_by_script
 from envpin.diagnose.logs.own_values import of_own_value
 from envpin.diagnose.logs.preparing import of_preparing
 from envpin.diagnose.logs.scripts import of_script
@@ -33,22 +33,18 @@ _KINDS = (
     ("data-not-as-expected", re.compile(r"(?i)data|train_file|corpus|json|csv")),
     ("base-not-found", re.compile(r"(?i)model|base|ckpt|checkpoint|weights")),
 )
-# What newer releases of pandas took away from scripts.
-_OF_OLD_PANDAS: tuple[tuple[re.Pattern[str], str, str], ...] = (
-    (re.compile(r"Cannot specify both 'axis' and 'index'/"), "3",
-     "gives pandas an `axis` next to `index` or `columns`, which pandas 2 let pass and pandas 3 refuses"),
-)  # fmt: skip
+# What pandas 3 refuses; names that releases of it took are in `companions.py`.
+_AXIS_TWICE = re.compile(r"Cannot specify both 'axis' and 'index'/")
 # What the path of a script shows of this field.
 OF_A_MODEL = re.compile(
     r"(?i)lora|peft|llama|qwen|mistral|gemma|\bgpt|llm|fine[-_]?tun|tokeniz|(?<![a-z])train|"
     r"quantiz|safetensor|gguf|[_-](?:dpo|sft|grpo|ppo)\b|rlhf|transformers|hugging"
 )
-STANDARD = re.compile(r"/python3|\\lib\\", re.IGNORECASE)
 
 
 def is_of_a_model(frames: list[Frame], *, in_field: bool) -> bool:
     """Whether a script of this field stands among the frames."""
-    own = [one.path for one in frames if one.library is None and STANDARD.search(one.path) is None]
+    own = [one.path for one in frames if is_own(one)]
     return bool(own) and (in_field or any(OF_A_MODEL.search(path) for path in own))
 
 
@@ -80,8 +76,7 @@ def _of_a_script(exception: str, message: str, before: str, frames: list[Frame])
 
 def _not_there(message: str) -> Explained | None:
     if (lost := _NO_DATA.search(message)) is not None:
-        path = "give its path, whole or from the folder in which the command runs"
-        return Explained("data-not-as-expected", f"the data file `{lost[1]}` is not there", (path,))
+        return Explained("data-not-as-expected", f"the data file `{lost[1]}` is not there", (GIVE_ITS_PATH,))
     if (lost := _NO_CHECKPOINT.search(message)) is not None:
         says = f"the script loads `{lost[1]}`, and there is no such file"
         return Explained("base-not-found", says, ("look where training wrote it, and how its name is made",))
@@ -95,7 +90,7 @@ def _any_file(message: str) -> Explained | None:
         return None
     code = next((code for code, kind in _KINDS if kind.search(found[1])), "data-not-as-expected")
     says = f"the script opens `{found[1]}`, and there is no such file or folder"
-    return Explained(code, says, ("give its path, whole or from the folder in which the command runs",))
+    return Explained(code, says, (GIVE_ITS_PATH,))
 
 
 def _of_a_check(before: str) -> Explained | None:
@@ -105,14 +100,17 @@ def _of_a_check(before: str) -> Explained | None:
     if found is None or code is None:
         return None
     says = f"the script looks whether `{found['what'].strip()}` is there, and it is not"
-    return Explained(code, says, ("give its path, whole or from the folder in which the command runs",))
+    return Explained(code, says, (GIVE_ITS_PATH,))
 
 
 def _of_a_table(exception: str, message: str) -> Explained | None:
-    for pattern, release, says in _OF_OLD_PANDAS:
-        if pattern.search(message) is not None:
-            older = f"run with pandas < {release}, as training did: envpin run ADAPTER -- CMD"
-            return Explained("library-api-changed", f"the script {says}", (older, "or write it as the message asks"))
+    if _AXIS_TWICE.search(message) is not None:
+        says = (
+            "the script gives pandas an `axis` next to `index` or `columns`, which pandas 2 let pass and pandas 3 "
+            "refuses"
+        )
+        older = "run with pandas < 3, as training did: envpin run ADAPTER -- CMD"
+        return Explained("library-api-changed", says, (older, "or write it as the message asks"))
     if exception == "KeyError":
         columns = "look at the columns of the file: head -n 1 FILE"
         return Explained("data-not-as-expected", f"the table that the script reads has no column {message}", (columns,))

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from envpin.core.command_text import command_text
 from envpin.diagnose.catalogue.catalogue import load_catalogue
 from envpin.diagnose.logs.explained import Explained
-from envpin.diagnose.logs.frames import frames_of, is_own, of_the_stack, shown_name
+from envpin.diagnose.logs.frames import code_lines, frames_of, is_own, of_the_stack, shown_name
 from envpin.diagnose.logs.lost_files import lost_by_library, lost_by_script
 from envpin.diagnose.logs.messages import known_message
 from envpin.diagnose.logs.name_facts import TRAINING
 from envpin.diagnose.logs.own_checks import of_own_check
-from envpin.diagnose.logs.own_code import CUT_OFF, STANDARD, is_of_a_model, no_file, no_json, no_pickle, of_own_code
+from envpin.diagnose.logs.own_code import CUT_OFF, is_of_a_model, no_file, no_json, no_pickle, of_own_code
 from envpin.diagnose.logs.partners import builds_on_transformers, of_columns, of_partner, of_transformers
 from envpin.diagnose.logs.raised_words import (
     STEPS,
@@ -196,18 +196,13 @@ def _deepest(frames: list[Frame]) -> Frame | None:
     prepare rows."""
     for at in reversed(range(len(frames))):
         one = frames[at]
-        if one.library is None and STANDARD.search(one.path) is None:
+        if is_own(one):
             above = of_the_stack(frames[:at])
             return above[-1] if above and prepares_rows(above[-1].path, above[-1].function) else None
         if one.library is not None and one.library not in _PASSES_ON:
             return one if of_the_stack([one]) else None
     above = of_the_stack(frames)
     return above[-1] if above else None
-
-
-def _code_lines(before: str) -> list[str]:
-    """The lines before the error, without the marks under them."""
-    return [one for one in before.split("\n")[:-1][-12:] if one.strip(" ^~│|")]
 
 
 def _code_of(place: Frame, before: str) -> str:
@@ -217,7 +212,7 @@ def _code_of(place: Frame, before: str) -> str:
 
 def _raises(before: str) -> bool:
     """Whether one of the last lines of code before the error raises or asserts."""
-    return any(_RAISE.search(one) for one in _code_lines(before)[-3:])
+    return any(_RAISE.search(one) for one in code_lines(before, within=12)[-3:])
 
 
 def _stopped(error: tuple[str, str], package: str, place: Frame, before: str) -> Explained | None:

@@ -7,6 +7,7 @@ import re
 from envpin.core.command_text import command_text
 from envpin.diagnose.catalogue.catalogue import load_catalogue
 from envpin.diagnose.logs.explained import Explained
+from envpin.diagnose.logs.lost_files import GIVE_ITS_PATH
 from envpin.diagnose.logs.name_facts import TRAINING
 
 # Of a message so much is said again: what it is about stands in its first sentence.
@@ -74,8 +75,7 @@ def raised(code: str, package: str, place: str, message: str, around: str = "") 
     if code == "data-not-as-expected" and (column := _COLUMN.search(message)) is not None:
         return no_column(package, column[1], place)
     if code == "data-not-as-expected" and (lost := _NO_DATA_FILE.search(message)) is not None:
-        path = "give its path, whole or from the folder in which the command runs"
-        return Explained(code, f"the data file `{lost['name']}` is not there{_at(place)}", (path,))
+        return Explained(code, f"the data file `{lost['name']}` is not there{_at(place)}", (GIVE_ITS_PATH,))
     if code == "package-missing" and (named := _asked_for(message, package)):
         return _missing(package, named, place)
     quoted = quote(message)

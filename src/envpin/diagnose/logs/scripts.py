@@ -10,7 +10,7 @@ from envpin.diagnose.logs.explained import Explained
 from envpin.diagnose.logs.name_facts import TRAINING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 _MODULE = re.compile(r"No module named '(\w+)(?:\.[\w.]+)?'")
 # What modules are called on the index, where that is another name.
@@ -41,15 +41,8 @@ _LARGEST_RANK = 256
 
 def of_script(exception: str, message: str, before: str) -> Explained | None:
     """What a script of this field stopped at; None where its own lines do not tell."""
-    asked: tuple[tuple[frozenset[str], Callable[[str, str], Explained | None]], ...] = (
-        (frozenset({"ModuleNotFoundError"}), _no_package),
-        (frozenset({"JSONDecodeError"}), _no_row),
-        (frozenset({"RuntimeError"}), _other_shape),
-        (frozenset({"KeyError"}), _no_tensor),
-        (frozenset({"UnicodeDecodeError"}), _other_letters),
-        (frozenset({"TypeError"}), _text_for_a_message),
-    )
-    return next((told for names, tell in asked if exception in names and (told := tell(message, before))), None)
+    tell = _BY_EXCEPTION.get(exception)
+    return None if tell is None else tell(message, before)
 
 
 def _no_package(message: str, _: str) -> Explained | None:
@@ -57,10 +50,8 @@ def _no_package(message: str, _: str) -> Explained | None:
     if found is None or found[1] in _OF_THE_PROGRAM:
         return None
     name, called = found[1], ON_THE_INDEX.get(found[1], found[1])
-    other = f", which the index calls {called}" if called != name else ""
-    says = f"`{name}`{other}, is not installed in the interpreter that ran" if other else (
-        f"`{name}` is not installed in the interpreter that ran"
-    )  # fmt: skip
+    other = f", which the index calls {called}," if called != name else ""
+    says = f"`{name}`{other} is not installed in the interpreter that ran"
     install = command_text("python", "-m", "pip", "install", called)
     own = f"where `{name}` is a part of the program itself: run it from the program's folder"
     return Explained("package-missing", says, (f"install it there: {install}", own, TRAINING))
@@ -119,3 +110,13 @@ def _text_for_a_message(message: str, before: str) -> Explained | None:
     return Explained("data-not-as-expected", says, (
         "make them messages: [{\"role\": \"user\", \"content\": text}]", "print one row: print(dataset[0])",
     ))  # fmt: skip
+
+
+_BY_EXCEPTION: Mapping[str, Callable[[str, str], Explained | None]] = {
+    "ModuleNotFoundError": _no_package,
+    "JSONDecodeError": _no_row,
+    "RuntimeError": _other_shape,
+    "KeyError": _no_tensor,
+    "UnicodeDecodeError": _other_letters,
+    "TypeError": _text_for_a_message,
+}
