@@ -22,12 +22,12 @@ sys.path.insert(0, str(ROOT))
 
 from tests.support.judging import Tally
 
-from envpin.diagnose.logs import nearest
+from envpin.diagnose.logs.ending import nearest
 from envpin.diagnose.logs.reader import diagnose_log
-from envpin.diagnose.logs.signature import load_signatures
+from envpin.diagnose.logs.signatures.signature import load_signatures
 
 if TYPE_CHECKING:
-    from envpin.diagnose.logs.signature import Signature
+    from envpin.diagnose.logs.signatures.signature import Signature
 
 DATA = ROOT / "tests" / "data"
 FILES = {

@@ -1,4 +1,4 @@
-"""Collect the errors whose cause is known: `python scripts/collect_known.py` writes `logs/known.json`, and the
+"""Collect the errors whose cause is known: `python scripts/collect_known.py` writes `logs/facts/known.json`, and the
 signatures as one file that is read fast, `logs/signatures/packed.json`.
 
 Read are the judged texts of `tests/data/errors*.toml` and the samples of the signatures. Of each, `known.json` holds
@@ -17,11 +17,11 @@ from pathlib import Path
 
 import msgspec
 
-from envpin.diagnose.logs.nearest import features_of, weight
-from envpin.diagnose.logs.signature import FOLDER, read_folder
+from envpin.diagnose.logs.ending.nearest import features_of, weight
+from envpin.diagnose.logs.signatures.signature import FOLDER, read_folder
 
 ROOT = Path(__file__).resolve().parents[1]
-TARGET = ROOT / "src" / "envpin" / "diagnose" / "logs" / "known.json"
+TARGET = ROOT / "src" / "envpin" / "diagnose" / "logs" / "facts" / "known.json"
 PACKED = FOLDER / "packed.json"
 ERROR = re.compile(r"\b[A-Z]\w*(?:Error|Exception)\b")
 SHOWN = 160

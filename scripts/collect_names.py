@@ -1,4 +1,4 @@
-"""Collect which release gained or lost a public name: `python scripts/collect_names.py` writes logs/names.json.
+"""Collect which release gained or lost a public name: `python scripts/collect_names.py` writes logs/facts/names.json.
 
 Read from the wheels as syntax, by range request, the last patch of each minor series: the names at the top level of the
 modules that other people's code imports from, what a package's `__init__` re-exports, the members of classes that code
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.version import Version
 
-from envpin.diagnose.logs.model_types import model_type_of
+from envpin.diagnose.logs.facts.model_types import model_type_of
 from envpin.remote.index import Index
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from envpin.remote.index import Release
 
-TARGET = Path(__file__).resolve().parents[1] / "src" / "envpin" / "diagnose" / "logs" / "names.json"
+TARGET = Path(__file__).resolve().parents[1] / "src" / "envpin" / "diagnose" / "logs" / "facts" / "names.json"
 _T = "transformers/"
 _MODELS = (
     "llama",

@@ -1,7 +1,7 @@
 """Collect what libraries raise, and whose their names are: `python scripts/collect_raised.py` writes three files.
 
-`logs/raised.json` holds the first words of messages by package, cause and file, `logs/symbols.json` which package defines
-a class or function and which release gave or took an argument, `logs/newest.json` the newest release of each package and
+`logs/facts/raised.json` holds the first words of messages by package, cause and file, `logs/facts/symbols.json` which package defines
+a class or function and which release gave or took an argument, `logs/facts/newest.json` the newest release of each package and
 what it asks for. Wheels are read as syntax, the last release of each quarter since 2024; nothing is run.
 """
 
@@ -18,8 +18,8 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from envpin.diagnose.logs.messages import LENGTH, SHORTEST, STACK_WORD, words_of
-from envpin.diagnose.logs.roles import cause_of
+from envpin.diagnose.logs.facts.messages import LENGTH, SHORTEST, STACK_WORD, words_of
+from envpin.diagnose.logs.facts.roles import cause_of
 from envpin.evidence.stack.metadata import windows_of
 from envpin.remote.index import Index
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from envpin.remote.index import Release, ReleaseFile
 
 JUDGED = Path(__file__).with_name("raised_judged.tsv")
-LOGS = Path(__file__).resolve().parents[1] / "src" / "envpin" / "diagnose" / "logs"
+LOGS = Path(__file__).resolve().parents[1] / "src" / "envpin" / "diagnose" / "logs" / "facts"
 # Whose copy of a message or name counts, where several have it: the first.
 PACKAGES = (
     "transformers", "peft", "trl", "accelerate", "datasets", "huggingface-hub", "bitsandbytes", "deepspeed", "vllm",

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from envpin.diagnose.logs.blocks import in_short, without_long_words
 from envpin.diagnose.logs.reader import diagnose_log
+from envpin.diagnose.logs.text.blocks import in_short, without_long_words
 
 PIECES = (
     "merge ", "/a", 'File "/', "/x.py:1", "[/x.py](", "(", " in f(", "adapter ", "no safetensors ", "lora_A.weight",

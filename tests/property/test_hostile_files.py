@@ -17,7 +17,7 @@ from envpin.checkpoint.checkpoint import open_checkpoint
 from envpin.core.errors import InputError
 from envpin.diagnose.check import check
 from envpin.diagnose.logs.reader import diagnose_log
-from envpin.diagnose.logs.signature import load_signatures
+from envpin.diagnose.logs.signatures.signature import load_signatures
 from tests.support.checkpoints import llama_config, llama_shapes, lora_shapes, write_adapter, write_model
 
 scalars: st.SearchStrategy[Any] = (

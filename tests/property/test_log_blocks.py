@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 
-from envpin.diagnose.logs.blocks import lines_with
 from envpin.diagnose.logs.reader import Diagnosis, diagnose_log
+from envpin.diagnose.logs.text.blocks import lines_with
 
 
 def diagnose(text: str | bytes) -> Diagnosis:

@@ -20,7 +20,7 @@ from envpin.core.errors import EnvpinError, InputError, RefusedError
 from envpin.core.journal import read_journal
 from envpin.diagnose.check import check
 from envpin.diagnose.logs.reader import diagnose_log
-from envpin.diagnose.logs.signature import load_signatures
+from envpin.diagnose.logs.signatures.signature import load_signatures
 from envpin.envs.locks.lock import read_lock
 from envpin.evidence.stack.metadata import read_source, windows_of
 from envpin.inference.infer import judge

@@ -87,6 +87,20 @@ def test_no_circle_of_imports_between_files() -> None:
     assert circles(import_graph()) == set()
 
 
+def test_folders_of_logs_import_only_from_those_named_before() -> None:
+    """The list in `diagnose/logs/__init__.py` is the order in which they build on each other."""
+    logs = "envpin.diagnose.logs"
+    text = (SOURCE / "diagnose" / "logs" / "__init__.py").read_text(encoding="utf-8")
+    order = re.findall(r"^- `(\w+)`", text, flags=re.MULTILINE)
+    assert set(order) == {path.parent.name for path in (SOURCE / "diagnose" / "logs").glob("*/__init__.py")}
+    for name, targets in import_graph().items():
+        folder = name.removeprefix(f"{logs}.").split(".")[0]
+        if name.startswith(f"{logs}.") and folder in order:
+            later = order[order.index(folder) + 1 :]
+            wrong = [one for one in targets if one.removeprefix(f"{logs}.").split(".")[0] in (*later, "reader")]
+            assert not wrong, f"{name} imports {wrong}"
+
+
 def test_circles_are_found_however_long() -> None:
     graph = {"a": {"b"}, "b": {"c", "d"}, "c": {"a"}, "d": {"e"}, "e": {"d"}, "f": {"a"}}
     assert circles({one: frozenset(others) for one, others in graph.items()}) == {frozenset("abc"), frozenset("de")}
@@ -168,7 +182,7 @@ OPENERS = {"open", "read_bytes", "read_text"}
 OPENING = {
     "inference/rules_run.py", "inference/pickle_names.py", "checkpoint/confined.py", "checkpoint/read_once.py",
     "checkpoint/formats/torch_zip.py",
-    "diagnose/catalogue/catalogue.py", "diagnose/detectors/unmergeable.py", "diagnose/logs/signature.py",
+    "diagnose/catalogue/catalogue.py", "diagnose/detectors/unmergeable.py", "diagnose/logs/signatures/signature.py",
 }  # fmt: skip
 
 

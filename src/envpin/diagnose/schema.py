@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from envpin.diagnose.catalogue.catalogue import CauseGroup
-from envpin.diagnose.logs.signature import SignatureFile
+from envpin.diagnose.logs.signatures.signature import SignatureFile
 
 PUBLISHED = {
     "signatures.schema.json": (SignatureFile, "src/envpin/diagnose/logs/signatures/*.toml"),

@@ -16,24 +16,14 @@ from envpin.core.sizes import counted, verb
 from envpin.diagnose.axes import shape_text
 from envpin.diagnose.catalogue.catalogue import finding, load_catalogue
 from envpin.diagnose.comparison import Mismatch
-from envpin.diagnose.logs.anchors import (
-    COMPLAINT_ANCHORS,
-    CONTEXT_ANCHORS,
-    FRAMES_NEAR,
-    GOES_ON,
-    RAISED_ANCHORS,
-    RAISED_NEAR,
-)  # fmt: skip
-from envpin.diagnose.logs.arguments import ANCHOR, explain
-from envpin.diagnose.logs.askers import by_caller, by_who_asked, of_remote_code, of_whom, with_asker
-from envpin.diagnose.logs.blocks import LineNumbers, around, blocks_of, in_short, is_code, lines_with, with_next
-from envpin.diagnose.logs.field import shows_the_field
-from envpin.diagnose.logs.listed import LISTED_ANCHORS, explain_listed
-from envpin.diagnose.logs.mismatch import ANCHORS, BARE, Line, common_cause, in_module, read_line
-from envpin.diagnose.logs.mismatch_words import numbers_for, steps_for, words_for
-from envpin.diagnose.logs.names import MEMBER_ANCHORS, explain_name
-from envpin.diagnose.logs.overrides import OVERRIDE_ANCHORS, explain_override
-from envpin.diagnose.logs.peft_methods import METHOD_ANCHORS, explain_method
+from envpin.diagnose.logs.context.askers import by_caller, by_who_asked, of_remote_code, of_whom, with_asker
+from envpin.diagnose.logs.context.whose_folder import by_whose_folder
+from envpin.diagnose.logs.ending.unexplained import Unexplained, UnexplainedError
+from envpin.diagnose.logs.facts.arguments import ANCHOR, explain
+from envpin.diagnose.logs.facts.listed import LISTED_ANCHORS, explain_listed
+from envpin.diagnose.logs.facts.names import MEMBER_ANCHORS, explain_name
+from envpin.diagnose.logs.facts.overrides import OVERRIDE_ANCHORS, explain_override
+from envpin.diagnose.logs.facts.peft_methods import METHOD_ANCHORS, explain_method
 from envpin.diagnose.logs.said_better import (
     LESS_EXACT,
     OF_ANOTHER_TYPE,
@@ -42,18 +32,28 @@ from envpin.diagnose.logs.said_better import (
     SAID_BETTER_OF_A_LINE,
     is_no_pickle,
 )  # fmt: skip
-from envpin.diagnose.logs.signature import Signature, matchers
-from envpin.diagnose.logs.stated import is_new_enough, stated_in
-from envpin.diagnose.logs.training_signs import TrainingSigns
-from envpin.diagnose.logs.unexplained import Unexplained, UnexplainedError
-from envpin.diagnose.logs.whose_folder import by_whose_folder
+from envpin.diagnose.logs.shapes.mismatch import ANCHORS, BARE, Line, common_cause, in_module, read_line
+from envpin.diagnose.logs.shapes.mismatch_words import numbers_for, steps_for, words_for
+from envpin.diagnose.logs.signatures.signature import Signature, matchers
+from envpin.diagnose.logs.text.anchors import (
+    COMPLAINT_ANCHORS,
+    CONTEXT_ANCHORS,
+    FRAMES_NEAR,
+    GOES_ON,
+    RAISED_ANCHORS,
+    RAISED_NEAR,
+)  # fmt: skip
+from envpin.diagnose.logs.text.blocks import LineNumbers, around, blocks_of, in_short, is_code, lines_with, with_next
+from envpin.diagnose.logs.text.field import shows_the_field
+from envpin.diagnose.logs.text.stated import is_new_enough, stated_in
+from envpin.diagnose.logs.text.training_signs import TrainingSigns
 from envpin.diagnose.logs.worded import NEWER, signature_of, worded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from envpin.core.findings import Finding, Severity
-    from envpin.diagnose.logs.signature import Matcher
+    from envpin.diagnose.logs.signatures.signature import Matcher
 
 # Lines before an error that can name the file it came from: a traceback has two lines for each of its last frames.
 _NEAR = 10
@@ -212,7 +212,7 @@ class _Reader:
             for at, text in islice(lines_with(block, anchor.encode()), _ASKED):
                 if text in self.explained:
                     continue
-                from envpin.diagnose.logs.contexts import explain_in_context
+                from envpin.diagnose.logs.context.contexts import explain_in_context
 
                 before = self._lines_before(block, at, RAISED_NEAR)
                 if (told := explain_in_context(text, before)) is not None:
@@ -394,6 +394,6 @@ def _finding_of(code: str, seen: _Seen) -> Finding:
 
 
 def _with_release(code: str, text: str, seen: _Seen) -> str:
-    from envpin.diagnose.logs.releases import with_release
+    from envpin.diagnose.logs.facts.releases import with_release
 
     return with_release(code, text, seen.fix, seen.near.decode("utf-8", "replace"))

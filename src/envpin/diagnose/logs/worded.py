@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from envpin.core.command_text import command_text
-from envpin.diagnose.logs.arguments import ANCHOR, of_ignored
-from envpin.diagnose.logs.askers import PAIR, of_the_pair
-from envpin.diagnose.logs.name_facts import NOT_A_RELEASE
-from envpin.diagnose.logs.names import plain_words, words
-from envpin.diagnose.logs.signature import Signature
+from envpin.diagnose.logs.context.askers import PAIR, of_the_pair
+from envpin.diagnose.logs.facts.arguments import ANCHOR, of_ignored
+from envpin.diagnose.logs.facts.name_facts import NOT_A_RELEASE
+from envpin.diagnose.logs.facts.names import plain_words, words
+from envpin.diagnose.logs.signatures.signature import Signature
 
 if TYPE_CHECKING:
     import re
 
-    from envpin.diagnose.logs.explained import Explained
+    from envpin.diagnose.logs.text.explained import Explained
 
 NEWER = frozenset({"config-needs-newer-transformers"})
 

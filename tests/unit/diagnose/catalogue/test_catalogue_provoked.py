@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from envpin.diagnose.catalogue.catalogue import load_catalogue
-from envpin.diagnose.logs.signature import load_signatures
+from envpin.diagnose.logs.signatures.signature import load_signatures
 from tests.support.failures import FAILURES
 from tests.support.faults import CROSSED, FAULTS, FORWARD
 from tests.support.places import ROOT
@@ -30,8 +30,8 @@ ELSEWHERE = {
     "base-change-lost": f"{_CASES}::test_what_replay_refuses_by_the_config_is_announced_in_its_words",
     "task-head": f"{_CASES}::test_a_trained_head_is_no_extra_tensor",
     "adapter-below": f"{_CASES}::test_an_adapter_below_whole_weights_is_noted_with_the_command_that_merges_it",
-    "adapter-needs-older-peft": f"{_LOGS}/test_arguments.py::test_the_release_is_named",
-    "library-api-changed": f"{_LOGS}/test_arguments.py::test_the_release_is_named",
+    "adapter-needs-older-peft": f"{_LOGS}/facts/test_arguments.py::test_the_release_is_named",
+    "library-api-changed": f"{_LOGS}/facts/test_arguments.py::test_the_release_is_named",
     "method-cannot-merge": f"{_LOGS}/test_reader_known_wordings.py::test_a_wording_has_its_code",
     "shared-tensors": f"{_LOGS}/test_reader_cases.py::test_shared_tensors_are_a_tied_head_only_by_their_names",
     "serving-limit": f"{_LOGS}/test_reader_known_wordings.py::test_a_wording_has_its_code",
@@ -57,7 +57,7 @@ ELSEWHERE = {
     "index-out-of-range": f"{_LOGS}/test_reader.py::test_its_sample_is_recognised",
     "inputs-do-not-fit": f"{_LOGS}/test_reader.py::test_its_sample_is_recognised",
     "installation-broken": f"{_LOGS}/test_reader.py::test_its_sample_is_recognised",
-    "library-fault": f"{_LOGS}/test_raised.py::test_what_stops_in_a_library_is_its_fault",
+    "library-fault": f"{_LOGS}/ending/test_raised.py::test_what_stops_in_a_library_is_its_fault",
     "output-exists": "tests/e2e/test_replay_merge.py::test_the_output_is_whole",
     "adapter-before-seed": _REPEATS,
     "run-without-seed": _REPEATS,

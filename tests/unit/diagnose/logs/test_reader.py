@@ -11,11 +11,11 @@ from envpin.core.findings import SEVERITY_ORDER
 from envpin.diagnose.catalogue.catalogue import load_catalogue
 from envpin.diagnose.logs.reader import diagnose_log
 from envpin.diagnose.logs.said_better import SAID_BETTER
-from envpin.diagnose.logs.signature import load_signatures
+from envpin.diagnose.logs.signatures.signature import load_signatures
 from tests.support.logs import codes, diagnose
 
 if TYPE_CHECKING:
-    from envpin.diagnose.logs.signature import Signature
+    from envpin.diagnose.logs.signatures.signature import Signature
 
 CASES = [pytest.param(one, id=f"{one.code}:{one.anchor[:20]}") for one in load_signatures()]
 

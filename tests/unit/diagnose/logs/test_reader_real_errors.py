@@ -9,8 +9,8 @@ import traceback
 
 import pytest
 
+from envpin.diagnose.logs.facts.releases import BLAMES
 from envpin.diagnose.logs.reader import diagnose_log
-from envpin.diagnose.logs.releases import BLAMES
 from tests.support.places import DATA
 
 ERRORS = [

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from envpin.diagnose.logs.arguments import explain
-from envpin.diagnose.logs.askers import by_a_script
-from envpin.diagnose.logs.folders import explain_folder
+from envpin.diagnose.logs.context.askers import by_a_script
+from envpin.diagnose.logs.context.folders import explain_folder
+from envpin.diagnose.logs.facts.arguments import explain
 from tests.support.logs import codes
 
 SITE = '  File "/x/lib/python3.11/site-packages/'

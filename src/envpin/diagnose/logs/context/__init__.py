@@ -1,0 +1,1 @@
+"""What the frames around an error tell: who asked, with which library, for which folder, file or row."""

@@ -1,0 +1,87 @@
+"""A folder or repository that is not there: the frames above the line tell what was looked for in it. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from envpin.core.command_text import command_text
+from envpin.diagnose.logs.text.explained import Explained
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from envpin.diagnose.logs.signatures.signature import Signature
+
+_NO_CONFIG = "does not appear to have a file named config.json"
+_ABOVE_HUB = re.compile(r"^utils[/\\]")
+_ASKS_FOR_AN_ADAPTER = re.compile(
+    r"^(?:from_pretrained|_?get_peft_type|load_peft_weights|load_adapter|from_peft_type|_get_config_file|hotswap_adapter)$"
+)
+_ASKS_FOR_A_TOKENIZER = re.compile(
+    r"^models[/\\]auto[/\\](?:tokenization|processing|image_processing|feature_extraction)_auto"
+)
+
+
+def by_whose_folder(one: Signature, found: re.Match[str], before: str) -> Iterator[Signature]:
+    """What a signature says of a line, where the lines before it show whose folder was not found: an adapter's instead
+    of a base's, or perhaps a tokenizer's as well."""
+    path = found.groupdict().get("name")
+    told = _looked_for(found.string, before, path) if one.code == "base-not-found" else None
+    if told is None or told.code != "adapter-not-found":
+        yield one
+    if told is not None:
+        severity = "warning" if told.code == "tokenizer-missing" else None
+        own = {"code": told.code, "severity": severity, "says": told.says, "fix": told.fix}
+        yield msgspec.structs.replace(one, **own, wraps=one.wraps and path is None)
+
+
+def _looked_for(text: str, before: str, path: str | None) -> Explained | None:
+    """What a failed look-up on the Hub, or in a folder, was for, where the frames above it tell: an adapter, or, of a
+    folder that is there, a tokenizer."""
+    # the load of any model asks for an adapter's config first, and logs that it could not
+    file = re.search(r"/adapter_(config|model)\.", text)
+    if file is not None and "thrown while requesting" not in text:
+        return _no_adapter(path) if file[1] == "config" else _no_weights(path)
+    from envpin.diagnose.logs.context.lost_files import STEPS, SURELY_ADAPTER
+    from envpin.diagnose.logs.text.frames import frames_of
+
+    frames = [
+        one for one in frames_of(before)
+        if one.library not in {None, "huggingface_hub", "httpx", "requests", "urllib3"}
+        and not (one.library == "transformers" and _ABOVE_HUB.match(one.path))
+    ]  # fmt: skip
+    if path and _NO_CONFIG in text and any(_ASKS_FOR_A_TOKENIZER.match(one.path) for one in frames[-6:]):
+        says = f"`{path}` has neither tokenizer files nor a config.json, by which the tokenizer would be found"
+        return Explained("tokenizer-missing", says, STEPS["tokenizer-missing"])
+    said, is_a_name, _ = text.partition("Repo id must")
+    if not frames and is_a_name and SURELY_ADAPTER.search(said) is not None:
+        return _no_adapter(path, "adapter_config.json or no weights")
+    if not frames or _ASKS_FOR_AN_ADAPTER.match(frames[-1].function) is None:
+        return None
+    last = frames[-1]
+    if last.library != "peft" and not (last.library == "transformers" and last.path.endswith("integrations/peft.py")):
+        return None
+    return _no_weights(path) if last.function == "load_peft_weights" else _no_adapter(path)
+
+
+def _no_adapter(path: str | None, lacks: str = "adapter_config.json") -> Explained:
+    """In the words of the signature that knows peft's last line of the same load."""
+    says = f"`{path}` was" if path else "what was"
+    says = f"{says} named as an adapter {'and ' if path else ''}has no {lacks}: it is not there, is another folder, or "
+    return Explained("adapter-not-found", f"{says}holds whole weights, which load without an adapter", (
+        f"see what lies there: {command_text('ls', path or 'FOLDER')}",
+        "see which folders below hold adapters: envpin scan DIR",
+        "where it holds whole weights: load it as a model, without peft",
+    ))  # fmt: skip
+
+
+def _no_weights(path: str | None) -> Explained:
+    """Of a folder whose adapter_config.json was read before."""
+    says = f"`{path}`" if path else "the adapter's folder"
+    says += " has an adapter_config.json and no adapter_model.safetensors (or .bin): half an adapter"
+    return Explained("adapter-not-found", f"{says}, or one whose save did not end", (
+        f"see what lies there: {command_text('ls', path or 'FOLDER')}", "copy or download its weights as well",
+    ))  # fmt: skip

@@ -1,0 +1,87 @@
+"""What a program says no to by itself: its own exceptions, by their class and their words. Pure."""
+
+from __future__ import annotations
+
+import re
+
+from envpin.diagnose.logs.ending.raised_words import STEPS_OF_THE_PROGRAM, of_the_program
+from envpin.diagnose.logs.text.explained import Explained
+
+# Classes that Python has; others a program or a library makes for what it checks.
+_OF_PYTHON = frozenset({
+    "ValueError", "RuntimeError", "Exception", "AssertionError", "KeyError", "TypeError", "FileNotFoundError",
+    "NotImplementedError", "IndexError", "LookupError", "OSError", "EnvironmentError", "IOError",
+})  # fmt: skip
+_RAISES = re.compile(r"^[ \t>│]*+(?:\d+[ \t│]*+)?(?:raise[ \t]+[\w.]+|assert\b|sys\.exit\()", re.MULTILINE)
+_CLASSES = (
+    ("data-not-as-expected", re.compile(r"(?i)data|schema|column|label|sample|corpus|record|^Row")),
+    ("settings-refused", re.compile(r"(?i)config|setting|argument|option|usage|param|yaml")),
+)
+_NOT_THERE = re.compile(r"(?i)not ?found|missing|no such|does(?: not|n't) exist|no .{1,60} (?:found|at|in) ")
+_ADAPTER = re.compile(r"(?i)adapter|lora|peft")
+_MODEL = re.compile(r"(?i)\b(?:base |merged |fine-?tuned )?model\b|checkpoint|weights")
+_TOKENIZER = re.compile(r"(?i)tokenizer")
+_DATA = re.compile(
+    r"(?i)\bcolumns?\b|\bdata ?sets?\b|\b(?:training|train|eval(?:uation)?|validation|test|input|calibration) "
+    r"(?:data|examples?|samples?|rows?|texts?|records?|set|split|file)\b|\bexamples?\b|\bsamples?\b|\brows?\b|"
+    r"\brecords?\b|\blabels?\b|\.(?:jsonl|csv|tsv|parquet|xlsx?)\b|\bsplits?\b|\b(?:csv|jsonl)\b|\bfields?\b|"
+    r"\bconversations?\b|\bprompts?\b|\bimages?\b|\baudio\b|\bclass(?:es)?\b"
+)
+_SETTINGS = re.compile(
+    r"(?i)--\w|\bargument|\boption|\bconfig|\bsetting|\bparameter|\bmust be\b|\bshould be\b|\bone of\b|\bunknown\b|"
+    r"\bunsupported\b|\bnot supported\b|\binvalid\b|\brequire[sd]?\b|\bchoose\b|\bspecify\b|\bset\b|\bprovide\b"
+)
+_COLUMNS = re.compile(
+    r"(?i)(?:missing|required|no|must (?:have|contain)|without|need).{0,40}?\b(?:columns?|fields?|keys?)(?:\(s\))?"
+)
+_DO = {
+    "data-not-as-expected": "look at the data that it reads: the columns, the number of rows, the labels",
+    "settings-refused": "change the setting that it names",
+}
+
+
+def of_own_check(exception: str, message: str, before: str) -> Explained | None:
+    """The cause that a script's own `raise` names; None where it does not raise, or its words name none."""
+    if _RAISES.search("\n".join(_last_code(before))) is None:
+        return None
+    own = exception not in _OF_PYTHON
+    code = _of_what_is_not_there(exception, message) or _of_words(exception, message, own=own)
+    if code is None:
+        return None
+    steps = (_DO[code], *STEPS_OF_THE_PROGRAM) if code in _DO else STEPS_OF_THE_PROGRAM
+    return Explained(code, of_the_program(message), steps)
+
+
+def _last_code(before: str) -> list[str]:
+    """The lines of code at which the last frame stopped."""
+    frame = before.rfind('File "')
+    return before[max(frame, 0) :].split("\n")[1:-1]
+
+
+def _of_what_is_not_there(exception: str, message: str) -> str | None:
+    """A model, an adapter or a tokenizer that the program looked for."""
+    if _NOT_THERE.search(f"{exception} {message}") is None or _COLUMNS.search(message) is not None:
+        return None
+    words = f"{re.sub(r'(?<!^)(?=[A-Z])', ' ', exception)} {message}"
+    if _DATA.search(words) is not None:
+        return None
+    for code, pattern in (
+        ("tokenizer-missing", _TOKENIZER),
+        ("adapter-not-found", _ADAPTER),
+        ("base-not-found", _MODEL),
+    ):
+        if pattern.search(words) is not None:
+            return code
+    return None
+
+
+def _of_words(exception: str, message: str, *, own: bool) -> str | None:
+    if own and (named := next((code for code, pattern in _CLASSES if pattern.search(exception)), None)) is not None:
+        return named
+    if _COLUMNS.search(message) is not None and not re.search(r"(?i)config|setting|yaml", message):
+        return "data-not-as-expected"
+    if exception == "TypeError" or (exception == "KeyError" and " " not in message):
+        return None
+    if _DATA.search(message) is not None:
+        return "data-not-as-expected"
+    return "settings-refused" if _SETTINGS.search(message) is not None else None

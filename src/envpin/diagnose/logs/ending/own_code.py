@@ -1,0 +1,149 @@
+"""Files that are not there or are not what they are read as, and what a script does by itself. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from envpin.diagnose.logs.context.lost_files import GIVE_ITS_PATH, lost_by_script
+from envpin.diagnose.logs.ending.own_values import of_own_value
+from envpin.diagnose.logs.ending.preparing import of_preparing
+from envpin.diagnose.logs.ending.scripts import of_script
+from envpin.diagnose.logs.text.explained import Explained
+from envpin.diagnose.logs.text.field import is_named_after_it
+from envpin.diagnose.logs.text.frames import is_own
+
+if TYPE_CHECKING:
+    from envpin.diagnose.logs.text.frames import Frame
+
+_NO_DATA = re.compile(
+    r"'([^'\n]{0,300}\.(?:jsonl|csv|tsv|parquet|arrow)|[^'\n]{0,300}(?:data|train|val|test)\w*\.json)'"
+)
+_NO_CHECKPOINT = re.compile(r"'([^'\n]{0,300}\.(?:pth?|ckpt))'")
+_ANY_FILE = re.compile(r"No such file or directory: '([^'\n]{1,300})'")
+# Files that end too early, or are of another kind.
+CUT_OFF = frozenset({"JSONDecodeError", "UnicodeDecodeError"})
+_LOOK_AT_ITS_END = ("look at its end: tail -c 200 FILE", "copy or download it again")
+_MODEL_JSON = re.compile(r"adapter_\w*config|tokenizer|\.index\.json|(?i:lora)|generation_config")
+_READS_A_FILE = re.compile(r"\bopen\(|\.json|json\.load\(")
+# A script that looks whether something is there before it goes on, and what it calls that.
+_CHECKS = re.compile(r"assert[^\n]{0,80}?(?:exists|isfile|isdir|is_file|is_dir)\((?P<what>[^)\n]{0,80})\)")
+_KINDS = (
+    ("settings-refused", re.compile(r"\.(?:ya?ml|toml|ini|cfg)$")),
+    ("adapter-not-found", re.compile(r"(?i)lora|adapter|peft")),
+    ("data-not-as-expected", re.compile(r"(?i)data|train_file|corpus|json|csv")),
+    ("base-not-found", re.compile(r"(?i)model|base|ckpt|checkpoint|weights")),
+)
+# What pandas 3 refuses; names that releases of it took are in `companions.py`.
+_AXIS_TWICE = re.compile(r"Cannot specify both 'axis' and 'index'/")
+
+
+def is_of_a_model(frames: list[Frame], *, in_field: bool) -> bool:
+    """Whether a script of this field stands among the frames."""
+    own = [one.path for one in frames if is_own(one)]
+    return bool(own) and (in_field or any(is_named_after_it(path) for path in own))
+
+
+def of_own_code(
+    exception: str, message: str, before: str, frames: list[Frame], *, in_field: bool = False
+) -> Explained | None:
+    """A file that a script of this field reads by itself: JSON that is none, a checkpoint that is not there, or a table
+    without a column."""
+    of_a_model = is_of_a_model(frames, in_field=in_field)
+    told = of_script(exception, message, before) if of_a_model else None
+    reads = told is None and exception in CUT_OFF and _READS_A_FILE.search(before) is not None
+    if reads and (of_a_model or _MODEL_JSON.search(before) is not None):
+        return no_json("a file that the script reads as JSON", message)
+    told = told or (_of_a_script(exception, message, before, frames) if of_a_model else None)
+    if told is None and (lost := lost_by_script(exception, message, before)) is not None:
+        return lost.explained()
+    return told or (_any_file(message) if of_a_model and in_field and exception == "FileNotFoundError" else None)
+
+
+def _of_a_script(exception: str, message: str, before: str, frames: list[Frame]) -> Explained | None:
+    if exception == "FileNotFoundError":
+        return _not_there(message)
+    if exception == "AssertionError":
+        return _of_a_check(before)
+    table = _of_a_table(exception, message) if frames[-1].library == "pandas" else None
+    told = table or of_preparing(exception, message, frames)
+    return told or (of_own_value(exception, message, before) if is_own(frames[-1]) else None)
+
+
+def _not_there(message: str) -> Explained | None:
+    if (lost := _NO_DATA.search(message)) is not None:
+        return Explained("data-not-as-expected", f"the data file `{lost[1]}` is not there", (GIVE_ITS_PATH,))
+    if (lost := _NO_CHECKPOINT.search(message)) is not None:
+        says = f"the script loads `{lost[1]}`, and there is no such file"
+        return Explained("base-not-found", says, ("look where training wrote it, and how its name is made",))
+    return None
+
+
+def _any_file(message: str) -> Explained | None:
+    """A file of any name that the script opens; its path tells what it is, if anything does."""
+    found = _ANY_FILE.search(message)
+    if found is None:
+        return None
+    code = next((code for code, kind in _KINDS if kind.search(found[1])), "data-not-as-expected")
+    says = f"the script opens `{found[1]}`, and there is no such file or folder"
+    return Explained(code, says, (GIVE_ITS_PATH,))
+
+
+def _of_a_check(before: str) -> Explained | None:
+    """A path that a script looks for itself."""
+    found = _CHECKS.search("\n".join(before.split("\n")[-5:]))
+    code = None if found is None else next((code for code, kind in _KINDS if kind.search(found["what"])), None)
+    if found is None or code is None:
+        return None
+    says = f"the script looks whether `{found['what'].strip()}` is there, and it is not"
+    return Explained(code, says, (GIVE_ITS_PATH,))
+
+
+def _of_a_table(exception: str, message: str) -> Explained | None:
+    if _AXIS_TWICE.search(message) is not None:
+        says = (
+            "the script gives pandas an `axis` next to `index` or `columns`, which pandas 2 let pass and pandas 3 "
+            "refuses"
+        )
+        older = "run with pandas < 3, as training did: envpin run ADAPTER -- CMD"
+        return Explained("library-api-changed", says, (older, "or write it as the message asks"))
+    if exception == "KeyError":
+        columns = "look at the columns of the file: head -n 1 FILE"
+        return Explained("data-not-as-expected", f"the table that the script reads has no column {message}", (columns,))
+    return None
+
+
+def no_file(package: str, path: str, name: str) -> Explained:
+    """A file of a model or adapter that a library opens, and that is not there."""
+    says = f"{package} looks for `{path}`, and there is no such file"
+    if name == "config.json":
+        here = f"{says}: the folder is not that of a whole model (an adapter's, a checkpoint's parent), or not there"
+        return Explained("base-not-found", here, ("give the folder that holds config.json and the weights",))
+    return Explained("adapter-not-found" if name.startswith("adapter_") else "missing-shard", says, ())
+
+
+def no_json(file: str, message: str) -> Explained:
+    """A file that is not what is read of it, by how its JSON breaks."""
+    if message.startswith("Extra data: line 2 column 1"):
+        lines = 'read it line by line: pandas.read_json(FILE, lines=True), load_dataset("json", data_files=FILE)'
+        says = (
+            f"{file} has one JSON value a line, or more than one value: it is of JSON Lines, and is read as one value"
+        )
+        return Explained("corrupt-header", says, (lines, "or make it one list of JSON"))
+    if message.startswith("Expecting value: line 1 column 1"):
+        says = f"{file} does not begin as JSON: it is empty, a pointer of git-lfs, a web page, or of another format"
+        return Explained("corrupt-header", says, ("look at its beginning: head -c 200 FILE", _LOOK_AT_ITS_END[1]))
+    if message.startswith(("Unterminated string", "Expecting ',' delimiter", "Expecting value")):
+        return Explained(
+            "corrupt-header", f"{file} is no whole JSON: it was cut off, or edited by hand", _LOOK_AT_ITS_END
+        )
+    return Explained(
+        "corrupt-header", f"{file} is no whole JSON or text: it was cut off, or is another", _LOOK_AT_ITS_END
+    )
+
+
+def no_pickle(package: str) -> Explained:
+    """A file at which torch stopped as it read it."""
+    says = f"torch stopped as it read a file for {package}: it is none of torch.save, or it is damaged"
+    look = "see what it is, and how large: head -c 16 FILE; ls -l FILE"
+    return Explained("corrupt-header", says, (look, "download or copy it again, under its own name"))

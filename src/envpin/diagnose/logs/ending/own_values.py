@@ -1,0 +1,114 @@
+"""What a script's own line asks for and does not get: a variable, a setting, a field of a row, a label. Pure."""
+
+from __future__ import annotations
+
+import re
+
+from envpin.diagnose.logs.text.explained import Explained
+
+_ENVIRONMENT = re.compile(r"os\.environ\[\s*f?[\"'](?P<name>\w{1,80})[\"']\s*\]")
+_OF_A_LAUNCHER = frozenset({"LOCAL_RANK", "RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"})
+_ARGV = re.compile(r"sys\.argv\[(?P<n>\d+)\]")
+_KEY = re.compile(r"^[\"'](?P<name>[^\"'\n]{1,120})[\"']$")
+# Of what is asked for a key, by the name that the script gives it; the first that fits.
+_LABELS = re.compile(
+    r"(?i)\b(?>\w*?(?:label|class|tag|intent|sentiment|category|emotion))"
+    r"(?>\w*?(?:2id|2idx|_to_id|_map|_dict|_id|_index|mapping))\w*+\s*\["
+)
+_INDEX = r"(?:\[[^\]\n]{1,40}\])*\s*\[\s*[\"']"
+_CHECKPOINT = re.compile(r"(?i)\b(?:\w*ckpt|\w*check_?point|state|payload|saved|bundle)\s*\[\s*[\"']")
+_SETTINGS = re.compile(rf"(?i)\b(?>\w*?(?:config|cfg|conf|settings|params|args|options))\w*+{_INDEX}")
+_ROW = re.compile(
+    r"(?i)\b(?:\w*(?:row|example|sample|record|item|entry|line|batch|turn|message|conversation|data|dataset|doc|obj)s?|"
+    rf"ex|msg|m|r|x|d|s|t|e|i){_INDEX}"
+)
+_OF_ROWS = re.compile(
+    r"(?i)\b(?>\w*?(?:rows|data|examples|samples|records|texts|lines|items|prompts))\w*+(?:\[[^\]\n]{1,30}\])*\["
+)
+_OPTION = re.compile(
+    r"'(?P<kind>Namespace|DictConfig|AttrDict|EasyDict|Box|Munch)' object has no attribute '(?P<name>\w+)'"
+)
+_NO_TENSOR = re.compile(r"'(?P<kind>list|str|int|float)' object has no attribute '(?:to|cuda|cpu|size|shape)'")
+_D, _S = "data-not-as-expected", "settings-refused"
+_FIRST_ROW = "print the first row: its names are what the script has to ask for"
+
+
+def of_own_value(exception: str, message: str, before: str) -> Explained | None:
+    """What the last line of a script's code did not get; None where the line does not tell."""
+    code = "\n".join(before[max(before.rfind('File "', 0, before.rfind('File "<frozen')), 0) :].split("\n")[:-1])
+    if exception == "KeyError":
+        return _of_a_key(message, _without_marks(code))
+    if exception == "IndexError":
+        return _of_a_place(_without_marks(code))
+    if exception == "AttributeError":
+        return _of_a_member(message, _without_marks(code))
+    if exception == "ZeroDivisionError":
+        return Explained(_D, "the script divides by a number that is 0: most often that of rows, which were none", (
+            "count the rows that are read and evaluated",
+        ))  # fmt: skip
+    return None
+
+
+def _without_marks(code: str) -> str:
+    """The lines of code below the last frame, without the marks under them."""
+    return "\n".join(one for one in code.split("\n")[1:] if one.strip(" ^~│|") and 'File "<frozen' not in one)
+
+
+def _of_a_key(message: str, code: str) -> Explained | None:
+    if (variable := _ENVIRONMENT.search(code)) is not None:
+        return _of_the_environment(variable["name"])
+    if _LABELS.search(code) is not None:
+        says = f"the data have the label {message}, which the script's table of labels does not have"
+        return Explained(_D, says, ("see which labels there are, and how they are spelt: capitals, spaces, numbers",))
+    found = _KEY.match(message.strip())
+    return None if found is None else _of_an_entry(found["name"], code)
+
+
+def _of_an_entry(name: str, code: str) -> Explained | None:
+    if _CHECKPOINT.search(code) is not None:
+        says = (
+            f"the checkpoint that the script loads has no entry `{name}`: another program, or another version of this "
+            "one, wrote it"
+        )
+        look = "see what it holds: print(checkpoint.keys()); where those are weights, it is the state dict itself"
+        return Explained("foreign-format", says, (look,))
+    if _SETTINGS.search(code) is not None:
+        says = f"the settings that the script reads have no `{name}`: left out, misspelt, or in another place"
+        return Explained(_S, says, ("add it where the script looks for it",))
+    if _ROW.search(code) is not None:
+        says = f"a row of the data has no field `{name}`, which the script asks for"
+        return Explained(_D, says, (_FIRST_ROW, f"rename the field that is meant to `{name}`"))
+    return None
+
+
+def _of_the_environment(name: str) -> Explained:
+    if name in _OF_A_LAUNCHER:
+        return Explained(_S, f"`{name}` is not set: the script is written to be started by a launcher", (
+            "start it so: torchrun --nproc_per_node 1 SCRIPT, or accelerate launch SCRIPT",
+        ))  # fmt: skip
+    return Explained(_S, f"the environment variable `{name}`, which the script reads, is not set", (
+        f"set it before the run: export {name}=VALUE",
+    ))  # fmt: skip
+
+
+def _of_a_place(code: str) -> Explained | None:
+    if _ARGV.search(code) is not None:
+        return Explained(_S, "the script was called with fewer arguments than it takes", (
+            "see at its beginning which ones it reads: sys.argv",
+        ))  # fmt: skip
+    if _OF_ROWS.search(code) is not None:
+        says = "the script takes a row, or a part of one, that is not there: there are fewer than it expects, or none"
+        return Explained(_D, says, ("count the rows that were read, and look at the first ones",))
+    return None
+
+
+def _of_a_member(message: str, code: str) -> Explained | None:
+    if (found := _OPTION.search(message)) is not None:
+        says = f"the script reads the option `{found['name']}`, which is not among those that it was given"
+        return Explained(_S, says, ("see how it is spelt where the options are defined",))
+    found = _NO_TENSOR.search(message)
+    if found is None or re.search(r"\.(?:to|cuda)\(", code) is None:
+        return None
+    says = f"a batch holds a `{found['kind']}` where the script wants tensors: text, or a list"
+    columns = 'leave such columns out, and make the rest tensors: dataset.set_format("torch", columns=[…])'
+    return Explained(_D, says, (columns,))

@@ -1,0 +1,178 @@
+"""How it is said what a library raises or stops at: the place, and what its message names. Pure."""
+
+from __future__ import annotations
+
+import re
+
+from envpin.core.command_text import command_text
+from envpin.diagnose.catalogue.catalogue import load_catalogue
+from envpin.diagnose.logs.context.lost_files import GIVE_ITS_PATH
+from envpin.diagnose.logs.facts.name_facts import TRAINING
+from envpin.diagnose.logs.text.explained import Explained
+
+# Of a message so much is said again: what it is about stands in its first sentence.
+_QUOTED = 160
+# What a library says of what it never expected to happen.
+_REPORT = re.compile(
+    r"(?i)please report|report this|(?:file|open|submit) (?:a |an )?(?:bug|issue)|maybe the .{1,40} changed"
+)
+_SAYS = {
+    "settings-refused": "{package} refuses a setting{place}",
+    "data-not-as-expected": "{package} refuses the data{place}",
+    "inputs-do-not-fit": "{package} does not take what the model was given{place}",
+    "serving-limit": "{package} does not take this model or adapter: it stops{place}",
+    "package-missing": "{package} asks for a package that the interpreter does not have{place}",
+    "torch-companion-mismatch": "{package} asks for another release of a package than is installed{place}",
+    "gpu-not-supported": "{package} asks for what this machine, or its build of torch, cannot do{place}",
+    "library-api-changed": "{package} asks for another release of what it works with{place}",
+}
+LOOK_AT_ROWS = "print the first row and the column names, and compare them with what the trainer's page says"
+STEPS = {
+    "settings-refused": (
+        "change the setting that the message names, or take the release whose page names it", TRAINING
+    ),
+    "data-not-as-expected": (LOOK_AT_ROWS,),
+    "library-api-changed": ("take the release that the message names", TRAINING),
+    "torch-companion-mismatch": ("install the release that the message names", TRAINING),
+    "gpu-not-supported": (
+        "change the setting that asks for it: float32 or float16 for bfloat16, `sdpa` for flash attention",
+        "or run on a machine that has it",
+    ),
+}  # fmt: skip
+STEPS_OF_THE_PROGRAM = ("do what its message says: it is the program's own check",)
+# A file of data that is not where it was looked for.
+_NO_DATA_FILE = re.compile(
+    r"(?i)\b(?:file|path|folder|directory)\b[^\n]{0,20}?[`'\"]?(?<![\w./~-])"
+    r"(?P<name>[\w./~-]{1,300}\.\w{2,5}|[\w.~-]{0,100}/[\w./~-]{1,300})[`'\"]?"
+    r"[^\n]{0,20}?(?:not found|not exist|doesn't exist|no such)"
+)
+# A package that a message asks for, by the words around its name.
+_ASKED_FOR = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"pip3? install (?:(?:-U|-q|--upgrade|--quiet) )*[\"'`]?(?P<name>[A-Za-z][\w.-]*)",
+        r"(?i)install (?:the )?[\"'`](?P<name>[\w.-]+)[\"'`](?: and [\"'`](?P<more>[\w.-]+)[\"'`])?",
+        r"(?i)requires? (?:the )?[\"'`]?(?P<name>[\w.-]+)[\"'`]? (?:library|package)",
+        r"(?P<name>[\w.-]+)[\"'`]? (?:is|was) not (?:installed|found|available)",
+        r"package for (?P<name>FlashAttention)",
+    )
+)
+_CALLED = {"flashattention": "flash-attn", "flash_attn": "flash-attn"}
+_NO_NAME = frozenset({"it", "package", "library", "module", "which", "that", "the", "this", "and", "git", "e", "r"})
+_KEY = re.compile(r"[\"']([^\"'\n]{1,80})[\"']")
+# What looks into rows by the name of a column, and what into a set by that of a split.
+_COLUMN = re.compile(r"(?i)column '?([^'\n]{1,80}?)'? (?:doesn't exist|not in the dataset)")
+_SPLITS = re.compile(r"dataset_dict\.py")
+
+
+def raised(code: str, package: str, place: str, message: str, around: str = "") -> Explained:
+    """What is said of a message that `package` raises on purpose, at `place` or, where no frame shows it, ""."""
+    if code == "settings-refused" and _REPORT.search(f"{message}\n{around}") is not None:
+        says = f"{package} stops at what it does not expect{_at(place)}, and wants a report: most likely a fault of it"
+        return Explained(
+            "library-fault", says, (f"take a newer release of {package}", "look for the line in its tracker")
+        )
+    if code == "data-not-as-expected" and (column := _COLUMN.search(message)) is not None:
+        return no_column(package, column[1], place)
+    if code == "data-not-as-expected" and (lost := _NO_DATA_FILE.search(message)) is not None:
+        return Explained(code, f"the data file `{lost['name']}` is not there{_at(place)}", (GIVE_ITS_PATH,))
+    if code == "package-missing" and (named := _asked_for(message, package)):
+        return _missing(package, named, place)
+    quoted = quote(message)
+    says = _SAYS[code].format(package=package, place=_in(place)) if code in _SAYS else _meant(code, package, place)
+    return Explained(code, f"{says}: {quoted}" if quoted and code in _SAYS else says, STEPS.get(code, ()))
+
+
+def stopped_at_rows(package: str, place: str, exception: str, message: str) -> Explained:
+    """What is said where code that prepares rows stops at one of them."""
+    if exception == "KeyError" and message.strip() == "None":
+        says = f"{package} looks for a column whose name is None, as none was given{_in(place)}"
+        name = "name the column of the text in the trainer's config (`dataset_text_field`), or take a newer release"
+        return Explained("data-not-as-expected", f"{says}: this release has no default for it", (name, LOOK_AT_ROWS))
+    key = _KEY.fullmatch(message.strip()) if exception == "KeyError" else None
+    if key is not None and _SPLITS.search(place) is not None:
+        says = f"the data set has no split `{key[1]}`"
+        splits = "print the data set, which lists its splits, and name one of them"
+        make = "make one of the training rows: dataset.train_test_split(test_size=0.1)"
+        return Explained("data-not-as-expected", says, (splits, make))
+    if key is not None and re.fullmatch(r"[\w. -]+", key[1]) and "template" not in place:
+        return no_column(package, key[1], place)
+    says = f"{package} stops at a row of the data, which is not as it reads them{_in(place)}"
+    quoted = quote(message)
+    return Explained("data-not-as-expected", f"{says}: {quoted}" if quoted else says, STEPS["data-not-as-expected"])
+
+
+def no_labels(package: str, place: str) -> Explained:
+    """Code that asks something of the labels, and there are none."""
+    says = f"the rows have no labels: {package} asks something of them{_in(place)}, and they are None"
+    return Explained("data-not-as-expected", says, (
+        "give the rows a column `label` or `labels`, as the loss wants it", "or take a loss that needs none",
+    ))  # fmt: skip
+
+
+def of_the_program(message: str) -> str:
+    """What a script says no to by itself."""
+    quoted = quote(message)
+    return f"the program itself stops, no library: {quoted}" if quoted else "the program itself stops, no library"
+
+
+def no_column(package: str, name: str, place: str) -> Explained:
+    """A column or field that the rows do not have."""
+    says = f"the data have no column or field `{name}`, which {package} was asked for{_at(place)}"
+    rename = f"print the column names of the data, and rename the one that is meant to `{name}`"
+    return Explained("data-not-as-expected", says, (rename, "or give the program the name that the data have"))
+
+
+def quote(message: str) -> str:
+    """The first sentence of a message, or what fits of it, in quotation marks."""
+    text = " ".join(message.split())
+    if (
+        text[:1] in ("'", '"') and text[0] == text[-1] and text.count(text[0]) == 2
+    ):  # as KeyError prints what it is given
+        text = text[1:-1]
+    sentence = re.split(r"(?<=[a-z)\]`'\"]{3})[.!?:] (?=[A-Z`])", text, maxsplit=1)[0].rstrip(" .:;,!")
+    if len(sentence) > _QUOTED:
+        sentence = f"{sentence[:_QUOTED].rsplit(' ', 1)[0]} …"
+    return f'"{sentence}"' if len(sentence) > 1 else ""
+
+
+def _asked_for(message: str, asking: str) -> list[str]:
+    """The packages that a message asks for, as the index calls them; of `trl[vllm]` not trl itself, which asks."""
+    matches = (pattern.search(message) for pattern in _ASKED_FOR)
+    found = next((one for one in matches if one is not None and one["name"].lower() != asking), None)
+    if found is None:
+        return []
+    names = [name.strip(".-") for name in found.groupdict().values() if name is not None]
+    named = [_CALLED.get(name.lower(), name) for name in names]
+    return [] if not named or {name.lower() for name in named} & _NO_NAME else named
+
+
+def _missing(package: str, named: list[str], place: str) -> Explained:
+    both, which = " and ".join(f"`{name}`" for name in named), "it" if len(named) == 1 else "one of them"
+    says = f"{package} asks for {both}{_at(place)}, and the interpreter that ran does not have {which}, or an older one"
+    install = command_text("python", "-m", "pip", "install", "-U", *named)
+    return Explained("package-missing", says, (
+        f"install into that interpreter: {install}", "or leave out the setting that asks for it", TRAINING,
+    ))  # fmt: skip
+
+
+def _in(place: str) -> str:
+    return f", in `{place}`" if place else ""
+
+
+def _at(place: str) -> str:
+    return f" (`{place}`)" if place else ""
+
+
+def _meant(code: str, package: str, place: str) -> str:
+    meaning = load_catalogue()[code].meaning.partition(". ")[0].rstrip(".")
+    return f"{package} raises this itself{_in(place)}. What it speaks of: {meaning[:1].lower()}{meaning[1:]}"
+
+
+def other_shapes(place: str, message: str) -> Explained:
+    """Tensors that do not fit each other in the code of a model."""
+    says = f"tensors that do not fit each other meet{_in(place)}: {quote(message)}"
+    return Explained("inputs-do-not-fit", f"{says}: inputs of another length or kind, or weights of another model", (
+        "print the shapes that the model is given: {name: tensor.shape for name, tensor in batch.items()}",
+        "cut and pad all of them alike, and make them with the tokenizer or processor of this model",
+    ))  # fmt: skip

@@ -1,0 +1,122 @@
+"""What a script stops at in its own code: a package, a row of JSON Lines, the tensors of two adapters. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from envpin.core.command_text import command_text
+from envpin.diagnose.logs.facts.name_facts import TRAINING
+from envpin.diagnose.logs.text.explained import Explained
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_MODULE = re.compile(r"No module named '(\w+)(?:\.[\w.]+)?'")
+# What modules are called on the index, where that is another name.
+ON_THE_INDEX = {
+    "torchcrf": "pytorch-crf", "sklearn": "scikit-learn", "cv2": "opencv-python", "PIL": "pillow", "yaml": "PyYAML",
+    "bs4": "beautifulsoup4", "dotenv": "python-dotenv", "skimage": "scikit-image", "docx": "python-docx",
+    "fitz": "PyMuPDF", "faiss": "faiss-cpu", "git": "GitPython", "Levenshtein": "python-Levenshtein",
+    "dateutil": "python-dateutil", "google": "protobuf", "jwt": "PyJWT", "attr": "attrs", "absl": "absl-py",
+    "pkg_resources": "setuptools", "distutils": "setuptools", "umap": "umap-learn", "hydra": "hydra-core",
+    "sentencepiece_model_pb2": "protobuf", "whisper": "openai-whisper", "llama_cpp": "llama-cpp-python",
+    "langchain_community": "langchain-community", "box": "python-box", "ruamel": "ruamel.yaml",
+    "magic": "python-magic", "snappy": "python-snappy",
+}  # fmt: skip
+# Modules of a program that is run from another folder than its own.
+_OF_THE_PROGRAM = frozenset({
+    "src", "utils", "util", "config", "configs", "models", "model", "data", "dataset", "common", "lib", "helpers",
+    "modules", "core", "app", "tools", "scripts", "train", "trainer", "main", "constants", "settings", "preprocessing",
+    "preprocess", "evaluation", "inference", "backend", "api", "pipeline", "pipelines", "services",
+})  # fmt: skip
+_LINE_OF_JSON = re.compile(r"json\.loads\(\s*(?:line|row|l|x|record|item|entry|s|raw)\b")
+_SIZES = re.compile(r"The size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\)")
+_TENSOR = re.compile(r"'((?:base_model\.model\.)?[\w.]*\.lora_(?:A|B|embedding_[AB])\.[\w.]+)'")
+_TWO_ADAPTERS = re.compile(r"(?i)lora|adapter|merge|blend")
+_PART = re.compile(r"\[[\"'](?:content|role|text|value|from)[\"']\]")
+# Ranks that people give; a hidden size is larger.
+_LARGEST_RANK = 256
+
+
+def of_script(exception: str, message: str, before: str) -> Explained | None:
+    """What a script of this field stopped at; None where its own lines do not tell."""
+    tell = _BY_EXCEPTION.get(exception)
+    return None if tell is None else tell(message, before)
+
+
+def _no_package(message: str, _: str) -> Explained | None:
+    found = _MODULE.search(message)
+    if found is None or found[1] in _OF_THE_PROGRAM:
+        return None
+    name, called = found[1], ON_THE_INDEX.get(found[1], found[1])
+    other = f", which the index calls {called}," if called != name else ""
+    says = f"`{name}`{other} is not installed in the interpreter that ran"
+    install = command_text("python", "-m", "pip", "install", called)
+    own = f"where `{name}` is a part of the program itself: run it from the program's folder"
+    return Explained("package-missing", says, (f"install it there: {install}", own, TRAINING))
+
+
+def _no_row(message: str, before: str) -> Explained | None:
+    """A line of a file of JSON Lines."""
+    if _LINE_OF_JSON.search("\n".join(before.split("\n")[-14:])) is None:
+        return None
+    says = f"a line of the file that the script reads as JSON Lines is no JSON value: {message}"
+    return Explained("data-not-as-expected", says, (
+        "every line has to be one whole JSON value: no comma between lines, no empty line, no list around them",
+        "look at the first lines: head -n 2 FILE",
+    ))  # fmt: skip
+
+
+def _other_shape(message: str, before: str) -> Explained | None:
+    """Two adapters that a script combines, tensor by tensor."""
+    found = _SIZES.search(message)
+    if found is None or _TWO_ADAPTERS.search("\n".join(before.split("\n")[-10:])) is None:
+        return None
+    one, other = int(found[1]), int(found[2])
+    rank = max(one, other) <= _LARGEST_RANK and one & (one - 1) == 0 and other & (other - 1) == 0
+    if rank:
+        says = f"the script combines two adapters of different rank ({one} and {other})"
+        return Explained(
+            "rank-mismatch", says, ("take adapters of one rank, or combine them by peft: add_weighted_adapter",)
+        )
+    says = f"the script combines tensors of two adapters or models of different width ({one} and {other})"
+    return Explained("wrong-base-hidden-size", says, ("take two that were trained on the same base",))
+
+
+def _no_tensor(message: str, _: str) -> Explained | None:
+    found = _TENSOR.search(message)
+    if found is None:
+        return None
+    says = f"the script looks for `{found[1]}`, which the other adapter does not have: they train other modules"
+    return Explained("unmatched-adapter-keys", says, (
+        "take adapters with the same target_modules, of the same base", "compare their names: envpin check ADAPTER",
+    ))  # fmt: skip
+
+
+def _other_letters(message: str, _: str) -> Explained | None:
+    says = f"a text file that the script reads is of another encoding than it is read in: {message}"
+    return Explained("data-not-as-expected", says, (
+        "make it UTF-8: iconv -f GBK -t UTF-8 FILE > NEW (or -f CP1252)", "or name its own: open(FILE, encoding=…)",
+    ))  # fmt: skip
+
+
+def _text_for_a_message(message: str, before: str) -> Explained | None:
+    """A row whose text is asked for the parts of a conversation."""
+    last = "\n".join(before.split("\n")[-5:])
+    if not message.startswith("string indices must be integers") or _PART.search(last) is None:
+        return None
+    says = "the script takes rows for conversations (lists of `role` and `content`), and they are plain text"
+    return Explained("data-not-as-expected", says, (
+        "make them messages: [{\"role\": \"user\", \"content\": text}]", "print one row: print(dataset[0])",
+    ))  # fmt: skip
+
+
+_BY_EXCEPTION: Mapping[str, Callable[[str, str], Explained | None]] = {
+    "ModuleNotFoundError": _no_package,
+    "JSONDecodeError": _no_row,
+    "RuntimeError": _other_shape,
+    "KeyError": _no_tensor,
+    "UnicodeDecodeError": _other_letters,
+    "TypeError": _text_for_a_message,
+}

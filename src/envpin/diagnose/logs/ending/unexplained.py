@@ -1,0 +1,129 @@
+"""Errors of a log in which nothing is known: kept while it is read, asked about at its end. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from envpin.diagnose.logs.text.anchors import LOST_ANCHORS
+from envpin.diagnose.logs.text.blocks import lines_with
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from envpin.diagnose.logs.text.blocks import LineNumbers
+    from envpin.diagnose.logs.text.explained import Explained
+
+_KEPT = 60
+# Of the lines in which a program says by itself that something is not there, the last ones of a log tell why it ended.
+_SAID_LAST, _AT_THE_END = 8, 12
+_RERAISED = re.compile(r"(?:During handling of the above exception|The above exception was the direct cause)[^\0]*\Z")
+# What accelerate and torchrun say when the script that they started has ended: its own error is the one to read.
+_OF_A_LAUNCHER = re.compile(
+    r"CalledProcessError: Command '\[[^\n]*python[\d.]*'(?:, '-[\w-]+')*, '[^'\n]+\.py'|ChildFailedError"
+)
+# Where a repository is made to upload to: what a run that could not reach the Hub says at its end.
+_OF_AN_UPLOAD = "/api/repos/create"
+_TRACEBACK = "Traceback (most recent call last)"
+
+
+class UnexplainedError(NamedTuple):
+    """A line of which nothing speaks; `before` are the lines before it, up to the words by which it was found."""
+
+    line: int
+    text: str
+    before: str
+    after: str
+
+    @property
+    def whole(self) -> str:
+        """The line and those of its traceback before it, or after it where someone turned it round."""
+        before = self.before.rpartition("\n")[0]
+        before = before[max(before.rfind(_TRACEBACK), 0) :]
+        after = self.after.partition("\n\n")[0] if "File " in self.after and "File " not in before else ""
+        return f"{before}\n{self.text}\n{after}".rstrip()
+
+    @property
+    def around(self) -> str:
+        return f"{self.before}\n{self.after}"
+
+
+class Answer(NamedTuple):
+    """What one of the errors says; `guess` where only its likeness to known ones speaks for it."""
+
+    error: UnexplainedError
+    told: Explained
+    guess: bool
+
+
+@dataclass
+class Unexplained:
+    """Errors, and lines that complain without the name of an exception."""
+
+    errors: list[UnexplainedError] = field(default_factory=list)
+    complaints: list[UnexplainedError] = field(default_factory=list)
+    lost: deque[UnexplainedError] = field(default_factory=lambda: deque(maxlen=_SAID_LAST))
+
+    def keep(self, error: UnexplainedError, *, named: bool) -> bool:
+        """Keep an error; False where no more are kept of its kind."""
+        if _OF_A_LAUNCHER.search(error.text) is not None or _OF_AN_UPLOAD in error.text:
+            return True
+        some = self.errors if named else self.complaints
+        if len(some) < _KEPT:
+            some.append(error)
+        return len(some) < _KEPT
+
+    def note_lost(self, block: bytes, numbers: LineNumbers, explained: Collection[str]) -> None:
+        """Keep the last lines of a block in which a program says that something is not there."""
+        said = {at: text for anchor in LOST_ANCHORS for at, text in lines_with(block, anchor.encode())}
+        for at, text in sorted((at, text) for at, text in said.items() if text not in explained)[-_SAID_LAST:]:
+            self.lost.append(UnexplainedError(numbers.of(at), text, "", ""))
+
+    def answer(self, last: int = 0, *, in_field: bool = False) -> Answer | None:
+        """The first error that is very like known ones, else the first that a library raised itself or stopped at, else
+        what the program says at its end, line `last`, is not there, else the first that is like known ones: the later
+        ones of a log follow from it. `in_field` where the log shows that it is of this field."""
+        errors = sorted(self.errors) or sorted(self.complaints)
+        if not errors:
+            return self._lost_at(last)
+        from envpin.diagnose.logs.ending.nearest import explain_nearest
+        from envpin.diagnose.logs.ending.raised import explain_raised
+
+        asked: tuple[tuple[Callable[[UnexplainedError], Explained | None], bool], ...] = (
+            (lambda one: explain_nearest(one.whole, one.around, strong=True), True),
+            (lambda one: explain_raised(one.text, one.before, one.after, in_field=in_field), False),
+            (lambda one: explain_nearest(one.whole, one.around), True),
+        )
+        for explain, guess in asked:
+            for at, one in enumerate(errors):
+                if (told := explain(one)) is None:
+                    continue
+                if told.code == "library-fault" and (later := _raised_of(errors[at + 1 :], explain)) is not None:
+                    return Answer(*later, guess)
+                return Answer(one, told, guess)
+            if not guess and (lost := self._lost_at(last)) is not None:
+                return lost
+        return None
+
+    def _lost_at(self, last: int) -> Answer | None:
+        from envpin.diagnose.logs.context.lost_files import said_to_be_lost
+
+        after = max((last - _AT_THE_END, *(error.line for error in self.errors)))
+        for one in sorted(self.lost):
+            if one.line >= after and (lost := said_to_be_lost(one.text)) is not None:
+                return Answer(one, lost.explained(), False)
+        return None
+
+
+def _raised_of(
+    errors: list[UnexplainedError], explain: Callable[[UnexplainedError], Explained | None]
+) -> tuple[UnexplainedError, Explained] | None:
+    """What a library raised on meeting an error that it stopped at: it knows more of it than where it stopped."""
+    for one in errors:
+        if _RERAISED.search(one.before) is None:
+            return None
+        if (told := explain(one)) is not None and told.code != "library-fault":
+            return one, told
+    return None

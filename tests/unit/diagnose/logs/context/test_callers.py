@@ -1,0 +1,77 @@
+"""Errors whose frames tell which library of the stack made the call."""
+
+from __future__ import annotations
+
+import pytest
+
+from envpin.diagnose.logs.context.callers import explain_frame
+
+PEFT = '  File "/srv/lib/python3.12/site-packages/peft/mapping.py", line 9, in get_peft_model\n'
+OWN = '  File "/srv/project/train.py", line 9, in main\n'
+KEYWORD = "TypeError: Resampler.__init__() got an unexpected keyword argument 'depth'"
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        (KEYWORD, "library-api-changed"),
+        ("TypeError: Resampler.forward() missing 1 required positional argument: 'mask'", "library-api-changed"),
+        ("TypeError: resample() takes 2 positional arguments but 3 were given", "library-api-changed"),
+        ("AttributeError: 'Resampler' object has no attribute 'depth'", "library-api-changed"),
+        ("AttributeError: 'QwenConfig' object has no attribute 'depth'", "transformers-api-changed"),
+        ("ImportError: cannot import name 'depth' from 'resampler'", "library-api-changed"),
+        ("ValueError: too many values to unpack (expected 2)", "library-api-changed"),
+        ("NameError: name 'Resampler' is not defined", "library-fault"),
+        ("AttributeError: 'GRPOConfig' object has no attribute 'num_iterations'", "library-api-changed"),
+    ],
+)
+def test_a_call_of_a_library_is_a_difference_of_releases(line: str, code: str) -> None:
+    told = explain_frame(line, OWN + PEFT)
+    assert told is not None
+    assert told.code == code
+    if "GRPOConfig" not in line:
+        assert explain_frame(line, OWN) is None
+
+
+@pytest.mark.parametrize("before", ["", OWN])
+def test_what_a_script_asks_of_a_class_of_the_stack_is_told_by_whose_it_is(before: str) -> None:
+    told = explain_frame("AttributeError: 'GRPOConfig' object has no attribute 'num_iterations'", before)
+    assert told is not None
+    assert told.code == "library-api-changed"
+    assert "trl 0.16 and newer have" in told.says
+    assert explain_frame("AttributeError: 'ShopConfig' object has no attribute 'num_iterations'", before) is None
+
+
+def test_a_call_within_one_library_is_its_fault() -> None:
+    frame = PEFT.replace("peft/mapping.py", "trl/trainer/grpo_trainer.py")
+    told = explain_frame("AttributeError: 'GRPOTrainer' object has no attribute 'nonesuch'", frame)
+    assert told is not None
+    assert told.code == "library-fault"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "AttributeError: 'NoneType' object has no attribute 'shape'",
+        "AttributeError: 'dict' object has no attribute 'shape'",
+        "ValueError: bad value",
+        "RuntimeError: no",
+    ],
+)
+def test_a_value_of_a_builtin_type_blames_no_release(line: str) -> None:
+    assert explain_frame(line, PEFT) is None
+
+
+def test_the_attribute_of_a_model_that_a_script_asked_for_blames_no_release() -> None:
+    frame = '  File "/srv/lib/python3.12/site-packages/peft/peft_model.py", line 824, in __getattr__\n'
+    assert explain_frame("AttributeError: 'PeftModel' object has no attribute 'load'", OWN + frame) is None
+
+
+def test_examples_of_a_library_are_someones_own_code() -> None:
+    assert explain_frame(KEYWORD, '  File "/srv/peft/examples/sft/train.py", line 3, in main\n') is None
+
+
+def test_releases_that_the_log_states_are_named() -> None:
+    told = explain_frame(KEYWORD, "trl==0.22.2\nTransformers: 4.53.2\n" + PEFT)
+    assert told is not None
+    assert "transformers 4.53.2, trl 0.22.2" in told.says
