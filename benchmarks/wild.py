@@ -5,7 +5,8 @@ directories as `owner+name/repo` or `owner+name.git` (`git clone --mirror`). Eac
 a temporary one, of files above 2 MB the first one, where the headers are; the versions that it declares are hidden (the
 card, and the value of `peft_version`), and the answer is held against them. A repository is of the half `seen` or
 `held-out` by a digest of its name: misses of the second were not looked at while the first rules were written. `--list`
-finds folders in DIR and writes the list anew.
+finds folders in DIR and writes the list anew. With `--scan` all folders are taken out into one tree, as they are, and
+`envpin scan` goes through it: what it says of each, and whether it crashed.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import json
 import shutil
 import statistics
 import subprocess
+import sys
 import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
@@ -220,10 +222,35 @@ def shown(half: str, tally: Tally) -> str:
     return "\n".join(lines)
 
 
+def scan_all(there: dict[str, Path]) -> str:
+    """What `envpin scan` says of one tree with every folder of the list, in one line for each count."""
+    with tempfile.TemporaryDirectory(prefix="envpin-wild-") as tree:
+        for number, row in enumerate(LIST.read_text(encoding="utf-8").splitlines()[1:]):
+            repository, commit, path = row.split("\t")
+            if repository in there:
+                take_out(there[repository], commit, path, Path(tree) / f"{number:03}-{repository.replace('/', '+')}")
+        done = subprocess.run(
+            [sys.executable, "-m", "envpin", "scan", tree, "--json"], check=False, capture_output=True, text=True
+        )
+    entries = json.loads(done.stdout)["entries"]
+    counts = Counter(entry["kind"] for entry in entries)
+    crashed = sum("envpin failed on it" in (entry.get("problem") or "") for entry in entries)
+    uncompared = sum(bool(entry.get("not_compared")) for entry in entries)
+    problems = Counter((entry.get("problem") or "").partition(",")[0] for entry in entries if entry.get("problem"))
+    return "\n".join(
+        [
+            f"scan: exit status {done.returncode}, {len(entries)} entries {dict(counts)}, {crashed} crashes",
+            f"  adapters not compared with a base: {uncompared}",
+            *(f"  {count}: {problem[:90]}" for problem, count in problems.most_common(12)),
+        ]
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mirror", type=Path, required=True)
     parser.add_argument("--list", action="store_true")
+    parser.add_argument("--scan", action="store_true")
     parser.add_argument("--misses", choices=("seen", "held-out"), action="append", default=[])
     args = parser.parse_args()
     if args.list:
@@ -231,6 +258,8 @@ def main() -> None:
         rows = ["\t".join(one) for one in list_folders(args.mirror)]
         LIST.write_text("repository\tcommit\tfolder\n" + "\n".join(rows) + "\n", encoding="utf-8")
     known, there = known_releases(), mirrors(args.mirror)
+    if args.scan:
+        print(scan_all(there))
     tallies = {"seen": Tally(), "held-out": Tally()}
     absent = 0
     for row in LIST.read_text(encoding="utf-8").splitlines()[1:]:
