@@ -2,7 +2,8 @@
 
 `reader.py` takes a log in blocks and asks. A folder imports only from itself and from folders above it in this list:
 
-- `text`: the log itself. Blocks, frames, what it states of its environment; `explained.py` is what every rule answers;
+- `text`: the log itself. Blocks, frames, what it states of its environment, and the forms in which tracebacks are
+  printed (`printed.py`); `explained.py` is what every rule answers;
 - `signatures`: the wordings (`*.toml`) and their form (`signature.py`);
 - `facts`: what is known of releases, read from wheels (`*.json`, by `scripts/collect_*.py`) or by hand: arguments,
   names, messages, model types;
@@ -12,5 +13,6 @@
 - `ending`: what is left at the end (`unexplained.py`). What a library raised, what a script stopped at, and last what
   is like it (`nearest.py`).
 
-`worded.py` says what a wording tells, with the facts; `said_better.py` which of two answers stays.
+`seen.py` keeps what a code has shown; `worded.py` says what a wording tells, with the facts; `said_better.py` which of
+two answers stays.
 """

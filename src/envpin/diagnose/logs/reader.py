@@ -7,7 +7,7 @@ one are decoded and matched. So a log of 100 MB takes seconds, and memory stays 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import IO, TYPE_CHECKING
 
@@ -32,6 +32,7 @@ from envpin.diagnose.logs.said_better import (
     SAID_BETTER_OF_A_LINE,
     is_no_pickle,
 )  # fmt: skip
+from envpin.diagnose.logs.seen import Seen, finding_of, leaves, same_line, without_wraps
 from envpin.diagnose.logs.shapes.mismatch import ANCHORS, BARE, Line, common_cause, in_module, read_line
 from envpin.diagnose.logs.shapes.mismatch_words import numbers_for, steps_for, words_for
 from envpin.diagnose.logs.signatures.signature import Signature, matchers
@@ -43,7 +44,16 @@ from envpin.diagnose.logs.text.anchors import (
     RAISED_ANCHORS,
     RAISED_NEAR,
 )  # fmt: skip
-from envpin.diagnose.logs.text.blocks import LineNumbers, around, blocks_of, in_short, is_code, lines_with, with_next
+from envpin.diagnose.logs.text.blocks import (
+    LineNumbers,
+    around,
+    blocks_of,
+    in_short,
+    is_code,
+    line_ends,
+    lines_with,
+    with_next,
+)
 from envpin.diagnose.logs.text.field import shows_the_field
 from envpin.diagnose.logs.text.stated import is_new_enough, stated_in
 from envpin.diagnose.logs.text.training_signs import TrainingSigns
@@ -52,7 +62,7 @@ from envpin.diagnose.logs.worded import NEWER, signature_of, worded
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from envpin.core.findings import Finding, Severity
+    from envpin.core.findings import Finding
     from envpin.diagnose.logs.signatures.signature import Matcher
 
 # Lines before an error that can name the file it came from: a traceback has two lines for each of its last frames.
@@ -67,26 +77,6 @@ _ASKED = 300
 _AROUND = 8_000
 
 _FILLED_IN = re.compile(r"\{[a-zA-Z_][\w.]*\}")
-
-
-@dataclass
-class _Seen:
-    """What one code has shown so far, in the same words."""
-
-    severity: Severity
-    lines: list[tuple[int, str]] = field(default_factory=list)
-    count: int = 0
-    says: str | None = None
-    fix: tuple[str, ...] = ()
-    # what stands around the first of the lines
-    near: bytes = b""
-    wraps: bool = False
-    # only where another line shows that the log is of this field
-    in_field: bool = False
-
-    def raise_to(self, severity: Severity) -> None:
-        if SEVERITY_ORDER[severity] < SEVERITY_ORDER[self.severity]:
-            self.severity = severity
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,7 +104,7 @@ class _Reader:
         self.matchers = matchers
         self.line, self.blank = 1, True
         # by code and by what its lines say beyond the catalogue
-        self.seen: dict[str, dict[str, _Seen]] = {}
+        self.seen: dict[str, dict[str, Seen]] = {}
         # lines of one block by code and where they begin: two signatures may know one line
         self.kept: dict[tuple[str, int], str] = {}
         self.shapes: dict[Line, int] = {}
@@ -160,7 +150,7 @@ class _Reader:
                     self.shape_count += 1
                     if len(self.shapes) < _LINES_KEPT and line not in self.shapes:
                         self.shapes[line] = numbers.of(at)
-        self.line += block.count(b"\n")
+        self.line += line_ends(block)
         self.blank = self.blank and not block.strip(b"\0 \t\n\xef\xbb\xbf")
         self.tail = block[-20_000:]
 
@@ -239,11 +229,13 @@ class _Reader:
             if told.code in OF_ANOTHER_TYPE and (drift := self._of_another_type()) is not None:
                 drift.severity = "blocker"
                 return
+            if guess and told.code in self.seen:
+                return  # a rule has said it
             severity = "warning" if guess else load_catalogue()[told.code].severity
             some = self.seen.setdefault(told.code, {})
-            some.setdefault(told.says, _Seen(severity, [(error.line, error.text)], 1, told.says, told.fix))
+            some.setdefault(told.says, Seen(severity, [(error.line, error.text)], 1, told.says, told.fix))
 
-    def _of_another_type(self) -> _Seen | None:
+    def _of_another_type(self) -> Seen | None:
         """The line that tells of a model made from the config of another type, which is what stops it later."""
         drifts = self.seen.get("architecture-drift", {}).values()
         return next((one for one in drifts if (one.says or "").startswith("config.json is of `")), None)
@@ -279,13 +271,13 @@ class _Reader:
         severity = signature.severity or load_catalogue()[signature.code].severity
         some, says = self.seen.setdefault(signature.code, {}), signature.says or ""
         line = (signature.code, numbers.block.rfind(b"\n", 0, at))
-        if line in self.kept:
-            self._same_line(some[self.kept[line]], signature, severity)
+        if line in self.kept and not leaves(some, self.kept[line], signature, numbers.of(at)):
+            same_line(some[self.kept[line]], signature, severity)
             return
         if says not in some and len(some) >= _WORDINGS:
             says = ""
         self.kept[line] = says
-        new = _Seen(severity, says=says or None, fix=signature.fix if says else (), wraps=signature.wraps)
+        new = Seen(severity, says=says or None, fix=signature.fix if says else (), wraps=signature.wraps)
         new.in_field = signature.in_field
         seen = some.setdefault(says, new)
         seen.in_field = seen.in_field and signature.in_field
@@ -295,15 +287,7 @@ class _Reader:
         if len(seen.lines) < 3 and all(text != other for _, other in seen.lines):
             seen.lines.append((numbers.of(at), text))
 
-    @staticmethod
-    def _same_line(seen: _Seen, signature: Signature, severity: Severity) -> None:
-        """Another signature of the same code knows a line: its own words are more than none, or than what passes on."""
-        less = seen.says is None or (seen.wraps and not signature.wraps)
-        if less and seen.count == 1 and signature.says is not None:
-            seen.says, seen.fix, seen.wraps = signature.says, signature.fix, signature.wraps
-        seen.raise_to(severity)
-
-    def _is_said_better(self, code: str, seen: _Seen) -> bool:
+    def _is_said_better(self, code: str, seen: Seen) -> bool:
         if any(one in self.seen for one in SAID_BETTER.get(code, ())):
             return True
         if code == "task-head" and seen.severity == "info" and self._stopped:
@@ -326,7 +310,7 @@ class _Reader:
         said = (one for some in every if not all(seen.wraps for seen in some) for one in some)
         return bool(self.shapes) or any(one.severity == "blocker" for one in said)
 
-    def _counts(self, seen: _Seen) -> bool:
+    def _counts(self, seen: Seen) -> bool:
         """Whether a line speaks of this field: some wordings do so only where another line shows it."""
         return self.in_field or not seen.in_field
 
@@ -339,7 +323,7 @@ class _Reader:
             if code in causes or (code == "architecture-drift" and causes):
                 continue
             found += [
-                self._finding_of(code, seen) for seen in _without_wraps(some)
+                self._finding_of(code, seen) for seen in without_wraps(some)
                 if self._counts(seen) and not self.signs.are_idle(code, seen.severity)
                 and not self._is_said_better(code, seen)
                 and not (code in NEWER and is_new_enough(seen.says or "", self.stated))
@@ -352,12 +336,12 @@ class _Reader:
         findings, lines = tuple(sorted(found, key=_order_in_log)), 0 if self.blank else self.line
         return Diagnosis(findings=findings, mismatches=mismatches, lines=lines)
 
-    def _finding_of(self, code: str, seen: _Seen) -> Finding:
+    def _finding_of(self, code: str, seen: Seen) -> Finding:
         row = self.signs.which_row(seen.says, seen.near)
-        return _finding_of(code, seen if row is None else replace(seen, says=row[0], fix=row[1]))
+        return finding_of(code, seen if row is None else replace(seen, says=row[0], fix=row[1]))
 
     def _shape_finding(self, code: str, lines: list[Line]) -> Finding:
-        total = self.shape_count if self.shape_count > len(self.shapes) else len(lines)
+        total = self.shape_count if len(self.shapes) >= _LINES_KEPT else len(lines)
         evidence = [
             Evidence(line=self.shapes[line], tensor=line.name, found=shape_text(line.found),
                      expected=shape_text(line.expected))
@@ -374,26 +358,3 @@ class _Reader:
 def _order_in_log(one: Finding) -> tuple[int, int]:
     """Blockers first, then as the log has them: what is first is more often the cause of the rest."""
     return SEVERITY_ORDER[one.severity], one.evidence[0].line or 0
-
-
-def _without_wraps(some: Mapping[str, _Seen]) -> list[_Seen]:
-    """Without what only passes on what another line says, and without the same words twice."""
-    own = [seen for seen in some.values() if not seen.wraps]
-    for seen in some.values():
-        if own and seen.wraps:
-            own[0].raise_to(seen.severity)
-    return list({seen.says: seen for seen in reversed(own or list(some.values()))}.values())[::-1]
-
-
-def _finding_of(code: str, seen: _Seen) -> Finding:
-    evidence = [Evidence(line=number, note=line) for number, line in sorted(seen.lines)]
-    more = f" ({counted(seen.count, 'line')})" if seen.count > 1 else ""
-    text = seen.says or load_catalogue()[code].meaning.partition(". ")[0].rstrip(".")
-    text = _with_release(code, text, seen)
-    return finding(code, text + more, evidence, severity=seen.severity, fix=seen.fix or None)
-
-
-def _with_release(code: str, text: str, seen: _Seen) -> str:
-    from envpin.diagnose.logs.facts.releases import with_release
-
-    return with_release(code, text, seen.fix, seen.near.decode("utf-8", "replace"))

@@ -10,6 +10,8 @@ from functools import cache, lru_cache
 from typing import IO, TYPE_CHECKING
 
 from envpin.core.text_input import plain_block, to_utf8
+from envpin.diagnose.logs.text.printed import as_python_prints
+from envpin.diagnose.logs.text.unwrapped import WITHIN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,9 +42,15 @@ class LineNumbers:
     def of(self, at: int) -> int:
         if at < self.at:
             self.at, self.line = 0, self.first
-        self.line += self.block.count(b"\n", self.at, at)
+        self.line += line_ends(self.block, self.at, at)
         self.at = at
         return self.line
+
+
+def line_ends(block: bytes, start: int = 0, end: int | None = None) -> int:
+    """How many lines of the log end in a block, or between two positions of it."""
+    end = len(block) if end is None else end
+    return block.count(b"\n", start, end) - block.count(WITHIN, start, end)
 
 
 def with_next(block: bytes, at: int, text: str) -> str:
@@ -112,25 +120,24 @@ def is_code(block: bytes, at: int, text: str) -> bool:
 
 def blocks_of(stream: IO[bytes]) -> Iterator[bytes]:
     """Blocks of whole lines: UTF-8, without colours, with `\\n` as the only line end."""
-    first = stream.read(_BLOCK)
-    decode = to_utf8(first)
+    block = stream.read(_BLOCK)
+    decode = to_utf8(block)
     rest = b""
-    block = first
     while block:
+        following = stream.read(_BLOCK)
         data = rest + decode(block)
-        cut = max(data.rfind(b"\n"), data.rfind(b"\r", 0, len(data) - 1))
-        if cut < 0 and len(data) < 4 * _BLOCK:
-            rest, block = data, stream.read(_BLOCK)
+        cut = max(data.rfind(b"\n"), data.rfind(b"\r", 0, len(data) - 1)) + 1 if following else len(data)
+        if cut == 0 and len(data) < 4 * _BLOCK:
+            rest, block = data, following
             continue
-        cut = len(data) if cut < 0 else cut + 1
+        cut = cut or len(data)
         rest, data = data[cut:], data[:cut]
-        yield _clean(data)
-        block = stream.read(_BLOCK)
-    if rest:
-        yield _clean(rest)
+        if data:
+            yield _clean(data)
+        block = following
 
 
 def _clean(data: bytes) -> bytes:
     if b"\x1b" in data:
         data = _ANSI.sub(b"", data)
-    return plain_block(data)
+    return as_python_prints(plain_block(data))

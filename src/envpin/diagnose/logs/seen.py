@@ -1,0 +1,79 @@
+"""What one code has shown in a log: its lines, by the words that are said of them. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from envpin.core.findings import SEVERITY_ORDER, Evidence
+from envpin.core.sizes import counted
+from envpin.diagnose.catalogue.catalogue import finding, load_catalogue
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from envpin.core.findings import Finding, Severity
+    from envpin.diagnose.logs.signatures.signature import Signature
+
+
+@dataclass
+class Seen:
+    """What one code has shown so far, in the same words."""
+
+    severity: Severity
+    lines: list[tuple[int, str]] = field(default_factory=list)
+    count: int = 0
+    says: str | None = None
+    fix: tuple[str, ...] = ()
+    # what stands around the first of the lines
+    near: bytes = b""
+    wraps: bool = False
+    # only where another line shows that the log is of this field
+    in_field: bool = False
+
+    def raise_to(self, severity: Severity) -> None:
+        if SEVERITY_ORDER[severity] < SEVERITY_ORDER[self.severity]:
+            self.severity = severity
+
+
+def leaves(some: dict[str, Seen], kept: str, signature: Signature, number: int) -> bool:
+    """Whether a line leaves those of which nothing is said: a signature of the same code has words for it."""
+    seen = some[kept]
+    if kept or seen.says is not None or signature.says is None or (seen.count == 1 and signature.says not in some):
+        return False
+    seen.count -= 1
+    seen.lines = [one for one in seen.lines if one[0] != number]
+    if seen.count == 0:
+        del some[kept]
+    return True
+
+
+def same_line(seen: Seen, signature: Signature, severity: Severity) -> None:
+    """Another signature of the same code knows a line: its own words are more than none, or than what passes on."""
+    less = seen.says is None or (seen.wraps and not signature.wraps)
+    if less and seen.count == 1 and signature.says is not None:
+        seen.says, seen.fix, seen.wraps = signature.says, signature.fix, signature.wraps
+    seen.raise_to(severity)
+
+
+def without_wraps(some: Mapping[str, Seen]) -> list[Seen]:
+    """Without what only passes on what another line says, and without the same words twice."""
+    own = [seen for seen in some.values() if not seen.wraps]
+    for seen in some.values():
+        if own and seen.wraps:
+            own[0].raise_to(seen.severity)
+    return list({seen.says: seen for seen in reversed(own or list(some.values()))}.values())[::-1]
+
+
+def finding_of(code: str, seen: Seen) -> Finding:
+    evidence = [Evidence(line=number, note=line) for number, line in sorted(seen.lines)]
+    more = f" ({counted(seen.count, 'line')})" if seen.count > 1 else ""
+    text = seen.says or load_catalogue()[code].meaning.partition(". ")[0].rstrip(".")
+    text = _with_release(code, text, seen)
+    return finding(code, text + more, evidence, severity=seen.severity, fix=seen.fix or None)
+
+
+def _with_release(code: str, text: str, seen: Seen) -> str:
+    from envpin.diagnose.logs.facts.releases import with_release
+
+    return with_release(code, text, seen.fix, seen.near.decode("utf-8", "replace"))
