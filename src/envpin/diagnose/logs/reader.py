@@ -17,6 +17,7 @@ from envpin.diagnose.axes import shape_text
 from envpin.diagnose.catalogue.catalogue import finding, load_catalogue
 from envpin.diagnose.comparison import Mismatch
 from envpin.diagnose.logs.context.askers import by_caller, by_who_asked, of_remote_code, of_whom, with_asker
+from envpin.diagnose.logs.context.following import said_after
 from envpin.diagnose.logs.context.whose_folder import by_whose_folder
 from envpin.diagnose.logs.ending.unexplained import Unexplained, UnexplainedError
 from envpin.diagnose.logs.facts.arguments import ANCHOR, explain
@@ -69,11 +70,11 @@ if TYPE_CHECKING:
 _NEAR = 10
 # Of different parameters that do not fit: the largest models have some thousand, and a few already show the cause.
 _LINES_KEPT = 5_000
-# Of one code, so many different things are said; what else it has shown is said in the catalogue's words.
+# Of one code, so many different things are said; the rest in the catalogue's words.
 _WORDINGS = 3
 # Of one block, so many lines are asked for the frames before them.
 _ASKED = 300
-# Around a line, what may state the releases: a list of versions stands before an error or after it.
+# Around a line, what may state the releases.
 _AROUND = 8_000
 
 _FILLED_IN = re.compile(r"\{[a-zA-Z_][\w.]*\}")
@@ -138,7 +139,7 @@ class _Reader:
         self._read_frames(block, numbers)
         if not self._stopped:
             self._note_errors(block, numbers)
-        self.signs.read(block)
+        self.signs.read(block, numbers)
         self.of_a_folder = self.of_a_folder or b"ignore_mismatched_sizes" in block
         self.stated |= stated_in(block)
         for literal in ANCHORS:
@@ -210,7 +211,7 @@ class _Reader:
                     self._keep(signature_of(told, text), numbers, at, text)
 
     def _note_errors(self, block: bytes, numbers: LineNumbers) -> None:
-        """Errors that may be the last word of the log, should nothing else in it be known."""
+        """Errors that may be the last word of the log."""
         for anchor in (*RAISED_ANCHORS, *COMPLAINT_ANCHORS):
             for at, text in lines_with(block, anchor.encode()):
                 if text in self.explained or (anchor in COMPLAINT_ANCHORS and GOES_ON.search(text) is not None):
@@ -317,6 +318,8 @@ class _Reader:
     def result(self) -> Diagnosis:
         if not self._stopped:
             self._explain_errors()
+        for code, says, fix, line in self.signs.quiet(self.seen):
+            self.seen[code] = {says: Seen("warning", [line], 1, says, fix)}
         causes = common_cause(self.shapes, of_a_folder=self.of_a_folder)
         found = [self._shape_finding(code, lines) for code, lines in causes.items()]
         for code, some in self.seen.items():
@@ -333,11 +336,11 @@ class _Reader:
             for code, lines in causes.items()
             for line in lines
         )
-        findings, lines = tuple(sorted(found, key=_order_in_log)), 0 if self.blank else self.line
-        return Diagnosis(findings=findings, mismatches=mismatches, lines=lines)
+        findings = tuple(sorted(found, key=_order_in_log))
+        return Diagnosis(findings=findings, mismatches=mismatches, lines=0 if self.blank else self.line)
 
     def _finding_of(self, code: str, seen: Seen) -> Finding:
-        row = self.signs.which_row(seen.says, seen.near)
+        row = self.signs.which_row(seen.says, seen.near) or said_after(seen.says, seen.fix, seen.near)
         return finding_of(code, seen if row is None else replace(seen, says=row[0], fix=row[1]))
 
     def _shape_finding(self, code: str, lines: list[Line]) -> Finding:

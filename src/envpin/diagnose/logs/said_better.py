@@ -28,6 +28,8 @@ SAID_BETTER_OF_A_LINE = {
     "wrong-base-architecture": ("vlm-key-rename",),
     # a package that is optional was imported all the same; mlx-lm imports datasets where it found no folder of data
     "package-missing": ("transformers-api-changed", "data-not-as-expected"),
+    # what a model of two halves misses is what it is
+    "data-not-as-expected": ("model-of-another-kind",),
     "tied-head": ("shared-tensors",),
     "serving-limit": ("tokenizer-needs-newer",),
     "torch-companion-mismatch": ("peft-transformers-incompatible",),

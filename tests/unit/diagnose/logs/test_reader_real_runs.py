@@ -58,11 +58,8 @@ MISSED = {
     "mlx-lm-convert-bin",
     "ThangkaDEMO-bin2ckpt-tied",
     "codegen-dpo-noweights",
-    "mlp-t5",
     "shak-savedobj",
     "codegen-dpo-dora",
-    "kqwen-testdpo",
-    "privy-maxlen",
     "dman-cut900",
     "bilg-t21",
     "lauan-mid",
@@ -88,7 +85,6 @@ MISSED = {
     "gliner-medical-oldgliner",
     "mt-finetune-nllb-newlang",
     "hf-model-deployment-optim-newestoptimum",
-    "alignment-handbook-dpo-newercache",
     "gpt-oss-recipes-sft-oldtransformers",
 }
 

@@ -24,6 +24,15 @@ _NONE = re.compile(
 )
 # A function that forgot its `return`, or a tokenizer that was never made, are None as well: no row is to blame there.
 _OTHER_NONE = re.compile(r"tokenizer\b[^\n]*\n[^\n]*\Z|chat_template")
+# The columns that the last lines of code ask a row for.
+_COLUMN = re.compile(r"\[[\"'](\w{1,80})[\"']\]")
+_NO_TEXT = "You need to specify either `text` or `text_target`"
+_SUM = re.compile(r"unsupported operand type\(s\) for \+: 'int' and '(?P<kind>\w+)'")
+_SUMMED = re.compile(r"\bsum\([^\n]{0,80}?\[[\"'](?P<name>\w{1,80})[\"']\]")
+_JOINED = re.compile(r"can only concatenate (?P<one>list|str) \(not \"(?P<other>list|str)\"\) to ")
+_ONE_ROW = re.compile(
+    r"formatting_func\(\w+\)[^\n]*\n(?:[ \t~^]*\n)*[^\n]*\n[^\n]*\[\w+\][^\n]*\n(?:[ \t~^]*\n)*[^\n]*\Z"
+)
 _EMPTY = re.compile(r"packaged_modules[/\\](\w+)[/\\]\w+\.py[^\n]*in _split_generators[^\0]{0,500}\Z")
 _FIRST_ROW = re.compile(r"next\(iter\([^\n]*(?:dataset|rows|examples|data)\b[^\n]*\n(?:[ \t~^]*\n)*[^\n]*\Z")
 _FIRST = "print the first row and the names of the columns: print(dataset.column_names, dataset[0])"
@@ -35,14 +44,71 @@ def explain_row(line: str, before: str) -> Explained | None:
         return _of_key(found["name"], before)
     if line.strip() == "StopIteration":
         return _of_no_rows(before)
+    if _NO_TEXT in line:
+        return _no_text(_columns(before))
     if _NONE.search(line) is not None and _MAPPED.search(before) is not None and _OTHER_NONE.search(before) is None:
+        return _none(_columns(before, frames=1))
+    return _of_types(line, before)
+
+
+def _columns(before: str, frames: int = 8) -> list[str]:
+    """The columns that the code of the deepest frames asks a row for: those of the deepest frame that names some."""
+    for part in reversed(before.split('File "')[-frames:]):
+        code = part.partition("\n")[2]
+        if (names := _COLUMN.findall(code)) and "apply_function" not in part:
+            return [one for one in dict.fromkeys(names) if one != "input_ids"]
+    return []
+
+
+def _no_text(columns: list[str]) -> Explained:
+    """A tokenizer that was called with None."""
+    where = f" in the column {_named(columns)}" if columns else ""
+    drop = f'row["{columns[0]}"] is not None' if columns else "all(value is not None for value in row.values())"
+    return _said(
+        f"the tokenizer was given None in place of a text: a row is empty (null in JSON){where}",
+        f"leave such rows out before: dataset.filter(lambda row: {drop})", "or fill them in the file",
+    )  # fmt: skip
+
+
+def _none(columns: list[str]) -> Explained:
+    read = f" (the line reads {_named(columns)})" if columns else ""
+    return _said(
+        f"where the function that `map` calls wants a value it got None{read}: a row has an empty field (null in "
+        "JSON), or a function of the script, such as `formatting_func`, returned nothing for it",
+        "leave such rows out before: dataset.filter(lambda row: all(value is not None for value in row.values()))",
+        _FIRST,
+    )
+
+
+def _of_types(line: str, before: str) -> Explained | None:
+    """Values of other types than the code of a trainer counts or joins."""
+    if (found := _SUM.search(line)) is not None and (summed := _SUMMED.search(before[-1_500:])) is not None:
         return _said(
-            "where the function that `map` calls wants a value it got None: a row has an empty field (null in JSON), "
-            "or a function of the script, such as `formatting_func`, returned nothing for it",
-            "leave such rows out before: dataset.filter(lambda row: all(value is not None for value in row.values()))",
-            _FIRST,
+            f"the values of the column `{summed['name']}` are {found['kind']} where true and false, or numbers, are "
+            "summed", f'make them booleans: dataset.map(lambda row: {{"{summed["name"]}": row["{summed["name"]}"] '
+            '== "true"})',
+        )  # fmt: skip
+    joined, columns = _JOINED.search(line), _columns(before, frames=1)
+    if joined is not None and joined["one"] != joined["other"] and len(columns) > 1 and of_the_stack(frames_of(before)):
+        first, second = ("messages", "text") if joined["one"] == "list" else ("text", "messages")
+        return _said(
+            f"the rows are of two forms: `{columns[0]}` is {first} and `{columns[1]}` is {second}",
+            "give all columns one form: text, or lists of messages: [{\"role\": \"assistant\", \"content\": text}]",
+        )  # fmt: skip
+    if "IndexError: " in line and "index out of range" in line and _ONE_ROW.search(before) is not None:
+        says = (
+            "`formatting_func` goes through the rows of a batch, and this trl calls it with one row: older releases "
+            "gave it a batch"
         )
+        return Explained("library-api-changed", says, (
+            "return the text of the one row that it is given: return f\"{row['question']} {row['answer']}\"",
+            "or run with the trl of the training run: envpin run ADAPTER -- CMD",
+        ))  # fmt: skip
     return None
+
+
+def _named(columns: list[str]) -> str:
+    return " or ".join(f"`{one}`" for one in columns[:3])
 
 
 def _of_no_rows(before: str) -> Explained | None:

@@ -12,6 +12,9 @@ from envpin.diagnose.logs.text.explained import Explained
 
 # Of a message so much is said again: what it is about stands in its first sentence.
 _QUOTED = 160
+_SENTENCE_ENDS = re.compile(r"(?<=[a-z)\]`'\"]{3}[.!?:]) (?=[A-Z`])")
+# Who speaks, which the words around a quotation say as well.
+_NAMED_FIRST = re.compile(r"^[\w.-]{1,20}: (?=[A-Z])")
 # What a library says of what it never expected to happen.
 _REPORT = re.compile(
     r"(?i)please report|report this|(?:file|open|submit) (?:a |an )?(?:bug|issue)|maybe the .{1,40} changed"
@@ -124,16 +127,22 @@ def no_column(package: str, name: str, place: str) -> Explained:
 
 
 def quote(message: str) -> str:
-    """The first sentence of a message, or what fits of it, in quotation marks."""
+    """The first sentences of a message, as many as fit, or what fits of the first one, in quotation marks."""
     text = " ".join(message.split())
     if (
         text[:1] in ("'", '"') and text[0] == text[-1] and text.count(text[0]) == 2
     ):  # as KeyError prints what it is given
         text = text[1:-1]
-    sentence = re.split(r"(?<=[a-z)\]`'\"]{3})[.!?:] (?=[A-Z`])", text, maxsplit=1)[0].rstrip(" .:;,!")
-    if len(sentence) > _QUOTED:
-        sentence = f"{sentence[:_QUOTED].rsplit(' ', 1)[0]} …"
-    return f'"{sentence}"' if len(sentence) > 1 else ""
+    sentences = _SENTENCE_ENDS.split(_NAMED_FIRST.sub("", text))
+    kept = sentences[0]
+    for one in sentences[1:]:
+        if len(kept) + len(one) >= _QUOTED:
+            break
+        kept = f"{kept} {one}"
+    kept = kept.rstrip(" .:;,!")
+    if len(kept) > _QUOTED:
+        kept = f"{kept[:_QUOTED].rsplit(' ', 1)[0]} …"
+    return f'"{kept}"' if len(kept) > 1 else ""
 
 
 def _asked_for(message: str, asking: str) -> list[str]:

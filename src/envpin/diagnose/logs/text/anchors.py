@@ -18,7 +18,7 @@ FRAME_ANCHORS = (
 # What the lines before may explain: of a call that does not fit, of rows of data, of a folder that cannot be written.
 CONTEXT_ANCHORS = (
     *FRAME_ANCHORS, "KeyError: ", "StopIteration", "PermissionError: ", "FileExistsError: ",
-    "NotADirectoryError: ", "FileNotFoundError: ", "OSError: [Errno ",
+    "NotADirectoryError: ", "FileNotFoundError: ", "OSError: [Errno ", "IndexError: ", "either `text` or `text_target`",
 )  # fmt: skip
 # Of the lines before the error: a traceback has up to four lines for each of its last frames.
 FRAMES_NEAR = 14

@@ -29,6 +29,9 @@ _FRAME = re.compile(
 _CONVERTER = re.compile(r"(?:^|[/\\])(?:convert|huggingface)[_-]\w*[_-]?to[_-]gguf\w*(?:\.py)?$")
 STANDARD = re.compile(r"/python3|\\lib\\|^<", re.IGNORECASE)
 _OWN_CODE = re.compile(r"[/\\](?:examples?|scripts|tests?|notebooks?|recipes)[/\\](?!.*(?:site|dist)-packages)")
+# Decorators, which only hand a call on to what they wrap.
+_WRAPS = re.compile(r"utils[/\\](?:_deprecation|_validators|deprecation)\.py$")
+_WRAPPERS = frozenset({"inner_f", "_inner_fn", "wrapped_func", "inner", "wrapper"})
 _NAMES = {"swift": "ms-swift", "unsloth_compiled_cache": "unsloth", "awq": "autoawq",
           "mcore_bridge": "ms-swift", "transformers_modules": "transformers"}  # fmt: skip
 
@@ -43,7 +46,8 @@ class Frame(NamedTuple):
 
 def frames_of(before: str) -> list[Frame]:
     """The frames in these lines, the deepest last; as Python, IPython and the loggers of servers print them."""
-    return [_frame(one[1], one[2] or one[3] or one[4] or "") for one in _FRAME.finditer(before)]
+    every = (_frame(one[1], one[2] or one[3] or one[4] or "") for one in _FRAME.finditer(before))
+    return [one for one in every if not (one.function in _WRAPPERS and _WRAPS.search(one.path) is not None)]
 
 
 def _frame(path: str, function: str) -> Frame:

@@ -7,13 +7,39 @@ that loads or merges.
 from __future__ import annotations
 
 import re
+from itertools import islice
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterator
+
+    from envpin.diagnose.logs.text.blocks import LineNumbers
+
+# Of one block so many losses are looked at; one that is 0 may be a rounded one.
+_LOSSES, _ZEROS = 5_000, 2
 _TRAINS = (
     b"'train_runtime'", b"'train_loss'", b"{'loss': ", b"trainer.train()", b"_inner_training_loop", b"Running Epoch",
 )  # fmt: skip
 _RESIZED = (b"resize_token_embeddings", b"new embeddings will be initialized", b"Resizing ", b"added tokens")
 # The gradients of a step that are not zero, as the Trainer logs them.
 _LEARNS = re.compile(rb"'grad_norm': '?0*\.?0*[1-9]")
+# What a run logs of its loss and of what it trains. Rewards are of trainers whose loss begins at 0.
+_LOSS = re.compile(rb"\{'loss': '?(?P<loss>[\d.e+-]+|nan)'?[,}](?![^\n]*(?:reward|'kl'))")
+_OWN_LOSS = re.compile(rb"(?im)^[^\n{]{0,80}\b(?:train[_ ])?loss[ =:]{1,3}(?P<loss>\d+\.\d+(?:e[+-]?\d+)?)")
+_ZERO = re.compile(rb"0*\.?0*(?:e[+-]?\d+)?")
+_NOTHING_TRAINS = re.compile(rb"trainable params: 0 \|\|")
+ALL_MASKED = (
+    "the loss is 0 at every step, so nothing is learned: no token of the rows counts for it, as all labels are masked "
+    "(-100) or cut away with the answers"
+)
+ALL_MASKED_STEPS = (
+    'print one batch: (batch["labels"] != -100).sum(); raise max_length above the length of the prompts',
+    "where a template marks the answers (response_template, train_on_responses_only): give the one of this tokenizer",
+)
+NOTHING_TRAINS = "`trainable params: 0`: every parameter is frozen, so that training changes nothing"
+NOTHING_TRAINS_STEPS = (
+    "an adapter is loaded with is_trainable=True, or made by get_peft_model without inference_mode=True",
+)
 _BEGINS = frozenset({"task-head"})
 NO_ROW = (
     "a row of the data holds a token for which the model has none: tokens were added to the tokenizer alone, or it is "
@@ -38,11 +64,42 @@ class TrainingSigns:
 
     def __init__(self) -> None:
         self._trains = self._resized = self._learns = False
+        # how many losses were 0, and the first line that says so; whether one was another number
+        self._zeros, self._some = 0, False
+        self._quiet: dict[str, tuple[int, str]] = {}
 
-    def read(self, block: bytes) -> None:
+    def read(self, block: bytes, numbers: LineNumbers) -> None:
         self._trains = self._trains or any(sign in block for sign in _TRAINS)
         self._learns = self._learns or _LEARNS.search(block) is not None
         self._resized = self._resized or any(sign in block for sign in _RESIZED)
+        self._read_losses(block, numbers)
+
+    def _read_losses(self, block: bytes, numbers: LineNumbers) -> None:
+        """Look for what a run logs where it learns nothing, and goes on all the same."""
+        for pattern in (_LOSS, _OWN_LOSS):
+            for found in islice(pattern.finditer(block), _LOSSES):
+                if _ZERO.fullmatch(found["loss"]) is None:
+                    self._some = True
+                    continue
+                self._zeros += 1
+                self._note(ALL_MASKED, block, numbers, found.start("loss"))
+        if (none := _NOTHING_TRAINS.search(block)) is not None:
+            self._note(NOTHING_TRAINS, block, numbers, none.start())
+
+    def _note(self, says: str, block: bytes, numbers: LineNumbers, at: int) -> None:
+        if says not in self._quiet:
+            start, end = block.rfind(b"\n", 0, at) + 1, block.find(b"\n", at)
+            text = block[start : end if end >= 0 else len(block)][:500].decode("utf-8", "replace")
+            self._quiet[says] = (numbers.of(start), text)
+
+    def quiet(self, known: Container[str]) -> Iterator[tuple[str, str, tuple[str, ...], tuple[int, str]]]:
+        """Code, words, steps, and the line that shows it, of what a run logs where it learns nothing, unless a cause of
+        the same kind is `known`."""
+        masked, frozen = "data-not-as-expected", "nothing-requires-grad"
+        if self._zeros >= _ZEROS and not self._some and masked not in known and "loss-not-finite" not in known:
+            yield masked, ALL_MASKED, ALL_MASKED_STEPS, self._quiet[ALL_MASKED]
+        if NOTHING_TRAINS in self._quiet and (self._trains or self._some) and frozen not in known:
+            yield frozen, NOTHING_TRAINS, NOTHING_TRAINS_STEPS, self._quiet[NOTHING_TRAINS]
 
     def are_idle(self, code: str, severity: str) -> bool:
         """Whether nothing follows from lines of this code: of a new head, of peft's word at each checkpoint that it

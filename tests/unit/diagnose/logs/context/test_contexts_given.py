@@ -26,3 +26,29 @@ def test_what_a_library_does_not_take_has_its_cause(path: str, function: str, li
     codes, text = answer(f'{SCRIPT}  File "{SITE}/{path}", line 3, in {function}\n    x\n{line}\n')
     assert codes == [code]
     assert said in text
+
+
+@pytest.mark.parametrize(
+    ("code", "line", "expected", "said"),
+    [
+        ("first = next(iter(train_dataset))", "TypeError: 'NoneType' object is not iterable", "settings-refused",
+         "no `train_dataset`"),
+        ("names = list(next(iter(dataset)).keys())", "AttributeError: 'str' object has no attribute 'keys'",
+         "data-not-as-expected", "DatasetDict"),
+        ("dataset = dataset.map(", "AttributeError: 'list' object has no attribute 'map'", "data-not-as-expected",
+         "was given a `list`"),
+    ],
+)  # fmt: skip
+def test_what_a_trainer_was_given_for_a_set_is_said(code: str, line: str, expected: str, said: str) -> None:
+    log = f'{SCRIPT}  File "{SITE}/trl/trainer/sft_trainer.py", line 3, in _prepare_dataset\n    {code}\n{line}\n'
+    codes, text = answer(log)
+    assert codes == [expected]
+    assert said in text
+
+
+def test_a_decorator_that_hands_a_call_on_gives_nothing() -> None:
+    hub = f'  File "{SITE}/huggingface_hub/utils/_deprecation.py", line 101, in inner_f\n    return f(*args)\n'
+    line = "TypeError: DPOTrainer.__init__() got an unexpected keyword argument 'processing_class'"
+    codes, text = answer(f"{SCRIPT}{hub}{line}\n")
+    assert codes == ["library-api-changed"]
+    assert "huggingface-hub" not in text

@@ -15,6 +15,9 @@ SPLITS = f'{SITE}datasets/dataset_dict.py", line 80, in __getitem__\n    return 
 EMPTY = f'{SITE}datasets/packaged_modules/json/json.py", line 101, in _split_generators\n    table = next(iter(x))[1]\n'
 FIRST = f'{SITE}trl/trainer/sft_trainer.py", line 900, in __init__\n    first = next(iter(train_dataset))\n'
 
+TRL = f'{SITE}trl/trainer/dpo_trainer.py", line 1098, in tokenize_fn\n    {{}}\n'
+TOKENIZE = f'{SITE}transformers/tokenization_utils_base.py", line 2537, in __call__\n    raise ValueError("…")\n'
+
 
 @pytest.mark.parametrize(
     ("before", "line", "says"),
@@ -23,7 +26,22 @@ FIRST = f'{SITE}trl/trainer/sft_trainer.py", line 900, in __init__\n    first = 
         (SPLITS, "KeyError: 'validation'", "no split `validation`"),
         (EMPTY, "StopIteration", "json file that the data set is made of is empty"),
         (FIRST, "StopIteration", "there is none"),
-        (MAP + OWN, "AttributeError: 'NoneType' object has no attribute 'strip'", "got None"),
+        (MAP + OWN, "AttributeError: 'NoneType' object has no attribute 'strip'", "got None (the line reads `output`)"),
+        (
+            MAP + TRL.format('ids = tokenizer(row["rejected"])') + TOKENIZE,
+            "ValueError: You need to specify either `text` or `text_target`.",
+            "in the column `rejected`",
+        ),
+        (
+            MAP + TRL.format('ids = tokenize(row["prompt"] + row["chosen"])'),
+            'TypeError: can only concatenate list (not "str") to list',
+            "`prompt` is messages and `chosen` is text",
+        ),
+        (
+            TRL.format('desirable = max(sum(dataset["label"]), 1)'),
+            "TypeError: unsupported operand type(s) for +: 'int' and 'str'",
+            "column `label` are str",
+        ),
     ],
 )
 def test_rows_that_lack_something_are_the_cause(before: str, line: str, says: str) -> None:
@@ -45,3 +63,14 @@ def test_rows_that_lack_something_are_the_cause(before: str, line: str, says: st
 )  # fmt: skip
 def test_a_script_of_its_own_is_no_matter_of_rows(before: str, line: str) -> None:
     assert explain_row(line, before) is None
+
+
+def test_a_function_of_a_batch_that_gets_one_row_is_of_another_release() -> None:
+    before = (
+        MAP
+        + f'{SITE}trl/trainer/sft_trainer.py", line 1269, in _func\n    return {{"text": formatting_func(example)}}\n'
+        '  File "/home/user/train.py", line 8, in fmt\n    out.append(ex["q"][i] + ex["a"][i])\n'
+    )
+    told = explain_row("IndexError: string index out of range", before)
+    assert told is not None
+    assert told.code == "library-api-changed"

@@ -1,0 +1,111 @@
+"""What a line leaves to those around it: the fields that a config refuses, numbers that do not agree, the column
+that a tokenizer was given, why a data set is empty. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# Pydantic's form: the place, then what is wrong with it and what was given.
+_FIELD = re.compile(
+    r"^[\s│|]*(?P<name>[A-Za-z_][\w.\-]{0,120})\n[\s│|]*(?P<why>[^\n]{1,200}?) "
+    r"\[type=(?P<type>\w+)(?:, input_value=(?P<given>[^\n]{1,120}?), input_type=\w+)?\]",
+    re.MULTILINE,
+)
+_SHOWN = 4
+_DEEPSPEED = re.compile(r"^[\s│|]*- ds (?P<ds>[\w.]+=\S{1,40}) vs hf (?P<hf>[\w ().]{1,80}=\S{1,40})", re.MULTILINE)
+_DROPPED = re.compile(r"Dropping (?:fully (?:masked|truncated) )?examples|Truncating \w+ dataset")
+_TOKENIZED = re.compile(r"(?i)\btok\w*(?:\.\w+)?\([^\n]{0,80}?\[[\"'](?P<name>\w{1,80})[\"']\]")
+_BATCHES = re.compile(
+    r"train_batch_size is not equal to micro_batch_per_gpu \* gradient_acc_step \* world_size ?(?P<all>\d+) != "
+    r"(?P<one>\d+) \* (?P<steps>\d+) \* (?P<processes>\d+)"
+)
+_FEATURE = re.compile(r"features \(`(?P<name>\w{1,80})` in this case\)")
+Told = tuple[str, tuple[str, ...]]
+
+
+def said_after(says: str | None, fix: tuple[str, ...], near: bytes) -> Told | None:
+    """The words and steps of a finding, with what stands around its line; None where that adds nothing."""
+    tell = next((one for start, one in _TELL.items() if says is not None and says.startswith(start)), None)
+    return None if tell is None or says is None else tell(says, fix, near.decode("utf-8", "replace"))
+
+
+def _refused_fields(says: str, fix: tuple[str, ...], near: str) -> Told | None:
+    model = re.search(r"`(\w+)`", says)
+    at = re.search(rf"validation errors? for {model[1]}\b", near) if model is not None else None
+    found = [] if at is None else list(_FIELD.finditer(near, at.end(), at.end() + 4_000))[:_SHOWN]
+    if model is None or not found:
+        return None
+    said = "; ".join(_refused(one) for one in found)
+    unknown = [one["name"] for one in found if one["type"] == "extra_forbidden"]
+    look = f"see how {', '.join(f'`{one}`' for one in unknown)} is spelt in this release" if unknown else fix[0]
+    return f"`{model[1]}` refuses a setting: {said}", (look, *fix[1:])
+
+
+def _refused(field: re.Match[str]) -> str:
+    why = field["why"].rstrip(".")
+    given = f", given {field['given']}" if field["given"] and field["type"] != "missing" else ""
+    return f"`{field['name']}` ({why[:1].lower()}{why[1:]}{given})"
+
+
+def _other_numbers(_: str, fix: tuple[str, ...], near: str) -> Told | None:
+    found = list(_DEEPSPEED.finditer(near))[:_SHOWN]
+    said = "; ".join(f"`{one['ds']}` there, `{one['hf']}` here" for one in found)
+    return (f"DeepSpeed's config and the training arguments do not agree: {said}", fix) if found else None
+
+
+def _why_empty(_: str, fix: tuple[str, ...], near: str) -> Told | None:
+    if _DROPPED.search(near) is None:
+        return None
+    says = (
+        "the data set is empty: the trainer dropped every row, as none keeps a token that counts for the loss after "
+        "the cut to `max_length`: prompts are as long as that, or nothing is an answer"
+    )
+    return says, ("raise max_length above the length of the prompts", *fix)
+
+
+def _which_column(says: str, fix: tuple[str, ...], near: str) -> Told | None:
+    found = list(_TOKENIZED.finditer(near))
+    if not found:
+        return None
+    name = found[-1]["name"]
+    look = f'find such rows: dataset.filter(lambda row: not isinstance(row["{name}"], str))'
+    return f"{says} (the code gives it the column `{name}`)", (look, *fix)
+
+
+def _which_feature(says: str, fix: tuple[str, ...], near: str) -> Told | None:
+    found = _FEATURE.search(near)
+    if found is None:
+        return None
+    name = found["name"]
+    drop = (f'a column that the model does not take: dataset.remove_columns("{name}")',) if name != "labels" else ()
+    return f"{says}: it is the column `{name}`", (*drop, *(one for one in fix if "remove_columns" not in one))
+
+
+def _which_batches(says: str, fix: tuple[str, ...], near: str) -> Told | None:
+    found = _BATCHES.search(" ".join(near.split()))
+    if found is None:
+        return None
+    one, steps, processes = (int(found[name]) for name in ("one", "steps", "processes"))
+    product = (
+        f"train_batch_size is {found['all']}, and the batch of a GPU by the steps of accumulation by the processes is "
+        f"{one} · {steps} · {processes} = {one * steps * processes}"
+    )
+    return f"{says}: {product}", (
+        *fix, "or start as many processes as the config was made for: --num_processes",
+    )  # fmt: skip
+
+
+_TELL: dict[str, Callable[[str, tuple[str, ...], str], Told | None]] = {
+    "a setting does not fit what `": _refused_fields,
+    "a setting of DeepSpeed's configuration does not fit": _refused_fields,
+    "DeepSpeed's config and the training arguments do not agree": _other_numbers,
+    "the data set is empty: no row was read": _why_empty,
+    "the tokenizer was given something else than text": _which_column,
+    "rows of different lengths, or with text left": _which_feature,
+    "a column of texts was to be made a tensor": _which_feature,
+    "the batch sizes of DeepSpeed's config and of the run": _which_batches,
+}

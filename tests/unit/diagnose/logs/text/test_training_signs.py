@@ -1,0 +1,30 @@
+"""What a run logs that learns nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.logs import codes
+
+ZERO = "{'loss': 0.0, 'grad_norm': 0.0, 'learning_rate': 1e-05, 'epoch': 0.5}\n"
+SOME = "{'loss': 2.31, 'grad_norm': 0.4, 'learning_rate': 1e-05, 'epoch': 0.5}\n"
+FROZEN = "trainable params: 0 || all params: 1,103,241,216 || trainable%: 0.0\n"
+
+
+@pytest.mark.parametrize(
+    ("log", "expected"),
+    [
+        (ZERO * 2, ["data-not-as-expected"]),
+        (ZERO.replace("0.0", "'0'") * 2, ["data-not-as-expected"]),
+        ("Epoch 1 step 10 loss 0.0000\n" * 3, ["data-not-as-expected"]),
+        (FROZEN + SOME.replace("'grad_norm': 0.4, ", ""), ["nothing-requires-grad"]),
+        (FROZEN + SOME, []),
+        (ZERO, []),
+        (ZERO * 2 + SOME, []),
+        (ZERO.replace("'epoch'", "'reward': 0.0, 'epoch'") * 2, []),
+        (FROZEN, []),
+        ("'loss': 0.0, 'grad_norm': nan}\n" * 2, ["loss-not-finite"]),
+    ],
+)
+def test_a_run_that_learns_nothing_has_its_cause(log: str, expected: list[str]) -> None:
+    assert codes(log) == expected
