@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import IO, TYPE_CHECKING
 
-from envpin.core.findings import SEVERITY_ORDER, Evidence
+from envpin.core.findings import Evidence
 from envpin.core.sizes import counted, verb
 from envpin.diagnose.axes import shape_text
 from envpin.diagnose.catalogue.catalogue import finding, load_catalogue
@@ -19,7 +19,7 @@ from envpin.diagnose.comparison import Mismatch
 from envpin.diagnose.logs.context.askers import by_caller, by_who_asked, of_remote_code, of_whom, with_asker
 from envpin.diagnose.logs.context.following import said_after
 from envpin.diagnose.logs.context.whose_folder import by_whose_folder
-from envpin.diagnose.logs.ending.unexplained import Unexplained, UnexplainedError
+from envpin.diagnose.logs.ending.unexplained import Tail, Unexplained, UnexplainedError
 from envpin.diagnose.logs.facts.arguments import ANCHOR, explain
 from envpin.diagnose.logs.facts.listed import LISTED_ANCHORS, explain_listed
 from envpin.diagnose.logs.facts.names import MEMBER_ANCHORS, explain_name
@@ -33,7 +33,7 @@ from envpin.diagnose.logs.said_better import (
     SAID_BETTER_OF_A_LINE,
     is_no_pickle,
 )  # fmt: skip
-from envpin.diagnose.logs.seen import Seen, finding_of, leaves, same_line, without_wraps
+from envpin.diagnose.logs.seen import Seen, finding_of, leaves, order_in_log, same_line, without_the_hub, without_wraps
 from envpin.diagnose.logs.shapes.mismatch import ANCHORS, BARE, Line, common_cause, in_module, read_line
 from envpin.diagnose.logs.shapes.mismatch_words import numbers_for, steps_for, words_for
 from envpin.diagnose.logs.signatures.signature import Signature, matchers
@@ -42,6 +42,7 @@ from envpin.diagnose.logs.text.anchors import (
     CONTEXT_ANCHORS,
     FRAMES_NEAR,
     GOES_ON,
+    HUB_NEAR,
     RAISED_ANCHORS,
     RAISED_NEAR,
 )  # fmt: skip
@@ -173,7 +174,7 @@ class _Reader:
                         if own.says is None and (remote := of_remote_code(own.code, text, before)) is not None:
                             own = signature_of(remote, text)
                         own = of_whom(own, text, before)
-                        near = self._lines_before(block, at, RAISED_NEAR) if own.code == "base-not-found" else ""
+                        near = self._lines_before(block, at, HUB_NEAR) if own.code == "base-not-found" else ""
                         for each in by_whose_folder(own, found, near):
                             self._keep(each, numbers, at, text)
 
@@ -224,7 +225,11 @@ class _Reader:
         self.unexplained.note_lost(block, numbers, self.explained)
 
     def _explain_errors(self) -> None:
-        answer = self.unexplained.answer(self.line, in_field=self.in_field)
+        if any(one.is_of_the_hub and one.severity == "blocker" for one in self._all_seen()):
+            self.unexplained.leave_after(max(one.last for one in self._all_seen() if one.is_of_the_hub))
+        known = {text for one in self._all_seen() for _, text in one.lines}
+        tail = Tail(self.line, self.tail.decode("utf-8", "replace"), known)
+        answer = self.unexplained.answer(tail, in_field=self.in_field)
         if answer is not None:
             error, told, guess = answer
             if told.code in OF_ANOTHER_TYPE and (drift := self._of_another_type()) is not None:
@@ -234,7 +239,11 @@ class _Reader:
                 return  # a rule has said it
             severity = "warning" if guess else load_catalogue()[told.code].severity
             some = self.seen.setdefault(told.code, {})
-            some.setdefault(told.says, Seen(severity, [(error.line, error.text)], 1, told.says, told.fix))
+            new = Seen(severity, [(error.line, error.text)], 1, told.says, told.fix, last=error.line)
+            some.setdefault(told.says, new)
+
+    def _all_seen(self) -> list[Seen]:
+        return [one for some in self.seen.values() for one in some.values()]
 
     def _of_another_type(self) -> Seen | None:
         """The line that tells of a model made from the config of another type, which is what stops it later."""
@@ -283,6 +292,7 @@ class _Reader:
         seen = some.setdefault(says, new)
         seen.in_field = seen.in_field and signature.in_field
         seen.count += 1
+        seen.last = numbers.of(at)
         seen.near = seen.near or numbers.block[max(0, at - _AROUND) : at + _AROUND]
         seen.raise_to(severity)
         if len(seen.lines) < 3 and all(text != other for _, other in seen.lines):
@@ -309,7 +319,7 @@ class _Reader:
         every = ([seen for seen in some.values() if self._counts(seen)] for some in self.seen.values())
         # what passes an error on ends the run for what another line of its code says
         said = (one for some in every if not all(seen.wraps for seen in some) for one in some)
-        return bool(self.shapes) or any(one.severity == "blocker" for one in said)
+        return bool(self.shapes) or any(one.severity == "blocker" and not one.is_of_the_hub for one in said)
 
     def _counts(self, seen: Seen) -> bool:
         """Whether a line speaks of this field: some wordings do so only where another line shows it."""
@@ -320,6 +330,8 @@ class _Reader:
             self._explain_errors()
         for code, says, fix, line in self.signs.quiet(self.seen):
             self.seen[code] = {says: Seen("warning", [line], 1, says, fix)}
+        stops = [one.last for one in self._all_seen() if one.severity == "blocker" and not one.is_of_the_hub]
+        without_the_hub(self._all_seen(), max(stops, default=0))
         causes = common_cause(self.shapes, of_a_folder=self.of_a_folder)
         found = [self._shape_finding(code, lines) for code, lines in causes.items()]
         for code, some in self.seen.items():
@@ -336,7 +348,7 @@ class _Reader:
             for code, lines in causes.items()
             for line in lines
         )
-        findings = tuple(sorted(found, key=_order_in_log))
+        findings = tuple(sorted(found, key=order_in_log))
         return Diagnosis(findings=findings, mismatches=mismatches, lines=0 if self.blank else self.line)
 
     def _finding_of(self, code: str, seen: Seen) -> Finding:
@@ -356,8 +368,3 @@ class _Reader:
             code, f"{text} ({count})", evidence, severity="blocker", fix=steps_for(code, lines) or None,
             names=numbers_for(lines),
         )  # fmt: skip
-
-
-def _order_in_log(one: Finding) -> tuple[int, int]:
-    """Blockers first, then as the log has them: what is first is more often the cause of the rest."""
-    return SEVERITY_ORDER[one.severity], one.evidence[0].line or 0

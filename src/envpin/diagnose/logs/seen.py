@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,13 @@ from envpin.core.sizes import counted
 from envpin.diagnose.catalogue.catalogue import finding, load_catalogue
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from envpin.core.findings import Finding, Severity
     from envpin.diagnose.logs.signatures.signature import Signature
+
+
+_OF_THE_HUB = re.compile(r"^the Hub (?:could not be reached|refused the download)|must not be asked \(HF_HUB_OFFLINE\)")
 
 
 @dataclass
@@ -31,9 +35,31 @@ class Seen:
     # only where another line shows that the log is of this field
     in_field: bool = False
 
+    # the number of the last of the lines
+    last: int = 0
+
+    @property
+    def is_of_the_hub(self) -> bool:
+        """Whether it is said of the Hub alone: many a program goes on without it, and stops at something else."""
+        return self.says is not None and _OF_THE_HUB.search(self.says) is not None
+
     def raise_to(self, severity: Severity) -> None:
         if SEVERITY_ORDER[severity] < SEVERITY_ORDER[self.severity]:
             self.severity = severity
+
+
+def without_the_hub(every: Iterable[Seen], stopped_at: int) -> None:
+    """Let what is said of the Hub come last, and say so, where the run was stopped later, at line `stopped_at`, by
+    something else."""
+    for seen in every:
+        if seen.is_of_the_hub and seen.last < stopped_at:
+            seen.severity = "info"
+            seen.says = f"{seen.says}; this run did not stop there, but at line {stopped_at}"
+
+
+def order_in_log(one: Finding) -> tuple[int, int]:
+    """Blockers first, then as the log has them: what is first is more often the cause of the rest."""
+    return SEVERITY_ORDER[one.severity], one.evidence[0].line or 0
 
 
 def leaves(some: dict[str, Seen], kept: str, signature: Signature, number: int) -> bool:

@@ -16,36 +16,49 @@ from envpin.diagnose.logs.text.frames import code_lines
 _NOT_THERE = re.compile(
     r"(?i)\bnot found|does(?: not|n['’]t) exist|\bnot exist|\bmissing\b|no such file|"
     r"(?:(?:could|did)(?: not|n['’]t)|can ?(?:not|['’]t)) (?:find|locate)|unable to (?:find|locate)|"
-    r"\bno .{1,40} (?:was |were )?found|不存在|未找到|找不到|没有找到|无法找到"
+    r"\bhas no [\w.-]+\.(?:json|safetensors|bin|model)|no such \w+ (?:directory|folder|file|path)|"
+    r"\bno .{1,40} (?:was |were )?found|不存在|未找到|找不到|没有找到|无法找到|"
+    r"\bno (?:[\w.-]{1,30} ){1,4}(?:at|in|under|inside) [\"'`]?[\w.~\\-]*/|"
+    r"no (?:se )?(?:encontr|existe)|não (?:foi |foram )?(?:encontrad|existe)|introuvable|n['’]existe pas|non trouvé|"
+    r"nicht gefunden|existiert nicht|non (?:trovat|esiste)|не найден|не существует|отсутствует|見つかりません|"
+    r"存在しません|찾을 수 없|존재하지 않|không (?:tìm thấy|tồn tại)|bulunamadı|nie (?:znaleziono|istnieje)|"
+    r"tidak ditemukan"
 )
 # Something that a package manager, a compiler or a search in data misses is none of these.
 _OF_ELSE = re.compile(
     r"(?i)modul|command|packag|librar|symbol|executable|attribute|column|config option|keys?\b|argument|"
-    r"\bclass|class\b|shared object|interpreter|\bpage|url\b|404|image|audio|video|from scratch|skip|using default|"
+    r"\bclass|class\b|shared object|interpreter|\bpage|url\b|404|image|audio|video|from scratch|(?<!-)\bskip|"
+    r"using default|"
     r"fall(?:ing)? back|warning|will be (?:created|downloaded)|creating"
 )
 _PATH = re.compile(
     r"[\"'`]([^\"'`\n]{1,300})[\"'`]|(?<![\w:/.])((?:\.{0,2}/|~/|[A-Za-z]:[\\/])[^\s\"'`,;，。]{1,300}|"
     r"[\w.-]{1,120}(?:[/\\][\w.-]{1,120}){1,12})"
 )
-_ADAPTER = re.compile(r"(?i)\bq?loras?\b|[_/\\-]q?lora|lora[_/\\-]|\bpeft\b|适配器|adapter")
+_ADAPTER = re.compile(
+    r"(?i)\bq?loras?\b|[_/\\-]q?lora|lora[_/\\-]|\bpeft\b|适配器|adapter|adaptador|adaptateur|адаптер|アダプタ|어댑터"
+)
 SURELY_ADAPTER = re.compile(
     r"(?i)lora|\bpeft\b|适配器|adapter[_ -]?(?:weights?|config|model|checkpoint)|load(?:ing)? (?:the )?adapter"
 )
-_TOKENIZER = re.compile(r"(?i)tokenizer|分词器|spiece\.model|preprocessor_config|processor_config")
+_TOKENIZER = re.compile(
+    r"(?i)tokenizer|分词器|tokenizador|токенизатор|トークナイザ|토크나이저|spiece\.model|"
+    r"preprocessor_config|processor_config"
+)
 _DATA = re.compile(
     r"(?i)data ?sets?\b|\bdata (?:file|path|dir)|(?:train\w*|test|valid\w*|eval\w*|input) (?:file|data|set)|"
-    r"\.(?:jsonl|csv|tsv|parquet|arrow)\b|数据"
+    r"\.(?:jsonl|csv|tsv|parquet|arrow)\b|数据|\bcorpus\b|\bdados\b|\bdatos\b|données|\bdaten|данны|データ|"
+    r"데이터|dữ liệu"
 )
 _MODEL = re.compile(
     r"(?i)\b(?:base|pre-?trained|fine-?tuned|merged|trained|saved|best|local)?[ _-]?model\b|check-?points?\b|\bckpt|"
-    r"\bweights?\b|模型|权重|检查点|基座"
+    r"\bweights?\b|模型|权重|检查点|基座|\bmodelos?\b|\bmod[eè]les?\b|\bmodell[eo]?\b|модел|モデル|모델|mô hình"
 )
 _NAMED_MODEL = re.compile(r"(?i)\b(?:base|pre-?trained|fine-?tuned|merged)[ _-]?model|模型(?:路径|文件|权重|目录)|权重")
 # Files that no other field has, by what is missing where they are.
 _ADAPTER_FILE = re.compile(r"^adapter_(?:config|model)\b|^adapters?\.(?:safetensors|npz)$")
 _TOKENIZER_FILE = re.compile(
-    r"^(?:tokenizer(?:_config)?\.(?:json|model)|spiece\.model|sentencepiece\.bpe\.model|merges\.txt|vocab\.(?:json|txt|bpe)|"
+    r"^(?:tokenizer(?:_config)?\.(?:json|model)|[\w.-]*(?:spiece|spm|sentencepiece|bpe)[\w.-]*\.model|merges\.txt|vocab\.(?:json|txt|bpe)|"
     r"special_tokens_map\.json|(?:pre)?processor_config\.json|added_tokens\.json)$"
 )
 _OF_A_RUN = re.compile(
@@ -80,6 +93,8 @@ STEPS = {
     "data-not-as-expected": (GIVE_ITS_PATH,),
     "missing-shard": ("copy or download the missing file", "or name a folder that is whole"),
 }  # fmt: skip
+# What a run cannot do without and be what was meant: another model or adapter in its place gives other outputs.
+_NOT_DONE_WITHOUT = frozenset({"adapter-not-found", "base-not-found"})
 _RESUME = (
     "name the folder of one checkpoint: resume_from_checkpoint=OUTPUT/checkpoint-N",
     "of a saved model or adapter alone no run resumes: load it, and train without resume_from_checkpoint",
@@ -97,10 +112,12 @@ class Lost:
 
     code: str
     path: str | None
+    said: str = ""
 
     def explained(self) -> Explained:
         where = f" at `{self.path}`" if self.path else ""
-        says = f"the program looks for {_WHAT[self.code]}{where}, and that is not there"
+        quoted = "" if self.path or not self.said else f": {self.said}"
+        says = f"the program looks for {_WHAT[self.code]}{where}, and that is not there{quoted}"
         seen = (f"see what is there: {command_text('ls', _folder(self.path))}",) if self.path else ()
         if self.path and _OF_A_RUN.search(_name(self.path)):
             return Explained(self.code, f"{says}: the folder is no whole checkpoint of the Trainer", (*seen, *_RESUME))
@@ -124,8 +141,15 @@ def said_to_be_lost(text: str) -> Lost | None:
         ("base-not-found", _MODEL, _NAMED_MODEL),
     ):
         if words.search(rest) is not None and (path is not None or (surely and surely.search(rest))):
-            return Lost(code, path)
+            return Lost(code, path, " ".join(text.split())[:160])
     return _of_folder(path) if path is not None else None
+
+
+def went_on_without(text: str) -> Lost | None:
+    """What a program says is not there before it takes something else in its place."""
+    said = re.split(r"(?i)[.,;:!-]* *\b(?:fall(?:s|ing)? back|using|loading|continuing|will use)\b", text, maxsplit=1)
+    lost = said_to_be_lost(said[0]) if len(said) > 1 and "://" not in text else None
+    return lost if lost is not None and lost.path is not None and lost.code in _NOT_DONE_WITHOUT else None
 
 
 def lost_by_script(exception: str, message: str, before: str) -> Lost | None:

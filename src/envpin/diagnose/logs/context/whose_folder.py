@@ -16,6 +16,17 @@ if TYPE_CHECKING:
     from envpin.diagnose.logs.signatures.signature import Signature
 
 _NO_CONFIG = "does not appear to have a file named config.json"
+_NO_HUB = re.compile(r"the Hub could not be reached, ")
+_TRACEBACK = "Traceback (most recent call last)"
+# The repository of a request, and what a script's own line asks for.
+_ASKED = re.compile(r"(?:huggingface\.co|url: )/(?:api/models/)?([\w.-]+(?:/[\w.-]+)?)/resolve/")
+_NAMED = re.compile(
+    r"(?:from_pretrained|SentenceTransformer|CrossEncoder|"
+    r"snapshot_download)\(\s*[\"']([^\"'\n]{1,200})[\"']"
+)
+_OF_HTTP = frozenset({
+    "huggingface_hub", "httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3", "anyio", "hf_xet",
+})  # fmt: skip
 _ABOVE_HUB = re.compile(r"^utils[/\\]")
 _ASKS_FOR_AN_ADAPTER = re.compile(
     r"^(?:from_pretrained|_?get_peft_type|load_peft_weights|load_adapter|from_peft_type|_get_config_file|hotswap_adapter)$"
@@ -29,6 +40,9 @@ def by_whose_folder(one: Signature, found: re.Match[str], before: str) -> Iterat
     """What a signature says of a line, where the lines before it show whose folder was not found: an adapter's instead
     of a base's, or perhaps a tokenizer's as well."""
     path = found.groupdict().get("name")
+    if path is None and one.code == "base-not-found" and one.says is not None and _NO_HUB.match(one.says):
+        one = _with_name(one, before)
+    before = before[max(before.rfind(_TRACEBACK), 0) :]
     told = _looked_for(found.string, before, path) if one.code == "base-not-found" else None
     if told is None or told.code != "adapter-not-found":
         yield one
@@ -36,6 +50,18 @@ def by_whose_folder(one: Signature, found: re.Match[str], before: str) -> Iterat
         severity = "warning" if told.code == "tokenizer-missing" else None
         own = {"code": told.code, "severity": severity, "says": told.says, "fix": told.fix}
         yield msgspec.structs.replace(one, **own, wraps=one.wraps and path is None)
+
+
+def _with_name(one: Signature, before: str) -> Signature:
+    """What is said of the Hub, with the name that was looked for there, where the lines before it tell."""
+    asked = _ASKED.findall(before) or _NAMED.findall(before)
+    if not asked or asked[-1] == "None":
+        return one
+    name = asked[-1]
+    says = f"{one.says}: `{name}`, which is no folder where the command ran, was looked for there"
+    look = f"see whether it is there, {command_text('ls', name)}"
+    from_there = f"a folder of this machine: {look}; relative paths begin where the command runs"
+    return msgspec.structs.replace(one, says=says, fix=(from_there, *one.fix))
 
 
 def _looked_for(text: str, before: str, path: str | None) -> Explained | None:
@@ -50,7 +76,7 @@ def _looked_for(text: str, before: str, path: str | None) -> Explained | None:
 
     frames = [
         one for one in frames_of(before)
-        if one.library not in {None, "huggingface_hub", "httpx", "requests", "urllib3"}
+        if one.library is not None and one.library not in _OF_HTTP
         and not (one.library == "transformers" and _ABOVE_HUB.match(one.path))
     ]  # fmt: skip
     if path and _NO_CONFIG in text and any(_ASKS_FOR_A_TOKENIZER.match(one.path) for one in frames[-6:]):

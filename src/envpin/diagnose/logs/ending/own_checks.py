@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from envpin.diagnose.logs.ending.raised_words import STEPS_OF_THE_PROGRAM, of_the_program
+from envpin.diagnose.logs.ending.tokens import of_a_token
 from envpin.diagnose.logs.text.explained import Explained
 
 # Classes that Python has; others a program or a library makes for what it checks.
@@ -13,11 +14,19 @@ _OF_PYTHON = frozenset({
     "NotImplementedError", "IndexError", "LookupError", "OSError", "EnvironmentError", "IOError",
 })  # fmt: skip
 _RAISES = re.compile(r"^[ \t>│]*+(?:\d+[ \t│]*+)?(?:raise[ \t]+[\w.]+|assert\b|sys\.exit\()", re.MULTILINE)
+_MEANT = re.compile(
+    r"^[ \t│]*(?:raise|logg(?:er|ing)\.(?:error|critical|exception)\(|console\.print\(|log\()[ \t]*[rf]?(?P<q>[\"'])"
+    r"(?P<said>[^\n]{4,200}?)(?P=q)", re.MULTILINE
+)  # fmt: skip
 _CLASSES = (
     ("data-not-as-expected", re.compile(r"(?i)data|schema|column|label|sample|corpus|record|^Row")),
     ("settings-refused", re.compile(r"(?i)config|setting|argument|option|usage|param|yaml")),
 )
-_NOT_THERE = re.compile(r"(?i)not ?found|missing|no such|does(?: not|n't) exist|no .{1,60} (?:found|at|in) ")
+_NOT_THERE = re.compile(
+    r"(?i)not ?found|missing|no such|does(?: not|n't) exist|no .{1,60} (?:found|at|in) |"
+    r"(?:could|did|can) ?(?:not|n['’]t) (?:find|locate)|unable to (?:find|locate)"
+)
+_WEIGHTS = re.compile(r"(?i)(?:model|weights?|checkpoint) files?\b|\bshards?\b|\.safetensors\b|\.bin\b")
 _ADAPTER = re.compile(r"(?i)adapter|lora|peft")
 _MODEL = re.compile(r"(?i)\b(?:base |merged |fine-?tuned )?model\b|checkpoint|weights")
 _TOKENIZER = re.compile(r"(?i)tokenizer")
@@ -44,12 +53,29 @@ def of_own_check(exception: str, message: str, before: str) -> Explained | None:
     """The cause that a script's own `raise` names; None where it does not raise, or its words name none."""
     if _RAISES.search("\n".join(_last_code(before))) is None:
         return None
+    if (token := of_a_token(message)) is not None:
+        return token
     own = exception not in _OF_PYTHON
-    code = _of_what_is_not_there(exception, message) or _of_words(exception, message, own=own)
+    code = _of_what_is_not_there(exception, message) or of_words(exception, message, own=own)
     if code is None:
         return None
     steps = (_DO[code], *STEPS_OF_THE_PROGRAM) if code in _DO else STEPS_OF_THE_PROGRAM
     return Explained(code, of_the_program(message), steps)
+
+
+def of_what_it_meant(exception: str, before: str) -> Explained | None:
+    """What a script meant to say where its own complaint failed: it raises text, or logs by a name that it lacks."""
+    if exception not in {"TypeError", "NameError"}:
+        return None
+    found = _MEANT.search("\n".join(_last_code(before)))
+    if found is None:
+        return None
+    message = re.sub(r"\{[^}\n]{0,80}\}|%[sdr]", "…", found["said"]).strip()
+    code = _of_what_is_not_there("", message) or of_words("", message)
+    if code is None:
+        return None
+    says = f"{of_the_program(message)} (its line for that fails as well)"
+    return Explained(code, says, (_DO[code], *STEPS_OF_THE_PROGRAM) if code in _DO else STEPS_OF_THE_PROGRAM)
 
 
 def _last_code(before: str) -> list[str]:
@@ -68,6 +94,7 @@ def _of_what_is_not_there(exception: str, message: str) -> str | None:
     for code, pattern in (
         ("tokenizer-missing", _TOKENIZER),
         ("adapter-not-found", _ADAPTER),
+        ("missing-shard", _WEIGHTS),
         ("base-not-found", _MODEL),
     ):
         if pattern.search(words) is not None:
@@ -75,7 +102,8 @@ def _of_what_is_not_there(exception: str, message: str) -> str | None:
     return None
 
 
-def _of_words(exception: str, message: str, *, own: bool) -> str | None:
+def of_words(exception: str, message: str, *, own: bool = False) -> str | None:
+    """The cause that the words of a check name: data, or a setting."""
     if own and (named := next((code for code, pattern in _CLASSES if pattern.search(exception)), None)) is not None:
         return named
     if _COLUMNS.search(message) is not None and not re.search(r"(?i)config|setting|yaml", message):

@@ -6,11 +6,13 @@ import re
 from typing import TYPE_CHECKING
 
 from envpin.diagnose.logs.context.lost_files import GIVE_ITS_PATH, lost_by_script
+from envpin.diagnose.logs.ending.own_checks import of_what_it_meant
+from envpin.diagnose.logs.ending.own_files import of_own_file
 from envpin.diagnose.logs.ending.own_values import of_own_value
 from envpin.diagnose.logs.ending.preparing import of_preparing
-from envpin.diagnose.logs.ending.scripts import of_script
+from envpin.diagnose.logs.ending.scripts import OTHER_LETTERS, letters_of, of_script
 from envpin.diagnose.logs.text.explained import Explained
-from envpin.diagnose.logs.text.field import is_named_after_it
+from envpin.diagnose.logs.text.field import is_named_after_it, is_surely_named_after_it
 from envpin.diagnose.logs.text.frames import is_own
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ _KINDS = (
     ("settings-refused", re.compile(r"\.(?:ya?ml|toml|ini|cfg)$")),
     ("adapter-not-found", re.compile(r"(?i)lora|adapter|peft")),
     ("data-not-as-expected", re.compile(r"(?i)data|train_file|corpus|json|csv")),
-    ("base-not-found", re.compile(r"(?i)model|base|ckpt|checkpoint|weights")),
+    ("base-not-found", re.compile(r"(?i)model|base|ckpt|checkpoint|weights|outputs?(?:/|$)|\b(?:sft|dpo|runs)\b")),
 )
 # What pandas 3 refuses; names that releases of it took are in `companions.py`.
 _AXIS_TWICE = re.compile(r"Cannot specify both 'axis' and 'index'/")
@@ -44,20 +46,30 @@ def is_of_a_model(frames: list[Frame], *, in_field: bool) -> bool:
     return bool(own) and (in_field or any(is_named_after_it(path) for path in own))
 
 
+def is_of_it(frames: list[Frame], *, in_field: bool) -> bool:
+    """Whether a script among the frames is of this field alone: its name says more than that it trains something."""
+    own = [one.path for one in frames if is_own(one)]
+    return bool(own) and (in_field or any(is_surely_named_after_it(path) for path in own))
+
+
 def of_own_code(
     exception: str, message: str, before: str, frames: list[Frame], *, in_field: bool = False
 ) -> Explained | None:
     """A file that a script of this field reads by itself: JSON that is none, a checkpoint that is not there, or a table
     without a column."""
     of_a_model = is_of_a_model(frames, in_field=in_field)
-    told = of_script(exception, message, before) if of_a_model else None
+    told = of_what_it_meant(exception, before) if is_of_it(frames, in_field=in_field) else None
+    told = told or (of_script(exception, message, before) if of_a_model else None)
     reads = told is None and exception in CUT_OFF and _READS_A_FILE.search(before) is not None
     if reads and (of_a_model or _MODEL_JSON.search(before) is not None):
         return no_json("a file that the script reads as JSON", message)
     told = told or (_of_a_script(exception, message, before, frames) if of_a_model else None)
+    if told is None and is_of_it(frames, in_field=in_field):
+        told = of_own_file(exception, message, before)
     if told is None and (lost := lost_by_script(exception, message, before)) is not None:
         return lost.explained()
-    return told or (_any_file(message) if of_a_model and in_field and exception == "FileNotFoundError" else None)
+    any_file = exception == "FileNotFoundError" and is_of_it(frames, in_field=in_field)
+    return told or (_any_file(message) if any_file else None)
 
 
 def _of_a_script(exception: str, message: str, before: str, frames: list[Frame]) -> Explained | None:
@@ -130,6 +142,14 @@ def no_json(file: str, message: str) -> Explained:
             f"{file} has one JSON value a line, or more than one value: it is of JSON Lines, and is read as one value"
         )
         return Explained("corrupt-header", says, (lines, "or make it one list of JSON"))
+    if message.startswith("Unexpected UTF-8 BOM"):
+        return Explained("corrupt-header", f"{file} begins with a byte order mark (BOM), which JSON must not", (
+            "write it again without one: sed -i '1s/^\\xEF\\xBB\\xBF//' FILE",
+            "a script of your own: open(FILE, encoding=\"utf-8-sig\")",
+        ))  # fmt: skip
+    if "codec can't decode" in message:
+        says = f"{file} is not written in the encoding that it is read in: {message}"
+        return Explained("corrupt-header", says, OTHER_LETTERS[letters_of(message)])
     if message.startswith("Expecting value: line 1 column 1"):
         says = f"{file} does not begin as JSON: it is empty, a pointer of git-lfs, a web page, or of another format"
         return Explained("corrupt-header", says, ("look at its beginning: head -c 200 FILE", _LOOK_AT_ITS_END[1]))

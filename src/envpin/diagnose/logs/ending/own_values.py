@@ -56,7 +56,7 @@ def _without_marks(code: str) -> str:
 
 def _of_a_key(message: str, code: str) -> Explained | None:
     if (variable := _ENVIRONMENT.search(code)) is not None:
-        return _of_the_environment(variable["name"])
+        return of_the_environment(variable["name"])
     if _LABELS.search(code) is not None:
         says = f"the data have the label {message}, which the script's table of labels does not have"
         return Explained(_D, says, ("see which labels there are, and how they are spelt: capitals, spaces, numbers",))
@@ -81,7 +81,8 @@ def _of_an_entry(name: str, code: str) -> Explained | None:
     return None
 
 
-def _of_the_environment(name: str) -> Explained:
+def of_the_environment(name: str) -> Explained:
+    """A variable of the environment that is not set."""
     if name in _OF_A_LAUNCHER:
         return Explained(_S, f"`{name}` is not set: the script is written to be started by a launcher", (
             "start it so: torchrun --nproc_per_node 1 SCRIPT, or accelerate launch SCRIPT",

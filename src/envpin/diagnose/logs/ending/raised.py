@@ -25,6 +25,7 @@ from envpin.diagnose.logs.ending.raised_words import (
     stopped_at_rows,
 )
 from envpin.diagnose.logs.ending.scripts import ON_THE_INDEX
+from envpin.diagnose.logs.ending.tokens import of_a_hub_token
 from envpin.diagnose.logs.facts.messages import known_message
 from envpin.diagnose.logs.facts.name_facts import TRAINING
 from envpin.diagnose.logs.facts.releases import release_words
@@ -119,7 +120,7 @@ def _of_a_script(exception: str, message: str, before: str, *, in_field: bool) -
     if _raises(before) and (told := _of_words(exception, message, "")) is not None:
         return Explained(told.code, of_the_program(message), STEPS_OF_THE_PROGRAM)
     checked = is_own(frames[-1]) and is_of_a_model(frames, in_field=in_field)
-    return of_own_check(exception, message, before) if checked else None
+    return of_own_check(exception, message, before) if checked else of_a_hub_token(message)
 
 
 def _of_place(exception: str, message: str, place: Frame, before: str) -> Explained | None:

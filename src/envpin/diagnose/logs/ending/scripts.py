@@ -94,11 +94,18 @@ def _no_tensor(message: str, _: str) -> Explained | None:
     ))  # fmt: skip
 
 
+def letters_of(message: str) -> str:
+    """Which encoding a file most likely has, by what its bytes are not: a key of OTHER_LETTERS."""
+    if re.search(r"byte 0xf[ef] in position 0\b", message) is not None:
+        return "utf-16"
+    return "utf-8" if re.match(r"'utf-?8'", message) is None else "another"
+
+
 def _other_letters(message: str, _: str) -> Explained | None:
-    says = f"a text file that the script reads is of another encoding than it is read in: {message}"
-    return Explained("data-not-as-expected", says, (
-        "make it UTF-8: iconv -f GBK -t UTF-8 FILE > NEW (or -f CP1252)", "or name its own: open(FILE, encoding=…)",
-    ))  # fmt: skip
+    kind = letters_of(message)
+    most = {"utf-16": "UTF-16", "utf-8": "most likely UTF-8, and opened in the encoding of the system"}.get(kind)
+    says = "a text file that the script reads is of another encoding than it is read in"
+    return Explained("data-not-as-expected", f"{says}{f' ({most})' if most else ''}: {message}", OTHER_LETTERS[kind])
 
 
 def _text_for_a_message(message: str, before: str) -> Explained | None:
@@ -112,6 +119,16 @@ def _text_for_a_message(message: str, before: str) -> Explained | None:
     ))  # fmt: skip
 
 
+# How to read a file, by its encoding.
+OTHER_LETTERS: Mapping[str, tuple[str, ...]] = {
+    "utf-16": ("make it UTF-8: iconv -f UTF-16 -t UTF-8 FILE > NEW", 'or name it: open(FILE, encoding="utf-16")'),
+    "utf-8": (
+        'name it: open(FILE, encoding="utf-8")', "or for all files: export PYTHONUTF8=1 (Windows: set PYTHONUTF8=1)"
+    ),
+    "another": (
+        "make it UTF-8: iconv -f GBK -t UTF-8 FILE > NEW (or -f CP1252)", "or name its own: open(FILE, encoding=…)"
+    ),
+}  # fmt: skip
 _BY_EXCEPTION: Mapping[str, Callable[[str, str], Explained | None]] = {
     "ModuleNotFoundError": _no_package,
     "JSONDecodeError": _no_row,

@@ -26,6 +26,8 @@ _OF_A_LAUNCHER = re.compile(
 )
 # Where a repository is made to upload to: what a run that could not reach the Hub says at its end.
 _OF_AN_UPLOAD = "/api/repos/create"
+# What a script stops at that caught the failure of a load, and goes on without what it was to give.
+_FOLLOWS = re.compile(r"^(?:NameError|UnboundLocalError)\b|'NoneType'|is not (?:defined|callable)|None\b")
 _TRACEBACK = "Traceback (most recent call last)"
 
 
@@ -58,6 +60,17 @@ class Answer(NamedTuple):
     guess: bool
 
 
+class Tail(NamedTuple):
+    """The end of a log: the number of its last line, its text, and the lines of it that something explains."""
+
+    line: int
+    text: str
+    known: Collection[str]
+
+
+_NO_TAIL = Tail(0, "", ())
+
+
 @dataclass
 class Unexplained:
     """Errors, and lines that complain without the name of an exception."""
@@ -75,19 +88,25 @@ class Unexplained:
             some.append(error)
         return len(some) < _KEPT
 
+    def leave_after(self, line: int) -> None:
+        """Keep only errors after a line, which are of no name that the script lacks as it caught what came before."""
+        self.errors = [one for one in self.errors if one.line > line and _FOLLOWS.search(one.text) is None]
+        self.complaints = [one for one in self.complaints if one.line > line and not self.errors]
+        self.lost.clear()
+
     def note_lost(self, block: bytes, numbers: LineNumbers, explained: Collection[str]) -> None:
         """Keep the last lines of a block in which a program says that something is not there."""
         said = {at: text for anchor in LOST_ANCHORS for at, text in lines_with(block, anchor.encode())}
         for at, text in sorted((at, text) for at, text in said.items() if text not in explained)[-_SAID_LAST:]:
             self.lost.append(UnexplainedError(numbers.of(at), text, "", ""))
 
-    def answer(self, last: int = 0, *, in_field: bool = False) -> Answer | None:
+    def answer(self, tail: Tail = _NO_TAIL, *, in_field: bool = False) -> Answer | None:
         """The first error that is very like known ones, else the first that a library raised itself or stopped at, else
-        what the program says at its end, line `last`, is not there, else the first that is like known ones: the later
-        ones of a log follow from it. `in_field` where the log shows that it is of this field."""
+        what the program says at its end, in the `tail` of the log, else the first that is like known ones: the
+        later ones of a log follow from it. `in_field` where the log shows that it is of this field."""
         errors = sorted(self.errors) or sorted(self.complaints)
         if not errors:
-            return self._lost_at(last)
+            return self._said_last(tail, in_field=in_field)
         from envpin.diagnose.logs.ending.nearest import explain_nearest
         from envpin.diagnose.logs.ending.raised import explain_raised
 
@@ -103,9 +122,26 @@ class Unexplained:
                 if told.code == "library-fault" and (later := _raised_of(errors[at + 1 :], explain)) is not None:
                     return Answer(*later, guess)
                 return Answer(one, told, guess)
-            if not guess and (lost := self._lost_at(last)) is not None:
-                return lost
+            if not guess and (said := self._said_last(tail, in_field=in_field)) is not None:
+                return said
         return None
+
+    def _said_last(self, tail: Tail, *, in_field: bool) -> Answer | None:
+        """What the program says in its last lines, without an exception, or of what it went on without."""
+        if (lost := self._lost_at(tail.line)) is not None:
+            return lost
+        from envpin.diagnose.logs.ending.last_words import LAST, of_last_words
+
+        lines = _after_a_traceback(tail.text.split("\n"))[-LAST - 1 :]
+        said = (
+            None
+            if any(text in one for text in tail.known for one in lines)
+            else of_last_words(lines, in_field=in_field)
+        )
+        if said is None:
+            return self._went_on_without()
+        at, text, told = said
+        return Answer(UnexplainedError(tail.line - (len(lines) - 1 - at), text, "", ""), told, False)
 
     def _lost_at(self, last: int) -> Answer | None:
         from envpin.diagnose.logs.context.lost_files import said_to_be_lost
@@ -115,6 +151,25 @@ class Unexplained:
             if one.line >= after and (lost := said_to_be_lost(one.text)) is not None:
                 return Answer(one, lost.explained(), False)
         return None
+
+    def _went_on_without(self) -> Answer | None:
+        """A model or adapter of which the program says that it is not there, and that it takes another."""
+        from envpin.diagnose.logs.context.lost_files import went_on_without
+
+        for one in sorted(self.lost):
+            if (lost := went_on_without(one.text)) is not None:
+                return Answer(one, lost.explained(), True)
+        return None
+
+
+def _after_a_traceback(lines: list[str]) -> list[str]:
+    """The lines below the last traceback, if there is one, and below the error that ends it."""
+    frame = max((at for at, one in enumerate(lines) if 'File "' in one), default=None)
+    if frame is None:
+        return lines
+    below = lines[frame + 1 :]
+    error = next((at for at, one in enumerate(below) if one[:1].strip()), len(below))
+    return below[error + 1 :]
 
 
 def _raised_of(

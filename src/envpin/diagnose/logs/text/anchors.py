@@ -22,9 +22,11 @@ CONTEXT_ANCHORS = (
 )  # fmt: skip
 # Of the lines before the error: a traceback has up to four lines for each of its last frames.
 FRAMES_NEAR = 14
-RAISED_ANCHORS = ("Error: ", "Exception: ", "AssertionError")
+RAISED_ANCHORS = ("Error: ", "Exception: ", "AssertionError", "EOFError")
 # A traceback of a server repeats its prefix on each line and has two to three lines for each frame.
 RAISED_NEAR = 40
+# Above a failed request for a file of the Hub up to forty frames of HTTP libraries stand.
+HUB_NEAR = 200
 # Of a log without such a line, what complains all the same.
 COMPLAINT_ANCHORS = (
     "rror: ", "ERROR", "No module named ", "ailed to ", "annot ", "an't ", "not found", "unavailable", "ncompatible",
@@ -32,7 +34,8 @@ COMPLAINT_ANCHORS = (
 )  # fmt: skip
 # What a program says by itself of a path; only at the end of a log does it tell why the program ended.
 LOST_ANCHORS = (
-    "not found", "not exist", "n't exist", " found in", "issing", "o such file", "annot find", "not find", "'t find",
+    "not found", "NOT found", "NOT FOUND", "not exist", "n't exist", " found in", "issing",
+    "o such file", "annot find", "not find", "'t find",
     "不存在", "未找到", "找不到", "没有找到", "无法找到",
 )  # fmt: skip
 # What such a line says where the run goes on without what it misses.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 
 # Frames and imports of the libraries of this field, and what they alone print.
 _SIGNS = re.compile(
@@ -12,19 +13,39 @@ _SIGNS = re.compile(
     rb"(?:from|import) (?:transformers|peft|trl|accelerate|datasets|bitsandbytes|unsloth|sentence_transformers)\b|"
     rb"Loading checkpoint shards|Loading weights: |Writing model shards|"
     rb"'train_runtime'|'train_loss'|trainable params: |"
-    rb"\[transformers\] |LoraConfig|AutoModel|"
+    rb"HF_TOKEN|HF_HUB_|HUGGING_?FACE_?(?:HUB_)?TOKEN|huggingface\.co/|\[transformers\] |LoraConfig|AutoModel|"
     rb"AutoTokenizer|TrainingArguments|Generating \w+ split: |Map: +\d+%|\{'loss': "
 )
 # What the path of a script shows of it.
 _PATHS = re.compile(
-    r"(?i)lora|peft|llama|qwen|mistral|gemma|\bgpt|llm|fine[-_]?tun|tokeniz|(?<![a-z])train|"
+    r"(?i)lora|peft|llama|qwen|mistral|gemma|gpt|llm|bert|whisper|fine[-_]?tun|tokeniz|(?<![a-z])train|"
     r"quantiz|safetensor|gguf|[_-](?:dpo|sft|grpo|ppo)\b|rlhf|transformers|hugging"
 )
 
 
+# The same without what other fields train and convert as well.
+_SURELY = re.compile(
+    r"(?i)lora|\bpeft|llama|qwen|mistral|gemma|gpt|llm|fine[-_]?tun|tokeniz|\bbert|bert[_-]|_bert|whisper|"
+    r"gguf|safetensor|[_-](?:dpo|sft|grpo|ppo)\b|rlhf|transformers|hugging"
+)
+
+
+# The scripts in the frames of a block, so many of which are looked at.
+_SCRIPT = re.compile(rb'File "(?![^"\n]*(?:packages|/lib/python))([^"\n]{1,300}\.py)"')
+_SCRIPTS = 200
+
+
 def shows_the_field(block: bytes) -> bool:
     """Whether something in these lines comes of a program of this field."""
-    return _SIGNS.search(block) is not None
+    if _SIGNS.search(block) is not None:
+        return True
+    paths = (one[1].decode("utf-8", "replace") for one in islice(_SCRIPT.finditer(block), _SCRIPTS))
+    return any(is_surely_named_after_it(path) for path in paths)
+
+
+def is_surely_named_after_it(path: str) -> bool:
+    """Whether the path of a script speaks of the models of this field alone."""
+    return _SURELY.search(path) is not None
 
 
 def is_named_after_it(path: str) -> bool:

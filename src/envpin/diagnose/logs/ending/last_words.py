@@ -1,0 +1,212 @@
+"""What a program says at its end, without a traceback: what it misses, or was not given. Pure.
+
+Scripts look by themselves whether a token is set, a file is there or a name is known, print a line and end. Such lines
+have no exception and no frame, so that only their place (the last ones of the log) and their words tell.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from envpin.diagnose.logs.context.lost_files import GIVE_ITS_PATH, said_to_be_lost
+from envpin.diagnose.logs.ending.own_checks import of_words
+from envpin.diagnose.logs.ending.raised_words import STEPS_OF_THE_PROGRAM, of_the_program
+from envpin.diagnose.logs.ending.tokens import of_a_token
+from envpin.diagnose.logs.text.explained import Explained
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+# Of a log, so many of its last lines may tell why the program ended.
+LAST = 12
+# What stands before the words: the time, the level, the logger, a sign.
+_DECORATION = re.compile(
+    r"^(?:[\s│|>*#✗❌⛔⚠️🚫🔴‼❗✖×-]|\[?\d{4}-\d\d-\d\d[ T][\d:,.]+Z?\]?|\[?\d\d:\d\d:\d\d\]?|"
+    r"\[?(?:ERROR|FATAL|CRITICAL|INFO|error|fatal)\]?(?=[\s:|\]-])|\w+(?:\.\w+)*(?= - (?:ERROR|CRITICAL))|:(?=\s))+\s*"
+)
+_LEVEL = re.compile(
+    r"(?i)^\[?(?:(?:fatal|critical|value|runtime) ?)?(?:error|fatal|erreur|fehler|erro|errore|ошибка|lỗi|hata|"
+    r"错误|エラー|오류)"
+    r"\]?(?: ?[:：!]| -) *"
+)
+_OF_THE_FIELD = re.compile(
+    r"(?i)lora|peft|tokeniz|base[_ ]?model|pre-?trained|model[_ -](?:name|path|id|dir|type|file)|transformers|"
+    r"fine[-_ ]?tun|llama|qwen|mistral|gemma|\bgpt|\bbert|\bt5\b|max_(?:seq_)?length|train|epochs|learning_rate|gguf|"
+    r"quantiz|\bllms?\b|\bmerge|\bhf[_-]|hugging ?face|check-?point|embedding|inference|adapter|data ?set|"
+    r"CUDA|torch|wandb|模型|数据集|训练"
+)
+# The run goes on, or ended as it should.
+_GOES_ON = re.compile(
+    r"(?i)fall(?:s|ing)? back|will be (?:used|ignored|created)|ignor(?:ed|ing)|skipp?(?:ed|ing)\b|optional|\bwarn|"
+    r"using (?:the )?(?:default|cpu)|instead\b|continuing|使用默认|警告|跳过"
+)
+# A line of a traceback has other readers.
+_RAISED = re.compile(r"^(?:\[rank\d+\]: )?(?:[a-z_]\w*\.)*[A-Z]\w+(?:Error|Exception|Warning|Exit)\b")
+_ENDED_WELL = re.compile(
+    r"(?i)\b(?:saved|done|completed|finished|success\w*|uploaded|written to)\b|✅|🎉|完成|已保存|'train_runtime'"
+)
+_COMPLAINS = re.compile(
+    r"(?i)^[^\w\n]{0,6}(?:\[?(?:fatal |critical )?(?:error|fatal|critical|erreur|fehler|erro|errore|ошибка|"
+    r"lỗi|hata|błąd)\b\]?|"
+    r"错误|エラー|오류|error:|abort)|❌|⛔|🚫|\b(?:ERROR|CRITICAL|FATAL)\b"
+)
+_D, _S = "data-not-as-expected", "settings-refused"
+_COUNT = "count the rows after each step; a filter, another file or another name of a column leaves none"
+_THING = (
+    r"(?:models?|base|backbone|tasks?|data ?sets?|modes?|methods?|quant\w*|d?type|precision|format|option|command|"
+    r"optimi[sz]er|backend|loss|scheduler|template|stage|split|language|strategy|argument|adapter type|架构|模型|任务)"
+)
+
+
+class _Row(NamedTuple):
+    pattern: re.Pattern[str]
+    code: str
+    says: str
+    fix: tuple[str, ...]
+
+
+def _row(pattern: str, code: str, says: str, *fix: str) -> _Row:
+    return _Row(re.compile(pattern), code, says, fix)
+
+
+_ROWS = (
+    _row(
+        r"(?i)(?:CUDA|GPUs?)\b[^\n]{0,40}?(?:is |are )?(?:not available|not found|unavailable|not detected|required)|"
+        r"(?i:\bno (?:CUDA )?(?:GPUs?|CUDA)\b[^\n]{0,20}(?:found|available|detected|devices?))|"
+        r"(?i:requires? (?:a |an )?(?:CUDA|(?:NVIDIA )?GPU))|(?:未检测到|没有可用的?|需要) ?(?:CUDA|GPU)",
+        "gpu-not-supported",
+        "the program asks for a GPU, and torch sees none here: {quote}",
+        'run it where there is one, with a torch that was built for it: python -c "import torch; '
+        'print(torch.cuda.is_available(), torch.version.cuda)"',
+        "or give its option for the CPU, where it has one",
+    ),
+    _row(
+        r"(?i)(?:output|save|target|merged?|destination|folder|director|file|path|out)[^\n]{0,200}?already exists|"
+        r"already exists[^\n]{0,60}?(?:overwrite|--force|delete|remove)|(?:输出)?(?:目录|文件)[^\n]{0,100}已存在",
+        "output-exists",
+        "the output is there already, and the program does not write over it: {quote}",
+        "give another output folder, or its option that overwrites",
+    ),
+    _row(
+        r"(?i)(?:model|checkpoint|weights)\w*[ /](?:dir\w*|folder|path)[^\n]{0,200} (?:is|was) empty|"
+        r"模型(?:目录|路径)为空",
+        "base-not-found",
+        "the folder in which the program looks for the model has nothing in it: {quote}",
+        "copy or download the model to it, or give the folder that holds config.json and the weights",
+    ),
+    _row(
+        r"(?i)\b(?:loaded|found|read|got|have|using|with|left|after filtering:?) 0 "
+        r"(?:valid |training |train |eval\w* |usable )?(?:examples?|samples?|rows?|records?|pairs?|"
+        r"conversations?|texts?|documents?|images?)|"
+        r"\bno (?:valid |training |usable |labell?ed |eval\w* )*(?:data|examples?|samples?|rows?|records?|pairs?|"
+        r"documents?|texts?|images?|files?)\b[^\n]{0,40}?\b(?:found|left|loaded|remain\w*|available|after|to "
+        r"(?:train|process|evaluate))|"
+        r"(?:data ?set|data|split|corpus|file) (?:is|was) empty|(?:数据集?|文件)(?:为空|是空)|"
+        r"没有(?:找到)?(?:任何)?(?:有效的?)?(?:训练)?(?:数据|样本)",
+        _D,
+        "the program was left without rows: {quote}",
+        _COUNT,
+        GIVE_ITS_PATH,
+    ),
+    _row(
+        rf"(?i)\b(?:unknown|unsupported|unrecogni[sz]ed|invalid|no such|not a valid|"
+        rf"undefined)\b(?![^\n]*(?:director|folder|\bfile\b|path))[^\n]{{0,30}}\b{_THING}\b|"
+        rf"\b{_THING}\b[^\n]{{0,80}}(?:\bnot (?:supported|recogni[sz]ed|known|valid|implemented|(?:one "
+        rf")?(?:of|in))\b)|"
+        rf"\b{_THING}\b[^\n]{{0,80}}must be (?:one of|in|either)|不支持的?|未知的?(?:模型|任务|参数)|不支援",
+        _S,
+        "the program does not know a name or value that it was given: {quote}",
+        "take one of those that the line or the program's page lists, spelt as there",
+    ),
+)
+_CONFIG_FILE = re.compile(
+    r"(?i)(?P<name>[\w./\\~-]{1,200}\.(?:ya?ml|toml|ini|cfg|env)|"
+    r"[\w./\\~-]{0,200}config\w*\.json)\b"
+)
+_NOT_THERE = re.compile(r"(?i)not found|not exist|n['’]t exist|no such file|missing|不存在|找不到|未找到")
+_NO_FILE = re.compile(r"\[Errno 2\] No such file or directory: ['\"](?P<name>[^'\"\n]{1,300})['\"]")
+_SHELL = re.compile(
+    r"^(?:[\w./-]{0,100}(?:ba|z|da|)sh|[\w./-]{1,100}\.sh): (?:line \d+: |\d+: "
+    r")?(?P<name>[^:\n]{1,200}): No such file or directory$"
+)
+_USAGE = re.compile(r"^(?i:usage): (?:python3? |\./)?(?P<name>[\w./-]{1,200}\.(?:py|sh))(?P<rest> [^\n]{1,300})$")
+
+
+def of_last_words(lines: Sequence[str], *, in_field: bool) -> tuple[int, str, Explained] | None:
+    """Which of the last lines of a log tells why the program ended, by its place among them, and what it tells; None
+    where none does, the run ended well after it, or nothing shows that the log is of this field."""
+    last = [_plain(one) for one in lines]
+    of_it = in_field or any(_OF_THE_FIELD.search(one) for one in last)
+    ended = max((at for at, one in enumerate(last) if _ENDED_WELL.search(one)), default=-1)
+    for tell in (_of_what_is_missing, _of_a_complaint) if of_it else (_of_a_path_of_a_model,):
+        for at, one in enumerate(last):
+            if at <= ended or not one.strip() or _GOES_ON.search(one) or _RAISED.search(lines[at].strip()):
+                continue
+            if (told := tell(one, lines[at])) is not None:
+                return at, lines[at].strip(), told
+    return None
+
+
+def _plain(line: str) -> str:
+    text = _DECORATION.sub("", line.strip().strip("│").strip())
+    return _LEVEL.sub("", text)
+
+
+def _of_what_is_missing(line: str, _: str) -> Explained | None:
+    return next((told for tell in _TELL if (told := tell(line)) is not None), None)
+
+
+def _of_a_complaint(line: str, whole: str) -> Explained | None:
+    """A line that says of itself that it is an error, in words that name a setting or the data."""
+    if _COMPLAINS.search(whole) is None or (code := of_words("", line)) is None:
+        return None
+    return Explained(code, of_the_program(line), STEPS_OF_THE_PROGRAM)
+
+
+def _of_a_row(line: str) -> Explained | None:
+    row = next((one for one in _ROWS if one.pattern.search(line) is not None), None)
+    if row is None:
+        return None
+    quoted = of_the_program(line).partition(": ")[2] or line
+    return Explained(row.code, row.says.format(quote=quoted), row.fix)
+
+
+def _of_a_config(line: str) -> Explained | None:
+    found = _CONFIG_FILE.search(line)
+    if found is None or _NOT_THERE.search(line) is None or found["name"].endswith("adapter_config.json"):
+        return None
+    if re.search(r"(?i)model|checkpoint|lora|adapter|tokenizer", line.replace(found["name"], " ")) is not None:
+        return None
+    return Explained(_S, f"the file of settings `{found['name']}` is not there", (GIVE_ITS_PATH,))
+
+
+def _of_a_path(line: str) -> Explained | None:
+    lost = said_to_be_lost(line)
+    if lost is not None:
+        return lost.explained()
+    found = _NO_FILE.search(line)
+    if found is None:
+        return None
+    return Explained(_D, f"the program opens `{found['name']}`, and there is no such file or folder", (GIVE_ITS_PATH,))
+
+
+def _of_a_path_of_a_model(line: str, _: str) -> Explained | None:
+    """What only this field misses: its words need no other sign of it."""
+    lost = said_to_be_lost(line)
+    return None if lost is None else lost.explained()
+
+
+def _of_the_command(line: str) -> Explained | None:
+    if (found := _SHELL.search(line)) is not None:
+        return Explained(_S, f"the script or file `{found['name']}` is not there", (GIVE_ITS_PATH,))
+    if (found := _USAGE.search(line)) is None or "[options]" in line.lower():
+        return None
+    return Explained(_S, f"`{found['name']}` was called with other arguments than it takes:{found['rest']}", (
+        "give them in the order of that line",
+    ))  # fmt: skip
+
+
+_TELL: tuple[Callable[[str], Explained | None], ...] = (
+    of_a_token, _of_a_config, _of_a_row, _of_a_path, _of_the_command,
+)  # fmt: skip

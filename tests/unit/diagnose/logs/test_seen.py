@@ -1,0 +1,32 @@
+"""The Hub is a cause only where the run stopped because of it."""
+
+from __future__ import annotations
+
+import io
+
+from envpin.diagnose.logs.reader import diagnose_log
+
+HUB = (
+    "'[Errno -2] Name or service not known' thrown while requesting HEAD "
+    "https://huggingface.co/org/base-7b/resolve/main/config.json\n"
+    "could not load it: We couldn't connect to 'https://huggingface.co' to load the files, and couldn't find them in "
+    "the cached files.\n"
+)
+FRAME = 'Traceback (most recent call last):\n  File "/home/user/proj/eval_lora.py", line 4, in <module>\n    {}\n{}\n'
+
+
+def test_the_hub_comes_last_where_another_error_ended_the_run() -> None:
+    error = FRAME.format('text = row["prompt"]', "KeyError: 'prompt'")
+    findings = diagnose_log(io.BytesIO((HUB + error).encode())).findings
+    assert findings[0].code == "data-not-as-expected"
+    assert all(one.severity != "blocker" for one in findings if one.code == "base-not-found")
+
+
+def test_the_hub_stays_the_cause_of_a_name_that_the_load_was_to_set() -> None:
+    error = FRAME.format("model.eval()", "NameError: name 'model' is not defined")
+    findings = diagnose_log(io.BytesIO((HUB + error).encode())).findings
+    assert (findings[0].code, findings[0].severity) == ("base-not-found", "blocker")
+
+
+def test_what_was_looked_for_on_the_hub_is_named() -> None:
+    assert "`org/base-7b`" in diagnose_log(io.BytesIO(HUB.encode())).findings[0].message
