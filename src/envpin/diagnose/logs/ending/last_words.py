@@ -39,12 +39,13 @@ _OF_THE_FIELD = re.compile(
 # The run goes on, or ended as it should.
 _GOES_ON = re.compile(
     r"(?i)fall(?:s|ing)? back|will be (?:used|ignored|created)|ignor(?:ed|ing)|skipp?(?:ed|ing)\b|optional|\bwarn|"
-    r"using (?:the )?(?:default|cpu)|instead\b|continuing|使用默认|警告|跳过"
+    r"using (?:the )?(?:default|cpu)|instead\b|continuing|Supported models are \[|使用默认|警告|跳过"
 )
 # A line of a traceback has other readers.
 _RAISED = re.compile(r"^(?:\[rank\d+\]: )?(?:[a-z_]\w*\.)*[A-Z]\w+(?:Error|Exception|Warning|Exit)\b")
 _ENDED_WELL = re.compile(
-    r"(?i)\b(?:saved|done|completed|finished|success\w*|uploaded|written to)\b|✅|🎉|完成|已保存|'train_runtime'"
+    r"(?i)\b(?:saved|done|completed|finished|success\w*|uploaded|written to)\b|Running on \w+ URL|[Rr]unning "
+    r"on http|startup complete|✅|🎉|完成|已保存|'train_runtime'"
 )
 _COMPLAINS = re.compile(
     r"(?i)^[^\w\n]{0,6}(?:\[?(?:fatal |critical )?(?:error|fatal|critical|erreur|fehler|erro|errore|ошибка|"

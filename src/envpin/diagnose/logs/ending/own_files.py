@@ -49,7 +49,9 @@ def _not_found(message: str, before: str) -> Explained | None:
         return None
     folder = path.rstrip("/").rpartition("/")[0]
     says = f"the script writes `{path}`, and the folder `{folder}` is not there: writing a file makes no folder"
-    return Explained(_S, says, (f"make it before the run: {command_text('mkdir', '-p', folder)}",
+    # results and predictions are data; weights and logs are what a setting of the run says
+    code = _D if re.search(r"\.(?:jsonl?|csv|tsv|txt|sql|parquet|xlsx?|pkl|npy)$", path) else _S
+    return Explained(code, says, (f"make it before the run: {command_text('mkdir', '-p', folder)}",
                                 "or give a path whose folder is there"))  # fmt: skip
 
 
