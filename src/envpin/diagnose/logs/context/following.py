@@ -23,6 +23,9 @@ _BATCHES = re.compile(
     r"train_batch_size is not equal to micro_batch_per_gpu \* gradient_acc_step \* world_size ?(?P<all>\d+) != "
     r"(?P<one>\d+) \* (?P<steps>\d+) \* (?P<processes>\d+)"
 )
+_PICTURES = re.compile(
+    r"equal size, but got (?P<one>\[[134], \d+, \d+\]) at entry \d+ and (?P<other>\[[134], \d+, \d+\])"
+)
 _FEATURE = re.compile(r"features \(`(?P<name>\w{1,80})` in this case\)")
 Told = tuple[str, tuple[str, ...]]
 
@@ -85,6 +88,14 @@ def _which_feature(says: str, fix: tuple[str, ...], near: str) -> Told | None:
     return f"{says}: it is the column `{name}`", (*drop, *(one for one in fix if "remove_columns" not in one))
 
 
+def _of_pictures(_: str, fix: tuple[str, ...], near: str) -> Told | None:
+    found = _PICTURES.search(near)
+    if found is None:
+        return None
+    says = f"pictures of different sizes are stacked to one batch: {found['one']} and {found['other']}"
+    return says, ("bring all to one size: transforms.Resize((224, 224)), or the model's image processor", *fix[2:])
+
+
 def _which_batches(says: str, fix: tuple[str, ...], near: str) -> Told | None:
     found = _BATCHES.search(" ".join(near.split()))
     if found is None:
@@ -107,5 +118,6 @@ _TELL: dict[str, Callable[[str, tuple[str, ...], str], Told | None]] = {
     "the tokenizer was given something else than text": _which_column,
     "rows of different lengths, or with text left": _which_feature,
     "a column of texts was to be made a tensor": _which_feature,
+    "rows of different lengths are stacked": _of_pictures,
     "the batch sizes of DeepSpeed's config and of the run": _which_batches,
 }

@@ -26,6 +26,7 @@ _NONE = re.compile(
 _OTHER_NONE = re.compile(r"tokenizer\b[^\n]*\n[^\n]*\Z|chat_template")
 # The columns that the last lines of code ask a row for.
 _COLUMN = re.compile(r"\[[\"'](\w{1,80})[\"']\]")
+_ASSIGNED = re.compile(r"^[ \t]*\w+(?:\[[^\]\n]{1,80}\])+ = ", re.MULTILINE)
 _NO_TEXT = "You need to specify either `text` or `text_target`"
 _SUM = re.compile(r"unsupported operand type\(s\) for \+: 'int' and '(?P<kind>\w+)'")
 _SUMMED = re.compile(r"\bsum\([^\n]{0,80}?\[[\"'](?P<name>\w{1,80})[\"']\]")
@@ -33,6 +34,7 @@ _JOINED = re.compile(r"can only concatenate (?P<one>list|str) \(not \"(?P<other>
 _ONE_ROW = re.compile(
     r"formatting_func\(\w+\)[^\n]*\n(?:[ \t~^]*\n)*[^\n]*\n[^\n]*\[\w+\][^\n]*\n(?:[ \t~^]*\n)*[^\n]*\Z"
 )
+_SHORT = re.compile(r"IndexError: (?:list|string) index out of range")
 _EMPTY = re.compile(r"packaged_modules[/\\](\w+)[/\\]\w+\.py[^\n]*in _split_generators[^\0]{0,500}\Z")
 _FIRST_ROW = re.compile(r"next\(iter\([^\n]*(?:dataset|rows|examples|data)\b[^\n]*\n(?:[ \t~^]*\n)*[^\n]*\Z")
 _FIRST = "print the first row and the names of the columns: print(dataset.column_names, dataset[0])"
@@ -54,7 +56,7 @@ def explain_row(line: str, before: str) -> Explained | None:
 def _columns(before: str, frames: int = 8) -> list[str]:
     """The columns that the code of the deepest frames asks a row for: those of the deepest frame that names some."""
     for part in reversed(before.split('File "')[-frames:]):
-        code = part.partition("\n")[2]
+        code = _ASSIGNED.sub("", part.partition("\n")[2])
         if (names := _COLUMN.findall(code)) and "apply_function" not in part:
             return [one for one in dict.fromkeys(names) if one != "input_ids"]
     return []
@@ -104,6 +106,14 @@ def _of_types(line: str, before: str) -> Explained | None:
             "return the text of the one row that it is given: return f\"{row['question']} {row['answer']}\"",
             "or run with the trl of the training run: envpin run ADAPTER -- CMD",
         ))  # fmt: skip
+    if _SHORT.search(line) is not None and _MAPPED.search(before) is not None and columns:
+        kind = "text" if "string" in line else "list"
+        return _said(
+            f"the function that `map` calls asks for a place that a {kind} in {_named(columns)} does not have: the row "
+            "is empty there, shorter than another column, or text where a list is wanted",
+            f"print rows until it stops: for row in dataset: print(row[\"{columns[0]}\"])",
+            f"leave empty ones out before: dataset.filter(lambda row: len(row[\"{columns[0]}\"]) > 0)",
+        )  # fmt: skip
     return None
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from envpin.diagnose.logs.text.explained import Explained
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 _ENVIRONMENT = re.compile(r"os\.environ\[\s*f?[\"'](?P<name>\w{1,80})[\"']\s*\]")
 _OF_A_LAUNCHER = frozenset({"LOCAL_RANK", "RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"})
@@ -29,6 +33,14 @@ _OPTION = re.compile(
     r"'(?P<kind>Namespace|DictConfig|AttrDict|EasyDict|Box|Munch)' object has no attribute '(?P<name>\w+)'"
 )
 _NO_TENSOR = re.compile(r"'(?P<kind>list|str|int|float)' object has no attribute '(?:to|cuda|cpu|size|shape)'")
+_NONE_GATHERED = re.compile(
+    r"need at least one array to (?:concatenate|stack)|expected a non-empty (?:list of Tensors|TensorList)"
+)
+_COMPARED = re.compile(
+    r"'[<>]=?' not supported between instances of '(?:str' and '(?:int|float)|(?:int|float)' and 'str)'"
+)
+_SETTINGS_READ = re.compile(r"(?i)\b(?>\w*?(?:config|cfg|conf|settings|params|args|options))\b")
+_NAMED = re.compile(r"\[[\"'](?P<name>\w{1,80})[\"']\](?!\s*\[)|\.(?P<member>[a-z_]\w{1,80})\b(?!\s*[\[(.])")
 _D, _S = "data-not-as-expected", "settings-refused"
 _FIRST_ROW = "print the first row: its names are what the script has to ask for"
 
@@ -36,17 +48,13 @@ _FIRST_ROW = "print the first row: its names are what the script has to ask for"
 def of_own_value(exception: str, message: str, before: str) -> Explained | None:
     """What the last line of a script's code did not get; None where the line does not tell."""
     code = "\n".join(before[max(before.rfind('File "', 0, before.rfind('File "<frozen')), 0) :].split("\n")[:-1])
-    if exception == "KeyError":
-        return _of_a_key(message, _without_marks(code))
-    if exception == "IndexError":
-        return _of_a_place(_without_marks(code))
-    if exception == "AttributeError":
-        return _of_a_member(message, _without_marks(code))
-    if exception == "ZeroDivisionError":
-        return Explained(_D, "the script divides by a number that is 0: most often that of rows, which were none", (
-            "count the rows that are read and evaluated",
+    if _NONE_GATHERED.search(message) is not None:
+        return Explained(_D, "the script joins what it gathered from the batches, and there was none: the set that it "
+                             "evaluates is empty, or smaller than a batch that is dropped", (
+            "count its rows and batches: print(len(dataset), len(loader))",
         ))  # fmt: skip
-    return None
+    tell = _BY_EXCEPTION.get(exception)
+    return None if tell is None else tell(message, _without_marks(code))
 
 
 def _without_marks(code: str) -> str:
@@ -92,7 +100,7 @@ def of_the_environment(name: str) -> Explained:
     ))  # fmt: skip
 
 
-def _of_a_place(code: str) -> Explained | None:
+def _of_a_place(_message: str, code: str) -> Explained | None:
     if _ARGV.search(code) is not None:
         return Explained(_S, "the script was called with fewer arguments than it takes", (
             "see at its beginning which ones it reads: sys.argv",
@@ -113,3 +121,31 @@ def _of_a_member(message: str, code: str) -> Explained | None:
     says = f"a batch holds a `{found['kind']}` where the script wants tensors: text, or a list"
     columns = 'leave such columns out, and make the rest tensors: dataset.set_format("torch", columns=[…])'
     return Explained(_D, says, (columns,))
+
+
+def _of_a_comparison(message: str, code: str) -> Explained | None:
+    """A number of the settings that is text: in quotes, or in a form that YAML reads as text."""
+    of_settings = _COMPARED.search(message) is not None and _SETTINGS_READ.search(code) is not None
+    named = _NAMED.findall(code) if of_settings else []
+    if not named:
+        return None
+    name = named[-1][0] or named[-1][1]
+    says = f"the setting `{name}` is text, and the script compares it with a number"
+    return Explained(_S, says, (
+        "write it as a number, without quotes; YAML reads 2e-4 as text, and 2.0e-4 as a number",
+    ))  # fmt: skip
+
+
+def _of_no_rows(_message: str, _code: str) -> Explained | None:
+    return Explained(_D, "the script divides by a number that is 0: most often that of rows, which were none", (
+        "count the rows that are read and evaluated",
+    ))  # fmt: skip
+
+
+_BY_EXCEPTION: Mapping[str, Callable[[str, str], Explained | None]] = {
+    "KeyError": _of_a_key,
+    "IndexError": _of_a_place,
+    "AttributeError": _of_a_member,
+    "TypeError": _of_a_comparison,
+    "ZeroDivisionError": _of_no_rows,
+}

@@ -57,6 +57,7 @@ _ASKED_FOR = tuple(
         r"(?i)install (?:the )?[\"'`](?P<name>[\w.-]+)[\"'`](?: and [\"'`](?P<more>[\w.-]+)[\"'`])?",
         r"(?i)requires? (?:the )?[\"'`]?(?P<name>[\w.-]+)[\"'`]? (?:library|package)",
         r"(?P<name>[\w.-]+)[\"'`]? (?:is|was) not (?:installed|found|available)",
+        r"(?i)requires? [\"'`]?(?P<name>[\w.-]+)[\"'`]?(?: or [\"'`][\w.-]+[\"'`])? to be installed",
         r"package for (?P<name>FlashAttention)",
     )
 )

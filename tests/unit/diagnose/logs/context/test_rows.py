@@ -38,6 +38,11 @@ TOKENIZE = f'{SITE}transformers/tokenization_utils_base.py", line 2537, in __cal
             "`prompt` is messages and `chosen` is text",
         ),
         (
+            MAP + OWN.replace('row["output"].strip()', 'row["answers"][0]'),
+            "IndexError: list index out of range",
+            "a list in `answers`",
+        ),
+        (
             TRL.format('desirable = max(sum(dataset["label"]), 1)'),
             "TypeError: unsupported operand type(s) for +: 'int' and 'str'",
             "column `label` are str",
