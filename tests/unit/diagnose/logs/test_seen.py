@@ -30,3 +30,11 @@ def test_the_hub_stays_the_cause_of_a_name_that_the_load_was_to_set() -> None:
 
 def test_what_was_looked_for_on_the_hub_is_named() -> None:
     assert "`org/base-7b`" in diagnose_log(io.BytesIO(HUB.encode())).findings[0].message
+
+
+def test_a_note_that_a_model_has_no_adapter_is_no_cause() -> None:
+    note = (
+        "404 Client Error. Entry Not Found for url: https://huggingface.co/bert/b/resolve/main/adapter_config.json.\n"
+    )
+    error = FRAME.format('text = row["prompt"]', "KeyError: 'prompt'")
+    assert diagnose_log(io.BytesIO((note + error).encode())).findings[0].code == "data-not-as-expected"

@@ -13,7 +13,7 @@ from envpin.core.command_text import command_text
 from envpin.diagnose.logs.text.explained import Explained
 from envpin.diagnose.logs.text.frames import code_lines
 
-_NOT_THERE = re.compile(
+NOT_THERE = re.compile(
     r"(?i)\bnot found|does(?: not|n['’]t) exist|\bnot exist|\bmissing\b|no such file|"
     r"(?:(?:could|did)(?: not|n['’]t)|can ?(?:not|['’]t)) (?:find|locate)|unable to (?:find|locate)|"
     r"\bhas no [\w.-]+\.(?:json|safetensors|bin|model)|no such \w+ (?:directory|folder|file|path)|"
@@ -126,7 +126,7 @@ class Lost:
 
 def said_to_be_lost(text: str) -> Lost | None:
     """What a program says by itself is not there; None where the words could be of another field."""
-    if _NOT_THERE.search(text) is None:
+    if NOT_THERE.search(text) is None:
         return None
     path = _path_in(text)
     rest = text if path is None else text.replace(path, " ")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from envpin.diagnose.logs.signatures.signature import Signature
 
 _NO_CONFIG = "does not appear to have a file named config.json"
-_NO_HUB = re.compile(r"the Hub could not be reached, ")
+_NO_HUB = re.compile(r"the Hub (?:could not be reached, |refused the download)")
 _TRACEBACK = "Traceback (most recent call last)"
 # The repository of a request, and what a script's own line asks for.
 _ASKED = re.compile(r"(?:huggingface\.co|url: )/(?:api/models/)?([\w.-]+(?:/[\w.-]+)?)/resolve/")
@@ -24,6 +24,8 @@ _NAMED = re.compile(
     r"(?:from_pretrained|SentenceTransformer|CrossEncoder|"
     r"snapshot_download)\(\s*[\"']([^\"'\n]{1,200})[\"']"
 )
+# What is raised, and not only noted by the load of a model that looks for an adapter first.
+_RAISED = re.compile(r"(?:[\w.]+\.)?\w*(?:Error|Exception)\b")
 _OF_HTTP = frozenset({
     "huggingface_hub", "httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3", "anyio", "hf_xet",
 })  # fmt: skip
@@ -41,7 +43,7 @@ def by_whose_folder(one: Signature, found: re.Match[str], before: str) -> Iterat
     of a base's, or perhaps a tokenizer's as well."""
     path = found.groupdict().get("name")
     if path is None and one.code == "base-not-found" and one.says is not None and _NO_HUB.match(one.says):
-        one = _with_name(one, before)
+        one = _with_name(one, f"{before}{found.string}")
     before = before[max(before.rfind(_TRACEBACK), 0) :]
     told = _looked_for(found.string, before, path) if one.code == "base-not-found" else None
     if told is None or told.code != "adapter-not-found":
@@ -58,6 +60,8 @@ def _with_name(one: Signature, before: str) -> Signature:
     if not asked or asked[-1] == "None":
         return one
     name = asked[-1]
+    if "refused" in str(one.says):
+        return msgspec.structs.replace(one, says=f"{one.says} (`{name}`)")
     says = f"{one.says}: `{name}`, which is no folder where the command ran, was looked for there"
     look = f"see whether it is there, {command_text('ls', name)}"
     from_there = f"a folder of this machine: {look}; relative paths begin where the command runs"
@@ -69,7 +73,7 @@ def _looked_for(text: str, before: str, path: str | None) -> Explained | None:
     folder that is there, a tokenizer."""
     # the load of any model asks for an adapter's config first, and logs that it could not
     file = re.search(r"/adapter_(config|model)\.", text)
-    if file is not None and "thrown while requesting" not in text:
+    if file is not None and _RAISED.match(text) is not None:
         return _no_adapter(path) if file[1] == "config" else _no_weights(path)
     from envpin.diagnose.logs.context.lost_files import STEPS, SURELY_ADAPTER
     from envpin.diagnose.logs.text.frames import frames_of

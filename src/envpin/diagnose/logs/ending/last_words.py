@@ -9,11 +9,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from envpin.diagnose.logs.context.lost_files import GIVE_ITS_PATH, said_to_be_lost
+from envpin.core.command_text import command_text
+from envpin.diagnose.logs.context.lost_files import GIVE_ITS_PATH, NOT_THERE, said_to_be_lost
 from envpin.diagnose.logs.ending.own_checks import of_words
 from envpin.diagnose.logs.ending.raised_words import STEPS_OF_THE_PROGRAM, of_the_program
+from envpin.diagnose.logs.ending.scripts import ON_THE_INDEX
 from envpin.diagnose.logs.ending.tokens import of_a_token
+from envpin.diagnose.logs.facts.name_facts import TRAINING
 from envpin.diagnose.logs.text.explained import Explained
+from envpin.diagnose.logs.text.frames import known_libraries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,7 +37,8 @@ _LEVEL = re.compile(
 _OF_THE_FIELD = re.compile(
     r"(?i)lora|peft|tokeniz|base[_ ]?model|pre-?trained|model[_ -](?:name|path|id|dir|type|file)|transformers|"
     r"fine[-_ ]?tun|llama|qwen|mistral|gemma|\bgpt|\bbert|\bt5\b|max_(?:seq_)?length|train|epochs|learning_rate|gguf|"
-    r"quantiz|\bllms?\b|\bmerge|\bhf[_-]|hugging ?face|check-?point|embedding|inference|adapter|data ?set|"
+    r"quantiz|\bllms?\b|\bmerge|\bhf[_-]|hugging ?face|check-?point|embedding|inference|adapter|load_in_|"
+    r"label2id|\binstruction\b|\bprompt\b|ollama|Modelfile|data ?set|"
     r"CUDA|torch|wandb|模型|数据集|训练"
 )
 # The run goes on, or ended as it should.
@@ -60,6 +65,22 @@ _THING = (
 )
 
 
+_PACKAGE = r"[\"'`]?(?P<name>[A-Za-z][\w.-]{1,40})[\"'`]?"
+_NO_PACKAGE = (
+    re.compile(r"No module named '?(?P<name>\w+)"),
+    re.compile(
+        rf"(?i)(?:missing|needs?|requires?)[\w ]{{0,20}} (?:dependency|dependencies|package|library|"
+        rf"module)s?:? {_PACKAGE}"
+    ),
+    re.compile(rf"{_PACKAGE}(?: (?:package|library|module))? (?:is|was) not installed"),
+    re.compile(r"pip3? install (?:(?:-U|-q|--upgrade) )*[\"'`]?(?P<name>[A-Za-z][\w.-]{1,40})"),
+)
+_PACKAGES = known_libraries() | {"sentencepiece", "tiktoken", "protobuf", "safetensors"}
+_NO_NAMES = frozenset(
+    {"it", "package", "library", "module", "which", "that", "the", "this", "and", "git", "r", "python"}
+)
+
+
 class _Row(NamedTuple):
     pattern: re.Pattern[str]
     code: str
@@ -73,9 +94,31 @@ def _row(pattern: str, code: str, says: str, *fix: str) -> _Row:
 
 _ROWS = (
     _row(
+        r"(?i)not enough (?:GPU |CUDA |video |system )?(?:V?RAM|memory)|insufficient (?:GPU |CUDA )?(?:V?RAM|"
+        r"memory)|显存不足|内存不足",
+        "out-of-memory",
+        "the program looks at the memory by itself and stops: {quote}",
+        "a smaller batch, a shorter length, a smaller or quantized base, or a machine with more",
+    ),
+    _row(
+        r"(?i)only one of|mutually exclusive|cannot be (?:used|combined|set) (?:together|with)|cannot use "
+        r"both|not both\b|只能选择一个",
+        _S,
+        "two options that exclude each other were given: {quote}",
+        "leave out one of the two",
+    ),
+    _row(
+        r"(?i)\d+ tokens?\b[^\n]{0,80}(?:exceed|longer|too long|more than|larger than)|exceeds? (?:the "
+        r")?(?:max|model|context)[^\n]{0,40}(?:length|tokens|window)",
+        "inputs-do-not-fit",
+        "the text is longer than the program or the model takes: {quote}",
+        "cut the text, or raise the limit where the model has the positions for it",
+    ),
+    _row(
         r"(?i)(?:CUDA|GPUs?)\b[^\n]{0,40}?(?:is |are )?(?:not available|not found|unavailable|not detected|required)|"
         r"(?i:\bno (?:CUDA )?(?:GPUs?|CUDA)\b[^\n]{0,20}(?:found|available|detected|devices?))|"
-        r"(?i:requires? (?:a |an )?(?:CUDA|(?:NVIDIA )?GPU))|(?:未检测到|没有可用的?|需要) ?(?:CUDA|GPU)",
+        r"(?i:requires? (?:a |an )?(?:CUDA|(?:NVIDIA )?GPU))|(?:未检测到|没有可用的?|需要) ?(?:CUDA|GPU)|"
+        r"(?i:requiere|nécessite|benötigt|требуется|precisa de|richiede)[^\n]{0,20}(?:GPU|CUDA)|GPU(?:が必要|가 필요)",
         "gpu-not-supported",
         "the program asks for a GPU, and torch sees none here: {quote}",
         'run it where there is one, with a torch that was built for it: python -c "import torch; '
@@ -125,8 +168,10 @@ _CONFIG_FILE = re.compile(
     r"(?i)(?P<name>[\w./\\~-]{1,200}\.(?:ya?ml|toml|ini|cfg|env)|"
     r"[\w./\\~-]{0,200}config\w*\.json)\b"
 )
-_NOT_THERE = re.compile(r"(?i)not found|not exist|n['’]t exist|no such file|missing|不存在|找不到|未找到")
-_NO_FILE = re.compile(r"\[Errno 2\] No such file or directory: ['\"](?P<name>[^'\"\n]{1,300})['\"]")
+_NO_FILE = re.compile(
+    r"\[Errno 2\] No such file or directory: ['\"](?P<name>[^'\"\n]{1,300})['\"]|\bopen "
+    r"(?P<path>[^\s:]{1,300}): no such file"
+)
 _SHELL = re.compile(
     r"^(?:[\w./-]{0,100}(?:ba|z|da|)sh|[\w./-]{1,100}\.sh): (?:line \d+: |\d+: "
     r")?(?P<name>[^:\n]{1,200}): No such file or directory$"
@@ -140,7 +185,7 @@ def of_last_words(lines: Sequence[str], *, in_field: bool) -> tuple[int, str, Ex
     last = [_plain(one) for one in lines]
     of_it = in_field or any(_OF_THE_FIELD.search(one) for one in last)
     ended = max((at for at, one in enumerate(last) if _ENDED_WELL.search(one)), default=-1)
-    for tell in (_of_what_is_missing, _of_a_complaint) if of_it else (_of_a_path_of_a_model,):
+    for tell in (_of_what_is_missing, _of_a_complaint) if of_it else (_of_this_field_alone,):
         for at, one in enumerate(last):
             if at <= ended or not one.strip() or _GOES_ON.search(one) or _RAISED.search(lines[at].strip()):
                 continue
@@ -173,11 +218,21 @@ def _of_a_row(line: str) -> Explained | None:
     return Explained(row.code, row.says.format(quote=quoted), row.fix)
 
 
+def _of_a_package(line: str) -> Explained | None:
+    found = next((one for form in _NO_PACKAGE if (one := form.search(line)) is not None), None)
+    if found is None or found["name"].lower() in _NO_NAMES:
+        return None
+    name = ON_THE_INDEX.get(found["name"], found["name"]).rstrip(".,")
+    install = command_text("python", "-m", "pip", "install", name)
+    says = f"the program needs `{name}`, and the interpreter that ran does not have it"
+    return Explained("package-missing", says, (f"install it there: {install}", TRAINING))
+
+
 def _of_a_config(line: str) -> Explained | None:
     found = _CONFIG_FILE.search(line)
-    if found is None or _NOT_THERE.search(line) is None or found["name"].endswith("adapter_config.json"):
+    if found is None or NOT_THERE.search(line) is None or found["name"].endswith("adapter_config.json"):
         return None
-    if re.search(r"(?i)model|checkpoint|lora|adapter|tokenizer", line.replace(found["name"], " ")) is not None:
+    if re.search(r"(?i)model|checkpoint|lora|adapter|tokenizer", line[: found.start()]) is not None:
         return None
     return Explained(_S, f"the file of settings `{found['name']}` is not there", (GIVE_ITS_PATH,))
 
@@ -189,11 +244,18 @@ def _of_a_path(line: str) -> Explained | None:
     found = _NO_FILE.search(line)
     if found is None:
         return None
-    return Explained(_D, f"the program opens `{found['name']}`, and there is no such file or folder", (GIVE_ITS_PATH,))
+    return Explained(
+        _D,
+        f"the program opens `{found['name'] or found['path']}`, and there is no such file or folder",
+        (GIVE_ITS_PATH,),
+    )
 
 
-def _of_a_path_of_a_model(line: str, _: str) -> Explained | None:
+def _of_this_field_alone(line: str, _: str) -> Explained | None:
     """What only this field misses: its words need no other sign of it."""
+    found = next((one for form in _NO_PACKAGE if (one := form.search(line)) is not None), None)
+    if found is not None and found["name"].lower() in _PACKAGES:
+        return _of_a_package(line)
     lost = said_to_be_lost(line)
     return None if lost is None else lost.explained()
 
@@ -209,5 +271,5 @@ def _of_the_command(line: str) -> Explained | None:
 
 
 _TELL: tuple[Callable[[str], Explained | None], ...] = (
-    of_a_token, _of_a_config, _of_a_row, _of_a_path, _of_the_command,
+    of_a_token, _of_a_package, _of_a_config, _of_a_row, _of_a_path, _of_the_command,
 )  # fmt: skip

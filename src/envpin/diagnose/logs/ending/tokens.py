@@ -13,7 +13,7 @@ _NOT_SET = (
     r"(?:not (?:been )?(?:set|found|defined|provided|configured|specified)|(?:is )?(?:missing|undefined|unset|empty)|"
     r"(?:is )?required|must be set|(?:is )?None|未设置|未配置|未找到|不能为空|nicht gesetzt|no está|não "
     r"(?:está|foi|definid)|"
-    r"non définie?|manquante?|не задан|не установлен|設定されていません|설정)"
+    r"(?:non|pas) définie?|manquante?|не задан|не установлен|設定されていません|설정)"
 )
 _ENVIRONMENT = (
     re.compile(rf"(?<!\w)(?:[\"'`$]|\$\{{)?{_NAME}[^\n.]{{0,60}}?\b{_NOT_SET}"),
@@ -21,7 +21,9 @@ _ENVIRONMENT = (
         rf"(?i:(?:set|export|define|provide|specify|missing|need|requires?|no|add|请设置|缺少)\b|请设置|缺少)[^\n.]{{0,60}}?{_NAME}"
     ),
 )
-_ENVIRONMENT_WORDS = re.compile(r"(?i)environ|\benv\b|\.env|export |variable|token|secret|api[ _]?key|环境变量|密钥")
+_ENVIRONMENT_WORDS = re.compile(
+    r"(?i)environ|\benv\b|\bvariab|\.env|export |variable|token|secret|api[ _]?key|环境变量|密钥"
+)
 _HUB_TOKEN = re.compile(r"(?i)hugging ?face|\bhf[_ -]|hub")
 _NO_TOKEN = re.compile(
     r"(?i)(?:no|missing|provide|need|require[sd]?|without|invalid|enter|set)\b[^\n]{0,40}(?:hugging ?face|"

@@ -28,6 +28,10 @@ SAID = [
     ("❌ 错误: 模型路径不存在: ./models/Qwen2", "base-not-found", "./models/Qwen2"),
     ("Usage: python merge_adapter.py <base_model> <adapter> <out>", "settings-refused", "<base_model>"),
     ("bash: scripts/run_train.sh: No such file or directory", "settings-refused", "scripts/run_train.sh"),
+    ("Missing dependency: bitsandbytes. Install with: pip install bitsandbytes", "package-missing", "`bitsandbytes`"),
+    ("Please specify only one of --load_in_4bit and --load_in_8bit", "settings-refused", "--load_in_8bit"),
+    ("Error: se requiere una GPU con CUDA para entrenar", "gpu-not-supported", "GPU"),
+    ("Erreur : la variable HF_TOKEN n'est pas définie", "settings-refused", "HF_TOKEN"),
 ]
 
 
