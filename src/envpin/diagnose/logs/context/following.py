@@ -26,6 +26,7 @@ _BATCHES = re.compile(
 _PICTURES = re.compile(
     r"equal size, but got (?P<one>\[[134], \d+, \d+\]) at entry \d+ and (?P<other>\[[134], \d+, \d+\])"
 )
+_IN_YAML = re.compile(r'in "(?P<file>[^"\n]{1,200})", line (?P<line>\d+), column \d+')
 _FEATURE = re.compile(r"features \(`(?P<name>\w{1,80})` in this case\)")
 Told = tuple[str, tuple[str, ...]]
 
@@ -96,6 +97,23 @@ def _of_pictures(_: str, fix: tuple[str, ...], near: str) -> Told | None:
     return says, ("bring all to one size: transforms.Resize((224, 224)), or the model's image processor", *fix[2:])
 
 
+def _of_a_decoder(_: str, fix: tuple[str, ...], near: str) -> Told | None:
+    if "decoder_outputs = self.decoder(" not in near:
+        return None
+    says = (
+        "the rows have no `labels`, of which an encoder-decoder model makes what its decoder reads, or the model is of "
+        "another kind than the program was written for"
+    )
+    return says, ("add the column `labels`: the tokens of the target text", *fix[1:])
+
+
+def _where_in_yaml(_: str, fix: tuple[str, ...], near: str) -> Told | None:
+    found = _IN_YAML.findall(near)
+    if not found:
+        return None
+    return f"a YAML file of settings does not parse: `{found[-1][0]}`, line {found[-1][1]}", fix
+
+
 def _which_batches(says: str, fix: tuple[str, ...], near: str) -> Told | None:
     found = _BATCHES.search(" ".join(near.split()))
     if found is None:
@@ -119,5 +137,7 @@ _TELL: dict[str, Callable[[str, tuple[str, ...], str], Told | None]] = {
     "rows of different lengths, or with text left": _which_feature,
     "a column of texts was to be made a tensor": _which_feature,
     "rows of different lengths are stacked": _of_pictures,
+    "the model was given no tokens": _of_a_decoder,
+    "a YAML file of settings does not parse": _where_in_yaml,
     "the batch sizes of DeepSpeed's config and of the run": _which_batches,
 }

@@ -40,6 +40,10 @@ _COMPARED = re.compile(
     r"'[<>]=?' not supported between instances of '(?:str' and '(?:int|float)|(?:int|float)' and 'str)'"
 )
 _SETTINGS_READ = re.compile(r"(?i)\b(?>\w*?(?:config|cfg|conf|settings|params|args|options))\b")
+_UNKNOWN = re.compile(
+    r"(?P<owner>\w*(?:Config|Args|Arguments|Settings|Params|Options))\.__init__\(\) got an unexpected keyword argument "
+    r"'(?P<name>\w{1,80})'"
+)
 _NAMED = re.compile(r"\[[\"'](?P<name>\w{1,80})[\"']\](?!\s*\[)|\.(?P<member>[a-z_]\w{1,80})\b(?!\s*[\[(.])")
 _D, _S = "data-not-as-expected", "settings-refused"
 _FIRST_ROW = "print the first row: its names are what the script has to ask for"
@@ -115,6 +119,9 @@ def _of_a_member(message: str, code: str) -> Explained | None:
     if (found := _OPTION.search(message)) is not None:
         says = f"the script reads the option `{found['name']}`, which is not among those that it was given"
         return Explained(_S, says, ("see how it is spelt where the options are defined",))
+    if message.startswith("'NoneType' object has no attribute 'backward'"):
+        says = "the model gave no loss (None): it was given no `labels`, of which it makes one"
+        return Explained(_D, says, ('give them: model(**batch, labels=batch["input_ids"]), or a column `labels`',))
     found = _NO_TENSOR.search(message)
     if found is None or re.search(r"\.(?:to|cuda)\(", code) is None:
         return None
@@ -124,7 +131,10 @@ def _of_a_member(message: str, code: str) -> Explained | None:
 
 
 def _of_a_comparison(message: str, code: str) -> Explained | None:
-    """A number of the settings that is text: in quotes, or in a form that YAML reads as text."""
+    """A setting that the program's class does not have, or a number that is text."""
+    if (unknown := _UNKNOWN.search(message)) is not None and "**" in code:
+        says = f"the settings name `{unknown['name']}`, which the program's own `{unknown['owner']}` does not have"
+        return Explained(_S, says, ("look at its spelling, or take the file of this version of the program",))
     of_settings = _COMPARED.search(message) is not None and _SETTINGS_READ.search(code) is not None
     named = _NAMED.findall(code) if of_settings else []
     if not named:

@@ -24,6 +24,12 @@ BATCHES = (
     "AssertionError: Check batch related parameters. train_batch_size is not equal to micro_batch_per_gpu * "
     "gradient_acc_step * world_size 64 != 8 * 1 * 2\n"
 )
+YAML = """import transformers
+  File "/srv/work/train_lora.py", line 9, in main
+    cfg = yaml.safe_load(f)
+yaml.scanner.ScannerError: mapping values are not allowed here
+  in "configs/sft.yml", line 14, column 12
+"""
 COLUMN = """  File "/home/user/train.py", line 6, in preprocess
     return tok(batch["title"], truncation=True, max_length=16)
 TypeError: TextEncodeInput must be Union[TextInputSequence, Tuple[InputSequence, InputSequence]]
@@ -39,6 +45,7 @@ TypeError: TextEncodeInput must be Union[TextInputSequence, Tuple[InputSequence,
         (DROPPED, "the trainer dropped every row"),
         (BATCHES, "8 · 1 · 2 = 16"),
         (COLUMN, "the column `title`"),
+        (YAML, "`configs/sft.yml`, line 14"),
     ],
 )
 def test_what_the_lines_around_name_is_said(log: str, says: str) -> None:

@@ -12,6 +12,11 @@ FRAME = '  File "/srv/work/train_lora.py", line 40, in main\n    {}\n'
 @pytest.mark.parametrize(
     ("code", "line", "expected", "said"),
     [
+        ("cfg = TrainConfig(**yaml.safe_load(f))",
+         "TypeError: TrainConfig.__init__() got an unexpected keyword argument 'lr_rate'",
+         "settings-refused", "`lr_rate`"),
+        ("loss.backward()", "AttributeError: 'NoneType' object has no attribute 'backward'",
+         "data-not-as-expected", "no `labels`"),
         ("preds = torch.cat(all_preds)", "RuntimeError: torch.cat(): expected a non-empty list of Tensors",
          "data-not-as-expected", "is empty"),
         ('if cfg["train"]["epochs"] > 0:', "TypeError: '>' not supported between instances of 'str' and 'int'",
