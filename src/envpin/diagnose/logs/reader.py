@@ -59,7 +59,7 @@ from envpin.diagnose.logs.text.blocks import (
 from envpin.diagnose.logs.text.field import shows_the_field
 from envpin.diagnose.logs.text.stated import is_new_enough, stated_in
 from envpin.diagnose.logs.text.training_signs import TrainingSigns
-from envpin.diagnose.logs.worded import NEWER, signature_of, worded
+from envpin.diagnose.logs.worded import NEWER, by_changes, signature_of, worded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -171,6 +171,7 @@ class _Reader:
                     self.explained.add(text)
                     if (own := worded(one.signature, found, text)) is not None:
                         before = self._lines_before(block, at)
+                        own = by_changes(own, text, before)
                         if own.says is None and (remote := of_remote_code(own.code, text, before)) is not None:
                             own = signature_of(remote, text)
                         own = of_whom(own, text, before)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from envpin.diagnose.logs.text.explained import Explained
 
 NEWER = frozenset({"config-needs-newer-transformers"})
+# Codes and words of signatures that leave open which release has a name.
+_OF_A_RELEASE = frozenset({"library-api-changed", "torch-companion-mismatch", "transformers-api-changed"})
+_NAMES_NONE = "this release"
 
 
 def worded(signature: Signature, found: re.Match[str], text: str) -> Signature | None:
@@ -55,8 +58,19 @@ def _filled(signature: Signature, found: re.Match[str]) -> Signature:
     return msgspec.structs.replace(signature, says=says, fix=fix)
 
 
+def by_changes(signature: Signature, line: str, before: str) -> Signature:
+    """What a signature says that names no release, where the facts about other libraries do."""
+    if signature.code not in _OF_A_RELEASE or not (signature.says is None or _NAMES_NONE in signature.says):
+        return signature
+    from envpin.diagnose.logs.context.library_changes import explain_change
+
+    told = explain_change(line, before)
+    return signature if told is None else signature_of(told._replace(in_field=signature.in_field), line)
+
+
 def signature_of(explained: Explained, text: str) -> Signature:
     """What the facts or frames tell of a line, in the form of a signature."""
     return Signature(
-        code=explained.code, anchor=ANCHOR, pattern="", sample=text, source="", says=explained.says, fix=explained.fix
-    )
+        code=explained.code, anchor=ANCHOR, pattern="", sample=text, source="", says=explained.says, fix=explained.fix,
+        in_field=explained.in_field,
+    )  # fmt: skip

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from envpin.core.command_text import command_text
 from envpin.diagnose.logs.context.companions import explain_companion
+from envpin.diagnose.logs.context.library_changes import explain_change
 from envpin.diagnose.logs.context.missing_names import explain_missing_name, of_a_file
 from envpin.diagnose.logs.context.partners import of_columns, of_partner, of_what_it_was_given
 from envpin.diagnose.logs.facts.name_facts import TRAINING
@@ -81,6 +82,7 @@ def explain_frame(line: str, before: str) -> Explained | None:
     # a function of the script that a library called: what it calls is its own matter
     frames = [] if every and is_own(every[-1]) else of_the_stack(every)
     told = explain_companion(line, before)
+    told = told or explain_change(line, before)
     if told is not None or found is None:
         return told or explain_missing_name(line, before) or _of_tokens(line)
     what, name = found["what"], found["name"]

@@ -90,6 +90,8 @@ _FACTS = (
     _went("Pillow", "10.0", "`Image.{name}`", r"module 'PIL\.Image' has no attribute '(?P<name>ANTIALIAS)'",
           "Image.LANCZOS"),
     _went("Pillow", "10.0", "`{name}` of fonts", r"'\w*Font' object has no attribute '(?P<name>getsize)'", "getbbox"),
+    _went("moviepy", "2.0", "`{name}`", r"No module named '(?P<name>moviepy\.editor)'",
+          "from moviepy import VideoFileClip"),
     _went("torchvision", "0.17", "`{name}`", r"No module named '(?P<name>torchvision\.transforms\.functional_tensor)'",
           "torchvision.transforms.functional has its functions; basicsr needs its newest code"),
     _went("torchaudio", "2.9", "`torchaudio.{name}`",

@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from envpin.core.command_text import command_text
+from envpin.diagnose.logs.facts.index_names import on_the_index
 from envpin.diagnose.logs.facts.name_facts import TRAINING
 from envpin.diagnose.logs.text.explained import Explained
 
@@ -25,8 +26,6 @@ _READS_A_FILE = re.compile(r"from_pretrained|from_config|from_dict|from_file|^_?
 # Functions that only pass an import on.
 _LAZY = frozenset({"__getattr__", "__getattribute__", "_get_module", "import_module", "_gcd_import"})
 _FAILED = re.compile(r"Failed to import (\w+)[\w.]* because of the following error")
-# What a package is called on the index, where that is not its folder's name.
-_NAMES = {"sklearn": "scikit-learn", "PIL": "Pillow", "cv2": "opencv-python", "google": "protobuf", "yaml": "PyYAML"}
 
 
 class Wanted(NamedTuple):
@@ -64,7 +63,8 @@ def wanted_by(line: str, before: str) -> Wanted | None:
     asker = of_lazy_import(line, before) or (frames[-1].library or "" if frames else "")
     if asker in {"", package}:
         return None
-    by, of = (_NAMES.get(one) or shown_name(one) for one in (asker, package))
+    named = ((one, on_the_index(one)) for one in (asker, package))
+    by, of = (shown_name(one) if called == one or called.startswith("git+") else called for one, called in named)
     return Wanted(by, of, found["name"] or found["attribute"])
 
 

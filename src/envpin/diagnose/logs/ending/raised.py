@@ -24,8 +24,8 @@ from envpin.diagnose.logs.ending.raised_words import (
     raised,
     stopped_at_rows,
 )
-from envpin.diagnose.logs.ending.scripts import ON_THE_INDEX
 from envpin.diagnose.logs.ending.tokens import of_a_hub_token
+from envpin.diagnose.logs.facts.index_names import on_the_index
 from envpin.diagnose.logs.facts.messages import known_message
 from envpin.diagnose.logs.facts.name_facts import TRAINING
 from envpin.diagnose.logs.facts.releases import release_words
@@ -184,7 +184,7 @@ def _missing(module: str, package: str, before: str) -> Explained:
         return Explained("library-api-changed", says, (older, newer))
     if released is None or "." not in module:
         says = f"`{top}` is not installed in the interpreter that ran, and {package} imports `{module}`"
-        install = command_text("python", "-m", "pip", "install", ON_THE_INDEX.get(top, top))
+        install = command_text("python", "-m", "pip", "install", on_the_index(module))
         return Explained("package-missing", says, (f"install it there: {install}", TRAINING))
     says = f"{package} imports `{module}`, which this {top} does not have: most likely they are of different releases"
     asked = f"take the release of {top} that {package} asks for: python -m pip check"

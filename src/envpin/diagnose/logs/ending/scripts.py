@@ -6,24 +6,14 @@ import re
 from typing import TYPE_CHECKING
 
 from envpin.core.command_text import command_text
+from envpin.diagnose.logs.facts.index_names import on_the_index
 from envpin.diagnose.logs.facts.name_facts import TRAINING
 from envpin.diagnose.logs.text.explained import Explained
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_MODULE = re.compile(r"No module named '(\w+)(?:\.[\w.]+)?'")
-# What modules are called on the index, where that is another name.
-ON_THE_INDEX = {
-    "torchcrf": "pytorch-crf", "sklearn": "scikit-learn", "cv2": "opencv-python", "PIL": "pillow", "yaml": "PyYAML",
-    "bs4": "beautifulsoup4", "dotenv": "python-dotenv", "skimage": "scikit-image", "docx": "python-docx",
-    "fitz": "PyMuPDF", "faiss": "faiss-cpu", "git": "GitPython", "Levenshtein": "python-Levenshtein",
-    "dateutil": "python-dateutil", "google": "protobuf", "jwt": "PyJWT", "attr": "attrs", "absl": "absl-py",
-    "pkg_resources": "setuptools", "distutils": "setuptools", "umap": "umap-learn", "hydra": "hydra-core",
-    "sentencepiece_model_pb2": "protobuf", "whisper": "openai-whisper", "llama_cpp": "llama-cpp-python",
-    "langchain_community": "langchain-community", "box": "python-box", "ruamel": "ruamel.yaml",
-    "magic": "python-magic", "snappy": "python-snappy",
-}  # fmt: skip
+_MODULE = re.compile(r"No module named '(\w+)((?:\.\w+)*)'")
 # Modules of a program that is run from another folder than its own.
 _OF_THE_PROGRAM = frozenset({
     "src", "utils", "util", "config", "configs", "models", "model", "data", "dataset", "common", "lib", "helpers",
@@ -49,12 +39,34 @@ def _no_package(message: str, _: str) -> Explained | None:
     found = _MODULE.search(message)
     if found is None or found[1] in _OF_THE_PROGRAM:
         return None
-    name, called = found[1], ON_THE_INDEX.get(found[1], found[1])
-    other = f", which the index calls {called}," if called != name else ""
+    name, called = found[1], on_the_index(found[1] + found[2])
+    if name == "pkg_resources":
+        return _no_pkg_resources()
+    if found[2] and called == name:
+        return _no_part(name, found[2])
+    git = called.startswith("git+")
+    other = f", which the index calls {called}," if called != name and not git else ""
+    other = ", which is not on the index under its own name," if git else other
     says = f"`{name}`{other} is not installed in the interpreter that ran"
     install = command_text("python", "-m", "pip", "install", called)
     own = f"where `{name}` is a part of the program itself: run it from the program's folder"
     return Explained("package-missing", says, (f"install it there: {install}", own, TRAINING))
+
+
+def _no_pkg_resources() -> Explained:
+    says = "code imports `pkg_resources`, which setuptools 82 and newer no longer bring, or it is not installed"
+    older = command_text("python", "-m", "pip", "install", "setuptools<82")
+    return Explained("library-api-changed", says, (older, "or newer code, which does without", TRAINING))
+
+
+def _no_part(name: str, below: str) -> Explained:
+    """Python names a module below another only where it found the upper one."""
+    says = f"the `{name}` that was imported has no module `{name}{below}`: another release has it, or another `{name}`"
+    return Explained("library-api-changed", says, (
+        f"see which one is imported: python -c 'import {name}; print({name})'",
+        f"where it is the package: look in its notes of release for where `{name}{below}` went",
+        TRAINING,
+    ))  # fmt: skip
 
 
 def _no_row(message: str, before: str) -> Explained | None:

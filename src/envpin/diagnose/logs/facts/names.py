@@ -22,6 +22,7 @@ from envpin.diagnose.logs.facts.name_facts import (
     said,
     series,
 )  # fmt: skip
+from envpin.diagnose.logs.facts.successors import otherwise_of
 from envpin.diagnose.logs.text.explained import Explained
 from envpin.matrix.support import load_support
 
@@ -157,7 +158,9 @@ def _of_names(code: str, line: str) -> Words | None:
 
 
 def _of_import(module: str, name: str) -> Words | None:
-    return _of_known(module, name) or _of_no_release(module, name)
+    told = _of_known(module, name) or _of_no_release(module, name)
+    other = otherwise_of(module.partition(".")[0], name) if told is not None and told.went else None
+    return told if told is None or other is None else told._replace(fix=(other, *told.fix))
 
 
 def _of_known(module: str, name: str) -> Words | None:

@@ -40,6 +40,49 @@ _OTHERWISE: Mapping[str, Mapping[str, str]] = {
         "give it to `DataLoaderConfiguration`, and that to `Accelerator` as `dataloader_config`",
     ),
 }  # fmt: skip
+# Of libraries around the stack: what their own messages and notes of release say.
+_AROUND: Mapping[str, Mapping[str, str]] = {
+    "gradio": {
+        "type": "leave `type` out: messages are all it takes from 6.0 on", "retry_btn": "leave it out, it is built in",
+        "undo_btn": "leave it out, it is built in", "concurrency_count": "write `default_concurrency_limit`",
+        "Box": "write gr.Group()", "inputs": "write gr.Textbox for gr.inputs.Textbox, and so on",
+        "outputs": "write gr.Textbox for gr.outputs.Textbox, and so on", "source": "write `sources=[\"upload\"]`",
+        "tool": "gr.ImageEditor draws and masks", "allow_flagging": "write `flagging_mode`",
+    },
+    "pytorch-lightning": {
+        "gpus": "write accelerator=\"gpu\", devices=…", "tpu_cores": "write accelerator=\"tpu\", devices=…",
+        "progress_bar_refresh_rate": "give TQDMProgressBar(refresh_rate=…) in `callbacks`",
+        "checkpoint_callback": "write `enable_checkpointing`", "weights_summary": "write `enable_model_summary`",
+        "rank_zero_only": "from pytorch_lightning.utilities import rank_zero_only",
+        "resume_from_checkpoint": "give `ckpt_path` to trainer.fit", "auto_select_gpus": "write devices=\"auto\"",
+    },
+    "torchmetrics": {
+        "F1": "write F1Score", "IoU": "write JaccardIndex", "task": "give task=\"multiclass\" and num_classes",
+    },
+    "scikit-learn": {
+        "base_estimator": "write `estimator`", "affinity": "write `metric`", "sparse": "write `sparse_output`",
+        "multi_class": "leave it out, or wrap the estimator in OneVsRestClassifier",
+        "squared": "root_mean_squared_error", "force_all_finite": "write `ensure_all_finite`",
+    },
+    "scipy": {"binom_test": "write binomtest", "simps": "write simpson", "cumtrapz": "write cumulative_trapezoid"},
+    "jiwer": {"compute_measures": "write process_words, whose result has wer, mer and wil"},
+    "streamlit": {
+        "experimental_rerun": "write st.rerun", "experimental_memo": "write st.cache_data",
+        "experimental_singleton": "write st.cache_resource", "cache": "write st.cache_data or st.cache_resource",
+        "experimental_get_query_params": "write st.query_params",
+    },
+    "matplotlib": {"get_cmap": "write matplotlib.colormaps[NAME]"},
+    "datasets": {"load_metric": "take the metric from evaluate: evaluate.load(NAME)"},
+    "optuna": {"suggest_loguniform": "write suggest_float(NAME, low, high, log=True)",
+               "suggest_uniform": "write suggest_float"},
+    "torchaudio": dict.fromkeys(
+        ("set_audio_backend", "get_audio_backend", "list_audio_backends", "info", "AudioMetaData"),
+        "soundfile reads and writes files",
+    ),
+    "openai": {"error": "the errors are in openai itself: from openai import RateLimitError"},
+    "bitsandbytes": {"matmul_4bit": "it is in bitsandbytes itself"},
+    "vllm": {"GuidedDecodingParams": "write StructuredOutputsParams", "guided_decoding": "write `structured_outputs`"},
+}  # fmt: skip
 # Releases of trl whose trainers handed their settings to their configs.
 _HANDED_OVER = frozenset({"0.10", "0.13", "0.14"})
 _NO_SETTINGS = frozenset({
@@ -66,3 +109,8 @@ def before(package: str, owner: str, argument: str) -> str | None:
     if old is None or (old == "tokenizer") != owner.endswith("Trainer"):
         return None
     return f"or write `{old}`, as older releases call it"
+
+
+def otherwise_of(package: str, name: str) -> str | None:
+    """What is written where a name or argument of a library around the stack stood."""
+    return _AROUND.get(package, {}).get(name)

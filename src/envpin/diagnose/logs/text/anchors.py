@@ -8,7 +8,7 @@ FRAME_ANCHORS = (
     "TypeError: ",
     "AttributeError: ",
     "cannot import name '",
-    "No module named 'torchvision.",
+    "No module named '",
     "PydanticImportError: ",
     "PydanticUserError: ",
     "You tried to access openai.",
