@@ -202,7 +202,7 @@ def _explained(what: _What, asker: str, *, wanted: bool) -> Explained:
         history = _history(change, wanted=wanted)
         says = f"{asker} asks {package} for {what.said}. {history}: the two are of different times"
     elif newer:
-        says = f"{says}, so the code is of an older {package} than runs"
+        says = f"{says}, so the code was written for an older one"
     else:
         says = f"{says}, so this {package} is older than the code"
     code = "transformers-api-changed" if package == "transformers" else "library-api-changed"
