@@ -13,8 +13,8 @@ from envpin.core.command_text import command_text
 from envpin.diagnose.logs.context.lost_files import GIVE_ITS_PATH, NOT_THERE, said_to_be_lost
 from envpin.diagnose.logs.ending.own_checks import of_words
 from envpin.diagnose.logs.ending.raised_words import STEPS_OF_THE_PROGRAM, of_the_program
-from envpin.diagnose.logs.ending.scripts import ON_THE_INDEX
 from envpin.diagnose.logs.ending.tokens import of_a_token
+from envpin.diagnose.logs.facts.index_names import on_the_index
 from envpin.diagnose.logs.facts.name_facts import TRAINING
 from envpin.diagnose.logs.text.explained import Explained
 from envpin.diagnose.logs.text.frames import known_libraries
@@ -222,7 +222,7 @@ def _of_a_package(line: str) -> Explained | None:
     found = next((one for form in _NO_PACKAGE if (one := form.search(line)) is not None), None)
     if found is None or found["name"].lower() in _NO_NAMES:
         return None
-    name = ON_THE_INDEX.get(found["name"], found["name"]).rstrip(".,")
+    name = on_the_index(found["name"]).rstrip(".,")
     install = command_text("python", "-m", "pip", "install", name)
     says = f"the program needs `{name}`, and the interpreter that ran does not have it"
     return Explained("package-missing", says, (f"install it there: {install}", TRAINING))
