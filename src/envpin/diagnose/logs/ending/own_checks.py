@@ -24,7 +24,8 @@ _CLASSES = (
 )
 _NOT_THERE = re.compile(
     r"(?i)not ?found|missing|no such|does(?: not|n't) exist|no .{1,60} (?:found|at|in) |"
-    r"(?:could|did|can) ?(?:not|n['’]t) (?:find|locate)|unable to (?:find|locate)"
+    r"(?:could|did|can) ?(?:not|n['’]t) (?:find|locate)|unable to (?:find|locate)|"
+    r"\bnot (?:been |yet )?(?:loaded|trained|merged|converted|downloaded)\b"
 )
 _WEIGHTS = re.compile(r"(?i)(?:model|weights?|checkpoint) files?\b|\bshards?\b|\.safetensors\b|\.bin\b")
 _ADAPTER = re.compile(r"(?i)adapter|lora|peft")

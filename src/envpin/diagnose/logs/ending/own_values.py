@@ -10,6 +10,11 @@ from envpin.diagnose.logs.text.explained import Explained
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+# The one place of a line of code that looks something up.
+_LOOKED_UP = re.compile(r"(?P<what>[A-Za-z_][\w.]{0,60})\[(?P<key>[^\[\]\n]{1,60})\]")
+_CLASSES = re.compile(r"(?i)label|class|categor|sentiment|emotion|intent|\btags?\b|\bid2")
+_BEYOND = re.compile(r"index (?P<n>-?\d+) is out of bounds for (?:dimension|axis) \d+ with size (?P<size>\d+)")
+_VOCABULARY = re.compile(r"(?i)emb|vocab|token|wte|lm_head")
 _ENVIRONMENT = re.compile(r"os\.environ\[\s*f?[\"'](?P<name>\w{1,80})[\"']\s*\]")
 _OF_A_LAUNCHER = frozenset({"LOCAL_RANK", "RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"})
 _ARGV = re.compile(r"sys\.argv\[(?P<n>\d+)\]")
@@ -73,7 +78,24 @@ def _of_a_key(message: str, code: str) -> Explained | None:
         says = f"the data have the label {message}, which the script's table of labels does not have"
         return Explained(_D, says, ("see which labels there are, and how they are spelt: capitals, spaces, numbers",))
     found = _KEY.match(message.strip())
-    return None if found is None else _of_an_entry(found["name"], code)
+    told = None if found is None else _of_an_entry(found["name"], code)
+    return told or _of_a_look_up(message.strip(), code)
+
+
+def _of_a_look_up(key: str, code: str) -> Explained | None:
+    """A line that looks up one thing: what it looks in stands there, and the key in the message."""
+    found = list(_LOOKED_UP.finditer(code))
+    if len(found) != 1 or len(key) > 120:
+        return None
+    what, asked = found[0]["what"], found[0]["key"].strip()
+    if _CLASSES.search(what) is not None:
+        says = (
+            f"the script has no name for the class {key}: `{what}` has other keys (numbers or text), or fewer classes"
+        )
+        steps = ("compare them: print(model.config.id2label), model.config.num_labels, and the keys of the table",)
+        return Explained("index-out-of-range", says, steps)
+    says = f"the script looks up {key} in `{what}`, which has no such entry"
+    return Explained(_D, says, (f"print the keys that are there, and where `{asked}` comes from",))
 
 
 def _of_an_entry(name: str, code: str) -> Explained | None:
@@ -104,7 +126,12 @@ def of_the_environment(name: str) -> Explained:
     ))  # fmt: skip
 
 
-def _of_a_place(_message: str, code: str) -> Explained | None:
+def _of_a_place(message: str, code: str) -> Explained | None:
+    if (beyond := _BEYOND.search(message)) is not None and _VOCABULARY.search(code) is not None:
+        says = f"the script takes row {beyond['n']} of a table of {beyond['size']}: a token beyond the embedding's rows"
+        compare = "compare len(tokenizer), config.vocab_size and the rows of the embedding"
+        resize = "of added tokens, resize first: model.resize_token_embeddings(len(tokenizer))"
+        return Explained("index-out-of-range", says, (compare, resize))
     if _ARGV.search(code) is not None:
         return Explained(_S, "the script was called with fewer arguments than it takes", (
             "see at its beginning which ones it reads: sys.argv",
@@ -112,6 +139,12 @@ def _of_a_place(_message: str, code: str) -> Explained | None:
     if _OF_ROWS.search(code) is not None:
         says = "the script takes a row, or a part of one, that is not there: there are fewer than it expects, or none"
         return Explained(_D, says, ("count the rows that were read, and look at the first ones",))
+    found = list(_LOOKED_UP.finditer(code))
+    if len(found) == 1 and _CLASSES.search(found[0]["what"]) is not None:
+        says = f"the model gives a class beyond the names that the script has in `{found[0]['what']}`"
+        return Explained("index-out-of-range", says, (
+            "compare model.config.num_labels with the number of names, and take the names of the training run",
+        ))  # fmt: skip
     return None
 
 

@@ -83,8 +83,10 @@ def raised(code: str, package: str, place: str, message: str, around: str = "") 
     if code == "package-missing" and (named := _asked_for(message, package)):
         return _missing(package, named, place)
     quoted = quote(message)
-    says = _SAYS[code].format(package=package, place=_in(place)) if code in _SAYS else _meant(code, package, place)
-    return Explained(code, f"{says}: {quoted}" if quoted and code in _SAYS else says, STEPS.get(code, ()))
+    if code not in _SAYS:
+        return Explained(code, _meant(code, package, place, quoted), STEPS.get(code, ()))
+    says = _SAYS[code].format(package=package, place=_in(place))
+    return Explained(code, f"{says}: {quoted}" if quoted else says, STEPS.get(code, ()))
 
 
 def stopped_at_rows(package: str, place: str, exception: str, message: str) -> Explained:
@@ -174,7 +176,9 @@ def _at(place: str) -> str:
     return f" (`{place}`)" if place else ""
 
 
-def _meant(code: str, package: str, place: str) -> str:
+def _meant(code: str, package: str, place: str, quoted: str) -> str:
+    if " " in quoted:
+        return f"{package} stops{_in(place)}: {quoted}"
     meaning = load_catalogue()[code].meaning.partition(". ")[0].rstrip(".")
     return f"{package} raises this itself{_in(place)}. What it speaks of: {meaning[:1].lower()}{meaning[1:]}"
 
