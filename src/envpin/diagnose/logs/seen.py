@@ -76,7 +76,9 @@ def leaves(some: dict[str, Seen], kept: str, signature: Signature, number: int) 
 
 def same_line(seen: Seen, signature: Signature, severity: Severity) -> None:
     """Another signature of the same code knows a line: its own words are more than none, or than what passes on."""
-    less = seen.says is None or (seen.wraps and not signature.wraps)
+    sure = seen.in_field and not signature.in_field
+    seen.in_field = seen.in_field and signature.in_field
+    less = seen.says is None or sure or (seen.wraps and not signature.wraps)
     if less and seen.count == 1 and signature.says is not None:
         seen.says, seen.fix, seen.wraps = signature.says, signature.fix, signature.wraps
     seen.raise_to(severity)

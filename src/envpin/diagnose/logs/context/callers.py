@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING
 from envpin.core.command_text import command_text
 from envpin.diagnose.logs.context.companions import explain_companion
 from envpin.diagnose.logs.context.library_changes import explain_change
-from envpin.diagnose.logs.context.missing_names import explain_missing_name, of_a_file
+from envpin.diagnose.logs.context.missing_names import (
+    explain_missing_name,
+    of_a_file,
+    of_an_optional_import,
+    of_another_sklearn,
+)
 from envpin.diagnose.logs.context.partners import of_columns, of_partner, of_what_it_was_given
 from envpin.diagnose.logs.facts.name_facts import TRAINING
 from envpin.diagnose.logs.facts.names import knows
@@ -81,8 +86,9 @@ def explain_frame(line: str, before: str) -> Explained | None:
     every = frames_of(before)
     # a function of the script that a library called: what it calls is its own matter
     frames = [] if every and is_own(every[-1]) else of_the_stack(every)
-    told = explain_companion(line, before)
-    told = told or explain_change(line, before)
+    told = explain_companion(line, before) or of_another_sklearn(line, before) or explain_change(line, before)
+    if told is None and frames and "NameError: " in line and found is not None:
+        told = of_an_optional_import(found["name"], shown_name(str(frames[-1].library)), frames[-1].path)
     if told is not None or found is None:
         return told or explain_missing_name(line, before) or _of_tokens(line)
     what, name = found["what"], found["name"]

@@ -23,6 +23,24 @@ _WANTED = re.compile(
 )
 _KEYWORD = re.compile(r"TypeError: (\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'")
 _READS_A_FILE = re.compile(r"from_pretrained|from_config|from_dict|from_file|^_?load|^init_from")
+_ESTIMATOR = re.compile(r"AttributeError: '(?P<owner>[A-Z]\w+)' object has no attribute '(?P<name>\w+)'")
+# The deepest frame is one of scikit-learn's.
+_IN_SKLEARN = re.compile(r"packages[/\\]sklearn[/\\][^\n]*\n(?![^\0]*\bFile \")")
+# Optional packages of the stack, by what their names or files hold.
+_OPTIONAL = (
+    ("gptq", "gptqmodel"),
+    ("quantizeconfig", "gptqmodel"),
+    ("awq", "autoawq"),
+    ("bnb", "bitsandbytes"),
+    ("bitsandbytes", "bitsandbytes"),
+    ("deepspeed", "deepspeed"),
+    ("vllm", "vllm"),
+    ("hqq", "hqq"),
+    ("flash_attn", "flash-attn"),
+    ("liger", "liger-kernel"),
+    ("onnx", "onnx"),
+    ("sentencepiece", "sentencepiece"),
+)
 # Functions that only pass an import on.
 _LAZY = frozenset({"__getattr__", "__getattribute__", "_get_module", "import_module", "_gcd_import"})
 _FAILED = re.compile(r"Failed to import (\w+)[\w.]* because of the following error")
@@ -85,3 +103,37 @@ def of_a_file(line: str, frame: Frame, package: str) -> Explained | None:
     )
     newest = command_text("python", "-m", "pip", "install", "-U", package)
     return Explained("library-api-changed", says, (newest, TRAINING))
+
+
+def of_another_sklearn(line: str, before: str) -> Explained | None:
+    """An estimator that scikit-learn asks for what it does not have: another scikit-learn made it, and it was kept."""
+    found = _ESTIMATOR.search(line)
+    if found is None or _IN_SKLEARN.search(before) is None or f"self.{found['name']}" not in before[-600:]:
+        return None
+    says = (
+        f"a `{found['owner']}` was saved by another scikit-learn than the one that loads it, and lacks its "
+        f"`{found['name']}`: such pickles are for one release"
+    )
+    return Explained("library-api-changed", says, (
+        "install the scikit-learn that saved it: an `InconsistentVersionWarning` names it where one was printed",
+        "or train and save it again with this one", TRAINING,
+    ))  # fmt: skip
+
+
+def of_an_optional_import(name: str, library: str, path: str) -> Explained | None:
+    """A name that a library's own code uses and has not: it is imported only where an optional package is there."""
+    package = next((one for part, one in _OPTIONAL if part in f"{path} {name}".lower()), None)
+    if package is None:
+        return None
+    says = (
+        f"{library} uses `{name}` in `{path}`, which it imports only where {package} is installed: it is not, or does "
+        "not import"
+    )
+    install = command_text("python", "-m", "pip", "install", package)
+    return Explained(
+        "package-missing", says, (f"install it there: {install}", f"see why: python -c 'import {_module(package)}'")
+    )
+
+
+def _module(package: str) -> str:
+    return package.replace("-", "_")

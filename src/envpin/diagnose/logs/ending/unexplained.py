@@ -28,6 +28,8 @@ _OF_A_LAUNCHER = re.compile(
 _OF_AN_UPLOAD = "/api/repos/create"
 # What a script stops at that caught the failure of a load, and goes on without what it was to give.
 _FOLLOWS = re.compile(r"^(?:NameError|UnboundLocalError)\b|'NoneType'|is not (?:defined|callable)|None\b")
+# What a library says that it goes on without.
+_WITHOUT = re.compile(r"won't be available")
 _TRACEBACK = "Traceback (most recent call last)"
 
 
@@ -98,7 +100,8 @@ class Unexplained:
         """Keep the last lines of a block in which a program says that something is not there."""
         said = {at: text for anchor in LOST_ANCHORS for at, text in lines_with(block, anchor.encode())}
         for at, text in sorted((at, text) for at, text in said.items() if text not in explained)[-_SAID_LAST:]:
-            self.lost.append(UnexplainedError(numbers.of(at), text, "", ""))
+            if _WITHOUT.search(text) is None:
+                self.lost.append(UnexplainedError(numbers.of(at), text, "", ""))
 
     def answer(self, tail: Tail = _NO_TAIL, *, in_field: bool = False) -> Answer | None:
         """The first error that is very like known ones, else the first that a library raised itself or stopped at, else

@@ -40,5 +40,6 @@ LOST_ANCHORS = (
 )  # fmt: skip
 # What such a line says where the run goes on without what it misses.
 GOES_ON = re.compile(
-    r"(?i)fall(?:s|ing)? back|consider install|will be (?:used|ignored)|ignor(?:ed|ing)|skipp?(?:ed|ing)\b|optional"
+    r"(?i)fall(?:s|ing)? back|consider install|will be (?:used|ignored)|ignor(?:ed|ing)|skipp?(?:ed|ing)\b|optional|"
+    r"Could not reach the Hub \(|won't be available"
 )
