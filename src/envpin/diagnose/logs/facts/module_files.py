@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from envpin.diagnose.logs.facts.name_facts import TRAINING, facts, said
+from envpin.diagnose.logs.facts.name_facts import TRAINING, facts_of, said
 from envpin.diagnose.logs.text.explained import Explained
 
 
 def of_files(package: str, module: str, code: str) -> Explained | None:
     """What is said of a module of `package`; None for those of single models, which were not kept."""
-    modules = facts()[package].modules
-    first, last, _ = facts()[package].releases
+    modules = facts_of(package).modules
+    first, last, _ = facts_of(package).releases
     stays, shown = modules.get(module), package.replace("_", "-")
     if stays == ("",):
         says = f"every release of {shown} from {first} on has the module `{module}`: this one is older, or damaged"

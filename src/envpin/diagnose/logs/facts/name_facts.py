@@ -68,6 +68,13 @@ def series(release: str) -> tuple[int, ...]:
 
 
 @cache
-def facts() -> dict[str, _Facts]:
+def facts_of(package: str) -> _Facts:
+    """The facts of one package. KeyError where it is not one of `PACKAGES`."""
+    return msgspec.json.decode(_texts()[package], type=_Facts)
+
+
+@cache
+def _texts() -> dict[str, msgspec.Raw]:
+    """A package's part stays text until it is asked for: to read all of it takes longer than most logs."""
     raw = read_collected("names.json", dict[str, msgspec.Raw], most=2_000_000)
-    return {name: msgspec.json.decode(text, type=_Facts) for name, text in raw.items() if name in PACKAGES}
+    return {name: raw[name] for name in PACKAGES}

@@ -18,7 +18,7 @@ from envpin.diagnose.logs.facts.name_facts import (
     PACKAGES,
     TRAINING,
     Words,
-    facts,
+    facts_of,
     said,
     series,
 )  # fmt: skip
@@ -125,7 +125,7 @@ def plain_words(code: str, line: str) -> Words | None:
 
 def _older(module: str, name: str) -> Words:
     package = module.partition(".")[0]
-    first = facts()[package].releases[0]
+    first = facts_of(package).releases[0]
     says = f"every release of {package} from {first} on has `{name}`: this one is older, or damaged"
     return Words(says, (f"install {package} again, into the interpreter that ran", TRAINING), went=True)
 
@@ -170,7 +170,7 @@ def _of_known(module: str, name: str) -> Words | None:
         return None
     if (stays := _history(module, name)) is not None:
         return said(f"`{name}` of `{module}`", package, stays)
-    if name in facts()[package].always or name in _ALWAYS:
+    if name in facts_of(package).always or name in _ALWAYS:
         return NOT_A_RELEASE
     return _of_a_class(name) if package == "transformers" else None
 
@@ -180,15 +180,15 @@ def _of_no_release(module: str, name: str) -> Words | None:
     what single models have."""
     if (
         module not in PACKAGES
-        or not facts()[module].always
+        or not facts_of(module).always
         or (module == "transformers" and _OF_A_MODEL.search(name) and not name.startswith("AutoModel"))
     ):
         return None
-    first, last, _ = facts()[module].releases
+    first, last, _ = facts_of(module).releases
     says = f"`{name}` is not in `{module}` in any release of {module} that was looked at ({first} to {last})"
     from difflib import get_close_matches
 
-    like = get_close_matches(name, [*facts()[module].always, *facts()[module].names.get(module, {})], n=2, cutoff=0.8)
+    like = get_close_matches(name, [*facts_of(module).always, *facts_of(module).names.get(module, {})], n=2, cutoff=0.8)
     spelt = f"see how it is spelt: {module} has {' and '.join(f'`{one}`' for one in like)}" if like else ""
     where = f"leave the import out where nothing uses it, or look where {module} defines `{name}`"
     return Words(says, (*filter(None, (spelt,)), where, TRAINING))
@@ -196,12 +196,12 @@ def _of_no_release(module: str, name: str) -> Words | None:
 
 def _history(module: str, name: str) -> tuple[str, ...] | None:
     package = module.partition(".")[0]
-    names = facts()[package].names
+    names = facts_of(package).names
     stays = _of_submodule(f"{module}.{name}") or names.get(module, {}).get(name) or names.get(package, {}).get(name)
-    if stays is None and not (module == package and facts()[package].always):
+    if stays is None and not (module == package and facts_of(package).always):
         # an `__init__` takes what its modules list: where one of them alone has the name, it is that one, unless the
         # package was a module once, which may have had the name itself
-        new = {one for one, releases in facts()[package].modules.items() if releases != ("",)}
+        new = {one for one, releases in facts_of(package).modules.items() if releases != ("",)}
         some = {
             table[name] for one, table in names.items()
             if name in table and one.startswith(f"{module}.") and one not in new
@@ -212,7 +212,7 @@ def _history(module: str, name: str) -> tuple[str, ...] | None:
 
 def _of_submodule(path: str) -> tuple[str, ...] | None:
     """Where a module went that a release took away: with the last of its names."""
-    every = list(facts()[path.partition(".")[0]].names.get(path, {}).values())
+    every = list(facts_of(path.partition(".")[0]).names.get(path, {}).values())
     if not every or any(len(one) % 2 for one in every):
         return None
     return ("", max((one[-1] for one in every), key=series))
@@ -249,7 +249,7 @@ def _of_member(line: str) -> Explained | None:
         return None
     owner, name = found[1], found[2]
     for package in ("transformers", "accelerate"):
-        members = facts()[package].members
+        members = facts_of(package).members
         kinds = [owner, *(_kinds(owner) if package == "transformers" else ())]
         kind = next((one for one in kinds if name in members.get(one, {})), None)
         stays = None if kind is None else members[kind][name]
@@ -308,7 +308,7 @@ def _of_rename(line: str) -> Explained | None:
     found = _RENAMED.search(line)
     if found is None:
         return None
-    top = [table for module, table in facts()["transformers"].names.items() if module.count(".") <= 1]
+    top = [table for module, table in facts_of("transformers").names.items() if module.count(".") <= 1]
     came = next((table[found[1]] for table in top if found[1] in table), None)
     if came is None or not any(found[2] in table for table in top):
         return None
@@ -319,7 +319,7 @@ def _of_module(line: str) -> Explained | None:
     """A module, or an attribute of one, that the facts hold."""
     if (found := _MODULE_ATTRIBUTE.search(line)) is not None:
         package = found[1].partition(".")[0]
-        stays = facts()[package].names.get(found[1], {}).get(found[2]) if package in PACKAGES else None
+        stays = facts_of(package).names.get(found[1], {}).get(found[2]) if package in PACKAGES else None
         return None if stays is None else _explained(f"`{found[2]}` of `{found[1]}`", package, stays)
     found = _MODULE.search(line)
     if found is None or found[2] not in PACKAGES:
@@ -329,7 +329,7 @@ def _of_module(line: str) -> Explained | None:
         and (told := of_files(found[2], found[1], _CODES.get(found[2], "library-api-changed"))) is not None
     ):
         return told
-    names = facts()[found[2]].names
+    names = facts_of(found[2]).names
     if (later := names.get(_MOVED.get(found[1], ""))) is not None:
         came = min((one[0] for one in later.values() if one[0]), key=series, default="")
         return _explained(f"`{found[1]}`", found[2], ("", came)) if came else None
@@ -343,7 +343,7 @@ def _of_bare(line: str) -> Explained | None:
     if found is None or len(found[1]) < 12:
         return None
     told = {
-        (package, table[found[1]]) for package in PACKAGES for table in facts()[package].names.values()
+        (package, table[found[1]]) for package in PACKAGES for table in facts_of(package).names.values()
         if found[1] in table
     }  # fmt: skip
     return None if len(told) != 1 else _explained(f"`{found[1]}`", *next(iter(told)))
@@ -357,21 +357,21 @@ def _explained(what: str, package: str, stays: tuple[str, ...]) -> Explained:
 def arguments_of(package: str, called: str) -> Mapping[str, tuple[str, ...]]:
     """The arguments of a function, or of a method as `Class.method`, that releases gave or took: where each came and
     went by turns."""
-    return facts()[package].arguments.get(called, {})
+    return facts_of(package).arguments.get(called, {})
 
 
 def knows(package: str, name: str) -> bool:
     """Whether some release of a package has a public name."""
-    own = facts()[package]
+    own = facts_of(package)
     return name in own.always or any(name in names for names in own.names.values())
 
 
 def _of_quantizer(method: str) -> Words | None:
     """A way of quantization by the name that config.json gives it."""
-    stays = facts()["transformers"].names.get("quantization methods", {}).get(method)
+    stays = facts_of("transformers").names.get("quantization methods", {}).get(method)
     if stays is not None:
         return said(f"quantization by `{method}`", "transformers", stays)
-    first, last, _ = facts()["transformers"].releases
+    first, last, _ = facts_of("transformers").releases
     says = f"no release of transformers that was looked at ({first} to {last}) knows quantization by `{method}`"
     return Words(says, ("load it with the tool that quantized it", TRAINING))
 
