@@ -47,6 +47,7 @@ FILES = {
     "errors_blind_seventh.toml": "seventh blind set",
     "errors_blind_eighth.toml": "eighth blind set",
     "errors_blind_ninth.toml": "ninth blind set",
+    "errors_blind_tenth.toml": "tenth blind set",
 }
 
 
