@@ -61,8 +61,11 @@ def _no_pkg_resources() -> Explained:
 
 def _no_part(name: str, below: str) -> Explained:
     """Python names a module below another only where it found the upper one."""
-    says = f"the `{name}` that was imported has no module `{name}{below}`: another release has it, or another `{name}`"
-    return Explained("library-api-changed", says, (
+    says = (
+        f"the `{name}` that was imported has no module `{name}{below}`: it is another package or folder of that name, "
+        "is not whole, or another release has it"
+    )
+    return Explained("package-missing", says, (
         f"see which one is imported: python -c 'import {name}; print({name})'",
         f"where it is the package: look in its notes of release for where `{name}{below}` went",
         TRAINING,

@@ -33,6 +33,7 @@ _PACKAGE = re.compile(
     r"sentence[-_]transformers|bitsandbytes|triton|torchao|mlx[-_]vlm|verl|openrlhf|liger[-_]kernel|gguf)(?:_zoo)?\b"
 )
 
+_WORD = re.compile(r"[A-Za-z][\w-]*")
 _UPDATED = re.compile(r"pip install -U ([\w-]+)")
 
 
@@ -74,9 +75,14 @@ def with_release(code: str, words: str, fix: tuple[str, ...], context: str) -> s
     if code not in BLAMES or _NAMED.search(" ".join((words, *fix))) is not None:
         return words
     told = next(filter(None, map(_UPDATED.search, fix)), None) or _PACKAGE.search(words)
-    package = _plain(told[1]) if told is not None else BLAMES[code]
+    package = _plain(told[1]) if told is not None else BLAMES[code] or _known_in(words)
     released = release_words(package, context)
     return f"{words}; {released}" if released else words
+
+
+def _known_in(words: str) -> str:
+    """The first package in these words whose newest release was read, "" where there is none."""
+    return next((name for one in _WORD.findall(words) if (name := _plain(one)) in _newest()), "")
 
 
 def _with_needs(words: str, requires: dict[str, str]) -> str:

@@ -5,6 +5,14 @@ from __future__ import annotations
 import re
 from itertools import islice
 
+# Programs of this field whose modules are looked for by name: a module of theirs that is missing is of no other field.
+_PROJECTS = (
+    rb"cosyvoice|matcha|fish_speech|FlagEmbedding|verl|open_r1|open_instruct|openrlhf|llava|llamafactory|mergekit|lmdeploy|"
+    rb"xtuner|diffsynth|musubi_tuner|lerobot|internvl|minimind|litgpt|lit_gpt|torchtune|megatron|nemo|nemo_rl|nanotron|"
+    rb"swift|axolotl|unsloth|unsloth_zoo|sglang|vllm|fastchat|alignment|lm_eval|mteb|colpali_engine|gptqmodel|auto_gptq|awq|"
+    rb"autotrain|oumi|olmocr|prismatic|openvla|gr00t|qwen_vl_utils|qwen_omni_utils|deepseek_vl2?|janus|flash_attn|llama_cpp|"
+    rb"exllamav[23]|hqq|optimum|ctranslate2|tevatron|pylate|span_marker|gliner|setfit|trlx|xturing|ludwig"
+)
 # Frames and imports of the libraries of this field, and what they alone print.
 _SIGNS = re.compile(
     rb"packages[/\\](?:transformers|peft|trl|accelerate|datasets|tokenizers|sentence_transformers|bitsandbytes|deepspeed|"
@@ -14,6 +22,7 @@ _SIGNS = re.compile(
     rb"Loading checkpoint shards|Loading weights: |Writing model shards|"
     rb"'train_runtime'|'train_loss'|trainable params: |"
     rb"HF_TOKEN|HF_HUB_|HUGGING_?FACE_?(?:HUB_)?TOKEN|huggingface\.co/|\[transformers\] |LoraConfig|AutoModel|"
+    rb"No module named '(?:" + _PROJECTS + rb")[.']|"
     rb"AutoTokenizer|TrainingArguments|Generating \w+ split: |Map: +\d+%|\{'loss': "
 )
 # What the path of a script shows of it.

@@ -107,7 +107,7 @@ def test_modules_are_called_as_the_index_calls_their_packages(module: str, packa
         ("llama_index.llms.huggingface", "package-missing", "pip install llama-index-llms-huggingface"),
         ("clip", "package-missing", "git+https://github.com/openai/CLIP.git"),
         ("pkg_resources", "library-api-changed", "setuptools<82"),
-        ("rouge.no_such", "library-api-changed", "has no module `rouge.no_such`"),
+        ("rouge.no_such", "package-missing", "has no module `rouge.no_such`"),
     ],
 )
 def test_a_module_that_is_not_there_is_told_from_one_whose_package_is(module: str, code: str, said: str) -> None:
