@@ -15,6 +15,8 @@ from envpin.diagnose.logs.context.lost_files import lost_by_library, lost_by_scr
 from envpin.diagnose.logs.context.partners import builds_on_transformers, of_columns, of_partner, of_transformers
 from envpin.diagnose.logs.ending.own_checks import of_own_check
 from envpin.diagnose.logs.ending.own_code import CUT_OFF, is_of_a_model, no_file, no_json, no_pickle, of_own_code
+from envpin.diagnose.logs.ending.own_names import of_own_name
+from envpin.diagnose.logs.ending.own_tensors import of_own_tensor
 from envpin.diagnose.logs.ending.raised_words import (
     STEPS,
     STEPS_OF_THE_PROGRAM,
@@ -36,7 +38,9 @@ from envpin.diagnose.logs.text.frames import code_lines, frames_of, is_own, of_t
 if TYPE_CHECKING:
     from envpin.diagnose.logs.text.frames import Frame
 
-_ERROR = re.compile(r"(?:^|[\s:|\])])(?:[A-Za-z_][\w.]*\.)?([A-Z]\w*(?:Error|Exception))(?:: (.*)|\s*$)", re.DOTALL)
+_ERROR = re.compile(
+    r"(?:^|[\s:|\])])(?:[A-Za-z_][\w.]*\.)?([A-Z]\w*(?:Error|Exception)|Exception)(?:: (.*)|\s*$)", re.DOTALL
+)
 _NO_FILE = re.compile(
     r"FileNotFoundError: .{0,80}?'([^'\n]{0,300}?((?:adapter_|tokenizer_|generation_|preprocessor_)?config\.json|"
     r"adapter_model\.\w+|tokenizer\.\w+|vocab\.\w+|merges\.txt|[\w.-]+\.(?:safetensors|index\.json|bin|gguf)))'"
@@ -100,15 +104,20 @@ def explain_raised(line: str, before: str, after: str = "", *, in_field: bool = 
         return None
     exception, message = error[1], error[2] or ""
     frames = frames_of(before)
-    if frames and (place := _deepest(frames)) is not None:
-        return _of_place(exception, message, place, before)
     if frames:
-        return _of_a_script(exception, message, before, in_field=in_field)
+        own = of_own_tensor(exception, message, before, frames) or of_own_name(exception, message, before, frames)
+        return own or _of_frames(exception, message, before, frames, in_field=in_field)
     if (known := known_message(message)) is not None:
         return raised(known.code, known.package, "", message)
     if (lost := lost_by_script(exception, message, "")) is not None:
         return lost.explained()
     return _of_words(exception, message, f"{before}\n{after}")
+
+
+def _of_frames(exception: str, message: str, before: str, frames: list[Frame], *, in_field: bool) -> Explained | None:
+    if (place := _deepest(frames)) is not None:
+        return _of_place(exception, message, place, before)
+    return _of_a_script(exception, message, before, in_field=in_field)
 
 
 def _of_a_script(exception: str, message: str, before: str, *, in_field: bool) -> Explained | None:
