@@ -62,7 +62,8 @@ _HEADS = (
 )  # fmt: skip
 _TIED = re.compile(r"(?:^|\.)(?:lm_head|output|embed_out)\.weight$")
 _NO_FILE = re.compile(
-    r"No such file or directory: '[^'\n]{0,300}?(?P<name>(?:pytorch_model|model)[\w.-]{0,40}\.(?:bin|index\.json))'"
+    r"No such file or directory: '[^'\n]{0,300}?"
+    r"(?P<name>pytorch_model[\w.-]{0,40}\.bin|(?:pytorch_)?model\.\w+\.index\.json)'"
 )
 _OF_AN_INDEX = re.compile(r"(?i)\b(?:map|index)\b")
 _NO_INDEX = re.compile(r"(?P<name>\S{1,300}\.index\.json) (?:was )?not found")

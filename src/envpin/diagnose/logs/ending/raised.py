@@ -14,7 +14,15 @@ from envpin.diagnose.catalogue.catalogue import load_catalogue
 from envpin.diagnose.logs.context.lost_files import lost_by_library, lost_by_script
 from envpin.diagnose.logs.context.partners import builds_on_transformers, of_columns, of_partner, of_transformers
 from envpin.diagnose.logs.ending.own_checks import of_own_check
-from envpin.diagnose.logs.ending.own_code import CUT_OFF, is_of_a_model, no_file, no_json, no_pickle, of_own_code
+from envpin.diagnose.logs.ending.own_code import (
+    CUT_OFF,
+    is_of_a_model,
+    is_of_it,
+    no_file,
+    no_json,
+    no_pickle,
+    of_own_code,
+)
 from envpin.diagnose.logs.ending.own_names import of_own_name
 from envpin.diagnose.logs.ending.own_tensors import of_own_tensor
 from envpin.diagnose.logs.ending.raised_words import (
@@ -105,7 +113,9 @@ def explain_raised(line: str, before: str, after: str = "", *, in_field: bool = 
     exception, message = error[1], error[2] or ""
     frames = frames_of(before)
     if frames:
-        own = of_own_tensor(exception, message, before, frames) or of_own_name(exception, message, before, frames)
+        own = of_own_tensor(exception, message, before, frames)
+        if own is None and is_of_it(frames, in_field=in_field):
+            own = of_own_name(exception, message, before, frames)
         return own or _of_frames(exception, message, before, frames, in_field=in_field)
     if (known := known_message(message)) is not None:
         return raised(known.code, known.package, "", message)
