@@ -31,6 +31,7 @@ SAID_BETTER_OF_A_LINE = {
     # what a model of two halves misses is what it is
     "data-not-as-expected": ("model-of-another-kind",),
     "tied-head": ("shared-tensors",),
+    "transformers-api-changed": ("generation-config-invalid",),
     "dtype-drift": ("transformers-api-changed",),
     "serving-limit": ("tokenizer-needs-newer",),
     "torch-companion-mismatch": ("peft-transformers-incompatible",),

@@ -11,6 +11,7 @@ from envpin.diagnose.logs.context.askers import PAIR, of_the_pair
 from envpin.diagnose.logs.facts.arguments import ANCHOR, of_ignored
 from envpin.diagnose.logs.facts.name_facts import NOT_A_RELEASE
 from envpin.diagnose.logs.facts.names import plain_words, words
+from envpin.diagnose.logs.facts.options import explain_option
 from envpin.diagnose.logs.signatures.signature import Signature
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ def _filled(signature: Signature, found: re.Match[str]) -> Signature:
 
 def by_changes(signature: Signature, line: str, before: str) -> Signature:
     """What a signature says that names no release, where the facts about other libraries do."""
+    if signature.code == "settings-refused" and (option := explain_option(line, before)) is not None:
+        return signature_of(option, line)
     if signature.code not in _OF_A_RELEASE or not (signature.says is None or _NAMES_NONE in signature.says):
         return signature
     from envpin.diagnose.logs.context.library_changes import explain_change

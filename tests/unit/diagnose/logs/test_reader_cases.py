@@ -159,7 +159,7 @@ def test_shared_tensors_are_a_tied_head_only_by_their_names() -> None:
          "no module called 'c_attn'", "all-linear"),
         ("OSError: You are trying to access a gated repo.", "base-not-found", "gated", "hf auth login"),
         ("are newly initialized: ['score.weight']", "task-head", "no `score`", "modules_to_save"),
-        ("were not used when initializing LlamaForCausalLM: ['model.layers.0.q_proj.base_layer.weight']",
+        ("were not used when initializing LlamaForCausalLM: ['model.layers.0.q_proj.lora_A.weight']",
          "unmatched-adapter-keys", "saved as it was, without a merge", "replay merge"),
         ("RuntimeError: mat1 and mat2 must have the same dtype, but got BFloat16 and Float", "dtype-drift",
          "(BFloat16 and Float)", "autocast"),

@@ -78,6 +78,8 @@ _BY_WORDS = (
 _SHORT = {"pa": "pyarrow", "pc": "pyarrow", "pq": "pyarrow", "pd": "pandas", "np": "numpy", "bnb": "bitsandbytes",
           "fsspec": "fsspec", "torch": "torch", "F": "torch"}  # fmt: skip
 
+_UNBOUND = re.compile(r"UnboundLocalError: (?:cannot access )?local variable '(\w+)' (?:where it is not|referenced)")
+
 
 def explain_frame(line: str, before: str) -> Explained | None:
     """What a line says together with the lines before it; None where no library of the stack made the call and what
@@ -87,6 +89,8 @@ def explain_frame(line: str, before: str) -> Explained | None:
     # a function of the script that a library called: what it calls is its own matter
     frames = [] if every and is_own(every[-1]) else of_the_stack(every)
     told = explain_companion(line, before) or of_another_sklearn(line, before) or explain_change(line, before)
+    if told is None and frames and (unbound := _UNBOUND.search(line)) is not None:
+        told = of_an_optional_import(unbound[1], shown_name(str(frames[-1].library)), frames[-1].path, named=True)
     if told is None and frames and "NameError: " in line and found is not None:
         told = of_an_optional_import(found["name"], shown_name(str(frames[-1].library)), frames[-1].path)
     if told is not None or found is None:

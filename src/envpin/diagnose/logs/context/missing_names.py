@@ -28,6 +28,7 @@ _ESTIMATOR = re.compile(r"AttributeError: '(?P<owner>[A-Z]\w+)' object has no at
 _IN_SKLEARN = re.compile(r"packages[/\\]sklearn[/\\][^\n]*\n(?![^\0]*\bFile \")")
 # Optional packages of the stack, by what their names or files hold.
 _OPTIONAL = (
+    ("hqq", "hqq"),
     ("gptq", "gptqmodel"),
     ("quantizeconfig", "gptqmodel"),
     ("awq", "autoawq"),
@@ -35,7 +36,6 @@ _OPTIONAL = (
     ("bitsandbytes", "bitsandbytes"),
     ("deepspeed", "deepspeed"),
     ("vllm", "vllm"),
-    ("hqq", "hqq"),
     ("flash_attn", "flash-attn"),
     ("liger", "liger-kernel"),
     ("onnx", "onnx"),
@@ -120,9 +120,11 @@ def of_another_sklearn(line: str, before: str) -> Explained | None:
     ))  # fmt: skip
 
 
-def of_an_optional_import(name: str, library: str, path: str) -> Explained | None:
-    """A name that a library's own code uses and has not: it is imported only where an optional package is there."""
-    package = next((one for part, one in _OPTIONAL if part in f"{path} {name}".lower()), None)
+def of_an_optional_import(name: str, library: str, path: str, *, named: bool = False) -> Explained | None:
+    """A name that a library's own code uses and has not: it is imported only where an optional package is there.
+    `named` is where the name has to tell the package, as any variable may be without a value."""
+    where = name if named else f"{path} {name}"
+    package = next((one for part, one in _OPTIONAL if part in where.lower()), None)
     if package is None:
         return None
     says = (

@@ -14,6 +14,7 @@ FRAME_ANCHORS = (
     "You tried to access openai.",
     " values to unpack",
     "NameError: ",
+    "UnboundLocalError: ",
 )
 # What the lines before may explain: of a call that does not fit, of rows of data, of a folder that cannot be written.
 CONTEXT_ANCHORS = (
