@@ -1,7 +1,7 @@
 """Options of a command line that another release has: fields of classes that the program reads, and commands. Pure.
 
 A parser that makes options of classes (transformers' HfArgumentParser) knows those of the installed release, so the
-facts about arguments tell of them. What commands renamed was read from their notes of release.
+facts about arguments tell of them. What ms-swift renamed was read in its wheels.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ class _Renamed(NamedTuple):
     turn: str
 
 
-# ms-swift's own notes of 3.0 and 4.0.
+# Fields of its arguments in the wheels of 2.6.1, 3.0.0, 3.12.6, 4.0.0 (which still takes `train_type`) and 4.1.3.
 _SWIFT: Mapping[str, _Renamed] = {
-    "train_type": _Renamed("tuner_type", "4.0"), "sft_type": _Renamed("train_type (tuner_type from 4.0 on)", "3.0"),
-    "model_id_or_path": _Renamed("model", "3.0"), "ckpt_dir": _Renamed("adapters", "3.0"),
+    "train_type": _Renamed("tuner_type", "4.1"), "sft_type": _Renamed("train_type (tuner_type from 4.0 on)", "3.0"),
+    "model_id_or_path": _Renamed("model", "3.0"), "ckpt_dir": _Renamed("adapters", "4.0"),
     "dtype": _Renamed("torch_dtype", "3.0"), "lora_target_modules": _Renamed("target_modules", "3.0"),
     "lora_dropout_p": _Renamed("lora_dropout", "3.0"), "batch_size": _Renamed("per_device_train_batch_size", "3.0"),
     "dataset_test_ratio": _Renamed("split_dataset_ratio", "3.0"),
