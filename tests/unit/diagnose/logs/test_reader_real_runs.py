@@ -82,7 +82,6 @@ MISSED = {
     "biblenmt-eval-kwargs",
     "zanvari-infer-newtok",
     "interviewai-bart-old",
-    "vimarsh-bench-groupsize",
     "vimarsh-bench-method",
     "vigogne-merge-truncated-bin",
     "minihealth-corpus-short",

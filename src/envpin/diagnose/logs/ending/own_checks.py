@@ -35,6 +35,7 @@ _DATA = re.compile(
     r"(?i)\bcolumns?\b|\bdata ?sets?\b|\b(?:training|train|eval(?:uation)?|validation|test|input|calibration) "
     r"(?:data|examples?|samples?|rows?|texts?|records?|set|split|file)\b|\bexamples?\b|\bsamples?\b|\brows?\b|"
     r"\brecords?\b|\blabels?\b|\.(?:jsonl|csv|tsv|parquet|xlsx?)\b|\bsplits?\b|\b(?:csv|jsonl)\b|\bfields?\b|"
+    r"(?:left|remains?) after (?:\w+ ){0,2}(?:filter|clean|dedup)|"
     r"\bconversations?\b|\bprompts?\b|\bimages?\b|\baudio\b|\bclass(?:es)?\b"
 )
 _SETTINGS = re.compile(
@@ -43,6 +44,12 @@ _SETTINGS = re.compile(
 )
 _COLUMNS = re.compile(
     r"(?i)(?:missing|required|no|must (?:have|contain)|without|need).{0,40}?\b(?:columns?|fields?|keys?)(?:\(s\))?"
+)
+_CONDITION = re.compile(r"[ \t│]*assert[ \t]+(?P<what>[^\n]{3,160})")
+_CONDITIONS = (
+    ("inputs-do-not-fit", re.compile(r"\.shape|\.size\(|seq_?len|block_size|n_?embd|hidden|\bdim|ndim")),
+    ("data-not-as-expected", re.compile(r"(?i)label|data|row|sample|column|example|token|\blen\(")),
+    ("settings-refused", re.compile(r"(?i)cfg|config|args\.|opt|batch|rank|alpha|lr\b|world_size|%|mode\b")),
 )
 _DO = {
     "data-not-as-expected": "look at the data that it reads: the columns, the number of rows, the labels",
@@ -56,12 +63,24 @@ def of_own_check(exception: str, message: str, before: str) -> Explained | None:
         return None
     if (token := of_a_token(message)) is not None:
         return token
+    if exception == "AssertionError" and not message:
+        return _of_a_condition(_last_code(before))
     own = exception not in _OF_PYTHON
     code = _of_what_is_not_there(exception, message) or of_words(exception, message, own=own)
     if code is None:
         return None
     steps = (_DO[code], *STEPS_OF_THE_PROGRAM) if code in _DO else STEPS_OF_THE_PROGRAM
     return Explained(code, of_the_program(message), steps)
+
+
+def _of_a_condition(code: list[str]) -> Explained | None:
+    """A bare `assert`: what it compares tells whether it speaks of a setting, of the data or of shapes."""
+    found = next((one for one in map(_CONDITION.match, code) if one is not None), None)
+    named = None if found is None else next((row for row in _CONDITIONS if row[1].search(found["what"])), None)
+    if found is None or named is None:
+        return None
+    says = f"the program asserts `{found['what'].strip()}`, and that does not hold"
+    return Explained(named[0], says, ("print both sides of it right before, and change the one that is not meant",))
 
 
 def of_what_it_meant(exception: str, before: str) -> Explained | None:

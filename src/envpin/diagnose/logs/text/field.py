@@ -21,6 +21,7 @@ _SIGNS = re.compile(
     rb"(?:from|import) (?:transformers|peft|trl|accelerate|datasets|bitsandbytes|unsloth|sentence_transformers)\b|"
     rb"Loading checkpoint shards|Loading weights: |Writing model shards|"
     rb"'train_runtime'|'train_loss'|trainable params: |"
+    rb"(?:meta-llama|mistralai|Qwen|deepseek-ai|TinyLlama)/[A-Z][\w.]+-|google/gemma-|openai/whisper-|vllm/vllm-openai|"
     rb"HF_TOKEN|HF_HUB_|HUGGING_?FACE_?(?:HUB_)?TOKEN|huggingface\.co/|\[transformers\] |LoraConfig|AutoModel|"
     rb"No module named '(?:" + _PROJECTS + rb")[.']|"
     rb"AutoTokenizer|TrainingArguments|Generating \w+ split: |Map: +\d+%|\{'loss': "
@@ -28,14 +29,15 @@ _SIGNS = re.compile(
 # What the path of a script shows of it.
 _PATHS = re.compile(
     r"(?i)lora|peft|llama|qwen|mistral|gemma|gpt|llm|bert|whisper|fine[-_]?tun|tokeniz|(?<![a-z])train|"
-    r"quantiz|safetensor|gguf|[_-](?:dpo|sft|grpo|ppo)\b|rlhf|transformers|hugging"
+    r"quantiz|safetensor|gguf|[/\\_-](?:dpo|sft|grpo|ppo)\b|rlhf|transformers|hugging"
 )
 
 
 # The same without what other fields train and convert as well.
 _SURELY = re.compile(
-    r"(?i)lora|\bpeft|llama|qwen|mistral|gemma|gpt|llm|fine[-_]?tun|tokeniz|\bbert|bert[_-]|_bert|whisper|"
-    r"gguf|safetensor|[_-](?:dpo|sft|grpo|ppo)\b|rlhf|transformers|hugging"
+    r"(?i)lora|\bpeft|llama|qwen|mistral|gemma|gpt|llm|fine[-_]?tun|tokeniz|\bbert|bert[_-]|_bert|roberta|whisper|"
+    r"\b(?:bart|t5|trocr|wav2vec2?|sft|dpo|grpo)(?=[_/\\-])|gguf|safetensor|[_-](?:dpo|sft|grpo|ppo)\b|"
+    r"rlhf|transformers|hugging"
 )
 
 
