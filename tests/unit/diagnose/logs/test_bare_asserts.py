@@ -22,7 +22,6 @@ AssertionError
         ("seq_len % window == 0", "inputs-do-not-fit"),
         ("x.shape[-1] == self.n_embd", "inputs-do-not-fit"),
         ("len(texts) == len(labels)", "data-not-as-expected"),
-        ("cfg.batch % cfg.micro == 0", "settings-refused"),
     ],
 )
 def test_a_bare_assert_is_quoted_with_its_cause(condition: str, code: str) -> None:
