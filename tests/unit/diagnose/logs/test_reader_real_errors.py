@@ -38,9 +38,6 @@ ERRORS = [
 
 # Named nothing or another cause: see docs/reference/wild.md.
 MISSED = {
-    # judged as refused before options of another release were told apart from misspelt ones
-    "https://github.com/modelscope/ms-swift/issues/3763",
-    "https://github.com/modelscope/ms-swift/issues/7836",
     "https://github.com/huggingface/trl/issues/4273",
     "https://github.com/bytedance/Sa2VA/issues/86",
     "https://github.com/ml-explore/mlx-lm/issues/661",
@@ -55,6 +52,7 @@ MISSED = {
     "https://github.com/modelscope/ms-swift/issues/3524",
     "https://github.com/modelscope/ms-swift/issues/4455",
     "https://github.com/huggingface/peft/issues/2946",
+    "https://github.com/modelscope/ms-swift/issues/3763",
     "https://github.com/vllm-project/vllm/issues/29637",
     "https://github.com/ggml-org/llama.cpp/issues/8451",
     "https://github.com/huggingface/transformers/issues/33413",
@@ -71,6 +69,7 @@ MISSED = {
     "https://github.com/unslothai/unsloth/issues/2400",
     "https://github.com/unslothai/unsloth/issues/2970",
     "https://github.com/unslothai/unsloth/issues/3830",
+    "https://github.com/modelscope/ms-swift/issues/7836",
     "https://github.com/NVIDIA-NeMo/Megatron-Bridge/issues/4107",
     "https://github.com/daydreamlive/scope/issues/922",
     "https://github.com/vllm-project/llm-compressor/issues/1164",
