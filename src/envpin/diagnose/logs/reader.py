@@ -58,7 +58,7 @@ from envpin.diagnose.logs.text.blocks import (
 )
 from envpin.diagnose.logs.text.field import shows_the_field
 from envpin.diagnose.logs.text.stated import is_new_enough, stated_in
-from envpin.diagnose.logs.text.training_signs import TrainingSigns
+from envpin.diagnose.logs.text.training_signs import OF_A_NEW_HEAD, TrainingSigns
 from envpin.diagnose.logs.worded import NEWER, by_changes, signature_of, worded
 
 if TYPE_CHECKING:
@@ -302,7 +302,7 @@ class _Reader:
     def _is_said_better(self, code: str, seen: Seen) -> bool:
         if any(one in self.seen for one in SAID_BETTER.get(code, ())):
             return True
-        if code == "task-head" and seen.severity == "info" and self._stopped:
+        if code in OF_A_NEW_HEAD and seen.severity == "info" and self._stopped:
             return True  # a head that begins with random numbers ended no run
         if code == "architecture-drift" and seen.says is None and self._of_another_type() is not None:
             return True

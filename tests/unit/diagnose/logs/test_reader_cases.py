@@ -122,7 +122,8 @@ def test_the_numbers_of_a_size_mismatch_are_those_of_the_axis_that_differs(
     [
         ("Embedding", (20, 8), "method-shape-mismatch", "20 virtual tokens"),
         ("Embedding", (512, 514), "architecture-drift", "another number of tokens, labels, positions"),
-        ("Linear", (3, 2), "architecture-drift", "A weight of Linear whose place the log does not name"),
+        ("Linear", (3, 2), "task-head", "3 labels in the checkpoint, and 2 in this model"),
+        ("Linear", (64, 32), "architecture-drift", "A weight of Linear whose place the log does not name"),
     ],
 )
 def test_a_weight_without_a_name_is_judged_by_the_module_that_was_filled(

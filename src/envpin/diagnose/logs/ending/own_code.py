@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from envpin.diagnose.logs.context.lost_files import GIVE_ITS_PATH, lost_by_script
 from envpin.diagnose.logs.ending.own_checks import of_what_it_meant
 from envpin.diagnose.logs.ending.own_files import of_own_file
+from envpin.diagnose.logs.ending.own_numbers import of_a_number
 from envpin.diagnose.logs.ending.own_values import of_own_value
 from envpin.diagnose.logs.ending.preparing import of_preparing
 from envpin.diagnose.logs.ending.scripts import OTHER_LETTERS, letters_of, of_script
@@ -36,6 +37,8 @@ _KINDS = (
     ("data-not-as-expected", re.compile(r"(?i)data|train_file|corpus|json|csv")),
     ("base-not-found", re.compile(r"(?i)model|base|ckpt|checkpoint|weights|outputs?(?:/|$)|\b(?:sft|dpo|runs)\b")),
 )
+# A place in a file's name that a loop counts.
+_COUNTED = re.compile(r"open\(f[\"'][^\n\"']*\{(?:i|j|k|n|idx|index|part|shard|rank|num)\}")
 # What pandas 3 refuses; names that releases of it took are in `companions.py`.
 _AXIS_TWICE = re.compile(r"Cannot specify both 'axis' and 'index'/")
 
@@ -68,13 +71,15 @@ def of_own_code(
         told = of_own_file(exception, message, before)
     if told is None and (lost := lost_by_script(exception, message, before)) is not None:
         return lost.explained()
+    if told is None and exception == "FileNotFoundError" and is_own(frames[-1]) and ".jsonl'" in message:
+        return _not_there(message, before)  # such files are of this field, whatever the script is called
     any_file = exception == "FileNotFoundError" and is_of_it(frames, in_field=in_field)
     return told or (_any_file(message) if any_file else None)
 
 
 def _of_a_script(exception: str, message: str, before: str, frames: list[Frame]) -> Explained | None:
     if exception == "FileNotFoundError":
-        return _not_there(message)
+        return _not_there(message, before)
     if exception == "AssertionError":
         return _of_a_check(before)
     table = _of_a_table(exception, message) if frames[-1].library == "pandas" else None
@@ -82,13 +87,28 @@ def _of_a_script(exception: str, message: str, before: str, frames: list[Frame])
     return told or (of_own_value(exception, message, before) if is_own(frames[-1]) else None)
 
 
-def _not_there(message: str) -> Explained | None:
+def _not_there(message: str, before: str = "") -> Explained | None:
     if (lost := _NO_DATA.search(message)) is not None:
+        if (numbered := _of_a_number(lost[1], before)) is not None:
+            return numbered
         return Explained("data-not-as-expected", f"the data file `{lost[1]}` is not there", (GIVE_ITS_PATH,))
     if (lost := _NO_CHECKPOINT.search(message)) is not None:
         says = f"the script loads `{lost[1]}`, and there is no such file"
         return Explained("base-not-found", says, ("look where training wrote it, and how its name is made",))
     return None
+
+
+def _of_a_number(path: str, before: str) -> Explained | None:
+    """One of the numbered parts that a script counts through."""
+    counted = _COUNTED.search("\n".join(before.split("\n")[-4:]))
+    number = re.findall(r"\d+", path.replace("\\", "/").rpartition("/")[2])
+    if counted is None or not number:
+        return None
+    says = f"the script counts through numbered files of data, and `{path}` is not there: they end before it"
+    return Explained("data-not-as-expected", says, (
+        f"where those before {number[-1]} are all: give the script their number (its option for it), not its default",
+        "else make the missing parts first",
+    ))  # fmt: skip
 
 
 def _any_file(message: str) -> Explained | None:
@@ -119,6 +139,8 @@ def _of_a_table(exception: str, message: str) -> Explained | None:
         )
         older = "run with pandas < 3, as training did: envpin run ADAPTER -- CMD"
         return Explained("library-api-changed", says, (older, "or write it as the message asks"))
+    if exception in {"IntCastingNaNError", "ValueError"} and (number := of_a_number(message, "")) is not None:
+        return number
     if exception == "KeyError":
         columns = "look at the columns of the file: head -n 1 FILE"
         return Explained("data-not-as-expected", f"the table that the script reads has no column {message}", (columns,))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from envpin.diagnose.logs.ending.own_numbers import of_a_number
 from envpin.diagnose.logs.text.explained import Explained
 
 if TYPE_CHECKING:
@@ -191,4 +192,5 @@ _BY_EXCEPTION: Mapping[str, Callable[[str, str], Explained | None]] = {
     "AttributeError": _of_a_member,
     "TypeError": _of_a_comparison,
     "ZeroDivisionError": _of_no_rows,
+    "ValueError": of_a_number,
 }

@@ -77,6 +77,15 @@ def _no_row(message: str, before: str) -> Explained | None:
     if _LINE_OF_JSON.search("\n".join(before.split("\n")[-14:])) is None:
         return None
     says = f"a line of the file that the script reads as JSON Lines is no JSON value: {message}"
+    if message.startswith("Expecting value: line 1 column 1 (char 0)"):
+        says = (
+            "a line of the file that the script reads as JSON Lines does not begin as JSON: it is empty, or the file "
+            "is a pointer of git-lfs, a web page, or of another format"
+        )
+        return Explained("data-not-as-expected", says, (
+            "look at the first lines: head -n 2 FILE; after `version https://git-lfs…`: git lfs pull",
+            "every line has to be one whole JSON value: no comma between lines, no empty line, no list around them",
+        ))  # fmt: skip
     return Explained("data-not-as-expected", says, (
         "every line has to be one whole JSON value: no comma between lines, no empty line, no list around them",
         "look at the first lines: head -n 2 FILE",

@@ -22,7 +22,9 @@ _SAID_LAST, _AT_THE_END = 8, 12
 _RERAISED = re.compile(r"(?:During handling of the above exception|The above exception was the direct cause)[^\0]*\Z")
 # What accelerate and torchrun say when the script that they started has ended: its own error is the one to read.
 _OF_A_LAUNCHER = re.compile(
-    r"CalledProcessError: Command '\[[^\n]*python[\d.]*'(?:, '-[\w-]+')*, '[^'\n]+\.py'|ChildFailedError"
+    r"CalledProcessError: Command '\[[^\n]*python[\d.]*'(?:, '-[\w-]+')*, '[^'\n]+\.py'|ChildFailedError|"
+    # and torch of a worker, below which its own error stands
+    r"Caught \w+ in (?:DataLoader worker process|replica|pin memory thread)"
 )
 # Where a repository is made to upload to: what a run that could not reach the Hub says at its end.
 _OF_AN_UPLOAD = "/api/repos/create"

@@ -51,7 +51,7 @@ BARE = frozenset({"weight", "bias"})
 _MODULE = re.compile(r"loading state_dict for (\w{1,80}):")
 # Without a name, the number of rows tells embeddings apart: people give a prompt some tens of tokens, tables of
 # positions have hundreds, and no hidden size is as large as a vocabulary.
-_MOST_PROMPTS, _LEAST_TOKENS = 200, 30_000
+_MOST_PROMPTS, _LEAST_TOKENS, _MOST_LABELS = 200, 30_000, 100
 _OF_AXIS = {
     RANK: "rank-mismatch", RANKS: "rank-mismatch", LABELS: "task-head", VIRTUAL: "method-shape-mismatch",
     TRAINED: "method-shape-mismatch",
@@ -138,7 +138,9 @@ def _without_axes(line: Line) -> str:
 def widths_of(line: Line) -> tuple[Width, ...]:
     """The axes in which the two shapes differ."""
     name, found, expected = line.name, line.found, line.expected
-    if name in BARE and len(found) == len(expected) == 2 and found[1] == expected[1]:
+    if _is_head(line):
+        name = f"classifier.{name}"
+    elif name in BARE and len(found) == len(expected) == 2 and found[1] == expected[1]:
         rows = min(found[0], expected[0])
         if rows >= _LEAST_TOKENS:
             name = "embed_tokens.weight"
@@ -147,6 +149,14 @@ def widths_of(line: Line) -> tuple[Width, ...]:
         else:
             return ()
     return differing(name, found, expected)
+
+
+def _is_head(line: Line) -> bool:
+    """Whether a linear layer without a name has as few rows as only the head of a task has; sizes of hidden layers are
+    multiples of eight."""
+    rows = {line.found[:1], line.expected[:1]} - {()}
+    few = len(rows) == 2 and all(one[0] <= _MOST_LABELS for one in rows) and any(one[0] % 8 for one in rows)
+    return line.name in BARE and line.module == "Linear" and few and line.found[1:] == line.expected[1:]
 
 
 def squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -57,6 +57,12 @@ def steps_for(code: str, lines: list[Line]) -> tuple[str, ...]:
             f"take the config.json that belongs to these weights (`vocab_size` {rows})",
             f"give the model their size before they are loaded: `model.resize_token_embeddings({rows})`",
         )
+    if code == "task-head":
+        labels = numbers_for(lines)["labels"]
+        return (
+            f"take the config.json that was saved with these weights, or load them with num_labels={labels}",
+            "where a new head is to be trained: ignore_mismatched_sizes=True",
+        )
     if code == "wrong-base-hidden-size":
         return ("take weights and config.json of the same model",)
     return ()

@@ -37,7 +37,7 @@ _PATHS = re.compile(
 _SURELY = re.compile(
     r"(?i)lora|\bpeft|llama|qwen|mistral|gemma|gpt|llm|fine[-_]?tun|tokeniz|\bbert|bert[_-]|_bert|roberta|whisper|"
     r"\b(?:bart|t5|trocr|wav2vec2?|sft|dpo|grpo)(?=[_/\\-])|gguf|safetensor|[_-](?:dpo|sft|grpo|ppo)\b|"
-    r"rlhf|transformers|hugging"
+    r"rlhf|transformers|hugging|trained_?models?(?![a-z])|(?<![a-z])(?:bart|t5)(?=[\d.]|(?-i:[A-Z]))"
 )
 
 

@@ -40,7 +40,8 @@ NOTHING_TRAINS = "`trainable params: 0`: every parameter is frozen, so that trai
 NOTHING_TRAINS_STEPS = (
     "an adapter is loaded with is_trainable=True, or made by get_peft_model without inference_mode=True",
 )
-_BEGINS = frozenset({"task-head"})
+# What is told, as information, of a head that begins with random numbers.
+OF_A_NEW_HEAD = frozenset({"task-head", "model-of-another-kind"})
 NO_ROW = (
     "a row of the data holds a token for which the model has none: tokens were added to the tokenizer alone, or it is "
     "another model's"
@@ -109,7 +110,7 @@ class TrainingSigns:
             return self._learns and severity != "blocker"
         if code == "vocab-rows-not-saved":
             return self._trains and severity == "info" and not self._resized
-        return self._trains and code in _BEGINS
+        return self._trains and code in OF_A_NEW_HEAD and (code == "task-head" or severity == "info")
 
     def which_row(self, says: str | None, near: bytes) -> tuple[str, tuple[str, ...]] | None:
         """Which kind of row an embedding did not have, and what to do, where the lines around it tell: the code that

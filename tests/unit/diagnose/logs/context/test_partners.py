@@ -46,7 +46,7 @@ def test_code_of_the_model_that_asks_its_config_is_of_another_transformers() -> 
 
 
 def test_a_model_made_from_the_config_of_another_type_is_what_stops_it() -> None:
-    warned = "You are using a model of type llama to instantiate a model of type whisper. This is not supported.\n"
+    warned = "You are using a model of type clip to instantiate a model of type whisper. This is not supported.\n"
     frame = FRAME.format("/x/site-packages/transformers/models/whisper/modeling_whisper.py", "raise ValueError(")
     line = "ValueError: embed_dim must be divisible by num_heads (got `embed_dim`: 64 and `num_heads`: 6)."
     (found,) = diagnose(f"{warned}{frame}{line}\n").findings
