@@ -73,6 +73,7 @@ MISSED = {
     "https://github.com/modelscope/ms-swift/issues/7836",
     "https://github.com/NVIDIA-NeMo/Megatron-Bridge/issues/4107",
     "https://github.com/daydreamlive/scope/issues/922",
+    "https://github.com/modelscope/ms-swift/issues/8453",
     "https://github.com/vllm-project/llm-compressor/issues/1164",
     "https://github.com/unslothai/unsloth/issues/1925",
     "https://github.com/vllm-project/llm-compressor/issues/2000",

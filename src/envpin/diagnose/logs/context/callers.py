@@ -80,6 +80,13 @@ _SHORT = {"pa": "pyarrow", "pc": "pyarrow", "pq": "pyarrow", "pd": "pandas", "np
 
 _UNBOUND = re.compile(r"UnboundLocalError: (?:cannot access )?local variable '(\w+)' (?:where it is not|referenced)")
 
+# A member that an enumeration lacks: the error says its name alone.
+_MEMBER = re.compile(r"AttributeError: (?P<name>[A-Z][A-Z_0-9]*)\s*$")
+# A line of code that takes the dimensions of a tensor apart.
+# Between a script and a model these pass on what they are given; another library makes its own inputs.
+_PASSES_ON = frozenset({"transformers", "torch", "accelerate", "peft", "trl"})
+_TAKES_APART = re.compile(r"=\s*[\w.\[\]]{1,80}\.(?:shape|size\(\))(?:\[[^\]]{0,10}\])?\s*$")
+
 
 def explain_frame(line: str, before: str) -> Explained | None:
     """What a line says together with the lines before it; None where no library of the stack made the call and what
@@ -94,7 +101,7 @@ def explain_frame(line: str, before: str) -> Explained | None:
     if told is None and frames and "NameError: " in line and found is not None:
         told = of_an_optional_import(found["name"], shown_name(str(frames[-1].library)), frames[-1].path)
     if told is not None or found is None:
-        return told or explain_missing_name(line, before) or _of_tokens(line)
+        return told or explain_missing_name(line, before) or _of_tokens(line) or _of_a_member(line, before)
     what, name = found["what"], found["name"]
     owner = what.partition(".")[0].removesuffix("()")
     defined_by = owner_of(owner)
@@ -121,12 +128,43 @@ def _of_tokens(line: str) -> Explained | None:
     return Explained("inputs-do-not-fit", says, steps)
 
 
+def _of_a_member(line: str, before: str) -> Explained | None:
+    """A member of an enumeration that a release of its package has and this one has not."""
+    found = _MEMBER.search(line)
+    if found is None:
+        return None
+    uses = re.search(rf"\b([A-Z]\w+)\.{found['name']}\b", "\n".join(code_lines(before)))
+    package = None if uses is None else owner_of(uses[1])
+    released = None if package is None else release_words(package, before)
+    if uses is None or package is None or released is None:
+        return None
+    says = f"`{uses[1]}` of the installed {package} has no `{found['name']}`, which others have; {released}"
+    return Explained("library-api-changed", says, _steps(package))
+
+
+def _of_dimensions(frames: list[Frame], said: str, expected: str, before: str) -> Explained | None:
+    """A tensor with more or fewer dimensions than the model takes apart."""
+    lines, of_a_model = code_lines(before), re.match(r"models[/\\]", frames[-1].path)
+    if of_a_model is None or not lines or _TAKES_APART.search(lines[-1]) is None:
+        return None
+    if {str(one.library) for one in frames} - _PASSES_ON:
+        return None
+    other = "more" if "too many" in said else "fewer"
+    says = f"`{lines[-1].strip()}` in `{frames[-1].path}` takes an input apart that has {other} dimensions {expected}"
+    return Explained("inputs-do-not-fit", says, (
+        "print the shapes that the model is given: {name: tensor.shape for name, tensor in batch.items()}",
+        "of one example a processor makes a batch of one: take its first row before the rows are put together",
+    ))  # fmt: skip
+
+
 def _of_caller(frames: list[Frame], said: str, what: str, name: str, before: str) -> Explained | None:
     """What is said where the deepest of these frames made a call that `what` does not take, with `name`."""
     owner = what.partition(".")[0].removesuffix("()")
     defined, caller = owner_of(owner), str(frames[-1].library)
     known = of_partner(caller, frames[-1].path, f"`{name}`", before) if defined != "transformers" else None
     if "values to unpack" in said:
+        if (shaped := _of_dimensions(frames, said, name, before)) is not None:
+            return shaped
         known = of_columns(caller, frames[-1].path, name) or known
     if caller == "transformers":
         known = known or of_what_it_was_given(what, name, said, before)

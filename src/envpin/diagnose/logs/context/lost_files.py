@@ -73,7 +73,7 @@ _OF_A_FAMILY = re.compile(
 )  # fmt: skip
 _LOST = re.compile(
     r"(?:No such file or directory|does not exist|[Nn]ot found|[Cc]annot find the (?:path|file) specified)"
-    r"[^\n'\"]{0,20}[:,] ?['\"]?([^'\"\n]{1,300}?)['\"]?\s{0,40}$"
+    r"[^\n'\"]{0,20}[:,] ?['\"]?([^'\"\n]{1,300}?)['\"]?\.?\s{0,40}$"
 )
 _EMPTY_LIST = re.compile(r"list index out of range|arg is an empty sequence|argument is empty")
 _CHECKPOINTS = re.compile(r"(?i)check-?points?\b|ckpts?\b")

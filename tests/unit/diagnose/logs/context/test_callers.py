@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from envpin.diagnose.logs.context.callers import explain_frame
+from tests.support.logs import SCRIPT, SITE, answer, codes
 
 PEFT = '  File "/srv/lib/python3.12/site-packages/peft/mapping.py", line 9, in get_peft_model\n'
 OWN = '  File "/srv/project/train.py", line 9, in main\n'
@@ -75,3 +76,27 @@ def test_releases_that_the_log_states_are_named() -> None:
     told = explain_frame(KEYWORD, "trl==0.22.2\nTransformers: 4.53.2\n" + PEFT)
     assert told is not None
     assert "transformers 4.53.2, trl 0.22.2" in told.says
+
+
+def _model(below: str = "") -> str:
+    frame = f'  File "{SITE}/transformers/models/vit/modeling_vit.py", line 106, in forward\n'
+    return f"{SCRIPT}{below}{frame}    batch_size, channels, height, width = pixel_values.shape\n"
+
+
+def test_an_input_of_other_dimensions_is_no_fault_of_a_release() -> None:
+    found, text = answer(f"{_model()}ValueError: too many values to unpack (expected 4)\n")
+    assert found == ["inputs-do-not-fit"]
+    assert "has more dimensions (expected 4)" in text
+
+
+def test_another_library_makes_its_own_inputs() -> None:
+    own = f'  File "{SITE}/span_marker/modeling.py", line 9, in forward\n    self.encoder(input_ids)\n'
+    assert codes(f"{_model(own)}ValueError: too many values to unpack (expected 4)\n") != ["inputs-do-not-fit"]
+
+
+def test_a_member_that_an_enumeration_lacks_is_of_its_package() -> None:
+    code = "    if accelerator.distributed_type == DistributedType.XLA:\n"
+    enum = '  File "/usr/lib/python3.11/enum.py", line 784, in __getattr__\n    raise AttributeError(name)\n'
+    found, text = answer(f"{SCRIPT.replace('    main()', code.rstrip())}{enum}AttributeError: XLA\n")
+    assert found == ["library-api-changed"]
+    assert "`DistributedType` of the installed accelerate has no `XLA`" in text
