@@ -7,12 +7,13 @@ have no exception and no frame, so that only their place (the last ones of the l
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from envpin.core.command_text import command_text
 from envpin.diagnose.logs.context.lost_files import GIVE_ITS_PATH, NOT_THERE, said_to_be_lost
 from envpin.diagnose.logs.ending.own_checks import of_words
 from envpin.diagnose.logs.ending.raised_words import STEPS_OF_THE_PROGRAM, of_the_program
+from envpin.diagnose.logs.ending.table import row
 from envpin.diagnose.logs.ending.tokens import of_a_token
 from envpin.diagnose.logs.facts.index_names import on_the_index
 from envpin.diagnose.logs.facts.name_facts import TRAINING
@@ -81,40 +82,29 @@ _NO_NAMES = frozenset(
 )
 
 
-class _Row(NamedTuple):
-    pattern: re.Pattern[str]
-    code: str
-    says: str
-    fix: tuple[str, ...]
-
-
-def _row(pattern: str, code: str, says: str, *fix: str) -> _Row:
-    return _Row(re.compile(pattern), code, says, fix)
-
-
 _ROWS = (
-    _row(
+    row(
         r"(?i)not enough (?:GPU |CUDA |video |system )?(?:V?RAM|memory)|insufficient (?:GPU |CUDA )?(?:V?RAM|"
         r"memory)|显存不足|内存不足",
         "out-of-memory",
         "the program looks at the memory by itself and stops: {quote}",
         "a smaller batch, a shorter length, a smaller or quantized base, or a machine with more",
     ),
-    _row(
+    row(
         r"(?i)only one of|mutually exclusive|cannot be (?:used|combined|set) (?:together|with)|cannot use "
         r"both|not both\b|只能选择一个",
         _S,
         "two options that exclude each other were given: {quote}",
         "leave out one of the two",
     ),
-    _row(
+    row(
         r"(?i)\d+ tokens?\b[^\n]{0,80}(?:exceed|longer|too long|more than|larger than)|exceeds? (?:the "
         r")?(?:max|model|context)[^\n]{0,40}(?:length|tokens|window)",
         "inputs-do-not-fit",
         "the text is longer than the program or the model takes: {quote}",
         "cut the text, or raise the limit where the model has the positions for it",
     ),
-    _row(
+    row(
         r"(?i)(?:CUDA|GPUs?)\b[^\n]{0,40}?(?:is |are )?(?:not available|not found|unavailable|not detected|required)|"
         r"(?i:\bno (?:CUDA )?(?:GPUs?|CUDA)\b[^\n]{0,20}(?:found|available|detected|devices?))|"
         r"(?i:requires? (?:a |an )?(?:CUDA|(?:NVIDIA )?GPU))|(?:未检测到|没有可用的?|需要) ?(?:CUDA|GPU)|"
@@ -125,21 +115,21 @@ _ROWS = (
         'print(torch.cuda.is_available(), torch.version.cuda)"',
         "or give its option for the CPU, where it has one",
     ),
-    _row(
+    row(
         r"(?i)(?:output|save|target|merged?|destination|folder|director|file|path|out)[^\n]{0,200}?already exists|"
         r"already exists[^\n]{0,60}?(?:overwrite|--force|delete|remove)|(?:输出)?(?:目录|文件)[^\n]{0,100}已存在",
         "output-exists",
         "the output is there already, and the program does not write over it: {quote}",
         "give another output folder, or its option that overwrites",
     ),
-    _row(
+    row(
         r"(?i)(?:model|checkpoint|weights)\w*[ /](?:dir\w*|folder|path)[^\n]{0,200} (?:is|was) empty|"
         r"模型(?:目录|路径)为空",
         "base-not-found",
         "the folder in which the program looks for the model has nothing in it: {quote}",
         "copy or download the model to it, or give the folder that holds config.json and the weights",
     ),
-    _row(
+    row(
         r"(?i)\b(?:loaded|found|read|got|have|using|with|left|after filtering:?) 0 "
         r"(?:valid |training |train |eval\w* |usable )?(?:examples?|samples?|rows?|records?|pairs?|"
         r"conversations?|texts?|documents?|images?)|"
@@ -153,7 +143,7 @@ _ROWS = (
         _COUNT,
         GIVE_ITS_PATH,
     ),
-    _row(
+    row(
         rf"(?i)\b(?:unknown|unsupported|unrecogni[sz]ed|invalid|no such|not a valid|"
         rf"undefined)\b(?![^\n]*(?:director|folder|\bfile\b|path))[^\n]{{0,30}}\b{_THING}\b|"
         rf"\b{_THING}\b[^\n]{{0,80}}(?:\bnot (?:supported|recogni[sz]ed|known|valid|implemented|(?:one "

@@ -7,9 +7,10 @@ nearly every case; what only a setting or a package causes has its own row.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from envpin.diagnose.logs.ending.raised_words import quote
+from envpin.diagnose.logs.ending.table import row
 from envpin.diagnose.logs.text.explained import Explained
 
 if TYPE_CHECKING:
@@ -35,94 +36,83 @@ _HEAD = "look at the file: head -n 3 FILE"
 _D = "data-not-as-expected"
 
 
-class _Row(NamedTuple):
-    pattern: re.Pattern[str]
-    code: str
-    says: str
-    fix: tuple[str, ...]
-
-
-def _row(pattern: str, code: str, says: str, *fix: str) -> _Row:
-    return _Row(re.compile(pattern), code, says, fix)
-
-
 _ROWS = (
-    _row(r"With n_samples=(?P<n>\d+), ", _D,
+    row(r"With n_samples=(?P<n>\d+), ", _D,
          "the rows are to be split into a part to train on and one to test, and there are too few of them ({n})",
          _COUNT),
-    _row(r"Found array with 0 (?:sample|feature)|at least one array or dtype is required|empty vocabulary", _D,
+    row(r"Found array with 0 (?:sample|feature)|at least one array or dtype is required|empty vocabulary", _D,
          "{package} was given no rows, or none with anything in them", _COUNT),
-    _row(r"The least populated class(?:es)? in y ha(?:s|ve) only (?P<n>\d+) member|"
+    row(r"The least populated class(?:es)? in y ha(?:s|ve) only (?P<n>\d+) member|"
          r"n_splits=\d+ cannot be greater than the number of members|"
          r"(?:test|train)_size = \d+ should be greater or equal to the number of classes", _D,
          "a split that keeps the shares of the labels (`stratify`) needs more rows: a label has too few of them, or "
          "the "
          "part has fewer rows than there are labels", _LABELS, "leave `stratify` out, or drop the rare labels"),
-    _row(r"Cannot have number of splits n_splits=(?P<n>\d+) greater than the number of samples=(?P<m>\d+)", _D,
+    row(r"Cannot have number of splits n_splits=(?P<n>\d+) greater than the number of samples=(?P<m>\d+)", _D,
          "the data are to be split into more parts ({n}) than they have rows ({m})", _COUNT),
-    _row(r"y contains previously unseen labels: (?P<n>[^\n]{1,100})", _D,
+    row(r"y contains previously unseen labels: (?P<n>[^\n]{1,100})", _D,
          "the data have the labels {n}, which the encoder did not see when it was fitted",
          "fit it on the labels of all parts, or look whether these are spelt as the others are", _LABELS),
-    _row(r"inconsistent numbers of samples", _D,
+    row(r"inconsistent numbers of samples", _D,
          "the predictions and the labels (or the texts and the labels) are not of one length",
          "print both lengths; rows that were filtered out of one of them, or a last batch that was dropped, do this"),
-    _row(r"Number of classes, (?P<n>\d+), does not match size of target_names, (?P<m>\d+)", _D,
+    row(r"Number of classes, (?P<n>\d+), does not match size of target_names, (?P<m>\d+)", _D,
          "the classes in the labels and predictions ({n}) are not as many as the names given for them ({m}): the data "
          "tested on lack one, or hold another", "give the classes as well: classification_report(…, "
          "labels=range({m}))", _LABELS),
-    _row(r"Target is (?P<n>multiclass|multilabel-indicator) but average='binary'", "settings-refused",
+    row(r"Target is (?P<n>multiclass|multilabel-indicator) but average='binary'", "settings-refused",
          "the metric counts two classes (average='binary'), and the labels are {n}",
          "give it the average: average=\"macro\", or \"micro\", \"weighted\""),
-    _row(r"can't handle a mix of (?P<n>[\w-]+) and (?P<m>[\w-]+) targets", _D,
+    row(r"can't handle a mix of (?P<n>[\w-]+) and (?P<m>[\w-]+) targets", _D,
          "the labels are {n} and the predictions {m}: numbers of the model were given where classes are wanted, or "
          "text "
          "and numbers are mixed", "take the classes first: predictions.argmax(-1); print a few of both"),
-    _row(r"contains only one class|Only one class (?:is )?present", _D,
+    row(r"contains only one class|Only one class (?:is )?present", _D,
          "all rows have the same label, where at least two are needed", _LABELS),
-    _row(r"X has (?P<n>\d+) features, but (?P<name>\w+) is expecting (?P<m>\d+)", "inputs-do-not-fit",
+    row(r"X has (?P<n>\d+) features, but (?P<name>\w+) is expecting (?P<m>\d+)", "inputs-do-not-fit",
          "the `{name}` was trained on {m} numbers a row and is given {n}: they come of another model, or of another "
          "length of embedding", "take the model whose embeddings it was trained on, or train it again"),
-    _row(r"Input (?:X |y )?contains (?:NaN|infinity)|Input y_\w+ contains NaN", _D,
+    row(r"Input (?:X |y )?contains (?:NaN|infinity)|Input y_\w+ contains NaN", _D,
          "the numbers or labels have gaps (NaN) or are infinite: rows without a value, or a model that gives no finite "
          "numbers", "table.dropna(); where they are predictions, see what the model gives"),
-    _row(r"No columns to parse from file", _D, "the table file is empty", "look at the file: wc FILE"),
-    _row(r"C error: Expected (?P<n>\d+) fields in line (?P<m>\d+), saw (?P<name>\d+)", _D,
+    row(r"No columns to parse from file", _D, "the table file is empty", "look at the file: wc FILE"),
+    row(r"C error: Expected (?P<n>\d+) fields in line (?P<m>\d+), saw (?P<name>\d+)", _D,
          "line {m} of a CSV file has {name} fields, and those before it {n}: a comma in text without quotes, or "
          "another "
          "separator", "put text that holds commas into quotes, or name the separator: sep=\";\"",
          "see the line: sed -n {m}p FILE"),
-    _row(r"Trailing data|Expected object or value", _D,
+    row(r"Trailing data|Expected object or value", _D,
          "the JSON file is not one list or object: it has one object a line, is empty or is cut off",
          "one object a line: pandas.read_json(FILE, lines=True)", _HEAD),
-    _row(r"Usecols do not match columns, columns expected but not found: (?P<n>[^\n]{1,100})", _D,
+    row(r"Usecols do not match columns, columns expected but not found: (?P<n>[^\n]{1,100})", _D,
          "the table file has no columns {n}", _HEAD),
-    _row(r"invalid literal for int|could not convert string to float|Cannot convert non-finite values|"
+    row(r"invalid literal for int|could not convert string to float|Cannot convert non-finite values|"
          r"cannot convert float NaN", _D,
          "a column that is to hold numbers has text or gaps in it",
          "look at its values: table[COLUMN].unique(); map texts to numbers, drop the gaps"),
-    _row(r"Can only use \.str accessor", _D,
+    row(r"Can only use \.str accessor", _D,
          "a column that is to hold text has none: numbers, or nothing at all", "table[COLUMN].astype(str), after "
          "dropna()"),
-    _row(r"Cannot take a larger sample than population", _D,
+    row(r"Cannot take a larger sample than population", _D,
          "more rows are to be drawn than there are", _COUNT, "draw min(N, len(table)) of them"),
-    _row(r"out-of-bounds|index \d+ is out of bounds for axis", _D, "the table has fewer rows than the script "
+    row(r"out-of-bounds|index \d+ is out of bounds for axis", _D, "the table has fewer rows than the script "
     "takes", _COUNT),
-    _row(r"No objects to concatenate", _D,
+    row(r"No objects to concatenate", _D,
          "no table was read that could be put together: no file matched, or all were empty",
          "print the list of files that is read"),
-    _row(r"cannot identify image file (?P<n>[^\n]{1,200})", _D, "what was read as a picture is none: {n}",
+    row(r"cannot identify image file (?P<n>[^\n]{1,200})", _D, "what was read as a picture is none: {n}",
          "look at the file: file PATH; a web page or an empty file is what a failed download leaves",
          "leave it out, or fetch it again"),
-    _row(r"image file is truncated|broken data stream|broken PNG|Truncated File Read", _D,
+    row(r"image file is truncated|broken data stream|broken PNG|Truncated File Read", _D,
          "a picture of the data was cut off or is damaged", "find it: open each, and call .load(); fetch it again"),
-    _row(r"Can't find model '(?P<n>[^'\n]{1,80})'", "package-missing",
+    row(r"Can't find model '(?P<n>[^'\n]{1,80})'", "package-missing",
          "spacy's model `{n}`, which is a package of its own, is not installed", "python -m spacy download {n}"),
-    _row(r"Missing optional dependency '(?P<n>[\w.-]+)'", "package-missing",
+    row(r"Missing optional dependency '(?P<n>[\w.-]+)'", "package-missing",
          "{package} needs `{n}` for this, and it is not installed", "python -m pip install {n}"),
-    _row(r"Unable to find a usable engine", "package-missing",
+    row(r"Unable to find a usable engine", "package-missing",
          "pandas reads parquet files by pyarrow, which is not installed or too old", "python -m pip install -U "
          "pyarrow"),
-    _row(r"parameter of [\w.]+ must be ", "settings-refused",
+    row(r"parameter of [\w.]+ must be ", "settings-refused",
          "scikit-learn refuses an argument: {quote}", "give it a value that the message names"),
 )  # fmt: skip
 # The classifier of setfit lies in a file of its own.
@@ -140,10 +130,10 @@ def of_preparing(exception: str, message: str, frames: list[Frame]) -> Explained
     if (column := _NO_COLUMN.search(message)) is not None and not _was_of_tables(column["name"]):
         says = f"the table that the script reads has no column `{column['name']}`"
         return Explained(_D, says, (_HEAD, "or name it so: table.rename(columns={OLD: NEW})"))
-    for row in _ROWS:
-        if (found := row.pattern.search(message)) is not None:
+    for one in _ROWS:
+        if (found := one.pattern.search(message)) is not None:
             words = {"package": package, "quote": quote(message), **found.groupdict()}
-            return Explained(row.code, row.says.format(**words), tuple(one.format(**words) for one in row.fix))
+            return Explained(one.code, one.says.format(**words), tuple(step.format(**words) for step in one.fix))
     if exception not in _REFUSALS or not message:
         return None
     return Explained(_D, f"{package} refuses what the script gives it: {quote(message)}", (
