@@ -131,11 +131,11 @@ def _wanted(name: str) -> Explained:
 
 def _fewer_layers(name: str, layer: int) -> Explained:
     says = (
-        f"the script takes `{name}`, and the checkpoint has no such layer: it has {counted(layer, 'layer')}, and the "
-        "script was told, or takes by default, more (or a file of a checkpoint in parts is not there)"
+        f"the script takes `{name}`, and the checkpoint lacks it: most likely it has {counted(layer, 'layer')}, "
+        "and the script was told, or takes by default, more (or a file of a checkpoint in parts is not there)"
     )
     return Explained("settings-refused", says, (
-        f"give the number of layers, or the size, of this model: {layer}, as its config.json says", *_LOOK,
+        "give the number of layers, or the size, of this model, as `num_hidden_layers` of its config.json says", *_LOOK,
     ))  # fmt: skip
 
 
