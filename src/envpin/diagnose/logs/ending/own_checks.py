@@ -7,6 +7,7 @@ import re
 from envpin.diagnose.logs.ending.raised_words import STEPS_OF_THE_PROGRAM, of_the_program
 from envpin.diagnose.logs.ending.tokens import of_a_token
 from envpin.diagnose.logs.text.explained import Explained
+from envpin.diagnose.logs.text.frames import last_code
 
 # Classes that Python has; others a program or a library makes for what it checks.
 _OF_PYTHON = frozenset({
@@ -59,12 +60,12 @@ _DO = {
 
 def of_own_check(exception: str, message: str, before: str) -> Explained | None:
     """The cause that a script's own `raise` names; None where it does not raise, or its words name none."""
-    if _RAISES.search("\n".join(_last_code(before))) is None:
+    if _RAISES.search("\n".join(last_code(before))) is None:
         return None
     if (token := of_a_token(message)) is not None:
         return token
     if exception == "AssertionError" and not message:
-        return _of_a_condition(_last_code(before))
+        return _of_a_condition(last_code(before))
     own = exception not in _OF_PYTHON
     code = _of_what_is_not_there(exception, message) or of_words(exception, message, own=own)
     if code is None:
@@ -87,7 +88,7 @@ def of_what_it_meant(exception: str, before: str) -> Explained | None:
     """What a script meant to say where its own complaint failed: it raises text, or logs by a name that it lacks."""
     if exception not in {"TypeError", "NameError"}:
         return None
-    found = _MEANT.search("\n".join(_last_code(before)))
+    found = _MEANT.search("\n".join(last_code(before)))
     if found is None:
         return None
     message = re.sub(r"\{[^}\n]{0,80}\}|%[sdr]", "…", found["said"]).strip()
@@ -96,12 +97,6 @@ def of_what_it_meant(exception: str, before: str) -> Explained | None:
         return None
     says = f"{of_the_program(message)} (its line for that fails as well)"
     return Explained(code, says, (_DO[code], *STEPS_OF_THE_PROGRAM) if code in _DO else STEPS_OF_THE_PROGRAM)
-
-
-def _last_code(before: str) -> list[str]:
-    """The lines of code at which the last frame stopped."""
-    frame = before.rfind('File "')
-    return before[max(frame, 0) :].split("\n")[1:-1]
 
 
 def _of_what_is_not_there(exception: str, message: str) -> str | None:

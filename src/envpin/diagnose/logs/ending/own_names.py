@@ -34,7 +34,6 @@ _DIVIDES = re.compile(r"^(?P<one>[\w.]{1,50}) % (?P<other>[\w.()]{1,50}) == 0")
 _COUNTS = re.compile(r"mismatched keys: (?P<one>\d{1,6}) != (?P<other>\d{1,6})")
 _COUNTED = re.compile(r"len\((?:\w*keys\w*|sd\w*)\) == len\((?:\w*keys\w*|sd\w*)\)")
 _SHAPES = re.compile(r"^(?P<one>[^\n]{1,60})\.(?:shape|size\(\)) == (?P<other>[^\n]{1,60})\.(?:shape|size\(\))(?:,|$)")
-_PADDED = re.compile(r"vocab|wte|tok_emb|word_emb|lm_head")
 _CONFIGURATOR = re.compile(r"exec\(open\([^)\n]*configurator\.py")
 _LIMIT = re.compile(
     r"^(?P<one>t|T|seq\w*|\w*len(?:gth)?\w*|(?:\w+\.)?size\(\S{1,4}\)) <=? (?P<other>(?:\w+\.)*\w*"
@@ -42,7 +41,6 @@ _LIMIT = re.compile(
 )
 _OF_SETTINGS = re.compile(r"(?i)override_args|params_given|divisible_by\(")
 _NUMBERS = re.compile(r"(?i)layer|head|hidden|embd|dim|rank|world|size|batch|steps|block|length|vocab")
-_MODELS = re.compile(r"(?i)model_type|model_name|arch|family")
 _AS_CONFIG = ("compare with the config.json of the checkpoint: layers, width, heads, vocabulary",)
 
 

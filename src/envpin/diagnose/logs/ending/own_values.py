@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from envpin.diagnose.logs.ending.own_numbers import of_a_number
 from envpin.diagnose.logs.text.explained import Explained
+from envpin.diagnose.logs.text.frames import last_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -57,19 +58,14 @@ _FIRST_ROW = "print the first row: its names are what the script has to ask for"
 
 def of_own_value(exception: str, message: str, before: str) -> Explained | None:
     """What the last line of a script's code did not get; None where the line does not tell."""
-    code = "\n".join(before[max(before.rfind('File "', 0, before.rfind('File "<frozen')), 0) :].split("\n")[:-1])
+    code = "\n".join(last_code(before))
     if _NONE_GATHERED.search(message) is not None:
         return Explained(_D, "the script joins what it gathered from the batches, and there was none: the set that it "
                              "evaluates is empty, or smaller than a batch that is dropped", (
             "count its rows and batches: print(len(dataset), len(loader))",
         ))  # fmt: skip
     tell = _BY_EXCEPTION.get(exception)
-    return None if tell is None else tell(message, _without_marks(code))
-
-
-def _without_marks(code: str) -> str:
-    """The lines of code below the last frame, without the marks under them."""
-    return "\n".join(one for one in code.split("\n")[1:] if one.strip(" ^~│|") and 'File "<frozen' not in one)
+    return None if tell is None else tell(message, code)
 
 
 def _of_a_key(message: str, code: str) -> Explained | None:

@@ -8,14 +8,11 @@ is named by the two releases that were read on its sides. It is decoded package 
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from envpin.diagnose.logs.facts.collected import read_collected
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 _Table = dict[str, dict[str, str]]
 
@@ -113,11 +110,6 @@ def home_of(package: str, name: str) -> str | None:
         name, _, last = name.rpartition(".")
         tail = f".{last}{tail}"
     return f"{now[name]}{tail}" if name in now else None
-
-
-def holders_of(names: Iterable[str]) -> set[str]:
-    """The packages in which something of these names changed."""
-    return {package for name in names for package in _holding(name)}
 
 
 def _found(package: str, table: dict[str, str], name: str) -> LibraryChange | None:

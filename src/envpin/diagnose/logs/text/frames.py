@@ -83,6 +83,14 @@ def shown_name(library: str) -> str:
     return _NAMES.get(library, library.replace("_", "-"))
 
 
+def last_code(before: str) -> list[str]:
+    """The lines of code at which the last frame stopped, but for those of Python's own frozen modules."""
+    frozen = before.rfind('File "<frozen')
+    frame = before.rfind('File "', 0, frozen if frozen >= 0 else None)
+    lines = before[max(frame, 0) :].split("\n")[1:-1]
+    return [one for one in lines if one.strip(" \t^~│|") and 'File "<frozen' not in one]
+
+
 def code_lines(before: str, within: int | None = None) -> list[str]:
     """The lines before an error, or so many of them, without those that only mark a place in the one above."""
     lines = before.split("\n")[:-1]
