@@ -77,11 +77,12 @@ class TrainingSigns:
 
     def _read_losses(self, block: bytes, numbers: LineNumbers) -> None:
         """Look for what a run logs where it learns nothing, and goes on all the same."""
-        for pattern in (_LOSS, _OWN_LOSS):
+        # one loss that is another number, and zeros say no more
+        for pattern in () if self._some else (_LOSS, _OWN_LOSS):
             for found in islice(pattern.finditer(block), _LOSSES):
                 if _ZERO.fullmatch(found["loss"]) is None:
                     self._some = True
-                    continue
+                    break
                 self._zeros += 1
                 self._note(ALL_MASKED, block, numbers, found.start("loss"))
         if (none := _NOTHING_TRAINS.search(block)) is not None:
