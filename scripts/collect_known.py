@@ -65,8 +65,7 @@ def packed() -> str:
     document = msgspec.to_builtins(read_folder())
     for file in document.values():
         file["signature"] = [
-            {name: value for name, value in one.items() if value is not None and value != []}
-            for one in file["signature"]
+            {name: value for name, value in one.items() if value not in (None, [], False)} for one in file["signature"]
         ]
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 

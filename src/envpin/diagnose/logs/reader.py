@@ -17,7 +17,7 @@ from envpin.diagnose.axes import shape_text
 from envpin.diagnose.catalogue.catalogue import finding, load_catalogue
 from envpin.diagnose.comparison import Mismatch
 from envpin.diagnose.logs.context.askers import by_caller, by_who_asked, of_remote_code, of_whom, with_asker
-from envpin.diagnose.logs.context.following import said_after
+from envpin.diagnose.logs.context.following import WHICH_ROW, said_after
 from envpin.diagnose.logs.context.whose_folder import by_whose_folder
 from envpin.diagnose.logs.ending.unexplained import Tail, Unexplained, UnexplainedError
 from envpin.diagnose.logs.facts.arguments import ANCHOR, explain
@@ -226,8 +226,8 @@ class _Reader:
         self.unexplained.note_lost(block, numbers, self.explained)
 
     def _explain_errors(self) -> None:
-        if any(one.is_of_the_hub and one.severity == "blocker" for one in self._all_seen()):
-            self.unexplained.leave_after(max(one.last for one in self._all_seen() if one.is_of_the_hub))
+        if any(one.of_the_hub and one.severity == "blocker" for one in self._all_seen()):
+            self.unexplained.leave_after(max(one.last for one in self._all_seen() if one.of_the_hub))
         known = {text for one in self._all_seen() for _, text in one.lines}
         tail = Tail(self.line, self.tail.decode("utf-8", "replace"), known)
         answer = self.unexplained.answer(tail, in_field=self.in_field)
@@ -290,6 +290,8 @@ class _Reader:
         self.kept[line] = says
         new = Seen(severity, says=says or None, fix=signature.fix if says else (), wraps=signature.wraps)
         new.in_field = signature.in_field
+        if says:
+            new.around, new.of_the_hub = signature.around, signature.of_the_hub
         seen = some.setdefault(says, new)
         seen.in_field = seen.in_field and signature.in_field
         seen.count += 1
@@ -320,7 +322,7 @@ class _Reader:
         every = ([seen for seen in some.values() if self._counts(seen)] for some in self.seen.values())
         # what passes an error on ends the run for what another line of its code says
         said = (one for some in every if not all(seen.wraps for seen in some) for one in some)
-        return bool(self.shapes) or any(one.severity == "blocker" and not one.is_of_the_hub for one in said)
+        return bool(self.shapes) or any(one.severity == "blocker" and not one.of_the_hub for one in said)
 
     def _counts(self, seen: Seen) -> bool:
         """Whether a line speaks of this field: some wordings do so only where another line shows it."""
@@ -331,7 +333,7 @@ class _Reader:
             self._explain_errors()
         for code, says, fix, line in self.signs.quiet(self.seen):
             self.seen[code] = {says: Seen("warning", [line], 1, says, fix)}
-        stops = [one.last for one in self._all_seen() if one.severity == "blocker" and not one.is_of_the_hub]
+        stops = [one.last for one in self._all_seen() if one.severity == "blocker" and not one.of_the_hub]
         without_the_hub(self._all_seen(), max(stops, default=0))
         causes = common_cause(self.shapes, of_a_folder=self.of_a_folder)
         found = [self._shape_finding(code, lines) for code, lines in causes.items()]
@@ -353,8 +355,9 @@ class _Reader:
         return Diagnosis(findings=findings, mismatches=mismatches, lines=0 if self.blank else self.line)
 
     def _finding_of(self, code: str, seen: Seen) -> Finding:
-        row = self.signs.which_row(seen.says, seen.near) or said_after(seen.says, seen.fix, seen.near)
-        return finding_of(code, seen if row is None else replace(seen, says=row[0], fix=row[1]))
+        of_a_row = self.signs.which_row(seen.near) if seen.around == WHICH_ROW else None
+        told = of_a_row or said_after(seen.around, seen.says, seen.fix, seen.near)
+        return finding_of(code, seen if told is None else replace(seen, says=told[0], fix=told[1]))
 
     def _shape_finding(self, code: str, lines: list[Line]) -> Finding:
         total = self.shape_count if len(self.shapes) >= _LINES_KEPT else len(lines)

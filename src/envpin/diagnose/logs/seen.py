@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,9 +16,6 @@ if TYPE_CHECKING:
     from envpin.diagnose.logs.signatures.signature import Signature
 
 
-_OF_THE_HUB = re.compile(r"^the Hub (?:could not be reached|refused the download)|must not be asked \(HF_HUB_OFFLINE\)")
-
-
 @dataclass
 class Seen:
     """What one code has shown so far, in the same words."""
@@ -29,6 +25,9 @@ class Seen:
     count: int = 0
     says: str | None = None
     fix: tuple[str, ...] = ()
+    # what reads the lines around for more than these words
+    around: str | None = None
+    of_the_hub: bool = False
     # what stands around the first of the lines
     near: bytes = b""
     wraps: bool = False
@@ -37,11 +36,6 @@ class Seen:
 
     # the number of the last of the lines
     last: int = 0
-
-    @property
-    def is_of_the_hub(self) -> bool:
-        """Whether it is said of the Hub alone: many a program goes on without it, and stops at something else."""
-        return self.says is not None and _OF_THE_HUB.search(self.says) is not None
 
     def raise_to(self, severity: Severity) -> None:
         if SEVERITY_ORDER[severity] < SEVERITY_ORDER[self.severity]:
@@ -52,7 +46,7 @@ def without_the_hub(every: Iterable[Seen], stopped_at: int) -> None:
     """Let what is said of the Hub come last, and say so, where the run was stopped later, at line `stopped_at`, by
     something else."""
     for seen in every:
-        if seen.is_of_the_hub and seen.last < stopped_at:
+        if seen.of_the_hub and seen.last < stopped_at:
             seen.severity = "info"
             seen.says = f"{seen.says}; this run did not stop there, but at line {stopped_at}"
 
@@ -81,6 +75,7 @@ def same_line(seen: Seen, signature: Signature, severity: Severity) -> None:
     less = seen.says is None or sure or (seen.wraps and not signature.wraps)
     if less and seen.count == 1 and signature.says is not None:
         seen.says, seen.fix, seen.wraps = signature.says, signature.fix, signature.wraps
+        seen.around, seen.of_the_hub = signature.around, signature.of_the_hub
     seen.raise_to(severity)
 
 

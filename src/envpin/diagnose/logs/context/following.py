@@ -28,12 +28,15 @@ _PICTURES = re.compile(
 )
 _IN_YAML = re.compile(r'in "(?P<file>[^"\n]{1,200})", line (?P<line>\d+), column \d+')
 _FEATURE = re.compile(r"features \(`(?P<name>\w{1,80})` in this case\)")
+# Which row an embedding did not have: what a training shows tells it as well (`text/training_signs.py`).
+WHICH_ROW = "which-row"
 Told = tuple[str, tuple[str, ...]]
 
 
-def said_after(says: str | None, fix: tuple[str, ...], near: bytes) -> Told | None:
-    """The words and steps of a finding, with what stands around its line; None where that adds nothing."""
-    tell = next((one for start, one in _TELL.items() if says is not None and says.startswith(start)), None)
+def said_after(around: str | None, says: str | None, fix: tuple[str, ...], near: bytes) -> Told | None:
+    """The words and steps of a finding, with what the reader called `around` finds near its line; None where that adds
+    nothing."""
+    tell = TELL.get(around or "")
     return None if tell is None or says is None else tell(says, fix, near.decode("utf-8", "replace"))
 
 
@@ -128,16 +131,15 @@ def _which_batches(says: str, fix: tuple[str, ...], near: str) -> Told | None:
     )  # fmt: skip
 
 
-_TELL: dict[str, Callable[[str, tuple[str, ...], str], Told | None]] = {
-    "a setting does not fit what `": _refused_fields,
-    "a setting of DeepSpeed's configuration does not fit": _refused_fields,
-    "DeepSpeed's config and the training arguments do not agree": _other_numbers,
-    "the data set is empty: no row was read": _why_empty,
-    "the tokenizer was given something else than text": _which_column,
-    "rows of different lengths, or with text left": _which_feature,
-    "a column of texts was to be made a tensor": _which_feature,
-    "rows of different lengths are stacked": _of_pictures,
-    "the model was given no tokens": _of_a_decoder,
-    "a YAML file of settings does not parse": _where_in_yaml,
-    "the batch sizes of DeepSpeed's config and of the run": _which_batches,
+# By the name that a signature gives as `around`.
+TELL: dict[str, Callable[[str, tuple[str, ...], str], Told | None]] = {
+    "decoder": _of_a_decoder,
+    "other-numbers": _other_numbers,
+    "pictures": _of_pictures,
+    "refused-fields": _refused_fields,
+    "where-in-yaml": _where_in_yaml,
+    "which-batches": _which_batches,
+    "which-column": _which_column,
+    "which-feature": _which_feature,
+    "why-empty": _why_empty,
 }

@@ -51,7 +51,7 @@ def by_whose_folder(one: Signature, found: re.Match[str], before: str) -> Iterat
     if told is not None:
         severity = "warning" if told.code == "tokenizer-missing" else None
         own = {"code": told.code, "severity": severity, "says": told.says, "fix": told.fix}
-        yield msgspec.structs.replace(one, **own, wraps=one.wraps and path is None)
+        yield msgspec.structs.replace(one, **own, wraps=one.wraps and path is None, of_the_hub=False)
 
 
 def _with_name(one: Signature, before: str) -> Signature:

@@ -35,9 +35,11 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     prints: they count where something else in the log is of this field. `severity` differs from the catalogue's for
     lines that only warn. `wraps` is for a line that says less than what it passes on: it is left out where another line
     of the same code was found. `says` and `fix` are this wording's own words, where the catalogue's are too wide;
-    `{name}` in them is what the pattern's group of that name holds. In a pattern, FIELDS stands for the names of peft's
-    configuration fields, MODEL_TYPES for the model types that transformers ever knew, REMOVED_TYPES for those that it
-    no longer knows, PEFT_METHODS for peft's, and the names of `[words]` for what they are given there.
+    `{name}` in them is what the pattern's group of that name holds. `around` names what reads the lines
+    around, of those in ../context/following.py, where they say more than this one. `of_the_hub` is for what is said of
+    the Hub alone: many a program goes on without it, and stops at something else. In a pattern, FIELDS stands for the
+    names of peft's configuration fields, MODEL_TYPES for the model types that transformers ever knew, REMOVED_TYPES for
+    those that it no longer knows, PEFT_METHODS for peft's, and the names of `[words]` for what they are given there.
     """
 
     code: str
@@ -54,6 +56,8 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     in_field: bool = False
     says: str | None = None
     fix: tuple[str, ...] = ()
+    around: str | None = None
+    of_the_hub: bool = False
 
 
 class SignatureFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

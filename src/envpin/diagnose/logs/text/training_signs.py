@@ -46,8 +46,6 @@ NO_ROW = (
     "a row of the data holds a token for which the model has none: tokens were added to the tokenizer alone, or it is "
     "another model's"
 )
-# How the words of the signature of `index out of range in self` begin.
-_NO_SUCH_ROW = "an embedding was asked for a row"
 _POSITIONS = re.compile(rb"(?:position_embeddings?|embed_positions|wpe|pos_emb\w*)\((?:position|self|input|past)")
 NO_POSITION = "the input is longer than the model has positions, and its embedding of positions has no row for the rest"
 NO_POSITION_STEPS = (
@@ -113,11 +111,9 @@ class TrainingSigns:
             return self._trains and severity == "info" and not self._resized
         return self._trains and code in OF_A_NEW_HEAD and (code == "task-head" or severity == "info")
 
-    def which_row(self, says: str | None, near: bytes) -> tuple[str, tuple[str, ...]] | None:
+    def which_row(self, near: bytes) -> tuple[str, tuple[str, ...]] | None:
         """Which kind of row an embedding did not have, and what to do, where the lines around it tell: the code that
         asked for it reads positions, or a training met a token for which the model was not resized."""
-        if says is None or not says.startswith(_NO_SUCH_ROW):
-            return None
         if _POSITIONS.search(near) is not None:
             return NO_POSITION, NO_POSITION_STEPS
         return (NO_ROW, NO_ROW_STEPS) if self._trains else None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from envpin.diagnose.logs.context.following import TELL, WHICH_ROW
+from envpin.diagnose.logs.signatures.signature import load_signatures
 from tests.support.logs import answer, codes
 
 PYDANTIC = """pydantic_core._pydantic_core.ValidationError: 2 validation errors for AxolotlInputConfig
@@ -63,3 +65,9 @@ def test_a_column_that_makes_no_tensor_is_named() -> None:
         "features (`labels` in this case) have excessive nesting (inputs type `list` where type `int` is expected).\n"
     )
     assert "the column `labels`" in answer(line)[1]
+
+
+def test_signatures_name_each_reader_of_the_lines_around_and_no_other() -> None:
+    named = {one.around: one.says for one in load_signatures() if one.around is not None}
+    assert set(named) == {*TELL, WHICH_ROW}
+    assert all(named.values()), "a reader adds to words that the signature has"
