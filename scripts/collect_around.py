@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from around_release import read
+from collect_names import turns as turns_of
 from packaging.version import Version
 
 from envpin.core.errors import InputError, NetworkError
@@ -126,15 +127,7 @@ def fewer(read_of: list[dict[str, Any]]) -> dict[str, str]:
 
 def turns(present: list[bool | None]) -> str:
     """At which of the releases a name came and went, by turns, as `3/7`; one that the first has begins with `/`."""
-    stays: list[str] = []
-    there: bool | None = None
-    for at, now in enumerate(present):
-        if now is None or now == there:
-            continue
-        if now or there is not None:
-            stays.append("" if there is None else str(at))
-        there = now
-    return "/".join(stays)
+    return "/".join(turns_of([str(at) for at in range(len(present))], present))
 
 
 def changed(read_of: list[dict[str, Any]], part: str) -> dict[str, dict[str, str]]:
@@ -143,10 +136,9 @@ def changed(read_of: list[dict[str, Any]], part: str) -> dict[str, dict[str, str
     found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for holder in sorted(set().union(*(one[part] for one in read_of))):
         told = [one[part].get(holder) for one in read_of]
-        if part == "arguments" and any(holder in one[part] and one[part][holder] is None for one in read_of):
-            told = [None if some is None else some for some in told]
-            if told[-1] is None and told[0] is None:
-                continue
+        keyword = part == "arguments" and any(holder in one[part] and one[part][holder] is None for one in read_of)
+        if keyword and told[-1] is None and told[0] is None:
+            continue
         sets = [None if some is None else set(some) for some in told]
         for name in sorted(set().union(*(one for one in sets if one))):
             stays = turns([None if one is None else name in one for one in sets])
