@@ -253,6 +253,8 @@ def main() -> None:
     parser.add_argument("--scan", action="store_true")
     parser.add_argument("--misses", choices=("seen", "held-out"), action="append", default=[])
     args = parser.parse_args()
+    if not args.mirror.is_dir():
+        parser.error(f"{args.mirror} is no folder of git directories")
     if args.list:
         LIST.parent.mkdir(exist_ok=True)
         rows = ["\t".join(one) for one in list_folders(args.mirror)]

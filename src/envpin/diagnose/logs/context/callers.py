@@ -138,7 +138,9 @@ def _of_a_member(line: str, before: str) -> Explained | None:
     released = None if package is None else release_words(package, before)
     if uses is None or package is None or released is None:
         return None
-    says = f"`{uses[1]}` of the installed {package} has no `{found['name']}`, which others have; {released}"
+    says = (
+        f"`{uses[1]}` of the installed {package} has no `{found['name']}`: other releases have it, if any; {released}"
+    )
     return Explained("library-api-changed", says, _steps(package))
 
 
