@@ -145,11 +145,11 @@ def _of_counts(counts: re.Match[str] | None) -> Explained:
     if counts is None:
         says = (
             "the program's own model and the one that transformers loaded have other numbers of tensors: transformers "
-            "4.32 and newer no longer save buffers (`attn.bias`, `attn.masked_bias`) that older code counts, or the "
+            "4.30 and newer no longer save buffers (`attn.bias`, `attn.masked_bias`) that older code counts, or the "
             "model has other layers"
         )
         return Explained("transformers-api-changed", says, (
-            "run with transformers < 4.31, or leave out keys that end in `.attn.bias` on both sides", *_AS_CONFIG,
+            "run with transformers < 4.30, or leave out keys that end in `.attn.bias` on both sides", *_AS_CONFIG,
         ))  # fmt: skip
     one, other = counts["one"], counts["other"]
     says = (
