@@ -43,6 +43,7 @@ from envpin.diagnose.logs.text.anchors import (
     FRAMES_NEAR,
     GOES_ON,
     HUB_NEAR,
+    KIND_ANCHORS,
     RAISED_ANCHORS,
     RAISED_NEAR,
 )  # fmt: skip
@@ -116,6 +117,8 @@ class _Reader:
         # lines of one block that the arguments of constructors explained, and those that anything did
         self.told: set[str] = set()
         self.explained: set[str] = set()
+        # and those of a model of another kind, which no other rule is asked about
+        self.of_a_kind: set[str] = set()
         self.tail = b""
         # errors of which nothing spoke, with the lines before them: asked of the library's own messages at the end
         self.unexplained = Unexplained()
@@ -128,10 +131,12 @@ class _Reader:
         numbers = LineNumbers(block, self.line)
         self.told.clear()
         self.explained.clear()
+        self.of_a_kind.clear()
         self.kept.clear()
+        self._read_kinds(block, numbers)
         for at, text in lines_with(block, ANCHOR.encode()):
             before = self._lines_before(block, at)
-            if (explained := explain(text, before)) is not None:
+            if text not in self.of_a_kind and (explained := explain(text, before)) is not None:
                 self.told.add(text)
                 self.explained.add(text)
                 self._keep(signature_of(by_caller(explained, text, before), text), numbers, at, text)
@@ -156,6 +161,19 @@ class _Reader:
         self.blank = self.blank and not block.strip(b"\0 \t\n\xef\xbb\xbf")
         self.tail = block[-20_000:]
 
+    def _read_kinds(self, block: bytes, numbers: LineNumbers) -> None:
+        """Lines that show a model of another kind: what they ask for is a matter of no release, whatever it is like."""
+        for anchor in KIND_ANCHORS:
+            for at, text in islice(lines_with(block, anchor.encode()), _ASKED):
+                if text in self.of_a_kind or is_code(block, at, text):
+                    continue
+                from envpin.diagnose.logs.context.kinds import explain_kind
+
+                if (told := explain_kind(text, self._lines_before(block, at, RAISED_NEAR))) is not None:
+                    self.of_a_kind.add(text)
+                    self.explained.add(text)
+                    self._keep(signature_of(told, text), numbers, at, text)
+
     def _read_signatures(self, block: bytes, numbers: LineNumbers) -> None:
         for anchor, signatures in self.matchers.items():
             for at, text in lines_with(block, anchor):
@@ -163,7 +181,7 @@ class _Reader:
                     self.explained.add(text)
                     continue
                 for one in signatures:
-                    if text in self.told and one.signature.code in LESS_EXACT:
+                    if text in self.of_a_kind or (text in self.told and one.signature.code in LESS_EXACT):
                         continue
                     found = self._matches(one, text, block, at)
                     if found is None:

@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from envpin.core.command_text import command_text
+from envpin.diagnose.logs.context.kinds_refused import said_of_a_kind
 from envpin.diagnose.logs.context.lost_files import GIVE_ITS_PATH, NOT_THERE, said_to_be_lost
 from envpin.diagnose.logs.ending.own_checks import of_words
 from envpin.diagnose.logs.ending.raised_words import STEPS_OF_THE_PROGRAM, of_the_program
@@ -261,5 +262,5 @@ def _of_the_command(line: str) -> Explained | None:
 
 
 _TELL: tuple[Callable[[str], Explained | None], ...] = (
-    of_a_token, _of_a_package, _of_a_config, _of_a_row, _of_a_path, _of_the_command,
+    of_a_token, _of_a_package, _of_a_config, said_of_a_kind, _of_a_row, _of_a_path, _of_the_command,
 )  # fmt: skip

@@ -20,6 +20,8 @@ _SETTING = (
 _TABLE = re.compile(
     rf"(?P<table>[A-Za-z_][\w.]{{0,60}}|\}})\s*\[\s*(?P<key>{_TOLD}|{_SETTING}(?:\.lower\(\))?|name|type)\s*\]"
 )
+# What a model's own config says of it, in place of an option.
+_OF_THE_MODEL = re.compile(r"\bconfig\.(?:model_type|architectures)\b")
 _LABELLED = re.compile(
     r"(?i)label|class(?:es)?\b|tokens?\b|vocab|row|batch|example|sample|data\b|weights?|state_dict|ckpt"
 )
@@ -71,6 +73,11 @@ def _of_a_table(message: str, line: str) -> Explained | None:
         return None
     table = "a table of its own" if found["table"] == "}" else f"`{found['table']}`"
     says = f"the program does not know `{key['name']}` as `{found['key']}`: {table} has no such entry"
+    if _OF_THE_MODEL.search(found["key"]) is not None:
+        says = f"the program does not take models of the type `{key['name']}` (`{found['key']}`): {table} has none"
+        return Explained("model-of-another-kind", says, (
+            "give it a model of one of the types that the table has: see it in the program's file",
+        ))  # fmt: skip
     return Explained("settings-refused", says, (
         "give one of the names that the table has: see it in the program's file",
         f"`{found['key']}` comes from an option, or from the name of a folder",

@@ -17,6 +17,7 @@ _PART = re.compile(
     r"(?:[A-Z]\w*)?(?:Experts|Attention|MLP|DecoderLayer|EncoderLayer|Router|Block|Output\w*|Embeddings?|Cache)$"
 )
 
+_TASK = re.compile(r"(?:For[A-Z]\w+|LMHeadModel|Model)$")
 # Model types of several parts that transformers has no type for one by one.
 _OF_PARTS = re.compile(
     r"vl|llava|vision|audio|omni|blip|clip|multimodal|encoder-decoder|idefics|paligemma|fuyu|florence"
@@ -55,6 +56,23 @@ def of_type(model_type: str) -> Words | None:
 def model_type_of(name: str) -> str | None:
     stem = _CLASS.sub("", name).lower()
     return _types().get(stem.replace("_", "")) if stem and stem != name.lower() else None
+
+
+def is_a_type(name: str) -> bool:
+    """Whether transformers calls a model type so."""
+    return name in load_support().model_types
+
+
+def is_a_class(name: str) -> bool:
+    """Whether a name is that of a model's class: a model type, and the task."""
+    return _TASK.search(name) is not None and of_a_class(name) is not None
+
+
+def of_a_class(name: str) -> str | None:
+    """The model type of a class of a model, or of one of its parts: `GPT2LMHeadModel`, `GPT2Block`."""
+    lowered = name.lower()
+    fits = [stem for stem in _types() if lowered.startswith(stem) and name[len(stem) :][:1].isupper()]
+    return _types()[max(fits, key=len)] if fits else None
 
 
 def type_of_part(name: str) -> str | None:

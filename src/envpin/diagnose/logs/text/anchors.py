@@ -21,6 +21,12 @@ CONTEXT_ANCHORS = (
     *FRAME_ANCHORS, "KeyError: ", "StopIteration", "PermissionError: ", "FileExistsError: ",
     "NotADirectoryError: ", "FileNotFoundError: ", "OSError: [Errno ", "IndexError: ", "either `text` or `text_target`",
 )  # fmt: skip
+# What may show a model of another kind.
+KIND_ANCHORS = (
+    "object has no attribute", "got an unexpected keyword argument", "NoneType", " None ", "not None", "KeyError: None",
+    "upported", "not implemented", "AssertionError", "You are using a model of type", "NotImplementedError: <class",
+    "'bool' object",
+)  # fmt: skip
 # Of the lines before the error: a traceback has up to four lines for each of its last frames.
 FRAMES_NEAR = 14
 RAISED_ANCHORS = ("Error: ", "Exception: ", "AssertionError", "EOFError")

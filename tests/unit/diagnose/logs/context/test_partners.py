@@ -50,7 +50,7 @@ def test_a_model_made_from_the_config_of_another_type_is_what_stops_it() -> None
     frame = FRAME.format("/x/site-packages/transformers/models/whisper/modeling_whisper.py", "raise ValueError(")
     line = "ValueError: embed_dim must be divisible by num_heads (got `embed_dim`: 64 and `num_heads`: 6)."
     (found,) = diagnose(f"{warned}{frame}{line}\n").findings
-    assert (found.code, found.severity) == ("architecture-drift", "blocker")
+    assert (found.code, found.severity) == ("model-of-another-kind", "blocker")
     assert "`whisper`" in found.message
 
 

@@ -1,0 +1,92 @@
+"""Special tokens that the tokenizer of a model does not have, and that a script takes for granted. Pure."""
+
+from __future__ import annotations
+
+import re
+
+from envpin.diagnose.logs.text.explained import Explained
+from envpin.diagnose.logs.text.frames import frames_of, is_own, last_code
+
+_ERROR = re.compile(r"^\W*(?:\w+\.)*(?P<kind>(?:Type|Value|Runtime|Key|Attribute|Index)Error): (?P<said>.+)")
+_NOTHING = re.compile(r"NoneType|\bNone\b")
+# What a comparison with None gives.
+_NO_TENSOR = re.compile(
+    r"'bool' object (?:has no attribute|is not (?:subscriptable|iterable))|^argument of type 'bool'"
+)
+_TOKEN = re.compile(
+    r"\b(?P<owner>\w*(?:tok\w*|processor|enc))\.(?P<name>(?P<role>bos|eos|cls|sep|mask|unk|pad)_token(?:_id)?)\b"
+)
+# A token's own text or number, where a line asks the tokenizer for it another way.
+_BARE = re.compile(r"\b(?P<name>(?P<role>bos|cls|sep|mask|unk)_(?:token|tok|id)(?:_id)?)\b")
+_IDS = re.compile(r"\b\w*(?:input_?ids|token_?ids|tokenized\w*|tokens?|ids)\b")
+_NO_DTYPE = "Could not infer dtype of NoneType"
+_CODE = {"pad": "settings-refused", "eos": "settings-refused"}
+_HANDED_ON = frozenset({"transformers", "tokenizers", "torch", "numpy"})
+_WHO = "models of some families have none: Qwen no BOS, T5 neither BOS nor CLS, GPT-2 and Llama no MASK, SEP or CLS"
+
+
+def of_a_special_token(line: str, before: str) -> Explained | None:
+    """The token that is None, by the code that used it; None where the error is of something else."""
+    error = _ERROR.search(line)
+    if error is None or not before:
+        return None
+    said, compared = error["said"], _NO_TENSOR.search(error["said"]) is not None
+    if not (compared or _NOTHING.search(said)) or re.search(r"no attribute '\w+_token(?:_id)?'", said) is not None:
+        return None
+    code = _code_of_the_script(before)
+    used = list(_TOKEN.finditer(code)) or list(_BARE.finditer(code))
+    if compared and not re.search(r"[=!]=[^=]*_(?:token|id)|_(?:token|id)\w*\s*[=!]=", code):
+        return None
+    if used:
+        return _lacks(list(dict.fromkeys((one["name"], one["role"]) for one in used)))
+    if _NO_DTYPE in said and _IDS.search(code) is not None:
+        return _lacks_one()
+    return None
+
+
+def _code_of_the_script(before: str) -> str:
+    """The line of the script's own code that stopped, or that called a tokenizer's or torch's."""
+    frames = frames_of(before)
+    if not frames:
+        return ""
+    if is_own(frames[-1]):
+        return "\n".join(last_code(before))
+    own = [one for one in frames if is_own(one)]
+    if not own or frames[-1].library not in _HANDED_ON:
+        return ""
+    below = before[before.rfind(own[-1].path) :].split("\n")[1:]
+    code: list[str] = []
+    for one in below:
+        if 'File "' in one:
+            break
+        code.append(one)
+    return "\n".join(code)
+
+
+def _lacks(used: list[tuple[str, str]]) -> Explained:
+    names, roles = [name for name, _ in used], {role for _, role in used}
+    named = " or ".join(f"`{one}`" for one in names)
+    says = f"the tokenizer has no {named} (it is None), which the script uses"
+    look = "see which it has: print(tokenizer.special_tokens_map)"
+    codes = {_CODE.get(role, "model-of-another-kind") for role in roles}
+    if roles == {"pad"}:
+        return Explained("settings-refused", says, ("set it first: tokenizer.pad_token = tokenizer.eos_token", look))
+    if codes == {"settings-refused"}:
+        return Explained("settings-refused", says, (
+            look, "take the tokenizer files of the model, or set it: tokenizer.eos_token = …",
+        ))  # fmt: skip
+    return Explained("model-of-another-kind", f"{says}: {_WHO}", (
+        "give the script a model whose tokenizer has it, for which it was written",
+        f"or leave it out where it is None; {look}",
+    ))  # fmt: skip
+
+
+def _lacks_one() -> Explained:
+    says = (
+        "among the token numbers that the script makes a tensor of is a None: most likely that of a special token "
+        f"which this tokenizer does not have (`bos_token_id`, `sep_token_id`, `pad_token_id`; {_WHO})"
+    )
+    return Explained("model-of-another-kind", says, (
+        "see which it has: print(tokenizer.special_tokens_map)",
+        "give the script a model whose tokenizer has it, or leave it out where it is None",
+    ))  # fmt: skip
