@@ -38,8 +38,8 @@ _NO_NAMES = frozenset({"align", "git", "bit", "opt", "led", "clip", "sam", "auto
 _TYPE_OF = re.compile(r"^<class '(?:\w+\.)*(?P<name>[A-Z]\w+)'>")
 _CONVERTS = frozenset({
     "gguf", "ctranslate2", "optimum", "mlx_lm", "mlx_vlm", "vllm", "sglang", "lmdeploy", "litgpt", "megatron",
-    "lit_gpt", "mcore_bridge", "exllamav3", "onnx", "onnxruntime", "awq", "auto_gptq", "gptqmodel", "llmcompressor", "auto_round",
-    "optimum_benchmark", "tensorrt_llm",
+    "lit_gpt", "mcore_bridge", "exllamav3", "onnx", "onnxruntime", "awq", "auto_gptq", "gptqmodel", "llmcompressor",
+    "auto_round", "optimum_benchmark", "tensorrt_llm",
 })  # fmt: skip
 _CONVERTER = re.compile(r"(?i)(?:^|[/\\])[\w-]*(?:convert|export|gguf|onnx|ct2|mlx|coreml|to_hf|hf_to)[\w-]*\.py$")
 _INSTANCE = re.compile(
