@@ -33,7 +33,16 @@ from envpin.diagnose.logs.said_better import (
     SAID_BETTER_OF_A_LINE,
     is_no_pickle,
 )  # fmt: skip
-from envpin.diagnose.logs.seen import Seen, finding_of, leaves, order_in_log, same_line, without_the_hub, without_wraps
+from envpin.diagnose.logs.seen import (
+    Seen,
+    finding_of,
+    leaves,
+    order_in_log,
+    raise_what_ended_it,
+    same_line,
+    without_the_hub,
+    without_wraps,
+)  # fmt: skip
 from envpin.diagnose.logs.shapes.mismatch import ANCHORS, BARE, Line, common_cause, in_module, read_line
 from envpin.diagnose.logs.shapes.mismatch_words import numbers_for, steps_for, words_for
 from envpin.diagnose.logs.signatures.signature import Signature, matchers
@@ -353,6 +362,7 @@ class _Reader:
             self.seen[code] = {says: Seen("warning", [line], 1, says, fix)}
         stops = [one.last for one in self._all_seen() if one.severity == "blocker" and not one.of_the_hub]
         without_the_hub(self._all_seen(), max(stops, default=0))
+        raise_what_ended_it(self._all_seen(), self.line)
         causes = common_cause(self.shapes, of_a_folder=self.of_a_folder)
         found = [self._shape_finding(code, lines) for code, lines in causes.items()]
         for code, some in self.seen.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
 
     from envpin.core.findings import Finding, Severity
     from envpin.diagnose.logs.signatures.signature import Signature
+
+# An error that nothing caught, and how many lines may follow it: what the message goes on with, progress bars, a shell.
+_RAISED = re.compile(r"\s*(?:\[rank\d+\]: ?)?(?:[\w.]+\.)?\w*(?:Error|Exception)\b")
+_LAST = 12
 
 
 @dataclass
@@ -49,6 +54,18 @@ def without_the_hub(every: Iterable[Seen], stopped_at: int) -> None:
         if seen.of_the_hub and seen.last < stopped_at:
             seen.severity = "info"
             seen.says = f"{seen.says}; this run did not stop there, but at line {stopped_at}"
+
+
+def raise_what_ended_it(every: Iterable[Seen], lines: int) -> None:
+    """Let what only warns elsewhere be a blocker where it is the error with which a log of so many lines ends, and no
+    other blocker is known."""
+    known = list(every)
+    if any(seen.severity == "blocker" for seen in known):
+        return
+    for seen in known:
+        raised = any(_RAISED.match(text) is not None for _, text in seen.lines)
+        if seen.severity == "warning" and raised and seen.last > lines - _LAST:
+            seen.severity = "blocker"
 
 
 def order_in_log(one: Finding) -> tuple[int, int]:

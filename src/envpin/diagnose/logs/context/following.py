@@ -1,10 +1,12 @@
 """What a line leaves to those around it: the fields that a config refuses, numbers that do not agree, the column
-that a tokenizer was given, why a data set is empty. Pure."""
+that a tokenizer was given, why a data set is empty; and what a name that led nowhere tells itself. Pure."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
+
+from envpin.core.command_text import command_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +31,17 @@ _PICTURES = re.compile(
 _IN_YAML = re.compile(r'in "(?P<file>[^"\n]{1,200})", line (?P<line>\d+), column \d+')
 _FEATURE = re.compile(r"features \(`(?P<name>\w{1,80})` in this case\)")
 # Which row an embedding did not have: what a training shows tells it as well (`text/training_signs.py`).
+# A value that was to be replaced: by the shell, by a template, by the person who took the example over.
+_PLACEHOLDER = re.compile(
+    r"\$\{|\$\(|\{\{|%\(|^\{\w+\}|^<.*>$|^/path/"
+    r"|(?i:\byour[-_ /]|/your\b|\bpath[-_/]?to\b|\bxxx+\b|\bchange[-_]?me\b|^todo\b)"
+)
+# What is written as a path of this machine, which a repository's `OWNER/NAME` seldom is.
+_PATH = re.compile(
+    r"^(?:[.~]{0,2}[/\\]|[A-Za-z]:[/\\])|/.*/|(?i:/(?:checkpoint-\d+|final|best|last|merged|adapter)$"
+    r"|^(?:checkpoints?|ckpts?|outputs?|results?|runs?|models?|saved\w*|artifacts?|weights|adapters?|logs|data|experiments?"
+    r"|trained\w*|fine[-_]?tuned\w*)/)"
+)
 WHICH_ROW = "which-row"
 Told = tuple[str, tuple[str, ...]]
 
@@ -131,9 +144,27 @@ def _which_batches(says: str, fix: tuple[str, ...], near: str) -> Told | None:
     )  # fmt: skip
 
 
+def _of_a_name(says: str, fix: tuple[str, ...], _: str) -> Told | None:
+    """What a name that led nowhere tells itself: it is a placeholder, or written as a path of this machine."""
+    path = says.partition("`")[2].partition("`")[0]
+    if _PLACEHOLDER.search(path) is not None:
+        says = f"`{path}` is a placeholder: nothing put the real name or path in its place"
+        write = (
+            "write the folder or the repository's name there; what comes from the environment has to be set, and the "
+            "program has to read it: a YAML file does not expand ${…} by itself"
+        )
+        return says, (write, *fix[:1])
+    if _PATH.search(path) is None:
+        return None
+    says = f"`{path}` is no folder that is there, seen from where the command ran, and no repository of that name"
+    look = f"see what is there, {command_text('ls', path)}: relative paths begin where the command runs"
+    return says, (look, "run the step that writes it first, or give the path that it printed", *fix[2:])
+
+
 # By the name that a signature gives as `around`.
 TELL: dict[str, Callable[[str, tuple[str, ...], str], Told | None]] = {
     "decoder": _of_a_decoder,
+    "name": _of_a_name,
     "other-numbers": _other_numbers,
     "pictures": _of_pictures,
     "refused-fields": _refused_fields,

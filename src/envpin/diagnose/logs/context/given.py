@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from envpin.diagnose.logs.facts.model_types import MODELS_OWN
 from envpin.diagnose.logs.text.explained import Explained
 from envpin.diagnose.logs.text.frames import frames_of, known_libraries, shown_name
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from envpin.diagnose.logs.text.frames import Frame
 
 _MEMBER = re.compile(
-    r"AttributeError: '(?P<kind>list|str|dict|set|DataFrame|Subset|DatasetDict)' object has no attribute "
+    r"AttributeError: '(?P<kind>list|str|dict|set|DataFrame|Subset|DatasetDict|\w+Config)' object has no attribute "
     r"'(?P<name>\w+)'"
 )
 _CALLED = known_libraries() - {"transformers_modules", "datasets"}
@@ -29,10 +30,6 @@ _FIRST_ROW = re.compile(
 )
 _NO_SET = re.compile(r"TypeError: 'NoneType' object is not (?:iterable|subscriptable|an iterator)")
 _OF_A_TENSOR = frozenset({"shape", "size", "dim", "ndim", "device", "dtype", "new_ones", "long", "unsqueeze"})
-_OF_A_MODEL = frozenset({
-    "config", "parameters", "named_parameters", "named_modules", "generate", "forward", "generation_config",
-    "get_input_embeddings",
-})  # fmt: skip
 # What is called so in the code that asks was given to the model; other lists are the library's own.
 _INPUTS = re.compile(r"(?:input\w*|labels?|attention_mask|\w*_ids|pixel_values)\.\w+[^\n]*\n(?:[ \t~^│|]*\n)*[^\n]*\Z")
 _MODELS = re.compile(r"model\w*\.\w+[^\n]*\n(?:[ \t~^│|]*\n)*[^\n]*\Z")
@@ -44,7 +41,7 @@ def explain_given(line: str, before: str) -> Explained | None:
     if found is None and _NO_SET.search(line) is None:
         return None
     frames = frames_of(before)
-    told = _of_the_first_row(found, before, frames[-1] if frames else None)
+    told = _of_a_config(found) or _of_the_first_row(found, before, frames[-1] if frames else None)
     if told is not None or found is None or not frames or frames[-1].library not in _CALLED:
         return told
     kind, name, package = found["kind"], found["name"], shown_name(str(frames[-1].library))
@@ -59,11 +56,19 @@ def explain_given(line: str, before: str) -> Explained | None:
             "let the tokenizer make them: tokenizer(texts, return_tensors=\"pt\", padding=True)",
             "of a data set: dataset.set_format(\"torch\")",
         ))  # fmt: skip
-    if kind == "str" and name in _OF_A_MODEL and _MODELS.search(before) is not None:
+    if kind == "str" and name in MODELS_OWN and _MODELS.search(before) is not None:
         return Explained("settings-refused", f"{package} wants a model, {given}: most likely its name or path", (
             "load it first, and give what from_pretrained returns",
         ))  # fmt: skip
     return None
+
+
+def _of_a_config(found: re.Match[str] | None) -> Explained | None:
+    if found is None or not found["kind"].endswith("Config") or found["name"] not in MODELS_OWN:
+        return None
+    says = f"a config (`{found['kind']}`) is given where the model itself is wanted: `{found['name']}` is a model's"
+    load = "load the model and give that: AutoModel.from_pretrained(FOLDER); AutoConfig reads config.json alone"
+    return Explained("settings-refused", says, (load,))
 
 
 def _of_the_first_row(found: re.Match[str] | None, before: str, place: Frame | None) -> Explained | None:

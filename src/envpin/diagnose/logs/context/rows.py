@@ -22,6 +22,12 @@ _MAPPED = re.compile(r"datasets[/\\]arrow_dataset\.py[^\n]*in (?:apply_function|
 _NONE = re.compile(
     r"TypeError: [^\n]*(?:not \"?NoneType|'NoneType'|found NoneType)|AttributeError: 'NoneType' object has no attribute"
 )
+# A look-up in another table than a row, such as that of the labels, at the end of what stands before the error.
+_IN_A_TABLE = re.compile(
+    r"(?<![\w.])(?!(?:self\.)?(?:examples?|rows?|batch|items?|samples?|records?|elements?|instances?|data\w*|features?"
+    r"|x|ex)\b)"
+    r"(?P<table>[\w.]+)\[(?![\"'])[\w.]+\][^\n]*\n(?:[ \t~^]*\n)*\Z"
+)
 # A function that forgot its `return`, or a tokenizer that was never made, are None as well: no row is to blame there.
 _OTHER_NONE = re.compile(r"tokenizer\b[^\n]*\n[^\n]*\Z|chat_template")
 # The columns that the last lines of code ask a row for.
@@ -136,10 +142,23 @@ def _of_key(name: str, before: str) -> Explained | None:
             f"the data set has no split `{name}`: one that is made of a file has `train` alone",
             "see the names of the splits: print(dataset)", "make one: dataset[\"train\"].train_test_split(0.1)",
         )  # fmt: skip
-    if _OF_A_ROW.search(before) is not None:
-        return _said(f"the rows have no column `{name}`, which the code asks for", _FIRST,
-                     f"name it so before: dataset.rename_column(OLD, \"{name}\")")  # fmt: skip
-    return None
+    if _OF_A_ROW.search(before) is None:
+        return None
+    above = before.rpartition("KeyError: ")[0] if "KeyError: " in before[-400:] else before
+    if (table := _IN_A_TABLE.search(above)) is not None:
+        says = (
+            f"the rows hold `{name}`, which the script looks up in `{table['table']}`, and that has no such entry: a "
+            "value or label that it was not made of, or one that is spelt otherwise"
+        )
+        compare = f"compare them: print({table['table']}), and the values of the column"
+        return _said(says, compare, "correct such rows, or add the entry")
+    rename = f'name it so before: dataset.rename_column(OLD, "{name}")'
+    if "dataset_text_field]" in above[-1_500:]:
+        rename = (
+            "of conversations: name it `messages`, of prompt and answer `prompt` and `completion`; of text "
+            f"`{name}`, or give its name as dataset_text_field"
+        )
+    return _said(f"the rows have no column `{name}`, which the code asks for", _FIRST, rename)
 
 
 def _said(says: str, *fix: str) -> Explained:

@@ -9,6 +9,7 @@ import msgspec
 
 from envpin.core.command_text import command_text
 from envpin.diagnose.logs.text.explained import Explained
+from envpin.diagnose.logs.text.frames import frames_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +39,12 @@ _ASKS_FOR_A_TOKENIZER = re.compile(
 )
 
 
+# Functions of huggingface_hub and of trainers that write to the Hub.
+_UPLOADS = re.compile(
+    r"^(?:create_repo|create_commit|upload_f(?:ile|older)|preupload_lfs_files|init_hf_repo|push_to_hub)$"
+)
+
+
 def by_whose_folder(one: Signature, found: re.Match[str], before: str) -> Iterator[Signature]:
     """What a signature says of a line, where the lines before it show whose folder was not found: an adapter's instead
     of a base's, or perhaps a tokenizer's as well."""
@@ -45,13 +52,16 @@ def by_whose_folder(one: Signature, found: re.Match[str], before: str) -> Iterat
     if path is None and one.code == "base-not-found" and one.says is not None and _NO_HUB.match(one.says):
         one = _with_name(one, f"{before}{found.string}")
     before = before[max(before.rfind(_TRACEBACK), 0) :]
-    told = _looked_for(found.string, before, path) if one.code == "base-not-found" else None
-    if told is None or told.code != "adapter-not-found":
+    told = None
+    if one.code == "base-not-found":
+        uploads = any(_UPLOADS.match(frame.function) for frame in frames_of(before)[-6:])
+        told = _no_upload() if uploads else _looked_for(found.string, before, path)
+    if told is None or told.code == "tokenizer-missing":
         yield one
     if told is not None:
         severity = "warning" if told.code == "tokenizer-missing" else None
         own = {"code": told.code, "severity": severity, "says": told.says, "fix": told.fix}
-        yield msgspec.structs.replace(one, **own, wraps=one.wraps and path is None, of_the_hub=False)
+        yield msgspec.structs.replace(one, **own, wraps=one.wraps and path is None, of_the_hub=False, around=None)
 
 
 def _with_name(one: Signature, before: str) -> Signature:
@@ -76,7 +86,6 @@ def _looked_for(text: str, before: str, path: str | None) -> Explained | None:
     if file is not None and _RAISED.match(text) is not None:
         return _no_adapter(path) if file[1] == "config" else _no_weights(path)
     from envpin.diagnose.logs.context.lost_files import STEPS, SURELY_ADAPTER
-    from envpin.diagnose.logs.text.frames import frames_of
 
     frames = [
         one for one in frames_of(before)
@@ -95,6 +104,18 @@ def _looked_for(text: str, before: str, path: str | None) -> Explained | None:
     if last.library != "peft" and not (last.library == "transformers" and last.path.endswith("integrations/peft.py")):
         return None
     return _no_weights(path) if last.function == "load_peft_weights" else _no_adapter(path)
+
+
+def _no_upload() -> Explained:
+    says = (
+        "the Hub refuses the upload: no login on this machine, a token without the right to write, or a repository of "
+        "another account"
+    )
+    return Explained("settings-refused", says, (
+        "hf auth login, with a token of the kind `write`",
+        'push under your own name: hub_model_id="YOUR_NAME/MODEL"',
+        "train without an upload: push_to_hub=False",
+    ))  # fmt: skip
 
 
 def _no_adapter(path: str | None, lacks: str = "adapter_config.json") -> Explained:

@@ -23,6 +23,12 @@ _OF_PARTS = re.compile(
     r"vl|llava|vision|audio|omni|blip|clip|multimodal|encoder-decoder|idefics|paligemma|fuyu|florence"
 )
 
+# Members that every model has and no config.
+MODELS_OWN = frozenset({
+    "config", "parameters", "named_parameters", "named_modules", "generate", "forward", "generation_config",
+    "get_input_embeddings", "resize_token_embeddings", "state_dict", "eval", "merge_and_unload",
+})  # fmt: skip
+
 
 def of_used(model_type: str) -> Words | None:
     """Code registers a model type of its own, and a release of transformers brought that type."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from envpin.diagnose.logs.facts.model_types import model_type_of, of_type, of_used, type_of_part
+from envpin.diagnose.logs.facts.model_types import MODELS_OWN, model_type_of, of_type, of_used, type_of_part
 from envpin.diagnose.logs.facts.module_files import of_files
 from envpin.diagnose.logs.facts.name_facts import (
     NEWER_CODE,
@@ -263,7 +263,7 @@ def _of_model_class(line: str) -> Explained | None:
     """A member that is missing from a class of transformers, and that the facts do not hold: its attributes moved from
     release to release. What peft, Unsloth and the like put onto a model is no member of it."""
     found = _MISSING.search(line)
-    if found is None or _PUT_ON.search(found[2]) is not None:
+    if found is None or _PUT_ON.search(found[2]) or (found[1].endswith("Config") and found[2] in MODELS_OWN):
         return None
     model_type = model_type_of(found[1]) or type_of_part(found[1])
     window = None if model_type is None else load_support().window(model_type)

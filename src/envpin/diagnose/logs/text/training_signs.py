@@ -47,10 +47,26 @@ NO_ROW = (
     "another model's"
 )
 _POSITIONS = re.compile(rb"(?:position_embeddings?|embed_positions|wpe|pos_emb\w*)\((?:position|self|input|past)")
+_SEGMENTS = re.compile(rb"token_type_embeddings\(token_type")
+_TOKENS = re.compile(
+    rb"(?:embed_tokens|word_embeddings|wte|embed_in|shared|tok(?:en)?s?_emb\w*|emb(?:ed(?:ding)?s?)?_tok\w*)"
+    rb"\((?:input|ids|idx|tokens?|x\b|decoder_input)"
+)
 NO_POSITION = "the input is longer than the model has positions, and its embedding of positions has no row for the rest"
 NO_POSITION_STEPS = (
     "cut the input: truncation=True, max_length=model.config.max_position_embeddings",
     "of RoBERTa's kind the longest input is two shorter than max_position_embeddings",
+)
+NO_SEGMENT = (
+    "the rows number their segments (`token_type_ids`) beyond those of the model, which has `type_vocab_size` of them"
+)
+NO_SEGMENT_STEPS = (
+    "leave them out: return_token_type_ids=False, or drop the column; RoBERTa's kind has one segment only",
+    "take the tokenizer of this model",
+)
+NO_NUMBER = (
+    "the input holds a token number that the model's embedding has no row for: most often the tokenizer is larger than "
+    "the model (added tokens, for which it was not resized, or another model's tokenizer)"
 )
 NO_ROW_STEPS = (
     "after adding tokens: model.resize_token_embeddings(len(tokenizer)), and save with save_embedding_layers=True",
@@ -113,7 +129,12 @@ class TrainingSigns:
 
     def which_row(self, near: bytes) -> tuple[str, tuple[str, ...]] | None:
         """Which kind of row an embedding did not have, and what to do, where the lines around it tell: the code that
-        asked for it reads positions, or a training met a token for which the model was not resized."""
+        asked for it reads positions, segments or tokens, or a training met a token for which the model was not
+        resized."""
         if _POSITIONS.search(near) is not None:
             return NO_POSITION, NO_POSITION_STEPS
-        return (NO_ROW, NO_ROW_STEPS) if self._trains else None
+        if _SEGMENTS.search(near) is not None:
+            return NO_SEGMENT, NO_SEGMENT_STEPS
+        if self._trains:
+            return NO_ROW, NO_ROW_STEPS
+        return (NO_NUMBER, NO_ROW_STEPS) if _TOKENS.search(near) is not None else None

@@ -1,0 +1,105 @@
+"""Answers whose code was right and whose words were not, as graders of the sixth set of whole logs found."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from envpin.diagnose.logs.reader import Diagnosis, diagnose_log
+
+
+def diagnose(text: str) -> Diagnosis:
+    return diagnose_log(io.BytesIO(text.encode()))
+
+
+_HUB = (
+    "huggingface_hub.errors.RepositoryNotFoundError: 401 Client Error.\n"
+    "OSError: {name} is not a local folder and is not a valid model identifier listed on 'https://huggingface.co/models'\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("checkpoints/reward_model", "no folder that is there"), ("./out", "no folder that is there"),
+        ("outputs/run/checkpoint-40", "no folder that is there"), ("/srv/models/base", "no folder that is there"),
+        ("meta-llama/Llama-3.1-8B", "no repository that this run could reach"),
+        ("username/outputs-7b", "no repository that this run could reach"),
+        ("your-username/model", "placeholder"), ("/path/to/model", "placeholder"),
+    ],
+)  # fmt: skip
+def test_a_name_that_led_nowhere_is_told_once_and_by_what_it_is(name: str, says: str) -> None:
+    (found,) = diagnose(_HUB.format(name=name)).findings
+    assert says in found.message
+    assert name in found.message
+    assert found.severity == "blocker"  # the log ends with it
+
+
+@pytest.mark.parametrize("name", ["${env:MODEL,gpt2}", "<model>", "{{ base_model }}", "path/to/the model"])
+def test_a_placeholder_that_is_no_repository_id_is_called_one(name: str) -> None:
+    refused = "Repo id must use alphanumeric chars, '-', '_' or '.'. The name cannot start or end with '-' or '.'"
+    (found,) = diagnose(f"huggingface_hub.errors.HFValidationError: {refused}: '{name}'.\n").findings
+    assert f"`{name}` is a placeholder" in found.message
+
+
+def test_what_the_log_goes_on_after_only_warns() -> None:
+    (found,) = diagnose(_HUB.format(name="a/b") + "step 1 done\n" * 20).findings
+    assert found.severity == "warning"
+
+
+def test_an_upload_that_is_refused_is_no_missing_base() -> None:
+    text = (
+        "Traceback (most recent call last):\n"
+        '  File "/v/lib/python3.11/site-packages/transformers/trainer.py", line 4267, in '
+        "init_hf_repo\n    repo_url = hf_api().create_repo(repo_name, token=token)\n"
+        '  File "/v/lib/python3.11/site-packages/huggingface_hub/hf_api.py", line 4781, in create_repo\n    raise err\n'
+        "huggingface_hub.errors.RepositoryNotFoundError: 401 Client Error.\n"
+    )
+    (found,) = diagnose(text).findings
+    assert found.code == "settings-refused"
+    assert "upload" in found.message
+
+
+@pytest.mark.parametrize("member", ["config", "generate", "parameters"])
+def test_a_config_in_place_of_a_model_is_no_fault_of_a_release(member: str) -> None:
+    (found,) = diagnose(f"AttributeError: 'DistilBertConfig' object has no attribute '{member}'\n").findings
+    assert found.code == "settings-refused"
+    assert "where the model itself is wanted" in found.message
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ('tokenized["labels"] = [label2id[intent] for intent in examples["intent"]]', "looks up in `label2id`"),
+        ('return {"label": self.labels[value]}', "looks up in `self.labels`"),
+        ('return tokenizer(example["text"])', "no column `other`"),
+        ("processing_class, example[dataset_text_field], chat_template=chat_template", "`messages`"),
+    ],
+)
+def test_a_key_is_of_the_rows_or_of_a_table_by_what_is_looked_up_in(code: str, says: str) -> None:
+    text = (
+        "Traceback (most recent call last):\n"
+        '  File "/v/lib/python3.11/site-packages/datasets/arrow_dataset.py", line 3398, in apply_function\n'
+        "    processed_inputs = function(*fn_args, *additional_args, **fn_kwargs)\n"
+        f"  File \"/home/u/train.py\", line 68, in prepare\n    {code}\n           ~~~~^^^^^^\nKeyError: 'other'\n"
+    )
+    (found,) = diagnose(text).findings
+    assert found.code == "data-not-as-expected"
+    assert says in " ".join((found.message, *found.fix))
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("inputs_embeds = self.word_embeddings(input_ids)", "larger than the model"),
+        ("x = self.token_embed(input_ids)", "larger than the model"),
+        ("token_type_embeddings = self.token_type_embeddings(token_type_ids)", "segments"),
+        ("y = self.table(code)", "or a position beyond"),
+    ],
+)
+def test_an_embedding_is_told_by_its_name(code: str, says: str) -> None:
+    (found,) = diagnose(
+        f'  File "/h/model.py", line 3, in forward\n    {code}\nIndexError: index out of range in self\n'
+    ).findings
+    assert says in found.message
