@@ -44,8 +44,8 @@ CASES = {
             "  File \"/home/user/sql-finetune/train_t5.py\", line 71, in save\n    with open(sql_path, 'w') as f:\n"
             "FileNotFoundError: [Errno 2] No such file or directory: 'results/dev.sql'\n"
         ),
-        "data-not-as-expected",
-        "into the folder `results`",
+        "settings-refused",
+        "the folder `results` is not there",
     ),
     "an adapter's weights that peft looks for on the Hub": (
         f'  File "{SITE}/peft/utils/save_and_load.py", line 745, in load_peft_weights\n    has = file_exists(x)\n'

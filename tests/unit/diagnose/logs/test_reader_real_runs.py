@@ -62,6 +62,7 @@ MISSED = {
     "shak-savedobj",
     "dman-cut900",
     "bilg-t21",
+    "ronit-mid",
     "lauan-mid",
     "playground-minilm-nopooling",
     "supermario-merge-gguf",
@@ -72,7 +73,6 @@ MISSED = {
     "Qwen-VL-Series-Finetune-merge-oldtransformers",
     "gpt-oss-recipes-sft-oldtransformers",
     "mbner-lfs-schema",
-    "rahul-eval-nooutdir",
     "anurag-exportonnx",
     "zanvari-infer-newtok",
     "vimarsh-bench-method",
@@ -102,7 +102,6 @@ MISSED = {
     "f1mask-convert-sharded2",
     "llamafactory-sft-fa2",
     "vocabtrimmer-bert-wordpiece",
-    "ericwong-export-no-folder",
 }
 
 

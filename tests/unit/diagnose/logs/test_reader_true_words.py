@@ -27,6 +27,7 @@ _HUB = (
         ("meta-llama/Llama-3.1-8B", "no repository that this run could reach"),
         ("username/outputs-7b", "no repository that this run could reach"),
         ("your-username/model", "placeholder"), ("/path/to/model", "placeholder"),
+        ("/content/drive/MyDrive/m", "another machine"),
     ],
 )  # fmt: skip
 def test_a_name_that_led_nowhere_is_told_once_and_by_what_it_is(name: str, says: str) -> None:
@@ -103,3 +104,15 @@ def test_an_embedding_is_told_by_its_name(code: str, says: str) -> None:
         f'  File "/h/model.py", line 3, in forward\n    {code}\nIndexError: index out of range in self\n'
     ).findings
     assert says in found.message
+
+
+def test_the_messages_of_a_row_have_other_fields() -> None:
+    text = (
+        '  File "/v/lib/python3.11/site-packages/datasets/arrow_dataset.py", line 3398, in apply_function\n'
+        "    processed_inputs = function(*fn_args, *additional_args, **fn_kwargs)\n"
+        '  File "/v/lib/python3.11/site-packages/llamafactory/data/converter.py", line 151, in __call__\n'
+        "    and messages[0][self.dataset_attr.role_tag] == self.dataset_attr.system_tag\n"
+        "        ~~~~~~~~~~~^^^^^^^^^^\nKeyError: 'from'\n"
+    )
+    (found,) = diagnose(text).findings
+    assert "messages of the rows have no field `from`" in found.message

@@ -6,15 +6,11 @@ The path alone does not tell: a file that is not there is a model, data or a set
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from envpin.core.command_text import command_text
 from envpin.diagnose.logs.text.explained import Explained
 from envpin.diagnose.logs.text.field import is_named_after_it
-from envpin.diagnose.logs.text.frames import code_lines, frames_of, is_own, of_the_stack
-
-if TYPE_CHECKING:
-    from envpin.diagnose.logs.text.frames import Frame
+from envpin.diagnose.logs.text.frames import code_lines, frames_of, of_the_stack
 
 _ERROR = re.compile(
     r"(PermissionError|FileExistsError|NotADirectoryError|FileNotFoundError|OSError): \[Errno (\d+)\] [^'\n]{1,60}: "
@@ -25,7 +21,20 @@ _MAKES = re.compile(
     r"makedirs|\bmkdir\b|save_pretrained|save_model|_save\b|save_file|torch\.save|ensure_ascii|json\.dump|"
     r"open\([^\n]{0,200}[\"'][wax]b?\+?[\"']|SummaryWriter|lock_file|copyfile|copy2"
 )
-_OPENS = re.compile(r"\bopen\([^\n]{0,200}[\"'][wax]b?\+?[\"']")
+# Calls that write one file, by a script or deep in a library: `open` with its mode, or functions that only write.
+WRITES = re.compile(
+    r"open\w*\([^\n]{0,200}[\"'](?:[wax][bt]?\+?|[wax]\+[bt])[\"']|\.to_(?:csv|json|excel|parquet)\(|\.savefig\(|\bdump\(|"
+    r"\.write_(?:text|bytes)\(|\.save\(|\bsave(?:_file|z|z_compressed|txt)\(|np\.save|serialize_file\(|FileHandler\(|"
+    r"open_func\(self\.baseFilename|onnx\.export\(|\bimwrite\(|\bsf\.write\(|\.serialize\("
+)
+# What is not there in the words of libraries that open files by themselves.
+_NO_FOLDER = re.compile(
+    r"(?:No such file or directory|Cannot save file into a non-existent directory(?=: ['\"][^{]))"
+    r"(?:: [\"'](?P<path>[^\"'{\n]{1,400})[\"'])?"
+)
+# The path that a call of a script writes to.
+_WRITTEN = re.compile(r"save\w*\([^\n]{0,80}?[\"']([\w./\\-]+/[\w.-]+)[\"']")
+_FRAMES = 8
 _WHY = {
     "1": "the system does not permit it", "13": "the user who runs this may not write there",
     "17": "a file of that name is in the way", "20": "a part of the path is a file", "30": "it is read-only",
@@ -36,12 +45,14 @@ _WHY = {
 def explain_folder(line: str, before: str) -> Explained | None:
     """An output folder that cannot be made or written; None where the lines before do not write, or no library of this
     field has a part in it."""
+    if (told := _no_folder(line, before)) is not None:
+        return told
     found = _ERROR.search(line)
     why = None if found is None else _WHY.get(found[2])
     if found is None or why is None:
         return None
-    if not of_the_stack(frames := frames_of(before)):
-        return _of_a_script(found, before, frames)
+    if not of_the_stack(frames_of(before)):
+        return None
     code = [one for one in before.split("\n")[:-1] if not one.lstrip().startswith(("File ", "^", "~"))][-4:]
     if not any(_MAKES.search(one) for one in code):
         return None
@@ -51,18 +62,24 @@ def explain_folder(line: str, before: str) -> Explained | None:
     ))  # fmt: skip
 
 
-def _of_a_script(found: re.Match[str], before: str, frames: list[Frame]) -> Explained | None:
-    """A file that a script of this field opens to write, in a folder that is not there."""
-    folder, _, name = found["path"].replace("\\", "/").rpartition("/")
-    if found[2] != "2" or not folder or not frames or not is_own(frames[-1]):
+def _no_folder(line: str, before: str) -> Explained | None:
+    """A file that a program of this field is to write, in a folder that is not there."""
+    found = _NO_FOLDER.search(line)
+    frames = frames_of(before)
+    if found is None or not (of_the_stack(frames) or any(is_named_after_it(one.path) for one in frames)):
         return None
-    if _OPENS.search("\n".join(code_lines(before)[-2:])) is None or not any(
-        is_named_after_it(one.path) for one in frames
-    ):
+    code = code_lines(before)[-_FRAMES:]
+    if not any(WRITES.search(one) for one in code):
         return None
-    says = (
-        f"the script writes `{name}` into the folder `{folder}`, and that is not there: open() makes files, no folders"
-    )
-    return Explained("data-not-as-expected", says, (
-        f"make it, where the command runs: {command_text('mkdir', '-p', folder)}",
+    path = found["path"] or next(iter(_WRITTEN.findall("\n".join(code))), None)
+    if path is None:
+        says, folder = "a file is written into a folder that is not there: writing makes files, no folders", "FOLDER"
+    else:
+        path = path.replace("\\", "/")
+        folder = path if "non-existent directory" in line else path.rpartition("/")[0]
+        if not folder:
+            return None
+        says = f"`{path}` is to be written, and the folder `{folder}` is not there: writing makes files, no folders"
+    return Explained("settings-refused", says, (
+        f"make it before the run: {command_text('mkdir', '-p', folder)}", "or give a path whose folder is there",
     ))  # fmt: skip

@@ -42,6 +42,8 @@ _PATH = re.compile(
     r"|^(?:checkpoints?|ckpts?|outputs?|results?|runs?|models?|saved\w*|artifacts?|weights|adapters?|logs|data|experiments?"
     r"|trained\w*|fine[-_]?tuned\w*)/)"
 )
+# Where notebooks and rented machines keep files, and few others do.
+_ELSEWHERE = re.compile(r"^/(?:content|kaggle|workspace|runpod-volume|teamspace|dbfs|notebooks)/")
 WHICH_ROW = "which-row"
 Told = tuple[str, tuple[str, ...]]
 
@@ -156,6 +158,15 @@ def _of_a_name(says: str, fix: tuple[str, ...], _: str) -> Told | None:
         return says, (write, *fix[:1])
     if _PATH.search(path) is None:
         return None
+    if _ELSEWHERE.search(path) is not None:
+        says = (
+            f"`{path}` is a path of another machine (Google Colab, Kaggle, a container), such as adapter_config.json "
+            "keeps from training as `base_model_name_or_path`"
+        )
+        return says, (
+            "write into adapter_config.json, or into the script, where the model lies here, or its name on the Hub",
+            "without a change of the file: envpin replay merge ADAPTER -o OUT --base FOLDER",
+        )  # fmt: skip
     says = f"`{path}` is no folder that is there, seen from where the command ran, and no repository of that name"
     look = f"see what is there, {command_text('ls', path)}: relative paths begin where the command runs"
     return says, (look, "run the step that writes it first, or give the path that it printed", *fix[2:])

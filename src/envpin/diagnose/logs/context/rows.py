@@ -25,8 +25,12 @@ _NONE = re.compile(
 # A look-up in another table than a row, such as that of the labels, at the end of what stands before the error.
 _IN_A_TABLE = re.compile(
     r"(?<![\w.])(?!(?:self\.)?(?:examples?|rows?|batch|items?|samples?|records?|elements?|instances?|data\w*|features?"
-    r"|x|ex)\b)"
+    r"|x|ex|messages?|msgs?|turns?|conv\w*|dialog\w*)\b)"
     r"(?P<table>[\w.]+)\[(?![\"'])[\w.]+\][^\n]*\n(?:[ \t~^]*\n)*\Z"
+)
+# One of the messages of a row, asked for its role or text.
+_OF_A_MESSAGE = re.compile(
+    r"(?<![\w.])(?:messages?|msgs?|turns?|conv\w*|dialog\w*)(?:\[-?\w+\])?\[[^\n]*\n(?:[ \t~^]*\n)*\Z"
 )
 # A function that forgot its `return`, or a tokenizer that was never made, are None as well: no row is to blame there.
 _OTHER_NONE = re.compile(r"tokenizer\b[^\n]*\n[^\n]*\Z|chat_template")
@@ -152,6 +156,13 @@ def _of_key(name: str, before: str) -> Explained | None:
         )
         compare = f"compare them: print({table['table']}), and the values of the column"
         return _said(says, compare, "correct such rows, or add the entry")
+    if _OF_A_MESSAGE.search(above) is not None:
+        says = f"the messages of the rows have no field `{name}`, which the code asks for: they are of another form"
+        form = (
+            "print the first row, and bring its messages to the form that the program's page shows, or give it the names "
+            "of their fields"
+        )
+        return _said(says, form, "`from` and `value` are the fields of ShareGPT, `role` and `content` those of OpenAI")
     rename = f'name it so before: dataset.rename_column(OLD, "{name}")'
     if "dataset_text_field]" in above[-1_500:]:
         rename = (

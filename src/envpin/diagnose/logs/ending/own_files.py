@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from envpin.core.command_text import command_text
+from envpin.diagnose.logs.context.folders import WRITES
 from envpin.diagnose.logs.context.lost_files import GIVE_ITS_PATH, SURELY_ADAPTER
 from envpin.diagnose.logs.text.explained import Explained
 from envpin.diagnose.logs.text.frames import code_lines
@@ -14,10 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _PATH = re.compile(r"\[Errno \d+\] [^'\"\n]{1,60}: ['\"](?P<path>[^'\"\n]{1,400})['\"]")
-_WRITES = re.compile(
-    r"open\([^\n]{0,200}[\"'][wax]b?\+?[\"']|\.to_(?:csv|json|excel|parquet)\(|\.savefig\(|json\.dump\(|\.write_text\(|"
-    r"torch\.save\(|\.save\(|pickle\.dump\(|np\.save|FileHandler\(|\bmkdir\(|makedirs\(|copy\w*\(|shutil\.\w+\("
-)
+_CHANGES = re.compile(rf"{WRITES.pattern}|\bmkdir\(|makedirs\(|copy\w*\(|shutil\.\w+\(")
 _RUNS = re.compile(r"raise child_exception_type\(")
 _GLOB = re.compile(r"glob\([^\n]{0,20}?[rf]{0,2}[\"'](?P<what>[^\"'\n]{1,200})[\"']|(?P<list>\blistdir\()")
 _ASSERTED = re.compile(
@@ -45,14 +43,7 @@ def _not_found(message: str, before: str) -> Explained | None:
     if _RUNS.search(before) is not None:
         says = f"the script starts the program `{path}`, which is not on this machine, or not at that path"
         return Explained("package-missing", says, ("install or build it, and give its path as this machine has it",))
-    if _WRITES.search(_last_lines(before)) is None or "/" not in path:
-        return None
-    folder = path.rstrip("/").rpartition("/")[0]
-    says = f"the script writes `{path}`, and the folder `{folder}` is not there: writing a file makes no folder"
-    # results and predictions are data; weights and logs are what a setting of the run says
-    code = _D if re.search(r"\.(?:jsonl?|csv|tsv|txt|sql|parquet|xlsx?|pkl|npy)$", path) else _S
-    return Explained(code, says, (f"make it before the run: {command_text('mkdir', '-p', folder)}",
-                                "or give a path whose folder is there"))  # fmt: skip
+    return None
 
 
 def _is_folder(message: str, before: str) -> Explained | None:
@@ -89,7 +80,7 @@ def _not_permitted(message: str, before: str) -> Explained | None:
     if path is None or not re.search(r"Errno (?:1|13|30)\]", message):
         return None
     why = "it lies on a file system that is read-only" if "Errno 30]" in message else "whoever runs this may not"
-    does = "write" if _WRITES.search(_last_lines(before)) or "Errno 30]" in message else "read"
+    does = "write" if _CHANGES.search(_last_lines(before)) or "Errno 30]" in message else "read"
     return Explained(_S, f"the script cannot {does} `{path}`: {why}", (
         f"see whose it is: {command_text('ls', '-ld', path)}", ("give a path that this user may use, or let "
                                                                "its owner permit it"),

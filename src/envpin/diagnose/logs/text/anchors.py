@@ -19,7 +19,8 @@ FRAME_ANCHORS = (
 # What the lines before may explain: of a call that does not fit, of rows of data, of a folder that cannot be written.
 CONTEXT_ANCHORS = (
     *FRAME_ANCHORS, "KeyError: ", "StopIteration", "PermissionError: ", "FileExistsError: ",
-    "NotADirectoryError: ", "FileNotFoundError: ", "OSError: [Errno ", "IndexError: ", "either `text` or `text_target`",
+    "NotADirectoryError: ", "FileNotFoundError: ", "OSError: [Errno ", "IndexError: ", "non-existent directory",
+    "No such file or directory (os error", "either `text` or `text_target`",
 )  # fmt: skip
 # What may show a model of another kind.
 KIND_ANCHORS = (

@@ -9,7 +9,7 @@ from envpin.diagnose.logs.reader import diagnose_log
 # The line at which a script stops, its error, the cause, and a word that the answer has to hold.
 STOPPED = [
     ("with open('results/a.json', 'w') as f:",
-     "FileNotFoundError: [Errno 2] No such file or directory: 'results/a.json'", "data-not-as-expected",
+     "FileNotFoundError: [Errno 2] No such file or directory: 'results/a.json'", "settings-refused",
      "mkdir -p results"),
     ("model.load_state_dict(torch.load(args.ckpt))", "IsADirectoryError: [Errno 21] Is a directory: 'ckpt/epoch_3'",
      "base-not-found", "it is a folder"),
