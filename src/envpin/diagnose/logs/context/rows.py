@@ -159,8 +159,8 @@ def _of_key(name: str, before: str) -> Explained | None:
     if _OF_A_MESSAGE.search(above) is not None:
         says = f"the messages of the rows have no field `{name}`, which the code asks for: they are of another form"
         form = (
-            "print the first row, and bring its messages to the form that the program's page shows, or give it the names "
-            "of their fields"
+            "print the first row, and bring its messages to the form that the program's page shows, or give it the "
+            "names of their fields"
         )
         return _said(says, form, "`from` and `value` are the fields of ShareGPT, `role` and `content` those of OpenAI")
     rename = f'name it so before: dataset.rename_column(OLD, "{name}")'
