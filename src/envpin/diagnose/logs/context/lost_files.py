@@ -35,6 +35,15 @@ _PATH = re.compile(
     r"[\"'`]([^\"'`\n]{1,300})[\"'`]|(?<![\w:/.])((?:\.{0,2}/|~/|[A-Za-z]:[\\/])[^\s\"'`,;，。]{1,300}|"
     r"[\w.-]{1,120}(?:[/\\][\w.-]{1,120}){1,12})"
 )
+# One file that is missed in a folder, in words that name both.
+_FILE = r"[\"'`]?(?P<file>[\w.-]{1,100}\.(?:safetensors|bin|json|model|txt|gguf|pth?|npz))[\"'`]?"
+_IN = r"(?:in|from|under|inside|at) (?:the )?(?:folder |directory |path )?[\"'`]?(?P<folder>[^\s\"'`,;]{1,300})"
+_IN_A_FOLDER = (
+    re.compile(rf"(?i){_FILE} (?:was |is |were )?(?:not found|missing|not present|does(?: not|n't) exist) {_IN}"),
+    re.compile(
+        rf"(?i)(?:\bno|missing|(?:could not|cannot|can't|couldn't) find) (?:the )?(?:file )?{_FILE} (?:found )?{_IN}"
+    ),
+)
 _ADAPTER = re.compile(
     r"(?i)\bq?loras?\b|[_/\\-]q?lora|lora[_/\\-]|\bpeft\b|适配器|adapter|adaptador|adaptateur|адаптер|アダプタ|어댑터"
 )
@@ -95,6 +104,10 @@ STEPS = {
 }  # fmt: skip
 # What a run cannot do without and be what was meant: another model or adapter in its place gives other outputs.
 _NOT_DONE_WITHOUT = frozenset({"adapter-not-found", "base-not-found"})
+_IN_PARTS = (
+    "where the weights lie there in parts (model-00001-of-…) or in another format: save them again in one file, "
+    'save_pretrained(OUT, max_shard_size="100GB")'
+)
 _RESUME = (
     "name the folder of one checkpoint: resume_from_checkpoint=OUTPUT/checkpoint-N",
     "of a saved model or adapter alone no run resumes: load it, and train without resume_from_checkpoint",
@@ -121,6 +134,8 @@ class Lost:
         seen = (f"see what is there: {command_text('ls', _folder(self.path))}",) if self.path else ()
         if self.path and _OF_A_RUN.search(_name(self.path)):
             return Explained(self.code, f"{says}: the folder is no whole checkpoint of the Trainer", (*seen, *_RESUME))
+        if self.path and _name(self.path) in {"model.safetensors", "pytorch_model.bin"}:
+            seen = (*seen, _IN_PARTS)
         return Explained(self.code, says, (*seen, *STEPS[self.code]))
 
 
@@ -128,7 +143,8 @@ def said_to_be_lost(text: str) -> Lost | None:
     """What a program says by itself is not there; None where the words could be of another field."""
     if NOT_THERE.search(text) is None:
         return None
-    path = _path_in(text)
+    inside = next((found for one in _IN_A_FOLDER if (found := one.search(text)) is not None), None)
+    path = _path_in(text) if inside is None else f"{inside['folder'].rstrip('./')}/{inside['file']}"
     rest = text if path is None else text.replace(path, " ")
     if _OF_ELSE.search(rest) is not None:
         return None

@@ -177,3 +177,21 @@ def test_where_torch_stops_as_it_unpickles_the_file_is_none() -> None:
     load = f'{OWN}{SITE}transformers/modeling_utils.py", line 5, in load\n    torch.load(file)\n'
     stop = f'{SITE}torch/_weights_only_unpickler.py", line 574, in pop_mark\n    self.stack = self.metastack.pop()\n'
     assert codes(f"{load}{stop}IndexError: pop from empty list\n") == ["corrupt-header"]
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "path"),
+    [
+        ("[ERROR] model.safetensors not found in outputs/merged", "missing-shard", "outputs/merged/model.safetensors"),
+        ("Error: could not find adapter_model.safetensors in ./lora-out", "adapter-not-found",
+         "./lora-out/adapter_model.safetensors"),
+        ("FileNotFoundError: No tokenizer.json found in models/base", "tokenizer-missing", "models/base/tokenizer.json"),
+        ("[ERROR] model.safetensors.index.json is missing from the folder /data/qwen2.5-7b", "missing-shard",
+         "/data/qwen2.5-7b/model.safetensors.index.json"),
+        ("ERROR: config.json not found in ./merged_model", "base-not-found", "./merged_model/config.json"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_missed_in_a_folder_is_no_missing_folder(text: str, code: str, path: str) -> None:
+    (found,) = diagnose_log(io.BytesIO(f"{text}\n".encode())).findings
+    assert found.code == code
+    assert f"`{path}`" in found.message
