@@ -86,7 +86,7 @@ _LOST = re.compile(
 )
 _EMPTY_LIST = re.compile(r"list index out of range|arg is an empty sequence|argument is empty")
 _CHECKPOINTS = re.compile(r"(?i)check-?points?\b|ckpts?\b")
-_ASSERTED = re.compile(r"assert\s+(?:\w+\.)*(?:exists|isdir|isfile|is_dir|is_file)\(\s*(?P<name>[^\n]{1,200})")
+_ASSERTED = re.compile(r"assert\s+(?:\w+\.)*(?:exists|isdir|isfile|is_dir|is_file)\(\s*(?P<name>[^)\n]{1,200})")
 GIVE_ITS_PATH = "give its path, whole or from the folder in which the command runs"
 STEPS = {
     "adapter-not-found": (
@@ -99,7 +99,7 @@ STEPS = {
     "tokenizer-missing": (
         "save the tokenizer with the model: tokenizer.save_pretrained(FOLDER)", "take the tokenizer of the base"
     ),
-    "data-not-as-expected": (GIVE_ITS_PATH,),
+    "data-not-as-expected": (GIVE_ITS_PATH,), "settings-refused": (GIVE_ITS_PATH,),
     "missing-shard": ("copy or download the missing file", "or name a folder that is whole"),
 }  # fmt: skip
 # What a run cannot do without and be what was meant: another model or adapter in its place gives other outputs.
@@ -115,7 +115,7 @@ _RESUME = (
 _WHAT = {
     "adapter-not-found": "an adapter", "base-not-found": "a model or checkpoint",
     "tokenizer-missing": "tokenizer files", "data-not-as-expected": "data",
-    "missing-shard": "a file of weights, or of a checkpoint",
+    "missing-shard": "a file of weights, or of a checkpoint", "settings-refused": "a file of settings",
 }  # fmt: skip
 
 
@@ -176,14 +176,20 @@ def lost_by_script(exception: str, message: str, before: str) -> Lost | None:
             code = _of_name(path)
             return Lost(code, path) if code is not None else _of_folder(path) or said_to_be_lost(message)
         return said_to_be_lost(message)
+    if exception == "AssertionError" and not message and (name := asserted_to_exist(before)) is not None:
+        return _of_asserted(name)
     line = _code_line(before)
-    if exception == "AssertionError" and not message and (asserted := _ASSERTED.search(line)) is not None:
-        return _of_asserted(asserted["name"])
     if exception in {"IndexError", "ValueError"} and _EMPTY_LIST.search(message) and _CHECKPOINTS.search(line):
         return Lost("base-not-found", None)
     if exception in {"AssertionError", "ValueError", "RuntimeError", "Exception", "SystemExit"}:
         return said_to_be_lost(message)
     return None
+
+
+def asserted_to_exist(before: str) -> str | None:
+    """What the last line of code asserts to be there, as it writes it."""
+    asserted = _ASSERTED.search(_code_line(before))
+    return None if asserted is None else asserted["name"].strip()
 
 
 def lost_by_library(exception: str, message: str, package: str) -> Explained | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from envpin.diagnose.logs.context.lost_files import GIVE_ITS_PATH, lost_by_script
+from envpin.diagnose.logs.context.lost_files import GIVE_ITS_PATH, Lost, asserted_to_exist, lost_by_script
 from envpin.diagnose.logs.ending.own_checks import of_what_it_meant
 from envpin.diagnose.logs.ending.own_files import of_own_file
 from envpin.diagnose.logs.ending.own_numbers import of_a_number
@@ -29,8 +29,7 @@ CUT_OFF = frozenset({"JSONDecodeError", "UnicodeDecodeError"})
 _LOOK_AT_ITS_END = ("look at its end: tail -c 200 FILE", "copy or download it again")
 _MODEL_JSON = re.compile(r"adapter_\w*config|tokenizer|\.index\.json|(?i:lora)|generation_config")
 _READS_A_FILE = re.compile(r"\bopen\(|\.json|json\.load\(")
-# A script that looks whether something is there before it goes on, and what it calls that.
-_CHECKS = re.compile(r"assert[^\n]{0,80}?(?:exists|isfile|isdir|is_file|is_dir)\((?P<what>[^)\n]{0,80})\)")
+# Of a path, or of what a script calls it, what it leads to.
 _KINDS = (
     ("settings-refused", re.compile(r"\.(?:ya?ml|toml|ini|cfg)$")),
     ("adapter-not-found", re.compile(r"(?i)lora|adapter|peft")),
@@ -81,7 +80,7 @@ def _of_a_script(exception: str, message: str, before: str, frames: list[Frame])
     if exception == "FileNotFoundError":
         return _not_there(message, before)
     if exception == "AssertionError":
-        return _of_a_check(before)
+        return _of_a_check(message, before)
     table = _of_a_table(exception, message) if frames[-1].library == "pandas" else None
     told = table or of_preparing(exception, message, frames)
     return told or (of_own_value(exception, message, before) if is_own(frames[-1]) else None)
@@ -121,14 +120,12 @@ def _any_file(message: str) -> Explained | None:
     return Explained(code, says, (GIVE_ITS_PATH,))
 
 
-def _of_a_check(before: str) -> Explained | None:
+def _of_a_check(message: str, before: str) -> Explained | None:
     """A path that a script looks for itself."""
-    found = _CHECKS.search("\n".join(before.split("\n")[-5:]))
-    code = None if found is None else next((code for code, kind in _KINDS if kind.search(found["what"])), None)
-    if found is None or code is None:
-        return None
-    says = f"the script looks whether `{found['what'].strip()}` is there, and it is not"
-    return Explained(code, says, (GIVE_ITS_PATH,))
+    name = asserted_to_exist(before) or ""
+    code = next((code for code, kind in _KINDS if kind.search(name)), None)
+    lost = lost_by_script("AssertionError", message, before) if code is None else Lost(code, None, f"`{name}`")
+    return None if lost is None else lost.explained()
 
 
 def _of_a_table(exception: str, message: str) -> Explained | None:

@@ -185,7 +185,7 @@ def test_where_torch_stops_as_it_unpickles_the_file_is_none() -> None:
         ("[ERROR] model.safetensors not found in outputs/merged", "missing-shard", "outputs/merged/model.safetensors"),
         ("Error: could not find adapter_model.safetensors in ./lora-out", "adapter-not-found",
          "./lora-out/adapter_model.safetensors"),
-        ("FileNotFoundError: No tokenizer.json found in models/base", "tokenizer-missing", "models/base/tokenizer.json"),
+        ("OSError: No tokenizer.json found in models/base", "tokenizer-missing", "models/base/tokenizer.json"),
         ("[ERROR] model.safetensors.index.json is missing from the folder /data/qwen2.5-7b", "missing-shard",
          "/data/qwen2.5-7b/model.safetensors.index.json"),
         ("ERROR: config.json not found in ./merged_model", "base-not-found", "./merged_model/config.json"),
