@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from envpin.diagnose.logs.context.callers import explain_frame
+from envpin.diagnose.logs.context.cells import explain_decoding
 from envpin.diagnose.logs.context.folders import explain_folder
 from envpin.diagnose.logs.context.given import explain_given
 from envpin.diagnose.logs.context.rows import explain_row
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
 def explain_in_context(line: str, before: str) -> Explained | None:
     """The cause that a line has by its frames; None where no rule knows it."""
-    told = explain_row(line, before) or explain_folder(line, before) or explain_given(line, before)
+    told = explain_decoding(line, before) or explain_row(line, before)
+    told = told or explain_folder(line, before) or explain_given(line, before)
     if told is not None or not any(anchor in line for anchor in FRAME_ANCHORS):
         return told
     return explain_frame(line, "\n".join(before.split("\n")[-FRAMES_NEAR - 1 :]))

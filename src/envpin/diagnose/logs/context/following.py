@@ -111,6 +111,11 @@ def _of_pictures(_: str, fix: tuple[str, ...], near: str) -> Told | None:
     found = _PICTURES.search(near)
     if found is None:
         return None
+    one, other = (found[name].strip("[]").split(", ") for name in ("one", "other"))
+    if one[1:] == other[1:] and {one[0], other[0]} <= {"1", "3", "4"}:
+        says = "pictures of different channels (grey, colours, transparent) are stacked to one batch: "
+        colours = 'make all colours as they are read: Image.open(FILE).convert("RGB")'
+        return f"{says}{found['one']} and {found['other']}", (colours,)
     says = f"pictures of different sizes are stacked to one batch: {found['one']} and {found['other']}"
     return says, ("bring all to one size: transforms.Resize((224, 224)), or the model's image processor", *fix[2:])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from envpin.diagnose.logs.context.cells import explain_cell
 from envpin.diagnose.logs.context.lost_files import GIVE_ITS_PATH, Lost, asserted_to_exist, lost_by_script
 from envpin.diagnose.logs.ending.own_checks import of_what_it_meant
 from envpin.diagnose.logs.ending.own_files import of_own_file
@@ -14,7 +15,7 @@ from envpin.diagnose.logs.ending.preparing import of_preparing
 from envpin.diagnose.logs.ending.scripts import OTHER_LETTERS, letters_of, of_script
 from envpin.diagnose.logs.text.explained import Explained
 from envpin.diagnose.logs.text.field import is_named_after_it, is_surely_named_after_it
-from envpin.diagnose.logs.text.frames import is_own
+from envpin.diagnose.logs.text.frames import frames_of, is_own
 
 if TYPE_CHECKING:
     from envpin.diagnose.logs.text.frames import Frame
@@ -28,6 +29,10 @@ _ANY_FILE = re.compile(r"No such file or directory: '([^'\n]{1,300})'")
 CUT_OFF = frozenset({"JSONDecodeError", "UnicodeDecodeError"})
 _LOOK_AT_ITS_END = ("look at its end: tail -c 200 FILE", "copy or download it again")
 _MODEL_JSON = re.compile(r"adapter_\w*config|tokenizer|\.index\.json|(?i:lora)|generation_config")
+_OF_DATA = re.compile(
+    r"(?i)(?<![a-z])(?:data|dataset|train\w*|eval|test|valid|corpus|samples?|examples?|rows?|records?|prompts?|questions?|"
+    r"annotations?|dialog\w*|conversations?|instances|captions|coco|squad|alpaca)(?:_\w+)?\b(?!\w*\.py)"
+)
 _READS_A_FILE = re.compile(r"\bopen\(|\.json|json\.load\(")
 # Of a path, or of what a script calls it, what it leads to.
 _KINDS = (
@@ -64,7 +69,8 @@ def of_own_code(
     told = told or (of_script(exception, message, before) if of_a_model else None)
     reads = told is None and exception in CUT_OFF and _READS_A_FILE.search(before) is not None
     if reads and (of_a_model or _MODEL_JSON.search(before) is not None):
-        return no_json("a file that the script reads as JSON", message)
+        told = no_json("a file that the script reads as JSON", message)
+        return told._replace(code="data-not-as-expected") if _reads_data(before) else told
     told = told or (_of_a_script(exception, message, before, frames) if of_a_model else None)
     if told is None and is_of_it(frames, in_field=in_field):
         told = of_own_file(exception, message, before)
@@ -76,6 +82,16 @@ def of_own_code(
     return told or (_any_file(message) if any_file else None)
 
 
+def _reads_data(before: str) -> bool:
+    """Whether the deepest function of a script, or its line of code, speaks of data, and of no file of a model."""
+    for part in reversed(before.split('File "')[1:]):
+        frames = frames_of(f'File "{part}')
+        if frames and is_own(frames[0]):
+            code = part.rpartition("\n")[0].partition(", in ")[2]
+            return _OF_DATA.search(code) is not None and _MODEL_JSON.search(code) is None
+    return False
+
+
 def _of_a_script(exception: str, message: str, before: str, frames: list[Frame]) -> Explained | None:
     if exception == "FileNotFoundError":
         return _not_there(message, before)
@@ -83,6 +99,7 @@ def _of_a_script(exception: str, message: str, before: str, frames: list[Frame])
         return _of_a_check(message, before)
     table = _of_a_table(exception, message) if frames[-1].library == "pandas" else None
     told = table or of_preparing(exception, message, frames)
+    told = told or explain_cell(f"{exception}: {message}", before)
     return told or (of_own_value(exception, message, before) if is_own(frames[-1]) else None)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from envpin.core.command_text import command_text
 from envpin.diagnose.catalogue.catalogue import load_catalogue
+from envpin.diagnose.logs.context.cells import explain_cell
 from envpin.diagnose.logs.context.lost_files import lost_by_library, lost_by_script
 from envpin.diagnose.logs.context.partners import builds_on_transformers, of_columns, of_partner, of_transformers
 from envpin.diagnose.logs.ending.own_checks import of_own_check
@@ -93,7 +94,8 @@ _OF_ROPE = (
 # Tensors that do not fit each other, in torch's words.
 _SHAPES = re.compile(
     r"must match the size of tensor|is invalid for input of size|shapes cannot be multiplied|Given groups=|"
-    r"[Ss]izes of tensors must match|expected (?:input|key|query)\S* to have|does not match the broadcast shape"
+    r"[Ss]izes of tensors must match|expected (?:input|key|query)\S* to have|input to conv|"
+    r"Kernel size can't be greater|does not match the broadcast shape"
 )
 _ALONE = {
     "settings-refused": "a library refuses what it was asked for: the message says which setting",
@@ -248,7 +250,9 @@ def _stopped(error: tuple[str, str], package: str, place: Frame, before: str) ->
     unlabelled = message.startswith("'NoneType' object has no") and _NO_LABELS.search(before) is not None
     if rows or unlabelled:
         path = place.path
-        return no_labels(package, path) if unlabelled else stopped_at_rows(package, path, exception, message)
+        cell = explain_cell(f"{exception}: {message}", before) if rows else None
+        stopped = no_labels(package, path) if unlabelled else stopped_at_rows(package, path, exception, message)
+        return cell or stopped
     if (
         _SHAPES.search(message) is not None
         and re.search(r"models?[/\\]|modeling|modules", place.path) is not None

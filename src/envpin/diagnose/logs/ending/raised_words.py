@@ -42,6 +42,21 @@ STEPS = {
         "or run on a machine that has it",
     ),
 }  # fmt: skip
+# What to do with inputs that a model does not take, by what the message speaks of; the first that fits.
+_OF_INPUTS = (
+    (
+        re.compile(r"(?i)length|max_position|too long|longer"),
+        "cut the input to what the model takes: truncation=True, max_length=N; a series to its context length",
+    ),
+    (
+        re.compile(r"(?i)image size|height|resolution|pixel|channel"),
+        "let this model's own processor make the pictures: AutoImageProcessor.from_pretrained(MODEL), of RGB ones",
+    ),
+    (
+        re.compile(r"(?i)conv1d|kernel size"),
+        "give clips of sound with one channel (waveform.mean(0)), and longer ones than the model's first layers take",
+    ),
+)
 STEPS_OF_THE_PROGRAM = ("do what its message says: it is the program's own check",)
 # A file of data that is not where it was looked for.
 _NO_DATA_FILE = re.compile(
@@ -87,6 +102,12 @@ def raised(code: str, package: str, place: str, message: str, around: str = "") 
         return Explained(code, _meant(code, package, place, quoted), STEPS.get(code, ()))
     says = _SAYS[code].format(package=package, place=_in(place))
     return Explained(code, f"{says}: {quoted}" if quoted else says, STEPS.get(code, ()))
+
+
+def _of_inputs(message: str) -> tuple[str, ...]:
+    if re.search(r"(?i)image|video|audio|multimodal", message) and re.search(r"(?i)placeholder|tokens", message):
+        return ()  # of the places of pictures among the tokens the catalogue tells
+    return tuple(step for words, step in _OF_INPUTS if words.search(message) is not None)[:1]
 
 
 def stopped_at_rows(package: str, place: str, exception: str, message: str) -> Explained:
@@ -185,6 +206,11 @@ def _meant(code: str, package: str, place: str, quoted: str) -> str:
 
 def other_shapes(place: str, message: str) -> Explained:
     """Tensors that do not fit each other in the code of a model."""
+    if "Kernel size can't be greater" in message or "input to conv" in message:
+        short = "Kernel" in message
+        why = "is shorter than its first layers take" if short else "has other dimensions (stereo, a batch)"
+        says = f"the input, such as a clip of sound, {why}{_in(place)}: {quote(message)}"
+        return Explained("inputs-do-not-fit", says, (_OF_INPUTS[-1][1],))
     says = f"tensors that do not fit each other meet{_in(place)}: {quote(message)}"
     return Explained("inputs-do-not-fit", f"{says}: inputs of another length or kind, or weights of another model", (
         "print the shapes that the model is given: {name: tensor.shape for name, tensor in batch.items()}",

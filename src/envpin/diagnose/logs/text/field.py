@@ -29,7 +29,9 @@ _SIGNS = re.compile(
 # What the path of a script shows of it.
 _PATHS = re.compile(
     r"(?i)lora|peft|llama|qwen|mistral|gemma|gpt|llm|bert|whisper|fine[-_]?tun|tokeniz|(?<![a-z])train|"
-    r"quantiz|safetensor|gguf|[/\\_-](?:dpo|sft|grpo|ppo)\b|rlhf|transformers|hugging"
+    r"quantiz|safetensor|gguf|[/\\_-](?:dpo|sft|grpo|ppo)\b|rlhf|transformers|hugging|"
+    r"(?<![a-z])(?:vit|deit|detr|yolos|blip2?|mbart|nllb|marian|wav2vec2?|hubert|electra|deberta|clip|trocr|segformer)"
+    r"(?![a-z])|sentiment|(?<![a-z])(?:ner|nmt|asr)(?![a-z])|summari[sz]|translat|classifi|embedding"
 )
 
 
@@ -37,6 +39,7 @@ _PATHS = re.compile(
 _SURELY = re.compile(
     r"(?i)lora|\bpeft|llama|qwen|mistral|gemma|gpt|llm|fine[-_]?tun|tokeniz|\bbert|bert[_-]|_bert|roberta|whisper|"
     r"\b(?:bart|t5|trocr|wav2vec2?|sft|dpo|grpo)(?=[_/\\-])|gguf|safetensor|[_-](?:dpo|sft|grpo|ppo)\b|"
+    r"(?<![a-z])(?:vit|deit|detr|mbart|nllb|hubert|deberta|segformer)(?![a-z])|"
     r"rlhf|transformers|hugging|trained_?models?(?![a-z])|(?<![a-z])(?:bart|t5)(?=[\d.]|(?-i:[A-Z]))"
 )
 

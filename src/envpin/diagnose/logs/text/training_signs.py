@@ -26,11 +26,23 @@ _LEARNS = re.compile(rb"'grad_norm': '?0*\.?0*[1-9]")
 # What a run logs of its loss and of what it trains. Rewards are of trainers whose loss begins at 0.
 _LOSS = re.compile(rb"\{'loss': '?(?P<loss>[\d.e+-]+|nan)'?[,}](?![^\n]*(?:reward|'kl'))")
 _OWN_LOSS = re.compile(rb"(?im)^[^\n{]{0,80}\b(?:train[_ ])?loss[ =:]{1,3}(?P<loss>\d+\.\d+(?:e[+-]?\d+)?)")
+# Of a run too short to log a step, what it says at its end.
+_WHOLE_LOSS = re.compile(rb"\{'train_runtime'[^\n}]*'train_loss': '?0?\.?0+'?[,}]")
+_OF_REWARDS = re.compile(rb"(?i)reward|'kl'|\bgrpo|\brloo|\bppo\b")
+_CTC = re.compile(rb"ForCTC|ctc_loss|wav2vec|hubert")
 _ZERO = re.compile(rb"0*\.?0*(?:e[+-]?\d+)?")
 _NOTHING_TRAINS = re.compile(rb"trainable params: 0 \|\|")
 ALL_MASKED = (
     "the loss is 0 at every step, so nothing is learned: no token of the rows counts for it, as all labels are masked "
     "(-100) or cut away with the answers"
+)
+CTC_SKIPPED = (
+    "the loss of the whole training is 0.0, so nothing was learned: with ctc_zero_infinity a row whose text is longer "
+    "than its clip of sound has frames counts nothing, as one without text does"
+)
+CTC_SKIPPED_STEPS = (
+    "compare the lengths: a model of wav2vec2's kind has some 50 frames a second, and each letter wants one at least",
+    "take the text that belongs to the clip, and leave such rows out before: dataset.filter(…)",
 )
 ALL_MASKED_STEPS = (
     'print one batch: (batch["labels"] != -100).sum(); raise max_length above the length of the prompts',
@@ -81,11 +93,14 @@ class TrainingSigns:
         self._trains = self._resized = self._learns = False
         # how many losses were 0, and the first line that says so; whether one was another number
         self._zeros, self._some = 0, False
+        self._ctc = self._rewards = False
         self._quiet: dict[str, tuple[int, str]] = {}
 
     def read(self, block: bytes, numbers: LineNumbers) -> None:
         self._trains = self._trains or any(sign in block for sign in _TRAINS)
         self._learns = self._learns or _LEARNS.search(block) is not None
+        self._ctc = self._ctc or _CTC.search(block) is not None
+        self._rewards = self._rewards or _OF_REWARDS.search(block) is not None
         self._resized = self._resized or any(sign in block for sign in _RESIZED)
         self._read_losses(block, numbers)
 
@@ -99,6 +114,8 @@ class TrainingSigns:
                     break
                 self._zeros += 1
                 self._note(ALL_MASKED, block, numbers, found.start("loss"))
+        if not self._some and (whole := _WHOLE_LOSS.search(block)) is not None:
+            self._note(CTC_SKIPPED, block, numbers, whole.start())
         if (none := _NOTHING_TRAINS.search(block)) is not None:
             self._note(NOTHING_TRAINS, block, numbers, none.start())
 
@@ -114,6 +131,9 @@ class TrainingSigns:
         masked, frozen = "data-not-as-expected", "nothing-requires-grad"
         if self._zeros >= _ZEROS and not self._some and masked not in known and "loss-not-finite" not in known:
             yield masked, ALL_MASKED, ALL_MASKED_STEPS, self._quiet[ALL_MASKED]
+        elif CTC_SKIPPED in self._quiet and not (self._some or self._rewards or self._zeros) and masked not in known:
+            says = (CTC_SKIPPED, CTC_SKIPPED_STEPS) if self._ctc else (ALL_MASKED, ALL_MASKED_STEPS)
+            yield masked, *says, self._quiet[CTC_SKIPPED]
         if NOTHING_TRAINS in self._quiet and (self._trains or self._some) and frozen not in known:
             yield frozen, NOTHING_TRAINS, NOTHING_TRAINS_STEPS, self._quiet[NOTHING_TRAINS]
 

@@ -26,6 +26,10 @@ CASES = [
     (TABLE, "pandas.errors.EmptyDataError: No columns to parse from file", DATA, "empty"),
     (TABLE, "ImportError: Missing optional dependency 'openpyxl'.", "package-missing", "`openpyxl`"),
     ("PIL/Image.py", "PIL.UnidentifiedImageError: cannot identify image file 'a.jpg'", DATA, "'a.jpg'"),
+    ("PIL/ImageFile.py", "OSError: Truncated File Read", "truncated-file", "picture"),
+    ("torchvision/transforms/_functional_tensor.py",
+     "RuntimeError: output with shape [1, 224, 224] doesn't match the broadcast shape [3, 224, 224]",
+     "inputs-do-not-fit", "one channel"),
 ]  # fmt: skip
 
 

@@ -194,6 +194,8 @@ def test_a_package_that_is_an_extra_of_the_one_that_asks_is_named_by_itself() ->
         ("    assert os.path.isfile(data_path)", "AssertionError", "data-not-as-expected", "`data_path`"),
         ("    return json.load(open(path))", "json.decoder.JSONDecodeError: Extra data: line 2 column 1 (char 123)",
          "corrupt-header", "lines=True"),
+        ("    rows = json.load(open(data_path))", "JSONDecodeError: Expecting value: line 1 column 1 (char 0)",
+         "data-not-as-expected", "does not begin as JSON"),
         ("    return json.load(open(path))", "json.decoder.JSONDecodeError: Expecting value: line 1 column 1 (char 0)",
          "corrupt-header", "does not begin as JSON"),
     ],

@@ -8,6 +8,7 @@ from tests.support.logs import codes
 
 ZERO = "{'loss': 0.0, 'grad_norm': 0.0, 'learning_rate': 1e-05, 'epoch': 0.5}\n"
 SOME = "{'loss': 2.31, 'grad_norm': 0.4, 'learning_rate': 1e-05, 'epoch': 0.5}\n"
+WHOLE = "{'train_runtime': 0.9564, 'train_steps_per_second': 2.091, 'train_loss': 0.0, 'epoch': 1.0}\n"
 FROZEN = "trainable params: 0 || all params: 1,103,241,216 || trainable%: 0.0\n"
 
 
@@ -23,6 +24,10 @@ FROZEN = "trainable params: 0 || all params: 1,103,241,216 || trainable%: 0.0\n"
         (ZERO * 2 + SOME, []),
         (ZERO.replace("'epoch'", "'reward': 0.0, 'epoch'") * 2, []),
         (FROZEN, []),
+        (WHOLE, ["data-not-as-expected"]),
+        (SOME + WHOLE, []),
+        (WHOLE.replace("0.0,", "0.01,"), []),
+        ("GRPOTrainer\n" + WHOLE, []),
         ("'loss': 0.0, 'grad_norm': nan}\n" * 2, ["loss-not-finite"]),
     ],
 )

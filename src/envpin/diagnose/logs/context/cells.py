@@ -1,0 +1,205 @@
+"""Values of rows that are of another type than a script's own line takes them for: empty, a number, text. Pure.
+
+The line of code names the field, or the variable of a loop over rows, and the error the type; a line that names neither
+stays unexplained, as any program has values that are None.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from envpin.diagnose.logs.text.explained import Explained
+from envpin.diagnose.logs.text.frames import frames_of, is_own
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_KIND = r"(?P<kind>NoneType|float|int|str|list|dict|bool|tuple)"
+_OF_TEXT = (
+    "strip|lstrip|rstrip|lower|upper|split|splitlines|replace|startswith|endswith|encode|title|capitalize|find|isdigit|"
+    "casefold|format|rsplit|partition|translate"
+)
+# What Python says where text, a list or an object is wanted; the first that fits.
+_WANTED = (
+    ("text", re.compile(rf"'{_KIND}' object has no attribute '(?:{_OF_TEXT})'")),
+    ("text", re.compile(rf"expected string or bytes-like object(?:, got '{_KIND}')?")),
+    ("text", re.compile(rf"can only concatenate str \(not \"{_KIND}\"\) to str")),
+    ("text", re.compile(rf"unsupported operand type\(s\) for \+: (?:'str' and )?'{_KIND}'(?: and 'str')?$")),
+    ("text", re.compile(rf"sequence item \d+: expected str instance, {_KIND} found")),
+    ("text or a list", re.compile(rf"object of type '{_KIND}' has no len\(\)")),
+    ("a list", re.compile(rf"'{_KIND}' object is not iterable")),
+    ("a list", re.compile(rf"'{_KIND}' object has no attribute '(?:append|extend|index|sort)'")),
+    ("a list or an object", re.compile(rf"'{_KIND}' object is not subscriptable")),
+    ("an object with fields", re.compile(rf"'{_KIND}' object has no attribute '(?:get|items|keys|values|update)'")),
+    ("an object with fields", re.compile(r"(?P<kind>list) indices must be integers or slices, not str")),
+    ("an object with fields", re.compile(r"(?P<text>string) indices must be integers")),
+    ("an object with fields", re.compile(r"(?P<text>byte) indices must be integers")),
+)
+_CALLED = {
+    "NoneType": "None (an empty field, null in JSON)", "float": "a number with a point, or an empty cell (pandas reads "
+    "it as NaN)", "int": "a number", "str": "text", "list": "a list", "dict": "an object", "bool": "true or false",
+    "tuple": "a tuple",
+}  # fmt: skip
+# The field that a line asks a row for, and names that scripts give to what they take of rows.
+_FIELD = re.compile(
+    r"(?<!environ)(?:\[\s*[\"'](?P<name>[^\"'\]\n]{1,60})[\"']\s*\]|"
+    r"(?<!environ)\.get\(\s*[\"'](?P<got>[^\"'\n]{1,60})[\"'][^\n)]{0,30}\)|"
+    r"\b(?:row|ex|example|sample|item|record|r|x|df)\.(?P<member>(?!get\b|items\b|keys\b|values\b|str\b|apply\b)[a-z_]\w{1,40})\b)"
+)
+_OF_ROWS = re.compile(
+    r"(?i)\b(?:row|ex|example|sample|record|item|entry|turn|message|msg|conversation|conv|text|sentence|question|"
+    r"answer|instruction|caption|transcript|label|line|doc|utterance|prompt|output|response|annotation|ann|ref|pred)s?\b"
+)
+_SETTINGS = re.compile(
+    r"(?i)\b(?:args|cfg|config|conf|settings|params|opts?|environ|getenv|yaml)\b|(?<!\.)\bre\.(?:match|search)"
+)
+_ERROR = re.compile(r"(?P<kind>Type|Attribute|Value|Key)Error: (?P<message>.+)")
+_LISTED = re.compile(r"^(?P<value>.{1,100}) is not in (?P<kind>list|tuple|range)$")
+_INDEXED = re.compile(r"(?P<what>[A-Za-z_][\w.]{0,60})\.index\(")
+_LABELS = re.compile(r"(?i)label|class|categor|\btags?\b|emotion|intent|sentiment")
+_PARTS = re.compile(r"not enough values to unpack \(expected (?P<want>\d+)(?:, got (?P<got>\d+))?\)|"
+                    r"too many values to unpack \(expected (?P<most>\d+)")  # fmt: skip
+_SPLIT = re.compile(r"\.r?split\((?P<at>[^)\n]{0,20})\)")
+_BY_NAME = re.compile(
+    r"\b(?:row|ex|example|sample|record|item|entry|translation|pair|batch)s?\[\s*(?P<by>[A-Za-z_][\w.]{0,60})\s*\]"
+)
+_DECODES = re.compile(r"transformers[/\\][^\n]*tokenization_\w+\.py[^\n]*in convert_tokens_to_string\b[^\0]{0,300}\Z")
+_D = "data-not-as-expected"
+_FIND = "print the first rows, and find the one at which it stops: for row in rows: print(row)"
+
+
+def explain_cell(line: str, before: str) -> Explained | None:
+    """What a script's own line met; None where a library stopped, or the line does not tell that it reads rows."""
+    found = _ERROR.search(line)
+    code = None if found is None else _own_code(before)
+    if found is None or code is None:
+        return None
+    tell = _TELL.get(found["kind"])
+    return None if tell is None else tell(found["message"].strip(), code)
+
+
+def _own_code(before: str) -> str | None:
+    """The code of the deepest frame that is a script's, where below it stand Python's own files or those of pandas."""
+    frames = frames_of(before)
+    below = []
+    for one in reversed(frames):
+        if is_own(one):
+            break
+        below.append(one)
+    else:
+        return None
+    if any(one.library is not None and one.library != "pandas" for one in below):
+        return None
+    parts = before.split('File "')
+    part = parts[-1 - len(below)] if len(parts) > len(below) + 1 else ""
+    lines = [one for one in part.split("\n")[1:] if one.strip(" \t^~│|")]
+    return "\n".join(lines[:6]) or None
+
+
+def _of_a_type(message: str, code: str) -> Explained | None:
+    found = next((
+        (wanted, one) for wanted, form in _WANTED if (one := form.search(message)) is not None
+    ), None)  # fmt: skip
+    if found is None or _SETTINGS.search(code) is not None:
+        return None
+    wanted, groups = found[0], found[1].groupdict()
+    kind = "str" if groups.get("text") else groups.get("kind")
+    names = [one["name"] or one["got"] or one["member"] for one in _FIELD.finditer(code)]
+    if kind == "NoneType" and not names:
+        return None  # any call may have given it
+    if not names and _OF_ROWS.search(code) is None:
+        return None
+    held = _CALLED.get(kind or "", "no text: a number, or an empty field (NaN, None)")
+    if wanted == "an object with fields":
+        return _of_an_object(held, kind, names)
+    fields = list(dict.fromkeys(names))
+    where = f" in {'the field' if len(fields) == 1 else 'one of the fields'} " if fields else ""
+    where += ", ".join(f"`{each}`" for each in fields[:4])
+    says = f"the script takes a value of a row{where} for {wanted}, and one is {held}"
+    return Explained(_D, says, _of_gaps(kind, fields[0] if fields else "COLUMN"))
+
+
+def _of_gaps(kind: str | None, name: str) -> tuple[str, ...]:
+    if kind in {"NoneType", "float", None}:
+        return (
+            f'leave such rows out before: [row for row in rows if row["{name}"]], df.dropna(subset=["{name}"])',
+            f'or fill them: df["{name}"].fillna("").astype(str)',
+        )
+    return (f'find such rows, and write them as the script reads them: print(type(row["{name}"]))', _FIND)
+
+
+def _of_an_object(held: str, kind: str | None, names: list[str]) -> Explained:
+    asked = f" (it asks for {', '.join(f'`{one}`' for one in list(dict.fromkeys(names))[:3])})" if names else ""
+    says = f"the script takes a row, or a part of one, for an object with fields{asked}, and it is {held}"
+    if kind == "list":
+        return Explained(
+            _D, says, ("the file is a list of such objects, or of lists: take one, or loop over them", _FIND)
+        )
+    if kind == "str":
+        return Explained(_D, says, (
+            "where it is JSON as text, read it: json.loads(value); where a loop runs over an object, it gives its keys",
+            _FIND,
+        ))  # fmt: skip
+    return Explained(_D, says, (_FIND,))
+
+
+def _of_a_list(message: str, code: str) -> Explained | None:
+    if (parts := _PARTS.search(message)) is not None:
+        return _of_parts(parts, code)
+    found, indexed = _LISTED.match(message), _INDEXED.search(code)
+    if found is None or indexed is None:
+        return None
+    value, what = found["value"], indexed["what"]
+    if _LABELS.search(what) is None and _OF_ROWS.search(code) is None:
+        return None
+    says = f"the data hold {value}, which the script's list `{what}` does not have"
+    return Explained(_D, says, (
+        "compare the spelling: capitals, blanks at the end, numbers or text",
+        f"or add it to `{what}`, where it is meant",
+    ))  # fmt: skip
+
+
+def _of_parts(parts: re.Match[str], code: str) -> Explained | None:
+    split = _SPLIT.search(code)
+    if split is None:
+        return None
+    want, got = parts["want"] or parts["most"], parts["got"]
+    has = f"{got}" if got else ("fewer" if parts["want"] else "more")
+    at = split["at"].strip() or "blanks"
+    says = f"the script splits a line of the data at {at} into {want} parts, and one has {has}"
+    return Explained(_D, says, (
+        "look for another separator (tab, blank, comma), an empty line, or one in which it stands in the text",
+        "head -n 3 FILE | cat -A shows tabs as ^I",
+    ))  # fmt: skip
+
+
+def _of_a_field(message: str, code: str) -> Explained | None:
+    """A field whose name stands in a variable: a language, the name of a column."""
+    found = _BY_NAME.search(code)
+    if found is None or re.fullmatch(r"[\"'][^\"'\n]{1,80}[\"']", message) is None:
+        return None
+    says = f"the rows have no field {message}, which the script asks for by `{found['by']}`"
+    return Explained(_D, says, (
+        "print the first row: its names are what can be asked for",
+        f"give `{found['by']}` the name that the data have (an option of the script), or rename the field",
+    ))  # fmt: skip
+
+
+def explain_decoding(line: str, before: str) -> Explained | None:
+    """Ids beyond the tokenizer, which the model's padded rows give."""
+    if "expected str instance, NoneType found" not in line or _DECODES.search(before) is None:
+        return None
+    says = (
+        "the model gave a token that its tokenizer does not have: the embedding has more rows than the tokenizer "
+        "has tokens (padded, or of another model), and the model is hardly trained or is not of this tokenizer"
+    )
+    return Explained("padding-mismatch", says, (
+        "compare them: len(tokenizer), model.config.vocab_size; take the tokenizer that belongs to the model",
+        "keep the others from being chosen: suppress_tokens=list(range(len(tokenizer), model.config.vocab_size))",
+    ))  # fmt: skip
+
+
+_TELL: dict[str, Callable[[str, str], Explained | None]] = {
+    "Type": _of_a_type, "Attribute": _of_a_type, "Value": _of_a_list, "Key": _of_a_field,
+}  # fmt: skip
