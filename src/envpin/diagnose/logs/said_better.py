@@ -32,6 +32,7 @@ SAID_BETTER_OF_A_LINE = {
     "data-not-as-expected": ("model-of-another-kind",),
     "tied-head": ("shared-tensors",),
     "transformers-api-changed": ("generation-config-invalid",),
+    "library-api-changed": ("model-of-another-kind",),
     "dtype-drift": ("transformers-api-changed",),
     "serving-limit": ("tokenizer-needs-newer",),
     "torch-companion-mismatch": ("peft-transformers-incompatible",),

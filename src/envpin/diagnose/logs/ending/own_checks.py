@@ -19,6 +19,11 @@ _MEANT = re.compile(
     r"^[ \t│]*(?:raise|logg(?:er|ing)\.(?:error|critical|exception)\(|console\.print\(|log\()[ \t]*[rf]?(?P<q>[\"'])"
     r"(?P<said>[^\n]{4,200}?)(?P=q)", re.MULTILINE
 )  # fmt: skip
+# Names of tensors, which only weights have.
+_KEYS = re.compile(
+    r"(?i)(?:missing|unexpected|unmatched|unknown|mismatched)\b[^\n]{0,30}\b(?:keys?|tensors?|params?|"
+    r"parameters?|weights?)\b[^\n]{0,80}[\w.]+\.(?:weight|bias|lora_[AB])\b"
+)
 _CLASSES = (
     ("data-not-as-expected", re.compile(r"(?i)data|schema|column|label|sample|corpus|record|^Row")),
     ("settings-refused", re.compile(r"(?i)config|setting|argument|option|usage|param|yaml")),
@@ -72,6 +77,18 @@ def of_own_check(exception: str, message: str, before: str) -> Explained | None:
         return None
     steps = (_DO[code], *STEPS_OF_THE_PROGRAM) if code in _DO else STEPS_OF_THE_PROGRAM
     return Explained(code, of_the_program(message), steps)
+
+
+def of_keys(message: str) -> Explained | None:
+    """Tensors that a script counts after loading: missing in what it loaded, or unknown to the model."""
+    if _KEYS.search(message) is None:
+        return None
+    says, look = of_the_program(message), "print both and compare: list(state_dict)[:5], list(model.state_dict())[:5]"
+    if "lora_" in message:
+        return Explained("unmatched-adapter-keys", says, (
+            "its tensors are called otherwise, or are of other modules: envpin check ADAPTER --base BASE", look,
+        ))  # fmt: skip
+    return Explained("architecture-drift", says, ("load weights of the model that the code makes", look))
 
 
 def _of_a_condition(code: list[str]) -> Explained | None:

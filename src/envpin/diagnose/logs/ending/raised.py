@@ -14,7 +14,7 @@ from envpin.diagnose.catalogue.catalogue import load_catalogue
 from envpin.diagnose.logs.context.cells import explain_cell
 from envpin.diagnose.logs.context.lost_files import lost_by_library, lost_by_script
 from envpin.diagnose.logs.context.partners import builds_on_transformers, of_columns, of_partner, of_transformers
-from envpin.diagnose.logs.ending.own_checks import of_own_check
+from envpin.diagnose.logs.ending.own_checks import of_keys, of_own_check
 from envpin.diagnose.logs.ending.own_code import (
     CUT_OFF,
     is_of_a_model,
@@ -138,6 +138,8 @@ def _of_a_script(exception: str, message: str, before: str, *, in_field: bool) -
     own = of_own_code(exception, message, before, frames, in_field=in_field)
     if own is not None:
         return own
+    if _raises(before) and (keys := of_keys(message)) is not None:
+        return keys
     if _raises(before) and (told := _of_words(exception, message, "")) is not None:
         return Explained(told.code, of_the_program(message), STEPS_OF_THE_PROGRAM)
     checked = is_own(frames[-1]) and is_of_a_model(frames, in_field=in_field)

@@ -9,6 +9,7 @@ from envpin.core.command_text import command_text
 from envpin.diagnose.logs.facts.index_names import on_the_index
 from envpin.diagnose.logs.facts.name_facts import TRAINING
 from envpin.diagnose.logs.text.explained import Explained
+from envpin.diagnose.logs.text.frames import last_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,6 +23,20 @@ _OF_THE_PROGRAM = frozenset({
 })  # fmt: skip
 _LINE_OF_JSON = re.compile(r"json\.loads\(\s*(?:line|row|l|x|record|item|entry|s|raw)\b")
 _SIZES = re.compile(r"The size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\)")
+_UNEQUAL = re.compile(
+    r"The size of tensor a \((?P<one>\d+)\) must match the size of tensor b \((?P<other>\d+)\) at non-singleton "
+    r"dimension (?P<at>\d)|"
+    r"(?:broadcast together with shapes \(|equal size, but got \[)(?P<shape>[\d, ]{1,40})[)\]][^(\[]{0,20}[(\[]"
+    r"(?P<shape2>[\d, ]{1,40})"
+)
+# What is done to the tensors of one name.
+_ARITHMETIC = re.compile(
+    r"(?=[^\n]*(?:\+|-|\*|sum\(|stack\(|mean\(|lerp|add_?\())[^\n]*(?:\b(?:sd|state_?dicts?|delta|theta|merged|avg\w*|"
+    r"soup|vector|base|target|finetuned|pretrained|weights?|params?|checkpoint|ckpt)\w*(?:\.data|\.state_dict\(\))?"
+    r"\[\s*(?:name|key|k|n|param_?\w*|layer\w*)\s*\]|\bparam\w*\.data\b|\w+\[(?:name|key|k)\][^\n]*\w+\[(?:name|key|k)\])"
+)
+_LORA = re.compile(r"(?i)lora|adapter")
+_SMALLEST_VOCABULARY, _OF_ONE_WIDTH = 200, 1.25
 _TENSOR = re.compile(r"'((?:base_model\.model\.)?[\w.]*\.lora_(?:A|B|embedding_[AB])\.[\w.]+)'")
 _TWO_ADAPTERS = re.compile(r"(?i)lora|adapter|merge|blend")
 _PART = re.compile(r"\[[\"'](?:content|role|text|value|from)[\"']\]")
@@ -94,6 +109,8 @@ def _no_row(message: str, before: str) -> Explained | None:
 
 def _other_shape(message: str, before: str) -> Explained | None:
     """Two adapters that a script combines, tensor by tensor."""
+    if (told := _of_two_models(message, before)) is not None:
+        return told
     found = _SIZES.search(message)
     if found is None or _TWO_ADAPTERS.search("\n".join(before.split("\n")[-10:])) is None:
         return None
@@ -106,6 +123,39 @@ def _other_shape(message: str, before: str) -> Explained | None:
         )
     says = f"the script combines tensors of two adapters or models of different width ({one} and {other})"
     return Explained("wrong-base-hidden-size", says, ("take two that were trained on the same base",))
+
+
+def _of_two_models(message: str, before: str) -> Explained | None:
+    """Two models whose tensors a script adds, subtracts or averages, name by name."""
+    found = _UNEQUAL.search(message)
+    code = "\n".join(last_code(before))
+    if found is None or _ARITHMETIC.search(code) is None:
+        return None
+    if _LORA.search("\n".join(before.split("\n")[-10:])) is not None:
+        return None
+    if found["at"] is not None:
+        one, other, rows = int(found["one"]), int(found["other"]), found["at"] == "0"
+    else:
+        first, second = (tuple(map(int, re.findall(r"\d+", found[name]))) for name in ("shape", "shape2"))
+        if len(first) != len(second) or first == second:
+            return None
+        at = next(at for at, size in enumerate(first) if size != second[at])
+        one, other, rows = first[at], second[at], at == 0
+    look = "print the name and both shapes at that line; compare hidden_size and vocab_size in the two config.json"
+    if rows and min(one, other) >= _SMALLEST_VOCABULARY and max(one, other) < min(one, other) * _OF_ONE_WIDTH:
+        says = (
+            f"the script combines the tensors of two models, name by name, and one of them has {one} rows in one and "
+            f"{other} in the other: their vocabularies differ (tokens were added to one, or they are of other families)"
+        )
+        resize = (
+            "tokens that were added: resize_token_embeddings of the smaller one to that number first, or leave the "
+        )
+        return Explained("vocab-mismatch", says, (f"{resize}embedding and the head out", look))
+    says = (
+        f"the script combines the tensors of two models, name by name, and they are of different sizes ({one} and "
+        f"{other})"
+    )
+    return Explained("wrong-base-hidden-size", says, ("take two of one base and size", look))
 
 
 def _no_tensor(message: str, _: str) -> Explained | None:
@@ -157,6 +207,7 @@ _BY_EXCEPTION: Mapping[str, Callable[[str, str], Explained | None]] = {
     "ModuleNotFoundError": _no_package,
     "JSONDecodeError": _no_row,
     "RuntimeError": _other_shape,
+    "ValueError": _of_two_models,
     "KeyError": _no_tensor,
     "UnicodeDecodeError": _other_letters,
     "TypeError": _text_for_a_message,

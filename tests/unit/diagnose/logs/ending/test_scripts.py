@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.logs import answer
+from tests.support.logs import SCRIPT, answer, codes
 
 FIELD = "trainable params: 8 || all params: 16\n"
 OWN = 'Traceback (most recent call last):\n  File "/home/me/merge_lora.py", line 8, in blend\n    {code}\n'
@@ -43,3 +43,33 @@ def test_a_script_of_this_field_stops(code: str, line: str, cause: str, said: st
 def test_a_part_of_the_program_itself_is_no_package() -> None:
     codes, _ = answer(f"{FIELD}{OWN.format(code='from utils import f')}ModuleNotFoundError: No module named 'utils'\n")
     assert codes == []
+
+
+UNEQUAL = "RuntimeError: The size of tensor a ({}) must match the size of tensor b ({}) at non-singleton dimension {}"
+TWO_MODELS = "Loading checkpoint shards: 100%|###| 2/2\n" + SCRIPT.replace("train_lora.py", "average_llm.py").replace(
+    "    main()\n", "    merged[k] = 0.5 * a[k] + 0.5 * b[k]\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UNEQUAL.format(32000, 32001, 0), "vocab-mismatch"),
+        (UNEQUAL.format(4096, 5120, 1), "wrong-base-hidden-size"),
+        ("ValueError: operands could not be broadcast together with shapes (50257,768) (50258,768) ", "vocab-mismatch"),
+    ],
+)
+def test_two_models_that_a_script_averages_differ_in_what_the_sizes_tell(error: str, code: str) -> None:
+    assert codes(f"{TWO_MODELS}{error}\n") == [code]
+
+
+@pytest.mark.parametrize(
+    ("names", "code"),
+    [
+        ("base_model.model.model.layers.0.self_attn.q_proj.lora_A.default.weight", "unmatched-adapter-keys"),
+        ("model.layers.0.self_attn.q_proj.weight", "architecture-drift"),
+    ],
+)
+def test_a_script_that_counts_the_keys_it_loaded(names: str, code: str) -> None:
+    log = SCRIPT.replace("    main()\n", '    assert not missing, f"missing keys: {missing}"\n')
+    assert codes(f"{log}AssertionError: missing keys: ['{names}']\n") == [code]
