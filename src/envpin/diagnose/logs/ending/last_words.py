@@ -135,8 +135,11 @@ _ROWS = (
         r"(?:valid |training |train |eval\w* |usable )?(?:examples?|samples?|rows?|records?|pairs?|"
         r"conversations?|texts?|documents?|images?)|"
         r"\bno (?:valid |training |usable |labell?ed |eval\w* )*(?:data|examples?|samples?|rows?|records?|pairs?|"
-        r"documents?|texts?|images?|files?)\b[^\n]{0,40}?\b(?:found|left|loaded|remain\w*|available|after|to "
+        r"documents?|texts?|images?|files?|passages?|queries|articles?|clips?|entries|sentences?|"
+        r"captions?|annotations?|utterances?|questions?|labels?|classes)\b[^\n]{0,40}?"
+        r"\b(?:found|left|loaded|remain\w*|available|after|to "
         r"(?:train|process|evaluate))|"
+        r"\bnothing (?:left )?to (?:train|evaluate|process|tokenize|index|embed|score)\b|"
         r"(?:data ?set|data|split|corpus|file) (?:is|was) empty|(?:数据集?|文件)(?:为空|是空)|"
         r"没有(?:找到)?(?:任何)?(?:有效的?)?(?:训练)?(?:数据|样本)",
         _D,

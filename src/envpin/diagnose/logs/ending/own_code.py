@@ -94,7 +94,7 @@ def _reads_data(before: str) -> bool:
 
 def _of_a_script(exception: str, message: str, before: str, frames: list[Frame]) -> Explained | None:
     if exception == "FileNotFoundError":
-        return _not_there(message, before)
+        return of_preparing(exception, message, frames) or _not_there(message, before)
     if exception == "AssertionError":
         return _of_a_check(message, before)
     table = _of_a_table(exception, message) if frames[-1].library == "pandas" else None
@@ -155,6 +155,10 @@ def _of_a_table(exception: str, message: str) -> Explained | None:
         return Explained("library-api-changed", says, (older, "or write it as the message asks"))
     if exception in {"IntCastingNaNError", "ValueError"} and (number := of_a_number(message, "")) is not None:
         return number
+    if exception == "KeyError" and message.strip().isdigit():
+        says = f"the script asks a column for row {message.strip()} by number, and the table has no row of that number"
+        again = "rows were filtered out or split off, and the others kept their numbers: df = df.reset_index(drop=True)"
+        return Explained("data-not-as-expected", says, (again, "or take them by place: df[COLUMN].iloc[i], .tolist()"))
     if exception == "KeyError":
         columns = "look at the columns of the file: head -n 1 FILE"
         return Explained("data-not-as-expected", f"the table that the script reads has no column {message}", (columns,))

@@ -81,7 +81,8 @@ def _of_a_key(message: str, code: str) -> Explained | None:
 
 def _of_a_look_up(key: str, code: str) -> Explained | None:
     """A line that looks up one thing: what it looks in stands there, and the key in the message."""
-    found = list(_LOOKED_UP.finditer(code))
+    every = list(_LOOKED_UP.finditer(code))
+    found = every if len(every) == 1 else [one for one in every if one["key"].strip() == key]
     if len(found) != 1 or len(key) > 120:
         return None
     what, asked = found[0]["what"], found[0]["key"].strip()

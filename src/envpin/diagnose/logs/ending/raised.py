@@ -30,6 +30,7 @@ from envpin.diagnose.logs.ending.raised_words import (
     STEPS,
     STEPS_OF_THE_PROGRAM,
     no_labels,
+    of_a_division,
     of_the_program,
     other_shapes,
     raised,
@@ -264,6 +265,8 @@ def _stopped(error: tuple[str, str], package: str, place: Frame, before: str) ->
     if package in SERVERS and re.search(r"lora|adapter|peft", place.path) is not None:
         return raised("serving-limit", package, place.path, message)
     of_rows = of_columns(str(place.library), place.path, message) if exception in _ROWS else None
+    if exception == "ZeroDivisionError":
+        of_rows = of_rows or of_a_division(package, place, _code_of(place, before))
     return of_rows or _fault(error, package, place, before)
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from envpin.core.command_text import command_text
 from envpin.diagnose.catalogue.catalogue import load_catalogue
 from envpin.diagnose.logs.context.lost_files import GIVE_ITS_PATH
 from envpin.diagnose.logs.facts.name_facts import TRAINING
 from envpin.diagnose.logs.text.explained import Explained
+
+if TYPE_CHECKING:
+    from envpin.diagnose.logs.text.frames import Frame
 
 # Of a message so much is said again: what it is about stands in its first sentence.
 _QUOTED = 160
@@ -58,6 +62,8 @@ _OF_INPUTS = (
     ),
 )
 STEPS_OF_THE_PROGRAM = ("do what its message says: it is the program's own check",)
+# By what a line of code divides.
+_DIVISOR = re.compile(r"(?:/|%)=?\s*(?P<name>len\([\w.]{1,40}\)|[A-Za-z_][\w.]{0,60})")
 # A file of data that is not where it was looked for.
 _NO_DATA_FILE = re.compile(
     r"(?i)\b(?:file|path|folder|directory)\b[^\n]{0,20}?[`'\"]?(?<![\w./~-])"
@@ -127,6 +133,25 @@ def stopped_at_rows(package: str, place: str, exception: str, message: str) -> E
     says = f"{package} stops at a row of the data, which is not as it reads them{_in(place)}"
     quoted = quote(message)
     return Explained("data-not-as-expected", f"{says}: {quoted}" if quoted else says, STEPS["data-not-as-expected"])
+
+
+def of_a_division(package: str, place: Frame, code: str) -> Explained | None:
+    """A library that divides by what is 0: a setting, or how many rows there are."""
+    divisor = _DIVISOR.search(code)
+    if divisor is None:
+        return None
+    name = divisor["name"].rpartition(".")[2]
+    if re.search(r"(?i)accumulation|batch_size|_steps$|world|num_\w*(?:heads|groups|gpus?)$", name):
+        says = f"{package} divides by `{name}`{_in(place.path)}, which is 0"
+        return Explained("settings-refused", says, (f"give `{name}` a number above 0, or leave it to its default",))
+    if re.search(r"(?i)metric|eval|train|fit|data|sampl|scor", f"{place.path}:{place.function}") is None:
+        return None
+    says = (
+        f"{package} divides by a number that is 0 (`{divisor['name']}`){_in(place.path)}: there were no rows or batches"
+    )
+    return Explained("data-not-as-expected", says, (
+        "count what it was given: print(len(dataset), len(loader)); a filter, a limit or `drop_last` leaves none",
+    ))  # fmt: skip
 
 
 def no_labels(package: str, place: str) -> Explained:

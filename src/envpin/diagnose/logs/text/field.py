@@ -24,7 +24,8 @@ _SIGNS = re.compile(
     rb"(?:meta-llama|mistralai|Qwen|deepseek-ai|TinyLlama)/[A-Z][\w.]+-|google/gemma-|openai/whisper-|vllm/vllm-openai|"
     rb"HF_TOKEN|HF_HUB_|HUGGING_?FACE_?(?:HUB_)?TOKEN|huggingface\.co/|\[transformers\] |LoraConfig|AutoModel|"
     rb"No module named '(?:" + _PROJECTS + rb")[.']|"
-    rb"AutoTokenizer|TrainingArguments|Generating \w+ split: |Map: +\d+%|\{'loss': "
+    rb"AutoTokenizer|TrainingArguments|You should probably TRAIN this model|newly initialized: \[|"
+    rb"Generating \w+ split: |Map: +\d+%|\{'loss': "
 )
 # What the path of a script shows of it.
 _PATHS = re.compile(

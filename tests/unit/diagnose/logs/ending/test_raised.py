@@ -270,3 +270,17 @@ def test_shapes_that_do_not_fit_in_a_model_are_of_its_inputs() -> None:
     assert told is not None
     assert told.code == "inputs-do-not-fit"
     assert "(128)" in told.says
+
+
+@pytest.mark.parametrize(
+    ("source", "code", "words"),
+    [
+        ("    return sum(scores) / len(scores)", "data-not-as-expected", "`len(scores)`"),
+        ("    n = steps // args.gradient_accumulation_steps", "settings-refused", "`gradient_accumulation_steps`"),
+    ],
+)
+def test_a_library_that_divides_by_nothing_has_no_rows_or_a_setting_of_0(source: str, code: str, words: str) -> None:
+    line = "ZeroDivisionError: division by zero"
+    told = explain_raised(line, f"{OWN}{trl(source=source)}{line}")
+    assert told is not None
+    assert (told.code, words in told.says) == (code, True)
