@@ -117,16 +117,20 @@ _FACTS = (
     _went("datasets", "4.0", 'a list as what dataset["name"] gives', r"'Column' object (?:does not support item "
           r"assignment|has no attribute)|unsupported operand .{1,20}'Column'|\(not \"Column\"\) to|not 'Column'|"
           r", not Column\b|got 'Column'", 'take list(dataset["name"]), or dataset[:]["name"]'),
+    _went("torchmetrics", "0.11", "`{name}` without `task`",
+          r"\b(?P<name>\w+)(?:\.__new__)?\(\) missing 1 required positional argument: 'task'",
+          'give task="multiclass" and num_classes=…, or task="binary"'),
     _went("protobuf", "7.0", "`{name}` of fields", r"FieldDescriptor' object has no attribute '(?P<name>label)'",
           "update what asks for it"),
 )  # fmt: skip
 
 
 def explain_companion(line: str, before: str) -> Explained | None:
-    """What is known of the release of a library around the stack; None outside this field, or where nothing is."""
+    """What is known of the release of a library around the stack; it counts in this field alone."""
     for fact in _FACTS:
-        if (found := fact.pattern.search(line)) is not None and _of_this_field(before):
-            return _explained(fact, found.groupdict().get("name") or "")
+        if (found := fact.pattern.search(line)) is not None:
+            told = _explained(fact, found.groupdict().get("name") or "")
+            return told._replace(in_field=not _of_this_field(before))
     return None
 
 

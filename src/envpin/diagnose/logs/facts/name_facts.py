@@ -14,6 +14,8 @@ import msgspec
 from envpin.diagnose.logs.facts.collected import read_collected
 
 PACKAGES = {"transformers", "trl", "accelerate", "peft", "huggingface_hub", "datasets"}
+# Members that transformers' Trainer sets in its constructor, which the collector does not read.
+SET_BY_TRAINER = {"processing_class": ("4.46",), "model_accepts_loss_kwargs": ("4.46",), "use_apex": ("", "5.0")}
 NEWER_CODE = "take newer code, which does without"
 OF_ONE_TIME = "take code and packages of one time"
 TRAINING = "run with the versions of the training run: envpin run ADAPTER -- CMD"

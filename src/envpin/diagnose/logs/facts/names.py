@@ -16,6 +16,7 @@ from envpin.diagnose.logs.facts.name_facts import (
     NOT_A_RELEASE,
     OF_ONE_TIME,
     PACKAGES,
+    SET_BY_TRAINER,
     TRAINING,
     Words,
     facts_of,
@@ -76,6 +77,7 @@ _KINDS = (
     (re.compile(r"Tokenizer$|^PythonBackend$"), "PreTrainedTokenizer"),
     (re.compile(r"(?:Dynamic|Static|Hybrid|Sliding|Quantized|Offloaded|EncoderDecoder)\w*Cache$"), "Cache"),
     (re.compile(r"Config$"), "PretrainedConfig"),
+    (re.compile(r"Trainer$"), "Trainer"),
 )
 # What a config says of the language model alone.
 _OF_TEXT = frozenset({
@@ -253,6 +255,7 @@ def _of_member(line: str) -> Explained | None:
         kinds = [owner, *(_kinds(owner) if package == "transformers" else ())]
         kind = next((one for one in kinds if name in members.get(one, {})), None)
         stays = None if kind is None else members[kind][name]
+        stays = SET_BY_TRAINER.get(name) if stays is None and owner.endswith("Trainer") else stays
         # what came to every config, one may have had by itself before
         if stays is not None and not (kind == "PretrainedConfig" and len(stays) % 2):
             return _explained(f"`{name}` of `{owner}`", package, stays)
@@ -277,10 +280,8 @@ def _of_model_class(line: str) -> Explained | None:
         return Explained("transformers-api-changed", says, (
             "take a release of that code that knows such models, or ask `config.get_text_config()`", TRAINING,
         ))  # fmt: skip
-    says = (
-        f"`{found[1]}` has no `{found[2]}` in the transformers that ran: where such members lie moved between releases "
-        f"since `{model_type}` came with {window[0]}"
-    )
+    moved = f"where such members lie moved between releases since `{model_type}` came with {window[0]}"
+    says = f"`{found[1]}` has no `{found[2]}` in the transformers that ran: {moved}"
     return Explained("transformers-api-changed", says, (TRAINING, "take code and transformers of one time"))
 
 
@@ -288,7 +289,7 @@ def _kinds(owner: str) -> list[str]:
     """The classes of transformers that a class inherits by its name; a config or tokenizer has to name a model type."""
     kinds = [kind for pattern, kind in _KINDS if pattern.search(owner)]
     known = owner.endswith("Backend") or model_type_of(owner) is not None
-    return kinds if kinds in (["PreTrainedModel"], ["Cache"]) or known else []
+    return kinds if kinds in (["PreTrainedModel"], ["Cache"], ["Trainer"]) or known else []
 
 
 def _of_call(line: str) -> Explained | None:

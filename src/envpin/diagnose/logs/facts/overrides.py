@@ -6,7 +6,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from envpin.diagnose.logs.facts.name_facts import TRAINING
+from envpin.core.command_text import command_text
+from envpin.diagnose.logs.facts.name_facts import TRAINING, series
 from envpin.diagnose.logs.facts.names import arguments_of
 from envpin.diagnose.logs.facts.symbols import owner_of
 from envpin.diagnose.logs.text.explained import Explained
@@ -32,6 +33,8 @@ def explain_override(line: str) -> Explained | None:
     told = _told(changes, asked, more=int(found["given"] or 0) > int(found["takes"] or 0))
     if not told:
         return None
+    if found[1] == "Trainer":
+        return _of_a_call_of_its_own(found[2], changes, told)
     code = "library-api-changed" if owner_of(found[1]) else "transformers-api-changed"
     says = f"transformers calls `{found[2]}` of its Trainer otherwise than `{found[1]}` takes it: {', '.join(told)}"
     step = (
@@ -48,3 +51,16 @@ def _told(changes: Mapping[str, tuple[str, ...]], asked: set[str], *, more: bool
         if name in asked or (not asked and more and came):
             told.append(f"`{name}` {'came' if came else 'went'} with transformers {stays[-1]}")
     return told
+
+
+def _of_a_call_of_its_own(method: str, changes: Mapping[str, tuple[str, ...]], told: list[str]) -> Explained:
+    """transformers' own method is asked for what it does not take: by `super()` of a class of another release."""
+    says = f"code calls `{method}` of transformers' Trainer with other arguments than it takes: {', '.join(told)}"
+    came = [stays[-1] for name, stays in changes.items() if len(stays) % 2 and f"`{name}` came" in " ".join(told)]
+    if not came:
+        return Explained("transformers-api-changed", f"{says}, and the code is older", (TRAINING,))
+    newer = command_text("python", "-m", "pip", "install", f"transformers>={max(came, key=series)}")
+    without = f"or leave it out of the call of `super().{method}`"
+    return Explained("transformers-api-changed", f"{says}: this transformers is older than the code", (
+        f"run with the transformers that the code was written for: {newer}", without, TRAINING,
+    ))  # fmt: skip

@@ -184,3 +184,12 @@ def test_a_module_of_peft_that_transformers_asks_for_is_a_matter_of_the_two() ->
 def test_a_module_that_every_release_or_none_has_blames_no_release(module: str, says: str) -> None:
     (found,) = diagnose_log(io.BytesIO(f"ModuleNotFoundError: No module named '{module}'\n".encode())).findings
     assert says in found.message
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("processing_class", "came with transformers 4.46"), ("use_apex", "went with transformers 5.0")]
+)
+def test_what_a_trainer_sets_is_told_of_a_class_of_its_kind(name: str, said: str) -> None:
+    told = explain_name(f"AttributeError: 'MyTrainer' object has no attribute '{name}'")
+    assert told is not None
+    assert said in told.says

@@ -38,6 +38,21 @@ def test_the_release_is_named_that_changed_the_call(line: str, code: str, says: 
 
 
 @pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("create_optimizer() takes 1 positional argument but 2 were given", "`model` came with transformers 5.3"),
+        ("log() takes 2 positional arguments but 3 were given", "`start_time` came with transformers 4.47"),
+        ("_save_checkpoint() missing 1 required positional argument: 'metrics'", "`metrics` went with"),
+    ],
+)
+def test_code_that_calls_the_trainers_own_method_is_of_another_release(line: str, says: str) -> None:
+    found = explain_override(f"TypeError: Trainer.{line}")
+    assert found is not None
+    assert (found.code, says in found.says) == (CHANGED, True), found.says
+    assert ("transformers>=" in found.fix[0]) == ("came" in says)
+
+
+@pytest.mark.parametrize(
     "line",
     [
         "MyTrainer.my_step() takes 1 positional argument but 2 were given",
