@@ -65,9 +65,10 @@ def by_changes(signature: Signature, line: str, before: str) -> Signature:
         return signature_of(option, line)
     if signature.code not in _OF_A_RELEASE or not (signature.says is None or _NAMES_NONE in signature.says):
         return signature
+    from envpin.diagnose.logs.context.companions import explain_companion
     from envpin.diagnose.logs.context.library_changes import explain_change
 
-    told = explain_change(line, before)
+    told = explain_change(line, before) or explain_companion(line, before)
     return signature if told is None else signature_of(told._replace(in_field=signature.in_field), line)
 
 

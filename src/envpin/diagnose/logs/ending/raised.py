@@ -197,15 +197,6 @@ def _missing(module: str, package: str, before: str) -> Explained:
     """A module that a library imports: of another package that is not there, or one that other releases have."""
     top = shown_name(module.partition(".")[0])
     released = release_words(top, before)
-    if module == "pkg_resources":
-        says = (
-            f"{package} imports `pkg_resources`, which setuptools 82 and newer no longer bring, or it is not installed"
-        )
-        older = command_text("python", "-m", "pip", "install", "setuptools<82")
-        newer = (
-            f"or a newer {package}, which does without: {command_text('python', '-m', 'pip', 'install', '-U', package)}"
-        )
-        return Explained("library-api-changed", says, (older, newer))
     if released is None or "." not in module:
         says = f"`{top}` is not installed in the interpreter that ran, and {package} imports `{module}`"
         install = command_text("python", "-m", "pip", "install", on_the_index(module))

@@ -55,8 +55,6 @@ def _no_package(message: str, _: str) -> Explained | None:
     if found is None or found[1] in _OF_THE_PROGRAM:
         return None
     name, called = found[1], on_the_index(found[1] + found[2])
-    if name == "pkg_resources":
-        return _no_pkg_resources()
     if found[2] and called == name:
         return _no_part(name, found[2])
     git = called.startswith("git+")
@@ -66,12 +64,6 @@ def _no_package(message: str, _: str) -> Explained | None:
     install = command_text("python", "-m", "pip", "install", called)
     own = f"where `{name}` is a part of the program itself: run it from the program's folder"
     return Explained("package-missing", says, (f"install it there: {install}", own, TRAINING))
-
-
-def _no_pkg_resources() -> Explained:
-    says = "code imports `pkg_resources`, which setuptools 82 and newer no longer bring, or it is not installed"
-    older = command_text("python", "-m", "pip", "install", "setuptools<82")
-    return Explained("library-api-changed", says, (older, "or newer code, which does without", TRAINING))
 
 
 def _no_part(name: str, below: str) -> Explained:

@@ -28,6 +28,7 @@ ELSEWHERE = SCRIPT.replace("work/train_lora", "shop/app")
         ("AttributeError: type object 'Settings' has no attribute 'model_validate'", "pydantic>=2.0"),
         ("TypeError: Client.__init__() got an unexpected keyword argument 'proxies'", "httpx<0.28"),
         ("TypeError: unsupported operand type(s) for +: 'Column' and 'Column'", "datasets<4.0"),
+        ("TypeError: Router.__init__() got an unexpected keyword argument 'on_startup'", "starlette<1.0"),
         ("TypeError: Accuracy.__new__() missing 1 required positional argument: 'task'", "torchmetrics<0.11"),
         ("AttributeError: 'google._upb._message.FieldDescriptor' object has no attribute 'label'", "protobuf<7.0"),
     ],
