@@ -76,7 +76,6 @@ MISSED = {
     "zanvari-infer-newtok",
     "vimarsh-bench-method",
     "skills-dpo-old-trl",
-    "hflab-tf455",
     "easytrans-t5-nolang",
     "taomed-test-nologin",
     "vmw-chat-longprompt",
