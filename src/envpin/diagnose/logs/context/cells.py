@@ -65,6 +65,8 @@ _BY_NAME = re.compile(
     r"\b(?:row|ex|example|sample|record|item|entry|translation|pair|batch)s?\[\s*(?P<by>[A-Za-z_][\w.]{0,60})\s*\]"
 )
 _DECODES = re.compile(r"transformers[/\\][^\n]*tokenization_\w+\.py[^\n]*in convert_tokens_to_string\b[^\0]{0,300}\Z")
+_QUOTED = re.compile(r"[\"'](?P<name>[^\"'\n]{1,80})[\"']")
+_FORMATS = re.compile(r"\.format(?:_map)?\(")
 _D = "data-not-as-expected"
 _FIND = "print the first rows, and find the one at which it stops: for row in rows: print(row)"
 
@@ -93,7 +95,7 @@ def _own_code(before: str) -> str | None:
         return None
     parts = before.split('File "')
     part = parts[-1 - len(below)] if len(parts) > len(below) + 1 else ""
-    lines = [one for one in part.split("\n")[1:] if one.strip(" \t^~│|")]
+    lines = [one for one in part.split("\n")[1:] if one.strip(" \t^~│|") and not _ERROR.search(one)]
     return "\n".join(lines[:6]) or None
 
 
@@ -176,8 +178,13 @@ def _of_parts(parts: re.Match[str], code: str) -> Explained | None:
 
 def _of_a_field(message: str, code: str) -> Explained | None:
     """A field whose name stands in a variable: a language, the name of a column."""
+    if (key := _QUOTED.fullmatch(message)) is not None and key["name"] not in code and _FORMATS.search(code):
+        says = f"the text that the script fills in has a place `{{{key['name']}}}`, and the rows have no such field"
+        braces = "braces that are meant as such are written twice in the text: {{ and }}"
+        rename = f"rename the field that is meant to `{key['name']}`, or the place in the text"
+        return Explained(_D, says, (rename, braces))
     found = _BY_NAME.search(code)
-    if found is None or re.fullmatch(r"[\"'][^\"'\n]{1,80}[\"']", message) is None:
+    if found is None or key is None:
         return None
     says = f"the rows have no field {message}, which the script asks for by `{found['by']}`"
     return Explained(_D, says, (

@@ -131,14 +131,18 @@ _ROWS = (
         "copy or download the model to it, or give the folder that holds config.json and the weights",
     ),
     row(
-        r"(?i)\b(?:loaded|found|read|got|have|using|with|left|after filtering:?) 0 "
+        r"(?i)\b(?:loaded|found|read|got|have|using|with|left|after filtering:?|processed|"
+        r"kept|parsed|tokeni[sz]ed|indexed|collected|wrote) 0 "
         r"(?:valid |training |train |eval\w* |usable )?(?:examples?|samples?|rows?|records?|pairs?|"
         r"conversations?|texts?|documents?|images?)|"
         r"\bno (?:valid |training |usable |labell?ed |eval\w* )*(?:data|examples?|samples?|rows?|records?|pairs?|"
         r"documents?|texts?|images?|files?|passages?|queries|articles?|clips?|entries|sentences?|"
         r"captions?|annotations?|utterances?|questions?|labels?|classes)\b[^\n]{0,40}?"
         r"\b(?:found|left|loaded|remain\w*|available|after|to "
-        r"(?:train|process|evaluate))|"
+        r"(?:train|process|evaluate|tokeni[sz]e|index|embed|convert|score|save|write))|"
+        r"\b(?:total|number of|num|loaded|train\w*|usable|remaining|final|after filter\w*)\b[\w ]{0,15}"
+        r"(?:examples?|samples?|rows?|records?|texts?|documents?|tokens)\s*[:=] *0$|"
+        r"(?<![\d/.])(?<!epoch )(?<!step )0 ?/ ?0(?![\d./])(?! \[)|\bout of 0\b|"
         r"\bnothing (?:left )?to (?:train|evaluate|process|tokenize|index|embed|score)\b|"
         r"(?:data ?set|data|split|corpus|file) (?:is|was) empty|(?:数据集?|文件)(?:为空|是空)|"
         r"没有(?:找到)?(?:任何)?(?:有效的?)?(?:训练)?(?:数据|样本)",

@@ -25,6 +25,7 @@ _NO_DATA = re.compile(
 )
 _NO_CHECKPOINT = re.compile(r"'([^'\n]{0,300}\.(?:pth?|ckpt))'")
 _ANY_FILE = re.compile(r"No such file or directory: '([^'\n]{1,300})'")
+_WIDTHS = re.compile(r"mat1 and mat2 shapes cannot be multiplied \(\d+x(?P<given>\d+) and (?P<taken>\d+)x\d+\)")
 # Files that end too early, or are of another kind.
 CUT_OFF = frozenset({"JSONDecodeError", "UnicodeDecodeError"})
 _LOOK_AT_ITS_END = ("look at its end: tail -c 200 FILE", "copy or download it again")
@@ -99,8 +100,22 @@ def _of_a_script(exception: str, message: str, before: str, frames: list[Frame])
         return _of_a_check(message, before)
     table = _of_a_table(exception, message) if frames[-1].library == "pandas" else None
     told = table or of_preparing(exception, message, frames)
-    told = told or explain_cell(f"{exception}: {message}", before)
+    told = told or explain_cell(f"{exception}: {message}", before) or _of_a_width(message, frames)
     return told or (of_own_value(exception, message, before) if is_own(frames[-1]) else None)
+
+
+def _of_a_width(message: str, frames: list[Frame]) -> Explained | None:
+    """A layer of the script's own, which takes what another model gives."""
+    found = _WIDTHS.search(message) if frames[-1].library == "torch" else None
+    if found is None or found["given"] == found["taken"]:
+        return None
+    says = (
+        f"a layer of the script takes {found['taken']} numbers of each row, and is given {found['given']}: it was "
+        "written for a model of another width (hidden_size), or for another length or size of inputs"
+    )
+    return Explained("inputs-do-not-fit", says, (
+        "take the width from the model: torch.nn.Linear(model.config.hidden_size, …), or the model it was written for",
+    ))  # fmt: skip
 
 
 def _not_there(message: str, before: str = "") -> Explained | None:

@@ -75,14 +75,15 @@ def _of_a_key(message: str, code: str) -> Explained | None:
         says = f"the data have the label {message}, which the script's table of labels does not have"
         return Explained(_D, says, ("see which labels there are, and how they are spelt: capitals, spaces, numbers",))
     found = _KEY.match(message.strip())
-    told = None if found is None else _of_an_entry(found["name"], code)
+    told = None if found is None or found["name"] not in code else _of_an_entry(found["name"], code)
     return told or _of_a_look_up(message.strip(), code)
 
 
 def _of_a_look_up(key: str, code: str) -> Explained | None:
     """A line that looks up one thing: what it looks in stands there, and the key in the message."""
     every = list(_LOOKED_UP.finditer(code))
-    found = every if len(every) == 1 else [one for one in every if one["key"].strip() == key]
+    literal = [one for one in every if one["key"].strip() == key]
+    found = every if len(every) == 1 else literal or [one for one in every if one["key"][0] not in "\"'"]
     if len(found) != 1 or len(key) > 120:
         return None
     what, asked = found[0]["what"], found[0]["key"].strip()

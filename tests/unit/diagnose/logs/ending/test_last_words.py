@@ -31,6 +31,8 @@ SAID = [
     ("Missing dependency: bitsandbytes. Install with: pip install bitsandbytes", "package-missing", "`bitsandbytes`"),
     ("Please specify only one of --load_in_4bit and --load_in_8bit", "settings-refused", "--load_in_8bit"),
     ("Error: se requiere una GPU con CUDA para entrenar", "gpu-not-supported", "GPU"),
+    ("Total samples: 0", "data-not-as-expected", "without rows"),
+    ("Accuracy: 0.00% (0/0 answered)", "data-not-as-expected", "without rows"),
     ("Erreur : la variable HF_TOKEN n'est pas définie", "settings-refused", "HF_TOKEN"),
 ]
 
@@ -46,6 +48,7 @@ def test_a_last_line_tells_why_the_program_ended(line: str, code: str, word: str
     "log",
     [
         "Warning: HF_TOKEN not set - downloads may be rate-limited.\nSaved model to out\n",
+        "Training LoRA\nEpoch 0/0\nSkipped rows: 0\nTraining step 10/10\n",
         "No GPU found, using CPU\nTraining LoRA\nDone.\n",
         "Error: Unknown model 'x'\n" + "step\n" * 40 + "LoRA saved\n",
         "Loaded 0 validation samples\n{'train_runtime': 3.2, 'train_loss': 2.1}\n",

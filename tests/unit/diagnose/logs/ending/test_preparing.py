@@ -52,6 +52,8 @@ OWN = [
     ("texts.append(row['text'])", "KeyError: 'text'", DATA, "no field `text`"),
     ("state = ckpt['model_state_dict']", "KeyError: 'model_state_dict'", "foreign-format", "`model_state_dict`"),
     ("path = sys.argv[1]", "IndexError: list index out of range", "settings-refused", "fewer arguments"),
+    ("y = [vocab[c] for c in row['text']]", "KeyError: 'é'", DATA, "in `vocab`"),
+    ("vocab['|'] = vocab[' ']", "KeyError: ' '", DATA, "in `vocab`"),
     ("print(dataset[0])", "IndexError: list index out of range", DATA, "fewer than it expects"),
     ("x = args.lrate", "AttributeError: 'Namespace' object has no attribute 'lrate'", "settings-refused", "`lrate`"),
     ("a = right / total", "ZeroDivisionError: division by zero", DATA, "0"),
