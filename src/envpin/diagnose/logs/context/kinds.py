@@ -55,6 +55,10 @@ _OF_OUTPUTS = frozenset({
     "logits_per_text", "pred_boxes", "extract_features",
 })  # fmt: skip
 _NO_HEAD = re.compile(r"^(?!\w*(?:ForCausalLM|LMHeadModel|For[A-Z]))\w+Model$")
+_ITEM = re.compile(r"transformers[/\\](?:utils[/\\]generic|file_utils)\.py\"?, line \d+, in __getitem__")
+_PLACE = re.compile(r"\[(?P<n>[12])\]")
+_ANSWERS = re.compile(r"Expected input batch_size \((?P<given>\d+)\) to match target batch_size \((?P<wanted>\d+)\)")
+_OF_TOKENS = re.compile(r"in For(?:CausalLM|MaskedLM)Loss|in ForTokenClassification|\b(?:masked_)?lm_loss = ")
 _INPUTS = {
     "decoder_input_ids": "an encoder-decoder", "decoder_attention_mask": "an encoder-decoder",
     "decoder_inputs_embeds": "an encoder-decoder", "encoder_outputs": "an encoder-decoder",
@@ -133,6 +137,42 @@ def _of_an_argument(line: str, before: str) -> Explained | None:
     return Explained(KIND, says, ("give the program a model of the kind that it was written for", _LOAD))
 
 
+def _of_a_place(line: str, before: str) -> Explained | None:
+    """The second or third output of a model, by its place, in a script that was written for BERT."""
+    if "IndexError: tuple index out of range" not in line or _ITEM.search(before) is None:
+        return None
+    asker = next((one for one in reversed(frames_of(before)) if one.library != "transformers"), None)
+    found = _PLACE.search(before[before.rfind(asker.path) :]) if asker is not None else None
+    if found is None:
+        return None
+    says = (
+        f"the code takes `[{found['n']}]` of what the model gives, which has fewer parts: models of its family have no "
+        "pooler (DistilBERT, T5, GPT), or it was loaded by another class"
+    )
+    return Explained(KIND, says, (
+        "give a model of the family that the code was written for (BERT, RoBERTa)",
+        "or take the first token in its place: outputs[0][:, 0]",
+    ))  # fmt: skip
+
+
+def _of_a_loss(line: str, before: str) -> Explained | None:
+    """A model that answers for each token, where the rows have one label each."""
+    found = _ANSWERS.search(line)
+    if found is None or _OF_TOKENS.search(before) is None:
+        return None
+    given, wanted = int(found["given"]), int(found["wanted"])
+    if not wanted or given <= wanted or given % wanted:
+        return None
+    says = (
+        f"the model answers for each token ({given} answers), and the rows have fewer labels ({wanted}), most likely one "
+        "each, for a classifier of texts: it was loaded as a language model or as a classifier of tokens"
+    )
+    return Explained(KIND, says, (
+        "load it by the class of the rows: AutoModelForSequenceClassification",
+        "or give labels of as many tokens as input_ids has, -100 where none counts",
+    ))  # fmt: skip
+
+
 _TELL: tuple[Callable[[str, str], Explained | None], ...] = (
-    _of_a_member, _of_an_argument, of_a_special_token, of_a_refused_kind,
+    _of_a_member, _of_an_argument, _of_a_place, _of_a_loss, of_a_special_token, of_a_refused_kind,
 )  # fmt: skip

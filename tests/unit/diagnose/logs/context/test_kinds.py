@@ -113,3 +113,21 @@ def test_a_pipeline_that_goes_on_with_a_model_of_another_task(name: str, task: s
 def test_adapter_keys_that_are_missing_for_some_modules_are_told_from_other_names(keys: str, code: str) -> None:
     some = ", ".join(f"'base_model.model.model.{keys}.lora_{half}.default.weight'" for half in "AB")
     assert codes(f"UserWarning: Found missing adapter keys while loading the checkpoint: [{some}].\n") == [code]
+
+
+ITEM = f'  File "{SITE}/transformers/utils/generic.py", line 582, in __getitem__\n    return self.to_tuple()[k]\n'
+LOSS = f'  File "{SITE}/transformers/loss/loss_utils.py", line 72, in ForMaskedLMLoss\n    loss = cross_entropy(\n'
+
+
+@pytest.mark.parametrize(
+    ("code", "below", "error", "named"),
+    [
+        ("pooled = self.bert(ids, mask)[1]", ITEM, "IndexError: tuple index out of range", [KIND]),
+        ("x = outputs[0]", ITEM, "IndexError: tuple index out of range", []),
+        ("trainer.train()", LOSS, "ValueError: Expected input batch_size (32) to match target batch_size (4).", [KIND]),
+        ("trainer.train()", LOSS, "ValueError: Expected input batch_size (30) to match target batch_size (4).", []),
+    ],
+)
+def test_parts_and_answers_that_only_other_classes_give(code: str, below: str, error: str, named: list[str]) -> None:
+    told = explain_kind(error, f"{script(code, below)}{error}")
+    assert ([] if told is None else [told.code]) == named
