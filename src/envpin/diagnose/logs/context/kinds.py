@@ -48,6 +48,9 @@ _MODEL = re.compile(r"(?:For[A-Z]\w+|LMHeadModel|Model|WithLMHead|DoubleHeadsMod
 _BLOCK = re.compile(
     r"(?:DecoderLayer|EncoderLayer|Layer|Block|Attention|MLP|LayerFF|DenseReluDense|FFN|Encoder|Decoder)$"
 )
+_OF_CLASSES = re.compile(
+    r"For(?:SequenceClassification|TokenClassification|QuestionAnswering|MaskedLM|MultipleChoice)$"
+)
 _OUTPUT = re.compile(r"^(?!Generate|Sample|Greedy|Beam)\w*Output\w*$")
 _OF_OUTPUTS = frozenset({
     "pooler_output", "last_hidden_state", "logits", "start_logits", "end_logits", "encoder_last_hidden_state",
@@ -84,10 +87,16 @@ def _of_a_member(line: str, before: str) -> Explained | None:
     if found is None:
         return None
     asker, owner, name = _asker(before), found["owner"], found["name"]
+    if name == "prepare_inputs_for_generation" and asker is not None and asker.library == "peft":
+        return _of_no_generation(owner)
     if asker is None or asker.library in {"transformers", "peft", "transformers_modules", "accelerate"}:
         return None
     if _OUTPUT.match(owner) is not None and name in _OF_OUTPUTS:
         return _of_an_output(owner, name)
+    return _of_a_part(owner, name)
+
+
+def _of_a_part(owner: str, name: str) -> Explained | None:
     kind = of_a_class(owner)
     if name not in _PARTS or kind is None or (name in _MOVED and has_parts(kind)):
         return None
@@ -100,6 +109,19 @@ def _of_a_member(line: str, before: str) -> Explained | None:
     return Explained(KIND, says, (
         "give it a model of the family that it was written for: `model_type` in config.json",
         f"or write what a `{kind}` calls it: print(model)",
+    ))  # fmt: skip
+
+
+def _of_no_generation(owner: str) -> Explained | None:
+    if _OF_CLASSES.search(owner) is None:
+        return None
+    says = (
+        f"peft was told by `task_type` that the model generates, and a `{owner}` does not: it was loaded by the class "
+        "of another task (transformers before 4.50 let it pass)"
+    )
+    return Explained(KIND, says, (
+        "for a classifier: task_type=TaskType.SEQ_CLS (TOKEN_CLS, QUESTION_ANS), or leave it out",
+        "to generate: load it with AutoModelForCausalLM",
     ))  # fmt: skip
 
 
@@ -124,6 +146,12 @@ def _of_an_argument(line: str, before: str) -> Explained | None:
     if found is None or kind is None:
         return None
     owner, name, asker = found["owner"], found["name"], _asker(before)
+    if asker is not None and asker.library == "peft" and name == "input_ids":
+        says = (
+            f"peft feeds `input_ids`, as `task_type` says of a language model, and a `{owner}` takes other inputs "
+            "(speech or pictures)"
+        )
+        return Explained("settings-refused", says, ("leave `task_type` out of the LoraConfig: peft then hands on all",))
     if asker is not None and asker.library in {"peft", "transformers_modules"}:
         return None
     if name == "labels" and _NO_HEAD.match(owner) is not None:
@@ -164,8 +192,8 @@ def _of_a_loss(line: str, before: str) -> Explained | None:
     if not wanted or given <= wanted or given % wanted:
         return None
     says = (
-        f"the model answers for each token ({given} answers), and the rows have fewer labels ({wanted}), most likely one "
-        "each, for a classifier of texts: it was loaded as a language model or as a classifier of tokens"
+        f"the model answers for each token ({given} answers), and the rows have fewer labels ({wanted}), most likely "
+        "one each, for a classifier of texts: it was loaded as a language model or as a classifier of tokens"
     )
     return Explained(KIND, says, (
         "load it by the class of the rows: AutoModelForSequenceClassification",

@@ -108,7 +108,8 @@ def refuses_a_kind(said: str) -> bool:
     refused = _REFUSES.search(said)
     if refused is None or len(said) > 2_000:
         return False
-    named = [one for one in _WORD.findall(said[:400]) if is_a_class(one) or (is_a_type(one) and one not in _NO_NAMES)]
+    words = _WORD.findall(said[:400])
+    named = [one for one in words if is_a_class(one) or (is_a_type(one.lower()) and one.lower() not in _NO_NAMES)]
     if _SAYS_A_TYPE.search(said) is not None:
         return bool(named) or any(is_a_type(one) for one in _WORD.findall(said[:400]))
     beside = _NEXT_TO.search(said)

@@ -39,9 +39,9 @@ def of_a_special_token(line: str, before: str) -> Explained | None:
         return None
     if used:
         return _lacks(list(dict.fromkeys((one["name"], one["role"]) for one in used)))
-    if _NO_DTYPE in said and _IDS.search(code) is not None:
-        return _lacks_one()
-    return None
+    handed = "converted to 'PyString'" in said and "in convert_tokens_to_ids" in before
+    among = _NO_DTYPE in said and _IDS.search(code) is not None
+    return _lacks_one() if handed or among else None
 
 
 def _code_of_the_script(before: str) -> str:
@@ -83,7 +83,7 @@ def _lacks(used: list[tuple[str, str]]) -> Explained:
 
 def _lacks_one() -> Explained:
     says = (
-        "among the token numbers that the script makes a tensor of is a None: most likely that of a special token "
+        "among the tokens that the script makes numbers or a tensor of is a None: most likely that of a special token "
         f"which this tokenizer does not have (`bos_token_id`, `sep_token_id`, `pad_token_id`; {_WHO})"
     )
     return Explained("model-of-another-kind", says, (

@@ -44,6 +44,8 @@ _REFUSALS = (
     ),
     _Refusal(re.compile(r"\b([a-z][\w-]{2,40}) isn't supported yet"), (("gptqmodel", "model_types"),), "the quantizer"),
 )
+# What a log of a converter shows of it; other programs refuse models in the same words.
+_CONVERTS = re.compile(r"(?i)convert|export|gguf|onnx|quanti[sz]")
 # The same words as those of mlx-lm, of a package whose models no registry lists.
 _VISION = re.compile(r"[Mm]odel type:? ['`]?([\w.-]+)['`]? (?:is )?not supported")
 # Kinds of registries whose names are words that anything may have: only a name that some release lists counts.
@@ -61,6 +63,8 @@ def explain_listed(line: str, around: str = "") -> Explained | None:
         return Explained("library-api-changed", says, (f"take a newer one: {newer}",))
     for refusal in _REFUSALS:
         found = refusal.pattern.search(line)
+        if refusal.shown == "the converter" and around and _CONVERTS.search(around) is None:
+            continue
         if found is not None and _is_model(next(one for one in found.groups() if one), refusal):
             return _said(next(one for one in found.groups() if one), refusal)
     return None

@@ -25,7 +25,7 @@ CONTEXT_ANCHORS = (
 # What may show a model of another kind.
 KIND_ANCHORS = (
     "object has no attribute", "got an unexpected keyword argument", "NoneType", " None ", "not None", "KeyError: None",
-    "upported", "not implemented", "AssertionError", "You are using a model of type", "NotImplementedError: <class",
+    "upport", "not implemented", "AssertionError", "You are using a model of type", "NotImplementedError: <class",
     "'bool' object", "tuple index out of range", "to match target batch_size (",
 )  # fmt: skip
 # Of the lines before the error: a traceback has up to four lines for each of its last frames.

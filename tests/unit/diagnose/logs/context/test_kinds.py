@@ -131,3 +131,27 @@ LOSS = f'  File "{SITE}/transformers/loss/loss_utils.py", line 72, in ForMaskedL
 def test_parts_and_answers_that_only_other_classes_give(code: str, below: str, error: str, named: list[str]) -> None:
     told = explain_kind(error, f"{script(code, below)}{error}")
     assert ([] if told is None else [told.code]) == named
+
+
+PEFT = f'  File "{SITE}/peft/peft_model.py", line 1900, in __init__\n    self.base_model_prepare_inputs_for_generation = (\n'
+NO_GENERATION = "AttributeError: '{}' object has no attribute 'prepare_inputs_for_generation'"
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        (NO_GENERATION.format("BertForSequenceClassification"), KIND),
+        (NO_GENERATION.format("BloomForCausalLM"), None),
+        ("TypeError: WhisperForConditionalGeneration.forward() got an unexpected keyword argument 'input_ids'",
+         "settings-refused"),
+    ],
+)  # fmt: skip
+def test_a_task_that_peft_was_told_is_not_that_of_the_model(line: str, named: str | None) -> None:
+    told = explain_kind(line, f"{script('model = get_peft_model(model, config)', PEFT)}{line}")
+    assert (None if told is None else told.code) == named
+
+
+def test_a_program_that_prints_which_models_it_takes_is_no_converter() -> None:
+    assert codes(
+        "Loading checkpoint shards\n[ERROR] Architecture GPT2LMHeadModel is not supported by this script\n"
+    ) == [KIND]
