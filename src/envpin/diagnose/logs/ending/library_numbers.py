@@ -1,0 +1,53 @@
+"""Text, or nothing, that a library was given as a setting and of which it makes a number. Pure."""
+
+from __future__ import annotations
+
+import re
+
+from envpin.diagnose.logs.text.explained import Explained
+from envpin.diagnose.logs.text.frames import last_code
+
+_NUMBER = r"(?:int|float|complex|Fraction)"
+_AS_NUMBER = re.compile(
+    r"must be real number, not str|'str' object cannot be interpreted as an integer|"
+    rf"unsupported operand type\(s\) for [^\n]{{1,20}}: (?:'str' and '{_NUMBER}'|'{_NUMBER}' and 'str')|"
+    rf"not supported between instances of (?:'str' and '{_NUMBER}'|'{_NUMBER}' and 'str')|"
+    r"can't multiply sequence by non-int of type 'float'|bad operand type for (?:unary [-+]|abs\(\)): 'str'"
+)
+_CONVERTED = re.compile(
+    r"(?:invalid literal for int\(\) with base 10|could not convert string to (?:float|int)): (?P<value>[^\n]{1,80})"
+)
+# Where settings stand in the code of libraries, and the argument of a conversion.
+_SETTING = re.compile(
+    r"\b(?:\w*(?:args|arguments|config|cfg|kwargs|params|options|settings))(?:\.(?P<member>[a-z]\w{1,60})\b(?!\s*[.(\[])|"
+    r"\[[\"'](?P<key>\w{1,60})[\"']\]|\.get\([\"'](?P<got>\w{1,60})[\"'])"
+)
+_MADE = re.compile(r"\b(?:int|float)\(\s*(?:self\.)?(?P<name>[a-z]\w{2,60})\b")
+# A tensor and text: what torch says of it, and the member of a trainer that is multiplied.
+_WITH_A_TENSOR = re.compile(r"only integer tensors of a single element can be converted to an index")
+_FACTOR = re.compile(r"\bself\.(?P<first>[a-z]\w{1,60}) \*|\* self\.(?P<second>[a-z]\w{1,60})\b(?!\s*[.(\[])")
+# Their numbers come of rows, of messages and of files.
+_OF_DATA = frozenset({"datasets", "evaluate", "tokenizers", "safetensors", "gguf"})
+_YAML = "YAML reads 2e-4 as text, and 2.0e-4 as a number; quotes make text of any number"
+
+
+def text_for_a_number(exception: str, message: str, package: str, before: str) -> Explained | None:
+    """The setting of which a library could make no number; None where its line of code names none."""
+    if package in _OF_DATA:
+        return None
+    code = "\n".join(last_code(before))
+    converted = _CONVERTED.search(message) if exception == "ValueError" else None
+    times_tensor = _WITH_A_TENSOR.search(message) is not None
+    if converted is None and (exception != "TypeError" or not (times_tensor or _AS_NUMBER.search(message))):
+        return None
+    names = {found["member"] or found["key"] or found["got"] for found in _SETTING.finditer(code)}
+    if converted is not None:
+        names |= {found["name"] for found in _MADE.finditer(code)}
+    if times_tensor:
+        names |= {found["first"] or found["second"] for found in _FACTOR.finditer(code)}
+    if not names:
+        return None
+    which = " or ".join(f"`{name}`" for name in sorted(names))
+    given = f" ({converted['value'].strip()})" if converted is not None else ""
+    says = f"the setting {which} was given as text{given}, where {package} wants a number"
+    return Explained("settings-refused", says, (f"give {which} as a number: {_YAML}",))

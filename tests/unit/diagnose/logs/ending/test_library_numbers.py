@@ -1,0 +1,50 @@
+"""Settings given as text where a library wants a number."""
+
+from __future__ import annotations
+
+import pytest
+
+from envpin.diagnose.logs.ending.library_numbers import text_for_a_number
+
+
+@pytest.mark.parametrize(
+    ("exception", "message", "code", "named"),
+    [
+        (
+            "TypeError", "must be real number, not str",
+            "max_steps = math.ceil(args.num_train_epochs * num_update_steps_per_epoch)", "`num_train_epochs`",
+        ),
+        (
+            "ValueError", "could not convert string to float: 'x'",
+            "self.batch_schedule = float(batch_size[1]) if len(batch_size) > 1 else 1", "`batch_size`",
+        ),
+        (
+            "TypeError", "'>' not supported between instances of 'str' and 'int'",
+            "if self.args.warmup_steps > 0", "`warmup_steps`",
+        ),
+        (
+            "TypeError", "only integer tensors of a single element can be converted to an index",
+            "per_sequence_loss = -F.logsigmoid(self.beta * delta_score)", "`beta`",
+        ),
+    ],
+)  # fmt: skip
+def test_text_for_a_number_names_the_setting(exception: str, message: str, code: str, named: str) -> None:
+    told = text_for_a_number(exception, message, "transformers", _traceback(code, message))
+    assert told is not None
+    assert told.code == "settings-refused"
+    assert named in told.says
+
+
+@pytest.mark.parametrize(
+    ("package", "message", "code"),
+    [
+        ("datasets", "could not convert string to float: 'x'", "value = float(kwargs['x'])"),
+        ("transformers", "not enough values to unpack", "a, b = config.sizes"),
+    ],
+)
+def test_text_for_a_number_is_silent_on_rows_and_other_errors(package: str, message: str, code: str) -> None:
+    assert text_for_a_number("ValueError", message, package, _traceback(code, message)) is None
+
+
+def _traceback(code: str, message: str) -> str:
+    return f'  File "/site-packages/transformers/trainer.py", line 9, in train\n    {code}\nError: {message}'
