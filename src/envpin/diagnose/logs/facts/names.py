@@ -55,7 +55,7 @@ _TOKENIZER_CLASS = re.compile(r"Tokenizer class (\w{1,120}) does not exist")
 _USED = re.compile(
     r"'(?:<class '[\w.]{1,200}\.(\w+)'>|([\w.-]{1,80}))' is already used by a Transformers (?:config|model)"
 )
-_MODULE = re.compile(r"No module named '((\w+)\.[\w.]{1,120})'\s*$")
+_MODULE = re.compile(r"No module named '?((\w+)\.[\w.]{1,120})'?\s*$")
 # The releases that were looked at are of later interpreters, but for a few, and have a folder for each model.
 _OLD = re.compile(
     r"(?i)python3?\.?[67]\b|python3[67]|'transformers\.(?:modeling|tokenization|configuration)_(?!utils|auto|attn|flash|"
@@ -72,7 +72,7 @@ _OF_INPUTS = re.compile(r"(?:Tokenizer|FeatureExtractor)(?:Fast)?$")
 _OTHER_FRAMEWORK = re.compile(r"(?:TF|Flax)((?:Auto)?[A-Z]\w*(?:Model|For[A-Z]\w*))$")
 # Whose members a class of someone's own inherits, by the end of its name.
 _KINDS = (
-    (re.compile(r"For[A-Z]\w+$|PreTrainedModel$"), "PreTrainedModel"),
+    (re.compile(r"For[A-Z]\w+$|(?:PreTrained|LMHead|DoubleHeads)Model$"), "PreTrainedModel"),
     (re.compile(r"TokenizerFast$|^TokenizersBackend$"), "PreTrainedTokenizerFast"),
     (re.compile(r"Tokenizer$|^PythonBackend$"), "PreTrainedTokenizer"),
     (re.compile(r"(?:Dynamic|Static|Hybrid|Sliding|Quantized|Offloaded|EncoderDecoder)\w*Cache$"), "Cache"),

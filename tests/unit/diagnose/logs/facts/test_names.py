@@ -193,3 +193,9 @@ def test_what_a_trainer_sets_is_told_of_a_class_of_its_kind(name: str, said: str
     told = explain_name(f"AttributeError: 'MyTrainer' object has no attribute '{name}'")
     assert told is not None
     assert said in told.says
+
+
+def test_a_model_with_a_head_of_its_own_name_has_the_members_of_models() -> None:
+    told = explain_name("AttributeError: 'GPT2LMHeadModel' object has no attribute 'greedy_search'")
+    assert told is not None
+    assert "went with transformers 4.41" in told.says
