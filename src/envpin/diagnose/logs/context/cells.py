@@ -54,7 +54,7 @@ _OF_ROWS = re.compile(
 _SETTINGS = re.compile(
     r"(?i)\b(?:args|cfg|config|conf|settings|params|opts?|environ|getenv|yaml)\b|(?<!\.)\bre\.(?:match|search)"
 )
-_ERROR = re.compile(r"(?P<kind>Type|Attribute|Value|Key)Error: (?P<message>.+)")
+_ERROR = re.compile(r"(?P<kind>Type|Attribute|Value|Key|Runtime)Error: (?P<message>.+)")
 _LISTED = re.compile(r"^(?P<value>.{1,100}) is not in (?P<kind>list|tuple|range)$")
 _INDEXED = re.compile(r"(?P<what>[A-Za-z_][\w.]{0,60})\.index\(")
 _LABELS = re.compile(r"(?i)label|class|categor|\btags?\b|emotion|intent|sentiment")
@@ -162,6 +162,18 @@ def _of_a_list(message: str, code: str) -> Explained | None:
     ))  # fmt: skip
 
 
+def _of_no_tensor(message: str, _: str) -> Explained | None:
+    """A value of which no tensor is made."""
+    found = re.search(r"Could not infer dtype of (?P<kind>\w+)", message)
+    if found is None:
+        return None
+    held = _CALLED.get(found["kind"], f"a {found['kind']}")
+    return Explained(_D, f"the script makes a tensor of numbers of a value of a row, and one is {held}", (
+        "words for labels: give each its number, ids = dict(zip(names, range(len(names))))",
+        "texts go through the tokenizer first; leave rows with an empty field out",
+    ))  # fmt: skip
+
+
 def _of_parts(parts: re.Match[str], code: str) -> Explained | None:
     split = _SPLIT.search(code)
     if split is None:
@@ -208,5 +220,5 @@ def explain_decoding(line: str, before: str) -> Explained | None:
 
 
 _TELL: dict[str, Callable[[str, str], Explained | None]] = {
-    "Type": _of_a_type, "Attribute": _of_a_type, "Value": _of_a_list, "Key": _of_a_field,
+    "Type": _of_a_type, "Attribute": _of_a_type, "Value": _of_a_list, "Key": _of_a_field, "Runtime": _of_no_tensor,
 }  # fmt: skip

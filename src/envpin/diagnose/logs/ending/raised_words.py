@@ -62,6 +62,7 @@ _OF_INPUTS = (
     ),
 )
 STEPS_OF_THE_PROGRAM = ("do what its message says: it is the program's own check",)
+_CHANNELS = re.compile(r"expected input\[[\d, ]*\] to have (?P<taken>\d+) channels, but got (?P<given>\d+) channels")
 # By what a line of code divides.
 _DIVISOR = re.compile(r"(?:/|%)=?\s*(?P<name>len\([\w.]{1,40}\)|[A-Za-z_][\w.]{0,60})")
 # A file of data that is not where it was looked for.
@@ -229,8 +230,25 @@ def _meant(code: str, package: str, place: str, quoted: str) -> str:
     return f"{package} raises this itself{_in(place)}. What it speaks of: {meaning[:1].lower()}{meaning[1:]}"
 
 
+def _of_channels(found: re.Match[str], place: str) -> Explained:
+    """Pictures of other colours, or features of sound by another extractor."""
+    taken, given = int(found["taken"]), int(found["given"])
+    says = f"the model takes inputs of {taken} channels, and is given {given}{_in(place)}"
+    if {taken, given} <= {80, 128}:
+        says = f"{says}: features of sound by the processor of another Whisper (large-v3 has 128 of them, others 80)"
+        return Explained("inputs-do-not-fit", says, ("take this model's own: AutoProcessor.from_pretrained(MODEL)",))
+    if taken in {1, 3, 4} and given in {1, 2, 3, 4}:
+        says = f"{says}: pictures that are grey, in colours, or have transparency"
+        return Explained("inputs-do-not-fit", says, ('bring all to one kind: Image.open(FILE).convert("RGB")',))
+    return Explained("inputs-do-not-fit", says, (
+        "make them with this model's own processor; the channels stand in the second place of the shape: [N, C, …]",
+    ))  # fmt: skip
+
+
 def other_shapes(place: str, message: str) -> Explained:
     """Tensors that do not fit each other in the code of a model."""
+    if (found := _CHANNELS.search(message)) is not None:
+        return _of_channels(found, place)
     if "Kernel size can't be greater" in message or "input to conv" in message:
         short = "Kernel" in message
         why = "is shorter than its first layers take" if short else "has other dimensions (stereo, a batch)"

@@ -22,6 +22,7 @@ _OWN = '  File "/home/user/bert_ner/prepare.py", line 12, in clean\n    {code}\n
         ("y = [LABELS.index(one) for one in labels]", "ValueError: 'dog ' is not in list", "'dog '"),
         ("word, tag = line.split('\\t')", "ValueError: not enough values to unpack (expected 2, got 1)", "2 parts"),
         ("texts = [PROMPT.format(**r) for r in rows]", "KeyError: 'context'", "`{context}`"),
+        ("torch.tensor(self.labels[i])", "RuntimeError: Could not infer dtype of str", "text"),
         ("texts = [ex[source_lang] for ex in rows]", "KeyError: 'en'", "`source_lang`"),
     ],
 )

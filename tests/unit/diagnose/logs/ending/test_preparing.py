@@ -31,6 +31,8 @@ CASES = [
     ("jiwer/process.py", "ValueError: one or more references are empty strings", DATA, "is empty"),
     ("sacrebleu/metrics/base.py", "TypeError: BLEU: `refs` should be a sequence of sequence of strings.", DATA,
      "lists"),
+    ("pandas/core/tools/datetimes.py", "ValueError: time data '31/12/2024' doesn't match format '%m/%d/%Y'", DATA,
+     "`31/12/2024`"),
     ("PIL/ImageFile.py", "OSError: Truncated File Read", "truncated-file", "picture"),
     ("torchvision/transforms/_functional_tensor.py",
      "RuntimeError: output with shape [1, 224, 224] doesn't match the broadcast shape [3, 224, 224]",

@@ -284,3 +284,17 @@ def test_a_library_that_divides_by_nothing_has_no_rows_or_a_setting_of_0(source:
     told = explain_raised(line, f"{OWN}{trl(source=source)}{line}")
     assert told is not None
     assert (told.code, words in told.says) == (code, True)
+
+
+@pytest.mark.parametrize(("shape", "taken", "given", "words"), [
+    ("1, 128, 3000", 80, 128, "another Whisper"), ("4, 1, 224, 224", 3, 1, "grey"), ("2, 9, 8, 8", 4, 9, "4 channels"),
+])  # fmt: skip
+def test_inputs_of_other_channels_are_said_by_what_they_are(shape: str, taken: int, given: int, words: str) -> None:
+    place = "transformers/models/whisper/modeling_whisper.py"
+    line = (
+        f"RuntimeError: Given groups=1, weight of size [384, {taken}, 3], expected input[{shape}] to have {taken} "
+        f"channels, but got {given} channels instead"
+    )
+    told = explain_raised(line, f'{OWN}  File "/x/site-packages/{place}", line 3, in forward\n    x = conv(x)\n{line}')
+    assert told is not None
+    assert (told.code, words in told.says) == ("inputs-do-not-fit", True)
