@@ -48,6 +48,13 @@ _MODEL = re.compile(r"(?:For[A-Z]\w+|LMHeadModel|Model|WithLMHead|DoubleHeadsMod
 _BLOCK = re.compile(
     r"(?:DecoderLayer|EncoderLayer|Layer|Block|Attention|MLP|LayerFF|DenseReluDense|FFN|Encoder|Decoder)$"
 )
+_READS_TEXT = re.compile(r"(?:Tokenizer(?:Fast)?|Processor)$")
+# What they are, and how their classes begin.
+_OF_FAMILIES = {
+    "lang_code_to_id": ("NLLB, mBART and M2M100 models", ("nllb", "mbart", "m2m", "seamless")),
+    "get_lang_id": ("M2M100 models", ("m2m",)),
+    "get_decoder_prompt_ids": ("Whisper models", ("whisper",)),
+}
 _OF_CLASSES = re.compile(
     r"For(?:SequenceClassification|TokenClassification|QuestionAnswering|MaskedLM|MultipleChoice)$"
 )
@@ -93,7 +100,18 @@ def _of_a_member(line: str, before: str) -> Explained | None:
         return None
     if _OUTPUT.match(owner) is not None and name in _OF_OUTPUTS:
         return _of_an_output(owner, name)
-    return _of_a_part(owner, name)
+    return _of_languages(owner, name) or _of_a_part(owner, name)
+
+
+def _of_languages(owner: str, name: str) -> Explained | None:
+    """What only the tokenizers of some families have, asked of another one's."""
+    has = _OF_FAMILIES.get(name)
+    if has is None or _READS_TEXT.search(owner) is None or owner.lower().startswith(has[1]):
+        return None
+    says = f"the code asks the tokenizer for `{name}`, which {has[0]} have, and a `{owner}` has not"
+    return Explained(KIND, says, (
+        f"give it a model of the family that it was written for: {has[0]}", "or leave out what is of those alone",
+    ))  # fmt: skip
 
 
 def _of_a_part(owner: str, name: str) -> Explained | None:

@@ -154,3 +154,9 @@ def test_a_task_that_peft_was_told_is_not_that_of_the_model(line: str, named: st
 def test_a_program_that_prints_which_models_it_takes_is_no_converter() -> None:
     line = "[ERROR] Architecture GPT2LMHeadModel is not supported by this script"
     assert codes(f"Loading checkpoint shards\n{line}\n") == [KIND]
+
+
+@pytest.mark.parametrize(("owner", "known"), [("T5TokenizerFast", True), ("NllbTokenizerFast", False)])
+def test_a_method_of_the_tokenizers_of_other_families(owner: str, known: bool) -> None:
+    line = f"AttributeError: '{owner}' object has no attribute 'lang_code_to_id'"
+    assert (explain_kind(line, f"{script('x = tokenizer.lang_code_to_id[args.tgt]')}{line}") is not None) == known
