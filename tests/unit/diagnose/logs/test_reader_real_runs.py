@@ -81,7 +81,6 @@ MISSED = {
     "vmw-generate-tok5",
     "wullms-merge-pefttype",
     "lmeval-nolabel",
-    "lmeval-answerrange",
     "lmeval-maxlen",
     "hf-upload-nofile",
     "f1mask-convert-sharded",

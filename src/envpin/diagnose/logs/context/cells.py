@@ -54,7 +54,7 @@ _OF_ROWS = re.compile(
 _SETTINGS = re.compile(
     r"(?i)\b(?:args|cfg|config|conf|settings|params|opts?|environ|getenv|yaml)\b|(?<!\.)\bre\.(?:match|search)"
 )
-_ERROR = re.compile(r"(?P<kind>Type|Attribute|Value|Key|Runtime)Error: (?P<message>.+)")
+_ERROR = re.compile(r"(?P<kind>Type|Attribute|Value|Key|Runtime|Index|Statistics|Parse)Error: (?P<message>.+)")
 _LISTED = re.compile(r"^(?P<value>.{1,100}) is not in (?P<kind>list|tuple|range)$")
 _INDEXED = re.compile(r"(?P<what>[A-Za-z_][\w.]{0,60})\.index\(")
 _LABELS = re.compile(r"(?i)label|class|categor|\btags?\b|emotion|intent|sentiment")
@@ -67,6 +67,15 @@ _BY_NAME = re.compile(
 _DECODES = re.compile(r"transformers[/\\][^\n]*tokenization_\w+\.py[^\n]*in convert_tokens_to_string\b[^\0]{0,300}\Z")
 _QUOTED = re.compile(r"[\"'](?P<name>[^\"'\n]{1,80})[\"']")
 _FORMATS = re.compile(r"\.format(?:_map)?\(")
+_NOTHING = re.compile(
+    r"(?:max|min)\(\) (?:arg is an empty|iterable argument is empty)|Cannot choose from an empty|"
+    r"requires at least one data point|no median for empty|of empty (?:sequence|iterable)|^pop from (?:an )?empty list"
+)
+_DRAWN = re.compile(r"Sample larger than population|Cannot take a larger sample than population")
+_SHORTER = re.compile(r"random_ expects 'from' to be less than 'to', but got from=\d+ >= to=-?\d+")
+_XML = re.compile(r"no element found: line|not well-formed \(invalid token\)|mismatched tag: line|syntax error: line")
+_PART = re.compile(r"'NoneType' object has no attribute '(?:find|findall|text|attrib|get)'")
+_FOUND = re.compile(r"\.find\([\"'](?P<name>\w{1,60})[\"']\)")
 _D = "data-not-as-expected"
 _FIND = "print the first rows, and find the one at which it stops: for row in rows: print(row)"
 
@@ -77,8 +86,11 @@ def explain_cell(line: str, before: str) -> Explained | None:
     code = None if found is None else _own_code(before)
     if found is None or code is None:
         return None
+    message = found["message"].strip()
+    if (nothing := _of_nothing(message, code)) is not None:
+        return nothing
     tell = _TELL.get(found["kind"])
-    return None if tell is None else tell(found["message"].strip(), code)
+    return None if tell is None else tell(message, code)
 
 
 def _own_code(before: str) -> str | None:
@@ -97,6 +109,29 @@ def _own_code(before: str) -> str | None:
     part = parts[-1 - len(below)] if len(parts) > len(below) + 1 else ""
     lines = [one for one in part.split("\n")[1:] if one.strip(" \t^~│|") and not _ERROR.search(one)]
     return "\n".join(lines[:6]) or None
+
+
+def _of_nothing(message: str, code: str) -> Explained | None:
+    """Lists without anything in them, and files of annotations without what is asked of them."""
+    count = "count the rows after each step: print(len(rows)); a filter, an empty file or a wrong path leaves none"
+    if _NOTHING.search(message) is not None:
+        return Explained(_D, "the script takes one value of a list that is empty: no rows were read, or none is left", (
+            count,
+        ))  # fmt: skip
+    if _DRAWN.search(message) is not None:
+        return Explained(_D, "the script draws more rows than there are", (count, "draw min(N, len(rows)) of them"))
+    if _SHORTER.search(message) is not None:
+        says = "the script draws a place in the data, and they are shorter than the block that it cuts from there"
+        return Explained(_D, says, ("give more text, or a shorter block (block_size, seq_len)", count))
+    if _XML.search(message) is not None:
+        return Explained(_D, f"an XML file (annotations of pictures, most often) is empty or no whole XML: {message}", (
+            "find it: python -c \"import sys, xml.dom.minidom as m; m.parse(sys.argv[1])\" FILE, and fetch it again",
+        ))  # fmt: skip
+    names = _FOUND.findall(code) if _PART.search(message) is not None else []
+    if not names:
+        return None
+    says = f"a file of annotations lacks an element that the script asks for: {', '.join(f'`{one}`' for one in names)}"
+    return Explained(_D, says, ("look at the file; one without objects has none of them", _FIND))
 
 
 def _of_a_type(message: str, code: str) -> Explained | None:

@@ -69,7 +69,7 @@ def of_own_check(exception: str, message: str, before: str) -> Explained | None:
         return None
     if (token := of_a_token(message)) is not None:
         return token
-    if exception == "AssertionError" and not message:
+    if exception == "AssertionError" and re.search(r"[A-Za-z]{2}", message) is None:
         return _of_a_condition(last_code(before))
     own = exception not in _OF_PYTHON
     code = _of_what_is_not_there(exception, message) or of_words(exception, message, own=own)

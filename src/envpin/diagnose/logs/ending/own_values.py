@@ -88,6 +88,12 @@ def _of_a_look_up(key: str, code: str) -> Explained | None:
         return None
     what, asked = found[0]["what"], found[0]["key"].strip()
     if _CLASSES.search(what) is not None:
+        if key[:1] in "\"'" and re.search(r"\d", key) is None:
+            says = f"the data have the class {key}, which the script's `{what}` does not have"
+            return Explained(_D, says, (
+                "compare the spelling; of folders, take away what is no class (.ipynb_checkpoints, .DS_Store)",
+                f"print what `{what}` has, numbers or text",
+            ))  # fmt: skip
         says = (
             f"the script has no name for the class {key}: `{what}` has other keys (numbers or text), or fewer classes"
         )

@@ -28,7 +28,7 @@ _CALLED = frozenset({"numpy", "pyarrow", "joblib"})
 # Errors that refuse a value; others (AttributeError, TypeError, ImportError) are of releases as well.
 _REFUSALS = frozenset({
     "ValueError", "EmptyDataError", "ParserError", "IntCastingNaNError", "LookupError", "UnidentifiedImageError",
-    "LibsndfileError", "ZeroDivisionError", "OutOfBoundsDatetime", "MergeError", "InvalidIndexError",
+    "LibsndfileError", "ZeroDivisionError", "OutOfBoundsDatetime", "ParameterError", "MergeError", "InvalidIndexError",
 })  # fmt: skip
 _COUNT = "count the rows after each step: print(len(rows)); a filter, an empty file or a wrong separator leaves none"
 _LABELS = 'see which labels there are, and how many rows of each: print(table["label"].value_counts())'
@@ -124,6 +124,11 @@ _ROWS = (
     row(r"time data .(?P<n>[^\"'\n]{1,60}). (?:doesn't|does not) match format .(?P<m>[^\"'\n]{1,60})[\"']", _D,
          "a date of the data is written `{n}`, and the others as `{m}`, by which all are read",
          "name the form: pandas.to_datetime(column, format=…), dayfirst=True, or format=\"mixed\""),
+    row(r"Audio buffer is not finite", _D, "a sound of the data holds NaN or infinite values, or is empty",
+         "find it: numpy.isfinite(y).all() and len(y) > 0; leave it out, or fetch it again"),
+    row(r"Couldn't find appropriate backend", "package-missing",
+         "torchaudio finds no library that reads this kind of sound, or the file is not there",
+         "python -m pip install soundfile; of mp3 and m4a: install ffmpeg", "ls -l the file that the message names"),
     row(r"Missing column provided to 'parse_dates': (?P<n>[^\n]{1,100})", _D,
          "the table file has no column {n}, which is to be read as dates", _HEAD),
     row(r"image file is truncated|broken data stream|broken PNG|Truncated File Read", "truncated-file",

@@ -32,6 +32,7 @@ from envpin.diagnose.logs.ending.raised_words import (
     STEPS_OF_THE_PROGRAM,
     no_labels,
     of_a_division,
+    of_given_values,
     of_the_program,
     other_shapes,
     raised,
@@ -257,6 +258,7 @@ def _stopped(error: tuple[str, str], package: str, place: Frame, before: str) ->
     if package in SERVERS and re.search(r"lora|adapter|peft", place.path) is not None:
         return raised("serving-limit", package, place.path, message)
     of_rows = of_columns(str(place.library), place.path, message) if exception in _ROWS else None
+    of_rows = of_rows or of_given_values(exception, message, package, _code_of(place, before))
     if exception == "ZeroDivisionError":
         of_rows = of_rows or of_a_division(package, place, _code_of(place, before))
     return of_rows or _fault(error, package, place, before)

@@ -63,6 +63,12 @@ _OF_INPUTS = (
 )
 STEPS_OF_THE_PROGRAM = ("do what its message says: it is the program's own check",)
 _CHANNELS = re.compile(r"expected input\[[\d, ]*\] to have (?P<taken>\d+) channels, but got (?P<given>\d+) channels")
+_NUMBER = re.compile(
+    r"(?:invalid literal for int\(\) with base 10|could not convert string to float): (?P<value>.{1,60})"
+)
+_OF_A_SETTING = re.compile(
+    r"(?:int|float)\(\s*(?:\w+\.)*(?P<name>\w*(?:size|steps|ratio|rate|length|batch|num\w*|limit))\b"
+)
 # By what a line of code divides.
 _DIVISOR = re.compile(r"(?:/|%)=?\s*(?P<name>len\([\w.]{1,40}\)|[A-Za-z_][\w.]{0,60})")
 # A file of data that is not where it was looked for.
@@ -153,6 +159,23 @@ def of_a_division(package: str, place: Frame, code: str) -> Explained | None:
     return Explained("data-not-as-expected", says, (
         "count what it was given: print(len(dataset), len(loader)); a filter, a limit or `drop_last` leaves none",
     ))  # fmt: skip
+
+
+def of_given_values(exception: str, message: str, package: str, code: str) -> Explained | None:
+    """A setting that a library can make no number of, and an answer beyond the choices of its row."""
+    number = _NUMBER.search(message) if exception == "ValueError" else None
+    setting = None if number is None else _OF_A_SETTING.search(code)
+    if number is not None and setting is not None:
+        says = f"{package} makes a number of `{setting['name']}`, and was given {number['value']}"
+        return Explained(
+            "settings-refused", says, ("give it as a number, or in the form that the option's help names",)
+        )
+    if package == "lm-eval" and exception == "IndexError" and re.search(r"choice|target", code) is not None:
+        says = "a row's answer is a number beyond its choices: lm-eval counts them from 0"
+        return Explained("data-not-as-expected", says, (
+            "number the answers from 0 in the data, or in the task's doc_to_target", "print(doc) of a few rows",
+        ))  # fmt: skip
+    return None
 
 
 def no_labels(package: str, place: str) -> Explained:

@@ -23,6 +23,9 @@ _OWN = '  File "/home/user/bert_ner/prepare.py", line 12, in clean\n    {code}\n
         ("word, tag = line.split('\\t')", "ValueError: not enough values to unpack (expected 2, got 1)", "2 parts"),
         ("texts = [PROMPT.format(**r) for r in rows]", "KeyError: 'context'", "`{context}`"),
         ("torch.tensor(self.labels[i])", "RuntimeError: Could not infer dtype of str", "text"),
+        ("longest = max(len(t) for t in texts)", "ValueError: max() arg is an empty sequence", "empty"),
+        ("dev = random.sample(rows, 200)", "ValueError: Sample larger than population or is negative", "more rows"),
+        ("root = ET.parse(path)", "ParseError: no element found: line 1, column 0", "XML"),
         ("texts = [ex[source_lang] for ex in rows]", "KeyError: 'en'", "`source_lang`"),
     ],
 )

@@ -286,6 +286,22 @@ def test_a_library_that_divides_by_nothing_has_no_rows_or_a_setting_of_0(source:
     assert (told.code, words in told.says) == (code, True)
 
 
+@pytest.mark.parametrize(
+    ("source", "line", "code", "words"),
+    [
+        ("    self.schedule = float(batch_size[1])", "ValueError: could not convert string to float: 'x'",
+         "settings-refused", "`batch_size`"),
+        ("    target = choice[test_target]", "IndexError: list index out of range", "data-not-as-expected", "choices"),
+    ],
+)  # fmt: skip
+def test_a_library_that_reads_a_setting_or_an_answer_wrong_is_not_at_fault(
+    source: str, line: str, code: str, words: str
+) -> None:
+    told = explain_raised(line, f'{OWN}{SITE}lm_eval/api/task.py", line 3, in __init__\n{source}\n{line}')
+    assert told is not None
+    assert (told.code, words in told.says) == (code, True)
+
+
 @pytest.mark.parametrize(("shape", "taken", "given", "words"), [
     ("1, 128, 3000", 80, 128, "another Whisper"), ("4, 1, 224, 224", 3, 1, "grey"), ("2, 9, 8, 8", 4, 9, "4 channels"),
 ])  # fmt: skip
