@@ -16,6 +16,8 @@ SAID_BETTER = {
     "adapter-needs-newer-peft": ("adapter-needs-older-peft",),
     # peft asks the Hub for the path of an adapter as well
     "base-not-found": ("adapter-not-found",),
+    # a converter that found no tokenizer.json tries the next reader, which does not know what it then reads
+    "serving-limit": ("tokenizer-missing",),
     # what torch says of a pointer that it takes for a pickle
     "pickle-weights": ("lfs-pointer",),
 }
@@ -37,6 +39,8 @@ SAID_BETTER_OF_A_LINE = {
     "serving-limit": ("tokenizer-needs-newer",),
     "torch-companion-mismatch": ("peft-transformers-incompatible",),
     "adapter-needs-newer-peft": ("foreign-format",),
+    # names of packed layers that a model of floats does not have, and that of a tool's folder of which it asks
+    "architecture-drift": ("foreign-format",),
 }
 # Of a line that names the release all by itself, what these codes would say is less.
 LESS_EXACT = frozenset({"adapter-needs-newer-peft", "transformers-api-changed"})

@@ -174,6 +174,8 @@ _SHELL = re.compile(
     r"^(?:[\w./-]{0,100}(?:ba|z|da|)sh|[\w./-]{1,100}\.sh): (?:line \d+: |\d+: "
     r")?(?P<name>[^:\n]{1,200}): No such file or directory$"
 )
+_DENIED = re.compile(r"^[\w./-]{0,100}sh: (?:line \d+: |\d+: )?(?P<name>[^:\n]{1,200}\.(?:sh|py)): Permission denied$")
+_OF_WINDOWS = re.compile(r"\$'[^'\n]{0,200}\\r': command not found")
 _USAGE = re.compile(r"^(?i:usage): (?:python3? |\./)?(?P<name>[\w./-]{1,200}\.(?:py|sh))(?P<rest> [^\n]{1,300})$")
 
 
@@ -261,6 +263,14 @@ def _of_this_field_alone(line: str, _: str) -> Explained | None:
 def _of_the_command(line: str) -> Explained | None:
     if (found := _SHELL.search(line)) is not None:
         return Explained(_S, f"the script or file `{found['name']}` is not there", (GIVE_ITS_PATH,))
+    if (found := _DENIED.search(line)) is not None:
+        says = f"the shell may not run `{found['name']}`: the file is not marked as a program"
+        run = command_text("python" if found["name"].endswith(".py") else "bash", found["name"])
+        return Explained(_S, says, (f"name what runs it: {run}", command_text("chmod", "+x", found["name"])))
+    if _OF_WINDOWS.search(line) is not None:
+        says = "the script has the line ends of Windows (CR LF), and the shell takes each CR for a part of its line"
+        return Explained(_S, says, ("take them out: sed -i 's/\\r$//' SCRIPT.sh",
+                                    "git config core.autocrlf input, and check it out again"))  # fmt: skip
     if (found := _USAGE.search(line)) is None or "[options]" in line.lower():
         return None
     return Explained(_S, f"`{found['name']}` was called with other arguments than it takes:{found['rest']}", (

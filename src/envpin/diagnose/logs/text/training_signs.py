@@ -27,7 +27,9 @@ _LEARNS = re.compile(rb"'grad_norm': '?0*\.?0*[1-9]")
 _LOSS = re.compile(rb"\{'loss': '?(?P<loss>[\d.e+-]+|nan)'?[,}](?![^\n]*(?:reward|'kl'))")
 _OWN_LOSS = re.compile(rb"(?im)^[^\n{]{0,80}\b(?:train[_ ])?loss[ =:]{1,3}(?P<loss>\d+\.\d+(?:e[+-]?\d+)?)")
 # Of a run too short to log a step, what it says at its end.
-_WHOLE_LOSS = re.compile(rb"\{'train_runtime'[^\n}]*'train_loss': '?0?\.?0+'?[,}]")
+_WHOLE_LOSS = re.compile(rb"\{'train_runtime': '?(?P<time>\d*\.?\d*)[^\n}]*'train_loss': '?0?\.?0+'?[,}]")
+# Seconds, of which no step takes less: a run that resumed at its end does none.
+_NO_STEP = 0.05
 _OF_REWARDS = re.compile(rb"(?i)reward|'kl'|\bgrpo|\brloo|\bppo\b")
 _CTC = re.compile(rb"ForCTC|ctc_loss|wav2vec|hubert")
 _ZERO = re.compile(rb"0*\.?0*(?:e[+-]?\d+)?")
@@ -47,6 +49,14 @@ CTC_SKIPPED_STEPS = (
 ALL_MASKED_STEPS = (
     'print one batch: (batch["labels"] != -100).sum(); raise max_length above the length of the prompts',
     "where a template marks the answers (response_template, train_on_responses_only): give the one of this tokenizer",
+)
+NO_STEPS = (
+    "the run ended without a step: it resumed from a checkpoint that had already reached num_train_epochs or "
+    "max_steps, so that the loss of 0 says nothing"
+)
+NO_STEPS_STEPS = (
+    "to train on: raise num_train_epochs or max_steps above that of the checkpoint (trainer_state.json: global_step)",
+    "to begin again: leave out resume_from_checkpoint, or take another output_dir",
 )
 NOTHING_TRAINS = "`trainable params: 0`: every parameter is frozen, so that training changes nothing"
 NOTHING_TRAINS_STEPS = (
@@ -115,7 +125,8 @@ class TrainingSigns:
                 self._zeros += 1
                 self._note(ALL_MASKED, block, numbers, found.start("loss"))
         if not self._some and (whole := _WHOLE_LOSS.search(block)) is not None:
-            self._note(CTC_SKIPPED, block, numbers, whole.start())
+            none_done = float(whole["time"] or 1) < _NO_STEP
+            self._note(NO_STEPS if none_done else CTC_SKIPPED, block, numbers, whole.start())
         if (none := _NOTHING_TRAINS.search(block)) is not None:
             self._note(NOTHING_TRAINS, block, numbers, none.start())
 
@@ -134,6 +145,8 @@ class TrainingSigns:
         elif CTC_SKIPPED in self._quiet and not (self._some or self._rewards or self._zeros) and masked not in known:
             says = (CTC_SKIPPED, CTC_SKIPPED_STEPS) if self._ctc else (ALL_MASKED, ALL_MASKED_STEPS)
             yield masked, *says, self._quiet[CTC_SKIPPED]
+        if NO_STEPS in self._quiet and not self._some and not self._zeros and "settings-refused" not in known:
+            yield "settings-refused", NO_STEPS, NO_STEPS_STEPS, self._quiet[NO_STEPS]
         if NOTHING_TRAINS in self._quiet and (self._trains or self._some) and frozen not in known:
             yield frozen, NOTHING_TRAINS, NOTHING_TRAINS_STEPS, self._quiet[NOTHING_TRAINS]
 

@@ -68,3 +68,16 @@ def test_an_adapter_that_a_run_does_without_is_told() -> None:
     log = "LoRA adapter NOT found at ./lora_whisper. Falling back to standard Whisper...\nWER: 0.7\n"
     findings = diagnose_log(io.BytesIO(log.encode())).findings
     assert [(one.code, one.severity) for one in findings] == [("adapter-not-found", "warning")]
+
+
+@pytest.mark.parametrize(
+    ("line", "step"),
+    [
+        ("bash: ./finetune.sh: Permission denied", "bash ./finetune.sh"),
+        (r"finetune.sh: line 5: $'--model_name_or_path\r': command not found", "sed -i"),
+    ],
+)
+def test_a_shell_says_what_it_cannot_run(line: str, step: str) -> None:
+    findings = diagnose_log(io.BytesIO(f"{line}\n".encode())).findings
+    assert [one.code for one in findings] == ["settings-refused"]
+    assert step in findings[0].fix[0]
