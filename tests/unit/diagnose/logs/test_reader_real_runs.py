@@ -81,10 +81,8 @@ MISSED = {
     "vmw-generate-tok5",
     "wullms-merge-pefttype",
     "lmeval-nolabel",
-    "lmeval-maxlen",
     "hf-upload-nofile",
     "f1mask-convert-sharded",
-    "f1mask-convert-sharded2",
     "vocabtrimmer-bert-wordpiece",
 }
 
