@@ -27,7 +27,7 @@ def _finding(one: Finding) -> str:
     lines = [f"{_MARKS[one.severity]} {one.severity}: {printable(one.message)} [{one.code}]"]
     lines += [f"    {_evidence(seen)}" for seen in one.evidence]
     lines += [f"    fix: {printable(step)}" for step in one.fix[:1]]
-    lines += [f"    or:  {printable(step)}" for step in one.fix[1:]]
+    lines += [f"    or:  {printable(step.removeprefix('or '))}" for step in one.fix[1:]]
     return "\n".join(_wrapped(line) for line in lines)
 
 

@@ -63,3 +63,10 @@ def test_into_a_file_commands_stay_whole(monkeypatch: pytest.MonkeyPatch) -> Non
     text = render_findings([FINDING])
     assert f"    fix: {COMMAND}\n" in text
     assert f"take what belongs together: {COMMAND}\n" in text
+
+
+def test_or_is_said_once_before_a_second_step() -> None:
+    one = Finding(code="x", severity="blocker", message="m", evidence=(), fix=("do this", "or do that", "order it"))
+    assert [line.strip() for line in render_findings([one]).split("\n")[1:]] == [
+        "fix: do this", "or:  do that", "or:  order it",
+    ]  # fmt: skip

@@ -116,3 +116,39 @@ def test_the_messages_of_a_row_have_other_fields() -> None:
     )
     (found,) = diagnose(text).findings
     assert "messages of the rows have no field `from`" in found.message
+
+
+@pytest.mark.parametrize(
+    ("family", "file"),
+    [("t5", "spiece.model"), ("mbart", "sentencepiece.bpe.model"), ("deberta_v2", "spm.model"),
+     ("llama", "tokenizer.model")],
+)  # fmt: skip
+def test_the_vocabulary_of_a_slow_tokenizer_has_the_name_of_its_family(family: str, file: str) -> None:
+    frame = f'  File "/site-packages/transformers/models/{family}/tokenization_{family}.py", line 1, in f\n'
+    (found,) = diagnose(f"{frame}    x()\nValueError: Either model_file or model_proto must be specified.\n").findings
+    assert f"no {file}," in found.message
+
+
+def test_a_part_of_a_package_is_installed_by_the_package_that_brings_it() -> None:
+    code = '  File "/home/u/export.py", line 1, in <module>\n    from optimum.onnxruntime import ORTModel\n'
+    (found,) = diagnose(f"{code}ModuleNotFoundError: No module named 'optimum'\n").findings
+    assert "pip install optimum-onnx" in found.fix[0]
+
+
+def test_a_script_that_refuses_its_arguments_is_quoted() -> None:
+    text = (
+        "usage: split_embedding_data.py [-h] --train-ratio N input output\n"
+        "split_embedding_data.py: error: Split ratios must sum to 100.\n"
+    )
+    (found,) = diagnose(text).findings
+    assert "Split ratios must sum to 100" in found.message
+
+
+def test_layers_that_an_adapter_lacks_are_told_from_modules_that_were_not_trained() -> None:
+    warns = "UserWarning: Found missing adapter keys while loading the checkpoint: ["
+    layers = "'base_model.model.model.layers.1.self_attn.q_proj.lora_{}.default.weight'"
+    modules = "'base_model.model.transformer.h.0.attn.c_proj.lora_{}.default.weight'"
+    for name, says in ((layers, "whole layers"), (modules, "more than was trained")):
+        (found,) = diagnose(f"{warns}{name.format('A')}, {name.format('B')}].\n").findings
+        assert found.code == "adapter-tensors-missing"
+        assert says in found.message

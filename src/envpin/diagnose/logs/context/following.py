@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from envpin.core.command_text import command_text
+from envpin.diagnose.logs.facts.index_names import package_below
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +45,21 @@ _PATH = re.compile(
 )
 # Where notebooks and rented machines keep files, and few others do.
 _ELSEWHERE = re.compile(r"^/(?:content|kaggle|workspace|runpod-volume|teamspace|dbfs|notebooks)/")
+# What slow tokenizers of SentencePiece call their vocabulary (`VOCAB_FILES_NAMES` of transformers 4.47.1), where it is
+# not tokenizer.model, as of Llama and Gemma.
+_SLOW_TOKENIZER = re.compile(r"tokenization_(\w+)\.py")
+_VOCABULARY_FILES = {
+    "spiece.model": {
+        "albert", "bert_generation", "big_bird", "cpm", "fnet", "gpt_sw3", "pegasus", "reformer", "siglip", "t5",
+        "udop", "xlnet",
+    },
+    "sentencepiece.bpe.model": {
+        "barthez", "camembert", "m2m_100", "mbart", "mbart50", "mluke", "nllb", "plbart", "seamless_m4t",
+        "speech_to_text", "xglm", "xlm_roberta",
+    },
+    "spm.model": {"deberta_v2"}, "spm_char.model": {"speecht5"}, "sentencepiece.model": {"rembert"},
+    "source.spm": {"marian"},
+}  # fmt: skip
 WHICH_ROW = "which-row"
 Told = tuple[str, tuple[str, ...]]
 
@@ -177,6 +193,26 @@ def _of_a_name(says: str, fix: tuple[str, ...], _: str) -> Told | None:
     return says, (look, "run the step that writes it first, or give the path that it printed", *fix[2:])
 
 
+def _which_vocabulary(says: str, fix: tuple[str, ...], near: str) -> Told | None:
+    found = _SLOW_TOKENIZER.findall(near)
+    file = next((file for file, families in _VOCABULARY_FILES.items() if found and found[-1] in families), None)
+    if file is None:
+        return None
+    return says.replace("tokenizer.model", file), tuple(one.replace("tokenizer.model", file) for one in fix)
+
+
+def _which_part(says: str, _: tuple[str, ...], near: str) -> Told | None:
+    """A part of a package that has a package of its own on the index, by the line that imports it."""
+    name = says.partition("`")[2].partition("`")[0]
+    found = re.findall(rf"(?:from|import) ({re.escape(name)}\.\w[\w.]*)", near)
+    package = package_below(found[-1]) if found else None
+    if package is None:
+        return None
+    return f"{says}, nor `{package}`, which brings `{found[-1]}`", (
+        f"install it there: python -m pip install {package}",
+    )
+
+
 # By the name that a signature gives as `around`.
 TELL: dict[str, Callable[[str, tuple[str, ...], str], Told | None]] = {
     "decoder": _of_a_decoder,
@@ -184,7 +220,9 @@ TELL: dict[str, Callable[[str, tuple[str, ...], str], Told | None]] = {
     "other-numbers": _other_numbers,
     "pictures": _of_pictures,
     "refused-fields": _refused_fields,
+    "vocabulary-file": _which_vocabulary,
     "where-in-yaml": _where_in_yaml,
+    "which-part": _which_part,
     "which-batches": _which_batches,
     "which-column": _which_column,
     "which-feature": _which_feature,

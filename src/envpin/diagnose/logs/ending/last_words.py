@@ -176,6 +176,11 @@ _SHELL = re.compile(
 )
 _DENIED = re.compile(r"^[\w./-]{0,100}sh: (?:line \d+: |\d+: )?(?P<name>[^:\n]{1,200}\.(?:sh|py)): Permission denied$")
 _OF_WINDOWS = re.compile(r"\$'[^'\n]{0,200}\\r': command not found")
+# A script's own check, in the form of argparse, whose own messages signatures know.
+_REFUSED = re.compile(
+    r"^(?P<name>[\w./-]{1,200}\.py): error: "
+    r"(?P<said>(?!the following arg|unrecognized arg|argument |one of the arg|ambiguous )[^\n]{3,300})$"
+)
 _USAGE = re.compile(r"^(?i:usage): (?:python3? |\./)?(?P<name>[\w./-]{1,200}\.(?:py|sh))(?P<rest> [^\n]{1,300})$")
 
 
@@ -185,7 +190,7 @@ def of_last_words(lines: Sequence[str], *, in_field: bool) -> tuple[int, str, Ex
     last = [_plain(one) for one in lines]
     of_it = in_field or any(_OF_THE_FIELD.search(one) for one in last)
     ended = max((at for at, one in enumerate(last) if _ENDED_WELL.search(one)), default=-1)
-    for tell in (_of_what_is_missing, _of_a_complaint) if of_it else (_of_this_field_alone,):
+    for tell in (_of_a_refusal, _of_what_is_missing, _of_a_complaint) if of_it else (_of_this_field_alone,):
         for at, one in enumerate(last):
             if at <= ended or not one.strip() or _GOES_ON.search(one) or _RAISED.search(lines[at].strip()):
                 continue
@@ -197,6 +202,15 @@ def of_last_words(lines: Sequence[str], *, in_field: bool) -> tuple[int, str, Ex
 def _plain(line: str) -> str:
     text = _DECORATION.sub("", line.strip().strip("│").strip())
     return _LEVEL.sub("", text)
+
+
+def _of_a_refusal(line: str, _: str) -> Explained | None:
+    """What a script says of its arguments below the line of its usage."""
+    found = _REFUSED.search(line)
+    if found is None:
+        return None
+    says = f"`{found['name']}` refuses what it was called with: {found['said'].rstrip('.')}"
+    return Explained(_S, says, ("change the option that the message names; --help says what each takes",))
 
 
 def _of_what_is_missing(line: str, _: str) -> Explained | None:
