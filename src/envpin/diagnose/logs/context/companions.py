@@ -101,7 +101,7 @@ _FACTS = (
           "a newer openai, anthropic or gradio_client, which does without"),
     _went("starlette", "1.0", "`{name}`", rf"(?:Router|Starlette)\.__init__\(\) {_UNEXPECTED} "
           r"'(?P<name>on_startup|on_shutdown)'", "a newer fastapi; in code of your own: lifespan=…"),
-    _went("langchain", "1.0", "`{name}`", r"No module named '(?P<name>langchain\.(?:embeddings|llms|vectorstores|"
+    _went("langchain", "1.0", "`{name}`", r"No module named '(?P<name>langchain\.(?:embeddings\.\w+|llms|vectorstores|"
           r"document_loaders|chat_models\.\w+|prompts|memory|schema|text_splitter))'", "from langchain_community (its "
           "loaders, stores, models), langchain_text_splitters or langchain_classic"),
     _went("urllib3", "2.0", "`{name}`", r"cannot import name '(?P<name>DEFAULT_CIPHERS)' from 'urllib3"),

@@ -51,7 +51,7 @@ _BLOCK = re.compile(
 _READS_TEXT = re.compile(r"(?:Tokenizer(?:Fast)?|Processor)$")
 # What they are, and how their classes begin.
 _OF_FAMILIES = {
-    "lang_code_to_id": ("NLLB, mBART and M2M100 models", ("nllb", "mbart", "m2m", "seamless")),
+    "lang_code_to_id": ("NLLB, mBART and M2M100 models", ("nllb", "mbart", "m2m", "plbart", "speech2text")),
     "get_lang_id": ("M2M100 models", ("m2m",)),
     "get_decoder_prompt_ids": ("Whisper models", ("whisper",)),
 }
@@ -135,7 +135,7 @@ def _of_no_generation(owner: str) -> Explained | None:
         return None
     says = (
         f"peft was told by `task_type` that the model generates, and a `{owner}` does not: it was loaded by the class "
-        "of another task (transformers before 4.50 let it pass)"
+        "of another task (transformers before 4.52 let it pass)"
     )
     return Explained(KIND, says, (
         "for a classifier: task_type=TaskType.SEQ_CLS (TOKEN_CLS, QUESTION_ANS), or leave it out",
