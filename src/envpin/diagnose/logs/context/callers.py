@@ -124,7 +124,10 @@ def _of_tokens(line: str) -> Explained | None:
     if found is None:
         return None
     says = f"a tokenizer was given something else as `{found[1]}` than whole numbers or text in a flat list: {found[2]}"
-    steps = ("look at what is given: type(x), x[0]; of predictions take the argmax first, and put no -100 among them",)
+    steps = (
+        "look at what is given: type(x), x[0]; of predictions take the argmax first, and put no -100 among them",
+        "of a Seq2SeqTrainer: predict_with_generate=True, without which predictions are logits",
+    )
     return Explained("inputs-do-not-fit", says, steps)
 
 

@@ -125,6 +125,8 @@ _FACTS = (
     _went("torchmetrics", "0.11", "`{name}` without `task`",
           r"\b(?P<name>\w+)(?:\.__new__)?\(\) missing 1 required positional argument: 'task'",
           'give task="multiclass" and num_classes=…, or task="binary"'),
+    _went("trl", "0.12", "the `{name}` that needs no `output_dir`, as its trainer that steps through batches,",
+          r"\b(?P<name>PPOConfig)\.__init__\(\) missing 1 required positional argument: 'output_dir'"),
     _went("protobuf", "7.0", "`{name}` of fields", r"FieldDescriptor' object has no attribute '(?P<name>label)'",
           "update what asks for it"),
 )  # fmt: skip

@@ -251,7 +251,7 @@ def _stopped(error: tuple[str, str], package: str, place: Frame, before: str) ->
         return cell or stopped
     if (
         _SHAPES.search(message) is not None
-        and re.search(r"models?[/\\]|modeling|modules", place.path) is not None
+        and re.search(r"models?[/\\]|modeling|modules|tuners[/\\]\w+[/\\]layer", place.path) is not None
         and ("rotary" not in place.function)
     ):  # positions are the model's own affair
         return other_shapes(place.path, message)

@@ -25,7 +25,7 @@ _SIGNS = re.compile(
     rb"HF_TOKEN|HF_HUB_|HUGGING_?FACE_?(?:HUB_)?TOKEN|huggingface\.co/|\[transformers\] |LoraConfig|AutoModel|"
     rb"No module named '(?:" + _PROJECTS + rb")[.']|"
     rb"AutoTokenizer|TrainingArguments|You should probably TRAIN this model|newly initialized: \[|"
-    rb"Generating \w+ split: |Map: +\d+%|\{'loss': "
+    rb"trust_remote_code|\bevaluate_model\(|Generating \w+ split: |Map: +\d+%|\{'loss': "
 )
 # What the path of a script shows of it.
 _PATHS = re.compile(

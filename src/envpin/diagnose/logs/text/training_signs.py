@@ -20,6 +20,8 @@ _LOSSES, _ZEROS = 5_000, 2
 _TRAINS = (
     b"'train_runtime'", b"'train_loss'", b"{'loss': ", b"trainer.train()", b"_inner_training_loop", b"Running Epoch",
 )  # fmt: skip
+# The header or the lines of a loop that a script wrote itself.
+_OWN_LOOP = re.compile(rb"(?im)^\W{0,8}epoch\b[^\n]{0,60}\b(?:train|loss)")
 _RESIZED = (b"resize_token_embeddings", b"new embeddings will be initialized", b"Resizing ", b"added tokens")
 # The gradients of a step that are not zero, as the Trainer logs them.
 _LEARNS = re.compile(rb"'grad_norm': '?0*\.?0*[1-9]")
@@ -103,14 +105,15 @@ class TrainingSigns:
         self._trains = self._resized = self._learns = False
         # how many losses were 0, and the first line that says so; whether one was another number
         self._zeros, self._some = 0, False
-        self._ctc = self._rewards = False
+        self._ctc = self._rewards = self._ended = False
         self._quiet: dict[str, tuple[int, str]] = {}
 
     def read(self, block: bytes, numbers: LineNumbers) -> None:
-        self._trains = self._trains or any(sign in block for sign in _TRAINS)
+        self._trains = self._trains or any(sign in block for sign in _TRAINS) or _OWN_LOOP.search(block) is not None
         self._learns = self._learns or _LEARNS.search(block) is not None
         self._ctc = self._ctc or _CTC.search(block) is not None
         self._rewards = self._rewards or _OF_REWARDS.search(block) is not None
+        self._ended = self._ended or b"'train_runtime'" in block
         self._resized = self._resized or any(sign in block for sign in _RESIZED)
         self._read_losses(block, numbers)
 
@@ -155,7 +158,8 @@ class TrainingSigns:
         could not look at the base's config, where no sign says that the vocabulary grew, and of a part of the model
         whose inputs need no gradient (a reference model's), where gradients are logged."""
         if code == "nothing-requires-grad":
-            return self._learns and severity != "blocker"
+            # a training whose inputs stay without gradients stops at its first step
+            return (self._learns or (self._rewards and self._ended)) and severity != "blocker"
         if code == "vocab-rows-not-saved":
             return self._trains and severity == "info" and not self._resized
         return self._trains and code in OF_A_NEW_HEAD and (code == "task-head" or severity == "info")

@@ -32,3 +32,39 @@ def test_a_bare_assert_is_quoted_with_its_cause(condition: str, code: str) -> No
 
 def test_a_bare_assert_of_nothing_known_has_no_cause() -> None:
     assert answer(LOG.format(condition="ok"))[0] == []
+
+
+@pytest.mark.parametrize(
+    ("raised", "code"),
+    [
+        ('raise RuntimeError("x")\nRuntimeError: CUDA not available', "gpu-not-supported"),
+        (
+            'raise ValueError("x")\nValueError: weights length must match number of adapters',
+            "settings-refused",
+        ),
+        ("assert not torch.allclose(first_weight_old, first_weight)\nAssertionError", "adapter-is-noop"),
+        ("assert not torch.equal(before, after)\nAssertionError", "adapter-is-noop"),
+    ],
+)
+def test_a_check_of_the_program_is_told_by_what_it_asks(raised: str, code: str) -> None:
+    log = LOG.partition("    assert")[0].replace("nanogpt", "lora-export") + f"    {raised}\n"
+    assert answer(log)[0] == [code]
+
+
+def test_a_folder_of_wandb_is_no_package() -> None:
+    codes, text = answer(
+        'Traceback (most recent call last):\n  File "/srv/site-packages/transformers/integrations/'
+        'integration_utils.py", line 808, in setup\n    from wandb.sdk.lib.config_util import ConfigError\n'
+        "ModuleNotFoundError: No module named 'wandb.sdk'\n"
+    )
+    assert codes == ["package-missing"]
+    assert "the folder `wandb/`" in text
+
+
+def test_a_parameter_that_was_not_quantized_is_a_matter_of_the_config() -> None:
+    codes, _ = answer(
+        'Traceback (most recent call last):\n  File "/srv/site-packages/peft/tuners/lora/bnb.py", line 585, in '
+        'dispatch_bnb_4bit\n    "compress_statistics": target_base_layer.weight.compress_statistics,\n'
+        "AttributeError: 'Parameter' object has no attribute 'compress_statistics'\n"
+    )
+    assert codes == ["architecture-drift"]
