@@ -100,9 +100,7 @@ MISSED = {
     "medgpt-spm-type",
     "medgpt-spm-nofile",
     "clusterattn-gen-genconf",
-    "htslora-mlx-bf16",
     "htslora-mlx-gpt2",
-    "htslora-mlx-loha",
     "fromtransformer-bpe-cwd",
     "fromtransformer-bpe-gz",
     "nededimben-tok-ro",
@@ -111,6 +109,7 @@ MISSED = {
     "ibivibiv-tok-subfolder",
     "ibivibiv-tok-novocab",
     "toonnx-quant-notonnx",
+    "codecraft-ppl-latin1",
     "panxyz-ort-qwen",
 }
 

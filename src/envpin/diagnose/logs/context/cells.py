@@ -67,6 +67,7 @@ _BY_NAME = re.compile(
 _DECODES = re.compile(r"transformers[/\\][^\n]*tokenization_\w+\.py[^\n]*in convert_tokens_to_string\b[^\0]{0,300}\Z")
 _QUOTED = re.compile(r"[\"'](?P<name>[^\"'\n]{1,80})[\"']")
 _FORMATS = re.compile(r"\.format(?:_map)?\(")
+_CHECKPOINTS = re.compile(r"(?i)check-?points?\b|ckpts?\b")
 _NOTHING = re.compile(
     r"(?:max|min)\(\) (?:arg is an empty|iterable argument is empty)|Cannot choose from an empty|"
     r"requires at least one data point|no median for empty|of empty (?:sequence|iterable)|^pop from (?:an )?empty list"
@@ -114,7 +115,8 @@ def _own_code(before: str) -> str | None:
 def _of_nothing(message: str, code: str) -> Explained | None:
     """Lists without anything in them, and files of annotations without what is asked of them."""
     count = "count the rows after each step: print(len(rows)); a filter, an empty file or a wrong path leaves none"
-    if _NOTHING.search(message) is not None:
+    # `lost_files` tells of folders that lack checkpoints
+    if _NOTHING.search(message) is not None and _CHECKPOINTS.search(code) is None:
         return Explained(_D, "the script takes one value of a list that is empty: no rows were read, or none is left", (
             count,
         ))  # fmt: skip

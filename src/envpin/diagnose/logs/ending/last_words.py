@@ -13,6 +13,7 @@ from envpin.core.command_text import command_text
 from envpin.diagnose.logs.context.kinds_refused import said_of_a_kind
 from envpin.diagnose.logs.context.lost_files import GIVE_ITS_PATH, NOT_THERE, said_to_be_lost
 from envpin.diagnose.logs.ending.own_checks import of_words
+from envpin.diagnose.logs.ending.own_merges import said_of_a_merge
 from envpin.diagnose.logs.ending.raised_words import STEPS_OF_THE_PROGRAM, of_the_program
 from envpin.diagnose.logs.ending.table import row
 from envpin.diagnose.logs.ending.tokens import of_a_token
@@ -219,7 +220,11 @@ def _of_what_is_missing(line: str, _: str) -> Explained | None:
 
 def _of_a_complaint(line: str, whole: str) -> Explained | None:
     """A line that says of itself that it is an error, in words that name a setting or the data."""
-    if _COMPLAINS.search(whole) is None or (code := of_words("", line)) is None:
+    if _COMPLAINS.search(whole) is None:
+        return None
+    if (merge := said_of_a_merge(line)) is not None:
+        return merge
+    if (code := of_words("", line)) is None:
         return None
     return Explained(code, of_the_program(line), STEPS_OF_THE_PROGRAM)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from envpin.diagnose.logs.ending.own_merges import asserted_of_weights, said_of_a_merge
 from envpin.diagnose.logs.ending.raised_words import STEPS_OF_THE_PROGRAM, of_the_program
 from envpin.diagnose.logs.ending.tokens import of_a_token
 from envpin.diagnose.logs.text.explained import Explained
@@ -53,7 +54,6 @@ _COLUMNS = re.compile(
     r"(?i)(?:missing|required|no|must (?:have|contain)|without|need).{0,40}?\b(?:columns?|fields?|keys?)(?:\(s\))?"
 )
 _CONDITION = re.compile(r"[ \t│]*assert[ \t]+(?P<what>[^\n]{3,160})")
-_LEARNED = re.compile(r"assert[ \t]+not[ \t]+torch\.(?:allclose|equal)\([^\n]{0,60}(?:old|before|orig)", re.IGNORECASE)
 _NO_GPU = re.compile(
     r"(?i)\b(?:cuda|gpus?)\b.{0,20}\b(?:not|no|un)\W?(?:available|found|detected)|\bno (?:cuda|gpus?)\b"
 )
@@ -61,10 +61,6 @@ _CONDITIONS = (
     ("inputs-do-not-fit", re.compile(r"\.shape|\.size\(|seq_?len|block_size|n_?embd|hidden|\bdim|ndim")),
     ("data-not-as-expected", re.compile(r"(?i)label|data|row|sample|column|example|token|\blen\(")),
     ("settings-refused", re.compile(r"(?i)cfg|config|args\.|opt|batch|rank|alpha|lr\b|world_size|%|mode\b")),
-)
-_SAME_AFTER = (
-    "the program compares a weight before and after the merge, and the two are equal: the adapter adds nothing, most "
-    "often as it was never trained"
 )
 _DO = {
     "data-not-as-expected": "look at the data that it reads: the columns, the number of rows, the labels",
@@ -85,6 +81,8 @@ def of_own_check(exception: str, message: str, before: str) -> Explained | None:
             "run it where there is a GPU, with a build of torch for it: torch.cuda.is_available() tells",
             "or give its option for the CPU, where it has one",
         ))  # fmt: skip
+    if (merge := said_of_a_merge(message)) is not None:
+        return merge
     own = exception not in _OF_PYTHON
     code = _of_what_is_not_there(exception, message) or of_words(exception, message, own=own)
     if code is None:
@@ -107,12 +105,9 @@ def of_keys(message: str) -> Explained | None:
 
 def _of_a_condition(code: list[str]) -> Explained | None:
     """A bare `assert`: what it compares tells whether it speaks of a setting, of the data or of shapes."""
-    if _LEARNED.search("\n".join(code)) is not None:
-        return Explained("adapter-is-noop", _SAME_AFTER, (
-            "look at lora_B: envpin check ADAPTER; of an adapter that never trained it is all zeros",
-            "train again, or give the folder of the adapter that was trained; see that the merge ran on the same base",
-        ))  # fmt: skip
     found = next((one for one in map(_CONDITION.match, code) if one is not None), None)
+    if found is not None and (told := asserted_of_weights(found[0])) is not None:
+        return told
     named = None if found is None else next((row for row in _CONDITIONS if row[1].search(found["what"])), None)
     if found is None or named is None:
         return None

@@ -26,6 +26,15 @@ _LABELS = re.compile(
     r"(?i)\b(?>\w*?(?:label|class|tag|intent|sentiment|category|emotion))"
     r"(?>\w*?(?:2id|2idx|_to_id|_map|_dict|_id|_index|mapping))\w*+\s*\["
 )
+# Entries of config.json that GPT-2 and others call n_embd, d_model, …, and those of LoRA's adapter_config.json.
+_OF_A_FAMILY = frozenset({
+    "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "rms_norm_eps", "layer_norm_eps",
+    "num_key_value_heads", "rope_theta", "hidden_act", "max_position_embeddings", "head_dim", "d_model", "n_embd",
+    "n_layer", "n_head", "layer_norm_epsilon", "type_vocab_size", "sliding_window", "d_ff", "num_heads", "d_kv",
+})  # fmt: skip
+_OF_AN_ADAPTER = frozenset({"r", "lora_alpha", "lora_dropout"})
+_ADAPTER = re.compile(r"(?i)hf_cfg|adapter|peft|lora[_-]?c")
+_CONVERTS = re.compile(r"(?i)convert|gguf|ggml|export|onnx|mlx|ct2|to_\w+\.py|llama2?\.c|megatron|tflite|openvino")
 _INDEX = r"(?:\[[^\]\n]{1,40}\])*\s*\[\s*[\"']"
 _CHECKPOINT = re.compile(r"(?i)\b(?:\w*ckpt|\w*check_?point|state|payload|saved|bundle)\s*\[\s*[\"']")
 _SETTINGS = re.compile(rf"(?i)\b(?>\w*?(?:config|cfg|conf|settings|params|args|options))\w*+{_INDEX}")
@@ -64,6 +73,9 @@ def of_own_value(exception: str, message: str, before: str) -> Explained | None:
                              "evaluates is empty, or smaller than a batch that is dropped", (
             "count its rows and batches: print(len(dataset), len(loader))",
         ))  # fmt: skip
+    key = _KEY.match(message.strip()) if exception == "KeyError" and _SETTINGS.search(code) is not None else None
+    if key is not None and (told := _of_a_config(key["name"], before)) is not None:
+        return told
     tell = _BY_EXCEPTION.get(exception)
     return None if tell is None else tell(message, code)
 
@@ -118,6 +130,24 @@ def _of_an_entry(name: str, code: str) -> Explained | None:
         says = f"a row of the data has no field `{name}`, which the script asks for"
         return Explained(_D, says, (_FIRST_ROW, f"rename the field that is meant to `{name}`"))
     return None
+
+
+def _of_a_config(name: str, before: str) -> Explained | None:
+    """An entry that config.json of some families has, or adapter_config.json of some methods."""
+    if name in _OF_AN_ADAPTER and _ADAPTER.search(before) is not None:
+        says = (
+            f"adapter_config.json has no `{name}`, which only LoRA's has: the adapter is of another method (peft_type)"
+        )
+        steps = ("look at its peft_type; merge it by peft, merge_and_unload(), where the program takes LoRA alone",)
+        return Explained("serving-limit", says, steps)
+    if name not in _OF_A_FAMILY:
+        return None
+    says = (
+        f"the model's config.json has no `{name}`, which the program reads: it was written for families that have it, "
+        "and the model is of another (or keeps it in a part, as text_config)"
+    )
+    steps = ("look at model_type in config.json, and give a model of a family that the program takes",)
+    return Explained("serving-limit" if _CONVERTS.search(before) else "model-of-another-kind", says, steps)
 
 
 def of_the_environment(name: str) -> Explained:

@@ -35,6 +35,7 @@ _ARITHMETIC = re.compile(
     r"soup|vector|base|target|finetuned|pretrained|weights?|params?|checkpoint|ckpt)\w*(?:\.data|\.state_dict\(\))?"
     r"\[\s*(?:name|key|k|n|param_?\w*|layer\w*)\s*\]|\bparam\w*\.data\b|\w+\[(?:name|key|k)\][^\n]*\w+\[(?:name|key|k)\])"
 )
+_PRODUCT = re.compile(r"(?:\+=|=[^\n]{0,200}\+)[^\n]{0,200}\b(?:lora_?)?B\w* @ (?:lora_?)?A\b")
 _LORA = re.compile(r"(?i)lora|adapter")
 _SMALLEST_VOCABULARY, _OF_ONE_WIDTH = 200, 1.25
 _TENSOR = re.compile(r"'((?:base_model\.model\.)?[\w.]*\.lora_(?:A|B|embedding_[AB])\.[\w.]+)'")
@@ -121,6 +122,15 @@ def _of_two_models(message: str, before: str) -> Explained | None:
     """Two models whose tensors a script adds, subtracts or averages, name by name."""
     found = _UNEQUAL.search(message)
     code = "\n".join(last_code(before))
+    if found is not None and found["one"] is not None and _PRODUCT.search(code) is not None:
+        says = (
+            "the script adds an adapter's product (B @ A) to the base's tensor of that name, and they are of different "
+            f"sizes ({found['one']} and {found['other']}): the adapter was trained on a base of another size"
+        )
+        return Explained("wrong-base-hidden-size", says, (
+            "give the base that adapter_config.json names: base_model_name_or_path",
+            "compare the two: envpin check ADAPTER --base BASE",
+        ))  # fmt: skip
     if found is None or _ARITHMETIC.search(code) is None:
         return None
     if _LORA.search("\n".join(before.split("\n")[-10:])) is not None:

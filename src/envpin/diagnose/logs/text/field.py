@@ -25,7 +25,11 @@ _SIGNS = re.compile(
     rb"HF_TOKEN|HF_HUB_|HUGGING_?FACE_?(?:HUB_)?TOKEN|huggingface\.co/|\[transformers\] |LoraConfig|AutoModel|"
     rb"No module named '(?:" + _PROJECTS + rb")[.']|"
     rb"AutoTokenizer|TrainingArguments|You should probably TRAIN this model|newly initialized: \[|"
-    rb"trust_remote_code|\bevaluate_model\(|Generating \w+ split: |Map: +\d+%|\{'loss': "
+    rb"Generating \w+ split: |Map: +\d+%|\{'loss': |"
+    # what scripts that merge, convert and evaluate call, in the lines of code below their frames
+    rb"\.from_pretrained\(|\bsafe_open\(|state_dict\(\)|lora_[AB]\b|\badapter_config\b|Using adapters: |"
+    rb"\bLoRA\b|\bB @ A\b|\bget_(?:input|output)_embeddings\(|"
+    rb"trust_remote_code|\bperplexity\b|\bmerge_and_unload\("
 )
 # What the path of a script shows of it.
 _PATHS = re.compile(
@@ -42,7 +46,10 @@ _SURELY = re.compile(
     r"\b(?:bart|t5|trocr|wav2vec2?|sft|dpo|grpo)(?=[_/\\-])|gguf|safetensor|[_-](?:dpo|sft|grpo|ppo)\b|"
     r"run_(?:qa|glue|ner|mlm|clm|plm|summarization|translation|swag|seq2seq|squad|xnli|speech_recognition|"
     r"image_classification|audio_classification)|(?<![a-z])(?:vit|deit|detr|mbart|nllb|hubert|deberta|segformer)(?![a-z])|"
-    r"rlhf|transformers|hugging|trained_?models?(?![a-z])|(?<![a-z])(?:bart|t5)(?=[\d.]|(?-i:[A-Z]))"
+    r"rlhf|transformers|hugging|trained_?models?(?![a-z])|(?<![a-z])(?:bart|t5)(?=[\d.]|(?-i:[A-Z]))|"
+    r"model[_-]?soup|task[_-]?(?:arithmetic|vector)|(?<![a-z])(?:ppl|ct2)(?![a-z])|perplexity|ctranslate|"
+    r"lm[_-]?eval|mergekit|merge[_-](?:adapters?|weights|models?|checkpoints?)|"
+    r"model[_-]?merg|(?:drop|prune)_(?:layers|heads|model|vocab)|vocab(?:ulary)?[_-](?:trim|prun|ext)"
 )
 
 
