@@ -68,6 +68,15 @@ _DO = {
 }
 
 
+def _of_no_gpu(message: str) -> Explained | None:
+    if _NO_GPU.search(message) is None:
+        return None
+    return Explained("gpu-not-supported", of_the_program(message), (
+        "run it where there is a GPU, with a build of torch for it: torch.cuda.is_available() tells",
+        "or give its option for the CPU, where it has one",
+    ))  # fmt: skip
+
+
 def of_own_check(exception: str, message: str, before: str) -> Explained | None:
     """The cause that a script's own `raise` names; None where it does not raise, or its words name none."""
     if _RAISES.search("\n".join(last_code(before))) is None:
@@ -76,13 +85,8 @@ def of_own_check(exception: str, message: str, before: str) -> Explained | None:
         return token
     if exception == "AssertionError" and re.search(r"[A-Za-z]{2}", message) is None:
         return _of_a_condition(last_code(before))
-    if _NO_GPU.search(message) is not None:
-        return Explained("gpu-not-supported", of_the_program(message), (
-            "run it where there is a GPU, with a build of torch for it: torch.cuda.is_available() tells",
-            "or give its option for the CPU, where it has one",
-        ))  # fmt: skip
-    if (merge := said_of_a_merge(message)) is not None:
-        return merge
+    if (told := _of_no_gpu(message) or said_of_a_merge(message)) is not None:
+        return told
     own = exception not in _OF_PYTHON
     code = _of_what_is_not_there(exception, message) or of_words(exception, message, own=own)
     if code is None:
