@@ -35,7 +35,7 @@ SAID_BETTER_OF_A_LINE = {
     "tied-head": ("shared-tensors",),
     "transformers-api-changed": ("generation-config-invalid",),
     "library-api-changed": ("model-of-another-kind",),
-    "dtype-drift": ("transformers-api-changed",),
+    "dtype-drift": ("transformers-api-changed", "serving-limit"),
     "serving-limit": ("tokenizer-needs-newer",),
     "torch-companion-mismatch": ("peft-transformers-incompatible",),
     "adapter-needs-newer-peft": ("foreign-format",),

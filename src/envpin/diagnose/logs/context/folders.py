@@ -9,7 +9,7 @@ import re
 
 from envpin.core.command_text import command_text
 from envpin.diagnose.logs.text.explained import Explained
-from envpin.diagnose.logs.text.field import is_named_after_it
+from envpin.diagnose.logs.text.field import is_named_after_it, shows_the_field
 from envpin.diagnose.logs.text.frames import code_lines, frames_of, of_the_stack
 
 _ERROR = re.compile(
@@ -66,7 +66,10 @@ def _no_folder(line: str, before: str) -> Explained | None:
     """A file that a program of this field is to write, in a folder that is not there."""
     found = _NO_FOLDER.search(line)
     frames = frames_of(before)
-    if found is None or not (of_the_stack(frames) or any(is_named_after_it(one.path) for one in frames)):
+    if found is None:
+        return None
+    of_it = of_the_stack(frames) or any(is_named_after_it(one.path) for one in frames)
+    if not of_it and not shows_the_field(before.encode()):
         return None
     code = code_lines(before)[-_FRAMES:]
     if not any(WRITES.search(one) for one in code):

@@ -42,6 +42,7 @@ _DATA = re.compile(
     r"(?i)\bcolumns?\b|\bdata ?sets?\b|\b(?:training|train|eval(?:uation)?|validation|test|input|calibration) "
     r"(?:data|examples?|samples?|rows?|texts?|records?|set|split|file)\b|\bexamples?\b|\bsamples?\b|\brows?\b|"
     r"\brecords?\b|\blabels?\b|\.(?:jsonl|csv|tsv|parquet|xlsx?)\b|\bsplits?\b|\b(?:csv|jsonl)\b|\bfields?\b|"
+    r"\b(?:at|on|in) (?:line|row) \d+\b|^(?:line|row) \d+\b|"
     r"(?:left|remains?) after (?:\w+ ){0,2}(?:filter|clean|dedup)|"
     r"\bconversations?\b|\bprompts?\b|\bimages?\b|\baudio\b|\bclass(?:es)?\b"
 )

@@ -20,7 +20,8 @@ FRAME_ANCHORS = (
 CONTEXT_ANCHORS = (
     *FRAME_ANCHORS, "KeyError: ", "StopIteration", "PermissionError: ", "FileExistsError: ",
     "NotADirectoryError: ", "FileNotFoundError: ", "OSError: [Errno ", "IndexError: ", "non-existent directory",
-    "No such file or directory (os error", "either `text` or `text_target`",
+    "(os error ", "did not contain valid UTF-8", "\": No such file or directory", "\": Is a directory",
+    "either `text` or `text_target`",
 )  # fmt: skip
 # What may show a model of another kind.
 KIND_ANCHORS = (

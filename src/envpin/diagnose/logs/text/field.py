@@ -11,7 +11,8 @@ _PROJECTS = (
     rb"xtuner|diffsynth|musubi_tuner|lerobot|internvl|minimind|litgpt|lit_gpt|torchtune|megatron|nemo|nemo_rl|nanotron|"
     rb"swift|axolotl|unsloth|unsloth_zoo|sglang|vllm|fastchat|alignment|lm_eval|mteb|colpali_engine|gptqmodel|auto_gptq|awq|"
     rb"autotrain|oumi|olmocr|prismatic|openvla|gr00t|qwen_vl_utils|qwen_omni_utils|deepseek_vl2?|janus|flash_attn|llama_cpp|"
-    rb"exllamav[23]|hqq|optimum|ctranslate2|tevatron|pylate|span_marker|gliner|setfit|trlx|xturing|ludwig"
+    rb"exllamav[23]|hqq|optimum|ctranslate2|tevatron|pylate|span_marker|gliner|setfit|trlx|xturing|ludwig|"
+    rb"onnx|onnxruntime|sentencepiece|tokenizers|safetensors|gguf|mlx|mlx_lm|mlx_vlm"
 )
 # Frames and imports of the libraries of this field, and what they alone print.
 _SIGNS = re.compile(
@@ -29,12 +30,15 @@ _SIGNS = re.compile(
     # what scripts that merge, convert and evaluate call, in the lines of code below their frames
     rb"\.from_pretrained\(|\bsafe_open\(|state_dict\(\)|lora_[AB]\b|\badapter_config\b|Using adapters: |"
     rb"\bLoRA\b|\bB @ A\b|\bget_(?:input|output)_embeddings\(|"
-    rb"trust_remote_code|\bperplexity\b|\bmerge_and_unload\("
+    rb"trust_remote_code|\bperplexity\b|\bmerge_and_unload\(|"
+    # and calls of those that are no Python, and leave no frame of their own
+    rb"SentencePiece(?:Trainer|Processor)\b|(?:Bpe|WordPiece|WordLevel|Unigram)Trainer\(|BPETokenizer\(|"
+    rb"WordPieceTokenizer\(|InferenceSession\(|\bonnx\.load\(|GGUF(?:Reader|Writer)\(|\bmx\.(?:load|save)"
 )
 # What the path of a script shows of it.
 _PATHS = re.compile(
     r"(?i)lora|peft|llama|qwen|mistral|gemma|gpt|llm|bert|whisper|fine[-_]?tun|tokeniz|(?<![a-z])train|"
-    r"quantiz|safetensor|gguf|[/\\_-](?:dpo|sft|grpo|ppo)\b|rlhf|transformers|hugging|"
+    r"quantiz|safetensor|gguf|onnx|sentencepiece|(?<![a-z])(?:spm|bpe|mlx)(?![a-z])|[/\\_-](?:dpo|sft|grpo|ppo)\b|rlhf|transformers|hugging|"
     r"(?<![a-z])(?:vit|deit|detr|yolos|blip2?|mbart|nllb|marian|wav2vec2?|hubert|electra|deberta|clip|trocr|segformer)"
     r"(?![a-z])|sentiment|(?<![a-z])(?:ner|nmt|asr)(?![a-z])|summari[sz]|translat|classifi|embedding"
 )
@@ -43,7 +47,8 @@ _PATHS = re.compile(
 # The same without what other fields train and convert as well.
 _SURELY = re.compile(
     r"(?i)lora|\bpeft|llama|qwen|mistral|gemma|gpt|llm|fine[-_]?tun|tokeniz|\bbert|bert[_-]|_bert|roberta|whisper|"
-    r"\b(?:bart|t5|trocr|wav2vec2?|sft|dpo|grpo)(?=[_/\\-])|gguf|safetensor|[_-](?:dpo|sft|grpo|ppo)\b|"
+    r"\b(?:bart|t5|trocr|wav2vec2?|sft|dpo|grpo)(?=[_/\\-])|gguf|safetensor|onnx|sentencepiece|"
+    r"(?<![a-z])(?:spm|bpe|mlx)(?![a-z])|[_-](?:dpo|sft|grpo|ppo)\b|"
     r"run_(?:qa|glue|ner|mlm|clm|plm|summarization|translation|swag|seq2seq|squad|xnli|speech_recognition|"
     r"image_classification|audio_classification)|(?<![a-z])(?:vit|deit|detr|mbart|nllb|hubert|deberta|segformer)(?![a-z])|"
     r"rlhf|transformers|hugging|trained_?models?(?![a-z])|(?<![a-z])(?:bart|t5)(?=[\d.]|(?-i:[A-Z]))|"
