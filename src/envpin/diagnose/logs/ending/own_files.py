@@ -63,6 +63,9 @@ def _is_file(message: str, before: str) -> Explained | None:
         return None
     says = f"`{path}` is a file, or lies below one, where the script wants a folder"
     folder = path.rpartition("/")[0] or "."
+    if re.search(r"\bmkdir\(|makedirs\(", _last_lines(before)) is not None:
+        says = f"`{path}` is to be made as a folder, and it, or a part of its path, is a file"
+        return Explained("output-exists", says, ("move that file away, or give another output folder",))
     return Explained(_code_of(path, before), says, (f"give the folder: {command_text('ls', folder)}",))
 
 
