@@ -47,7 +47,8 @@ _OF_THE_FIELD = re.compile(
 # The run goes on, or ended as it should.
 _GOES_ON = re.compile(
     r"(?i)fall(?:s|ing)? back|will be (?:used|ignored|created)|ignor(?:ed|ing)|skipp?(?:ed|ing)\b|optional|\bwarn|"
-    r"using (?:the )?(?:default|cpu)|instead\b|continuing|from kernels-community|Supported models are \[|使用默认|警告|跳过"
+    r"using (?:the )?(?:default|cpu)|instead\b|continuing|from kernels-community|Supported models are \[|"
+    r"使用默认|警告|跳过"
 )
 # A line of a traceback has other readers.
 _RAISED = re.compile(r"^(?:\[rank\d+\]: )?(?:[a-z_]\w*\.)*[A-Z]\w+(?:Error|Exception|Warning|Exit)\b")
