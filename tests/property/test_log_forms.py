@@ -22,11 +22,11 @@ SOME = {name: log for name, log in sorted(LOGS.items()) if hashlib.sha256(name.e
 # The forms in which these have another answer so far. In a notebook the path of the script is not shown, by which a log
 # is known to be of this field; of `trl-sft-attn` a rule tells what is a guess by likeness otherwise.
 _IN_A_NOTEBOOK = {
-    "fine-tuning-llama-2-7b--llma-n", "srt-mergekit-none", "whisper-finetune-merge-wrong-path", "trl-sft-attn",
+    "fine-tuning-llama-2-7b--llma-n", "srt-mergekit-none", "whisper-finetune-merge-wrong-path", "rajnllb-cuda",
 }  # fmt: skip
 DIFFER: dict[str, set[str]] = {
     "colab": _IN_A_NOTEBOOK, "notebook": _IN_A_NOTEBOOK, "json-records": {"anurag-eval-novocab"},
-    "loguru": {"tript-winpath", "trl-sft-attn"}, "rich": {"uer-bert-distil", "trl-sft-attn"},
+    "loguru": {"tript-winpath"}, "rich": {"uer-bert-distil"},
 }  # fmt: skip
 
 

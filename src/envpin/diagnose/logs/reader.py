@@ -267,7 +267,7 @@ class _Reader:
                 return  # a rule has said it
             severity = "warning" if guess else load_catalogue()[told.code].severity
             some = self.seen.setdefault(told.code, {})
-            new = Seen(severity, [(error.line, error.text)], 1, told.says, told.fix, last=error.line)
+            new = Seen(severity, [(error.line, error.text)], 1, told.says, told.fix, last=error.line, guess=guess)
             some.setdefault(told.says, new)
 
     def _all_seen(self) -> list[Seen]:

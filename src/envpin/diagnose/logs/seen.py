@@ -38,6 +38,8 @@ class Seen:
     wraps: bool = False
     # only where another line shows that the log is of this field
     in_field: bool = False
+    # said by likeness to known errors, not by a rule
+    guess: bool = False
 
     # the number of the last of the lines
     last: int = 0
@@ -64,7 +66,7 @@ def raise_what_ended_it(every: Iterable[Seen], lines: int) -> None:
         return
     for seen in known:
         raised = any(_RAISED.match(text) is not None for _, text in seen.lines)
-        if seen.severity == "warning" and raised and seen.last > lines - _LAST:
+        if seen.severity == "warning" and not seen.guess and raised and seen.last > lines - _LAST:
             seen.severity = "blocker"
 
 

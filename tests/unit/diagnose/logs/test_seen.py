@@ -38,3 +38,11 @@ def test_a_note_that_a_model_has_no_adapter_is_no_cause() -> None:
     )
     error = FRAME.format('text = row["prompt"]', "KeyError: 'prompt'")
     assert diagnose_log(io.BytesIO((note + error).encode())).findings[0].code == "data-not-as-expected"
+
+
+def test_a_guess_that_ends_a_log_stays_a_warning() -> None:
+    said = Seen("warning", [(3, "ValueError: x")], last=3)
+    guess = Seen("warning", [(3, "ValueError: x")], last=3, guess=True)
+    raise_what_ended_it([said], 4)
+    raise_what_ended_it([guess], 4)
+    assert (said.severity, guess.severity) == ("blocker", "warning")

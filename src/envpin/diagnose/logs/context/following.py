@@ -208,9 +208,8 @@ def _which_part(says: str, _: tuple[str, ...], near: str) -> Told | None:
     package = package_below(found[-1]) if found else None
     if package is None:
         return None
-    return f"{says}, nor `{package}`, which brings `{found[-1]}`", (
-        f"install it there: python -m pip install {package}",
-    )
+    install = command_text("python", "-m", "pip", "install", package)
+    return f"{says}, nor `{package}`, which brings `{found[-1]}`", (f"install it there: {install}",)
 
 
 # By the name that a signature gives as `around`.

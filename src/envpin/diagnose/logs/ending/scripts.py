@@ -31,7 +31,7 @@ _UNEQUAL = re.compile(
 )
 # What is done to the tensors of one name.
 _ARITHMETIC = re.compile(
-    r"(?=[^\n]*(?:\+|-|\*|sum\(|stack\(|mean\(|lerp|add_?\())[^\n]*(?:\b(?:sd|state_?dicts?|delta|theta|merged|avg\w*|"
+    r"(?m)^(?=[^\n]*(?:\+|-|\*|sum\(|stack\(|mean\(|lerp|add_?\())[^\n]*(?:\b(?:sd|state_?dicts?|delta|theta|merged|avg\w*|"
     r"soup|vector|base|target|finetuned|pretrained|weights?|params?|checkpoint|ckpt)\w*(?:\.data|\.state_dict\(\))?"
     r"\[\s*(?:name|key|k|n|param_?\w*|layer\w*)\s*\]|\bparam\w*\.data\b|\w+\[(?:name|key|k)\][^\n]*\w+\[(?:name|key|k)\])"
 )
