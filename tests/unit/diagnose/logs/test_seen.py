@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 from envpin.diagnose.logs.reader import diagnose_log
+from envpin.diagnose.logs.seen import Seen, raise_what_ended_it
 
 HUB = (
     "'[Errno -2] Name or service not known' thrown while requesting HEAD "
