@@ -65,9 +65,9 @@ def explain_folder(line: str, before: str) -> Explained | None:
 def _no_folder(line: str, before: str) -> Explained | None:
     """A file that a program of this field is to write, in a folder that is not there."""
     found = _NO_FOLDER.search(line)
-    frames = frames_of(before)
     if found is None:
         return None
+    frames = frames_of(before)
     of_it = of_the_stack(frames) or any(is_named_after_it(one.path) for one in frames)
     if not of_it and not shows_the_field(before.encode()):
         return None

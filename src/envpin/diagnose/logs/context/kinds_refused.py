@@ -88,19 +88,20 @@ def of_a_refused_kind(line: str, before: str) -> Explained | None:
         return _of_another_type(made["own"], made["other"])
     if (piped := _of_a_pipeline(line)) is not None:
         return piped
-    error, frames = _ERROR.search(line), frames_of(before)
+    error = _ERROR.search(line)
     if error is None:
-        return _of_a_bare_assert(line, before, frames)
+        return _of_a_bare_assert(line, before)
     said = error["said"]
     if (
         error["kind"] == "NotImplementedError"
         and (found := _TYPE_OF.match(said)) is not None
         and is_a_class(found["name"])
     ):
-        return _said(f"`{found['name']}`", frames)
-    if not frames or _OF_SOMETHING_ELSE.search(said.partition("ust be")[0]) or not refuses_a_kind(said):
+        return _said(f"`{found['name']}`", frames_of(before))
+    if _OF_SOMETHING_ELSE.search(said.partition("ust be")[0]) or not refuses_a_kind(said):
         return None
-    return _said(None, frames, said)
+    frames = frames_of(before)
+    return _said(None, frames, said) if frames else None
 
 
 def refuses_a_kind(said: str) -> bool:
@@ -143,8 +144,9 @@ def said_of_a_kind(line: str) -> Explained | None:
     return _refused(_KIND, "the program", _quoted(line))
 
 
-def _of_a_bare_assert(line: str, before: str, frames: list[Frame]) -> Explained | None:
-    if not line.strip().endswith("AssertionError") or not frames or not is_own(frames[-1]):
+def _of_a_bare_assert(line: str, before: str) -> Explained | None:
+    frames = frames_of(before) if line.strip().endswith("AssertionError") else []
+    if not frames or not is_own(frames[-1]):
         return None
     found = _INSTANCE.search("\n".join(last_code(before)))
     if found is None:

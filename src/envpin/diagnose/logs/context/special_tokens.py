@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from itertools import takewhile
 
 from envpin.diagnose.logs.text.explained import Explained
-from envpin.diagnose.logs.text.frames import frames_of, is_own, last_code
+from envpin.diagnose.logs.text.frames import frames_of, is_own, last_code, lines_below
 
 _ERROR = re.compile(r"^\W*(?:\w+\.)*(?P<kind>(?:Type|Value|Runtime|Key|Attribute|Index)Error): (?P<said>.+)")
 _NOTHING = re.compile(r"NoneType|\bNone\b")
@@ -54,13 +55,7 @@ def _code_of_the_script(before: str) -> str:
     own = [one for one in frames if is_own(one)]
     if not own or frames[-1].library not in _HANDED_ON:
         return ""
-    below = before[before.rfind(own[-1].path) :].split("\n")[1:]
-    code: list[str] = []
-    for one in below:
-        if 'File "' in one:
-            break
-        code.append(one)
-    return "\n".join(code)
+    return "\n".join(takewhile(lambda one: 'File "' not in one, lines_below(own[-1], before)))
 
 
 def _lacks(used: list[tuple[str, str]]) -> Explained:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from envpin.diagnose.logs.signatures.signature import Signature
+    from envpin.diagnose.logs.text.frames import Frame
 
 _NO_CONFIG = "does not appear to have a file named config.json"
 _NO_HUB = re.compile(r"the Hub (?:could not be reached, |refused the download)")
@@ -54,8 +55,9 @@ def by_whose_folder(one: Signature, found: re.Match[str], before: str) -> Iterat
     before = before[max(before.rfind(_TRACEBACK), 0) :]
     told = None
     if one.code == "base-not-found":
-        uploads = any(_UPLOADS.match(frame.function) for frame in frames_of(before)[-6:])
-        told = _no_upload() if uploads else _looked_for(found.string, before, path)
+        frames = frames_of(before)
+        uploads = any(_UPLOADS.match(frame.function) for frame in frames[-6:])
+        told = _no_upload() if uploads else _looked_for(found.string, frames, path)
     if told is None or told.code == "tokenizer-missing":
         yield one
     if told is not None:
@@ -78,7 +80,7 @@ def _with_name(one: Signature, before: str) -> Signature:
     return msgspec.structs.replace(one, says=says, fix=(from_there, *one.fix))
 
 
-def _looked_for(text: str, before: str, path: str | None) -> Explained | None:
+def _looked_for(text: str, every: list[Frame], path: str | None) -> Explained | None:
     """What a failed look-up on the Hub, or in a folder, was for, where the frames above it tell: an adapter, or, of a
     folder that is there, a tokenizer."""
     # the load of any model asks for an adapter's config first, and logs that it could not
@@ -88,7 +90,7 @@ def _looked_for(text: str, before: str, path: str | None) -> Explained | None:
     from envpin.diagnose.logs.context.lost_files import STEPS, SURELY_ADAPTER
 
     frames = [
-        one for one in frames_of(before)
+        one for one in every
         if one.library is not None and one.library not in _OF_HTTP
         and not (one.library == "transformers" and _ABOVE_HUB.match(one.path))
     ]  # fmt: skip

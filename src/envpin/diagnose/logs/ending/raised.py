@@ -45,7 +45,7 @@ from envpin.diagnose.logs.facts.name_facts import TRAINING
 from envpin.diagnose.logs.facts.releases import release_words
 from envpin.diagnose.logs.facts.roles import OF_THE_FIELD, SERVERS, cause_of, named_outright, prepares_rows
 from envpin.diagnose.logs.text.explained import Explained
-from envpin.diagnose.logs.text.frames import code_lines, frames_of, is_own, of_the_stack, shown_name
+from envpin.diagnose.logs.text.frames import code_lines, frames_of, is_own, lines_below, of_the_stack, shown_name
 
 if TYPE_CHECKING:
     from envpin.diagnose.logs.text.frames import Frame
@@ -225,7 +225,7 @@ def _deepest(frames: list[Frame]) -> Frame | None:
 
 def _code_of(place: Frame, before: str) -> str:
     """The line of code at which a frame stopped."""
-    return before[max(before.rfind(place.path), 0) :].partition("\n")[2].partition("\n")[0]
+    return next(iter(lines_below(place, before)), "")
 
 
 def _raises(before: str) -> bool:

@@ -91,6 +91,11 @@ def last_code(before: str) -> list[str]:
     return [one for one in lines if one.strip(" \t^~│|") and 'File "<frozen' not in one]
 
 
+def lines_below(frame: Frame, before: str) -> list[str]:
+    """The lines from the last mention of a frame on: its code, and the frames that it called."""
+    return before[max(before.rfind(frame.path), 0) :].split("\n")[1:]
+
+
 def code_lines(before: str, within: int | None = None) -> list[str]:
     """The lines before an error, or so many of them, without those that only mark a place in the one above."""
     lines = before.split("\n")[:-1]
