@@ -77,6 +77,11 @@ _SHORTER = re.compile(r"random_ expects 'from' to be less than 'to', but got fro
 _XML = re.compile(r"no element found: line|not well-formed \(invalid token\)|mismatched tag: line|syntax error: line")
 _PART = re.compile(r"'NoneType' object has no attribute '(?:find|findall|text|attrib|get)'")
 _FOUND = re.compile(r"\.find\([\"'](?P<name>\w{1,60})[\"']\)")
+# From Python 3.12 on a slice has a hash, and is looked for as a key.
+_OF_A_SLICE = re.compile(r"unhashable type: 'slice'|^slice\([\w-]+, [\w-]+, [\w-]+\)$")
+_SLICED = re.compile(
+    r"(?i)(?P<what>\b\w*(?:data\w*|rows?|examples?|samples?|records?|items?|lines?|raw|questions?))\[[^\]\n]{0,60}:"
+)
 _D = "data-not-as-expected"
 _FIND = "print the first rows, and find the one at which it stops: for row in rows: print(row)"
 
@@ -88,8 +93,8 @@ def explain_cell(line: str, before: str) -> Explained | None:
     if found is None or code is None:
         return None
     message = found["message"].strip()
-    if (nothing := _of_nothing(message, code)) is not None:
-        return nothing
+    if (told := _of_nothing(message, code) or _of_a_slice(message, code)) is not None:
+        return told
     tell = _TELL.get(found["kind"])
     return None if tell is None else tell(message, code)
 
@@ -157,6 +162,20 @@ def _of_a_type(message: str, code: str) -> Explained | None:
     where += ", ".join(f"`{each}`" for each in fields[:4])
     says = f"the script takes a value of a row{where} for {wanted}, and one is {held}"
     return Explained(_D, says, _of_gaps(kind, fields[0] if fields else "COLUMN"))
+
+
+def _of_a_slice(message: str, code: str) -> Explained | None:
+    what = _SLICED.search(code) if _OF_A_SLICE.search(message) is not None else None
+    if what is None:
+        return None
+    says = (
+        f"the script takes some rows of `{what['what']}` as of a list, and it is an object (dict), as the top of "
+        "the file is"
+    )
+    return Explained(_D, says, (
+        "see what it has: print(list(data)); where the rows lie below one name: data = data[\"data\"]",
+        "or write the file as one list of rows: [{…}, {…}]",
+    ))  # fmt: skip
 
 
 def _of_gaps(kind: str | None, name: str) -> tuple[str, ...]:

@@ -19,7 +19,8 @@ NOT_THERE = re.compile(
     r"\bhas no [\w.-]+\.(?:json|safetensors|bin|model)|no such \w+ (?:directory|folder|file|path)|"
     r"\bno .{1,40} (?:was |were )?found|不存在|未找到|找不到|没有找到|无法找到|"
     r"\bno (?:[\w.-]{1,30} ){1,4}(?:at|in|under|inside) [\"'`]?[\w.~\\-]*/|"
-    r"no (?:se )?(?:encontr|existe)|não (?:foi |foram )?(?:encontrad|existe)|introuvable|n['’]existe pas|non trouvé|"
+    r"no (?:se )?(?:encontr|existe)|não (?:foi |foram )?(?:encontrad|existe)|\bfalta(?:ndo|n|ntes?)\b|introuvable|"
+    r"\bmanquante?s?\b|n['’]existe pas|non trouvé|"
     r"nicht gefunden|existiert nicht|non (?:trovat|esiste)|не найден|не существует|отсутствует|見つかりません|"
     r"存在しません|찾을 수 없|존재하지 않|không (?:tìm thấy|tồn tại)|bulunamadı|nie (?:znaleziono|istnieje)|"
     r"tidak ditemukan"
@@ -104,6 +105,8 @@ STEPS = {
 }  # fmt: skip
 # What a run cannot do without and be what was meant: another model or adapter in its place gives other outputs.
 _NOT_DONE_WITHOUT = frozenset({"adapter-not-found", "base-not-found"})
+# Of several files that are missed: a tokenizer is saved on its own, and weights have other names as well.
+_FIRST = ("tokenizer-missing",)
 _IN_PARTS = (
     "where the weights lie there in parts (model-00001-of-…) or in another format: save them again in one file, "
     'save_pretrained(OUT, max_shard_size="100GB")'
@@ -126,8 +129,11 @@ class Lost:
     code: str
     path: str | None
     said: str = ""
+    more: tuple[str, ...] = ()
 
     def explained(self) -> Explained:
+        if self.more:
+            return self._of_several()
         where = f" at `{self.path}`" if self.path else ""
         quoted = "" if self.path or not self.said else f": {self.said}"
         says = f"the program looks for {_WHAT[self.code]}{where}, and that is not there{quoted}"
@@ -137,6 +143,14 @@ class Lost:
         if self.path and _name(self.path) in {"model.safetensors", "pytorch_model.bin"}:
             seen = (*seen, _IN_PARTS)
         return Explained(self.code, says, (*seen, *STEPS[self.code]))
+
+    def _of_several(self) -> Explained:
+        files = ", ".join(f"`{one}`" for one in self.more)
+        weights = any(_WEIGHTS_FILE.search(_name(one)) for one in self.more)
+        newer = "where the weights lie there as model.safetensors: let the script look for that name" if weights else ""
+        return Explained(self.code, f"the program looks for {files}, and they are not there", (
+            *((newer,) if newer else ()), *STEPS[self.code],
+        ))  # fmt: skip
 
 
 def said_to_be_lost(text: str) -> Lost | None:
@@ -149,6 +163,9 @@ def said_to_be_lost(text: str) -> Lost | None:
     if _OF_ELSE.search(rest) is not None:
         return None
     if path is not None and (code := _of_name(path)) is not None:
+        several = {one[1]: _of_name(one[1]) for one in _PATH.finditer(text) if one[1] and _of_name(one[1])}
+        if len(several) > 1:
+            return Lost(next((one for one in several.values() if one in _FIRST), code), path, more=tuple(several))
         return Lost(code, path)
     for code, words, surely in (
         ("tokenizer-missing", _TOKENIZER, _TOKENIZER),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from envpin.diagnose.logs.text.carets import marked_look_up
 from envpin.diagnose.logs.text.explained import Explained
 from envpin.diagnose.logs.text.frames import frames_of, of_the_stack
 
@@ -23,9 +24,12 @@ _NONE = re.compile(
     r"TypeError: [^\n]*(?:not \"?NoneType|'NoneType'|found NoneType)|AttributeError: 'NoneType' object has no attribute"
 )
 # A look-up in another table than a row, such as that of the labels, at the end of what stands before the error.
+_A_ROW = (
+    r"(?:self\.)?(?:examples?|rows?|batch|items?|samples?|records?|elements?|instances?|data\w*|features?|x|ex|messages?|"
+    r"msgs?|turns?|conv\w*|dialog\w*)\b"
+)
 _IN_A_TABLE = re.compile(
-    r"(?<![\w.])(?!(?:self\.)?(?:examples?|rows?|batch|items?|samples?|records?|elements?|instances?|data\w*|features?"
-    r"|x|ex|messages?|msgs?|turns?|conv\w*|dialog\w*)\b)"
+    rf"(?<![\w.])(?!{_A_ROW})"
     r"(?P<table>[\w.]+)\[(?![\"'])[\w.]+\][^\n]*\n(?:[ \t~^]*\n)*\Z"
 )
 # One of the messages of a row, asked for its role or text.
@@ -149,13 +153,13 @@ def _of_key(name: str, before: str) -> Explained | None:
     if _OF_A_ROW.search(before) is None:
         return None
     above = before.rpartition("KeyError: ")[0] if "KeyError: " in before[-400:] else before
-    if (table := _IN_A_TABLE.search(above)) is not None:
+    if (table := _table(above)) is not None:
         says = (
-            f"the rows hold `{name}`, which the script looks up in `{table['table']}`, and that has no such entry: a "
+            f"the rows hold `{name}`, which the script looks up in `{table}`, and that has no such entry: a "
             "value or label that it was not made of, or one that is spelt otherwise"
         )
-        compare = f"compare them: print({table['table']}), and the values of the column"
-        return _said(says, compare, "correct such rows, or add the entry")
+        compare = f"compare them: print({table}), and the values of the column"
+        return _said(says, compare, "correct such rows, or add the entry to what the table is made of")
     if _OF_A_MESSAGE.search(above) is not None:
         says = f"the messages of the rows have no field `{name}`, which the code asks for: they are of another form"
         form = (
@@ -170,6 +174,15 @@ def _of_key(name: str, before: str) -> Explained | None:
             f"`{name}`, or give its name as dataset_text_field"
         )
     return _said(f"the rows have no column `{name}`, which the code asks for", _FIRST, rename)
+
+
+def _table(above: str) -> str | None:
+    """What a value of a row is looked up in: as Python marks it, or as the line of code ends."""
+    marked = marked_look_up(above)
+    if marked is not None and re.fullmatch(rf"(?!{_A_ROW})[\w.]{{1,60}}", marked.what):
+        return marked.what if marked.key[:1] not in {'"', "'"} else None
+    found = _IN_A_TABLE.search(above)
+    return None if found is None else found["table"]
 
 
 def _said(says: str, *fix: str) -> Explained:

@@ -8,7 +8,7 @@ from envpin.diagnose.logs.text.explained import Explained
 from envpin.diagnose.logs.text.frames import last_code
 
 _NUMBER = r"(?:int|float|complex|Fraction)"
-_AS_NUMBER = re.compile(
+AS_NUMBER = re.compile(
     r"must be real number, not str|'str' object cannot be interpreted as an integer|"
     rf"unsupported operand type\(s\) for [^\n]{{1,20}}: (?:'str' and '{_NUMBER}'|'{_NUMBER}' and 'str')|"
     rf"not supported between instances of (?:'str' and '{_NUMBER}'|'{_NUMBER}' and 'str')|"
@@ -38,7 +38,7 @@ def text_for_a_number(exception: str, message: str, package: str, before: str) -
     code = "\n".join(last_code(before))
     converted = _CONVERTED.search(message) if exception == "ValueError" else None
     times_tensor = _WITH_A_TENSOR.search(message) is not None
-    if converted is None and (exception != "TypeError" or not (times_tensor or _AS_NUMBER.search(message))):
+    if converted is None and (exception != "TypeError" or not (times_tensor or AS_NUMBER.search(message))):
         return None
     names = {found["member"] or found["key"] or found["got"] for found in _SETTING.finditer(code)}
     if converted is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from envpin.core.command_text import command_text
 from envpin.diagnose.logs.ending.own_merges import asserted_of_weights, said_of_a_merge
 from envpin.diagnose.logs.ending.raised_words import STEPS_OF_THE_PROGRAM, of_the_program
 from envpin.diagnose.logs.ending.tokens import of_a_token
@@ -54,6 +55,25 @@ _SETTINGS = re.compile(
 _COLUMNS = re.compile(
     r"(?i)(?:missing|required|no|must (?:have|contain)|without|need).{0,40}?\b(?:columns?|fields?|keys?)(?:\(s\))?"
 )
+# Rows of which nothing was left when they were cut.
+_CUT_AWAY = re.compile(
+    r"(?i)\b(?:no|not any|zero|0|all|empty|none|without)\b[^\n]{0,80}\b(?:after|due to|because of|by)\b[^\n]{0,40}"
+    r"(?:truncat|tokeni[sz]|max\w*[ _-]?(?:seq\w*[ _-]?)?len|cut-?off|too long|\blength\b)|"
+    r"\b(?:all|every)\b[^\n]{0,60}\b(?:longer than|exceeds?|too long)\b"
+)
+_UNREAD = re.compile(
+    r"(?i)(?:can ?not|can['’]t|could ?n[o'’]t|could not|unable to|failed to) (?:read|open|access)\b[^\n]{0,40}?"
+    r"[\"'`]?(?P<path>(?:[\w.~-]*/)+[\w.-]+|[\w-]{1,80}\.\w{2,8})[\"'`]?"
+)
+_FILES = (
+    ("adapter-not-found", re.compile(r"(?i)adapter_|(?<![a-z])lora")),
+    ("tokenizer-missing", re.compile(r"(?i)tokenizer|vocab")),
+    ("base-not-found", re.compile(r"(?i)model|checkpoint|ckpt|weights|\.(?:bin|safetensors|pth?)\b")),
+    (
+        "data-not-as-expected",
+        re.compile(r"(?i)data|\.(?:jsonl|csv|tsv|txt|parquet|wav|mp3|flac|png|jpe?g)\b|image|audio|corpus"),
+    ),
+)
 _CONDITION = re.compile(r"[ \t│]*assert[ \t]+(?P<what>[^\n]{3,160})")
 _NO_GPU = re.compile(
     r"(?i)\b(?:cuda|gpus?)\b.{0,20}\b(?:not|no|un)\W?(?:available|found|detected)|\bno (?:cuda|gpus?)\b"
@@ -82,11 +102,11 @@ def of_own_check(exception: str, message: str, before: str) -> Explained | None:
     """The cause that a script's own `raise` names; None where it does not raise, or its words name none."""
     if _RAISES.search("\n".join(last_code(before))) is None:
         return None
-    if (token := of_a_token(message)) is not None:
-        return token
     if exception == "AssertionError" and re.search(r"[A-Za-z]{2}", message) is None:
         return _of_a_condition(last_code(before))
-    if (told := _of_no_gpu(message) or said_of_a_merge(message)) is not None:
+    told = of_a_token(message)
+    told = told or _of_no_gpu(message) or said_of_a_merge(message) or _of_rows_cut_away(message) or _not_read(message)
+    if told is not None:
         return told
     own = exception not in _OF_PYTHON
     code = _of_what_is_not_there(exception, message) or of_words(exception, message, own=own)
@@ -94,6 +114,28 @@ def of_own_check(exception: str, message: str, before: str) -> Explained | None:
         return None
     steps = (_DO[code], *STEPS_OF_THE_PROGRAM) if code in _DO else STEPS_OF_THE_PROGRAM
     return Explained(code, of_the_program(message), steps)
+
+
+def _not_read(message: str) -> Explained | None:
+    """A file that the program says it cannot read."""
+    found = _UNREAD.search(message)
+    if found is None:
+        return None
+    code = next((code for code, kind in _FILES if kind.search(message)), "settings-refused")
+    return Explained(code, f"{of_the_program(message)}: `{found['path']}` is not there, or cannot be read", (
+        f"see what is there: {command_text('ls', found['path'].rpartition('/')[0] or '.')}",
+        "give the name of a file that is there, or its path from the folder in which the command runs",
+    ))  # fmt: skip
+
+
+def _of_rows_cut_away(message: str) -> Explained | None:
+    if _CUT_AWAY.search(message) is None or _DATA.search(message) is None:
+        return None
+    says = f"{of_the_program(message)}: the length to which rows are cut, or above which they are left out, keeps none"
+    return Explained("settings-refused", says, (
+        "raise it (max_length, max_seq_length, cutoff_len) above the length of the prompts: count one row's tokens",
+        "where it is long enough: see that the rows have text, and an answer, before they are tokenized",
+    ))  # fmt: skip
 
 
 def of_keys(message: str) -> Explained | None:

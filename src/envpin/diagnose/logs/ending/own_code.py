@@ -28,11 +28,27 @@ _ANY_FILE = re.compile(r"No such file or directory: '([^'\n]{1,300})'")
 _WIDTHS = re.compile(r"mat1 and mat2 shapes cannot be multiplied \(\d+x(?P<given>\d+) and (?P<taken>\d+)x\d+\)")
 # Files that end too early, or are of another kind.
 CUT_OFF = frozenset({"JSONDecodeError", "UnicodeDecodeError"})
+_AT = re.compile(r": line (?P<line>\d+) column (?P<column>\d+) \(char \d+\)")
+_BROKEN = (
+    ("Unterminated string", "it was cut off, or a text in it has no end"),
+    ("Expecting ',' delimiter", "a comma or a quote is missing right before, or it was cut off or edited by hand"),
+    ("Expecting property name", "a comma too many before a brace, a comment, or names in single quotes or none"),
+    ("Expecting ':' delimiter", "a colon is missing there, or a quote before"),
+    ("Illegal trailing comma", "a comma too many before a brace or bracket"),
+    ("Invalid \\", "a backslash stands alone there, as in paths of Windows: write two, or a slash"),
+    ("Invalid control character", "a line break or tab stands inside a text"),
+    ("Expecting value", "it was cut off, or a comma too many, a comment, or Python's None or True stands there"),
+)  # fmt: skip
 _LOOK_AT_ITS_END = ("look at its end: tail -c 200 FILE", "copy or download it again")
 _MODEL_JSON = re.compile(r"adapter_\w*config|tokenizer|\.index\.json|(?i:lora)|generation_config")
 _OF_DATA = re.compile(
     r"(?i)(?<![a-z])(?:data|dataset|train\w*|eval|test|valid|corpus|samples?|examples?|rows?|records?|prompts?|questions?|"
     r"annotations?|dialog\w*|conversations?|instances|captions|coco|squad|alpaca)(?:_\w+)?\b(?!\w*\.py)"
+)
+# What a script reads for itself; `config` may be that of a model.
+_SETTINGS_READ = re.compile(
+    r"(?i)\b(?:\w*cfg|conf|\w*settings|h?params|hyper_?\w*|(?:exp\w*|train\w*|run|script)_config|\w*args)\s*(?::\s*\w+\s*)?="
+    r"\s*json\.loads?\(|json\.loads?\([^\n]{0,60}\bargs\.(?:config|cfg|settings)"
 )
 _READS_A_FILE = re.compile(r"\bopen\(|\.json|json\.load\(")
 # Of a path, or of what a script calls it, what it leads to.
@@ -71,6 +87,9 @@ def of_own_code(
     reads = told is None and exception in CUT_OFF and _READS_A_FILE.search(before) is not None
     if reads and (of_a_model or _MODEL_JSON.search(before) is not None):
         told = no_json("a file that the script reads as JSON", message)
+        if _SETTINGS_READ.search("\n".join(_own_lines(before))) is not None:
+            says, fix = told.says.replace("a file", "the file of settings", 1), told.fix[:-1]
+            return Explained("settings-refused", says, fix)
         return told._replace(code="data-not-as-expected") if _reads_data(before) else told
     told = told or (_of_a_script(exception, message, before, frames) if of_a_model else None)
     if told is None and is_of_it(frames, in_field=in_field):
@@ -91,6 +110,15 @@ def _reads_data(before: str) -> bool:
             code = part.rpartition("\n")[0].partition(", in ")[2]
             return _OF_DATA.search(code) is not None and _MODEL_JSON.search(code) is None
     return False
+
+
+def _own_lines(before: str) -> list[str]:
+    """The lines below the deepest frame that is a script's."""
+    for part in reversed(before.split('File "')[1:]):
+        frames = frames_of(f'File "{part}')
+        if frames and is_own(frames[0]):
+            return part.split("\n")[1:3]
+    return []
 
 
 def _of_a_script(exception: str, message: str, before: str, frames: list[Frame]) -> Explained | None:
@@ -208,13 +236,18 @@ def no_json(file: str, message: str) -> Explained:
     if message.startswith("Expecting value: line 1 column 1"):
         says = f"{file} does not begin as JSON: it is empty, a pointer of git-lfs, a web page, or of another format"
         return Explained("corrupt-header", says, ("look at its beginning: head -c 200 FILE", _LOOK_AT_ITS_END[1]))
-    if message.startswith(("Unterminated string", "Expecting ',' delimiter", "Expecting value")):
-        return Explained(
-            "corrupt-header", f"{file} is no whole JSON: it was cut off, or edited by hand", _LOOK_AT_ITS_END
-        )
-    return Explained(
-        "corrupt-header", f"{file} is no whole JSON or text: it was cut off, or is another", _LOOK_AT_ITS_END
-    )
+    return _no_whole_json(file, message)
+
+
+def _no_whole_json(file: str, message: str) -> Explained:
+    """Where JSON breaks, and what most often stands there."""
+    at = _AT.search(message)
+    where = "" if at is None else f" at line {at['line']}, column {at['column']}"
+    look = (f"look at the place: sed -n {at['line']}p FILE", *_LOOK_AT_ITS_END) if at is not None else _LOOK_AT_ITS_END
+    why = next((why for words, why in _BROKEN if message.startswith(words)), None)
+    if why is not None:
+        return Explained("corrupt-header", f"{file} is no whole JSON{where}: {why}", look)
+    return Explained("corrupt-header", f"{file} is no whole JSON or text{where}: it was cut off, or is another", look)
 
 
 def no_pickle(package: str) -> Explained:

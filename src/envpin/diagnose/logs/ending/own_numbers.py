@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from envpin.diagnose.logs.ending.library_numbers import AS_NUMBER
 from envpin.diagnose.logs.text.explained import Explained
 
 _TEXT = re.compile(
@@ -18,6 +19,15 @@ _GIVEN = re.compile(
 )
 _COLUMN = re.compile(r"\[\s*(?:[\"'](?P<name>[^\"'\]\n]{1,60})[\"']|(?P<variable>[A-Za-z_]\w{0,60}))\s*\]")
 _FLOAT = re.compile(r"^[\"']-?\d+\.\d*[\"']")
+_ROW_FIELD = re.compile(
+    r"(?i)\b(?:row|example|sample|record|item|entry|ex|r|x|d|line|doc|utt\w*|seg\w*|turn)s?"
+    r"(?:\[\s*[\"'](?P<name>\w{1,60})[\"']\s*\]|\.(?P<member>(?!get\b)[a-z_]\w{1,60})\b(?!\())"
+)
+# Numbers that settings give in nearly every script.
+_TAKEN = re.compile(
+    r"(?i)\b(?:range\(|num_|n_|max_|min_)?(?:\w*(?:epochs?|steps|batch_?size|lr|learning_rate|warmup|ratio|dropout|rank|alpha|"
+    r"length|seq_len|temperature))\b"
+)
 _NO_VALUE = re.compile(r"^[\"'](?:nan|null|none|n/?a|\s*|-+|\?)[\"']$", re.IGNORECASE)
 _D, _S = "data-not-as-expected", "settings-refused"
 
@@ -41,6 +51,25 @@ def of_a_number(message: str, code: str) -> Explained | None:
     return Explained(_D, says, (
         'words for labels: map them to the ids of the training, {"positive": 1, …} (model.config.label2id)',
         "numbers: look at the first lines of the file, for a heading, a unit, or columns in another order",
+    ))  # fmt: skip
+
+
+def of_text_in_a_line(message: str, code: str) -> Explained | None:
+    """Text with which a script's line reckons: a field of a row, or a setting that was written in quotes."""
+    if AS_NUMBER.search(message) is None:
+        return None
+    if (field := _ROW_FIELD.search(code)) is not None:
+        name = field["name"] or field["member"]
+        return Explained(_D, f"the script reckons with the field `{name}` of a row, and one holds text there", (
+            f"write it as a number, without quotes, in all rows; or let the script make it one: float(row[\"{name}\"])",
+        ))  # fmt: skip
+    line = next(iter(code.strip().split("\n")), "").strip()
+    if _GIVEN.search(code) is None and _TAKEN.search(line) is None:
+        return None
+    return Explained(_S, f"the script reckons with text where it wants a number, in `{line[:100]}`: a setting of that "
+                         "line, or one of which it was made, is written in quotes or read without a type", (
+        "write the numbers of the settings without quotes (YAML reads 2e-4 as text, and 2.0e-4 as a number)",
+        "options of a command line: add_argument(…, type=int or float)",
     ))  # fmt: skip
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from envpin.diagnose.logs.ending.own_numbers import of_a_number
+from envpin.diagnose.logs.ending.own_lookups import of_a_place
+from envpin.diagnose.logs.ending.own_numbers import of_a_number, of_text_in_a_line
 from envpin.diagnose.logs.text.explained import Explained
 from envpin.diagnose.logs.text.frames import last_code
 
@@ -76,6 +77,8 @@ def of_own_value(exception: str, message: str, before: str) -> Explained | None:
     key = _KEY.match(message.strip()) if exception == "KeyError" and _SETTINGS.search(code) is not None else None
     if key is not None and (told := _of_a_config(key["name"], before)) is not None:
         return told
+    if exception == "IndexError" and (place := of_a_place(message, code, before)) is not None:
+        return place
     tell = _BY_EXCEPTION.get(exception)
     return None if tell is None else tell(message, code)
 
@@ -124,12 +127,19 @@ def _of_an_entry(name: str, code: str) -> Explained | None:
         look = "see what it holds: print(checkpoint.keys()); where those are weights, it is the state dict itself"
         return Explained("foreign-format", says, (look,))
     if _SETTINGS.search(code) is not None:
-        says = f"the settings that the script reads have no `{name}`: left out, misspelt, or in another place"
-        return Explained(_S, says, ("add it where the script looks for it",))
+        says = f"the settings that the script reads have no `{name}`{_within(name, code)}: left out, misspelt, or in "
+        return Explained(_S, f"{says}another place", ("add it where the script looks for it, spelt like that",))
     if _ROW.search(code) is not None:
-        says = f"a row of the data has no field `{name}`, which the script asks for"
-        return Explained(_D, says, (_FIRST_ROW, f"rename the field that is meant to `{name}`"))
+        says = f"a row of the data has no field `{name}`, which the script asks for: all rows lack it, or this one"
+        which = f'see which lack it: [i for i, row in enumerate(rows) if "{name}" not in row]'
+        return Explained(_D, says, (_FIRST_ROW, f"rename the field that is meant to `{name}`", which))
     return None
+
+
+def _within(name: str, code: str) -> str:
+    """The part of the settings in which an entry is looked for, where it is not the top."""
+    found = re.search(rf"(?P<part>\w+(?:\[[\"']\w+[\"']\])+)\[[\"']{re.escape(name)}[\"']\]", code)
+    return "" if found is None else f" in `{found['part']}`"
 
 
 def _of_a_config(name: str, before: str) -> Explained | None:
@@ -198,13 +208,17 @@ def _of_a_member(message: str, code: str) -> Explained | None:
     return Explained(_D, says, (columns,))
 
 
+def _of_a_type(message: str, code: str) -> Explained | None:
+    return _of_a_comparison(message, code) or of_text_in_a_line(message, code)
+
+
 def _of_a_comparison(message: str, code: str) -> Explained | None:
     """A setting that the program's class does not have, or a number that is text."""
     if (unknown := _UNKNOWN.search(message)) is not None and "**" in code:
         says = f"the settings name `{unknown['name']}`, which the program's own `{unknown['owner']}` does not have"
         return Explained(_S, says, ("look at its spelling, or take the file of this version of the program",))
     of_settings = _COMPARED.search(message) is not None and _SETTINGS_READ.search(code) is not None
-    named = _NAMED.findall(code) if of_settings else []
+    named = _NAMED.findall(code) if of_settings and _ROW.search(code) is None else []
     if not named:
         return None
     name = named[-1][0] or named[-1][1]
@@ -224,7 +238,7 @@ _BY_EXCEPTION: Mapping[str, Callable[[str, str], Explained | None]] = {
     "KeyError": _of_a_key,
     "IndexError": _of_a_place,
     "AttributeError": _of_a_member,
-    "TypeError": _of_a_comparison,
+    "TypeError": _of_a_type,
     "ZeroDivisionError": _of_no_rows,
     "ValueError": of_a_number,
 }

@@ -40,7 +40,8 @@ _ROWS = (
     row(r"With n_samples=(?P<n>\d+), ", _D,
          "the rows are to be split into a part to train on and one to test, and there are too few of them ({n})",
          _COUNT),
-    row(r"Found array with 0 (?:sample|feature)|at least one array or dtype is required|empty vocabulary", _D,
+    row(r"Found array with 0 (?:sample|feature)|Found empty input array|at least one array or dtype is required|"
+         r"empty vocabulary", _D,
          "{package} was given no rows, or none with anything in them", _COUNT),
     row(r"The least populated class(?:es)? in y ha(?:s|ve) only (?P<n>\d+) member|"
          r"n_splits=\d+ cannot be greater than the number of members|"

@@ -196,7 +196,9 @@ def no_column(package: str, name: str, place: str) -> Explained:
     """A column or field that the rows do not have."""
     says = f"the data have no column or field `{name}`, which {package} was asked for{_at(place)}"
     rename = f"print the column names of the data, and rename the one that is meant to `{name}`"
-    return Explained("data-not-as-expected", says, (rename, "or give the program the name that the data have"))
+    some = f'where only some rows lack it: [i for i, row in enumerate(rows) if "{name}" not in row]'
+    named = "or give the program the name that the data have"
+    return Explained("data-not-as-expected", says, (rename, named, some))
 
 
 def quote(message: str) -> str:

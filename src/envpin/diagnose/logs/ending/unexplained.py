@@ -20,6 +20,10 @@ _KEPT = 60
 # Of the lines in which a program says by itself that something is not there, the last ones of a log tell why it ended.
 _SAID_LAST, _AT_THE_END = 8, 12
 _RERAISED = re.compile(r"(?:During handling of the above exception|The above exception was the direct cause)[^\0]*\Z")
+_LINE_OF_A_FILE = re.compile(
+    r"(?i)\b(?:lines?|rows?|linha|línea|linea|ligne|zeile|fila|строк\w{1,3}|dòng|satır)\b[ #:№=]{1,3}"
+    r"(?P<n>\d{1,9})\b(?! column)|第 ?(?P<m>\d{1,9}) ?行"
+)
 # What accelerate and torchrun say when the script that they started has ended: its own error is the one to read.
 _OF_A_LAUNCHER = re.compile(
     r"CalledProcessError: Command '\[[^\n]*python[\d.]*'(?:, '-[\w-]+')*, '[^'\n]+\.py'|ChildFailedError|"
@@ -126,7 +130,7 @@ class Unexplained:
                     continue
                 if told.code == "library-fault" and (later := _raised_of(errors[at + 1 :], explain)) is not None:
                     return Answer(*later, guess)
-                return Answer(one, told, guess)
+                return Answer(one, _with_its_line(told, errors[at + 1 :]), guess)
             if not guess and (said := self._said_last(tail, in_field=in_field)) is not None:
                 return said
         return None
@@ -175,6 +179,17 @@ def _after_a_traceback(lines: list[str]) -> list[str]:
     below = lines[frame + 1 :]
     error = next((at for at, one in enumerate(below) if one[:1].strip()), len(below))
     return below[error + 1 :]
+
+
+def _with_its_line(told: Explained, later: list[UnexplainedError]) -> Explained:
+    """The same with the line of a file of data that a script names as it passes the error on."""
+    for one in later if told.code == "data-not-as-expected" else ():
+        if _RERAISED.search(one.before) is None:
+            break
+        if (found := _LINE_OF_A_FILE.search(one.text)) is not None:
+            says = f"{told.says}; the program names the place: {found[0].strip()}"
+            return told._replace(says=says, fix=(f"look at it: sed -n {found['n'] or found['m']}p FILE", *told.fix))
+    return told
 
 
 def _raised_of(
