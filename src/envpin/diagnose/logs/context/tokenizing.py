@@ -40,6 +40,11 @@ _READ: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "Permission denied": ("may not be read by the user who runs this", ("look at its rights: ls -l FILE",)),
     "Not a directory": ("has a file in its path where a folder is meant", (_LOOK,)),
 }  # fmt: skip
+_OF_A_FILE = re.compile(r"\.from_file\(")
+_NO_TOKENIZER_JSON = (
+    "what is loaded as tokenizer.json is a binary file: a SentencePiece model (tokenizer.model, spiece.model), or a "
+    "packed one"
+)
 _OTHER_LETTERS = (
     "a file that the tokenizer is trained on is not UTF-8: of another encoding (CP1251, Latin-1, UTF-16), still packed "
     "(.gz, .zip), or no text at all"
@@ -52,6 +57,11 @@ def explain_tokenizing(line: str, before: str) -> Explained | None:
     found = rust or _SPM.search(line)
     if found is None:
         return None
+    if rust is not None and rust["letters"] and _OF_A_FILE.search("\n".join(code_lines(before, within=3))) is not None:
+        return Explained("tokenizer-missing", _NO_TOKENIZER_JSON, (
+            ("a SentencePiece model: sentencepiece.SentencePieceProcessor(model_file=…), or AutoTokenizer, which "
+            "converts it"), "look at it: file FILE",
+        ))  # fmt: skip
     if rust is not None and rust["letters"]:
         return Explained("data-not-as-expected", f"{_OTHER_LETTERS}{_named(before)}", (
             "see what it is: file FILE; packed: gunzip FILE",

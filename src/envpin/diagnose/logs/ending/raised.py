@@ -57,6 +57,8 @@ _NO_FILE = re.compile(
     r"FileNotFoundError: .{0,80}?'([^'\n]{0,300}?((?:adapter_|tokenizer_|generation_|preprocessor_)?config\.json|"
     r"adapter_model\.\w+|tokenizer\.\w+|vocab\.\w+|merges\.txt|[\w.-]+\.(?:safetensors|index\.json|bin|gguf)))'"
 )
+# A module of a library whose task is to read data.
+_DATA_FILE = re.compile(r"(?:^|[/\\_])data(?:sets?|_utils|_loader|loader)?(?:_\w+)?(?:\.py$|[/\\])")
 # A connection between the processes of a run, or to its server, that broke.
 _CONNECTION = re.compile(r"Connection(?:Error|ResetError|RefusedError|AbortedError)|BrokenPipeError|RemoteDisconnected")
 _MISSING = re.compile(r"ModuleNotFoundError: No module named '([\w.]{1,120})'")
@@ -171,7 +173,8 @@ def _of_a_file(exception: str, message: str, place: Frame, before: str) -> Expla
     if (told := lost_by_library(exception, message, package)) is not None:
         return told
     if exception in CUT_OFF:
-        return no_json(f"a file that {package} reads in `{place.path}`", message)
+        told = no_json(f"a file that {package} reads in `{place.path}`", message)
+        return told._replace(code="data-not-as-expected") if _DATA_FILE.search(place.path) is not None else told
     if exception in _STOPS and _UNPICKLES.search(before) is not None:
         return no_pickle(package)
     lost = _NO_FILE.search(f"{exception}: {message}")

@@ -116,9 +116,13 @@ class Unexplained:
         errors = sorted(self.errors) or sorted(self.complaints)
         if not errors:
             return self._said_last(tail, in_field=in_field)
+        from envpin.diagnose.logs.ending.native import explain_native
         from envpin.diagnose.logs.ending.nearest import explain_nearest
         from envpin.diagnose.logs.ending.raised import explain_raised
 
+        for one in errors:
+            if (told := explain_native(one.text, one.before, one.after)) is not None:
+                return Answer(one, told, False)
         asked: tuple[tuple[Callable[[UnexplainedError], Explained | None], bool], ...] = (
             (lambda one: explain_nearest(one.whole, one.around, strong=True), True),
             (lambda one: explain_raised(one.text, one.before, one.after, in_field=in_field), False),

@@ -15,6 +15,8 @@ _LIBRARIES = (
     "finetrainers|litgpt|trlx|flash_attn_interface|exllamav3|ctranslate2|colpali_engine|xtuner|megatron|mcore_bridge|"
     "adapters|span_marker|simpletransformers|gliner|FlagEmbedding|auto_round|pylate|lighteval|mteb|llm2vec|chronos"
 )
+# Folders of other programs are called like these, so they count only where they are installed.
+_INSTALLED_ALONE = frozenset({"onnx", "onnxruntime", "sentencepiece"})
 # Below an installation the folder tells; in a checkout the last folder that is called like a library.
 _INSTALLED = re.compile(r".*(?:site|dist)-packages[/\\]([\w-]+)[/\\](.*)")
 _CHECKOUT = re.compile(rf"(?:.*[/\\])?({_LIBRARIES})[/\\](.*)")
@@ -65,7 +67,7 @@ def _frame(path: str, function: str) -> Frame:
 @cache
 def known_libraries() -> frozenset[str]:
     """The libraries of this field, as their folders are called."""
-    return frozenset(_LIBRARIES.split("|"))
+    return frozenset(_LIBRARIES.split("|")) | _INSTALLED_ALONE
 
 
 def is_own(frame: Frame) -> bool:
