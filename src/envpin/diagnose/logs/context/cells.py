@@ -73,6 +73,10 @@ _NOTHING = re.compile(
     r"requires at least one data point|no median for empty|of empty (?:sequence|iterable)|^pop from (?:an )?empty list"
 )
 _DRAWN = re.compile(r"Sample larger than population|Cannot take a larger sample than population")
+# By an option, how many.
+_DRAWS = re.compile(
+    r"\bsample\(\s*(?P<what>[A-Za-z_][\w.]{0,60}),\s*(?:k=)?(?P<n>(?:args|cfg|config|opts?|self\.args|FLAGS)\.\w{1,60})\s*\)"
+)
 _SHORTER = re.compile(r"random_ expects 'from' to be less than 'to', but got from=\d+ >= to=-?\d+")
 _XML = re.compile(r"no element found: line|not well-formed \(invalid token\)|mismatched tag: line|syntax error: line")
 _PART = re.compile(r"'NoneType' object has no attribute '(?:find|findall|text|attrib|get)'")
@@ -126,7 +130,7 @@ def _of_nothing(message: str, code: str) -> Explained | None:
             count,
         ))  # fmt: skip
     if _DRAWN.search(message) is not None:
-        return Explained(_D, "the script draws more rows than there are", (count, "draw min(N, len(rows)) of them"))
+        return _of_draws(code, count)
     if _SHORTER.search(message) is not None:
         says = "the script draws a place in the data, and they are shorter than the block that it cuts from there"
         return Explained(_D, says, ("give more text, or a shorter block (block_size, seq_len)", count))
@@ -139,6 +143,15 @@ def _of_nothing(message: str, code: str) -> Explained | None:
         return None
     says = f"a file of annotations lacks an element that the script asks for: {', '.join(f'`{one}`' for one in names)}"
     return Explained(_D, says, ("look at the file; one without objects has none of them", _FIND))
+
+
+def _of_draws(code: str, count: str) -> Explained:
+    drawn = _DRAWS.search(code)
+    if drawn is None:
+        return Explained(_D, "the script draws more rows than there are", (count, "draw min(N, len(rows)) of them"))
+    says = f"the script draws `{drawn['n']}` of `{drawn['what']}`, which has fewer"
+    steps = (f"give a smaller number, or more rows: print(len({drawn['what']}))",)
+    return Explained("settings-refused", says, steps)
 
 
 def _of_a_type(message: str, code: str) -> Explained | None:
@@ -247,6 +260,8 @@ def _of_parts(parts: re.Match[str], code: str) -> Explained | None:
 def _of_a_field(message: str, code: str) -> Explained | None:
     """A field whose name stands in a variable: a language, the name of a column."""
     if (key := _QUOTED.fullmatch(message)) is not None and key["name"] not in code and _FORMATS.search(code):
+        if (filled := re.search(r"\.format\((?P<names>\s*\w+\s*=[^\n]*)", code)) is not None:
+            return _of_a_template(key["name"], filled["names"])
         says = f"the text that the script fills in has a place `{{{key['name']}}}`, and the rows have no such field"
         braces = "braces that are meant as such are written twice in the text: {{ and }}"
         rename = f"rename the field that is meant to `{key['name']}`, or the place in the text"
@@ -258,6 +273,15 @@ def _of_a_field(message: str, code: str) -> Explained | None:
     return Explained(_D, says, (
         "print the first row: its names are what can be asked for",
         f"give `{found['by']}` the name that the data have (an option of the script), or rename the field",
+    ))  # fmt: skip
+
+
+def _of_a_template(name: str, given: str) -> Explained:
+    names = ", ".join(f"`{one}`" for one in dict.fromkeys(re.findall(r"(?<![\w.\"'=])(\w+)\s*=(?!=)", given)))
+    says = f"the template has a place `{{{name}}}`, and the script fills in {names} only"
+    return Explained("settings-refused", says, (
+        f"rename `{{{name}}}` in the template to the one that is meant",
+        "braces that are meant as such are written twice in it: {{ and }}",
     ))  # fmt: skip
 
 

@@ -45,7 +45,8 @@ _DATA = re.compile(
     r"\brecords?\b|\blabels?\b|\.(?:jsonl|csv|tsv|parquet|xlsx?)\b|\bsplits?\b|\b(?:csv|jsonl)\b|\bfields?\b|"
     r"\b(?:at|on|in) (?:line|row) \d+\b|^(?:line|row) \d+\b|"
     r"(?:left|remains?) after (?:\w+ ){0,2}(?:filter|clean|dedup)|"
-    r"\bconversations?\b|\bprompts?\b|\bimages?\b|\baudio\b|\bclass(?:es)?\b"
+    r"\butterances?\b|\bsentences?\b|\bdocuments?\b|\bpassages?\b|\bpairs?\b|\btranscripts?\b|\bcaptions?\b|"
+    r"\bannotations?\b|\bconversations?\b|\bprompts?\b|\bimages?\b|\baudio\b|\bclass(?:es)?\b"
 )
 _SETTINGS = re.compile(
     r"(?i)--\w|\bargument|\boption|\bconfig|\bsetting|\bparameter|\bmust be\b|\bshould be\b|\bone of\b|\bunknown\b|"

@@ -109,8 +109,10 @@ def _of_a_look_up(key: str, code: str) -> Explained | None:
                 "compare the spelling; of folders, take away what is no class (.ipynb_checkpoints, .DS_Store)",
                 f"print what `{what}` has, numbers or text",
             ))  # fmt: skip
+        first = ", or begins with 1" if key.strip("'\"") == "0" else ""
         says = (
-            f"the script has no name for the class {key}: `{what}` has other keys (numbers or text), or fewer classes"
+            f"the script has no name for the class {key}: `{what}` has other keys (numbers or text), or fewer "
+            f"classes{first}"
         )
         steps = ("compare them: print(model.config.id2label), model.config.num_labels, and the keys of the table",)
         return Explained("index-out-of-range", says, steps)

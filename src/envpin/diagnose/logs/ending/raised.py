@@ -39,6 +39,7 @@ from envpin.diagnose.logs.ending.raised_words import (
     stopped_at_rows,
 )
 from envpin.diagnose.logs.ending.tokens import of_a_hub_token
+from envpin.diagnose.logs.ending.validated import of_validation
 from envpin.diagnose.logs.facts.index_names import on_the_index
 from envpin.diagnose.logs.facts.messages import known_message
 from envpin.diagnose.logs.facts.name_facts import TRAINING
@@ -123,6 +124,7 @@ def explain_raised(line: str, before: str, after: str = "", *, in_field: bool = 
         own = of_own_tensor(exception, message, before, frames)
         if own is None and is_of_it(frames, in_field=in_field):
             own = of_own_name(exception, message, before, frames)
+            own = own or (of_validation(exception, message, after) if not of_the_stack(frames) else None)
         return own or _of_frames(exception, message, before, frames, in_field=in_field)
     if (known := known_message(message)) is not None:
         return raised(known.code, known.package, "", message)
