@@ -31,6 +31,20 @@ _OF_DATA = frozenset({"datasets", "evaluate", "tokenizers", "safetensors", "gguf
 _YAML = "YAML reads 2e-4 as text, and 2.0e-4 as a number; quotes make text of any number"
 
 
+_MULTIPLE = re.compile(r"assert\b[^\n]*?\b(?P<large>[\w.]{1,60}) % (?P<small>[\w.]{1,60}) == 0")
+
+
+def no_multiple(exception: str, package: str, before: str) -> Explained | None:
+    """What a library asserts of two sizes that come of settings: that one is a multiple of the other."""
+    found = _MULTIPLE.search("\n".join(last_code(before))) if exception == "AssertionError" else None
+    if found is None or found["small"].isdigit():
+        return None
+    large, small = (found[name].removeprefix("self.") for name in ("large", "small"))
+    return Explained("settings-refused", f"{package} wants `{large}` to be a multiple of `{small}`, and it is not", (
+        f"look at the settings of the call, or config.json, that give `{large}` and `{small}`, and change one of them",
+    ))  # fmt: skip
+
+
 def text_for_a_number(exception: str, message: str, package: str, before: str) -> Explained | None:
     """The setting of which a library could make no number; None where its line of code names none."""
     if package in _OF_DATA:

@@ -29,7 +29,7 @@ _CALLS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
          r"\.get_(?:in|out)puts\(\)|\bOrtValue\b|\.run\(None\b")),
         ("ONNX", r"\bonnx\.\w|\bhelper\.make_\w"),
         ("safetensors", r"\bsafe_open\(|\b(?:load|save)_file\(|safetensors\.\w"),
-        ("CTranslate2", r"\bctranslate2\.\w|\b(?:translator|generator)\.(?:translate|generate)_\w+\("),
+        ("CTranslate2", r"\bctranslate2\.\w|\.(?:translate|generate|score|forward)_(?:batch|iterable|file|tokens)\("),
         ("MLX", r"\bmx\.\w|\bmlx\.\w"),
         ("protobuf", r"\.ParseFromString\("),
         ("gguf", r"\bGGUF(?:Reader|Writer)\(|\bgguf\.\w"),
@@ -44,6 +44,10 @@ _ERROR = re.compile(r"(?:^|[\s:|\])])(?:[A-Za-z_][\w.]*\.)?([A-Z]\w*Error|Except
 _REFUSES = frozenset({"ValueError", "TypeError", "Exception", "OverflowError"})
 # Where a model or tokenizer is at work: what is refused there is what it was given to read.
 _WORKS = re.compile(r"\.(?:encode|decode|run|tokenize)(?:_\w+)?\(|\.(?:translate|generate|score|forward)_\w+\(")
+# What pybind11 and nanobind print of a call: the names that it may have, and those that it had.
+_KEYWORDS = re.compile(r"Invoked with:[^\n]*; kwargs: ([^\n]{1,400})")
+_NAMED = re.compile(r"\b(\w+):")
+_GIVEN = re.compile(r"(?:^|, )(\w+)=")
 _QUOTED, _CODE = 200, 120
 
 
@@ -74,7 +78,30 @@ def explain_native(line: str, before: str, after: str = "") -> Explained | None:
             groups = {name: value for name, value in found.groupdict().items() if value is not None}
             words = _Named(groups, one)
             return Explained(row.cause, row.says.format_map(words), tuple(step.format_map(words) for step in row.fix))
-    return _any(exception, message, one)
+    return _of_arguments(message, one) or _any(exception, message, one)
+
+
+def _of_arguments(message: str, one: NativeRefusal) -> Explained | None:
+    """Arguments of a C++ function: the lines after the error list those that it takes, and those that it was given."""
+    if "incompatible function arguments" not in message:
+        return None
+    call = _short(one.code)
+    given = _KEYWORDS.search(one.after)
+    known = set(_NAMED.findall(one.after.partition("Invoked with")[0]))
+    unknown = [] if given is None else [name for name in _GIVEN.findall(given[1]) if name not in known]
+    if unknown and known:
+        names, several = "`, `".join(unknown), len(unknown) > 1
+        says = f"{one.library} has no argument{'s' if several else ''} `{names}` in `{call}`"
+        return Explained("settings-refused", f"{says}: misspelt, of another library, or of another release", (
+            "take one of those that the message lists", "help(FUNCTION) shows what each is for",
+        ))  # fmt: skip
+    compare = 'compare the kinds that the message lists with what was given, after "Invoked with:"'
+    if _WORKS.search(one.code) is not None:
+        says = f"{one.library} does not take what `{call}` gives it: what it works on is of another kind"
+        lists = "CTranslate2 wants a list of lists of tokens: [sp.encode(text, out_type=str)], no text and no numbers"
+        return Explained("inputs-do-not-fit", says, (lists if one.library == "CTranslate2" else compare, compare)[:2])
+    says = f"{one.library} does not take what `{call}` gives it: the number or the kind of the arguments is another"
+    return Explained("settings-refused", says, (compare,))
 
 
 def _code_of_script(before: str) -> str:
@@ -101,7 +128,7 @@ def _any(exception: str, message: str, one: NativeRefusal) -> Explained | None:
     """What it says of a value, where no row knows its words and the script's own line is the last."""
     if exception not in _REFUSES or not message.strip() or not is_own(frames_of(one.before)[-1]):
         return None
-    said, call = " ".join(message.split())[:_QUOTED], " ".join(one.code.split())[:_CODE]
+    said, call = " ".join(message.split())[:_QUOTED], _short(one.code)
     if _WORKS.search(one.code) is not None:
         says = f"{one.library} does not take what `{call}` gives it: {said}"
         return Explained("inputs-do-not-fit", says, ("print what is given there, and its type, right before",))
@@ -109,12 +136,16 @@ def _any(exception: str, message: str, one: NativeRefusal) -> Explained | None:
     return Explained("settings-refused", says, ("change the value that the message names",))
 
 
+def _short(code: str) -> str:
+    return " ".join(code.split())[:_CODE]
+
+
 class _Named(dict[str, str]):
     """What a row's words are filled with; `{call}` is the line of code."""
 
     def __init__(self, groups: dict[str, str], one: NativeRefusal) -> None:
         super().__init__(groups)
-        self["call"] = " ".join(one.code.split())[:_CODE]
+        self["call"] = _short(one.code)
         self["library"] = one.library
 
     def __missing__(self, key: str) -> str:

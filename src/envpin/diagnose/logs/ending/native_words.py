@@ -127,7 +127,4 @@ ROWS: tuple[NativeRow, ...] = (
     _row("safetensors", r"No such device \(os error 19\)|Is a directory \(os error 21\)", "base-not-found",
          "the path that `{call}` opens is a folder, and the file of the weights in it is wanted",
          "name the file: FOLDER/model.safetensors; of several: each of them, or from_pretrained(FOLDER)"),
-    _row("", r"incompatible function arguments", "settings-refused",
-         "{library} does not take what `{call}` gives it: the number or the kind of the arguments is another",
-         "compare with the kinds that the message lists, and with what was given, after \"Invoked with:\""),
 )  # fmt: skip

@@ -98,7 +98,8 @@ _OPTION = re.compile(
     r"`\w+=|\b\w+_\w+=|argument|attn_implementation|set `|_config|parameter|--\w+|option|\bargs\b|flag"
 )
 _REFUSES = re.compile(
-    r"support|must|should|invalid|unknown|unrecogni[sz]ed|expected|require|cannot|can't|only|either|both|one of|pass|"
+    r"support|must|should|ha(?:s|ve) to be|"
+    r"invalid|unknown|unrecogni[sz]ed|expected|require|cannot|can't|only|either|both|one of|pass|"
     r"\bset\b|specif|provide|not implemented|incompatible|valid|allowed|divisible|between|greater|positive|not found|"
     r"does not|unimplemented|no such|not in \[|not (?:be|a|an)|unexpected|missing|need|already|choose|please"
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from envpin.diagnose.logs.ending.library_numbers import text_for_a_number
+from envpin.diagnose.logs.ending.library_numbers import no_multiple, text_for_a_number
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,11 @@ def test_text_for_a_number_is_silent_on_rows_and_other_errors(package: str, mess
 
 def _traceback(code: str, message: str) -> str:
     return f'  File "/site-packages/transformers/trainer.py", line 9, in train\n    {code}\nError: {message}'
+
+
+def test_two_sizes_that_do_not_divide_are_settings() -> None:
+    code = "assert (num_heads == 0) or (num_heads > 0 and self.hidden_size % num_heads == 0)"
+    told = no_multiple("AssertionError", "onnxruntime", _traceback(code, ""))
+    assert told is not None
+    assert (told.code, "`hidden_size` to be a multiple of `num_heads`" in told.says) == ("settings-refused", True)
+    assert no_multiple("AssertionError", "onnxruntime", _traceback("assert x.shape[0] % 8 == 0", "")) is None

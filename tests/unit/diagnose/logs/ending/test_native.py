@@ -12,6 +12,12 @@ _SPM_CALL = f"spm.SentencePieceTrainer.train(input=args.input, model_prefix='m')
 _SPM_BOTH = "INTERNAL: a.cc(369) [x] SentenceIterator and trainer_spec.input() must be exclusive."
 _ORT = '  File "/v/lib/python3.11/site-packages/onnxruntime/capi/onnxruntime_inference_collection.py", line 9, in run\n'
 
+_BOUND = (
+    "TypeError: translate_batch(): incompatible function arguments. The following argument types are supported:\n"
+    "    1. (self: ctranslate2._ext.Translator, source: list[list[str]], *, beam_size: int = 2)\n\n"
+    "Invoked with: <ctranslate2._ext.Translator object at 0x7f>"
+)
+
 
 @pytest.mark.parametrize(
     ("call", "error", "code", "said"),
@@ -51,6 +57,10 @@ _ORT = '  File "/v/lib/python3.11/site-packages/onnxruntime/capi/onnxruntime_inf
         ("t = ctranslate2.Translator('ende', device='gpu')\n", "ValueError: unsupported device gpu", "settings-refused",
          "`gpu`"),
         ('w = load_file("ck")\n', "OSError: No such device (os error 19)", "base-not-found", "a folder"),
+        ('print(tr.translate_batch("hallo"))\n', f"{_BOUND}, 'hallo'", "inputs-do-not-fit",
+         "a list of lists of tokens"),
+        ("print(tr.translate_batch(src, num_beams=2))\n", f"{_BOUND}, [['a']]; kwargs: num_beams=2", "settings-refused",
+         "no argument `num_beams`"),
     ],
 )  # fmt: skip
 def test_the_call_and_the_words_tell_what_is_refused(call: str, error: str, code: str, said: str) -> None:
