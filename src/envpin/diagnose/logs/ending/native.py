@@ -90,10 +90,9 @@ def _of_arguments(message: str, one: NativeRefusal) -> Explained | None:
     known = set(_NAMED.findall(one.after.partition("Invoked with")[0]))
     unknown = [] if given is None else [name for name in _GIVEN.findall(given[1]) if name not in known]
     if unknown and known:
-        names, several = "`, `".join(unknown), len(unknown) > 1
-        says = f"{one.library} has no argument{'s' if several else ''} `{names}` in `{call}`"
-        return Explained("settings-refused", f"{says}: misspelt, of another library, or of another release", (
-            "take one of those that the message lists", "help(FUNCTION) shows what each is for",
+        says = f"{one.library} does not take `{'`, `'.join(unknown)}` in `{call}`: it is misspelt, of another "
+        return Explained("settings-refused", f"{says}library, or of another release", (
+            "take one of the names that the message lists", "help(FUNCTION) shows what each is for",
         ))  # fmt: skip
     compare = 'compare the kinds that the message lists with what was given, after "Invoked with:"'
     if _WORKS.search(one.code) is not None:
@@ -126,7 +125,8 @@ def _library(before: str, code: str) -> str | None:
 
 def _any(exception: str, message: str, one: NativeRefusal) -> Explained | None:
     """What it says of a value, where no row knows its words and the script's own line is the last."""
-    if exception not in _REFUSES or not message.strip() or not is_own(frames_of(one.before)[-1]):
+    own = is_own(frames_of(one.before)[-1]) or (one.library == "MLX" and one.code)
+    if exception not in _REFUSES or not message.strip() or not own:
         return None
     said, call = " ".join(message.split())[:_QUOTED], _short(one.code)
     if _WORKS.search(one.code) is not None:

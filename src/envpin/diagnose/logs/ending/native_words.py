@@ -81,6 +81,13 @@ ROWS: tuple[NativeRow, ...] = (
          "SentencePiece refuses the value of `{name}`, which has to be {sign} and {sign2}", _WITHIN),
     _row("SentencePiece", r"\[trainer_spec_?\.(?P<name>\w+)\(\) (?P<sign>[<>=!]+ [\d.]+)\]", "settings-refused",
          "SentencePiece refuses the value of `{name}`, which has to be {sign}", _WITHIN),
+    _row("SentencePiece", r"nbest_size must be nbest_size <= (?P<most>\d+)", "settings-refused",
+         "SentencePiece gives at most {most} splittings of a text, and `{call}` asks for more",
+         "nbest_size={most} or less"),
+    _row("tokenizers", r"Error while reading (?P<kind>\w+) files?: (?P<why>.{3,80})", "corrupt-header",
+         "the file that `{call}` reads is no vocabulary of {kind}: {why}",
+         "WordLevel and BPE want vocab.json (one JSON object), WordPiece vocab.txt (a token a line), as save_model "
+         "writes them", "look at it: head -c 200 FILE"),
     _row("SentencePiece", r"\[!trainer_spec_?\.(?P<name>\w+)\(\)\.empty\(\)\]", "settings-refused",
          "SentencePiece wants a value for `{name}`, which was given as an empty text", "name it, or leave it out"),
     _row("SentencePiece", r"SentenceIterator and trainer_spec\.input\(\) must be", "data-not-as-expected",

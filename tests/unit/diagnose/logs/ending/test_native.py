@@ -60,7 +60,7 @@ _BOUND = (
         ('print(tr.translate_batch("hallo"))\n', f"{_BOUND}, 'hallo'", "inputs-do-not-fit",
          "a list of lists of tokens"),
         ("print(tr.translate_batch(src, num_beams=2))\n", f"{_BOUND}, [['a']]; kwargs: num_beams=2", "settings-refused",
-         "no argument `num_beams`"),
+         "not take `num_beams`"),
     ],
 )  # fmt: skip
 def test_the_call_and_the_words_tell_what_is_refused(call: str, error: str, code: str, said: str) -> None:
