@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from envpin.diagnose.logs.context.hidden import explain_hidden
 from envpin.diagnose.logs.context.kinds_refused import of_a_refused_kind
 from envpin.diagnose.logs.context.special_tokens import of_a_special_token
 from envpin.diagnose.logs.facts.model_types import has_parts, of_a_class
@@ -79,7 +80,8 @@ _INPUTS = {
 
 
 def explain_kind(line: str, before: str) -> Explained | None:
-    """What a line shows of a model of another kind; None where it shows none, or a release may be to blame."""
+    """What a line shows of a model of another kind, or of a file in place of a package; None where it shows neither,
+    or a release may be to blame."""
     return next((told for tell in _TELL if (told := tell(line, before)) is not None), None)
 
 
@@ -220,5 +222,5 @@ def _of_a_loss(line: str, before: str) -> Explained | None:
 
 
 _TELL: tuple[Callable[[str, str], Explained | None], ...] = (
-    _of_a_member, _of_an_argument, _of_a_place, _of_a_loss, of_a_special_token, of_a_refused_kind,
+    explain_hidden, _of_a_member, _of_an_argument, _of_a_place, _of_a_loss, of_a_special_token, of_a_refused_kind,
 )  # fmt: skip

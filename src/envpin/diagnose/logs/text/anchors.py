@@ -23,11 +23,12 @@ CONTEXT_ANCHORS = (
     "(os error ", "did not contain valid UTF-8", "\": No such file or directory", "\": Is a directory",
     "either `text` or `text_target`",
 )  # fmt: skip
-# What may show a model of another kind.
+# What may show a model of another kind, or a file that hides a package.
 KIND_ANCHORS = (
     "object has no attribute", "got an unexpected keyword argument", "NoneType", " None ", "not None", "KeyError: None",
     "upport", "not implemented", "AssertionError", "You are using a model of type", "NotImplementedError: <class",
-    "'bool' object", "tuple index out of range", "to match target batch_size (",
+    "'bool' object", "tuple index out of range", "to match target batch_size (", "cannot import name '",
+    "is not a package", "module '",
 )  # fmt: skip
 # Of the lines before the error: a traceback has up to four lines for each of its last frames.
 FRAMES_NEAR = 14
