@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import io
 import re
+import sys
 import zipfile
 from collections import defaultdict
 from functools import lru_cache
@@ -20,10 +21,18 @@ if TYPE_CHECKING:
 
 # Of transformers what tokenizers and processors of single models have: the rest has a collector of its own.
 OF_TRANSFORMERS = re.compile(r"/(?:tokenization|processing|feature_extraction|image_processing)_(?!utils|auto)\w*\.py$")
+# Of torch what programs of people call: the rest is of its compiler and its tests.
+OF_TORCH = re.compile(
+    r"^torch/(?:(?:__init__|serialization|hub|functional|_tensor|random|storage|types|library|overrides)\.pyi?$|"
+    r"(?:optim|onnx|amp|cuda|nn|jit|quantization|distributed|distributions|export|autograd|backends|multiprocessing|"
+    r"profiler|compiler|linalg|sparse|special|fft|mps|xpu)/|"
+    r"utils/(?:\w+\.py$|data/|tensorboard/))"
+)
 NOT_FOR_USERS = re.compile(
     r"/(?:tests?|testing|_?vendor(?:ed)?|third_party|examples?|benchmarks?|templates|node_modules|locale|cli|commands|"
     r"sphinxext|_cli|stubs?|thirdparty|externals?|migrations|proto|protos)/|/(?:conftest|setup)\.py$|_pb2"
 )
+_PARTS = {"transformers": OF_TRANSFORMERS, "torch": OF_TORCH}
 # Smaller wheels are quicker to read as one file.
 _WHOLE = 30_000_000
 STORED = re.compile(r"\bself\.([a-z_]\w*)\s*(?::[^=\n]{1,80})?(?:,\s*self\.\w+\s*)*=(?!=)")
@@ -90,6 +99,9 @@ class Module:
             parts = parts[: len(parts) - node.level + (1 if self.is_package else 0)]
             module = ".".join([*parts, *([module] if module else [])])
         if module.partition(".")[0] != root:
+            # what the package itself takes from others, people take from it: flask's `escape` was of markupsafe
+            if self.name == root and module.partition(".")[0] not in sys.stdlib_module_names:
+                self.names |= {one.asname or one.name for one in node.names} - {"*"}
             return
         if node.names[0].name == "*":
             self.stars.append(module)
@@ -174,7 +186,7 @@ def is_wanted(path: str, roots: tuple[str, ...]) -> bool:
         path.endswith((".py", "/__init__.pyi"))
         and path.split("/", maxsplit=1)[0].removesuffix(".py") in roots
         and NOT_FOR_USERS.search(f"/{path}") is None
-        and (roots != ("transformers",) or OF_TRANSFORMERS.search(path) is not None)
+        and (roots[0] not in _PARTS or _PARTS[roots[0]].search(path) is not None)
     )
 
 
@@ -225,12 +237,13 @@ def of_code(modules: dict[str, Module]) -> dict[str, Any]:
         for name, some in module.functions.items():
             together(arguments, name, some)
 
-    def gather(name: str, what: str, depth: int = 0) -> set[str]:
+    def gather(name: str, what: str, above: frozenset[str] = frozenset()) -> set[str]:
         found: set[str] = set()
-        for node in classes.get(name, ()) if depth < 12 else ():
+        for node in classes.get(name, ()):
             found |= set(node[what] or ())
-            for base in node["bases"]:
-                found |= gather(base, what, depth + 1)
+        # of a class that is derived from its namesake, both are among these
+        for base in {base for node in classes.get(name, ()) for base in node["bases"]} - above - {name}:
+            found |= gather(base, what, above | {name})
         return found
 
     for name, nodes in classes.items():

@@ -29,7 +29,7 @@ from envpin.remote.index import Index
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from envpin.remote.index import Release
+    from envpin.remote.index import Release, ReleaseFile
 
 TARGET = Path(__file__).resolve().parents[1] / "src" / "envpin" / "diagnose" / "logs" / "facts" / "around.json"
 # Name on the index to the folders that are imported, where they are called otherwise.
@@ -39,9 +39,9 @@ ROOTS = {
     "lm-eval": ("lm_eval",), "comet-ml": ("comet_ml",), "tensorboard": ("tensorboard",), "pillow": ("PIL",),
     "optimum": ("optimum",), "optimum-onnx": ("optimum",), "keras": ("keras",), "ms-swift": ("swift",),
     "opencv-python": ("cv2",), "typing-extensions": ("typing_extensions",), "llama-index-core": ("llama_index",),
-    "llama-index": ("llama_index",), "attrs": ("attr", "attrs"), "pyyaml": ("yaml",), "gitpython": ("git",),
+    "attrs": ("attr", "attrs"), "pyyaml": ("yaml",), "gitpython": ("git",),
     "python-dotenv": ("dotenv",), "sacrebleu": ("sacrebleu",), "flagembedding": ("FlagEmbedding",),
-    "beautifulsoup4": ("bs4",), "setuptools": ("setuptools", "pkg_resources"), "soundfile": ("soundfile",),
+    "beautifulsoup4": ("bs4",), "umap-learn": ("umap",), "pyannote-audio": ("pyannote",), "setuptools": ("setuptools", "pkg_resources"), "soundfile": ("soundfile",),
 }  # fmt: skip
 PACKAGES = (
     "transformers", "gradio", "gradio-client", "fastapi", "starlette", "streamlit", "pandas", "numpy", "scipy", "scikit-learn",
@@ -71,20 +71,20 @@ ELSEWHERE = frozenset({"trl", "peft", "accelerate", "datasets", "huggingface-hub
 MOST, SINCE = 10, 2022
 # Of what people meet most, more releases are read.
 OFTEN = {
-    "transformers": 28,
+    "transformers": 28, "torch": 26,
     **dict.fromkeys(("pandas", "scikit-learn", "scipy", "matplotlib", "pytorch-lightning", "torchmetrics", "timm",
                      "sentence-transformers", "bitsandbytes", "wandb", "optuna", "torchvision"), 24),
     "llama-index-core": 7, **dict.fromkeys(("gradio", "gradio-client", "fastapi", "starlette", "streamlit", "numpy"), 14),
 }  # fmt: skip
 # Old code asks these for what they had long ago.
 LONG_AGO, OF_OLD = 2019, frozenset({
-    "timm", "pytorch-lightning", "torchmetrics", "spacy", "torchtext", "scikit-learn", "scipy", "pandas", "nltk",
-    "seaborn", "matplotlib", "jinja2", "librosa", "wandb", "albumentations", "hydra-core", "omegaconf", "click", "pillow",
+    "torch", "timm", "pytorch-lightning", "torchmetrics", "spacy", "torchtext", "scikit-learn", "scipy", "pandas", "nltk",
+    "seaborn", "matplotlib", "jinja2", "librosa", "gensim", "xgboost", "lightgbm", "flask", "werkzeug", "markupsafe", "wandb", "albumentations", "hydra-core", "omegaconf", "click", "pillow",
     "tqdm", "flair", "optuna", "sentence-transformers", "fsspec", "urllib3", "openai", "onnx",
     "bitsandbytes", "datasets", "torchvision", "streamlit", "pydantic", "protobuf", "lm-eval", "sentencepiece",
 })  # fmt: skip
 # Changed where what is read of a release changes.
-READ = "around 2"
+READ = "around 3"
 _DEEP, _NEAREST, _HEIRS = 2, 3, 8
 # Of generated code and of what a package keeps for itself.
 INNER = re.compile(r"\.(?:types|resources|proto|beta|_\w*|beta_types|vendor|compat|testing|internal|libs)(?:\.|$)")
@@ -180,9 +180,9 @@ def moved(gone: list[str], others: list[dict[str, Any]]) -> dict[str, str]:
     return found
 
 
-def shown_of(read_of: list[dict[str, Any]]) -> set[str]:
+def shown_of(read_of: list[dict[str, Any]], deep: int = 1) -> set[str]:
     """What the upper modules have: what deeper ones have alone, people's code does not name."""
-    every = (names for one in read_of for module, names in one["names"].items() if module.count(".") <= 1)
+    every = (names for one in read_of for module, names in one["names"].items() if module.count(".") <= deep)
     return set().union(*every)
 
 
@@ -248,6 +248,8 @@ def of_package(package: str) -> tuple[str, dict[str, Any] | None]:
             file = release.linux_wheel or release.wheel
             assert file is not None
             got = index.remembered(file, READ, lambda file=file: read(index, file, roots))  # type: ignore[misc]
+            if package == "torch":
+                got = with_compiled(index, file, got)
             if got["modules"]:
                 kept.append(release.version)
                 read_of.append(got)
@@ -257,13 +259,17 @@ def of_package(package: str) -> tuple[str, dict[str, Any] | None]:
     print(package, len(kept), *kept[:1], *kept[-1:], flush=True)
     if len(kept) < 2:
         return package, None
-    modules = defaultdict(list)
+    modules: dict[str, list[str]] = defaultdict(list)
     for name in sorted(set().union(*(one["modules"] for one in read_of))):
         if stays := turns([name in one["modules"] for one in read_of]):
             modules[stays].append(name)
     modules = {stays: [one for one in names if kept_modules(stays, one)] for stays, names in modules.items()}
     went = [name for stays, names in modules.items() if gone(stays) for name in names]
-    shown = shown_of(read_of) if package != "transformers" else set().union(*(one["members"] for one in read_of))
+    shown = (
+        shown_of(read_of, 2 if package == "torch" else 1)
+        if package != "transformers"
+        else set().union(*(one["members"] for one in read_of))
+    )
     if package == "transformers":
         modules, read_of = {}, [{**one, "names": {}} for one in read_of]
     others = [newest_names(index, one) for one in FAMILIES.get(package, ())]
@@ -279,7 +285,19 @@ def of_package(package: str) -> tuple[str, dict[str, Any] | None]:
     }
 
 
+def with_compiled(index: Index, file: ReleaseFile, got: dict[str, Any]) -> dict[str, Any]:
+    """What torch has of its compiled modules: their stubs list the functions and types of `torch` itself."""
+    stubs = index.members(file, ["torch/_C/_VariableFunctions.pyi", "torch/_C/__init__.pyi"])
+    if len(stubs) < 2:  # older releases have no such stubs: what they have is not known
+        return {**got, "names": {module: names for module, names in got["names"].items() if module != "torch"}}
+    names = set(got["names"].get("torch", ()))
+    for text in stubs.values():
+        names |= set(re.findall(r"^(?:def |class )?([a-z]\w*)(?:\(|: dtype|: layout)", text.decode(), re.MULTILINE))
+    return {**got, "names": {**got["names"], "torch": sorted(names)}}
+
+
 def main(packages: Iterable[str]) -> None:
+    """Packages that are named are read, and join those that were read before."""
     with ProcessPoolExecutor(max_workers=4) as pool:
         document = {
             package: tables for package, tables in pool.map(of_package, packages, chunksize=1) if tables is not None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 NEWER = frozenset({"config-needs-newer-transformers"})
 # Codes and words of signatures that leave open which release has a name.
 _OF_A_RELEASE = frozenset({"library-api-changed", "torch-companion-mismatch", "transformers-api-changed"})
-_NAMES_NONE = "this release"
+_NAMES_NONE = ("this release", "a newer torch than this one", "in this torch")
 
 
 def worded(signature: Signature, found: re.Match[str], text: str) -> Signature | None:
@@ -63,13 +63,20 @@ def by_changes(signature: Signature, line: str, before: str) -> Signature:
     """What a signature says that names no release, where the facts about other libraries do."""
     if signature.code == "settings-refused" and (option := explain_option(line, before)) is not None:
         return signature_of(option, line)
-    if signature.code not in _OF_A_RELEASE or not (signature.says is None or _NAMES_NONE in signature.says):
+    named = signature.says is not None and not any(one in signature.says for one in _NAMES_NONE)
+    if signature.code not in _OF_A_RELEASE or named:
         return signature
     from envpin.diagnose.logs.context.companions import explain_companion
     from envpin.diagnose.logs.context.library_changes import explain_change
+    from envpin.diagnose.logs.context.torch_names import explain_torch_name
 
-    told = explain_change(line, before) or explain_companion(line, before)
-    return signature if told is None else signature_of(told._replace(in_field=signature.in_field), line)
+    told = explain_change(line, before) or explain_companion(line, before) or explain_torch_name(line, before)
+    if told is None:
+        return signature
+    # what the signature knows to do in code comes before another release
+    by_hand = signature.fix[:1] if _NAMES_NONE[-1] in (signature.says or "") else ()
+    told = told._replace(in_field=signature.in_field and told.in_field, fix=(*by_hand, *told.fix))
+    return signature_of(told, line)
 
 
 def signature_of(explained: Explained, text: str) -> Signature:

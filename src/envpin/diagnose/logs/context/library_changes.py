@@ -34,12 +34,13 @@ _TAKEN = re.compile(r"\bimport\s+\(?\s*([\w, ]+)")
 _ALIASES = {
     "gradio": "gr", "pandas": "pd", "numpy": "np", "streamlit": "st", "matplotlib": "plt", "seaborn": "sns",
     "pytorch-lightning": "pl", "lightning": "L", "torchaudio": "ta", "torchmetrics": "tm", "onnxruntime": "ort",
-    "pyarrow": "pa", "xgboost": "xgb", "lightgbm": "lgb", "bitsandbytes": "bnb", "protobuf": "pb",
+    "pyarrow": "pa", "xgboost": "xgb", "lightgbm": "lgb", "bitsandbytes": "bnb", "protobuf": "pb", "torch": "optim",
 }  # fmt: skip
 # Functions that only pass an import or a call on.
 _PASSING = frozenset({"__getattr__", "__getattribute__", "_get_module", "import_module", "_gcd_import", "wrapper"})
 # Packages of this field: what is missing from one of them speaks of it, whatever the rest of the log.
-_OF_THE_FIELD = frozenset({
+OF_THE_FIELD = frozenset({
+    "torch", "onnxruntime", "spacy", "nltk", "gensim", "librosa",
     "gradio", "gradio-client", "sentence-transformers", "setfit", "span-marker", "gliner", "diffusers", "optimum",
     "optimum-onnx", "langchain", "langchain-core", "langchain-community", "langchain-huggingface", "llama-index-core",
     "torchaudio", "torchvision", "torchao", "torchtune", "torchmetrics", "pytorch-lightning", "lightning", "evaluate",
@@ -53,11 +54,13 @@ _OF_THE_FIELD = frozenset({
 
 
 class _What(NamedTuple):
-    """What is missing, in words, where it was, and what its change is told of."""
+    """What is missing, in words, where it was, and what its change is told of. `moves` where it is a name or module,
+    which another module may have now."""
 
     said: str
     name: str
     change: LibraryChange
+    moves: bool = False
 
 
 def explain_change(line: str, before: str) -> Explained | None:
@@ -73,7 +76,7 @@ def explain_change(line: str, before: str) -> Explained | None:
     package = found.change.package
     told = _explained(found, _asker(frames, package), wanted="missing" in line)
     own = (one for one in frames if one.library is None)
-    of_field = package in _OF_THE_FIELD or bool(of_the_stack(frames)) or any(is_named_after_it(one.path) for one in own)
+    of_field = package in OF_THE_FIELD or bool(of_the_stack(frames)) or any(is_named_after_it(one.path) for one in own)
     return told._replace(in_field=not of_field)
 
 
@@ -85,7 +88,7 @@ def _of_import(line: str) -> _What | None:
     else:
         return None
     change = around.name_change(module, name)
-    return None if change is None else _What(f"`{name}` of `{module}`", name, change)
+    return None if change is None else _What(f"`{name}` of `{module}`", name, change, moves=True)
 
 
 def _of_a_part(line: str) -> Explained | None:
@@ -104,7 +107,7 @@ def _of_module(line: str, before: str) -> _What | None:
     change = None if found is None else around.module_change(found[1])
     if found is None or change is None:
         return None
-    return _What(f"the module `{found[1]}`", _taken_from(found[1], before) or found[1], change)
+    return _What(f"the module `{found[1]}`", _taken_from(found[1], before) or found[1], change, moves=True)
 
 
 def _taken_from(module: str, before: str) -> str | None:
@@ -167,7 +170,7 @@ def _whose(changes: list[LibraryChange], holder: str, before: str) -> LibraryCha
 
 _OF_WORDS = re.compile(r"[a-z][A-Z]|[a-z]_[a-z]|\w\.\w")
 # Shorter names anyone gives to a class or function.
-_DISTINCT = 12
+_DISTINCT = 9
 
 
 def _is_shown(package: str, before: str) -> bool:
@@ -234,7 +237,7 @@ def _steps(what: _What, asker: str, *, newer: bool) -> list[str]:
     change = what.change
     release = f"=={change.last}" if change.went else f"=={change.before}" if newer else f">={change.first}"
     install = command_text("python", "-m", "pip", "install", f"{change.package}{release}")
-    home = around.home_of(change.package, what.name) if change.went else None
+    home = around.home_of(change.package, what.name) if change.went and what.moves else None
     renamed = otherwise_of(change.package, what.name) if what.name else None
     steps = [install]
     if renamed is not None:

@@ -38,6 +38,7 @@ from envpin.diagnose.logs.ending.raised_words import (
     raised,
     stopped_at_rows,
 )
+from envpin.diagnose.logs.ending.said_gone import of_what_went
 from envpin.diagnose.logs.ending.tokens import of_a_hub_token
 from envpin.diagnose.logs.ending.validated import of_validation
 from envpin.diagnose.logs.facts.index_names import on_the_index
@@ -108,6 +109,13 @@ _ALONE = {
     "data-not-as-expected": "the data are not as the library that reads them wants: the message says what",
     "method-cannot-merge": "a library refuses this merge: the message says why",
 }
+# transformers 4 imports this line, 5 does not; read in 4.44.2, 4.57.6 and 5.24.0.
+_OF_TRANSFORMERS_4 = re.compile(r"get_full_repo_name  # for backward compatibility")
+_HUB_OF_5 = (
+    "the huggingface_hub that ran is 1.0 or newer, which imports `httpx`, and transformers 4 asks for "
+    "huggingface_hub<1.0: it was installed without its requirements (--no-deps), or over them"
+)
+_HUB_OF_4 = command_text("python", "-m", "pip", "install", "huggingface_hub<1.0")
 
 
 def explain_raised(line: str, before: str, after: str = "", *, in_field: bool = False) -> Explained | None:
@@ -136,6 +144,9 @@ def explain_raised(line: str, before: str, after: str = "", *, in_field: bool = 
 def _of_frames(exception: str, message: str, before: str, frames: list[Frame], *, in_field: bool) -> Explained | None:
     if (place := _deepest(frames)) is not None:
         return _of_place(exception, message, place, before)
+    of_it = in_field or is_of_a_model(frames, in_field=in_field)
+    if (gone := of_what_went(message, before, frames, in_field=of_it)) is not None:
+        return gone
     return _of_a_script(exception, message, before, in_field=in_field)
 
 
@@ -148,6 +159,8 @@ def _of_a_script(exception: str, message: str, before: str, *, in_field: bool) -
     if _raises(before) and (keys := of_keys(message)) is not None:
         return keys
     if _raises(before) and (told := _of_words(exception, message, "")) is not None:
+        if (library := frames[-1].library) is not None:
+            return raised(told.code, shown_name(library), frames[-1].path, message)
         return Explained(told.code, of_the_program(message), STEPS_OF_THE_PROGRAM)
     checked = is_own(frames[-1]) and is_of_a_model(frames, in_field=in_field)
     return of_own_check(exception, message, before) if checked else of_a_hub_token(message)
@@ -164,6 +177,8 @@ def _of_place(exception: str, message: str, place: Frame, before: str) -> Explai
     if known is not None:
         outright = None if known.judged else named_outright(package, known.file, exception, message)
         return raised(outright or known.code, package, place.path, message, around)
+    if known is None and (gone := of_what_went(message, before, [place], in_field=True)) is not None:
+        return gone
     if _raises(before) and (code := cause_of(package, place.path, place.function, exception, message)) is not None:
         return raised(code, package, place.path, message, around)
     return _stopped((exception, message), package, place, before)
@@ -205,13 +220,24 @@ def _missing(module: str, package: str, before: str) -> Explained:
     top = shown_name(module.partition(".")[0])
     released = release_words(top, before)
     if released is None or "." not in module:
-        says = f"`{top}` is not installed in the interpreter that ran, and {package} imports `{module}`"
+        importer = _importer(package, before)
+        if (top, importer) == ("httpx", "huggingface-hub") and _OF_TRANSFORMERS_4.search(before) is not None:
+            return Explained("torch-companion-mismatch", _HUB_OF_5, (_HUB_OF_4, "python -m pip check", TRAINING))
+        says = f"`{top}` is not installed in the interpreter that ran, and {importer} imports `{module}`"
+        if importer != package:
+            says = f"{says}: {importer}, which {package} uses, was installed without what it asks for, or that went"
         install = command_text("python", "-m", "pip", "install", on_the_index(module))
         return Explained("package-missing", says, (f"install it there: {install}", TRAINING))
     says = f"{package} imports `{module}`, which this {top} does not have: most likely they are of different releases"
     asked = f"take the release of {top} that {package} asks for: python -m pip check"
     code = "peft-transformers-incompatible" if {package, top} == {"peft", "transformers"} else "library-api-changed"
     return Explained(code, f"{says}; {released}", (asked, TRAINING))
+
+
+def _importer(package: str, before: str) -> str:
+    """The installed package whose line imports, which may be another than the one of this field that was asked."""
+    frames = [one for one in frames_of(before) if one.library is not None and one.function != "__getattr__"]
+    return shown_name(str(frames[-1].library)) if frames else package
 
 
 def _deepest(frames: list[Frame]) -> Frame | None:

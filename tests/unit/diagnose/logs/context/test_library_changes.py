@@ -37,6 +37,18 @@ def called(code: str, error: str) -> str:
          "streamlit==", "1."),
         ("from torchmetrics import F1",
          "ImportError: cannot import name 'F1' from 'torchmetrics' (/v/__init__.py)", "torchmetrics==", "F1Score"),
+        ("scheduler = optim.lr_scheduler.ReduceLROnPlateau(",
+         "TypeError: ReduceLROnPlateau.__init__() got an unexpected keyword argument 'verbose'", "torch==2.6.0",
+         "leave it out"),
+        ("self.norm = nn.RMSNorm(dim)", "AttributeError: module 'torch.nn' has no attribute 'RMSNorm'",
+         "torch>=2.4.1", "2.3.1"),
+        ("from onnxruntime.transformers.onnx_model_bert import BertOptimizationOptions",
+         ("ImportError: cannot import name 'BertOptimizationOptions' from 'onnxruntime.transformers.onnx_model_bert' "
+         "(/v/onnx_model_bert.py)"), "onnxruntime==1.14.1", "1.16.3"),
+        ("from flask import Flask, escape",
+         f"ImportError: cannot import name 'escape' from 'flask' ({SITE}/flask/__init__.py)", "flask==2.2.5", "2.3.3"),
+        ("w, h = draw.textsize(label)", "AttributeError: 'ImageDraw' object has no attribute 'textsize'",
+         "pillow==9.5.0", "10.0.1"),
         ("from setfit import Trainer",
          "ImportError: cannot import name 'TrainingArguments' from 'setfit' (/v/__init__.py)", "setfit>=1.0", "0.7"),
         ("from moviepy.editor import VideoFileClip", "ModuleNotFoundError: No module named 'moviepy.editor'",
@@ -57,6 +69,20 @@ def test_a_library_that_asks_is_named_with_what_it_asks() -> None:
     assert codes == ["library-api-changed"]
     assert "bokeh asks jinja2 for `Markup`" in text
     assert "jinja2==3.0.3" in text
+
+
+def test_a_constructor_of_another_library_is_of_the_one_whose_name_it_is() -> None:
+    frame = f'  File "{SITE}/flask/globals.py", line 25, in <module>\n    app_ctx = LocalProxy(\n'
+    error = "TypeError: LocalProxy.__init__() got an unexpected keyword argument 'unbound_message'\n"
+    codes, text = answer(SCRIPT + frame + error)
+    assert codes == ["library-api-changed"]
+    assert "flask asks werkzeug for `unbound_message`" in text
+    assert "werkzeug>=2.2.3" in text
+
+
+def test_an_argument_that_went_is_looked_for_in_no_other_module() -> None:
+    error = "TypeError: StepLR.__init__() got an unexpected keyword argument 'verbose'"
+    assert "from where it is now" not in answer(called("optim.lr_scheduler.StepLR(o, verbose=True)", error))[1]
 
 
 def test_a_name_that_anyone_gives_needs_its_package_in_the_lines() -> None:
