@@ -69,13 +69,18 @@ def by_changes(signature: Signature, line: str, before: str) -> Signature:
     from envpin.diagnose.logs.context.companions import explain_companion
     from envpin.diagnose.logs.context.library_changes import explain_change
     from envpin.diagnose.logs.context.torch_names import explain_torch_name
+    from envpin.diagnose.logs.text.frames import frames_of, is_own
 
+    asks = [one for one in frames_of(before) if one.library != "torch"]
+    if signature.code == "torch-companion-mismatch" and not (asks and is_own(asks[-1])):
+        return signature  # only a script that asks is of another time than torch alone
     told = explain_change(line, before) or explain_companion(line, before) or explain_torch_name(line, before)
     if told is None:
         return signature
     # what the signature knows to do in code comes before another release
     by_hand = signature.fix[:1] if _NAMES_NONE[-1] in (signature.says or "") else ()
-    told = told._replace(in_field=signature.in_field and told.in_field, fix=(*by_hand, *told.fix))
+    in_field = signature.in_field and (told.in_field or not asks)
+    told = told._replace(in_field=in_field, fix=(*by_hand, *told.fix))
     return signature_of(told, line)
 
 

@@ -19,7 +19,6 @@ _IMPORT = re.compile(
     r"cannot import name '(?P<name>\w+)' from (?:partially initialized module )?'(?P<module>\w+)[\w.]*'"
     r"(?: \(most likely due to a circular import\))? \((?P<path>[^()]+\.py)\)"
 )
-_NO_PACKAGE = re.compile(r"No module named '(?P<module>\w+)\.[\w.]+'; '\1' is not a package")
 _ATTRIBUTE = re.compile(r"(?:partially initialized )?module '(?P<module>\w+)' has no attribute '(?P<name>\w+)'")
 _RENAME = re.compile(r"consider renaming '(?P<path>[^']+\.py)'")
 _INSTALLED = re.compile(r"(?:site|dist)-packages[/\\]|[/\\]lib[/\\]python3|[/\\]python3[\d.]*[/\\]|\\Lib\\")
@@ -30,7 +29,7 @@ _ALWAYS = {
     "transformers": "pipeline AutoTokenizer AutoModel AutoConfig Trainer TrainingArguments AutoModelForCausalLM",
     "torch": "tensor nn load save no_grad device cuda Tensor optim manual_seed", "peft": "get_peft_model LoraConfig",
     "sentencepiece": "SentencePieceProcessor SentencePieceTrainer", "tokenizers": "Tokenizer",
-    "onnxruntime": "InferenceSession SessionOptions", "accelerate": "Accelerator", "numpy": "array zeros load save",
+    "accelerate": "Accelerator", "numpy": "array zeros load save",
     "pandas": "DataFrame read_csv", "spacy": "load blank", "gradio": "Interface Blocks", "sacrebleu": "corpus_bleu",
     "tiktoken": "get_encoding", "librosa": "load", "soundfile": "read write", "jiwer": "wer",
 }  # fmt: skip
@@ -41,9 +40,6 @@ def explain_hidden(line: str, before: str) -> Explained | None:
     found = _IMPORT.search(line)
     if found is not None:
         return _of_path(found["module"], found["path"], before) if not _INSTALLED.search(found["path"]) else None
-    if (found := _NO_PACKAGE.search(line)) is not None:
-        own = _own_file(found["module"], before)
-        return _of_file(found["module"], own or f"{found['module']}.py")
     found = _ATTRIBUTE.search(line)
     if found is None or not _is_package(found["module"]):
         return None

@@ -28,7 +28,7 @@ KIND_ANCHORS = (
     "object has no attribute", "got an unexpected keyword argument", "NoneType", " None ", "not None", "KeyError: None",
     "upport", "not implemented", "AssertionError", "You are using a model of type", "NotImplementedError: <class",
     "'bool' object", "tuple index out of range", "to match target batch_size (", "cannot import name '",
-    "is not a package", "module '",
+    "module '",
 )  # fmt: skip
 # Of the lines before the error: a traceback has up to four lines for each of its last frames.
 FRAMES_NEAR = 14

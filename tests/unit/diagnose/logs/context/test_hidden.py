@@ -23,9 +23,6 @@ def log(script: str, code: str, error: str) -> str:
         ("tokenizers.py", "from tokenizers import Tokenizer",
          ("ImportError: cannot import name 'Tokenizer' from partially initialized module 'tokenizers' (most likely due "
          "to a circular import) (/srv/bert/tokenizers.py)"), "installation-broken", "the file `tokenizers.py`"),
-        ("export/onnx.py", "import onnx.helper",
-         "ModuleNotFoundError: No module named 'onnx.helper'; 'onnx' is not a package",
-         "installation-broken", "rename `/srv/bert/export/onnx.py`"),
         ("evaluate.py", 'metric = evaluate.load("rouge")',
          ("AttributeError: partially initialized module 'evaluate' has no attribute 'load' (most likely due to a "
          "circular import)"), "installation-broken", "hides as it has the same name"),
