@@ -25,12 +25,16 @@ _SIGNS = re.compile(
     rb"(?:meta-llama|mistralai|Qwen|deepseek-ai|TinyLlama)/[A-Z][\w.]+-|google/gemma-|openai/whisper-|vllm/vllm-openai|"
     rb"HF_TOKEN|HF_HUB_|HUGGING_?FACE_?(?:HUB_)?TOKEN|huggingface\.co/|\[transformers\] |LoraConfig|AutoModel|"
     rb"No module named '(?:" + _PROJECTS + rb")[.']|"
+    # a module that carries a word of it in its name, whatever the rest of the name is
+    rb"No module named '(?:\w+_)?(?:hf|hub|llms?|q?lora|torch\w*|ct2|gguf|onnx\w*|bert\w*|gpt\w*|llama\w*|qwen\w*|"
+    rb"\w*tokenizers?|huggingface\w*)(?:_\w+)?[.']|"
+    rb"module 'onnx' has no attribute|"
     rb"AutoTokenizer|TrainingArguments|You should probably TRAIN this model|newly initialized: \[|"
     rb"Generating \w+ split: |Map: +\d+%|\{'loss': |"
     # what scripts that merge, convert and evaluate call, in the lines of code below their frames
     rb"\.from_pretrained\(|\bsafe_open\(|state_dict\(\)|lora_[AB]\b|\badapter_config\b|Using adapters: |"
     rb"\bLoRA\b|\bB @ A\b|\bget_(?:input|output)_embeddings\(|"
-    rb"trust_remote_code|\bperplexity\b|\bmerge_and_unload\(|"
+    rb"max_new_tokens|the current text generation call|trust_remote_code|\bperplexity\b|\bmerge_and_unload\(|"
     # and calls of those that are no Python, and leave no frame of their own
     rb"SentencePiece(?:Trainer|Processor)\b|(?:Bpe|WordPiece|WordLevel|Unigram)Trainer\(|BPETokenizer\(|"
     rb"WordPieceTokenizer\(|InferenceSession\(|\bonnx\.load\(|GGUF(?:Reader|Writer)\(|\bmx\.(?:load|save)"
