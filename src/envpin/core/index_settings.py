@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from envpin.core.files import read_bounded
 from envpin.core.toml_input import BadTomlError, parse_toml
@@ -40,7 +40,7 @@ def _uv_configured(variables: Mapping[str, str]) -> str | None:
     added = False
     for path in uv_config_files(variables):
         try:
-            document = parse_toml(read_bounded(path, _LIMIT).decode("utf-8"))
+            document = uv_config(path)
         except (OSError, UnicodeDecodeError, BadTomlError):
             continue
         entries = document.get("index")
@@ -66,6 +66,15 @@ def uv_config_files(source: Mapping[str, str]) -> Iterator[Path]:
         yield Path(named)  # then uv reads no other
         return
     yield from (path for path in _usual(source) if path.is_file())
+
+
+def uv_config(path: Path) -> dict[str, Any]:
+    """One of these files.
+
+    Raises:
+        OSError, UnicodeDecodeError, BadTomlError: it cannot be read.
+    """
+    return parse_toml(read_bounded(path, _LIMIT).decode("utf-8"))
 
 
 def _usual(source: Mapping[str, str]) -> Iterator[Path]:

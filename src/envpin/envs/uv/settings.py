@@ -10,9 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from envpin.core.errors import InputError
-from envpin.core.files import read_bounded
-from envpin.core.index_settings import uv_config_files
-from envpin.core.toml_input import BadTomlError, parse_toml
+from envpin.core.index_settings import uv_config, uv_config_files
+from envpin.core.toml_input import BadTomlError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +29,6 @@ _WHERE = frozenset(
 _LINKED = ("link-mode", "symlink")
 # Of this machine only: not for a lock that is meant for everybody.
 _LOCAL_ONLY = frozenset({"find-links", "torch-backend"})
-_LIMIT = 1 << 20  # a hundred times the longest reference configuration
 
 
 def where_config(source: Mapping[str, str], *, portable: bool = False) -> dict[str, Any]:
@@ -75,7 +73,7 @@ def _where(document: Mapping[str, Any], *, portable: bool) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return parse_toml(read_bounded(path, _LIMIT).decode("utf-8"))
+        return uv_config(path)
     except (OSError, UnicodeDecodeError, BadTomlError) as fault:
         raise InputError(
             f"uv's configuration `{path}` cannot be read: {fault}",
