@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-_BYTES = {"F32": 4, "BF16": 2, "F16": 2, "U8": 1, "I32": 4, "I64": 8}
+_BYTES = {"F64": 8, "F32": 4, "BF16": 2, "F16": 2, "U8": 1, "I32": 4, "I64": 8}
 
 
 def header_bytes(tensors: Mapping[str, tuple[int, ...]], dtype: str = "F32") -> tuple[bytes, int]:

@@ -58,6 +58,7 @@ FAULTS: tuple[Fault, ...] = (
     own("fsdp-prefix", "silent", "warns"),
     own("tied-head", "silent", "warns", severity="warning", base="tied"),
     own("adapter-is-noop", "silent", "silent", severity="warning"),
+    own("weights-not-finite", "silent", "silent"),
     own("lfs-pointer", "raises", "raises"),
     own("html-instead-of-weights", "raises", "raises"),
     own("truncated-file", "raises", "raises"),

@@ -155,6 +155,11 @@ def make(out: Path) -> None:
     )
     adapter(out / "tied-head", model(out / "tied", tie_word_embeddings=True), modules_to_save=["lm_head"])
     adapter(out / "adapter-is-noop", base, train=False)
+    edited(
+        good,
+        out / "weights-not-finite",
+        lambda all_: {k: v * float("nan") if "layers.0" in k else v for k, v in all_.items()},
+    )
     replaced(
         good,
         out / "lfs-pointer",

@@ -42,7 +42,8 @@ _PLACES = frozenset({"base_model", "model", "language_model", "text_model", "tra
 
 
 class Factor(NamedTuple):
-    """One tensor of a low-rank pair. `module` is the base's name for the module, without wrappers' prefixes."""
+    """One tensor of a method. `module` is the base's name for the module, without wrappers' prefixes; empty for what
+    belongs to no module: prompts, and what all modules share. `kind` is the method's name for it: `lora_A`, `ia3_l`."""
 
     module: str
     kind: str
@@ -52,18 +53,19 @@ class Factor(NamedTuple):
 
 @dataclass
 class AdapterNames:
-    """`whole` maps a base parameter to the tensor that replaces it; `other` holds what is not LoRA."""
+    """`whole` maps a base parameter to the tensor that replaces it; `other` holds the tensors of methods that are not
+    LoRA."""
 
     factors: list[Factor] = field(default_factory=list)
     whole: dict[str, Tensor] = field(default_factory=dict)
-    other: list[Tensor] = field(default_factory=list)
+    other: list[Factor] = field(default_factory=list)
     compiled: list[str] = field(default_factory=list)
     wrapped: list[str] = field(default_factory=list)
 
     @property
     def modules(self) -> list[str]:
-        """The modules with factors, each once, in the file's order."""
-        return list(dict.fromkeys(factor.module for factor in self.factors))
+        """The modules that the adapter changes, each once, in the file's order."""
+        return list(dict.fromkeys(factor.module for factor in (*self.factors, *self.other) if factor.module))
 
     @property
     def names_single_experts(self) -> bool:
@@ -87,11 +89,18 @@ def read_names(tensors: Mapping[str, Tensor]) -> AdapterNames:
         match = _FACTOR.match(bare)
         if match is not None:
             names.factors.append(Factor(match["module"], match["factor"], match["leaf"] or "weight", tensor))
-        elif _OTHER.search(bare):
-            names.other.append(tensor)
+        elif (part := _OTHER.search(bare)) is not None:
+            names.other.append(_of_another_method(bare, part.start(), tensor))
         else:
             names.whole[_own_name(bare)] = tensor
     return names
+
+
+def _of_another_method(bare: str, at: int, tensor: Tensor) -> Factor:
+    """A tensor of a method other than LoRA; its part begins at a dot, or at the name's beginning."""
+    module, (kind, *leaf) = bare[:at], bare[at:].lstrip(".").split(".")
+    module = module.removesuffix(".token_adapter")
+    return Factor("" if module == "base_model" else module, kind, leaf[-1] if leaf else "", tensor)
 
 
 def is_factor(name: str) -> bool:

@@ -13,10 +13,14 @@ from envpin.diagnose.comparison import Mismatch
 from envpin.diagnose.detectors.base import detect_base, detect_eras
 from envpin.diagnose.detectors.declared import detect_declared
 from envpin.diagnose.detectors.files import detect_files, detect_folder
+from envpin.diagnose.detectors.looked_up import detect_looked_up
 from envpin.diagnose.detectors.methods import detect_method
+from envpin.diagnose.detectors.refusals import detect_refusals
 from envpin.diagnose.detectors.settings import detect_settings
 from envpin.diagnose.detectors.shapes import SHOWN, detect_fit, detect_names, places
+from envpin.diagnose.detectors.targets import detect_targets
 from envpin.diagnose.detectors.unmergeable import detect_unmergeable
+from envpin.diagnose.detectors.values import detect_values
 from envpin.diagnose.detectors.versions import detect_versions
 from envpin.diagnose.detectors.vocabulary import detect_vocabulary, selective_loading
 from envpin.diagnose.expected import expected_shapes
@@ -69,12 +73,16 @@ def check(
         findings += detect_files(subject.base, subject)
     findings += _damaged_manifest(folder, subject)
     findings += detect_folder(subject, mismatches)
+    findings += detect_values(subject)
     findings += detect_versions(subject)
     if folder.kind == "adapter":
         findings += detect_names(subject)
         findings += detect_settings(subject)
+        findings += detect_refusals(subject)
         findings += detect_method(subject)
+        findings += detect_looked_up(subject)
         findings += detect_declared(subject)
+        findings += detect_targets(subject)
         findings += detect_unmergeable(subject)
         findings += detect_fit(subject, mismatches)
         findings += detect_vocabulary(subject)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from envpin.diagnose.adapter_names import has_own_experts
-from envpin.diagnose.axes import holds_vocabulary, shape_text
+from envpin.diagnose.axes import holds_vocabulary, shape_text, side_of_triangle
 
 if TYPE_CHECKING:
     from envpin.diagnose.adapter_names import AdapterNames, Factor
     from envpin.diagnose.expected import ExpectedShapes
+
+
+_PAIR = frozenset({"lora_A", "lora_B"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,22 +50,27 @@ class Comparison:
 
     @cached_property
     def widths(self) -> tuple[list[Mismatch], list[Mismatch]]:
-        """Factors of another width than the base's modules, and those whose in and out are swapped."""
-        wrong: list[Mismatch] = []
-        swapped: list[Mismatch] = []
-        for factor in self.names.factors:
+        """Factors of another width than the base's modules, and those of modules whose in and out are swapped."""
+        by_module: dict[str, list[Mismatch]] = {}
+        turned: dict[str, set[str]] = {}
+        for factor in (*self.names.factors, *self.names.other):
             base = self.expected.shape_of(f"{factor.module}.weight")
             wanted = None if base is None else _fitting(factor, base)
             if base is None or wanted is None or wanted == factor.tensor.shape:
                 continue
-            turned = _fitting(factor, base[::-1]) == factor.tensor.shape and base[0] != base[1]
-            why = (
-                "in and out are swapped"
-                if turned
-                else f"{'input' if factor.kind.endswith('_A') else 'output'} of the module: {shape_text(base)}"
-            )
+            if _fitting(factor, base[::-1]) == factor.tensor.shape:
+                turned.setdefault(factor.module, set()).add(factor.kind)
+            why = f"{'input' if factor.kind.endswith('_A') else 'output'} of the module: {shape_text(base)}"
             found = Mismatch(parameter=factor.tensor.name, found=factor.tensor.shape, expected=wanted, why=why)
-            (swapped if turned else wrong).append(found)
+            by_module.setdefault(factor.module, []).append(found)
+        wrong: list[Mismatch] = []
+        swapped: list[Mismatch] = []
+        for module, some in by_module.items():
+            # one factor alone has the other side's width by chance: fewer heads of keys than of queries
+            if turned.get(module, set()) >= _PAIR:
+                swapped += [replace(one, why="in and out are swapped") for one in some]
+            else:
+                wrong += some
         return wrong, swapped
 
     @cached_property
@@ -70,18 +79,44 @@ class Comparison:
 
 
 def _fitting(factor: Factor, base: tuple[int, ...]) -> tuple[int, ...] | None:
-    """The shape of this factor on a module of shape `base`, at its own rank; None where that is not known."""
+    """The shape of this factor on a module of shape `base`, at its own rank; None where that is not known.
+
+    Of methods other than LoRA: the shapes that peft 0.21 makes on linear layers and norms (peft/tuners/*/layer.py).
+    """
     shape = factor.tensor.shape
+    if factor.kind == "ln_tuning_layers":
+        return base
     if len(base) != 2 or factor.leaf == "bias" or 0 in shape or not shape:
         return None
     out, into = base
-    kind = (factor.kind, len(shape))
-    if kind == ("lora_A", 2):
-        return shape[0], into
-    if kind == ("lora_embedding_B", 2):
-        return into, shape[-1]
-    if holds_vocabulary(factor.module):
-        return None
-    if kind == ("lora_B", 2):
-        return out, shape[-1]
-    return {("lora_magnitude_vector", 1): (out,), ("lora_magnitude_vector", 2): (1, out)}.get(kind)
+    if factor.kind in _PAIR and len(shape) == 1:
+        return (shape[0] // into or 1, into) if factor.kind == "lora_A" else (out, shape[0] // out or 1)
+    by_output = _BY_OUTPUT.get((factor.kind, len(shape)))
+    if by_output is not None:
+        return None if holds_vocabulary(factor.module) else by_output(out, shape)
+    by_input = _BY_INPUT.get((factor.kind, len(shape)))
+    return None if by_input is None else by_input(into, shape)
+
+
+_Fitting = Callable[[int, tuple[int, ...]], tuple[int, ...]]
+# By part and number of axes, from the width of the module and the lengths that are the method's own.
+_BY_INPUT: dict[tuple[str, int], _Fitting] = {
+    ("lora_A", 2): lambda into, own: (own[0], into),
+    ("lora_embedding_B", 2): lambda into, own: (into, own[1]),
+    ("hada_w1_b", 2): lambda into, own: (own[0], into),
+    ("hada_w2_b", 2): lambda into, own: (own[0], into),
+    ("hra_u", 2): lambda into, own: (into, own[1]),
+    # upper triangles of blocks; one may be shared by all
+    ("oft_R", 2): lambda into, own: own if own[0] == 1 else (into // (side_of_triangle(own[1]) or into), own[1]),
+}
+_BY_OUTPUT: dict[tuple[str, int], _Fitting] = {
+    ("lora_B", 2): lambda out, own: (out, own[1]),
+    ("lora_magnitude_vector", 1): lambda out, _: (out,),
+    ("lora_magnitude_vector", 2): lambda out, _: (1, out),
+    ("hada_w1_a", 2): lambda out, own: (out, own[1]),
+    ("hada_w2_a", 2): lambda out, own: (out, own[1]),
+    ("vera_lambda_b", 1): lambda out, _: (out,),
+    ("boft_s", 2): lambda out, _: (out, 1),
+    # of a feed-forward layer it scales the input, and is a row
+    ("ia3_l", 2): lambda out, own: own if own[0] == 1 else (out, 1),
+}

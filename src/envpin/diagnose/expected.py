@@ -64,6 +64,15 @@ class ExpectedShapes:
                 stacks[stack] = (count + 1, max(last, number))
         return max((last for _, last in stacks.values()), default=None)
 
+    def is_called(self, module: str) -> bool:
+        """Whether a module has this very name, in the files or in a model of a newer release of transformers."""
+        return module in self._called
+
+    @cached_property
+    def _called(self) -> frozenset[str]:
+        names = (*self.shapes, *(one.name for one in self._renamed.values()))
+        return frozenset(name.rpartition(".")[0] for name in names)
+
     def name_of(self, parameter: str) -> str | None:
         """The base's own name for a parameter, also where the language model sits elsewhere in the base, or where a
         newer release calls it otherwise."""

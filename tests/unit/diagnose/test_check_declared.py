@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import struct
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,11 @@ def adapter_of(tmp_path: Path, tensors: dict[str, tuple[int, ...]] | None = None
     [
         ("lora_alpha", "x"), ("r", "8"), ("r", None), ("r", 8.0), ("lora_dropout", "0.05"), ("use_rslora", "false"),
         ("fan_in_fan_out", "True"), ("alpha_pattern", ["q_proj"]), ("bias", "some"), ("target_modules", 5),
-        ("target_modules", []), ("target_modules", ["q_proj", 3]), ("target_modules", "(q_proj"),
+        ("target_modules", []), ("target_modules", ["q_proj", 3]), ("target_modules", "(q_proj"), ("lora_alpha", None),
+        ("lora_dropout", 2.5), ("rank_pattern", None), ("alpha_pattern", None), ("bias", None), ("bias", True),
+        ("modules_to_save", "lm_head"), ("exclude_modules", 5), ("layers_to_transform", "0"), ("eva_config", "x"),
+        ("layers_to_transform", True), ("target_parameters", "x"), ("init_lora_weights", 2.5), ("corda_config", []),
+        ("trainable_token_indices", "x"),
     ],
 )  # fmt: skip
 def test_a_value_that_peft_refuses_or_misreads_is_a_blocker(name: str, value: object, tmp_path: Path) -> None:
@@ -207,3 +212,32 @@ def test_trained_biases_that_peft_did_not_save_are_named(
 
 def test_a_base_without_biases_has_lost_none(tmp_path: Path) -> None:
     assert said(adapter_of(tmp_path, bias="lora_only")) == {}
+
+
+@pytest.mark.parametrize("dtype", ["F16", "BF16", "F32", "F64"])
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("at", [0, 3, -1])
+def test_a_number_that_is_none_is_found_wherever_it_stands(dtype: str, number: float, at: int, tmp_path: Path) -> None:
+    """Beside the largest number of the type, which is one."""
+    largest = {"F16": 65504.0, "BF16": 3.38e38, "F32": 3.4e38, "F64": 1.7e308}[dtype]
+    values = [largest, -largest, 0.0, 1e-7, 1.0]
+    adapter = adapter_of(tmp_path)
+    _write(adapter / "adapter_model.safetensors", values, dtype)
+    assert "weights-not-finite" not in said(adapter)
+    values[at] = number
+    _write(adapter / "adapter_model.safetensors", values, dtype)
+    assert said(adapter)["weights-not-finite"].severity == "blocker"
+
+
+def _write(file: Path, values: list[float], dtype: str) -> None:
+    """All factors of the usual adapter, with these values again and again."""
+    write_safetensors(file, _PLAIN, dtype=dtype)
+    data = file.read_bytes()
+    start = 8 + int.from_bytes(data[:8], "little")
+    packed = {
+        "F16": lambda one: struct.pack("<e", one), "BF16": lambda one: struct.pack("<f", one)[2:],
+        "F32": lambda one: struct.pack("<f", one), "F64": lambda one: struct.pack("<d", one),
+    }[dtype]  # fmt: skip
+    rows = b"".join(map(packed, values))
+    size = len(data) - start
+    file.write_bytes(data[:start] + (rows * (size // len(rows) + 1))[:size])

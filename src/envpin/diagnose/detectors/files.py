@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections import Counter
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from envpin.checkpoint.formats.safetensors import read_header
 from envpin.core.command_text import command_text
-from envpin.core.files import open_file
 from envpin.core.findings import Evidence
 from envpin.core.sizes import counted, verb
 from envpin.diagnose.adapter_names import is_factor
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from envpin.checkpoint.checkpoint import Checkpoint
-    from envpin.checkpoint.formats.safetensors import Tensor
     from envpin.core.findings import Finding, Severity
     from envpin.diagnose.subject import CheckSubject
 
@@ -33,8 +30,6 @@ _SAMPLING: dict[str, tuple[object, ...]] = {
     "epsilon_cutoff": (None, 0.0), "eta_cutoff": (None, 0.0),
 }  # fmt: skip
 _DTYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16", "float64": "F64"}
-_WIDTHS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
-_SAMPLED, _SAMPLE = 16, 4096
 _MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -142,7 +137,6 @@ def detect_folder(subject: CheckSubject, mismatches: list[Mismatch]) -> Iterator
     yield from _no_configuration(folder, subject)
     yield from _generation(folder, subject)
     yield from _drift(folder, subject, mismatches)
-    yield from _noop(subject)
 
 
 def _below(folder: Checkpoint, subject: CheckSubject) -> Iterator[Finding]:
@@ -245,55 +239,3 @@ def _dtype(folder: Checkpoint, subject: CheckSubject) -> Iterator[Finding]:
         )
         yield finding("dtype-drift", text, [Evidence(file="config.json", found=stored, expected=wanted)],
                       names=places(subject))  # fmt: skip
-
-
-def _noop(subject: CheckSubject) -> Iterator[Finding]:
-    """Every change of the adapter is a product with a factor that is still zero."""
-    names = subject.names
-    if names is None or not names.factors or names.other or names.whole:
-        return
-    if any(factor.kind == "lora_magnitude_vector" for factor in names.factors):
-        return
-    starts = [
-        one.tensor for one in names.factors if one.kind in {"lora_B", "lora_embedding_A"} and one.leaf == "weight"
-    ]
-    # Of an adapter on the Hub some kilobytes are read: B leaves zero everywhere at once, or nowhere.
-    far = not subject.folder.is_local
-    looked = starts[:: max(1, len(starts) // _SAMPLED)] if far else starts
-    whole = all(tensor.end > tensor.start for tensor in starts)
-    if starts and whole and _all_zero(subject.folder, looked, limit=_SAMPLE if far else None):
-        text = f"all {len(starts)} `lora_B` tensors are zero: the adapter changes nothing"
-        if far:
-            read = f"{len(looked)} of {counted(len(starts), 'tensor')}"
-            text = f"`lora_B` is zero wherever it was read ({read}): nothing was trained"
-        seen = [Evidence(file=one.file, tensor=one.name, found="0") for one in starts[:SHOWN]]
-        yield finding("adapter-is-noop", text, seen, names=places(subject))
-
-
-def _is_zero(data: bytes, width: int) -> bool:
-    """Whether these are zeros, -0.0 among them: of a float of `width` bytes the sign is in the last one."""
-    zeros = data.count(0)
-    return zeros == len(data) or (width > 0 and zeros + data[width - 1 :: width].count(0x80) == len(data))
-
-
-def _all_zero(folder: Checkpoint, tensors: list[Tensor], *, limit: int | None) -> bool:
-    """Whether all these bytes are zero, of each tensor the first `limit`. A trained adapter answers no at once."""
-    block = 1 << 20
-    with contextlib.ExitStack() as stack:
-        streams: dict[str, IO[bytes]] = {}
-        try:
-            for tensor in tensors:
-                if tensor.file not in streams:
-                    streams[tensor.file] = stack.enter_context(open_file(folder.files / tensor.file))
-                stream = streams[tensor.file]
-                stream.seek(tensor.start)
-                left = tensor.end - tensor.start
-                left = left if limit is None else min(left, limit)
-                while left > 0:
-                    data = stream.read(min(block, left))
-                    if not data or not _is_zero(data, _WIDTHS.get(tensor.dtype, 0)):
-                        return False
-                    left -= len(data)
-        except OSError:
-            return False
-    return True

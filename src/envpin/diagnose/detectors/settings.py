@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 from packaging.version import Version
@@ -18,7 +18,7 @@ from envpin.diagnose.catalogue.catalogue import finding
 from envpin.diagnose.detectors.shapes import SHOWN, places
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from envpin.core.findings import Finding
     from envpin.diagnose.subject import CheckSubject
@@ -31,7 +31,53 @@ _LENGTHS = frozenset({"r", "init_r", "target_r"})
 # Fields that peft divides by or compares at once: null is a TypeError.
 _NEVER_NULL = frozenset({"r", "lora_alpha", "lora_dropout"})
 _BIASES = ("none", "all")
+# What peft asks for their keys at once.
+_PATTERNS = ("rank_pattern", "alpha_pattern")
 _LONGEST_PATTERN = 2_000
+# What `init_lora_weights` names (peft/tuners/lora/layer.py of 0.21.2); the last two go on, as in pissa_niter_4.
+_BEGINNINGS = frozenset({"gaussian", "olora", "mica", "loftq", "eva", "orthogonal", "lora_ga"})
+_FAMILIES = ("pissa", "corda")
+
+
+class _Takes(NamedTuple):
+    """Which values a field takes, and what to say of another."""
+
+    takes: Callable[[object], bool]
+    says: str
+
+
+def _are(value: object, kind: type) -> bool:
+    return isinstance(value, list) and all(isinstance(one, kind) and not isinstance(one, bool) for one in value)
+
+
+# Fields whose default, null or a word, does not tell what else they take. Read from peft 0.21.2 (tuners/lora/config.py)
+# and tried with it: `benchmarks/check_peft.py`.
+_TAKES = {
+    "bias": _Takes(
+        lambda value: isinstance(value, str) and (value in _BIASES or value.endswith("_only")),
+        "peft takes `none`, `all` or `lora_only`",
+    ),
+    "modules_to_save": _Takes(
+        lambda value: value is None or _are(value, str),
+        "peft takes a list of names, and of a string each letter",
+    ),
+    "target_parameters": _Takes(lambda value: value is None or _are(value, str), "peft takes a list of names"),
+    "exclude_modules": _Takes(
+        lambda value: not value or isinstance(value, str) or _are(value, str),
+        "peft takes the names of modules, or one regular expression",
+    ),
+    "layers_to_transform": _Takes(
+        lambda value: value is None or (isinstance(value, int) and not isinstance(value, bool)) or _are(value, int),
+        "peft takes the numbers of layers",
+    ),
+    "init_lora_weights": _Takes(
+        lambda value: not value or value is True or isinstance(value, str), "peft takes true, false or a name"
+    ),
+    "trainable_token_indices": _Takes(
+        lambda value: value is None or _are(value, int) or isinstance(value, dict),
+        "peft takes a list of tokens, or an object of lists",
+    ),
+}
 
 
 def detect_settings(subject: CheckSubject) -> Iterator[Finding]:
@@ -47,6 +93,7 @@ def detect_settings(subject: CheckSubject) -> Iterator[Finding]:
         yield from _unknown_method(subject, kind, tuple(facts.classes), facts.releases[-1])
         return
     known = facts.classes[kind].fields
+    yield from _unknown_beginning(subject, facts.releases[-1])
     wrong = {name: why for name, value in config.items() if (why := _refused(name, value, known.get(name)))}
     wrong |= _patterns(config)
     wrong |= _targets(config, known)
@@ -78,6 +125,20 @@ def _unknown_method(subject: CheckSubject, kind: object, methods: tuple[str, ...
                   names=places(subject))  # fmt: skip
 
 
+def _unknown_beginning(subject: CheckSubject, newest: str) -> Iterator[Finding]:
+    """A name in `init_lora_weights` that `reset_lora_parameters` of no release that was read knows: each raises."""
+    begins = subject.adapter_config.get("init_lora_weights")
+    if not isinstance(begins, str) or begins.lower() in _BEGINNINGS or begins.startswith(_FAMILIES):
+        return
+    text = f"`init_lora_weights` is {_shown(begins)}, which no release of peft up to {newest} knows: loading raises"
+    seen = [Evidence(file="adapter_config.json", found=f"init_lora_weights: {_shown(begins)}")]
+    recorded = subject.manifest.version_of("peft") if subject.manifest is not None else None
+    newer = any(_is_newer(one, newest) for one in (recorded, subject.target.get("peft")))
+    yield finding("adapter-needs-newer-peft", text, seen, severity="warning" if newer else None,
+                  fix=("load with the peft that wrote it, or set it to true: it counts as training begins",),
+                  names=places(subject))  # fmt: skip
+
+
 def _is_newer(version: str | None, newest: str) -> bool:
     try:
         return version is not None and Version(version) > Version(newest)
@@ -86,28 +147,38 @@ def _is_newer(version: str | None, newest: str) -> bool:
 
 
 def _refused(name: str, value: object, fact: FieldFacts | None) -> str | None:
-    """Why peft refuses or misreads the value of a field, by what the field is by default; None where it takes it."""
+    """Why peft refuses or misreads the value of a field; None where it takes it."""
+    if fact is not None and (own := _TAKES.get(name)) is not None:
+        return None if own.takes(value) else own.says
+    if (name.endswith("_config") or name == "use_bdlora") and value is not None and not isinstance(value, dict):
+        return "peft takes an object there"
     defaults = [_decoded(text) for _, text in fact.defaults] if fact is not None else []
-    usual = defaults[-1] if defaults else _NO
-    if any(value == one and type(value) is type(one) for one in defaults):
+    if value is None and name in _NEVER_NULL:
+        return "peft takes a number there"
+    if not defaults or any(value == one and type(value) is type(one) for one in defaults):
         return None
-    if name == "bias" and isinstance(value, str) and value not in _BIASES and not value.endswith("_only"):
-        return "peft takes `none`, `all` or `lora_only`"
+    return _unlike(name, value, defaults[-1])
+
+
+def _unlike(name: str, value: object, usual: object) -> str | None:
+    """Why a value is not what the field is by default."""
     if isinstance(usual, bool):
         read_as_true = isinstance(value, str) and value.strip().lower() in _LIKE_A_BOOLEAN
         return "a string, which Python takes for true whatever it says" if read_as_true else None
     if isinstance(usual, (int, float)):
         return _refused_number(name, value)
-    if isinstance(usual, dict) and value is not None and not isinstance(value, dict):
+    if isinstance(usual, dict) and not isinstance(value, dict) and (value is not None or name in _PATTERNS):
         return "peft takes an object there"
     return None
 
 
 def _refused_number(name: str, value: object) -> str | None:
     if value is None:
-        return "peft takes a number there" if name in _NEVER_NULL else None
+        return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return "peft takes a number there"
+    if name == "lora_dropout" and not 0 <= value <= 1:
+        return "torch takes a share between 0 and 1 there"
     return "peft takes a whole number there" if isinstance(value, float) and name in _LENGTHS else None
 
 
@@ -116,7 +187,7 @@ def _patterns(config: Mapping[str, object]) -> dict[str, str]:
     wrong: dict[str, str] = {}
     if config.get("peft_type") != "LORA":  # AdaLoRA keeps masks there
         return wrong
-    for field in ("rank_pattern", "alpha_pattern"):
+    for field in _PATTERNS:
         pattern = config.get(field)
         for key, value in pattern.items() if isinstance(pattern, dict) else ():
             if isinstance(value, bool) or not isinstance(value, (int,) if field == "rank_pattern" else (int, float)):

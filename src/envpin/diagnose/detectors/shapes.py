@@ -207,7 +207,9 @@ def _widths(compared: Comparison, subject: CheckSubject, mismatches: list[Mismat
         text = f"in and out are swapped in {counted(len(swapped), 'factor')}, as fused experts store them"
         yield finding("moe-layout", text, _shapes(swapped, subject), names=places(subject))
     elif wrong:
-        modules = {one.parameter.rpartition(".lora_")[0] for one in wrong}
+        parameters = {one.parameter for one in wrong}
+        held = (*compared.names.factors, *compared.names.other)
+        modules = {one.module for one in held if one.tensor.name in parameters}
         text = (
             f"{counted(len(wrong), 'factor')} of {counted(len(modules), 'module')} "
             f"{verb(len(wrong), 'has', 'have')} another width than the base's modules: {_sizes(wrong)}"

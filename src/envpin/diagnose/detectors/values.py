@@ -1,0 +1,141 @@
+"""Detectors that read an adapter's values: factors that are still zero, and numbers that are none."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import IO, TYPE_CHECKING
+
+from envpin.core.files import open_file
+from envpin.core.findings import Evidence
+from envpin.core.sizes import counted, verb
+from envpin.diagnose.catalogue.catalogue import finding
+from envpin.diagnose.detectors.shapes import SHOWN, places
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from envpin.checkpoint.checkpoint import Checkpoint
+    from envpin.checkpoint.formats.safetensors import Tensor
+    from envpin.core.findings import Finding
+    from envpin.diagnose.subject import CheckSubject
+
+_WIDTHS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
+# Of an adapter on the Hub: so many tensors, and so many bytes of each.
+_SAMPLED, _SAMPLE = 16, 4096
+# Of a local one: NaN takes whole tensors, as training spreads it, and 500 tensors are read in a tenth of a second.
+_BEGINNING = 1 << 16
+# The bits of an exponent that is all ones, in the last byte of a number and in the one before it.
+_EXPONENTS = {"F64": (0x7F, 0xF0), "F32": (0x7F, 0x80), "BF16": (0x7F, 0x80), "F16": (0x7C, 0x00)}
+
+
+def detect_values(subject: CheckSubject) -> Iterator[Finding]:
+    """What the bytes of the adapter's own tensors show; those of a pickle are not read."""
+    yield from _noop(subject)
+    yield from _not_finite(subject)
+
+
+def _not_finite(subject: CheckSubject) -> Iterator[Finding]:
+    """NaN or infinity: a merge would write them into the base's weights."""
+    if not subject.is_adapter:
+        return
+    tensors = [
+        one for one in subject.folder.adapter_tensors.values() if one.dtype in _EXPONENTS and one.end > one.start
+    ]
+    far = not subject.folder.is_local
+    looked = tensors[:: max(1, len(tensors) // _SAMPLED)] if far else tensors
+    limit = _SAMPLE if far else _BEGINNING
+    wrong: list[Tensor] = []
+    with contextlib.suppress(OSError), _Reader(subject.folder) as reader:
+        wrong += [one for one in looked if _holds_no_number(reader.beginning(one, limit), one.dtype)]
+    if wrong:
+        text = (
+            f"{len(wrong)} of {counted(len(looked), 'tensor')} {verb(len(wrong), 'holds', 'hold')} NaN or infinity: "
+            "training left the range of its numbers"
+        )
+        seen = [Evidence(file=one.file, tensor=one.name, found="not finite") for one in wrong[:SHOWN]]
+        yield finding("weights-not-finite", text, seen, names=places(subject))
+
+
+def _holds_no_number(data: bytes, dtype: str) -> bool:
+    """Whether a number among these bytes (little-endian) has an exponent of all ones, which NaN and infinity have."""
+    width, (last, before) = _WIDTHS[dtype], _EXPONENTS[dtype]
+    high = data[width - 1 :: width]
+    at = -1
+    for first in {last, last | 0x80}:
+        for one in range(first, first + (4 if dtype == "F16" else 1)):
+            while (at := high.find(one, at + 1)) >= 0:
+                if data[at * width + width - 2] & before == before:
+                    return True
+    return False
+
+
+class _Reader(contextlib.ExitStack):
+    """The open files of one folder."""
+
+    def __init__(self, folder: Checkpoint) -> None:
+        super().__init__()
+        self._folder = folder
+        self._open: dict[str, IO[bytes]] = {}
+
+    def stream(self, tensor: Tensor) -> IO[bytes]:
+        """The file, at the beginning of the tensor."""
+        if tensor.file not in self._open:
+            self._open[tensor.file] = self.enter_context(open_file(self._folder.files / tensor.file))
+        stream = self._open[tensor.file]
+        stream.seek(tensor.start)
+        return stream
+
+    def beginning(self, tensor: Tensor, limit: int) -> bytes:
+        """
+        Raises:
+            OSError: the file cannot be read.
+        """
+        return self.stream(tensor).read(min(limit, tensor.end - tensor.start))
+
+
+def _noop(subject: CheckSubject) -> Iterator[Finding]:
+    """Every change of the adapter is a product with a factor that is still zero."""
+    names = subject.names
+    if names is None or not names.factors or names.other or names.whole:
+        return
+    if any(factor.kind == "lora_magnitude_vector" for factor in names.factors):
+        return
+    starts = [
+        one.tensor for one in names.factors if one.kind in {"lora_B", "lora_embedding_A"} and one.leaf == "weight"
+    ]
+    # Of an adapter on the Hub some kilobytes are read: B leaves zero everywhere at once, or nowhere.
+    far = not subject.folder.is_local
+    looked = starts[:: max(1, len(starts) // _SAMPLED)] if far else starts
+    whole = all(tensor.end > tensor.start for tensor in starts)
+    if starts and whole and _all_zero(subject.folder, looked, limit=_SAMPLE if far else None):
+        text = f"all {len(starts)} `lora_B` tensors are zero: the adapter changes nothing"
+        if far:
+            read = f"{len(looked)} of {counted(len(starts), 'tensor')}"
+            text = f"`lora_B` is zero wherever it was read ({read}): nothing was trained"
+        seen = [Evidence(file=one.file, tensor=one.name, found="0") for one in starts[:SHOWN]]
+        yield finding("adapter-is-noop", text, seen, names=places(subject))
+
+
+def _is_zero(data: bytes, width: int) -> bool:
+    """Whether these are zeros, -0.0 among them: of a float of `width` bytes the sign is in the last one."""
+    zeros = data.count(0)
+    return zeros == len(data) or (width > 0 and zeros + data[width - 1 :: width].count(0x80) == len(data))
+
+
+def _all_zero(folder: Checkpoint, tensors: list[Tensor], *, limit: int | None) -> bool:
+    """Whether all these bytes are zero, of each tensor the first `limit`. A trained adapter answers no at once."""
+    block = 1 << 20
+    try:
+        with _Reader(folder) as reader:
+            for tensor in tensors:
+                stream = reader.stream(tensor)
+                left = tensor.end - tensor.start
+                left = left if limit is None else min(left, limit)
+                while left > 0:
+                    data = stream.read(min(block, left))
+                    if not data or not _is_zero(data, _WIDTHS.get(tensor.dtype, 0)):
+                        return False
+                    left -= len(data)
+    except OSError:
+        return False
+    return True
