@@ -26,7 +26,7 @@ _SIGNS = re.compile(
     rb"HF_TOKEN|HF_HUB_|HUGGING_?FACE_?(?:HUB_)?TOKEN|huggingface\.co/|\[transformers\] |LoraConfig|AutoModel|"
     rb"No module named '(?:" + _PROJECTS + rb")[.']|"
     # a module that carries a word of it in its name, whatever the rest of the name is
-    rb"No module named '(?:\w+_)?(?:hf|hub|llms?|q?lora|torch\w*|ct2|gguf|onnx\w*|bert\w*|gpt\w*|llama\w*|qwen\w*|"
+    rb"No module named '(?:\w+_)?(?:hf|hub|llms?|q?lora|ct2|gguf|onnx\w*|bert\w*|gpt\w*|llama\w*|qwen\w*|"
     rb"\w*tokenizers?|huggingface\w*)(?:_\w+)?[.']|"
     rb"module 'onnx' has no attribute|"
     rb"AutoTokenizer|TrainingArguments|You should probably TRAIN this model|newly initialized: \[|"
