@@ -100,8 +100,6 @@ MISSED = {
     "navprune-fewlayers",
     "protocea-ct2-notconverted",
     "torchserve-infer-otherinputs",
-    "tinyllama-infer-mem",
-    "textsummary-nohfct2",
     "mlweb-ct2-cut",
     "tinytf-spm-utf16",
     "torchserve-check-cut",
