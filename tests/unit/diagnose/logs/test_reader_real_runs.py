@@ -43,6 +43,7 @@ MISSED = {
     "third-b-llama2c-new-stold",
     "third-b-math2sym-t446-pnew",
     "third-b-c-whis",
+    "third-b-llama2c-t446-tinyllama",
     "third-b-maxy-t446-ll-html",
     "third-b-mqlora-t451-ll-fsdp",
     "selfheal-old-np2",

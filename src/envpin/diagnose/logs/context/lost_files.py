@@ -87,7 +87,10 @@ _LOST = re.compile(
 )
 _EMPTY_LIST = re.compile(r"list index out of range|arg is an empty sequence|argument is empty")
 _CHECKPOINTS = re.compile(r"(?i)check-?points?\b|ckpts?\b")
-_ASSERTED = re.compile(r"assert\s+(?:\w+\.)*(?:exists|isdir|isfile|is_dir|is_file)\(\s*(?P<name>[^)\n]{1,200})")
+_ASSERTED = re.compile(
+    r"assert\s+(?:(?:\w+\.)*(?:exists|isdir|isfile|is_dir|is_file)\(\s*(?P<name>[^)\n]{1,200})|"
+    r"(?P<of>[A-Za-z_][\w.]{0,80})\.(?:exists|is_file|is_dir)\(\))"
+)
 GIVE_ITS_PATH = "give its path, whole or from the folder in which the command runs"
 STEPS = {
     "adapter-not-found": (
@@ -206,7 +209,7 @@ def lost_by_script(exception: str, message: str, before: str) -> Lost | None:
 def asserted_to_exist(before: str) -> str | None:
     """What the last line of code asserts to be there, as it writes it."""
     asserted = _ASSERTED.search(_code_line(before))
-    return None if asserted is None else asserted["name"].strip()
+    return None if asserted is None else (asserted["name"] or asserted["of"]).strip()
 
 
 def lost_by_library(exception: str, message: str, package: str) -> Explained | None:

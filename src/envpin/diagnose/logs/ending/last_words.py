@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 from envpin.core.command_text import command_text
 from envpin.diagnose.logs.context.kinds_refused import said_of_a_kind
 from envpin.diagnose.logs.context.lost_files import GIVE_ITS_PATH, NOT_THERE, said_to_be_lost
+from envpin.diagnose.logs.ending.own_checkpoints import said_of_names
 from envpin.diagnose.logs.ending.own_checks import of_words
+from envpin.diagnose.logs.ending.own_code import kind_of_path
 from envpin.diagnose.logs.ending.own_merges import said_of_a_merge
 from envpin.diagnose.logs.ending.raised_words import STEPS_OF_THE_PROGRAM, of_the_program
 from envpin.diagnose.logs.ending.table import row
@@ -178,6 +180,11 @@ _SHELL = re.compile(
 )
 _DENIED = re.compile(r"^[\w./-]{0,100}sh: (?:line \d+: |\d+: )?(?P<name>[^:\n]{1,200}\.(?:sh|py)): Permission denied$")
 _OF_WINDOWS = re.compile(r"\$'[^'\n]{0,200}\\r': command not found")
+_ARGUMENT = re.compile(
+    r"Invalid value for ['\"]?(?P<name>[\w\[\] /-]{1,80}?)['\"]?: "
+    r"(?:File|Directory|Path) ['\"](?P<path>[^'\"\n]{1,300})['\"] "
+    r"does not exist"
+)
 # A script's own check, in the form of argparse, whose own messages signatures know.
 _REFUSED = re.compile(
     r"^(?P<name>[\w./-]{1,200}\.py): error: "
@@ -228,6 +235,16 @@ def _of_a_complaint(line: str, whole: str) -> Explained | None:
     if (code := of_words("", line)) is None:
         return None
     return Explained(code, of_the_program(line), STEPS_OF_THE_PROGRAM)
+
+
+def _of_an_argument(line: str) -> Explained | None:
+    """A path that click, typer or their like looked for before the program began."""
+    found = _ARGUMENT.search(line)
+    if found is None:
+        return None
+    name, path = found["name"], found["path"]
+    code = next((code for kind in (name, path) if (code := kind_of_path(kind)) is not None), _D)
+    return Explained(code, f"`{name}` was given `{path}`, and there is no such file or folder", (GIVE_ITS_PATH,))
 
 
 def _of_a_row(line: str) -> Explained | None:
@@ -299,5 +316,6 @@ def _of_the_command(line: str) -> Explained | None:
 
 
 _TELL: tuple[Callable[[str], Explained | None], ...] = (
-    of_a_token, _of_a_package, _of_a_config, said_of_a_kind, _of_a_row, _of_a_path, _of_the_command,
+    of_a_token, _of_an_argument, said_of_names, _of_a_package, _of_a_config, said_of_a_kind, _of_a_row, _of_a_path,
+    _of_the_command,
 )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from envpin.core.command_text import command_text
+from envpin.diagnose.logs.ending.own_checkpoints import of_told_shapes, said_of_names
 from envpin.diagnose.logs.ending.own_merges import asserted_of_weights, said_of_a_merge
 from envpin.diagnose.logs.ending.raised_words import STEPS_OF_THE_PROGRAM, of_the_program
 from envpin.diagnose.logs.ending.tokens import of_a_token
@@ -45,11 +46,14 @@ _DATA = re.compile(
     r"\brecords?\b|\blabels?\b|\.(?:jsonl|csv|tsv|parquet|xlsx?)\b|\bsplits?\b|\b(?:csv|jsonl)\b|\bfields?\b|"
     r"\b(?:at|on|in) (?:line|row) \d+\b|^(?:line|row) \d+\b|"
     r"(?:left|remains?) after (?:\w+ ){0,2}(?:filter|clean|dedup)|"
+    r"\b(?:predictions?|references?|hypothes[ei]s|queries|answers)\b|"
+    r"\b(?:problems?|questions?|tasks?)\b[^\n]{0,30}\bnot (?:attempted|answered|found)\b|"
     r"\butterances?\b|\bsentences?\b|\bdocuments?\b|\bpassages?\b|\bpairs?\b|\btranscripts?\b|\bcaptions?\b|"
     r"\bannotations?\b|\bconversations?\b|\bprompts?\b|\bimages?\b|\baudio\b|\bclass(?:es)?\b"
 )
 _SETTINGS = re.compile(
-    r"(?i)--\w|\bargument|\boption|\bconfig|\bsetting|\bparameter|\bmust be\b|\bshould be\b|\bone of\b|\bunknown\b|"
+    r"(?i)--\w|\bdoes not divide\b|\bdivisible by\b|"
+    r"\bargument|\boption|\bconfig|\bsetting|\bparameter|\bmust be\b|\bshould be\b|\bone of\b|\bunknown\b|"
     r"\b(?:length|number|size|count)\b[^\n]{0,30}\b(?:must match|does ?n[o']t match)\b|\bunsupported\b|"
     r"\bnot supported\b|\binvalid\b|\brequire[sd]?\b|\bchoose\b|\bspecify\b|\bset\b|\bprovide\b"
 )
@@ -75,6 +79,7 @@ _FILES = (
         re.compile(r"(?i)data|\.(?:jsonl|csv|tsv|txt|parquet|wav|mp3|flac|png|jpe?g)\b|image|audio|corpus"),
     ),
 )
+_SHAPES = re.compile(r"(?i)shapes?\b|sizes?\b|dimensions?\b|torch\.Size|mismatch")
 _CONDITION = re.compile(r"[ \t│]*assert[ \t]+(?P<what>[^\n]{3,160})")
 _NO_GPU = re.compile(
     r"(?i)\b(?:cuda|gpus?)\b.{0,20}\b(?:not|no|un)\W?(?:available|found|detected)|\bno (?:cuda|gpus?)\b"
@@ -105,8 +110,8 @@ def of_own_check(exception: str, message: str, before: str) -> Explained | None:
         return None
     if exception == "AssertionError" and re.search(r"[A-Za-z]{2}", message) is None:
         return _of_a_condition(last_code(before))
-    told = of_a_token(message)
-    told = told or _of_no_gpu(message) or said_of_a_merge(message) or _of_rows_cut_away(message) or _not_read(message)
+    told = of_a_token(message) or _of_no_gpu(message) or said_of_a_merge(message) or said_of_names(message)
+    told = told or _of_rows_cut_away(message) or _not_read(message) or _of_shapes(message)
     if told is not None:
         return told
     own = exception not in _OF_PYTHON
@@ -149,6 +154,10 @@ def of_keys(message: str) -> Explained | None:
             "its tensors are called otherwise, or are of other modules: envpin check ADAPTER --base BASE", look,
         ))  # fmt: skip
     return Explained("architecture-drift", says, ("load weights of the model that the code makes", look))
+
+
+def _of_shapes(message: str) -> Explained | None:
+    return of_told_shapes(message) if _SHAPES.search(message) is not None else None
 
 
 def _of_a_condition(code: list[str]) -> Explained | None:

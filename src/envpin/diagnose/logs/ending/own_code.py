@@ -60,8 +60,23 @@ _KINDS = (
 )
 # A place in a file's name that a loop counts.
 _COUNTED = re.compile(r"open\(f[\"'][^\n\"']*\{(?:i|j|k|n|idx|index|part|shard|rank|num)\}")
+# What lists the parts of a model that is stored in more than one file.
+_OF_AN_INDEX = re.compile(r"(?i)(?:weight|model|tensor|bin|shard)_?(?:map|index)|index_?(?:json|file|path)")
+_NO_INDEX = (
+    "the script reads only weights in parts, and asserts that their index (model.safetensors.index.json or "
+    "pytorch_model.bin.index.json) is there, and it is not: the weights are one file, or of the other format"
+)
+_AS_PARTS = (
+    'save it in parts: model.save_pretrained(OUT, max_shard_size="500MB")',
+    "of .bin files: safe_serialization=False (transformers < 5); see what is there: ls FOLDER",
+)  # fmt: skip
 # What pandas 3 refuses; names that releases of it took are in `companions.py`.
 _AXIS_TWICE = re.compile(r"Cannot specify both 'axis' and 'index'/")
+
+
+def kind_of_path(words: str) -> str | None:
+    """The code of what is missing, by a path or by what an option for it is called."""
+    return next((code for code, kind in _KINDS if kind.search(words.replace("-", "_").lower()) is not None), None)
 
 
 def is_of_a_model(frames: list[Frame], *, in_field: bool) -> bool:
@@ -183,6 +198,8 @@ def _any_file(message: str) -> Explained | None:
 def _of_a_check(message: str, before: str) -> Explained | None:
     """A path that a script looks for itself."""
     name = asserted_to_exist(before) or ""
+    if _OF_AN_INDEX.search(name) is not None:
+        return Explained("serving-limit", f"{_NO_INDEX} (`{name}`)", _AS_PARTS)
     code = next((code for code, kind in _KINDS if kind.search(name)), None)
     lost = lost_by_script("AssertionError", message, before) if code is None else Lost(code, None, f"`{name}`")
     return None if lost is None else lost.explained()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from envpin.diagnose.logs.ending.own_checkpoints import of_a_checkpoint, of_told_shapes
 from envpin.diagnose.logs.text.explained import Explained
 from envpin.diagnose.logs.text.frames import code_lines, is_own
 
@@ -23,7 +24,8 @@ _TABLE = re.compile(
 # What a model's own config says of it, in place of an option.
 _OF_THE_MODEL = re.compile(r"\bconfig\.(?:model_type|architectures)\b")
 _LABELLED = re.compile(
-    r"(?i)label|class(?:es)?\b|tokens?\b|vocab|row|batch|example|sample|data\b|weights?|state_dict|ckpt"
+    r"(?i)label|class(?:es)?\b|tokens?\b|vocab|row|batch|example|sample|data\b|weights?|state_dict|ckpt|"
+    r"problems?\b|questions?\b|gold|refs?\b|references?\b|answers?\b|preds?\b|predictions?\b|docs?\b|corpus"
 )
 _BY_NAME = re.compile(r"(?i)^(?:from_name|from_pretrained|get_(?:model_)?config\w*|load_config|config_from_\w+)$")
 _FIRST_OF = re.compile(r"\b\w*(?:config|conf|match|candidate|model)\w*\[0\]")
@@ -64,7 +66,8 @@ def of_own_name(exception: str, message: str, before: str, frames: list[Frame]) 
             "give the name of a model that it knows (--model_name), or call the folder so",
             "its list stands in the file of that line",
         ))  # fmt: skip
-    return _of_a_table(message, code[-1]) if exception == "KeyError" else None
+    held = of_a_checkpoint(exception, message, before, frames)
+    return _of_a_table(message, code[-1]) if exception == "KeyError" else held
 
 
 def _of_a_table(message: str, line: str) -> Explained | None:
@@ -117,6 +120,8 @@ def _of_an_assertion(message: str, code: str) -> Explained | None:
 def _of_numbers(message: str, what: str) -> Explained | None:
     """Shapes, multiples and lengths that are asserted."""
     if (shapes := _SHAPES.search(what)) is not None:
+        if (told := of_told_shapes(message)) is not None:
+            return told
         says = (
             f"a tensor of the checkpoint (`{shapes['one'].strip()}` or `{shapes['other'].strip()}`) has another shape "
             "than the program's model: other sizes, or another vocabulary"

@@ -225,9 +225,9 @@ def _of_an_index(exception: str, message: str, before: str) -> Explained | None:
 def _of_another_size(found: re.Match[str], last: Frame, code: str) -> Explained | None:
     if _OF_WEIGHTS.search(f"{last.function} {last.path.rpartition('/')[2]} {code}") is None:
         return None
-    if re.search(r"[kv]_proj|\bw[kv]\b", code) is not None:
-        return None  # where queries fit, fewer heads of keys are what the script does not know
     shape, size = [int(one) for one in found["shape"].split(",")], int(found["size"])
+    if re.search(r"[kv]_proj|\bw[kv]\b", code) is not None:
+        return _of_fewer_heads(found["shape"], prod(shape), size)
     wanted = f", {prod(shape)} of them" if min(shape) > 0 else ""
     says = (
         f"the script makes a weight of {size} numbers into [{found['shape']}]{wanted}: the size of the model that it "
@@ -235,4 +235,19 @@ def _of_another_size(found: re.Match[str], last: Frame, code: str) -> Explained 
     )
     return Explained("settings-refused", says, (
         "give the name or the size of this model: compare hidden_size and num_attention_heads in its config.json",
+    ))  # fmt: skip
+
+
+def _of_fewer_heads(shape: str, wanted: int, size: int) -> Explained | None:
+    """Where queries fit and keys do not, the script does not know of heads that share their keys."""
+    if wanted <= size or wanted % size != 0:
+        return None
+    says = (
+        f"the script splits the keys into as many heads as the queries ([{shape}], {wanted} numbers), and they have "
+        f"{size}: the model has fewer heads of keys than of queries (num_key_value_heads in its config.json), which "
+        "the script does not know"
+    )
+    return Explained("serving-limit", says, (
+        "take a converter that reads num_key_value_heads: keys are split into that many heads",
+        "or a model whose num_key_value_heads is num_attention_heads",
     ))  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from envpin.diagnose.logs.ending.own_amounts import of_a_template, of_an_amount
 from envpin.diagnose.logs.ending.own_lookups import of_a_place
 from envpin.diagnose.logs.ending.own_numbers import of_a_number, of_text_in_a_line
 from envpin.diagnose.logs.text.explained import Explained
@@ -31,17 +32,23 @@ _LABELS = re.compile(
 _OF_A_FAMILY = frozenset({
     "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "rms_norm_eps", "layer_norm_eps",
     "num_key_value_heads", "rope_theta", "hidden_act", "max_position_embeddings", "head_dim", "d_model", "n_embd",
+    "num_local_experts", "num_experts", "n_routed_experts", "num_experts_per_tok", "moe_intermediate_size",
     "n_layer", "n_head", "layer_norm_epsilon", "type_vocab_size", "sliding_window", "d_ff", "num_heads", "d_kv",
 })  # fmt: skip
 _OF_AN_ADAPTER = frozenset({"r", "lora_alpha", "lora_dropout"})
 _ADAPTER = re.compile(r"(?i)hf_cfg|adapter|peft|lora[_-]?c")
 _CONVERTS = re.compile(r"(?i)convert|gguf|ggml|export|onnx|mlx|ct2|to_\w+\.py|llama2?\.c|megatron|tflite|openvino")
 _INDEX = r"(?:\[[^\]\n]{1,40}\])*\s*\[\s*[\"']"
-_CHECKPOINT = re.compile(r"(?i)\b(?:\w*ckpt|\w*check_?point|state|payload|saved|bundle)\s*\[\s*[\"']")
+_CHECKPOINT = re.compile(
+    r"(?i)\b(?>\w*?(?:ckpt|check_?point))\w*+\s*\[\s*[\"']|\b(?:state|payload|saved|bundle)\s*\[\s*[\"']"
+)
 _SETTINGS = re.compile(rf"(?i)\b(?>\w*?(?:config|cfg|conf|settings|params|args|options))\w*+{_INDEX}")
 _ROW = re.compile(
     r"(?i)\b(?:\w*(?:row|example|sample|record|item|entry|line|batch|turn|message|conversation|data|dataset|doc|obj)s?|"
-    rf"ex|msg|m|r|x|d|s|t|e|i){_INDEX}"
+    rf"ex|msg|m|r|x|d|s|t|e|i){_INDEX}|"
+    # what one call reads of a line, of an answer or of a request
+    r"(?:json\.loads?|get_json|\.json)\([^\n\[\]]{0,60}(?:\[0\][^\n\[\]]{0,30})?\)\s*\[\s*[\"']|"
+    r"\brequest\.(?:json|form|args|values)\s*\[\s*[\"']"
 )
 _OF_ROWS = re.compile(
     r"(?i)\b(?>\w*?(?:rows|data|examples|samples|records|texts|lines|items|prompts))\w*+(?:\[[^\]\n]{1,30}\])*\["
@@ -51,8 +58,9 @@ _OPTION = re.compile(
 )
 _NO_TENSOR = re.compile(r"'(?P<kind>list|str|int|float)' object has no attribute '(?:to|cuda|cpu|size|shape)'")
 _NONE_GATHERED = re.compile(
-    r"need at least one array to (?:concatenate|stack)|expected a non-empty (?:list of Tensors|TensorList)"
+    r"need at least one array to (?:concatenate|stack)|expect(?:s|ed) a non-empty (?:list of Tensors|TensorList)"
 )
+_LABEL_NUMBER = re.compile(r"^[\"']?LABEL_\d+[\"']?$")
 _COMPARED = re.compile(
     r"'[<>]=?' not supported between instances of '(?:str' and '(?:int|float)|(?:int|float)' and 'str)'"
 )
@@ -77,6 +85,8 @@ def of_own_value(exception: str, message: str, before: str) -> Explained | None:
     key = _KEY.match(message.strip()) if exception == "KeyError" and _SETTINGS.search(code) is not None else None
     if key is not None and (told := _of_a_config(key["name"], before)) is not None:
         return told
+    if (asked := of_a_template(exception, message, code) or of_an_amount(message, code)) is not None:
+        return asked
     if exception == "IndexError" and (place := of_a_place(message, code, before)) is not None:
         return place
     tell = _BY_EXCEPTION.get(exception)
@@ -86,12 +96,25 @@ def of_own_value(exception: str, message: str, before: str) -> Explained | None:
 def _of_a_key(message: str, code: str) -> Explained | None:
     if (variable := _ENVIRONMENT.search(code)) is not None:
         return of_the_environment(variable["name"])
+    if _LABEL_NUMBER.search(message.strip()) is not None:
+        return _of_a_label_number(message.strip())
     if _LABELS.search(code) is not None:
         says = f"the data have the label {message}, which the script's table of labels does not have"
         return Explained(_D, says, ("see which labels there are, and how they are spelt: capitals, spaces, numbers",))
     found = _KEY.match(message.strip())
     told = None if found is None or found["name"] not in code else _of_an_entry(found["name"], code)
     return told or _of_a_look_up(message.strip(), code)
+
+
+def _of_a_label_number(key: str) -> Explained:
+    says = (
+        f"the model calls its classes LABEL_0, LABEL_1, … as no names are in its config.json, and the script's table "
+        f"has none for {key}: it was written for a model with other names, or with fewer classes"
+    )
+    return Explained("model-of-another-kind", says, (
+        "print model.config.id2label, and give the table one entry for each",
+        "or name them where the model is saved: model.config.id2label = {0: …, 1: …}",
+    ))  # fmt: skip
 
 
 def _of_a_look_up(key: str, code: str) -> Explained | None:
@@ -152,6 +175,9 @@ def _of_a_config(name: str, before: str) -> Explained | None:
         )
         steps = ("look at its peft_type; merge it by peft, merge_and_unload(), where the program takes LoRA alone",)
         return Explained("serving-limit", says, steps)
+    if name == "quantization_config":
+        says = "config.json has no `quantization_config`, which the program takes: the model is not quantized"
+        return Explained("model-of-another-kind", says, ("give it the quantized model, or leave this step out",))
     if name not in _OF_A_FAMILY:
         return None
     says = (

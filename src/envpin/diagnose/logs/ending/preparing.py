@@ -96,8 +96,8 @@ _ROWS = (
          "dropna()"),
     row(r"Cannot take a larger sample than population", _D,
          "more rows are to be drawn than there are", _COUNT, "draw min(N, len(table)) of them"),
-    row(r"out-of-bounds|index \d+ is out of bounds for axis", _D, "the table has fewer rows than the script "
-    "takes", _COUNT),
+    row(r"out-of-bounds|index \d+ is out of bounds for axis|^index out of bounds$", _D,
+         "the table has fewer rows than the script takes", _COUNT),
     row(r"No objects to concatenate", _D,
          "no table was read that could be put together: no file matched, or all were empty",
          "print the list of files that is read"),
@@ -110,6 +110,10 @@ _ROWS = (
     row(r"Couldn't find any class folder in (?P<n>[^\n]{1,200}?)\.?$", _D,
          "`{n}` has no folders: the pictures are to lie in one folder for each class",
          "make them: {n}/CLASS/PICTURE.jpg, or give the folder above the classes"),
+    row(r"'(?P<n>NoneType|float|int|list|dict)' object has no attribute '(?:lower|strip|split|rstrip|encode)'", _D,
+         "{package} was given a `{n}` in place of a text: a row is empty (null, NaN), or of another kind",
+         "find such rows: [i for i, t in enumerate(texts) if not isinstance(t, str)]",
+         "leave them out of predictions and references alike, or make them text: t or \"\""),
     row(r"(?P<n>refs|hyps|references|predictions)`? should be a sequence of", _D,
          "{package} was given its texts in another form: {quote}",
          "predictions are a list of texts, references a list of lists: corpus_bleu(hyps, [refs])"),
@@ -168,15 +172,28 @@ def of_preparing(exception: str, message: str, frames: list[Frame]) -> Explained
     if (column := _NO_COLUMN.search(message)) is not None and not _was_of_tables(column["name"]):
         says = f"the table that the script reads has no column `{column['name']}`"
         return Explained(_D, says, (_HEAD, "or name it so: table.rename(columns={OLD: NEW})"))
-    for one in _ROWS:
-        if (found := one.pattern.search(message)) is not None:
-            words = {"package": package, "quote": quote(message), **found.groupdict()}
-            return Explained(one.code, one.says.format(**words), tuple(step.format(**words) for step in one.fix))
+    if (told := _of_a_row(package, message) or _of_a_way_to_split(exception, message, package, frames)) is not None:
+        return told
     if exception not in _REFUSALS or not message:
         return None
     return Explained(_D, f"{package} refuses what the script gives it: {quote(message)}", (
         "print what is given: its type, its length and its first rows",
     ))  # fmt: skip
+
+
+def _of_a_way_to_split(exception: str, message: str, package: str, frames: list[Frame]) -> Explained | None:
+    if exception != "KeyError" or package != "sacrebleu" or frames[-1].function != "_get_tokenizer":
+        return None
+    says = f"{package} has no tokenizer {message}, which `tokenize` names"
+    return Explained("settings-refused", says, ("give one that it has: 13a, intl, char, zh, ja-mecab, ko-mecab",))
+
+
+def _of_a_row(package: str, message: str) -> Explained | None:
+    for one in _ROWS:
+        if (found := one.pattern.search(message)) is not None:
+            words = {"package": package, "quote": quote(message), **found.groupdict()}
+            return Explained(one.code, one.says.format(**words), tuple(step.format(**words) for step in one.fix))
+    return None
 
 
 def _was_of_tables(name: str) -> bool:

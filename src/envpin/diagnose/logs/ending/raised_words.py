@@ -148,7 +148,7 @@ def of_a_division(package: str, place: Frame, code: str) -> Explained | None:
     if divisor is None:
         return None
     name = divisor["name"].rpartition(".")[2]
-    if re.search(r"(?i)accumulation|batch_size|_steps$|world|num_\w*(?:heads|groups|gpus?)$", name):
+    if re.search(r"(?i)accumulation|batch_size|_steps$|world|num_\w*(?:heads|groups|gpus?|beams)$", name):
         says = f"{package} divides by `{name}`{_in(place.path)}, which is 0"
         return Explained("settings-refused", says, (f"give `{name}` a number above 0, or leave it to its default",))
     if re.search(r"(?i)metric|eval|train|fit|data|sampl|scor", f"{place.path}:{place.function}") is None:

@@ -21,6 +21,7 @@ _OF_THE_PROGRAM = frozenset({
     "modules", "core", "app", "tools", "scripts", "train", "trainer", "main", "constants", "settings", "preprocessing",
     "preprocess", "evaluation", "inference", "backend", "api", "pipeline", "pipelines", "services",
 })  # fmt: skip
+_UNPICKLES = re.compile(r"torch[/\\]serialization\.py\"?, line \d+, in find_class(?!.*\bFile )", re.DOTALL)
 _LINE_OF_JSON = re.compile(r"json\.loads\(\s*(?:line|row|l|x|record|item|entry|s|raw)\b")
 _SIZES = re.compile(r"The size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\)")
 _UNEQUAL = re.compile(
@@ -36,8 +37,11 @@ _ARITHMETIC = re.compile(
     r"\[\s*(?:name|key|k|n|param_?\w*|layer\w*)\s*\]|\bparam\w*\.data\b|\w+\[(?:name|key|k)\][^\n]*\w+\[(?:name|key|k)\])"
 )
 _PRODUCT = re.compile(r"(?:\+=|=[^\n]{0,200}\+)[^\n]{0,200}\b(?:lora_?)?B\w* @ (?:lora_?)?A\b")
+# What a script takes a difference from, be it to make an adapter of it.
+_OF_A_BASE = re.compile(r"(?i)\b(?:base|pre(?:trained)?|orig\w*|fine_?tuned|tuned|ft)_?\w*(?:\.state_dict\(\))?\[")
 _LORA = re.compile(r"(?i)lora|adapter")
-_SMALLEST_VOCABULARY, _OF_ONE_WIDTH = 200, 1.25
+_SMALLEST_VOCABULARY, _OF_ONE_WIDTH, _MOST_CLASSES = 200, 1.25, 24
+_BOTH_SHAPES = "print the name and both shapes at that line; compare hidden_size and vocab_size in the two config.json"
 _TENSOR = re.compile(r"'((?:base_model\.model\.)?[\w.]*\.lora_(?:A|B|embedding_[AB])\.[\w.]+)'")
 _TWO_ADAPTERS = re.compile(r"(?i)lora|adapter|merge|blend")
 _PART = re.compile(r"\[[\"'](?:content|role|text|value|from)[\"']\]")
@@ -51,8 +55,17 @@ def of_script(exception: str, message: str, before: str) -> Explained | None:
     return None if tell is None else tell(message, before)
 
 
-def _no_package(message: str, _: str) -> Explained | None:
+def _no_package(message: str, before: str) -> Explained | None:
     found = _MODULE.search(message)
+    if found is not None and _UNPICKLES.search(before) is not None:
+        says = (
+            f"the file was written by torch.save(model), of which a pickle names the class by its module, "
+            f"`{found[1]}{found[2]}`: that is a file of the program that wrote it, and is not to be found from here"
+        )
+        return Explained("package-missing", says, (
+            "run it from that program's folder, or with it in PYTHONPATH",
+            "there, save the weights alone: torch.save(model.state_dict(), FILE)",
+        ))  # fmt: skip
     if found is None or found[1] in _OF_THE_PROGRAM:
         return None
     name, called = found[1], on_the_index(found[1] + found[2])
@@ -133,7 +146,7 @@ def _of_two_models(message: str, before: str) -> Explained | None:
         ))  # fmt: skip
     if found is None or _ARITHMETIC.search(code) is None:
         return None
-    if _LORA.search("\n".join(before.split("\n")[-10:])) is not None:
+    if _LORA.search("\n".join(before.split("\n")[-10:])) is not None and _OF_A_BASE.search(code) is None:
         return None
     if found["at"] is not None:
         one, other, rows = int(found["one"]), int(found["other"]), found["at"] == "0"
@@ -143,8 +156,12 @@ def _of_two_models(message: str, before: str) -> Explained | None:
             return None
         at = next(at for at, size in enumerate(first) if size != second[at])
         one, other, rows = first[at], second[at], at == 0
-    look = "print the name and both shapes at that line; compare hidden_size and vocab_size in the two config.json"
-    if rows and min(one, other) >= _SMALLEST_VOCABULARY and max(one, other) < min(one, other) * _OF_ONE_WIDTH:
+    return _of_other_rows(one, other) if rows else _of_other_sizes(one, other)
+
+
+def _of_other_rows(one: int, other: int) -> Explained:
+    """A tensor that has other rows in one of two models: of a vocabulary, of a head, or of all of it."""
+    if min(one, other) >= _SMALLEST_VOCABULARY and max(one, other) < min(one, other) * _OF_ONE_WIDTH:
         says = (
             f"the script combines the tensors of two models, name by name, and one of them has {one} rows in one and "
             f"{other} in the other: their vocabularies differ (tokens were added to one, or they are of other families)"
@@ -152,12 +169,22 @@ def _of_two_models(message: str, before: str) -> Explained | None:
         resize = (
             "tokens that were added: resize_token_embeddings of the smaller one to that number first, or leave the "
         )
-        return Explained("vocab-mismatch", says, (f"{resize}embedding and the head out", look))
+        return Explained("vocab-mismatch", says, (f"{resize}embedding and the head out", _BOTH_SHAPES))
+    if max(one, other) <= _MOST_CLASSES:
+        says = (
+            f"the script combines the tensors of two models, name by name, and one of them has {one} rows in one and "
+            f"{other} in the other: most likely their heads, of another number of classes"
+        )
+        return Explained("task-head", says, ("take models of the same labels, or leave the head out", _BOTH_SHAPES))
+    return _of_other_sizes(one, other)
+
+
+def _of_other_sizes(one: int, other: int) -> Explained:
     says = (
         f"the script combines the tensors of two models, name by name, and they are of different sizes ({one} and "
         f"{other})"
     )
-    return Explained("wrong-base-hidden-size", says, ("take two of one base and size", look))
+    return Explained("wrong-base-hidden-size", says, ("take two of one base and size", _BOTH_SHAPES))
 
 
 def _no_tensor(message: str, _: str) -> Explained | None:
