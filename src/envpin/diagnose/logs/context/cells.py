@@ -60,6 +60,7 @@ _INDEXED = re.compile(r"(?P<what>[A-Za-z_][\w.]{0,60})\.index\(")
 _LABELS = re.compile(r"(?i)label|class|categor|\btags?\b|emotion|intent|sentiment")
 _PARTS = re.compile(r"not enough values to unpack \(expected (?P<want>\d+)(?:, got (?P<got>\d+))?\)|"
                     r"too many values to unpack \(expected (?P<most>\d+)")  # fmt: skip
+_UNPACKED = re.compile(r"^\s*\w+(?:, *\w+)+ = \w+\[[\"'](?P<name>\w{1,60})[\"']\]\s*$", re.MULTILINE)
 _SPLIT = re.compile(r"\.r?split\((?P<at>[^)\n]{0,20})\)")
 _BY_NAME = re.compile(
     r"\b(?:row|ex|example|sample|record|item|entry|translation|pair|batch)s?\[\s*(?P<by>[A-Za-z_][\w.]{0,60})\s*\]"
@@ -244,11 +245,15 @@ def _of_no_tensor(message: str, _: str) -> Explained | None:
 
 
 def _of_parts(parts: re.Match[str], code: str) -> Explained | None:
-    split = _SPLIT.search(code)
-    if split is None:
+    split, field = _SPLIT.search(code), _UNPACKED.search(code)
+    if split is None and field is None:
         return None
     want, got = parts["want"] or parts["most"], parts["got"]
     has = f"{got}" if got else ("fewer" if parts["want"] else "more")
+    if split is None:
+        name = field["name"] if field is not None else ""
+        says = f"the script takes the field `{name}` of a row apart into {want} values, and one has {has}"
+        return Explained(_D, says, (_FIND, f'leave such rows out, or correct them: print(len(row["{name}"]))'))
     at = split["at"].strip() or "blanks"
     says = f"the script splits a line of the data at {at} into {want} parts, and one has {has}"
     return Explained(_D, says, (

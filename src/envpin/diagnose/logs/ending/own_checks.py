@@ -55,7 +55,7 @@ _SETTINGS = re.compile(
     r"(?i)--\w|\bdoes not divide\b|\bdivisible by\b|"
     r"\bargument|\boption|\bconfig|\bsetting|\bparameter|\bmust be\b|\bshould be\b|\bone of\b|\bunknown\b|"
     r"\b(?:length|number|size|count)\b[^\n]{0,30}\b(?:must match|does ?n[o']t match)\b|\bunsupported\b|"
-    r"\bnot supported\b|\binvalid\b|\brequire[sd]?\b|\bchoose\b|\bspecify\b|\bset\b|\bprovide\b"
+    r"\bnot supported\b|\bnot implemented\b|\binvalid\b|\brequire[sd]?\b|\bchoose\b|\bspecify\b|\bset\b|\bprovide\b"
 )
 _COLUMNS = re.compile(
     r"(?i)(?:missing|required|no|must (?:have|contain)|without|need).{0,40}?\b(?:columns?|fields?|keys?)(?:\(s\))?"
@@ -66,6 +66,11 @@ _CUT_AWAY = re.compile(
     r"(?:truncat|tokeni[sz]|max\w*[ _-]?(?:seq\w*[ _-]?)?len|cut-?off|too long|\blength\b)|"
     r"\b(?:all|every)\b[^\n]{0,60}\b(?:longer than|exceeds?|too long)\b"
 )
+_TOO_LONG = re.compile(
+    r"(?i)\b(?:too long|exceeds?|longer than|more than)\b[^\n]{0,60}\btokens?\b|"
+    r"\btokens?\b[^\n]{0,40}\b(?:exceeds?|too long|longer than)\b"
+)
+_BEYOND = re.compile(r"(?i)\blabels?(?: ids?| index| value)?\b[^\n]{0,60}\b(?:out of (?:range|bounds)|outside)\b")
 _UNREAD = re.compile(
     r"(?i)(?:can ?not|can['’]t|could ?n[o'’]t|could not|unable to|failed to) (?:read|open|access)\b[^\n]{0,40}?"
     r"[\"'`]?(?P<path>(?:[\w.~-]*/)+[\w.-]+|[\w-]{1,80}\.\w{2,8})[\"'`]?"
@@ -82,7 +87,8 @@ _FILES = (
 _SHAPES = re.compile(r"(?i)shapes?\b|sizes?\b|dimensions?\b|torch\.Size|mismatch")
 _CONDITION = re.compile(r"[ \t│]*assert[ \t]+(?P<what>[^\n]{3,160})")
 _NO_GPU = re.compile(
-    r"(?i)\b(?:cuda|gpus?)\b.{0,20}\b(?:not|no|un)\W?(?:available|found|detected)|\bno (?:cuda|gpus?)\b"
+    r"(?i)\b(?:cuda|gpus?)\b.{0,20}\b(?:not|no|un)\W?(?:available|found|detected)|\bno (?:cuda|gpus?)\b|"
+    r"\b(?:requires?|needs?) (?:a |an |at least \w+ )?(?:cuda|nvidia|gpus?)\b"
 )
 _CONDITIONS = (
     ("inputs-do-not-fit", re.compile(r"\.shape|\.size\(|seq_?len|block_size|n_?embd|hidden|\bdim|ndim")),
@@ -110,7 +116,8 @@ def of_own_check(exception: str, message: str, before: str) -> Explained | None:
         return None
     if exception == "AssertionError" and re.search(r"[A-Za-z]{2}", message) is None:
         return _of_a_condition(last_code(before))
-    told = of_a_token(message) or _of_no_gpu(message) or said_of_a_merge(message) or said_of_names(message)
+    told = of_a_token(message) or _of_a_length(message) or _of_a_label(message) or _of_no_gpu(message)
+    told = told or said_of_a_merge(message) or said_of_names(message)
     told = told or _of_rows_cut_away(message) or _not_read(message) or _of_shapes(message)
     if told is not None:
         return told
@@ -120,6 +127,22 @@ def of_own_check(exception: str, message: str, before: str) -> Explained | None:
         return None
     steps = (_DO[code], *STEPS_OF_THE_PROGRAM) if code in _DO else STEPS_OF_THE_PROGRAM
     return Explained(code, of_the_program(message), steps)
+
+
+def _of_a_length(message: str) -> Explained | None:
+    if _TOO_LONG.search(message) is None:
+        return None
+    return Explained("inputs-do-not-fit", f"{of_the_program(message)}: the text has more tokens than the model takes", (
+        "cut the text: truncation=True, max_length=…; or take a model with more positions",
+    ))  # fmt: skip
+
+
+def _of_a_label(message: str) -> Explained | None:
+    if _BEYOND.search(message) is None:
+        return None
+    return Explained("index-out-of-range", of_the_program(message), (
+        "number the labels from 0, and set num_labels to how many there are", "correct the row that it names",
+    ))  # fmt: skip
 
 
 def _not_read(message: str) -> Explained | None:

@@ -25,6 +25,7 @@ _SCORES = re.compile(
     r"(?i)(?P<what>\b\w*(?:scores?|probs?|probabilit(?:y|ies)|logits?|preds?|predictions?|outputs?|softmax))"
     r"(?:\[\w{1,20}\])*\[\s*(?P<n>\d+)\s*\]"
 )
+_FIELD = re.compile(r"\[[\"'](?P<name>\w{1,60})[\"']\]\[(?P<n>-?\d{1,4})\]$")
 _BEYOND = re.compile(r"index (?P<n>\d+) is out of bounds for (?:dimension|axis) -?\d+ with size (?P<size>[1-9]\d*)")
 _D, _S = "data-not-as-expected", "settings-refused"
 
@@ -36,6 +37,14 @@ def of_a_place(message: str, code: str, before: str) -> Explained | None:
     part = _PART.search(line)
     if part is not None and (marked is None or line.endswith(part[0])):
         return _of_a_part(part["what"], part["at"].strip(), int(part["n"]))
+    field = _FIELD.search(line)
+    if field is not None and marked is not None and "out of range" in message:
+        name, number = field["name"], int(field["n"])
+        more = number + 1 if number >= 0 else -number
+        says = f"the field `{name}` of a row has fewer than {more} entries, and the script takes number {more}"
+        return Explained(_D, says, (
+            f"leave such rows out before: [row for row in rows if len(row[\"{name}\"]) >= {more}]",
+        ))  # fmt: skip
     beyond, scores = _BEYOND.search(message), _SCORES.search(line)
     if beyond is None or scores is None or beyond["n"] != scores["n"]:
         return None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from envpin.diagnose.logs.ending.own_amounts import of_a_template, of_an_amount
 from envpin.diagnose.logs.ending.own_lookups import of_a_place
 from envpin.diagnose.logs.ending.own_numbers import of_a_number, of_text_in_a_line
+from envpin.diagnose.logs.text.carets import LookUp, marked_look_up
 from envpin.diagnose.logs.text.explained import Explained
 from envpin.diagnose.logs.text.frames import last_code
 
@@ -54,7 +55,8 @@ _OF_ROWS = re.compile(
     r"(?i)\b(?>\w*?(?:rows|data|examples|samples|records|texts|lines|items|prompts))\w*+(?:\[[^\]\n]{1,30}\])*\["
 )
 _OPTION = re.compile(
-    r"'(?P<kind>Namespace|DictConfig|AttrDict|EasyDict|Box|Munch)' object has no attribute '(?P<name>\w+)'"
+    r"'(?P<kind>Namespace|types\.SimpleNamespace|DictConfig|AttrDict|EasyDict|Box|Munch)' "
+    r"object has no attribute '(?P<name>\w+)'"
 )
 _NO_TENSOR = re.compile(r"'(?P<kind>list|str|int|float)' object has no attribute '(?:to|cuda|cpu|size|shape)'")
 _NONE_GATHERED = re.compile(
@@ -68,6 +70,17 @@ _SETTINGS_READ = re.compile(r"(?i)\b(?>\w*?(?:config|cfg|conf|settings|params|ar
 _UNKNOWN = re.compile(
     r"(?P<owner>\w*(?:Config|Args|Arguments|Settings|Params|Options))\.__init__\(\) got an unexpected keyword argument "
     r"'(?P<name>\w{1,80})'"
+)
+_ASKED = re.compile(
+    r"^(?:self\.)?(?:args|cfg|config|conf|settings|opts?|params|hparams)(?:\.(?:\w+\.)*(?P<member>\w{1,60})|"
+    r"(?:\[[\"']\w+[\"']\])*\[[\"'](?P<key>\w{1,60})[\"']\])(?:\.lower\(\))?$"
+)
+_LEFT_OUT = re.compile(
+    r"(?P<owner>\w*(?:Config|Args|Arguments|Settings|Params|Options))\.__init__\(\) missing \d+ required "
+    r"(?:positional|keyword-only) arguments?: (?P<names>[^\n]{1,160})"
+)
+_NO_SETTINGS = re.compile(
+    r"(?i)(?P<what>\b\w*(?:config|cfg|conf|settings|hparams)(?:\[[\"']\w+[\"']\])*)\[[\"'](?P<key>\w{1,60})[\"']\]"
 )
 _NAMED = re.compile(r"\[[\"'](?P<name>\w{1,80})[\"']\](?!\s*\[)|\.(?P<member>[a-z_]\w{1,80})\b(?!\s*[\[(.])")
 _D, _S = "data-not-as-expected", "settings-refused"
@@ -87,13 +100,15 @@ def of_own_value(exception: str, message: str, before: str) -> Explained | None:
         return told
     if (asked := of_a_template(exception, message, code) or of_an_amount(message, code)) is not None:
         return asked
+    if exception == "KeyError":
+        return _of_a_key(message, code, before)
     if exception == "IndexError" and (place := of_a_place(message, code, before)) is not None:
         return place
     tell = _BY_EXCEPTION.get(exception)
     return None if tell is None else tell(message, code)
 
 
-def _of_a_key(message: str, code: str) -> Explained | None:
+def _of_a_key(message: str, code: str, before: str) -> Explained | None:
     if (variable := _ENVIRONMENT.search(code)) is not None:
         return of_the_environment(variable["name"])
     if _LABEL_NUMBER.search(message.strip()) is not None:
@@ -103,7 +118,7 @@ def _of_a_key(message: str, code: str) -> Explained | None:
         return Explained(_D, says, ("see which labels there are, and how they are spelt: capitals, spaces, numbers",))
     found = _KEY.match(message.strip())
     told = None if found is None or found["name"] not in code else _of_an_entry(found["name"], code)
-    return told or _of_a_look_up(message.strip(), code)
+    return told or _of_a_look_up(message.strip(), code, before)
 
 
 def _of_a_label_number(key: str) -> Explained:
@@ -117,14 +132,32 @@ def _of_a_label_number(key: str) -> Explained:
     ))  # fmt: skip
 
 
-def _of_a_look_up(key: str, code: str) -> Explained | None:
+def _of_an_option(key: str, marked: LookUp) -> Explained | None:
+    """A name that the settings give, which the script looks up in a table of its own."""
+    asked = _ASKED.search(marked.key)
+    if asked is None or not re.fullmatch(r"[A-Za-z_][\w.]{0,60}", marked.what):
+        return None
+    name = asked["member"] or asked["key"]
+    says = f"the program does not know {key} as `{name}`: its table `{marked.what}` has no such entry"
+    return Explained(_S, says, (f"give `{name}` one of the names that the table has: print(list({marked.what}))",))
+
+
+def _of_a_look_up(key: str, code: str, before: str) -> Explained | None:
     """A line that looks up one thing: what it looks in stands there, and the key in the message."""
+    marked = marked_look_up(before)
+    if marked is not None and (option := _of_an_option(key, marked)) is not None:
+        return option
+    if marked is not None and re.fullmatch(r"[A-Za-z_][\w.]{0,60}", marked.what) and len(key) <= 120:
+        return _of_a_table(key, marked.what, marked.key)
     every = list(_LOOKED_UP.finditer(code))
     literal = [one for one in every if one["key"].strip() == key]
     found = every if len(every) == 1 else literal or [one for one in every if one["key"][0] not in "\"'"]
     if len(found) != 1 or len(key) > 120:
         return None
-    what, asked = found[0]["what"], found[0]["key"].strip()
+    return _of_a_table(key, found[0]["what"], found[0]["key"].strip())
+
+
+def _of_a_table(key: str, what: str, asked: str) -> Explained:
     if _CLASSES.search(what) is not None:
         if key[:1] in "\"'" and re.search(r"\d", key) is None:
             says = f"the data have the class {key}, which the script's `{what}` does not have"
@@ -245,6 +278,17 @@ def _of_a_comparison(message: str, code: str) -> Explained | None:
     if (unknown := _UNKNOWN.search(message)) is not None and "**" in code:
         says = f"the settings name `{unknown['name']}`, which the program's own `{unknown['owner']}` does not have"
         return Explained(_S, says, ("look at its spelling, or take the file of this version of the program",))
+    if (left := _LEFT_OUT.search(message)) is not None and "**" in code:
+        names = left["names"].replace("'", "`")
+        says = f"the settings leave out {names}, which `{left['owner']}` of the program wants"
+        return Explained(_S, says, ("add it to the file of settings, or give it in the command",))
+    nothing = _NO_SETTINGS.search(code) if message.startswith("'NoneType' object is not subscriptable") else None
+    if nothing is not None:
+        says = (
+            f"the script asks `{nothing['what']}` for `{nothing['key']}`, and it is None: the file of settings, or "
+            "that part of it, is empty"
+        )
+        return Explained(_S, says, ("look at the file: a name in YAML with nothing below it is None",))
     of_settings = _COMPARED.search(message) is not None and _SETTINGS_READ.search(code) is not None
     named = _NAMED.findall(code) if of_settings and _ROW.search(code) is None else []
     if not named:
@@ -263,7 +307,6 @@ def _of_no_rows(_message: str, _code: str) -> Explained | None:
 
 
 _BY_EXCEPTION: Mapping[str, Callable[[str, str], Explained | None]] = {
-    "KeyError": _of_a_key,
     "IndexError": _of_a_place,
     "AttributeError": _of_a_member,
     "TypeError": _of_a_type,

@@ -25,6 +25,11 @@ _ENVIRONMENT_WORDS = re.compile(
     r"(?i)environ|\benv\b|\bvariab|\.env|export |variable|token|secret|api[ _]?key|环境变量|密钥"
 )
 _HUB_TOKEN = re.compile(r"(?i)hugging ?face|\bhf[_ -]|hub")
+# What a library tells those who want to see more of an error.
+_OF_A_HINT = re.compile(
+    r"HYDRA_FULL_ERROR|RUST_BACKTRACE|CUDA_LAUNCH_BLOCKING|TORCH_USE_CUDA_DSA|TORCHDYNAMO_VERBOSE|TORCH_(?:LOGS|SHOW_CPP)\w*|"
+    r"NCCL_DEBUG|TRANSFORMERS_VERBOSITY|TF_CPP_MIN_LOG_LEVEL|TORCH_DISTRIBUTED_DEBUG"
+)
 _NO_TOKEN = re.compile(
     r"(?i)(?:no|missing|provide|need|require[sd]?|without|invalid|enter|set)\b[^\n]{0,40}(?:hugging ?face|"
     r"\bhf\b|access)[\w ]{0,20}"
@@ -37,6 +42,8 @@ _LOGIN = ("or log in once on this machine: hf auth login",)
 def of_a_token(line: str) -> Explained | None:
     """What a line says of a variable or a token that is not set; None where it speaks of none."""
     found = next((one for form in _ENVIRONMENT if (one := form.search(line)) is not None), None)
+    if found is not None and _OF_A_HINT.fullmatch(found["name"]) is not None:
+        return None
     if found is not None and _ENVIRONMENT_WORDS.search(line) is not None:
         told = of_the_environment(found["name"])
         return told._replace(fix=(*told.fix, *_LOGIN)) if _HUB_TOKEN.search(found["name"]) else told

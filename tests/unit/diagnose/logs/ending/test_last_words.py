@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from envpin.diagnose.logs.ending.last_words import of_last_words
 from envpin.diagnose.logs.reader import diagnose_log
+from tests.support.logs import SCRIPT, answer
 
 # What scripts print before they end, the cause, and a word that the answer has to hold.
 SAID = [
@@ -81,3 +82,8 @@ def test_a_shell_says_what_it_cannot_run(line: str, step: str) -> None:
     findings = diagnose_log(io.BytesIO(f"{line}\n".encode())).findings
     assert [one.code for one in findings] == ["settings-refused"]
     assert step in findings[0].fix[0]
+
+
+def test_a_hint_of_hydra_is_no_variable_that_is_missing() -> None:
+    log = f"{SCRIPT}    f()\nEOF\n\nSet the environment variable HYDRA_FULL_ERROR=1 for a complete stack trace.\n"
+    assert "HYDRA_FULL_ERROR" not in answer(log)[1]
