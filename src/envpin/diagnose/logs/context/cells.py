@@ -252,7 +252,7 @@ def _of_parts(parts: re.Match[str], code: str) -> Explained | None:
     has = f"{got}" if got else ("fewer" if parts["want"] else "more")
     if split is None:
         name = field["name"] if field is not None else ""
-        says = f"the script takes the field `{name}` of a row apart into {want} values, and one has {has}"
+        says = f"the script takes the field `{name}` of a row apart into {want}, and one has {has}"
         return Explained(_D, says, (_FIND, f'leave such rows out, or correct them: print(len(row["{name}"]))'))
     at = split["at"].strip() or "blanks"
     says = f"the script splits a line of the data at {at} into {want} parts, and one has {has}"

@@ -41,7 +41,7 @@ def of_a_place(message: str, code: str, before: str) -> Explained | None:
     if field is not None and marked is not None and "out of range" in message:
         name, number = field["name"], int(field["n"])
         more = number + 1 if number >= 0 else -number
-        says = f"the field `{name}` of a row has fewer than {more} entries, and the script takes number {more}"
+        says = f"the script takes number {more} of the field `{name}` of a row, which has fewer"
         return Explained(_D, says, (
             f"leave such rows out before: [row for row in rows if len(row[\"{name}\"]) >= {more}]",
         ))  # fmt: skip
