@@ -34,7 +34,7 @@ FRAME = '  File "/srv/work/{path}", line 40, in main\n    {code}\n'
         ('opt = OPTIMIZERS[cfg["optimizer"]]()\n          ~~~~~~~~~~^^^^^^^^^^^^^^^^^^', "KeyError: 'adam_w'",
          "settings-refused", "'adam_w' as `optimizer`"),
         ('a = ex["conversations"][1]["value"]\n        ~~~~~~~~~~~~~~~~~~~^^^', "IndexError: list index out of range",
-         "data-not-as-expected", "fewer than 2 entries"),
+         "data-not-as-expected", "takes number 2 of the field `conversations`"),
         ('x, y, w, h = ann["bbox"]\n    ^^^^^^^^^^', "ValueError: not enough values to unpack (expected 4, got 3)",
          "data-not-as-expected", "`bbox`"),
         ('size = cfg["batch_size"]', "TypeError: 'NoneType' object is not subscriptable", "settings-refused",
