@@ -18,7 +18,8 @@ _PROJECTS = (
 _SIGNS = re.compile(
     rb"packages[/\\](?:transformers|peft|trl|accelerate|datasets|tokenizers|sentence_transformers|bitsandbytes|deepspeed|"
     rb"vllm|diffusers|unsloth|llamafactory|swift|axolotl|optimum|safetensors|evaluate|setfit|mergekit|lm_eval|"
-    rb"torch|onnx|onnxruntime|mlx_lm|ctranslate2|gguf|sentencepiece|lightning)[/\\]|"
+    rb"torch|onnx|onnxruntime|mlx_lm|ctranslate2|gguf|sentencepiece|lightning|openai|anthropic|rouge_score|sacrebleu|"
+    rb"bert_score|mteb|llama_index|FlagEmbedding|huggingface_hub|langchain\w*)[/\\]|"
     rb"(?:from|import) (?:transformers|peft|trl|accelerate|datasets|bitsandbytes|unsloth|sentence_transformers)\b|"
     rb"Loading checkpoint shards|Loading weights: |Writing model shards|"
     rb"'train_runtime'|'train_loss'|trainable params: |"
@@ -35,6 +36,13 @@ _SIGNS = re.compile(
     rb"\.from_pretrained\(|\bsafe_open\(|state_dict\(\)|lora_[AB]\b|\badapter_config\b|Using adapters: |"
     rb"\bLoRA\b|\bB @ A\b|\bget_(?:input|output)_embeddings\(|"
     rb"max_new_tokens|the current text generation call|trust_remote_code|\bperplexity\b|\bmerge_and_unload\(|"
+    rb"\bapply_chat_template\(|\bmodel\.generate\(|\bchat\.completions\.create\(|\bOpenAI\(|\bInferenceClient\(|"
+    rb"\bload_state_dict\(|\b(?:save|load)_file\(|\bweight_map\b|\bget_tensor\(|Safetensor(?:s)?Error|safetensors_rust|"
+    rb"\btokenizer(?:\(|\.\w+\()|\bpipeline\([\"'](?:text|sentiment|summari|translation|fill|question|token|zero|image|automatic)|"
+    rb"\bRougeScorer\(|\brouge_scorer\b|\b(?:corpus|sentence)_(?:bleu|chrf)\(|\bsacrebleu\b|\bBERTScorer\(|\blogits\b|"
+    rb"'eval_(?:loss|accuracy|f1)': |\"exact_match\": |'rouge[12L]': |"
+    rb"[\"']role[\"']: ?[\"'](?:user|system|assistant)|\bAsyncOpenAI\(|\bchoices\[0\]|'LABEL_\d|\bChatInterface\(|\bstate_dict\b|"
+    rb"\b(?:num_hidden_layers|num_local_experts|num_attention_heads|hidden_size|vocab_size|model_type)\b|\bbase_sd\b|"
     # and calls of those that are no Python, and leave no frame of their own
     rb"SentencePiece(?:Trainer|Processor)\b|(?:Bpe|WordPiece|WordLevel|Unigram)Trainer\(|BPETokenizer\(|"
     rb"WordPieceTokenizer\(|InferenceSession\(|\bonnx\.load\(|GGUF(?:Reader|Writer)\(|\bmx\.(?:load|save)"
@@ -58,7 +66,12 @@ _SURELY = re.compile(
     r"rlhf|transformers|hugging|trained_?models?(?![a-z])|(?<![a-z])(?:bart|t5)(?=[\d.]|(?-i:[A-Z]))|"
     r"model[_-]?soup|task[_-]?(?:arithmetic|vector)|(?<![a-z])(?:ppl|ct2)(?![a-z])|perplexity|ctranslate|"
     r"lm[_-]?eval|mergekit|merge[_-](?:adapters?|weights|models?|checkpoints?)|"
-    r"model[_-]?merg|(?:drop|prune)_(?:layers|heads|model|vocab)|vocab(?:ulary)?[_-](?:trim|prun|ext)"
+    r"model[_-]?merg|(?:drop|prune)_(?:layers|heads|model|vocab)|vocab(?:ulary)?[_-](?:trim|prun|ext)|"
+    r"(?:average|avg)_?(?:checkpoints?|weights|models?)|checkpoint[_-]?averag|(?:convert_)?to_hf\b|hf_to_|_to_hf|"
+    r"(?<![a-z])(?:hf2|2hf)|rename_(?:keys|weights)|de?quantize|reshard|shard_model|extract_(?:lora|delta)|zero_to_fp32|"
+    r"apply_delta|mmlu|gsm8k|hellaswag|humaneval|truthfulqa|squad|(?<![a-z])(?:rouge|bleu|chrf|mteb|nli|sts)(?![a-z])|"
+    r"llm[_-]?judge|rerank|chatbot|winogrande|boolq|piqa|fsdp|deepspeed|quantize_|[/\\]quant[/\\]|(?<![a-z])experts?[_/]|"
+    r"zero[-_]shot|few[-_]shot|[/\\](?:model_?)?soups?[/\\.]"
 )
 
 
