@@ -41,8 +41,9 @@ _SIGNS = re.compile(
     rb"\btokenizer(?:\(|\.\w+\()|\bpipeline\([\"'](?:text|sentiment|summari|translation|fill|question|token|zero|image|automatic)|"
     rb"\bRougeScorer\(|\brouge_scorer\b|\b(?:corpus|sentence)_(?:bleu|chrf)\(|\bsacrebleu\b|\bBERTScorer\(|\blogits\b|"
     rb"'eval_(?:loss|accuracy|f1)': |\"exact_match\": |'rouge[12L]': |"
-    rb"[\"']role[\"']: ?[\"'](?:user|system|assistant)|\bAsyncOpenAI\(|\bchoices\[0\]|'LABEL_\d|\bChatInterface\(|\bstate_dict\b|"
-    rb"\b(?:num_hidden_layers|num_local_experts|num_attention_heads|hidden_size|vocab_size|model_type)\b|\bbase_sd\b|"
+    rb"[\"']role[\"']: ?[\"'](?:user|system|assistant)|\bAsyncOpenAI\(|\bchoices\[0\]|'LABEL_\d|"
+    rb"\bChatInterface\(|\bstate_dict\b|"
+    rb"\b(?:num_hidden_layers|num_local_experts|num_attention_heads)\b|\bbase_sd\b|"
     # and calls of those that are no Python, and leave no frame of their own
     rb"SentencePiece(?:Trainer|Processor)\b|(?:Bpe|WordPiece|WordLevel|Unigram)Trainer\(|BPETokenizer\(|"
     rb"WordPieceTokenizer\(|InferenceSession\(|\bonnx\.load\(|GGUF(?:Reader|Writer)\(|\bmx\.(?:load|save)"
