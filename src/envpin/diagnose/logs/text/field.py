@@ -39,10 +39,10 @@ _SIGNS = re.compile(
     rb"\bapply_chat_template\(|\bmodel\.generate\(|\bchat\.completions\.create\(|\bOpenAI\(|\bInferenceClient\(|"
     rb"\bload_state_dict\(|\b(?:save|load)_file\(|\bweight_map\b|\bget_tensor\(|Safetensor(?:s)?Error|safetensors_rust|"
     rb"\btokenizer(?:\(|\.\w+\()|\bpipeline\([\"'](?:text|sentiment|summari|translation|fill|question|token|zero|image|automatic)|"
-    rb"\bRougeScorer\(|\brouge_scorer\b|\b(?:corpus|sentence)_(?:bleu|chrf)\(|\bsacrebleu\b|\bBERTScorer\(|\blogits\b|"
+    rb"\bRougeScorer\(|\brouge_scorer\b|\b(?:corpus|sentence)_(?:bleu|chrf)\(|\bsacrebleu\.|\bBERTScorer\(|\blogits\b|"
     rb"'eval_(?:loss|accuracy|f1)': |\"exact_match\": |'rouge[12L]': |"
     rb"[\"']role[\"']: ?[\"'](?:user|system|assistant)|\bAsyncOpenAI\(|\bchoices\[0\]|'LABEL_\d|"
-    rb"\bChatInterface\(|\bstate_dict\b|"
+    rb"\bChatInterface\(|\bstate_dict[(\[.]|"
     rb"\b(?:num_hidden_layers|num_local_experts|num_attention_heads)\b|\bbase_sd\b|"
     # and calls of those that are no Python, and leave no frame of their own
     rb"SentencePiece(?:Trainer|Processor)\b|(?:Bpe|WordPiece|WordLevel|Unigram)Trainer\(|BPETokenizer\(|"
