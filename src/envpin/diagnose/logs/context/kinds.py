@@ -133,6 +133,15 @@ def _of_a_part(owner: str, name: str) -> Explained | None:
 
 
 def _of_no_generation(owner: str) -> Explained | None:
+    if _NO_HEAD.match(owner) is not None and of_a_class(owner) is not None:
+        says = (
+            f"peft was told by `task_type` CAUSAL_LM that the model generates, and a `{owner}` has no head to do so: "
+            "it was loaded with AutoModel (transformers before 4.50 let it pass)"
+        )
+        return Explained(KIND, says, (
+            "load the base with AutoModelForCausalLM, as training did",
+            "for embeddings alone: task_type=TaskType.FEATURE_EXTRACTION in adapter_config.json",
+        ))  # fmt: skip
     if _OF_CLASSES.search(owner) is None:
         return None
     says = (

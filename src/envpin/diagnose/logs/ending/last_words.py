@@ -48,9 +48,15 @@ _OF_THE_FIELD = re.compile(
 )
 # The run goes on, or ended as it should.
 _GOES_ON = re.compile(
-    r"(?i)fall(?:s|ing)? back|will be (?:used|ignored|created)|ignor(?:ed|ing)|skipp?(?:ed|ing)\b|optional|\bwarn|"
-    r"using (?:the )?(?:default|cpu)|instead\b|continuing|from kernels-community|Supported models are \[|"
-    r"使用默认|警告|跳过"
+    r"(?i)fall(?:s|ing)? back|will be (?:used|ignored|created)|ignor(?:ed|ing)|skipp?(?:ed|ing)\b|optional|"
+    r"\bwarn(?!ings\b)|using (?:the )?(?:default|cpu)|instead\b|continuing|from kernels-community|"
+    r"Supported models are \[|使用默认|警告|跳过"
+)
+# It goes on, and only makes as if it did the work.
+_PRETENDS = re.compile(
+    r"(?i)(?P<why>(?:CUDA|GPU)\b[^\n]{0,30}(?:not (?:available|found|detected)|unavailable)|"
+    r"\bno (?:CUDA )?(?:GPUs?|CUDA)\b)[^\n]{0,60}"
+    r"\b(?:simulat(?:e|es|ed|ing|ion)|mock(?:ed|ing)?|dummy|placeholders?|stubs?)\b"
 )
 # A line of a traceback has other readers.
 _RAISED = re.compile(r"^(?:\[rank\d+\]: )?(?:[a-z_]\w*\.)*[A-Z]\w+(?:Error|Exception|Warning|Exit)\b")
@@ -113,12 +119,24 @@ _ROWS = (
         r"(?i)(?:CUDA|GPUs?)\b[^\n]{0,40}?(?:is |are )?(?:not available|not found|unavailable|not detected|required)|"
         r"(?i:\bno (?:CUDA )?(?:GPUs?|CUDA)\b[^\n]{0,20}(?:found|available|detected|devices?))|"
         r"(?i:requires? (?:a |an )?(?:CUDA|(?:NVIDIA )?GPU))|(?:未检测到|没有可用的?|需要) ?(?:CUDA|GPU)|"
-        r"(?i:requiere|nécessite|benötigt|требуется|precisa de|richiede)[^\n]{0,20}(?:GPU|CUDA)|GPU(?:が必要|가 필요)",
+        r"(?i:requiere|exige|nécessite|benötigt|требуется|precisa de|richiede)[^\n]{0,20}(?:GPU|CUDA)|"
+        r"GPU(?:が必要|가 필요)|"
+        r"(?:CUDA|GPUs?)[^\n]{0,20}? (?i:n[aã]o (?:est[aá] )?dispon[ií]ve|no est[aá] dispon|n['’]est pas dispon|"
+        r"non (?:è )?disponibil|(?:ist )?nicht (?:verfügbar|vorhanden)|не ?доступн|недоступ)|(?:CUDA|GPU) ?不可用",
         "gpu-not-supported",
         "the program asks for a GPU, and torch sees none here: {quote}",
         'run it where there is one, with a torch that was built for it: python -c "import torch; '
         'print(torch.cuda.is_available(), torch.version.cuda)"',
         "or give its option for the CPU, where it has one",
+    ),
+    row(
+        r"(?i)\b(?:data ?set|data|records?|rows?|jsonl|corpus|input)\b[\w ]{0,30}validation (?:failed|found)"
+        r"[^\n]{0,80}?[1-9]\d* (?:errors?|invalid)|"
+        r"\bvalidation failed\b[^\n]{0,60}\b\d+ (?:records?|rows?|examples?|samples?|lines?)",
+        _D,
+        "the program checks the data, and rows of it do not pass: {quote}",
+        "look at what it wrote of each: its report, or the lines above, name the rows and what is wrong with them",
+        "correct or leave out these rows, and run it again",
     ),
     row(
         r"(?i)(?:output|save|target|merged?|destination|folder|director|file|path|out)[^\n]{0,200}?already exists|"
@@ -178,6 +196,11 @@ _SHELL = re.compile(
     r"^(?:[\w./-]{0,100}(?:ba|z|da|)sh|[\w./-]{1,100}\.sh): (?:line \d+: |\d+: "
     r")?(?P<name>[^:\n]{1,200}): No such file or directory$"
 )
+_NOT_THERE = re.compile(
+    r"(?i)^(?:(?:the|input|source|data|required) ){0,2}(?P<kind>directory|folder|path|file)[: ]{1,2}[\"'`]?"
+    r"(?P<path>[\w.~-]*(?:/[\w.~-]+)+/?)[\"'`]? (?:does(?: not|n['’]t) exist|(?:was |is )?not found|is missing)\b[.!]?$"
+)
+_SHORT = 2
 _DENIED = re.compile(r"^[\w./-]{0,100}sh: (?:line \d+: |\d+: )?(?P<name>[^:\n]{1,200}\.(?:sh|py)): Permission denied$")
 _OF_WINDOWS = re.compile(r"\$'[^'\n]{0,200}\\r': command not found")
 _ARGUMENT = re.compile(
@@ -198,14 +221,42 @@ def of_last_words(lines: Sequence[str], *, in_field: bool) -> tuple[int, str, Ex
     where none does, the run ended well after it, or nothing shows that the log is of this field."""
     last = [_plain(one) for one in lines]
     of_it = in_field or any(_OF_THE_FIELD.search(one) for one in last)
+    if of_it and (pretended := _of_a_pretence(last)) is not None:
+        return pretended
     ended = max((at for at, one in enumerate(last) if _ENDED_WELL.search(one)), default=-1)
-    for tell in (_of_a_refusal, _of_what_is_missing, _of_a_complaint) if of_it else (_of_this_field_alone,):
+    # a log of a line or two has nothing else that shows its field
+    alone = (_of_this_field_alone, _of_a_folder) if sum(map(bool, last)) <= _SHORT else (_of_this_field_alone,)
+    for tell in (_of_a_refusal, _of_what_is_missing, _of_a_complaint) if of_it else alone:
         for at, one in enumerate(last):
             if at <= ended or not one.strip() or _GOES_ON.search(one) or _RAISED.search(lines[at].strip()):
                 continue
             if (told := tell(one, lines[at])) is not None:
                 return at, lines[at].strip(), told
     return None
+
+
+def _of_a_pretence(last: Sequence[str]) -> tuple[int, str, Explained] | None:
+    at = next((at for at, one in enumerate(last) if _PRETENDS.search(one) is not None), None)
+    if at is None:
+        return None
+    says = f"the program found no GPU, and only made as if it did the work, so that what it wrote is none: {last[at]}"
+    return at, last[at], Explained("gpu-not-supported", says, (
+        'run it where torch sees a GPU: python -c "import torch; print(torch.cuda.is_available(), torch.version.cuda)"',
+        "or do the step by a program that takes a CPU: a merge by peft's merge_and_unload needs no GPU",
+    ))  # fmt: skip
+
+
+def _of_a_folder(line: str, whole: str = "") -> Explained | None:
+    """A folder or file of any name, of which a line that complains says only that it is not there."""
+    found = _NOT_THERE.search(line)
+    if found is None or _COMPLAINS.search(whole) is None:
+        return None
+    path = found["path"]
+    says = f"the program looks for `{path}`, and there is no such {found['kind'].lower()}"
+    return Explained(kind_of_path(path) or _D, says, (
+        f"see what is there: {command_text('ls', path.rpartition('/')[0] or '.')}", GIVE_ITS_PATH,
+        "where it is of another repository, clone or download that first",
+    ))  # fmt: skip
 
 
 def _plain(line: str) -> str:
@@ -230,8 +281,8 @@ def _of_a_complaint(line: str, whole: str) -> Explained | None:
     """A line that says of itself that it is an error, in words that name a setting or the data."""
     if _COMPLAINS.search(whole) is None:
         return None
-    if (merge := said_of_a_merge(line)) is not None:
-        return merge
+    if (told := said_of_a_merge(line) or _of_a_folder(line, whole)) is not None:
+        return told
     if (code := of_words("", line)) is None:
         return None
     return Explained(code, of_the_program(line), STEPS_OF_THE_PROGRAM)

@@ -31,7 +31,31 @@ _OF_DATA = frozenset({"datasets", "evaluate", "tokenizers", "safetensors", "gguf
 _YAML = "YAML reads 2e-4 as text, and 2.0e-4 as a number; quotes make text of any number"
 
 
+_OF_A_PROCESSOR = re.compile(r"(?:^|[/\\])(?P<file>(?:image_|video_)?processing|feature_extraction)_\w+\.py$")
+_NO_NUMBER = re.compile(r"(?:unsupported operand|not supported between)[^\n]{1,60}'NoneType'")
+_MEMBER = re.compile(r"\bself\.(?P<name>[a-z]\w{2,60})\b(?!\s*[.(\[])")
+_OF_VISION = frozenset({"patch_size", "image_size"})
 _MULTIPLE = re.compile(r"assert\b[^\n]*?\b(?P<large>[\w.]{1,60}) % (?P<small>[\w.]{1,60}) == 0")
+
+
+def nothing_for_a_setting(exception: str, path: str, message: str, before: str) -> Explained | None:
+    """The setting that a processor's own file does not have, and with which its code counts."""
+    file = _OF_A_PROCESSOR.search(path) if exception == "TypeError" and _NO_NUMBER.search(message) else None
+    if file is None:
+        return None
+    names = list(dict.fromkeys(_MEMBER.findall("\n".join(last_code(before)))))
+    if not names:
+        return None
+    config = "processor_config.json" if file["file"] == "processing" else "preprocessor_config.json"
+    which = " or ".join(f"`{name}`" for name in names)
+    says = f"the processor counts with {which}, and the model's {config} gives none (an older conversion): it is None"
+    by_hand = f"processor.{names[0]} = …, before the call"
+    if names[0] in _OF_VISION:
+        vision = f"processor.{names[0]} = model.config.vision_config.{names[0]}"
+        by_hand = f"{vision}; vision_feature_select_strategy likewise, from model.config"
+    return Explained("settings-refused", says, (
+        f"add it to {config}, or take the newest one of the model's repository", f"or in the script: {by_hand}",
+    ))  # fmt: skip
 
 
 def no_multiple(exception: str, package: str, before: str) -> Explained | None:

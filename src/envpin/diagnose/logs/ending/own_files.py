@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 _PATH = re.compile(r"\[Errno \d+\] [^'\"\n]{1,60}: ['\"](?P<path>[^'\"\n]{1,400})['\"]")
 _CHANGES = re.compile(rf"{WRITES.pattern}|\bmkdir\(|makedirs\(|copy\w*\(|shutil\.\w+\(")
+_NO_NAME = re.compile(r"\[Errno 2\] [^'\"\n]{1,60}: ['\"]['\"]")
+_MADE = re.compile(r"(?:makedirs|mkdir)\((?P<what>(?:[^(),\n]|\([^()\n]{0,80}\)){1,120})")
+_OF_A_PATH = re.compile(r"(?:dirname|split|Path)\((?P<path>[^()\n]{1,80})\)")
 _RUNS = re.compile(r"raise child_exception_type\(")
 _GLOB = re.compile(r"glob\([^\n]{0,20}?[rf]{0,2}[\"'](?P<what>[^\"'\n]{1,200})[\"']|(?P<list>\blistdir\()")
 _ASSERTED = re.compile(
@@ -23,6 +26,7 @@ _ASSERTED = re.compile(
 )
 _ASKS = re.compile(r"(?:input|getpass)\(\s*[rf]?[\"'](?P<what>[^\"'\n]{1,120})")
 _PICKLE = re.compile(r"pickle|joblib|\bdill\b|torch\.load|load\(")
+_SOUND = re.compile(r"[/\\](?:aifc|chunk|wave|sunau)\.py\"")
 _MODEL = re.compile(
     r"(?i)model|check-?point|ckpt|weights|\bbase\b|torch\.load|from_pretrained|merged|"
     r"\.(?:bin|pth?|safetensors)\b"
@@ -37,6 +41,8 @@ def of_own_file(exception: str, message: str, before: str) -> Explained | None:
 
 
 def _not_found(message: str, before: str) -> Explained | None:
+    if _NO_NAME.search(message) is not None and (found := _MADE.search(_last_lines(before))) is not None:
+        return _no_folder(found["what"].strip())
     path = _path(message)
     if path is None:
         return None
@@ -44,6 +50,19 @@ def _not_found(message: str, before: str) -> Explained | None:
         says = f"the script starts the program `{path}`, which is not on this machine, or not at that path"
         return Explained("package-missing", says, ("install or build it, and give its path as this machine has it",))
     return None
+
+
+def _no_folder(what: str) -> Explained:
+    """A folder that is to be made, and whose name came out empty."""
+    inner = _OF_A_PATH.search(what)
+    name = what if inner is None else inner["path"].strip()
+    of_it = "and it is empty" if inner is None else "and that path has no folder in it: it is the name of a file alone"
+    says = f"the script makes the folder of the path `{name}`, {of_it}"
+    option = name.rpartition(".")[2]
+    return Explained(_S, says, (
+        f"give `{option}` with a folder: ./out/NAME, or ./NAME for the one in which the command runs",
+        "in the script: make a folder only where os.path.dirname gives one",
+    ))  # fmt: skip
 
 
 def _is_folder(message: str, before: str) -> Explained | None:
@@ -99,12 +118,13 @@ def _ended(message: str, before: str) -> Explained | None:
             "give it by an option or a variable of the environment, as the program reads it",
             "or run it where its question can be answered",
         ))  # fmt: skip
-    if _PICKLE.search(last) is None:
+    if _PICKLE.search(last) is None and _SOUND.search(before) is None:
         return None
     name = re.search(r"[\"']([^\"'\n]{1,200}\.\w{1,8})[\"']", last)
-    file = f"`{name[1]}`" if name is not None else "the pickle that the script loads"
+    file = f"`{name[1]}`" if name is not None else "the file that the script loads"
+    size = command_text("ls", "-l", name[1] if name is not None else "FILE")
     return Explained("truncated-file", f"{file} is empty or was cut off", (
-        "look at its size: ls -l FILE", "delete it, where it is a cache, so that it is made again; else copy it again",
+        f"look at its size: {size}", "delete it, where it is a cache, so that it is made again; else copy it again",
     ))  # fmt: skip
 
 

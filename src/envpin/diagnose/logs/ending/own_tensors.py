@@ -68,6 +68,13 @@ _NO_FILE = re.compile(
 _OF_AN_INDEX = re.compile(r"(?i)\b(?:map|index)\b")
 _NO_INDEX = re.compile(r"(?P<name>\S{1,300}\.index\.json) (?:was )?not found")
 _QUANTIZED = re.compile(r"\.(?:SCB|absmax|quant_map|quant_state\S*|qweight|qzeros|scales|g_idx|weight_scale)$")
+# Parts of adapters that only one method has, as peft and RWKV's trainers name them.
+_OF_A_METHOD = (
+    ("DoRA", re.compile(r"lora_M$|lora_magnitude(?:_vector)?\b")), ("PiSSA", re.compile(r"pissa")),
+    ("Bone or MiSS", re.compile(r"\.(?:bone|disha|miss)(?:_\w+)?\b")), ("LoHa", re.compile(r"hada_w\d_[ab]\b")),
+    ("LoKr", re.compile(r"lokr_w\d(?:_[ab])?\b")), ("IA3", re.compile(r"ia3_l\b")), ("OFT", re.compile(r"oft_[rR]\b")),
+    ("VeRA", re.compile(r"vera_lambda_[bd]\b")),
+)  # fmt: skip
 _INVALID = re.compile(r"^shape '\[(?P<shape>[\d, -]{1,80})\]' is invalid for input of size (?P<size>\d{1,15})")
 _OF_WEIGHTS = re.compile(r"(?i)permute|qkv|split_heads|convert")
 
@@ -86,10 +93,26 @@ def _of_a_tensor(exception: str, message: str, code: str, last: Frame) -> Explai
         return _of_another_size(found, last, code)
     if exception == "SafetensorError" and (lost := _NOT_IN_FILE.search(message)) is not None:
         return _wanted(lost["name"].rstrip("."))
+    if exception == "KeyError" and (other := _of_a_method(message.strip().strip("'"))) is not None:
+        return other
     key = _NAME.match(message.strip()) if exception == "KeyError" else None
     if key is None or "lora_" in key["name"]:
         return None
     return _wanted(key["name"]) if _is_written(key["name"], code) else _given(key["name"], code)
+
+
+def _of_a_method(name: str) -> Explained | None:
+    """A part that only one kind of adapter has, looked up in a file that was trained as another."""
+    method = next((method for method, part in _OF_A_METHOD if part.search(name) is not None), None)
+    if method is None or "." not in name:
+        return None
+    says = (
+        f"the script looks for `{name}`, which only an adapter of {method} has, and the file has none: it was trained "
+        "by another method than the script was told, or takes by default"
+    )
+    return Explained("settings-refused", says, (
+        f"give the script the method of the training, not {method}: its option for the type (--type, --peft)", *_LOOK,
+    ))  # fmt: skip
 
 
 def _is_written(key: str, code: str) -> bool:

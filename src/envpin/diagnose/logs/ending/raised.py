@@ -14,7 +14,7 @@ from envpin.diagnose.catalogue.catalogue import load_catalogue
 from envpin.diagnose.logs.context.cells import explain_cell
 from envpin.diagnose.logs.context.lost_files import lost_by_library, lost_by_script
 from envpin.diagnose.logs.context.partners import builds_on_transformers, of_columns, of_partner, of_transformers
-from envpin.diagnose.logs.ending.library_numbers import no_multiple, text_for_a_number
+from envpin.diagnose.logs.ending.library_numbers import no_multiple, nothing_for_a_setting, text_for_a_number
 from envpin.diagnose.logs.ending.own_checks import of_keys, of_own_check
 from envpin.diagnose.logs.ending.own_code import (
     CUT_OFF,
@@ -299,6 +299,7 @@ def _fault(error: tuple[str, str], package: str, place: Frame, before: str) -> E
     """What was given text for a number, meets something of another time, or is wrong in itself."""
     exception, message = error
     setting = text_for_a_number(exception, message, package, before) or no_multiple(exception, package, before)
+    setting = setting or nothing_for_a_setting(exception, place.path, message, before)
     if setting is not None:
         return setting
     if exception == "KeyError" and _ROPE.search("\n".join(before.split("\n")[-4:])) is not None:

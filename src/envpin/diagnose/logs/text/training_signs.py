@@ -66,6 +66,17 @@ NOTHING_TRAINS = "`trainable params: 0`: every parameter is frozen, so that trai
 NOTHING_TRAINS_STEPS = (
     "an adapter is loaded with is_trainable=True, or made by get_peft_model without inference_mode=True",
 )
+ADDED_ROWS = (
+    "the model was given rows for added tokens, which begin with random numbers, and generates with them in the same "
+    "run without training: the rows that were trained were not saved with the adapter, or the tokenizer has tokens "
+    "that training did not"
+)
+ADDED_ROWS_STEPS = (
+    'train again with the rows saved: save_embedding_layers=True, or modules_to_save=["embed_tokens", "lm_head"]',
+    "where training added none: take the tokenizer of the base, and leave out resize_token_embeddings",
+    "where the adapter's file has embed_tokens, its rows replace these: envpin check ADAPTER --base BASE",
+)
+_GENERATES = re.compile(rb"new embeddings will be initialized(?s:.*)\nDevice set to use \w")
 # What is told, as information, of a head that begins with random numbers.
 OF_A_NEW_HEAD = frozenset({"task-head", "model-of-another-kind"})
 NO_ROW = (
@@ -137,6 +148,8 @@ class TrainingSigns:
         if not self._some and (whole := _WHOLE_LOSS.search(block)) is not None:
             none_done = float(whole["time"] or 1) < _NO_STEP
             self._note(NO_STEPS if none_done else CTC_SKIPPED, block, numbers, whole.start())
+        if (grown := _GENERATES.search(block)) is not None:
+            self._note(ADDED_ROWS, block, numbers, grown.start())
         if (none := _NOTHING_TRAINS.search(block)) is not None:
             self._note(NOTHING_TRAINS, block, numbers, none.start())
 
@@ -149,7 +162,7 @@ class TrainingSigns:
     def quiet(self, known: Container[str]) -> Iterator[tuple[str, str, tuple[str, ...], tuple[int, str]]]:
         """Code, words, steps, and the line that shows it, of what a run logs where it learns nothing, unless a cause of
         the same kind is `known`."""
-        masked, frozen = "data-not-as-expected", "nothing-requires-grad"
+        masked, frozen, rows = "data-not-as-expected", "nothing-requires-grad", "vocab-rows-not-saved"
         if self._zeros >= _ZEROS and not self._some and masked not in known and "loss-not-finite" not in known:
             yield masked, ALL_MASKED, ALL_MASKED_STEPS, self._quiet[ALL_MASKED]
         elif CTC_SKIPPED in self._quiet and not (self._some or self._rewards or self._zeros) and masked not in known:
@@ -157,6 +170,8 @@ class TrainingSigns:
             yield masked, *says, self._quiet[CTC_SKIPPED]
         if NO_STEPS in self._quiet and not self._some and not self._zeros and "settings-refused" not in known:
             yield "settings-refused", NO_STEPS, NO_STEPS_STEPS, self._quiet[NO_STEPS]
+        if ADDED_ROWS in self._quiet and not self._trains and not self._some and rows not in known:
+            yield rows, ADDED_ROWS, ADDED_ROWS_STEPS, self._quiet[ADDED_ROWS]
         if NOTHING_TRAINS in self._quiet and (self._trains or self._some) and frozen not in known:
             yield frozen, NOTHING_TRAINS, NOTHING_TRAINS_STEPS, self._quiet[NOTHING_TRAINS]
 

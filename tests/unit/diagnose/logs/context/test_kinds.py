@@ -141,6 +141,7 @@ NO_GENERATION = "AttributeError: '{}' object has no attribute 'prepare_inputs_fo
     ("line", "named"),
     [
         (NO_GENERATION.format("BertForSequenceClassification"), KIND),
+        (NO_GENERATION.format("Qwen2Model"), KIND),
         (NO_GENERATION.format("BloomForCausalLM"), None),
         ("TypeError: WhisperForConditionalGeneration.forward() got an unexpected keyword argument 'input_ids'",
          "settings-refused"),
@@ -160,3 +161,11 @@ def test_a_program_that_prints_which_models_it_takes_is_no_converter() -> None:
 def test_a_method_of_the_tokenizers_of_other_families(owner: str, known: bool) -> None:
     line = f"AttributeError: '{owner}' object has no attribute 'lang_code_to_id'"
     assert (explain_kind(line, f"{script('x = tokenizer.lang_code_to_id[args.tgt]')}{line}") is not None) == known
+
+
+@pytest.mark.parametrize(
+    ("file", "name"), [("feature_extraction_utils", "attention_mask"), ("tokenization_utils_base", "token_type_ids")]
+)
+def test_what_a_processor_of_another_family_does_not_give(file: str, name: str) -> None:
+    below = f'  File "{SITE}/transformers/{file}.py", line 87, in __getitem__\n    return self.data[item]\n'
+    assert codes(f"{script(f'mask = inputs.{name}', below)}KeyError: '{name}'\n") == [KIND]

@@ -35,6 +35,10 @@ SAID = [
     ("Total samples: 0", "data-not-as-expected", "without rows"),
     ("Accuracy: 0.00% (0/0 answered)", "data-not-as-expected", "without rows"),
     ("Erreur : la variable HF_TOKEN n'est pas définie", "settings-refused", "HF_TOKEN"),
+    ("CUDA nao esta disponivel. O treino exige GPU CUDA visivel.", "gpu-not-supported", "sees none"),
+    ("[WARNING] merge: CUDA is not available. Simulating the merge.", "gpu-not-supported", "made as if"),
+    ("Dataset validation failed: 58 records, 2 errors, 25 warnings", "data-not-as-expected", "2 errors"),
+    ("Error: Directory tldr/pages/common does not exist.", "data-not-as-expected", "`tldr/pages/common`"),
 ]
 
 
@@ -87,3 +91,9 @@ def test_a_shell_says_what_it_cannot_run(line: str, step: str) -> None:
 def test_a_hint_of_hydra_is_no_variable_that_is_missing() -> None:
     log = f"{SCRIPT}    f()\nEOF\n\nSet the environment variable HYDRA_FULL_ERROR=1 for a complete stack trace.\n"
     assert "HYDRA_FULL_ERROR" not in answer(log)[1]
+
+
+@pytest.mark.parametrize(("before", "known"), [("", True), ("Reading the shop's orders\n" * 3, False)])
+def test_a_folder_of_any_name_counts_in_a_log_of_a_line_or_two(before: str, known: bool) -> None:
+    codes, _ = answer(f"{before}Error: Directory orders/2026 does not exist.\n")
+    assert codes == (["data-not-as-expected"] if known else [])

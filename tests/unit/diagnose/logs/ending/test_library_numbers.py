@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from envpin.diagnose.logs.ending.library_numbers import no_multiple, text_for_a_number
+from envpin.diagnose.logs.ending.library_numbers import no_multiple, nothing_for_a_setting, text_for_a_number
 
 
 @pytest.mark.parametrize(
@@ -56,3 +56,20 @@ def test_two_sizes_that_do_not_divide_are_settings() -> None:
     assert told is not None
     assert (told.code, "`hidden_size` to be a multiple of `num_heads`" in told.says) == ("settings-refused", True)
     assert no_multiple("AssertionError", "onnxruntime", _traceback("assert x.shape[0] % 8 == 0", "")) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "message", "file"),
+    [
+        ("models/llava/processing_llava.py", "unsupported operand type(s) for //: 'int' and 'NoneType'",
+         "processor_config.json"),
+        ("models/vit/image_processing_vit.py", "'>' not supported between instances of 'int' and 'NoneType'",
+         "preprocessor_config.json"),
+        ("models/llava/modeling_llava.py", "unsupported operand type(s) for //: 'int' and 'NoneType'", None),
+    ],
+)  # fmt: skip
+def test_a_setting_that_a_processor_does_not_have(path: str, message: str, file: str | None) -> None:
+    before = _traceback("num_image_tokens = (height // self.patch_size) * (", message)
+    told = nothing_for_a_setting("TypeError", path, message, before)
+    assert (told is None) == (file is None)
+    assert told is None or ("`patch_size`" in told.says and f" {file} " in told.says)

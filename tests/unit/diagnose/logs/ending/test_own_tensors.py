@@ -28,6 +28,8 @@ TENSORS = (
      "serving-limit", "tied"),
     ("merge_lora.py", "merge", "weight += model_checkpoint[name]",
      "KeyError: 'base_model.model.model.layers.0.self_attn.q_proj.weight'", "foreign-format", "as peft does"),
+    ("merge.py", "main", "w[lora_M] = w[lora_M].to(device)", "KeyError: 'blocks.0.att.receptance.lora_M'",
+     "settings-refused", "an adapter of DoRA"),
     ("export_gpt.py", "load", "new = mapping[k]", "KeyError: '_orig_mod.transformer.wte.weight'", "compile-prefix",
      "_orig_mod"),
     ("convert_hf.py", "permute", "w.view(n_head, 2, head_dim // 2, dim)",
