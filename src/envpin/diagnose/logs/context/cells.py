@@ -24,6 +24,7 @@ _OF_TEXT = (
 _WANTED = (
     ("text", re.compile(rf"'{_KIND}' object has no attribute '(?:{_OF_TEXT})'")),
     ("text", re.compile(rf"expected string or bytes-like object(?:, got '{_KIND}')?")),
+    ("text", re.compile(r"cannot use a string pattern on a (?P<kind>bytes)-like object")),
     ("text", re.compile(rf"can only concatenate str \(not \"{_KIND}\"\) to str")),
     ("text", re.compile(rf"unsupported operand type\(s\) for \+: (?:'str' and )?'{_KIND}'(?: and 'str')?$")),
     ("text", re.compile(rf"sequence item \d+: expected str instance, {_KIND} found")),
@@ -39,7 +40,7 @@ _WANTED = (
 _CALLED = {
     "NoneType": "None (an empty field, null in JSON)", "float": "a number with a point, or an empty cell (pandas reads "
     "it as NaN)", "int": "a number", "str": "text", "list": "a list", "dict": "an object", "bool": "true or false",
-    "tuple": "a tuple",
+    "tuple": "a tuple", "bytes": "bytes, or an array of numpy",
 }  # fmt: skip
 # The field that a line asks a row for, and names that scripts give to what they take of rows.
 _FIELD = re.compile(
@@ -51,9 +52,10 @@ _OF_ROWS = re.compile(
     r"(?i)\b(?:row|ex|example|sample|record|item|entry|turn|message|msg|conversation|conv|text|sentence|question|"
     r"answer|instruction|caption|transcript|label|line|doc|utterance|prompt|output|response|annotation|ann|ref|pred)s?\b"
 )
-_SETTINGS = re.compile(
-    r"(?i)\b(?:args|cfg|config|conf|settings|params|opts?|environ|getenv|yaml)\b|(?<!\.)\bre\.(?:match|search)"
-)
+_SETTINGS = re.compile(r"(?i)\b(?:args|cfg|config|conf|settings|params|opts?|environ|getenv|yaml)\b")
+# What finds nothing gives None, and no row does; what it is given may be a row's.
+_MATCHED = re.compile(r"(?<!\.)\bre\.(?:match|search)")
+_OF_WHAT_IS_SEARCHED = re.compile(r"^(?:expected string or bytes-like object|cannot use a string pattern)")
 _ERROR = re.compile(r"(?P<kind>Type|Attribute|Value|Key|Runtime|Index|Statistics|Parse)Error: (?P<message>.+)")
 _LISTED = re.compile(r"^(?P<value>.{1,100}) is not in (?P<kind>list|tuple|range)$")
 _INDEXED = re.compile(r"(?P<what>[A-Za-z_][\w.]{0,60})\.index\(")
@@ -160,6 +162,8 @@ def _of_a_type(message: str, code: str) -> Explained | None:
         (wanted, one) for wanted, form in _WANTED if (one := form.search(message)) is not None
     ), None)  # fmt: skip
     if found is None or _SETTINGS.search(code) is not None:
+        return None
+    if _MATCHED.search(code) is not None and _OF_WHAT_IS_SEARCHED.search(message) is None:
         return None
     wanted, groups = found[0], found[1].groupdict()
     kind = "str" if groups.get("text") else groups.get("kind")

@@ -78,6 +78,22 @@ def of_what_it_was_given(what: str, name: str, said: str, before: str) -> Explai
     return None
 
 
+def of_onnx(exception: str, message: str, package: str, line: str) -> Explained | None:
+    """A name that a library takes from onnx, by its own line, and that the installed onnx does not have."""
+    name = re.match(
+        r"(?:module '[\w.]+' has no attribute ')?(?P<name>[A-Za-z]\w{1,60})'?(?:$|\. Did you mean)", message
+    )
+    if exception != "AttributeError" or name is None or package == "onnx":
+        return None
+    if re.search(rf"\b(?:onnx\w*|TensorProto|AttributeProto|helper)\.(?:\w+\.)*{name['name']}\b", line) is None:
+        return None
+    says = f"{package} takes `{name['name']}` from onnx, and the onnx that is installed does not have it: it is older"
+    newer = command_text("python", "-m", "pip", "install", "-U", "onnx")
+    return Explained("library-api-changed", f"{says} than this {package} was made for", (
+        newer, f"or take the {package} of the time of that onnx", TRAINING,
+    ))  # fmt: skip
+
+
 def of_columns(library: str, path: str, message: str) -> Explained | None:
     """A loss of sentence-transformers that takes another number of columns than the rows have."""
     if library != "sentence_transformers" or _LOSSES.search(f"/{path}") is None:

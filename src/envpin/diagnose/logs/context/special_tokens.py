@@ -19,6 +19,17 @@ _TOKEN = re.compile(
 )
 # A token's own text or number, where a line asks the tokenizer for it another way.
 _BARE = re.compile(r"\b(?P<name>(?P<role>bos|cls|sep|mask|unk)_(?:token|tok|id)(?:_id)?)\b")
+# Parts that tokenizers of some families do not have.
+_NO_PART = re.compile(r"'NoneType' object (?:has no attribute '(?P<name>\w+)'|is not callable)")
+_PART = re.compile(
+    r"\b\w*(?:tok\w*|processor|enc)\.(?P<part>normalizer|pre_tokenizer|post_processor|decoder)\.(?P<name>\w+)"
+)
+_PARTS = {
+    "normalizer": "GPT-2's and other byte-level BPE have none; those of BERT, Qwen and T5 have one",
+    "pre_tokenizer": "SentencePiece-like ones (Llama 2, Gemma) often have none; those of GPT-2 and BERT have one",
+    "post_processor": "one that was trained and got none has none; those of BERT, RoBERTa and Llama have one",
+    "decoder": "one that was trained and got none has none",
+}
 _IDS = re.compile(r"\b\w*(?:input_?ids|token_?ids|tokenized\w*|tokens?|ids)\b")
 _NO_DTYPE = "Could not infer dtype of NoneType"
 _CODE = {"pad": "settings-refused", "eos": "settings-refused"}
@@ -31,6 +42,8 @@ def of_a_special_token(line: str, before: str) -> Explained | None:
     error = _ERROR.search(line)
     if error is None or not before:
         return None
+    if (part := _no_part(error["said"], before)) is not None:
+        return part
     said, compared = error["said"], _NO_TENSOR.search(error["said"]) is not None
     if not (compared or _NOTHING.search(said)) or re.search(r"no attribute '\w+_token(?:_id)?'", said) is not None:
         return None
@@ -43,6 +56,20 @@ def of_a_special_token(line: str, before: str) -> Explained | None:
     handed = "converted to 'PyString'" in said and "in convert_tokens_to_ids" in before
     among = _NO_DTYPE in said and _IDS.search(code) is not None
     return _lacks_one() if handed or among else None
+
+
+def _no_part(said: str, before: str) -> Explained | None:
+    """A part of the tokenizer that this one does not have."""
+    lacking = _NO_PART.search(said)
+    used = None if lacking is None else _PART.search(_code_of_the_script(before))
+    if lacking is None or used is None or lacking["name"] != used["name"]:
+        return None
+    part = used["part"]
+    says = f"the tokenizer has no {part.replace('_', '-')} (`{part}` is None), which the script uses: {_PARTS[part]}"
+    return Explained("model-of-another-kind", says, (
+        "give the script a tokenizer of the kind that it was written for",
+        f"or leave the step out where there is none: if tokenizer.{part} is not None",
+    ))  # fmt: skip
 
 
 def _code_of_the_script(before: str) -> str:

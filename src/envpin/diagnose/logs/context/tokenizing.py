@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from envpin.core.command_text import command_text
 from envpin.diagnose.logs.text.explained import Explained
 from envpin.diagnose.logs.text.frames import code_lines
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 _RUST = re.compile(
     r"(?:^|[\s:])Exception: (?:Error while initializing (?P<kind>\w+): )?(?:(?P<why>No such file or directory|"
-    r"Is a directory|Not a directory|Permission denied) \(os error \d+\)|"
+    r"Is a directory|Not a directory|Permission denied|Operation not permitted) \(os error \d+\)|"
     r"(?P<letters>stream did not contain valid UTF-8))"
 )
 _SPM = re.compile(
@@ -25,6 +26,9 @@ _SPM = re.compile(
 )
 _TRAINS = re.compile(r"\.[Tt]rain\(|\.train_\w+\(|SentencePieceTrainer|_TrainFrom|files ?=")
 _SAVES = re.compile(r"\.save(?:_model|_pretrained)?\(")
+_SAVED = re.compile(r"\.save(?:_model|_pretrained)?\(\s*f?[\"'](?P<path>[^\"'{\n]{1,200})[\"']")
+# What SentencePiece writes by its `model_prefix`.
+_OUTPUT = re.compile(r"\.(?:model|vocab)$")
 _LOADS = re.compile(
     r"from_file\(|from_pretrained\(|tokenizer_file|model_file|\.[Ll]oad\w*\(|Tokenizer\w*\([\"']|Processor\("
 )
@@ -39,7 +43,9 @@ _READ: Mapping[str, tuple[str, tuple[str, ...]]] = {
     ),
     "Permission denied": ("may not be read by the user who runs this", ("look at its rights: ls -l FILE",)),
     "Not a directory": ("has a file in its path where a folder is meant", (_LOOK,)),
+    "Operation not permitted": ("may not be opened: the system does not permit it", ("look at it: lsattr FILE",)),
 }  # fmt: skip
+_OF_A_PATH = frozenset({"No such file or directory", "Is a directory", "Not a directory"})
 _OF_A_FILE = re.compile(r"\.from_file\(")
 _NO_TOKENIZER_JSON = (
     "what is loaded as tokenizer.json is a binary file: a SentencePiece model (tokenizer.model, spiece.model), or a "
@@ -57,26 +63,32 @@ def explain_tokenizing(line: str, before: str) -> Explained | None:
     found = rust or _SPM.search(line)
     if found is None:
         return None
-    if rust is not None and rust["letters"] and _OF_A_FILE.search("\n".join(code_lines(before, within=3))) is not None:
-        return Explained("tokenizer-missing", _NO_TOKENIZER_JSON, (
-            ("a SentencePiece model: sentencepiece.SentencePieceProcessor(model_file=…), or AutoTokenizer, which "
-            "converts it"), "look at it: file FILE",
-        ))  # fmt: skip
     if rust is not None and rust["letters"]:
-        return Explained("data-not-as-expected", f"{_OTHER_LETTERS}{_named(before)}", (
-            "see what it is: file FILE; packed: gunzip FILE",
-            "make it UTF-8: iconv -f CP1251 -t UTF-8 FILE > NEW (or -f LATIN1, -f UTF-16)",
-        ))  # fmt: skip
+        return _of_other_letters(before)
     why, path = found["why"], found.groupdict().get("path")
     task = _task(before)
     if task == "saves":
         return _not_written(why, path, before)
+    if task == "trains" and path and _OUTPUT.search(path) is not None:
+        return _no_prefix(why, path)
     if task == "trains" and not found.groupdict().get("kind"):
         said, steps = _READ[why]
         of = f"`{path}`, which" if path else "a file that"
         names = "" if path else _named(before)
         return Explained("data-not-as-expected", f"{of} the tokenizer is to be trained on {said}{names}", steps)
-    return None if why == "Permission denied" else _not_read(why, path)
+    return _not_read(why, path) if why in _OF_A_PATH else None
+
+
+def _of_other_letters(before: str) -> Explained:
+    if _OF_A_FILE.search("\n".join(code_lines(before, within=3))) is not None:
+        return Explained("tokenizer-missing", _NO_TOKENIZER_JSON, (
+            ("a SentencePiece model: sentencepiece.SentencePieceProcessor(model_file=…), or AutoTokenizer, which "
+            "converts it"), "look at it: file FILE",
+        ))  # fmt: skip
+    return Explained("data-not-as-expected", f"{_OTHER_LETTERS}{_named(before)}", (
+        "see what it is: file FILE; packed: gunzip FILE",
+        "make it UTF-8: iconv -f CP1251 -t UTF-8 FILE > NEW (or -f LATIN1, -f UTF-16)",
+    ))  # fmt: skip
 
 
 def _task(before: str) -> str:
@@ -104,7 +116,16 @@ def _not_written(why: str, path: str | None, before: str) -> Explained | None:
     if why == "Not a directory":
         says = "the folder that the tokenizer is to be saved in is a file, or has one in its path"
         return Explained("output-exists", says, ("move that file away, and make the folder: mkdir -p FOLDER",))
+    saved = _SAVED.search("\n".join(code_lines(before, within=_WITHIN)))
+    path = path or (None if saved is None else saved["path"])
     what = f"`{path}`" if path else "where the tokenizer is to be saved"
+    if why == "Operation not permitted":
+        says = (
+            f"{what} is there, and the system lets no program write over it: it is marked as immutable or append-only"
+        )
+        return Explained("output-exists", f"{says}, or its file system forbids it", (
+            "give another name, or take the mark off: lsattr FILE; sudo chattr -i FILE",
+        ))  # fmt: skip
     if why == "Permission denied":
         return Explained("settings-refused", f"{what} may not be written by the user who runs this", (
             "give another folder, or let its owner permit it",
@@ -118,6 +139,21 @@ def _not_written(why: str, path: str | None, before: str) -> Explained | None:
     return Explained("library-api-changed", says, (
         "name the file: tokenizer.save(\"FOLDER/tokenizer.json\")",
         "or vocab.json and merges.txt into the folder: tokenizer.save_model(FOLDER)",
+    ))  # fmt: skip
+
+
+def _no_prefix(why: str, path: str) -> Explained:
+    """What SentencePiece writes when it has trained."""
+    folder = path.replace("\\", "/").rpartition("/")[0] or "."
+    if why == "No such file or directory":
+        says = f"`{path}` is to be written after training, and the folder `{folder}` is not there"
+        return Explained("settings-refused", f"{says}: SentencePiece makes none", (
+            f"make it before the run: {command_text('mkdir', '-p', folder)}",
+            "or give a model_prefix whose folder is there",
+        ))  # fmt: skip
+    reason = "is a folder" if why == "Is a directory" else "may not be written by the user who runs this"
+    return Explained("settings-refused", f"`{path}`, which SentencePiece writes after training, {reason}", (
+        f"look at it: {command_text('ls', '-ld', path, folder)}", "give another model_prefix",
     ))  # fmt: skip
 
 

@@ -85,11 +85,12 @@ _NO_PACKAGE = (
         rf"module)s?:? {_PACKAGE}"
     ),
     re.compile(rf"{_PACKAGE}(?: (?:package|library|module))? (?:is|was) not installed"),
+    re.compile(rf"{_PACKAGE} not installed\b(?=[^\n]{{0,40}}\binstall)"),
     re.compile(r"pip3? install (?:(?:-U|-q|--upgrade) )*[\"'`]?(?P<name>[A-Za-z][\w.-]{1,40})"),
 )
 _PACKAGES = known_libraries() | {"sentencepiece", "tiktoken", "protobuf", "safetensors"}
 _NO_NAMES = frozenset(
-    {"it", "package", "library", "module", "which", "that", "the", "this", "and", "git", "r", "python"}
+    {"it", "package", "library", "module", "which", "that", "the", "this", "and", "git", "r", "python", "cuda", "gpu"}
 )
 
 

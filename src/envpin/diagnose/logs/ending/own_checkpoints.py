@@ -138,11 +138,45 @@ _UNMAPPED = re.compile(
     r"(?:don't|do not) know how to (?:map|convert|rename))\b[^\n]{0,30}"
     r"\b(?:tensors?|keys?|weights?|params?|parameters?|names?|layers?)\b"
 )
+# An entry of a checkpoint, whose name has no dots, as those of tensors and files have.
+_ENTRY_NAME = r"[\"'`](?P<name>[A-Za-z_]\w{0,40})[\"'`]"
+_HOLDS = r"\b(?:check-?point|ckpt|state[_ ]?dict)\b(?![/\\.]|[ _-]?(?:dir|folder|path|name))"
+_KEY = rf"{_ENTRY_NAME}(?: key| entry| field)?"
+_NO_ENTRY = (
+    re.compile(
+        rf"(?i){_HOLDS}[^\n]{{0,60}}?\b(?:must (?:contain|have|hold)|should (?:contain|have)|"
+        rf"(?:does not|doesn['’]t|do not) (?:contain|have)|has no|missing|lacks?|needs?|without|no)\b"
+        rf"[^\n\"'`]{{0,30}}{_ENTRY_NAME}(?! files?\b)"
+    ),
+    re.compile(
+        r"(?i)\b(?:no|missing|without)\b(?! check| ckpt| model| file| folder)[^\n\"'`]{0,20}"
+        rf"{_KEY}[^\n]{{0,20}}\b(?:in|from|of)\b[^\n]{{0,20}}{_HOLDS}"
+    ),
+    re.compile(
+        rf"(?i){_KEY}(?: was| is)? (?:not (?:found|present|there)|missing)[^\n]{{0,10}} (?:in|from) "
+        rf"[^\n]{{0,20}}{_HOLDS}"
+    ),
+)
 _A_TENSOR = re.compile(r"(?:[\w{}]+\.)+(?:weight|bias|gamma|beta|lora_[AB])\b|[\w]+\.weight\b")
 
 
 def said_of_names(message: str) -> Explained | None:
-    """What a merger or converter says of the names of tensors, or of how many files it was to find."""
+    """What a merger or converter says of the names of tensors, of an entry, or of how many files it was to find."""
+    return _of_an_entry(message) or _of_names(message)
+
+
+def _of_an_entry(message: str) -> Explained | None:
+    lacking = next((one for form in _NO_ENTRY if (one := form.search(message)) is not None), None)
+    if lacking is not None:
+        says = f"{of_the_program(message)}: the file has no entry `{lacking['name']}`, as another program, another "
+        return Explained("foreign-format", f"{says}version of this one, or a save of the weights alone writes it", (
+            f"see what it holds: print(list(torch.load(FILE))[:20]); save it as {{\"{lacking['name']}\": …}}",
+            "or give the checkpoint that the program's own training wrote",
+        ))  # fmt: skip
+    return None
+
+
+def _of_names(message: str) -> Explained | None:
     if _PARTS.search(message) is not None:
         return Explained("missing-shard", of_the_program(message), (
             "copy the parts that are missing from where the others came: each rank or shard wrote one", "ls FOLDER",

@@ -19,6 +19,7 @@ _CHANGES = re.compile(rf"{WRITES.pattern}|\bmkdir\(|makedirs\(|copy\w*\(|shutil\
 _NO_NAME = re.compile(r"\[Errno 2\] [^'\"\n]{1,60}: ['\"]['\"]")
 _MADE = re.compile(r"(?:makedirs|mkdir)\((?P<what>(?:[^(),\n]|\([^()\n]{0,80}\)){1,120})")
 _OF_A_PATH = re.compile(r"(?:dirname|split|Path)\((?P<path>[^()\n]{1,80})\)")
+_MAKES = re.compile(r"\bmkdir\(|makedirs\(")
 _RUNS = re.compile(r"raise child_exception_type\(")
 _GLOB = re.compile(r"glob\([^\n]{0,20}?[rf]{0,2}[\"'](?P<what>[^\"'\n]{1,200})[\"']|(?P<list>\blistdir\()")
 _ASSERTED = re.compile(
@@ -49,6 +50,13 @@ def _not_found(message: str, before: str) -> Explained | None:
     if _RUNS.search(before) is not None:
         says = f"the script starts the program `{path}`, which is not on this machine, or not at that path"
         return Explained("package-missing", says, ("install or build it, and give its path as this machine has it",))
+    if _MAKES.search(_last_lines(before)) is not None:
+        above = path.rstrip("/").rpartition("/")[0] or "."
+        says = f"the folder `{path}` is to be made, and `{above}` is not there, or takes no new folders (/proc, /sys)"
+        return Explained(_S, says, (
+            "give an output folder below one that is there and may be written",
+            f"or make those above it as well: {command_text('mkdir', '-p', path)} (os.makedirs; parents=True)",
+        ))  # fmt: skip
     return None
 
 
@@ -82,7 +90,7 @@ def _is_file(message: str, before: str) -> Explained | None:
         return None
     says = f"`{path}` is a file, or lies below one, where the script wants a folder"
     folder = path.rpartition("/")[0] or "."
-    if re.search(r"\bmkdir\(|makedirs\(", _last_lines(before)) is not None:
+    if _MAKES.search(_last_lines(before)) is not None:
         says = f"`{path}` is to be made as a folder, and it, or a part of its path, is a file"
         return Explained("output-exists", says, ("move that file away, or give another output folder",))
     return Explained(_code_of(path, before), says, (f"give the folder: {command_text('ls', folder)}",))

@@ -13,7 +13,13 @@ from envpin.core.command_text import command_text
 from envpin.diagnose.catalogue.catalogue import load_catalogue
 from envpin.diagnose.logs.context.cells import explain_cell
 from envpin.diagnose.logs.context.lost_files import lost_by_library, lost_by_script
-from envpin.diagnose.logs.context.partners import builds_on_transformers, of_columns, of_partner, of_transformers
+from envpin.diagnose.logs.context.partners import (
+    builds_on_transformers,
+    of_columns,
+    of_onnx,
+    of_partner,
+    of_transformers,
+)
 from envpin.diagnose.logs.ending.library_numbers import no_multiple, nothing_for_a_setting, text_for_a_number
 from envpin.diagnose.logs.ending.own_checks import of_keys, of_own_check
 from envpin.diagnose.logs.ending.own_code import (
@@ -309,7 +315,8 @@ def _fault(error: tuple[str, str], package: str, place: Frame, before: str) -> E
             f"or a newer {package}: {newer}",
         ))  # fmt: skip
     if exception in {"TypeError", "AttributeError"}:
-        met = of_partner(str(place.library), place.path, message, before)
+        met = of_onnx(exception, message, package, _code_of(place, before))
+        met = met or of_partner(str(place.library), place.path, message, before)
         met = met or of_transformers(exception, package, place.path, _code_of(place, before), before)
         if met is not None:
             return met

@@ -37,6 +37,11 @@ _ARITHMETIC = re.compile(
     r"\[\s*(?:name|key|k|n|param_?\w*|layer\w*)\s*\]|\bparam\w*\.data\b|\w+\[(?:name|key|k)\][^\n]*\w+\[(?:name|key|k)\])"
 )
 _PRODUCT = re.compile(r"(?:\+=|=[^\n]{0,200}\+)[^\n]{0,200}\b(?:lora_?)?B\w* @ (?:lora_?)?A\b")
+# The same where a line before made the product.
+_ADDED = re.compile(
+    r"(?:\+=|\+|add_\()\s*(?:\w+ ?\* ?)?(?:lora_)?(?:delta|update|diff|dw)\w*(?:\.\w+(?:\(\))?)?\)?\s*(?:#|$)",
+    re.MULTILINE,
+)
 # What a script takes a difference from, be it to make an adapter of it.
 _OF_A_BASE = re.compile(r"(?i)\b(?:base|pre(?:trained)?|orig\w*|fine_?tuned|tuned|ft)_?\w*(?:\.state_dict\(\))?\[")
 _LORA = re.compile(r"(?i)lora|adapter")
@@ -135,7 +140,9 @@ def _of_two_models(message: str, before: str) -> Explained | None:
     """Two models whose tensors a script adds, subtracts or averages, name by name."""
     found = _UNEQUAL.search(message)
     code = "\n".join(last_code(before))
-    if found is not None and found["one"] is not None and _PRODUCT.search(code) is not None:
+    near = "\n".join(before.split("\n")[-10:])
+    of_a_product = _PRODUCT.search(code) or (_ADDED.search(code) and _LORA.search(near))
+    if found is not None and found["one"] is not None and of_a_product is not None:
         says = (
             "the script adds an adapter's product (B @ A) to the base's tensor of that name, and they are of different "
             f"sizes ({found['one']} and {found['other']}): the adapter was trained on a base of another size"
@@ -146,7 +153,7 @@ def _of_two_models(message: str, before: str) -> Explained | None:
         ))  # fmt: skip
     if found is None or _ARITHMETIC.search(code) is None:
         return None
-    if _LORA.search("\n".join(before.split("\n")[-10:])) is not None and _OF_A_BASE.search(code) is None:
+    if _LORA.search(near) is not None and _OF_A_BASE.search(code) is None:
         return None
     if found["at"] is not None:
         one, other, rows = int(found["one"]), int(found["other"]), found["at"] == "0"

@@ -20,9 +20,11 @@ _OF_UNSLOTH = re.compile(r"^_?(?:Unsloth|Axolotl|Swift)(?=[A-Z])")
 _ANYBODYS = re.compile(r"(?:Custom|My|Our|Base|Simple|Multi|Weighted|Focal)[A-Z]\w*$")
 # What projects call the classes that they derive from trl's.
 _OF_TRL = re.compile(r"(?:SFT|DPO|PPO|KTO|ORPO|CPO|GRPO|RLOO|GKD|BCO|XPO)(?:[A-Z]\w*)?(?:Trainer|Config)$")
+# Of those whose wheels were not read: names that grow from release to release.
+_OF_CONVERTERS = {"GGUFWriter": "gguf", "GGUFReader": "gguf"}
 # Whose names scripts use and derive from, and no other field has.
 _IN_SCRIPTS = frozenset({"trl", "peft", "accelerate", "unsloth", "unsloth-zoo", "qwen-vl-utils", "liger-kernel",
-                         "llamafactory", "bitsandbytes"})  # fmt: skip
+                         "llamafactory", "bitsandbytes", "gguf"})  # fmt: skip
 
 # Names of other packages that say themselves whose they are.
 _OF_ONE = re.compile(r"(?:SentenceTransformer|CrossEncoder|SparseEncoder|SetFit|StableDiffusion)")
@@ -46,7 +48,7 @@ def owner_of(name: str) -> str | None:
     if _ANYBODYS.match(name):
         return None
     plain = _OF_UNSLOTH.sub("", name)
-    found = _owners().get(plain) or _owners().get(name)
+    found = _owners().get(plain) or _owners().get(name) or _OF_CONVERTERS.get(name)
     return found or ("trl" if _OF_TRL.search(name) else None)
 
 

@@ -21,6 +21,7 @@ CONTEXT_ANCHORS = (
     *FRAME_ANCHORS, "KeyError: ", "StopIteration", "PermissionError: ", "FileExistsError: ",
     "NotADirectoryError: ", "FileNotFoundError: ", "OSError: [Errno ", "IndexError: ", "non-existent directory",
     "(os error ", "did not contain valid UTF-8", "\": No such file or directory", "\": Is a directory",
+    "\": Permission denied",
     "either `text` or `text_target`",
 )  # fmt: skip
 # What may show a model of another kind, or a file that hides a package.

@@ -27,8 +27,9 @@ _FRAME = re.compile(
     rf""""?, line \d+(?:, in ([\w.<>]+))?|:\d+(?![\d:]){_LINK}(?:,? in ([\w.<>]+))?|{_LINK} in ([\w.<>]+)\()""",
     re.MULTILINE,
 )
-# The converters of llama.cpp, which are no package: gguf is what is installed of it.
-_CONVERTER = re.compile(r"(?:^|[/\\])(?:convert|huggingface)[_-]\w*[_-]?to[_-]gguf\w*(?:\.py)?$")
+# The converters of llama.cpp, which are no package: gguf is what is installed of it. They name what they convert; a
+# `convert_to_gguf.py` is a program's own.
+_CONVERTER = re.compile(r"(?:^|[/\\])(?:convert[_-][\w-]+[_-]|huggingface[_-])to[_-]gguf\w*(?:\.py)?$")
 STANDARD = re.compile(r"/python3|\\lib\\|^<", re.IGNORECASE)
 _OWN_CODE = re.compile(r"[/\\](?:examples?|scripts|tests?|notebooks?|recipes)[/\\](?!.*(?:site|dist)-packages)")
 # Decorators, which only hand a call on to what they wrap.

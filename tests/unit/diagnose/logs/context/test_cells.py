@@ -14,6 +14,8 @@ _OWN = '  File "/home/user/bert_ner/prepare.py", line 12, in clean\n    {code}\n
     [
         ("text = row['output'].strip()", "AttributeError: 'NoneType' object has no attribute 'strip'", "`output`"),
         ("df['text'].apply(lambda t: t.lower())", "AttributeError: 'float' object has no attribute 'lower'", "`text`"),
+        ("if re.search(KANA, text) is None:", "TypeError: cannot use a string pattern on a bytes-like object", "numpy"),
+        ("re.search(KANA, row['lyric'])", "TypeError: expected string or bytes-like object, got 'float'", "`lyric`"),
         ("q = 'Q: ' + ex['question']", 'TypeError: can only concatenate str (not "float") to str', "`question`"),
         ("n = len(sample['tokens'])", "TypeError: object of type 'NoneType' has no len()", "`tokens`"),
         ("for m in row['messages']:", "TypeError: 'NoneType' object is not iterable", "`messages`"),

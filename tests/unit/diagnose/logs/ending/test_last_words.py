@@ -30,6 +30,11 @@ SAID = [
     ("Usage: python merge_adapter.py <base_model> <adapter> <out>", "settings-refused", "<base_model>"),
     ("bash: scripts/run_train.sh: No such file or directory", "settings-refused", "scripts/run_train.sh"),
     ("Missing dependency: bitsandbytes. Install with: pip install bitsandbytes", "package-missing", "`bitsandbytes`"),
+    (
+        "gguf not installed. Install with: pip install git+https://github.com/ggml-org/llama.cpp",
+        "package-missing",
+        "`gguf`",
+    ),
     ("Please specify only one of --load_in_4bit and --load_in_8bit", "settings-refused", "--load_in_8bit"),
     ("Error: se requiere una GPU con CUDA para entrenar", "gpu-not-supported", "GPU"),
     ("Total samples: 0", "data-not-as-expected", "without rows"),

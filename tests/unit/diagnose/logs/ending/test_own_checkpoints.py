@@ -23,6 +23,13 @@ UNEQUAL = "RuntimeError: The size of tensor a ({}) must match the size of tensor
          "AttributeError: 'dict' object has no attribute 'state_dict'", "foreign-format", "as a whole model"),
         ("gptconf = checkpoint_dict['model_args']", "KeyError: 'model_args'", "foreign-format",
          "no entry `model_args`"),
+        ("merged[k] = merged[k] + delta.T  # lora", UNEQUAL.format(128, 64, 1), "wrong-base-hidden-size",
+         "an adapter's product"),
+        ("raise ValueError(msg)", "ValueError: Checkpoint must contain 'model' key with state dict", "foreign-format",
+         "no entry `model`"),
+        ("raise KeyError(msg)", "KeyError: \"No 'config' in checkpoint\"", "foreign-format", "no entry `config`"),
+        ("raise ValueError(msg)", "ValueError: 'optimizer' not found in the checkpoint", "foreign-format",
+         "no entry `optimizer`"),
         ('sd = ckpt["state_dict"] if "state_dict" in ckpt else ckpt',
          "TypeError: argument of type 'Net' is not iterable", "foreign-format", "a whole model (`Net`)"),
         ('del config["quantization_config"]', "KeyError: 'quantization_config'", "model-of-another-kind",
@@ -40,6 +47,20 @@ def test_a_checkpoint_is_told_by_what_is_asked_of_it(code: str, line: str, expec
     codes, text = answer(FRAME.format(code, line))
     assert codes == [expected]
     assert said in text
+
+
+@pytest.mark.parametrize(
+    "message", ["No checkpoint 'best' found in checkpoint/", "Checkpoint does not have 'vocab' file", "no 'x' in batch"]
+)
+def test_a_lost_file_is_no_lost_entry(message: str) -> None:
+    told = said_of_names(message)
+    assert told is None or told.code != "foreign-format"
+
+
+def test_a_class_of_gguf_tells_whose_it_is() -> None:
+    line = "AttributeError: 'GGUFWriter' object has no attribute 'add_vocab_size'"
+    codes, text = answer(FRAME.format("writer.add_vocab_size(n)", line))
+    assert (codes, "gguf" in text) == (["library-api-changed"], True)
 
 
 def test_a_member_of_a_batch_is_no_checkpoint() -> None:

@@ -11,6 +11,8 @@ STOPPED = [
     ("with open('results/a.json', 'w') as f:",
      "FileNotFoundError: [Errno 2] No such file or directory: 'results/a.json'", "settings-refused",
      "mkdir -p results"),
+    ("out.mkdir(parents=True)", "FileNotFoundError: [Errno 2] No such file or directory: '/proc/models'",
+     "settings-refused", "`/proc` is not there"),
     ("os.makedirs(args.out, exist_ok=True)", "NotADirectoryError: [Errno 20] Not a directory: 'out/merged/x'",
      "output-exists", "is a file"),
     ("model.load_state_dict(torch.load(args.ckpt))", "IsADirectoryError: [Errno 21] Is a directory: 'ckpt/epoch_3'",
