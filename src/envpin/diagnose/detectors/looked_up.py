@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 PREFIX = "base_model.model."
 # Those that end in `.weight` in a file of peft's: factors of embeddings and the parts of other methods do not.
 _PAIRED = frozenset({"lora_A", "lora_B"})
-_NAMED = re.compile(r"\.lora_(?:embedding_)?[AB]\.[^.]+\.weight$|\.modules_to_save(?:\.[^.]+)?\.(?:weight|bias)$")
+_NAMED = re.compile(
+    r"\.lora_[AB]\.[^.]+\.weight$|\.(?:lora_embedding_[AB]|ia3_l|hada_w\d_[ab]|vera_lambda_[bd]|hra_u|boft_[Rs]|oft_R)"
+    r"\.(?!weight$)[^.]+(?:\.weight)?$|\.modules_to_save(?:\.[^.]+)?\.(?:weight|bias)$"
+)
 # What belongs to no module, and has other names: prompts, and matrices that all modules share.
 _OF_NO_MODULE = re.compile(r"^prompt_|^base_model\.(?!model\.)")
 # What `lora_` is followed by in names that peft reads; AdaLoRA has E and ranknum.
@@ -81,7 +84,7 @@ def _adapter_name(names: AdapterNames, subject: CheckSubject) -> Iterator[Findin
     peft 0.12.0 with transformers 4 drops every such factor, peft 0.21.2 with transformers 5 reads them. Whole modules
     that are named so end the load of either.
     """
-    named = [one.tensor for one in names.factors if _NAMED.search(one.tensor.name)]
+    named = [one.tensor for one in (*names.factors, *names.other) if _NAMED.search(one.tensor.name)]
     whole = [one for one in names.whole.values() if _NAMED.search(one.name)]
     fix: tuple[str, ...]
     if named:

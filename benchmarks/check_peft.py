@@ -1,0 +1,67 @@
+"""What `envpin check` says of adapters with one thing changed, next to what peft does with them.
+
+    python benchmarks/check_peft.py PYTHON... [--misses]
+
+PYTHON is an interpreter with torch, transformers and peft. It makes bases of twelve families, an adapter of each and of
+seven more methods, and from these some thousand cases (check_peft_inside.py): every adapter on every base, every field
+of LoraConfig with values of other types, tensors renamed, reshaped, taken away, put in. Each is loaded and merged there.
+Printed is how many of those that peft refuses or of which it loses something `check` calls a blocker or warns about,
+and how many that it loads `check` calls a blocker; `--misses` lists those of which `check` says nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from envpin.diagnose.check import check
+
+INSIDE = Path(__file__).with_name("check_peft_inside.py")
+QUIET = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": "", "TOKENIZERS_PARALLELISM": "false"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("python", nargs="+")
+    parser.add_argument("--misses", action="store_true")
+    args = parser.parse_args()
+    for python in args.python:
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch)
+            subprocess.run([python, INSIDE, folder], check=True, env=os.environ | QUIET)
+            made = json.loads((folder / "cases.json").read_text(encoding="utf-8"))
+            report(made, folder, misses=args.misses)
+
+
+def report(made: dict, folder: Path, *, misses: bool) -> None:
+    fails: Counter[str] = Counter()
+    works: Counter[str] = Counter()
+    silent, refused = [], []
+    for case in made["cases"]:
+        findings = check(folder / case["adapter"], base=folder / case["base"]).findings
+        said = min((one.severity for one in findings), key=("blocker", "warning", "info").index, default="info")
+        line = f"  {case['what']} on {case['base']}: {case['peft']}"
+        if case["peft"] == "ok":
+            works[said] += 1
+            refused += [f"{line}; {findings[0].message[:120]}"] if said == "blocker" else []
+        else:
+            fails[said] += 1
+            silent += [line] if said == "info" else []
+    print(
+        f"{', '.join(f'{name} {version}' for name, version in made['versions'].items())}: {len(made['cases'])} cases; "
+        f"of {sum(fails.values())} that peft refuses or loses something of, {fails['blocker']} blockers, "
+        f"{fails['warning']} warnings, {fails['info']} unsaid; of {sum(works.values())} that it loads whole, "
+        f"{works['blocker']} blockers, {works['warning']} warnings"
+    )
+    if misses:
+        print("\n".join(["unsaid:", *silent, "blockers though peft loads it:", *refused]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
