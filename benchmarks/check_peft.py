@@ -4,7 +4,7 @@
 
 PYTHON is an interpreter with torch, transformers and peft. It makes bases of twelve families, an adapter of each and of
 seven more methods, and from these some thousand cases (check_peft_inside.py): every adapter on every base, every field
-of LoraConfig with values of other types, tensors renamed, reshaped, taken away, put in. Each is loaded and merged there.
+of LoraConfig with values of other types, tensors renamed, reshaped, taken away, put in. Each is loaded and merged.
 Printed is how many of those that peft refuses or of which it loses something `check` calls a blocker or warns about,
 and how many that it loads `check` calls a blocker; `--misses` lists those of which `check` says nothing.
 """
