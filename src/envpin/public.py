@@ -43,7 +43,7 @@ AnyPath = str | os.PathLike[str]
 def check(
     path: AnyPath, *, base: str | None = None, target: Mapping[str, str] | None = None, offline: bool = False
 ) -> CheckReport:
-    """Whether an adapter or model will load and merge, from headers alone.
+    """Whether an adapter or model will load and merge, told from its files; nothing is loaded.
 
     Without `base` it is looked for where the adapter points. `target` maps packages to the versions of the environment
     that shall load it. `compared` is False where no base was found: then nothing is said about shapes.

@@ -25,7 +25,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("replay", "replay", "merge an adapter in its own environment and prove it, or repeat its training"),
     Command("verify", "verify", "tell whether a merged model still is what its merge proved"),
     Command("prove", "prove", "tell whether a merge, whoever made it, is this base plus this adapter"),
-    Command("check", "check", "tell from headers alone whether an adapter will load and merge"),
+    Command("check", "check", "tell, loading nothing, whether an adapter will load and merge"),
     Command("diagnose", "diagnose", "explain an error log: the cause, the evidence, the command that fixes it"),
     Command("infer", "infer", "tell from what an adapter left behind which environment trained it"),
     Command("scan", "scan", "every model and adapter below a folder: what made it, and whether it can be merged"),

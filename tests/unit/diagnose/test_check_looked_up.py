@@ -100,6 +100,15 @@ def test_tensors_of_other_methods_are_held_against_the_base(
     assert "wrong-base-architecture" in of("qkv_proj", right)
 
 
+@pytest.mark.parametrize(
+    ("kind", "part"), [("LOHA", "hada_w1_b"), ("HRA", "hra_u"), ("OFT", "oft_R.weight"), ("LORA", "lora_A.weight")]
+)
+def test_a_tensor_with_too_few_axes_is_a_blocker(kind: str, part: str, tmp_path: Path) -> None:
+    at = "base_model.model.model.layers.0.self_attn.q_proj."
+    config: dict[str, Any] = {"peft_type": kind, "target_modules": ["q_proj"], "oft_block_size": 8, "r": 8}
+    assert any(one.severity == "blocker" for one in found(tmp_path, {at + part: (512,)}, **config).values())
+
+
 def test_fewer_heads_of_keys_are_no_swapped_sides(tmp_path: Path) -> None:
     """`v_proj` of the base is 32 x 64, the adapter's 64 x 64: its `lora_A` fits, so nothing is swapped."""
     wide = {name: (64, shape[1]) if "v_proj.lora_B" in name else shape for name, shape in _PLAIN.items()}

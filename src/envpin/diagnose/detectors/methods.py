@@ -178,14 +178,20 @@ def _shapes(subject: CheckSubject) -> Iterator[Finding]:
         wrong = [
             one
             for name, one in tensors.items()
-            if axis.part in name and one.shape and 0 not in one.shape and one.shape[axis.axis] != wanted
+            if axis.part in name and one.shape and 0 not in one.shape and _along(one, axis) != wanted
         ]
         if wrong:
             text = (
-                f"{counted(len(wrong), 'tensor')} {verb(len(wrong), 'has', 'have')} {wrong[0].shape[axis.axis]} "
-                f"where `{axis.field}` says {wanted}"
+                f"{counted(len(wrong), 'tensor')} {verb(len(wrong), 'has', 'have')} "
+                f"{_along(wrong[0], axis) or 'no axis'} where `{axis.field}` says {wanted}"
             )
             yield finding("method-shape-mismatch", text, _seen(wrong, f"{axis.field} {wanted}"), names=places(subject))
+
+
+def _along(tensor: Tensor, axis: _Axis) -> int | None:
+    """The length of an axis; None of a tensor that has fewer."""
+    shape = tensor.shape
+    return shape[axis.axis] if -len(shape) <= axis.axis < len(shape) else None
 
 
 def _oft(subject: CheckSubject) -> Iterator[Finding]:
