@@ -6,14 +6,18 @@ import json
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from packaging.version import Version
+
 from envpin.inference.combine import Signal, listed
 from envpin.inference.statements import card_signals, stated_signal
 from envpin.inference.versions import releases_at
 from envpin.matrix.fields import load_fields, value_at
+from envpin.matrix.refusals import refusals_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from envpin.inference.combine import Strength
     from envpin.inference.observe import Observed
     from envpin.inference.versions import Known
     from envpin.matrix.fields import ClassFacts
@@ -35,6 +39,7 @@ def peft_signals(observed: Observed, known: Known) -> Iterator[Signal]:
     if facts is not None and isinstance(kind, str):
         yield from _of_type(kind.upper(), facts, known)
         yield from _of_keys(config, kind.upper(), known)
+        yield from _of_refusals(config, kind.upper(), known)
         yield from _of_defaults(config, facts, known)
     if observed.weight_files and not observed.holds_model:
         yield from _of_weights(observed.weight_files, known)
@@ -95,6 +100,15 @@ def _of_keys(config: Mapping[str, object], kind: str, known: Known) -> Iterator[
     if complete and absent:
         says = f"has no {listed(_next(absent) or list(absent))}, and everything older"
         yield Signal(package="peft", strength="strong", file=_FILE, says=says, admits=complete)
+
+
+def _of_refusals(config: Mapping[str, object], kind: str, known: Known) -> Iterator[Signal]:
+    """Newer releases end where such a config is made, and where it is loaded. A task that none knows may be newer."""
+    for one in refusals_of(config, kind):
+        admits = frozenset(version for version in known.versions if Version(version) < Version(one.release))
+        strength: Strength = "strong" if one.field == "task_type" else "hard"
+        says = f"{one.says}: refused from {one.release} on"
+        yield Signal(package="peft", strength=strength, file=_FILE, says=says, admits=admits)
 
 
 @lru_cache(maxsize=64)  # adapters of one release and kind have the same keys: a scan meets few sets of them

@@ -39,6 +39,21 @@ def test_the_floor_holds_where_something_meets_it(tmp_path: Path) -> None:
     assert {"0.3.0", "0.4.0"}.isdisjoint(one.pins["peft"] for one in found.candidates)
 
 
+@pytest.mark.parametrize(
+    ("config", "below"),
+    [
+        ({"peft_type": "ADALORA", "init_r": 12, "target_r": 8, "total_step": None}, "0.15.0"),
+        ({"layers_pattern": "layers", "layers_to_transform": None}, "0.14.0"),
+    ],
+)
+def test_no_release_is_proposed_that_refuses_what_the_config_says(
+    config: dict[str, Any], below: str, tmp_path: Path
+) -> None:
+    found = infer(write(tmp_path, NOW | config))
+    assert found.candidates
+    assert all(one.pins["peft"] in SpecifierSet(f"<{below}") for one in found.candidates)
+
+
 def test_what_keeps_every_pair_apart_is_said(tmp_path: Path) -> None:
     found = infer(write(tmp_path, OLD, "- PEFT 0.3.0\n- Transformers 5.0.0\n"))
     assert not found.candidates
