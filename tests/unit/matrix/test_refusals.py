@@ -13,7 +13,8 @@ from envpin.matrix.refusals import TASKS, refusals_of
 @pytest.mark.parametrize(
     ("kind", "config", "release"),
     [
-        ("ADALORA", {"total_step": None}, "0.15.0"), ("ADALORA", {}, "0.15.0"), ("ADALORA", {"total_step": 0}, "0.15.0"),
+        ("ADALORA", {"total_step": None}, "0.15.0"), ("ADALORA", {}, "0.15.0"),
+        ("ADALORA", {"total_step": 0}, "0.15.0"),
         ("LORA", {"task_type": "causal_lm"}, "0.14.0"), ("IA3", {"task_type": ["CAUSAL_LM"]}, "0.14.0"),
         ("LORA", {"layers_pattern": "h"}, "0.14.0"),
     ],
