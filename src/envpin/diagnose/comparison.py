@@ -60,7 +60,8 @@ class Comparison:
                 continue
             if _fitting(factor, base[::-1]) == factor.tensor.shape:
                 turned.setdefault(factor.module, set()).add(factor.kind)
-            why = f"{'input' if factor.kind.endswith('_A') else 'output'} of the module: {shape_text(base)}"
+            side = "input" if (factor.kind, len(factor.tensor.shape)) in _BY_INPUT else "output"
+            why = f"{side} of the module: {shape_text(base)}"
             found = Mismatch(parameter=factor.tensor.name, found=factor.tensor.shape, expected=wanted, why=why)
             by_module.setdefault(factor.module, []).append(found)
         wrong: list[Mismatch] = []

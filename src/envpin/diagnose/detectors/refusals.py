@@ -4,6 +4,7 @@ some release on, and fields that it gave up.
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from envpin.core.findings import Evidence
@@ -31,7 +32,7 @@ def detect_refusals(subject: CheckSubject) -> Iterator[Finding]:
         if subject.below("peft", one.release):
             continue
         text = f"peft {one.release} and newer refuse {one.says}"
-        seen = [Evidence(file="adapter_config.json", found=f"{one.field}: {str(config.get(one.field))[:80]}")]
+        seen = [Evidence(file="adapter_config.json", found=f"{one.field}: {json.dumps(config.get(one.field))[:80]}")]
         fix = (f"load with peft < {one.release}", one.step)
         yield _older(text, seen, fix, subject)
     yield from _given_up(config, subject)
@@ -51,7 +52,7 @@ def _given_up(config: Mapping[str, object], subject: CheckSubject) -> Iterator[F
         gone = facts.releases[last + 1]
         if not subject.below("peft", gone):
             text = f"peft {gone} and newer do not know `{name}`, which {facts.releases[last]} was the last to read"
-            seen = [Evidence(file="adapter_config.json", found=f"{name}: {str(value)[:80]}")]
+            seen = [Evidence(file="adapter_config.json", found=f"{name}: {json.dumps(value)[:80]}")]
             yield _older(text, seen, (f"load with peft < {gone}",), subject)
 
 

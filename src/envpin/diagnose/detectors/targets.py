@@ -104,8 +104,8 @@ def _not_of_the_pattern(names: AdapterNames, subject: CheckSubject) -> Iterator[
         return
     whole = counted(len(subject.folder.adapter_tensors), "tensor")
     text = (
-        f"{len(out)} of {whole} {verb(len(out), 'changes', 'change')} a module that the pattern of `target_modules` "
-        f"does not match: peft compares it with whole names, such as `{min(wrong)}`"
+        f"{len(out)} of {whole} {verb(len(out), 'changes', 'change')} a module that `target_modules` does not match: "
+        f"as `{targets[:60]}` is no list, peft compares it with whole names, such as `{min(wrong)}`"
     )
     fix = ["put back the `target_modules` that training used"]
     if re.fullmatch(r"[\w|]+", targets):
