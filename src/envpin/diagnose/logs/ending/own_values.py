@@ -43,6 +43,12 @@ _INDEX = r"(?:\[[^\]\n]{1,40}\])*\s*\[\s*[\"']"
 _CHECKPOINT = re.compile(
     r"(?i)\b(?>\w*?(?:ckpt|check_?point))\w*+\s*\[\s*[\"']|\b(?:state|payload|saved|bundle)\s*\[\s*[\"']"
 )
+# Entries that only checkpoints of training have, whatever the script calls the file that it loaded.
+_OF_A_CHECKPOINT = frozenset({
+    "state_dict", "model_state_dict", "optimizer_state_dict", "hyper_parameters", "ema_state_dict", "model_args",
+})  # fmt: skip
+_GGUF_KEY = re.compile(r"(?P<of>[a-z][a-z0-9-]{1,30})\.[a-z]\w*(?:\.\w+)*$")
+_GGUF_FIELDS = re.compile(r"\.fields\s*\[")
 _SETTINGS = re.compile(rf"(?i)\b(?>\w*?(?:config|cfg|conf|settings|params|args|options))\w*+{_INDEX}")
 _ROW = re.compile(
     r"(?i)\b(?:\w*(?:row|example|sample|record|item|entry|line|batch|turn|message|conversation|data|dataset|doc|obj)s?|"
@@ -177,7 +183,13 @@ def _of_a_table(key: str, what: str, asked: str) -> Explained:
 
 
 def _of_an_entry(name: str, code: str) -> Explained | None:
-    if _CHECKPOINT.search(code) is not None:
+    if (found := _GGUF_KEY.match(name)) is not None and _GGUF_FIELDS.search(code) is not None:
+        says = f"the GGUF has no entry `{name}`: its entries begin with the name of its own architecture"
+        return Explained("model-of-another-kind", f"{says}, which is not `{found['of']}`, or it holds no whole model", (
+            "take the name from the file: arch = reader.fields[\"general.architecture\"].contents()",
+            "or give a GGUF of the architecture that the script was written for: print(list(reader.fields))",
+        ))  # fmt: skip
+    if _CHECKPOINT.search(code) is not None or name in _OF_A_CHECKPOINT:
         says = (
             f"the checkpoint that the script loads has no entry `{name}`: another program, or another version of this "
             "one, wrote it"
