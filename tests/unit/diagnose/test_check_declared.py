@@ -61,7 +61,7 @@ def test_a_pattern_of_strings_names_its_key(tmp_path: Path) -> None:
     "config",
     [
         {"lora_alpha": 16.0}, {"init_lora_weights": "gaussian"}, {"init_lora_weights": False}, {"loftq_config": None},
-        {"target_modules": None}, {"target_modules": r".*\.(q_proj|v_proj)"}, {"bias": "lora_only"},
+        {"target_modules": r".*\.(q_proj|v_proj)"}, {"bias": "lora_only"},
         {"rank_pattern": {"q_proj": 8}, "alpha_pattern": {"q_proj": 3.5}}, {"fan_in_fan_out": 1},
     ],
 )  # fmt: skip

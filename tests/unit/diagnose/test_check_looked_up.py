@@ -140,6 +140,12 @@ def test_which_patterns_are_tried(pattern: str, quick: bool) -> None:
     assert is_quick(pattern) is quick
 
 
+def test_targets_that_are_not_set_are_not_compared(tmp_path: Path) -> None:
+    one = found(tmp_path, _PLAIN, target_modules=None)["tensors-not-of-method"]
+    assert one.severity == "warning"
+    assert "was not compared" in one.message
+
+
 def test_a_pair_that_the_file_lacks_is_named(tmp_path: Path) -> None:
     some = {name: shape for name, shape in _PLAIN.items() if "layers.1.self_attn.q_proj" not in name}
     one = found(tmp_path, some)["adapter-tensors-missing"]

@@ -36,9 +36,24 @@ def detect_targets(subject: CheckSubject) -> Iterator[Finding]:
     names = subject.names
     if names is None or kind_of(subject) != "LORA" or not names.factors:
         return
+    yield from _unsaid(subject)
     yield from _untargeted(names, subject)
     yield from _not_of_the_pattern(names, subject)
     yield from _targets_without_factors(names, subject)
+
+
+def _unsaid(subject: CheckSubject) -> Iterator[Finding]:
+    """No targets: peft has a table of its own by the model's type (peft/utils/constants.py), which changes with it."""
+    config = subject.adapter_config
+    if config.get("target_modules") is not None or config.get("target_parameters"):
+        return
+    text = (
+        "`target_modules` is not set: peft takes those that it knows for the model's type, and reads no tensor of "
+        "other modules; whether they are the file's was not compared"
+    )
+    seen = [Evidence(file="adapter_config.json", expected="target_modules")]
+    fix = ("set `target_modules` to the modules that training changed, as `save_pretrained` writes them",)
+    yield finding("tensors-not-of-method", text, seen, severity="warning", fix=fix, names=places(subject))
 
 
 def _untargeted(names: AdapterNames, subject: CheckSubject) -> Iterator[Finding]:

@@ -56,14 +56,13 @@ def test_adapters_and_bases_of_pickles_are_compared(tmp_path: Path, write: Calla
         return tmp_path / name
 
     base = folder("base", "pytorch_model.bin", llama_shapes(), config=llama_config())
+    config = {"peft_type": "LORA", "r": 8, "target_modules": ["q_proj", "v_proj"]}
     grown = lora_shapes(llama_shapes()) | {"base_model.model.model.embed_tokens.weight": (321, 64)}
-    adapter = folder("adapter", "adapter_model.bin", grown, adapter_config={"peft_type": "LORA", "r": 8})
+    adapter = folder("adapter", "adapter_model.bin", grown, adapter_config=config)
     found = {one.code: one for one in check(adapter, base=base).findings}
     assert set(found) == {"vocab-grown", "pickle-weights"}
     assert found["pickle-weights"].severity == "info"
-    plain = folder(
-        "plain", "adapter_model.bin", lora_shapes(llama_shapes()), adapter_config={"peft_type": "LORA", "r": 8}
-    )
+    plain = folder("plain", "adapter_model.bin", lora_shapes(llama_shapes()), adapter_config=config)
     assert "adapter-is-noop" in {one.code for one in check(plain, base=base).findings}  # the data is all zero
 
 
