@@ -66,6 +66,8 @@ _OF_OUTPUTS = frozenset({
     "logits_per_text", "pred_boxes", "extract_features",
 })  # fmt: skip
 _NO_HEAD = re.compile(r"^(?!\w*(?:ForCausalLM|LMHeadModel|For[A-Z]))\w+Model$")
+# Models of several parts that are called so, and generate.
+_GENERATES = re.compile(r"EncoderDecoder|^Bark|Musicgen")
 _ITEM = re.compile(r"transformers[/\\](?:utils[/\\]generic|file_utils)\.py\"?, line \d+, in __getitem__")
 _PLACE = re.compile(r"\[(?P<n>[12])\]")
 _ANSWERS = re.compile(r"Expected input batch_size \((?P<given>\d+)\) to match target batch_size \((?P<wanted>\d+)\)")
@@ -98,6 +100,10 @@ def _of_a_member(line: str, before: str) -> Explained | None:
     asker, owner, name = _asker(before), found["owner"], found["name"]
     if name == "prepare_inputs_for_generation" and asker is not None and asker.library == "peft":
         return _of_no_generation(owner)
+    if name == "generate" and _NO_HEAD.match(owner) and not _GENERATES.search(owner) and of_a_class(owner) is not None:
+        return Explained(KIND, f"a `{owner}` has no head, and generates nothing: it was loaded with AutoModel", (
+            "load it by a class with a head: AutoModelForCausalLM or AutoModelForSeq2SeqLM",
+        ))  # fmt: skip
     if asker is None or asker.library in {"transformers", "peft", "transformers_modules", "accelerate"}:
         return None
     if _OUTPUT.match(owner) is not None and name in _OF_OUTPUTS:

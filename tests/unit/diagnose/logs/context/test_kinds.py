@@ -169,3 +169,9 @@ def test_a_method_of_the_tokenizers_of_other_families(owner: str, known: bool) -
 def test_what_a_processor_of_another_family_does_not_give(file: str, name: str) -> None:
     below = f'  File "{SITE}/transformers/{file}.py", line 87, in __getitem__\n    return self.data[item]\n'
     assert codes(f"{script(f'mask = inputs.{name}', below)}KeyError: '{name}'\n") == [KIND]
+
+
+@pytest.mark.parametrize(("owner", "known"), [("LlamaModel", True), ("VisionEncoderDecoderModel", False)])
+def test_a_model_without_a_head_generates_nothing(owner: str, known: bool) -> None:
+    line = f"AttributeError: '{owner}' object has no attribute 'generate'"
+    assert (explain_kind(line, f"{script('out = model.generate(**inputs)')}{line}") is not None) == known
