@@ -12,7 +12,7 @@ import pytest
 
 from envpin.core.patterns import is_quick
 from envpin.diagnose.check import check
-from tests.support.checkpoints import llama_shapes, lora_shapes, write_adapter, write_model
+from tests.support.checkpoints import llama_config, llama_shapes, lora_shapes, write_adapter, write_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,6 +60,22 @@ def test_a_name_that_peft_does_not_look_up_is_a_blocker(old: str, new: str, code
 def test_a_name_without_the_head_is_right_for_the_model_without_it(tmp_path: Path) -> None:
     headless = renamed("base_model.model.model.", "base_model.model.")
     assert found(tmp_path, headless, task_type="FEATURE_EXTRACTION") == {}
+
+
+@pytest.mark.parametrize(
+    ("part", "codes"),
+    [
+        ({"audio_config": {"d_model": 8}}, set()), ({"encoder": {"model_type": "bert"}}, set()),
+        ({"quantization_config": {"bits": 4}}, {"unmatched-adapter-keys"}),
+        ({"rope_scaling": {"factor": 2.0}}, {"unmatched-adapter-keys"}),
+    ],
+)  # fmt: skip
+def test_models_of_several_are_called_otherwise_by_other_releases(
+    part: dict[str, Any], codes: set[str], tmp_path: Path
+) -> None:
+    write_model(tmp_path / "base", llama_shapes(), llama_config() | part)
+    folder = write_adapter(tmp_path / "adapter", renamed("base_model.model.model.", "base_model.model.model.model."))
+    assert {one.code for one in check(folder).findings if one.code == "unmatched-adapter-keys"} == codes
 
 
 def test_the_prefix_of_a_class_may_be_missing_in_the_files(tmp_path: Path) -> None:

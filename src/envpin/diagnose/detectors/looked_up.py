@@ -139,7 +139,7 @@ def _place(compared: Comparison, subject: CheckSubject) -> Iterator[Finding]:
 
     Asked of bases of one model: those that hold several (vision and language) are called otherwise by other releases.
     """
-    if any(isinstance(one, dict) and "hidden_size" in one for one in subject.base_config.values()):
+    if any(isinstance(one, dict) and _is_of_a_model(name, one) for name, one in subject.base_config.items()):
         return
     headless: list[Factor] = []
     elsewhere: list[Factor] = []
@@ -180,6 +180,12 @@ def _place(compared: Comparison, subject: CheckSubject) -> Iterator[Finding]:
             f"only if it was this base: rename the modules to `{first}` and its like",
         )
         yield _not_there(text, elsewhere, fix, subject)
+
+
+def _is_of_a_model(name: str, part: dict[str, object]) -> bool:
+    """Whether a part of a config is that of a model of its own: `text_config`, `vision_config`, `encoder`."""
+    own = name.endswith("_config") and name not in {"quantization_config", "generation_config"}
+    return own or "hidden_size" in part or "model_type" in part
 
 
 def _lacks_a_prefix(stored: str, before: str) -> bool:
