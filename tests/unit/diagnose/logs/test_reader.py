@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,6 +28,14 @@ def expected_of(signature: Signature) -> list[str]:
         return [signature.code]
     severity = {one.code: one.severity or load_catalogue()[one.code].severity for one in same}
     return sorted(severity, key=lambda code: SEVERITY_ORDER[severity[code]])
+
+
+def test_no_release_takes_the_end_of_its_sentence_along() -> None:
+    """`which requires 2.41.1.`: the last dot is the sentence's, and would stand in a command."""
+    for one in load_signatures():
+        found = re.search(one.pattern, one.sample)
+        values = found.groupdict().values() if found is not None else ()
+        assert not [value for value in values if value and re.fullmatch(r"\d[\d.]*\.", value)], one.anchor
 
 
 @pytest.mark.parametrize("signature", CASES)
