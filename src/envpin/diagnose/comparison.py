@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from envpin.diagnose.adapter_names import AdapterNames, Factor
     from envpin.diagnose.expected import ExpectedShapes
 
-
 _PAIR = frozenset({"lora_A", "lora_B"})
 
 

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
-from envpin.core.files import digest, open_file
+from envpin.checkpoint.tensor_reader import TensorReader
+from envpin.core.files import digest
 from envpin.core.sizes import counted, size_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from envpin.checkpoint.checkpoint import Checkpoint
     from envpin.checkpoint.formats.safetensors import Tensor
 
 # Bytes of both sides that are read without being asked: some five seconds from a page cache, a minute from a disk.
 UNASKED = 4 * 1024**3
-_BLOCK = 4 * 1024**2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +51,7 @@ def compare_contents(before: Checkpoint, after: Checkpoint, *, whole: bool = Fal
         return Contents(compared=0, different=sampled, not_compared=reason)
     different: dict[str, tuple[str, str]] = {}
     unread = len(pairs) - len(known)
-    with _Reader(before) as first, _Reader(after) as second:
+    with TensorReader(before) as first, TensorReader(after) as second:
         for one, other in known:
             try:
                 found = _first_difference(first, one, second, other)
@@ -67,34 +64,7 @@ def compare_contents(before: Checkpoint, after: Checkpoint, *, whole: bool = Fal
     return Contents(compared=len(pairs) - unread, different=different, not_compared=lost)
 
 
-class _Reader(contextlib.ExitStack):
-    """The open files of one folder."""
-
-    def __init__(self, folder: Checkpoint) -> None:
-        super().__init__()
-        self._folder = folder
-        self._open: dict[str, IO[bytes]] = {}
-
-    def blocks(self, tensor: Tensor) -> Iterator[bytes]:
-        """
-        Raises:
-            OSError: the file cannot be read, or ends inside the tensor.
-        """
-        if tensor.file not in self._open:
-            self._open[tensor.file] = self.enter_context(open_file(self._folder.files / tensor.file))
-        stream = self._open[tensor.file]
-        at = tensor.start
-        while at < tensor.end:
-            stream.seek(at)
-            wanted = min(_BLOCK, tensor.end - at)
-            block = stream.read(wanted)
-            if len(block) < wanted:
-                raise OSError(f"`{tensor.file}` ends inside a tensor")
-            at += len(block)
-            yield block
-
-
-def _first_difference(first: _Reader, one: Tensor, second: _Reader, other: Tensor) -> tuple[str, str] | None:
+def _first_difference(first: TensorReader, one: Tensor, second: TensorReader, other: Tensor) -> tuple[str, str] | None:
     for mine, theirs in zip(first.blocks(one), second.blocks(other), strict=False):
         if mine != theirs:
             return digest(mine)[:12], digest(theirs)[:12]

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from envpin.core.patterns import is_quick
 from envpin.diagnose.check import check
 from tests.support.checkpoints import llama_config, llama_shapes, lora_shapes, write_adapter, write_model
 
@@ -142,18 +141,6 @@ def test_a_pattern_that_matches_no_whole_name_is_a_blocker(pattern: str, tmp_pat
 )
 def test_a_pattern_that_matches_or_that_may_take_long_says_nothing(pattern: str, tmp_path: Path) -> None:
     assert "tensors-not-of-method" not in found(tmp_path, _PLAIN, target_modules=pattern)
-
-
-@pytest.mark.parametrize(
-    ("pattern", "quick"),
-    [
-        (r".*\.layers\.\d+\.(self_attn|mlp)\.(q_proj|v_proj)", True), (r"^(?!.*visual).*(?:q|v)_proj.*", True),
-        (r"[*+]{3}x", True), (r"\*\+\(", True), (r"(a+)+", False), (r"(a|a)*b", False), (r".*.*.*.*.*x", False),
-        (r"(a)\1", False), ("a" * 3_000, False),
-    ],
-)  # fmt: skip
-def test_which_patterns_are_tried(pattern: str, quick: bool) -> None:
-    assert is_quick(pattern) is quick
 
 
 def test_targets_that_are_not_set_are_not_compared(tmp_path: Path) -> None:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from envpin.core.findings import Evidence
 from envpin.core.sizes import counted, verb
 from envpin.diagnose.adapter_names import of_base, placeless
-from envpin.diagnose.axes import shape_text
 from envpin.diagnose.catalogue.catalogue import finding
 from envpin.diagnose.detectors.methods import PREFIXES, kind_of
-from envpin.diagnose.detectors.shapes import SHOWN, places
+from envpin.diagnose.detectors.shapes import places, seen_of
+from envpin.matrix.refusals import TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
     from envpin.diagnose.subject import CheckSubject
 
 PREFIX = "base_model.model."
-# Those that end in `.weight` in a file of peft's: factors of embeddings and the parts of other methods do not.
-_PAIRED = frozenset({"lora_A", "lora_B"})
 _NAMED = re.compile(
     r"\.lora_[AB]\.[^.]+\.weight$|\.(?:lora_embedding_[AB]|ia3_l|hada_w\d_[ab]|vera_lambda_[bd]|hra_u|boft_[Rs]|oft_R)"
     r"\.(?!weight$)[^.]+(?:\.weight)?$|\.modules_to_save(?:\.[^.]+)?\.(?:weight|bias)$"
@@ -39,7 +36,7 @@ _OF_NO_MODULE = re.compile(r"^prompt_|^base_model\.(?!model\.)")
 _READ = re.compile(r"lora_(?:embedding_)?[AB]\b|lora_magnitude_vector\b|lora_(?:E|ranknum|diag)\b")
 _PARTS_OF_KOHYA = re.compile(r"\.lora_(?:down|up)\b")
 # Tasks whose class of peft wants the model with its head.
-_OF_A_HEAD = frozenset({"CAUSAL_LM", "SEQ_2_SEQ_LM", "SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS"})
+_OF_A_HEAD = TASKS - {"FEATURE_EXTRACTION"}
 
 
 def detect_looked_up(subject: CheckSubject) -> Iterator[Finding]:
@@ -127,7 +124,7 @@ def _parts(subject: CheckSubject) -> Iterator[Finding]:
 
 
 def _leaf(names: AdapterNames, subject: CheckSubject) -> Iterator[Finding]:
-    bare = [one.tensor for one in names.factors if one.kind in _PAIRED and re.search(r"\.lora_[AB]$", one.tensor.name)]
+    bare = [one.tensor for one in names.factors if re.search(r"\.lora_[AB]$", one.tensor.name)]
     if bare:
         text = f"{of_all(bare, subject)} a name without `.weight` at its end: peft does not find all of them"
         fix = ("put `.weight` at the end of their names, or save again with peft's `save_pretrained`",)
@@ -212,11 +209,6 @@ def of_all(tensors: list[Tensor], subject: CheckSubject) -> str:
     """`3 of 8 tensors have`."""
     whole = counted(len(subject.folder.adapter_tensors), "tensor")
     return f"{len(tensors)} of {whole} {verb(len(tensors), 'has', 'have')}"
-
-
-def seen_of(tensors: list[Tensor]) -> list[Evidence]:
-    """The first tensors as evidence."""
-    return [Evidence(file=one.file, tensor=one.name, found=shape_text(one.shape)) for one in tensors[:SHOWN]]
 
 
 def dropped(text: str, tensors: list[Tensor], fix: tuple[str, ...], subject: CheckSubject) -> Finding:

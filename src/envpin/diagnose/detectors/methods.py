@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from envpin.core.findings import Evidence
 from envpin.core.sizes import counted, verb
 from envpin.diagnose.adapter_names import LINEAR_EXPERTS, STACKED_EXPERTS
-from envpin.diagnose.axes import shape_text, side_of_triangle
+from envpin.diagnose.axes import side_of_triangle
 from envpin.diagnose.catalogue.catalogue import finding
-from envpin.diagnose.detectors.shapes import SHOWN, places
+from envpin.diagnose.detectors.shapes import SHOWN, places, seen_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -125,7 +125,7 @@ def _names(subject: CheckSubject) -> Iterator[Finding]:
             ),
             "next time give the adapter another name than `lora`",
         )
-    yield finding("tensors-not-of-method", one, _seen(other), fix=fix, names=places(subject))
+    yield finding("tensors-not-of-method", one, seen_of(other), fix=fix, names=places(subject))
 
 
 def _alpha(subject: CheckSubject) -> Iterator[Finding]:
@@ -185,7 +185,9 @@ def _shapes(subject: CheckSubject) -> Iterator[Finding]:
                 f"{counted(len(wrong), 'tensor')} {verb(len(wrong), 'has', 'have')} "
                 f"{_along(wrong[0], axis) or 'no axis'} where `{axis.field}` says {wanted}"
             )
-            yield finding("method-shape-mismatch", text, _seen(wrong, f"{axis.field} {wanted}"), names=places(subject))
+            yield finding(
+                "method-shape-mismatch", text, seen_of(wrong, f"{axis.field} {wanted}"), names=places(subject)
+            )
 
 
 def _along(tensor: Tensor, axis: _Axis) -> int | None:
@@ -222,7 +224,7 @@ def _oft(subject: CheckSubject) -> Iterator[Finding]:
             "take config and weights of the same checkpoint; the base is not at fault",
         )
         expected = f"{counted(blocks * own // size, 'block')} of {size}" if type(size) is int and size else str(count)
-        seen = _seen([one for one, *_ in wrong], expected)
+        seen = seen_of([one for one, *_ in wrong], expected)
         yield finding("method-shape-mismatch", text, seen, fix=fix, names=places(subject))
 
 
@@ -278,7 +280,7 @@ def _head(subject: CheckSubject) -> Iterator[Finding]:
     own = next((tensor for name, tensor in _base_tensors(subject) if _same_head(name, last.name)), None)
     differs = f", where the base has {own.shape[0]}" if own is not None and own.shape[0] != last.shape[0] else ""
     text = f"{what}, {counted(last.shape[0], 'label')}{differs}: peft loads it for this task, and a merge keeps it"
-    yield finding("task-head", text, _seen(heads), names={**places(subject), "labels": str(last.shape[0])})
+    yield finding("task-head", text, seen_of(heads), names={**places(subject), "labels": str(last.shape[0])})
 
 
 def _base_tensors(subject: CheckSubject) -> Iterable[tuple[str, Tensor]]:
@@ -287,13 +289,6 @@ def _base_tensors(subject: CheckSubject) -> Iterable[tuple[str, Tensor]]:
 
 def _same_head(base: str, own: str) -> bool:
     return own.removeprefix("base_model.model.").replace(".modules_to_save", "").replace(".default", "") == base
-
-
-def _seen(tensors: list[Tensor], expected: str | None = None) -> list[Evidence]:
-    return [
-        Evidence(file=one.file, tensor=one.name, found=shape_text(one.shape), expected=expected)
-        for one in tensors[:SHOWN]
-    ]
 
 
 def _modules(subject: CheckSubject, modules: list[str]) -> list[Evidence]:

@@ -4,13 +4,12 @@ some release on, and fields that it gave up.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from envpin.core.findings import Evidence
 from envpin.diagnose.catalogue.catalogue import finding
 from envpin.diagnose.detectors.methods import kind_of
-from envpin.diagnose.detectors.shapes import places
+from envpin.diagnose.detectors.shapes import json_text, places
 from envpin.matrix.refusals import refusals_of
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ def detect_refusals(subject: CheckSubject) -> Iterator[Finding]:
         if subject.below("peft", one.release):
             continue
         text = f"peft {one.release} and newer refuse {one.says}"
-        seen = [Evidence(file="adapter_config.json", found=f"{one.field}: {json.dumps(config.get(one.field))[:80]}")]
+        seen = [Evidence(file="adapter_config.json", found=f"{one.field}: {json_text(config.get(one.field))}")]
         fix = (f"load with peft < {one.release}", one.step)
         yield _older(text, seen, fix, subject)
     yield from _given_up(config, subject)
@@ -44,15 +43,16 @@ def _given_up(config: Mapping[str, object], subject: CheckSubject) -> Iterator[F
 
     facts = load_fields().packages["peft"]
     known = facts.classes.get(kind_of(subject))
-    for name, value in config.items() if known is not None else ():
-        spans = known.fields[name].spans if known is not None and name in known.fields else ()
+    fields = known.fields if known is not None else {}
+    for name, value in config.items():
+        spans = fields[name].spans if name in fields else ()
         last = spans[-1][1] if spans else len(facts.releases) - 1
         if last + 1 >= len(facts.releases) or value in (None, False, [], {}, "") or name in _OF_NO_WEIGHT:
             continue
         gone = facts.releases[last + 1]
         if not subject.below("peft", gone):
             text = f"peft {gone} and newer do not know `{name}`, which {facts.releases[last]} was the last to read"
-            seen = [Evidence(file="adapter_config.json", found=f"{name}: {json.dumps(value)[:80]}")]
+            seen = [Evidence(file="adapter_config.json", found=f"{name}: {json_text(value)}")]
             yield _older(text, seen, (f"load with peft < {gone}",), subject)
 
 

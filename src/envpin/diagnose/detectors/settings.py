@@ -5,7 +5,6 @@ Which methods there are, and what each field is by default, was read from the re
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,12 +14,12 @@ from packaging.version import Version
 from envpin.core.findings import Evidence
 from envpin.core.typed_json import NOT_OF_ITS_SHAPE
 from envpin.diagnose.catalogue.catalogue import finding
-from envpin.diagnose.detectors.shapes import SHOWN, places
+from envpin.diagnose.detectors.shapes import SHOWN, json_text, places
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from envpin.core.findings import Finding
+    from envpin.core.findings import Finding, Severity
     from envpin.diagnose.subject import CheckSubject
     from envpin.matrix.fields import FieldFacts
 
@@ -34,7 +33,8 @@ _BIASES = ("none", "all")
 # What peft asks for their keys at once.
 _PATTERNS = ("rank_pattern", "alpha_pattern")
 _LONGEST_PATTERN = 2_000
-# What `init_lora_weights` names (peft/tuners/lora/layer.py of 0.21.2); the last two go on, as in pissa_niter_4.
+# What `init_lora_weights` names (peft/tuners/lora/layer.py of this release); the last two go on, as in pissa_niter_4.
+_BEGINNINGS_OF = "0.21.2"
 _BEGINNINGS = frozenset({"gaussian", "olora", "mica", "loftq", "eva", "orthogonal", "lora_ga"})
 _FAMILIES = ("pissa", "corda")
 
@@ -93,15 +93,15 @@ def detect_settings(subject: CheckSubject) -> Iterator[Finding]:
         yield from _unknown_method(subject, kind, tuple(facts.classes), facts.releases[-1])
         return
     known = facts.classes[kind].fields
-    yield from _unknown_beginning(subject, facts.releases[-1])
+    yield from _unknown_beginning(subject)
     wrong = {name: why for name, value in config.items() if (why := _refused(name, value, known.get(name)))}
     wrong |= _patterns(config)
     wrong |= _targets(config, known)
     if wrong:
         name, why = next(iter(wrong.items()))
-        text = f"`{name}` is {_shown(_value(config, name))}: {why}"
+        text = f"`{name}` is {json_text(_value(config, name))}: {why}"
         seen = [
-            Evidence(file="adapter_config.json", found=f"{one}: {_shown(_value(config, one))}", note=said)
+            Evidence(file="adapter_config.json", found=f"{one}: {json_text(_value(config, one))}", note=said)
             for one, said in wrong.items()
         ]
         yield finding("corrupt-header", text, seen[:SHOWN], fix=(f"put back the `{name}` that training used",),
@@ -110,33 +110,35 @@ def detect_settings(subject: CheckSubject) -> Iterator[Finding]:
 
 def _unknown_method(subject: CheckSubject, kind: object, methods: tuple[str, ...], newest: str) -> Iterator[Finding]:
     """A blocker, but where a release of peft that was not read is to load it: that one has to tell."""
-    seen = [Evidence(file="adapter_config.json", found=f"peft_type: {_shown(kind)}")]
+    seen = [Evidence(file="adapter_config.json", found=f"peft_type: {json_text(kind)}")]
     like = next((one for one in methods if isinstance(kind, str) and one == kind.strip().upper()), None)
     if like is not None or not isinstance(kind, str):
-        text = f"`peft_type` is {_shown(kind)}, and peft looks methods up by their names in capitals"
+        text = f"`peft_type` is {json_text(kind)}, and peft looks methods up by their names in capitals"
         fix = (f"write `{like}`" if like else "put back the `peft_type` that training used",)
         yield finding("corrupt-header", text, seen, fix=fix, names=places(subject))
         return
-    recorded = subject.manifest.version_of("peft") if subject.manifest is not None else None
-    newer = any(_is_newer(one, newest) for one in (recorded, subject.target.get("peft")))
     text = f"`{kind[:60]}` is a method of no release of peft up to {newest}"
     fix = ("load and merge it with what trained it; envpin cannot tell what that was",)
-    yield finding("adapter-needs-newer-peft", text, seen, severity="warning" if newer else None, fix=fix,
+    yield finding("adapter-needs-newer-peft", text, seen, severity=_if_read(subject, newest), fix=fix,
                   names=places(subject))  # fmt: skip
 
 
-def _unknown_beginning(subject: CheckSubject, newest: str) -> Iterator[Finding]:
-    """A name in `init_lora_weights` that `reset_lora_parameters` of no release that was read knows: each raises."""
+def _unknown_beginning(subject: CheckSubject) -> Iterator[Finding]:
+    """A name in `init_lora_weights` that the release which was read does not know: it raises."""
     begins = subject.adapter_config.get("init_lora_weights")
     if not isinstance(begins, str) or begins.lower() in _BEGINNINGS or begins.startswith(_FAMILIES):
         return
-    text = f"`init_lora_weights` is {_shown(begins)}, which no release of peft up to {newest} knows: loading raises"
-    seen = [Evidence(file="adapter_config.json", found=f"init_lora_weights: {_shown(begins)}")]
-    recorded = subject.manifest.version_of("peft") if subject.manifest is not None else None
-    newer = any(_is_newer(one, newest) for one in (recorded, subject.target.get("peft")))
-    yield finding("adapter-needs-newer-peft", text, seen, severity="warning" if newer else None,
+    text = f"`init_lora_weights` is {json_text(begins)}, which peft {_BEGINNINGS_OF} does not know and raises about"
+    seen = [Evidence(file="adapter_config.json", found=f"init_lora_weights: {json_text(begins)}")]
+    yield finding("adapter-needs-newer-peft", text, seen, severity=_if_read(subject, _BEGINNINGS_OF),
                   fix=("load with the peft that wrote it, or set it to true: it counts as training begins",),
                   names=places(subject))  # fmt: skip
+
+
+def _if_read(subject: CheckSubject, newest: str) -> Severity | None:
+    """A warning where a release of peft that was not read made it or shall load it: that one has to tell."""
+    recorded = subject.manifest.version_of("peft") if subject.manifest is not None else None
+    return "warning" if any(_is_newer(one, newest) for one in (recorded, subject.target.get("peft"))) else None
 
 
 def _is_newer(version: str | None, newest: str) -> bool:
@@ -220,10 +222,6 @@ def _value(config: Mapping[str, object], name: str) -> object:
     field, dot, key = name.partition(".")
     pattern = config.get(field)
     return pattern.get(key) if dot and isinstance(pattern, dict) else config.get(name)
-
-
-def _shown(value: object) -> str:
-    return json.dumps(value, default=str)[:80]
 
 
 def _decoded(text: str) -> object:

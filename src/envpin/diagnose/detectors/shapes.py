@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from envpin.diagnose.expected import ExpectedShapes
     from envpin.diagnose.subject import CheckSubject
 
-_PAIRS = {"lora_A": "lora_B", "lora_B": "lora_A",
+PAIRS = {"lora_A": "lora_B", "lora_B": "lora_A",
           "lora_embedding_A": "lora_embedding_B", "lora_embedding_B": "lora_embedding_A"}  # fmt: skip
 _META = frozenset("^$*+?[](){}|\\")
 # Tensors named as evidence: three show the pattern, and 560 would hide it.
@@ -48,13 +49,13 @@ def detect_names(subject: CheckSubject) -> Iterator[Finding]:
             f"{len(empty)} of {counted(count, 'tensor')} {verb(len(empty), 'is', 'are')} empty: ZeRO-3 kept "
             "their values in its shards"
         )
-        yield finding("empty-tensors-zero3", text, [_seen(tensor) for tensor in empty[:SHOWN]], names=places(subject))
+        yield finding("empty-tensors-zero3", text, seen_of(empty), names=places(subject))
     present = {(factor.module, factor.kind) for factor in names.factors}
-    alone = [one for one in names.factors if one.kind in _PAIRS and (one.module, _PAIRS[one.kind]) not in present]
+    alone = [one for one in names.factors if one.kind in PAIRS and (one.module, PAIRS[one.kind]) not in present]
     if alone:
         text = f"{counted(len(alone), 'factor')} without a pair"
         seen = [
-            Evidence(file=one.tensor.file, tensor=one.tensor.name, expected=_PAIRS[one.kind]) for one in alone[:SHOWN]
+            Evidence(file=one.tensor.file, tensor=one.tensor.name, expected=PAIRS[one.kind]) for one in alone[:SHOWN]
         ]
         yield finding("unpaired-lora", text, seen, names=places(subject))
     yield from _ranks(names, subject)
@@ -106,7 +107,7 @@ def _is_plain(factor: Factor) -> bool:
     """A factor whose shape shows its rank: fused experts stack one pair for each expert along it, or before it."""
     shape = factor.tensor.shape
     fused = is_fused_experts(factor.module) or (len(shape) == 3 and "expert" in factor.module)
-    return factor.kind in _PAIRS and factor.leaf == "weight" and len(shape) >= 2 and 0 not in shape and not fused
+    return factor.kind in PAIRS and factor.leaf == "weight" and len(shape) >= 2 and 0 not in shape and not fused
 
 
 def _allowed_ranks(module: str, config: dict[str, object]) -> set[int]:
@@ -235,8 +236,17 @@ def places(subject: CheckSubject) -> dict[str, str]:
     return found
 
 
-def _seen(tensor: Tensor) -> Evidence:
-    return Evidence(file=tensor.file, tensor=tensor.name, found=shape_text(tensor.shape))
+def seen_of(tensors: list[Tensor], expected: str | None = None) -> list[Evidence]:
+    """The first tensors as evidence, with their shapes."""
+    return [
+        Evidence(file=one.file, tensor=one.name, found=shape_text(one.shape), expected=expected)
+        for one in tensors[:SHOWN]
+    ]
+
+
+def json_text(value: object) -> str:
+    """A value of a config as it stands there, its beginning."""
+    return json.dumps(value, default=str)[:80]
 
 
 def _samples(names: Iterable[str], subject: CheckSubject) -> list[Evidence]:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from envpin.checkpoint.config import text_value
 from envpin.core.findings import Evidence
-from envpin.core.patterns import is_quick
+from envpin.core.patterns import unmatched
 from envpin.core.sizes import counted, verb
 from envpin.diagnose.adapter_names import layer_of, of_base
 from envpin.diagnose.catalogue.catalogue import finding
 from envpin.diagnose.detectors.looked_up import dropped
 from envpin.diagnose.detectors.methods import kind_of
-from envpin.diagnose.detectors.shapes import SHOWN, places
+from envpin.diagnose.detectors.shapes import PAIRS, SHOWN, places
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from envpin.diagnose.subject import CheckSubject
 
 _PLAIN = re.compile(r"[\w.]+")
-_PAIRED = frozenset({"lora_A", "lora_B", "lora_embedding_A", "lora_embedding_B"})
 _ALL_LINEAR = "all-linear"
 
 
@@ -64,7 +63,7 @@ def _untargeted(names: AdapterNames, subject: CheckSubject) -> Iterator[Finding]
         return
     excluded = plain_names(config.get("exclude_modules")) or []
     layers = _layers(config)
-    out = [one for one in names.factors if one.kind in _PAIRED and _is_left_out(one, targets, excluded, layers)]
+    out = [one for one in names.factors if one.kind in PAIRS and _is_left_out(one, targets, excluded, layers)]
     if not out:
         return
     by = "exclude_modules" if any(_ends_with(of_base(one.module), excluded) for one in out) else "target_modules"
@@ -104,17 +103,11 @@ def _layers(config: dict[str, object]) -> frozenset[int] | None:
 def _not_of_the_pattern(names: AdapterNames, subject: CheckSubject) -> Iterator[Finding]:
     """A string is a regular expression for whole names: `q_proj|v_proj` is no name of any module."""
     targets = subject.adapter_config.get("target_modules")
-    if not isinstance(targets, str) or targets == _ALL_LINEAR or not is_quick(targets):
+    if not isinstance(targets, str) or targets == _ALL_LINEAR or subject.adapter_config.get("target_parameters"):
         return
-    if subject.adapter_config.get("target_parameters"):
-        return
-    try:
-        pattern = re.compile(targets)
-    except (re.error, RecursionError, OverflowError):
-        return  # `detect_settings` says so
-    modules = {of_base(one.module) for one in names.factors if one.kind in _PAIRED and ".base_layer" not in one.module}
-    wrong = {one for one in modules if pattern.fullmatch(one) is None}
-    out = [one.tensor for one in names.factors if of_base(one.module) in wrong and ".base_layer" not in one.module]
+    plain = [one for one in names.factors if ".base_layer" not in one.module]
+    wrong = unmatched(targets, {one.module for one in plain if one.kind in PAIRS})
+    out = [one.tensor for one in plain if one.module in wrong]
     if not out:
         return
     whole = counted(len(subject.folder.adapter_tensors), "tensor")

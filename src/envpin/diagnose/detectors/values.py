@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
-from envpin.core.files import open_file
+from envpin.checkpoint.tensor_reader import TensorReader
 from envpin.core.findings import Evidence
 from envpin.core.sizes import counted, verb
 from envpin.diagnose.catalogue.catalogue import finding
@@ -29,7 +29,7 @@ _EXPONENTS = {"F64": (0x7F, 0xF0), "F32": (0x7F, 0x80), "BF16": (0x7F, 0x80), "F
 
 
 def detect_values(subject: CheckSubject) -> Iterator[Finding]:
-    """What the bytes of the adapter's own tensors show; those of a pickle are not read."""
+    """What the bytes of the adapter's own tensors show."""
     yield from _noop(subject)
     yield from _not_finite(subject)
 
@@ -45,13 +45,10 @@ def _not_finite(subject: CheckSubject) -> Iterator[Finding]:
     looked = tensors[:: max(1, len(tensors) // _SAMPLED)] if far else tensors
     limit = _SAMPLE if far else _BEGINNING
     wrong: list[Tensor] = []
-    with contextlib.suppress(OSError), _Reader(subject.folder) as reader:
-        wrong += [one for one in looked if _holds_no_number(reader.beginning(one, limit), one.dtype)]
+    with contextlib.suppress(OSError), TensorReader(subject.folder) as reader:
+        wrong += [one for one in looked if any(_holds_no_number(b, one.dtype) for b in reader.blocks(one, limit))]
     if wrong:
-        text = (
-            f"{len(wrong)} of {counted(len(looked), 'tensor')} {verb(len(wrong), 'holds', 'hold')} NaN or infinity: "
-            "training left the range of its numbers"
-        )
+        text = f"{len(wrong)} of {counted(len(looked), 'tensor')} {verb(len(wrong), 'holds', 'hold')} NaN or infinity"
         seen = [Evidence(file=one.file, tensor=one.name, found="not finite") for one in wrong[:SHOWN]]
         yield finding("weights-not-finite", text, seen, names=places(subject))
 
@@ -67,30 +64,6 @@ def _holds_no_number(data: bytes, dtype: str) -> bool:
                 if data[at * width + width - 2] & before == before:
                     return True
     return False
-
-
-class _Reader(contextlib.ExitStack):
-    """The open files of one folder."""
-
-    def __init__(self, folder: Checkpoint) -> None:
-        super().__init__()
-        self._folder = folder
-        self._open: dict[str, IO[bytes]] = {}
-
-    def stream(self, tensor: Tensor) -> IO[bytes]:
-        """The file, at the beginning of the tensor."""
-        if tensor.file not in self._open:
-            self._open[tensor.file] = self.enter_context(open_file(self._folder.files / tensor.file))
-        stream = self._open[tensor.file]
-        stream.seek(tensor.start)
-        return stream
-
-    def beginning(self, tensor: Tensor, limit: int) -> bytes:
-        """
-        Raises:
-            OSError: the file cannot be read.
-        """
-        return self.stream(tensor).read(min(limit, tensor.end - tensor.start))
 
 
 def _noop(subject: CheckSubject) -> Iterator[Finding]:
@@ -124,18 +97,10 @@ def _is_zero(data: bytes, width: int) -> bool:
 
 def _all_zero(folder: Checkpoint, tensors: list[Tensor], *, limit: int | None) -> bool:
     """Whether all these bytes are zero, of each tensor the first `limit`. A trained adapter answers no at once."""
-    block = 1 << 20
     try:
-        with _Reader(folder) as reader:
-            for tensor in tensors:
-                stream = reader.stream(tensor)
-                left = tensor.end - tensor.start
-                left = left if limit is None else min(left, limit)
-                while left > 0:
-                    data = stream.read(min(block, left))
-                    if not data or not _is_zero(data, _WIDTHS.get(tensor.dtype, 0)):
-                        return False
-                    left -= len(data)
+        with TensorReader(folder) as reader:
+            return all(
+                _is_zero(block, _WIDTHS.get(one.dtype, 0)) for one in tensors for block in reader.blocks(one, limit)
+            )
     except OSError:
         return False
-    return True
