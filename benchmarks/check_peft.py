@@ -34,7 +34,10 @@ def main() -> None:
     for python in args.python:
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch)
-            subprocess.run([python, INSIDE, folder], check=True, env=os.environ | QUIET)
+            try:
+                subprocess.run([python, INSIDE, folder], check=True, env=os.environ | QUIET)
+            except (OSError, subprocess.CalledProcessError) as error:
+                parser.error(f"`{python}` is no interpreter with torch, transformers and peft: {error}")
             made = json.loads((folder / "cases.json").read_text(encoding="utf-8"))
             report(made, folder, misses=args.misses)
 

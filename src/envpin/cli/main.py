@@ -98,13 +98,13 @@ _OF_THE_INPUT = frozenset({errno.ENOENT, errno.EACCES, errno.EPERM, errno.ELOOP,
 
 def _settled(status: int, arguments: Sequence[str], console: Console) -> int:
     """The exit status of a command, given that its answer may not have arrived. A reader that left, as `head` does, is
-    no fault; and a child's status is the child's, whatever became of what is said about it."""
-    if console.unanswered is None or status != 0 or arguments[0] in {"record", "run"}:
+    no fault; a child's status is the child's, whatever became of what is said about it; that of a verdict stays."""
+    if console.unanswered is None or arguments[0] in {"record", "run"}:
         return status
     reason = console.unanswered.strerror or str(console.unanswered)
     error = InfrastructureError(f"the answer could not be written to stdout: {reason}")
     console.error(error)
-    return error.exit_code
+    return status or error.exit_code
 
 
 def _unknown(name: str) -> UsageError:
