@@ -54,6 +54,21 @@ def test_a_disagreement_is_shown(tmp_path: Path) -> None:
     assert "the files disagree" in completed.stdout
 
 
+def test_what_stops_the_adapter_in_every_environment_is_said_below_the_first(tmp_path: Path) -> None:
+    adapter = tmp_path / "adapter"
+    shutil.copytree(DATA / "peft-0.14" / "plain", adapter)
+    assert answer("infer", adapter)["in_the_way"] == []
+    assert "as it is" not in envpin("infer", adapter).stdout
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    (adapter / "adapter_config.json").write_text(json.dumps({**config, "alpha_pattern": -1}))
+    completed = envpin("infer", adapter)
+    assert completed.status == 0
+    assert "would not load and merge there:\n              `alpha_pattern` is -1" in completed.stdout
+    assert completed.stdout.splitlines()[-1].startswith("  envpin check ")
+    (stopping,) = answer("infer", adapter)["in_the_way"]
+    assert (stopping["code"], stopping["severity"]) == ("corrupt-header", "blocker")
+
+
 def test_saying_nothing_is_said_and_is_exit_status_1(tmp_path: Path) -> None:
     config = {"r": 8, "lora_alpha": 16, "target_modules": ["q_proj"], "peft_type": "LORA"}
     (tmp_path / "adapter_config.json").write_text(json.dumps(config))

@@ -123,8 +123,8 @@ def _not_compared(subject: CheckSubject) -> str | None:
         reason = "no base found"
     elif subject.expected is None:
         reason = "the base has no weights, and its config does not tell their shapes"
-    elif subject.names is None or not subject.names.factors:
-        reason = "it holds no low-rank factors whose shapes could be compared"
+    elif subject.comparison is None or not subject.comparison.tells:
+        reason = "it holds no tensors whose shapes the base gives"
     return reason
 
 

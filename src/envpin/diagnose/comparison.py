@@ -53,7 +53,7 @@ class Comparison:
         by_module: dict[str, list[Mismatch]] = {}
         turned: dict[str, set[str]] = {}
         for factor in (*self.names.factors, *self.names.other):
-            base = self.expected.shape_of(f"{factor.module}.weight")
+            base = self._shape_of(factor)
             wanted = None if base is None else _fitting(factor, base)
             if base is None or wanted is None or wanted == factor.tensor.shape:
                 continue
@@ -72,6 +72,20 @@ class Comparison:
             else:
                 wrong += some
         return wrong, swapped
+
+    @cached_property
+    def tells(self) -> bool:
+        """Whether anything was held against the base: a module that it lacks, or a tensor whose width it gives.
+
+        Spectra, shared vectors and prompts have lengths of the method's own, so that nothing of them can differ.
+        """
+        if self.homeless or any(self.expected.shape_of(one) is not None for one in self.names.whole):
+            return True
+        factors = (*self.names.factors, *self.names.other)
+        return any((base := self._shape_of(one)) is not None and _fitting(one, base) is not None for one in factors)
+
+    def _shape_of(self, factor: Factor) -> tuple[int, ...] | None:
+        return self.expected.shape_of(f"{factor.module}.weight")
 
     @cached_property
     def _absent(self) -> frozenset[str]:

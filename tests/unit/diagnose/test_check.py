@@ -24,7 +24,7 @@ def test_check_compares_an_adapter_with_the_base_that_it_finds(tmp_path: Path) -
     [
         ("no base", "no base found"),
         ("base without weights of an unknown family", "does not tell their shapes"),
-        ("no low-rank factors", "no low-rank factors"),
+        ("lengths of the method's own", "no tensors whose shapes the base gives"),
         ("inside a model", "among the weights of a model"),
     ],
 )
@@ -35,8 +35,8 @@ def test_check_says_why_an_adapter_was_not_compared(case: str, why: str, tmp_pat
         (tmp_path / "base").rename(tmp_path / "elsewhere")
     elif case == "base without weights of an unknown family":
         (base / "model.safetensors").unlink()
-    elif case == "no low-rank factors":
-        shapes = {"base_model.model.model.layers.0.self_attn.q_proj.ia3_l": (64, 1)}
+    elif case == "lengths of the method's own":
+        shapes = {"base_model.model.model.layers.0.self_attn.q_proj.fourierft_spectrum": (1000,)}
     adapter = write_adapter(tmp_path / "adapter", shapes)
     if case == "inside a model":
         write_model(adapter, llama_shapes())
@@ -44,6 +44,18 @@ def test_check_says_why_an_adapter_was_not_compared(case: str, why: str, tmp_pat
     assert report.compared is False
     assert report.not_compared is not None
     assert why in report.not_compared
+
+
+@pytest.mark.parametrize(
+    ("part", "shape"),
+    [("ia3_l", (64, 1)), ("hada_w1_a", (64, 8)), ("hra_u", (64, 8)), ("vera_lambda_b", (64,)), ("oft_R", (8, 28))],
+)
+def test_check_compares_other_methods_whose_widths_are_the_bases(
+    part: str, shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    write_model(tmp_path / "base", llama_shapes())
+    name = f"base_model.model.model.layers.0.self_attn.q_proj.{part}"
+    assert check(write_adapter(tmp_path / "adapter", {name: shape})).compared is True
 
 
 def test_check_of_a_model_has_nothing_to_compare_with(tmp_path: Path) -> None:

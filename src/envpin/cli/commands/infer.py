@@ -11,9 +11,12 @@ from envpin.core.sizes import counted
 if TYPE_CHECKING:
     import argparse
 
+    from envpin.checkpoint.checkpoint import Checkpoint
     from envpin.cli.console.console import Console
+    from envpin.core.findings import Finding
     from envpin.inference.combine import Range, Signal
     from envpin.inference.infer import Inferred
+    from envpin.remote.hub.client import Hub
 
 takes_child = False
 
@@ -40,12 +43,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--all", action="store_true", help="every signal and every candidate, not only those that decide"
     )
     parser.epilog = (
-        "Nothing of the adapter is run or unpickled, and no file outside the named folders is read. Exit status 1: no "
+        "Nothing of the adapter is run or unpickled, and no file outside the named folders is read. What would stop "
+        "the adapter in the most likely environment is said below it (`envpin check` tells more). Exit status 1: no "
         "file says anything about peft or transformers."
     )
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
+    from envpin.checkpoint.checkpoint import open_checkpoint
     from envpin.cli.commands.lock import target_of
     from envpin.inference.infer import infer
     from envpin.inference.newer import with_newer
@@ -55,19 +60,49 @@ def run(args: argparse.Namespace, console: Console) -> int:
         target_of(args.lock, "")  # a name that no lock may have: now, not after a minute of resolving
     hub = Hub(offline=args.offline, listener=console.listener())
     place = hub.open_place(args.path)
-    found = infer(place, base=args.base, open_remote=hub.open_remote)
+    folder = open_checkpoint(place, confined=True)
+    found = infer(folder, base=args.base, open_remote=hub.open_remote)
     newer = with_newer(found.known, found.signals, offline=args.offline, listener=console.listener())
     if newer is not None:
-        found = infer(place, base=args.base, open_remote=hub.open_remote, known=newer)
+        found = infer(folder, base=args.base, open_remote=hub.open_remote, known=newer)
     locked = _lock(found, args, console) if args.lock is not None and found.candidates else None
+    in_the_way = _in_the_way(found, folder, args.base, hub)
     console.close()
     if console.json_mode:
-        console.document(SCHEMA, {**_document(found), "lock": locked})
+        import msgspec
+
+        stopping = msgspec.to_builtins(in_the_way)
+        console.document(SCHEMA, {**_document(found), "in_the_way": stopping, "lock": locked})
     elif args.lock != "-":
-        console.data(fitted(_lines(found, everything=args.all), indent=14))
+        lines = [*_lines(found, everything=args.all), *_stopped(in_the_way, args)]
+        console.data(fitted(lines, indent=14))
         if locked is not None:
             console.data(f"\nlocked        {locked['path']}")
     return 0 if found.says_something else 1
+
+
+def _in_the_way(found: Inferred, folder: Checkpoint, base: str | None, hub: Hub) -> tuple[Finding, ...]:
+    """What stops the adapter in the first candidate, as it lies there. The Hub is asked for a base that was named only:
+    of others the config was enough, and the headers of their weights are much more."""
+    if not found.candidates:
+        return ()
+    from envpin.diagnose.check import check
+
+    open_remote = hub.open_remote if base else None
+    return check(folder, base=base, target=found.candidates[0].pins, open_remote=open_remote).blockers
+
+
+def _stopped(blockers: tuple[Finding, ...], args: argparse.Namespace) -> list[str]:
+    from envpin.cli.console.findings import printable
+
+    if not blockers:
+        return []
+    lines = ["", "as it is, the adapter would not load and merge there:"]
+    lines += [f"              {printable(one.message)}" for one in blockers[:_SHOWN]]
+    if len(blockers) > _SHOWN:
+        lines.append(f"              … and {counted(len(blockers) - _SHOWN, 'more blocker')}")
+    base = ("--base", args.base) if args.base else ()
+    return [*lines, "", f"  {command_text('envpin', 'check', args.path, *base)}"]
 
 
 def _lock(found: Inferred, args: argparse.Namespace, console: Console) -> dict[str, object]:
