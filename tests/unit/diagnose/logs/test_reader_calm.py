@@ -7,6 +7,7 @@ import io
 import pytest
 
 from envpin.diagnose.logs.reader import diagnose_log
+from tests.support.logs import codes
 
 SITE = "/home/user/.venv/lib/python3.11/site-packages"
 CALM = (
@@ -43,6 +44,15 @@ CALM = (
         "Unable to register cuDNN factory: Attempting to register factory for plugin cuDNN when one has already been "
         "registered"
     ),
+    (
+        "[INFO|dynamic_module_utils.py:423] 2026-11-30 14:39:53,320 >> Could not locate the "
+        "custom_generate/generate.py inside Qwen/Qwen2.5-7B-Instruct."
+    ),
+    (
+        "[transformers] Passing `generation_config` together with generation-related "
+        "arguments=({'begin_suppress_tokens'}) is deprecated and will be removed in future versions. Please pass "
+        "either a `generation_config` object OR all generation parameters explicitly, but not both."
+    ),
     "The tokenizer has new PAD/BOS/EOS tokens that differ from the model config and generation config.",
 )
 ENDS = (
@@ -57,3 +67,14 @@ def test_a_run_that_ended_well_is_not_blamed(said: str, end: str) -> None:
     found = diagnose_log(io.BytesIO(f"trainable params: 4,096\n{said}\n{end}".encode())).findings
     serious = [one for one in found if one.severity in {"blocker", "warning"}]
     assert not [one for one in serious if "newly initialized" not in said or one.code != "task-head"]
+
+
+def test_a_head_that_an_adapter_brings_is_not_missed() -> None:
+    new = (
+        "Some weights of RobertaForSequenceClassification were not initialized from the model checkpoint at b and are "
+        "newly initialized: ['classifier.dense.bias', 'classifier.dense.weight']\n"
+    )
+    loaded = "Loading LoRA adapter from: out\nMerging adapter weights into the base model...\nMerge complete.\n"
+    assert codes(new) == ["task-head"]
+    assert codes(loaded + new) == ["task-head"]
+    assert codes(new + loaded) == []

@@ -50,7 +50,7 @@ _OF_THE_FIELD = re.compile(
 _GOES_ON = re.compile(
     r"(?i)fall(?:s|ing)? back|will be (?:used|ignored|created)|ignor(?:ed|ing)|skipp?(?:ed|ing)\b|optional|"
     r"\bwarn(?!ings\b)|using (?:the )?(?:default|cpu)|instead\b|continuing|from kernels-community|"
-    r"Supported models are \[|使用默认|警告|跳过"
+    r"Supported models are \[|\bdeprecated\b|takes? precedence|使用默认|警告|跳过"
 )
 # It goes on, and only makes as if it did the work.
 _PRETENDS = re.compile(

@@ -25,6 +25,10 @@ _OWN_LOOP = re.compile(rb"(?im)^\W{0,8}epoch\b[^\n]{0,60}\b(?:train|loss)")
 _RESIZED = (b"resize_token_embeddings", b"new embeddings will be initialized", b"Resizing ", b"added tokens")
 # The gradients of a step that are not zero, as the Trainer logs them.
 _LEARNS = re.compile(rb"'grad_norm': '?0*\.?0*[1-9]")
+# An adapter that is put on the model after it was made brings its head along.
+_ADAPTS = re.compile(
+    rb"newly initialized(?s:.*)\n[^\n]{0,40}(?i:\b(?:load|apply|attach|add|merg)\w*\b[^\n]{0,40}\b\w*(?:adapter|lora|peft))"
+)
 # What a run logs of its loss and of what it trains. Rewards are of trainers whose loss begins at 0.
 _LOSS = re.compile(rb"\{'loss': '?(?P<loss>[\d.e+-]+|nan)'?[,}](?![^\n]*(?:reward|'kl'))")
 _OWN_LOSS = re.compile(rb"(?im)^[^\n{]{0,80}\b(?:train[_ ])?loss[ =:]{1,3}(?P<loss>\d+\.\d+(?:e[+-]?\d+)?)")
@@ -118,13 +122,14 @@ class TrainingSigns:
         self._trains = self._resized = self._learns = False
         # how many losses were 0, and the first line that says so; whether one was another number
         self._zeros, self._some = 0, False
-        self._ctc = self._rewards = self._ended = False
+        self._ctc = self._rewards = self._ended = self._adapts = False
         self._blocks = 0
         self._quiet: dict[str, tuple[int, str]] = {}
 
     def read(self, block: bytes, numbers: LineNumbers) -> None:
         self._trains = self._trains or any(sign in block for sign in _TRAINS) or _OWN_LOOP.search(block) is not None
         self._learns = self._learns or _LEARNS.search(block) is not None
+        self._adapts = self._adapts or _ADAPTS.search(block) is not None
         ends = b"'train_runtime'" in block
         self._ended = self._ended or ends
         # what is trained stands where a log begins and ends; a training may log for hours in between
@@ -176,14 +181,17 @@ class TrainingSigns:
             yield frozen, NOTHING_TRAINS, NOTHING_TRAINS_STEPS, self._quiet[NOTHING_TRAINS]
 
     def are_idle(self, code: str, severity: str) -> bool:
-        """Whether nothing follows from lines of this code: of a new head, of peft's word at each checkpoint that it
-        could not look at the base's config, where no sign says that the vocabulary grew, and of a part of the model
-        whose inputs need no gradient (a reference model's), where gradients are logged."""
+        """Whether nothing follows from lines of this code: of a new head, before training or before an adapter that
+        brings its own; of peft's word at each checkpoint that it could not look at the base's config, where no sign
+        says that the vocabulary grew; and of a part of the model whose inputs need no gradient (a reference model's),
+        where gradients are logged."""
         if code == "nothing-requires-grad":
             # a training whose inputs stay without gradients stops at its first step
             return (self._learns or (self._rewards and self._ended)) and severity != "blocker"
         if code == "vocab-rows-not-saved":
             return self._trains and severity == "info" and not self._resized
+        if self._adapts and code in OF_A_NEW_HEAD and severity == "info":
+            return True
         return self._trains and code in OF_A_NEW_HEAD and (code == "task-head" or severity == "info")
 
     def which_row(self, near: bytes) -> tuple[str, tuple[str, ...]] | None:
