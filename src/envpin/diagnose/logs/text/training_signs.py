@@ -27,7 +27,8 @@ _RESIZED = (b"resize_token_embeddings", b"new embeddings will be initialized", b
 _LEARNS = re.compile(rb"'grad_norm': '?0*\.?0*[1-9]")
 # An adapter that is put on the model after it was made brings its head along.
 _ADAPTS = re.compile(
-    rb"newly initialized(?s:.*)\n[^\n]{0,40}(?i:\b(?:load|apply|attach|add|merg)\w*\b[^\n]{0,40}\b\w*(?:adapter|lora|peft))"
+    rb"newly initialized(?s:.*)\n[^\n]{0,40}"
+    rb"(?i:\b(?:load|apply|attach|add|merg)\w*\b[^\n]{0,40}\b\w*(?:adapter|lora|peft))"
 )
 # What a run logs of its loss and of what it trains. Rewards are of trainers whose loss begins at 0.
 _LOSS = re.compile(rb"\{'loss': '?(?P<loss>[\d.e+-]+|nan)'?[,}](?![^\n]*(?:reward|'kl'))")
