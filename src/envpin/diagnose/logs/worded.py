@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from envpin.diagnose.logs.text.explained import Explained
 
-NEWER = frozenset({"config-needs-newer-transformers"})
+# Codes of which a release that the log states to be new enough is none.
+NEWER = frozenset({"config-needs-newer-transformers", "transformers-api-changed"})
 # Codes and words of signatures that leave open which release has a name.
 _OF_A_RELEASE = frozenset({"library-api-changed", "torch-companion-mismatch", "transformers-api-changed"})
 _NAMES_NONE = ("this release", "a newer torch than this one", "in this torch")

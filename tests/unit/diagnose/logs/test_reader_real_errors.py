@@ -38,6 +38,7 @@ ERRORS = [
 
 # Named nothing or another cause: see docs/reference/wild.md.
 MISSED = {
+    "https://github.com/Granddyser/qwen3-vl-comfy-ui/issues/2",
     "https://github.com/huggingface/trl/issues/4273",
     "https://github.com/bytedance/Sa2VA/issues/86",
     "https://github.com/ml-explore/mlx-lm/issues/661",
@@ -100,8 +101,6 @@ MISSED = {
     "https://github.com/huggingface/trl/issues/2698",
     "https://github.com/OpenRLHF/OpenRLHF/issues/910",
     "https://github.com/embeddings-benchmark/mteb/pull/5059",
-    "https://github.com/yifan123/flow_grpo/issues/84",
-    "https://github.com/IuvenisSapiens/ComfyUI_Qwen3-VL-Instruct/issues/30",
     "https://github.com/verl-project/verl/issues/2082",
     "https://github.com/modelscope/ms-swift/issues/9997",
     "https://github.com/vllm-project/vllm-ascend/pull/6986",
@@ -131,8 +130,6 @@ MISSED = {
     "https://github.com/siyuhsu/vla-cache/issues/2",
     "https://github.com/ggml-org/llama.cpp/issues/23047",
     "https://github.com/ollama/ollama/issues/9505",
-    "https://github.com/mindspore-lab/mindone/issues/944",
-    "https://github.com/modelscope/ms-swift/issues/3273",
     "https://github.com/ModelCloud/GPTQModel/issues/1080",
     "https://github.com/huggingface/lerobot/issues/1785",
     "https://github.com/open-compass/VLMEvalKit/pull/1294",

@@ -156,9 +156,16 @@ class Lost:
         ))  # fmt: skip
 
 
+# What a shell says of a program that a build or an installation puts into such a folder.
+NO_PROGRAM = re.compile(
+    r"sh: (?:line \d+: |\d+: )?(?P<path>(?:[^:\n]{0,200}/)?(?:s?bin|build)/(?:[\w.-]{1,60}/){0,6}"
+    r"(?P<name>[\w-]{1,60})): (?:No such file or directory|not found)$"
+)
+
+
 def said_to_be_lost(text: str) -> Lost | None:
     """What a program says by itself is not there; None where the words could be of another field."""
-    if NOT_THERE.search(text) is None:
+    if NOT_THERE.search(text) is None or NO_PROGRAM.search(text) is not None:
         return None
     inside = next((found for one in _IN_A_FOLDER if (found := one.search(text)) is not None), None)
     path = _path_in(text) if inside is None else f"{inside['folder'].rstrip('./')}/{inside['file']}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from envpin.core.command_text import command_text
 from envpin.diagnose.logs.context.kinds_refused import said_of_a_kind
-from envpin.diagnose.logs.context.lost_files import GIVE_ITS_PATH, NOT_THERE, said_to_be_lost
+from envpin.diagnose.logs.context.lost_files import GIVE_ITS_PATH, NO_PROGRAM, NOT_THERE, said_to_be_lost
 from envpin.diagnose.logs.ending.own_checkpoints import said_of_names
 from envpin.diagnose.logs.ending.own_checks import of_words
 from envpin.diagnose.logs.ending.own_code import kind_of_path
@@ -350,6 +350,11 @@ def _of_this_field_alone(line: str, _: str) -> Explained | None:
 
 
 def _of_the_command(line: str) -> Explained | None:
+    if (program := NO_PROGRAM.search(line)) is not None:
+        says = f"the program `{program['name']}` is not at `{program['path']}`: it was not built or installed there"
+        return Explained("package-missing", says, (
+            f"build or install what brings `{program['name']}`, or name in the script where it lies",
+        ))  # fmt: skip
     if (found := _SHELL.search(line)) is not None:
         return Explained(_S, f"the script or file `{found['name']}` is not there", (GIVE_ITS_PATH,))
     if (found := _DENIED.search(line)) is not None:

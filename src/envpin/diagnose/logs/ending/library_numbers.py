@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from envpin.diagnose.logs.text.carets import marked_code
 from envpin.diagnose.logs.text.explained import Explained
 from envpin.diagnose.logs.text.frames import last_code
 
@@ -33,13 +34,17 @@ _YAML = "YAML reads 2e-4 as text, and 2.0e-4 as a number; quotes make text of an
 
 _OF_A_PROCESSOR = re.compile(r"(?:^|[/\\])(?P<file>(?:image_|video_)?processing|feature_extraction)_\w+\.py$")
 _NO_NUMBER = re.compile(r"(?:unsupported operand|not supported between)[^\n]{1,60}'NoneType'")
+_ARGUMENT = re.compile(r"\b(?:self\.)?\w*(?:args|arguments)\.(?P<member>[a-z]\w{1,60})\b(?!\s*[.(\[])")
 _MEMBER = re.compile(r"\bself\.(?P<name>[a-z]\w{2,60})\b(?!\s*[.(\[])")
 _OF_VISION = frozenset({"patch_size", "image_size"})
 _MULTIPLE = re.compile(r"assert\b[^\n]*?\b(?P<large>[\w.]{1,60}) % (?P<small>[\w.]{1,60}) == 0")
 
 
 def nothing_for_a_setting(exception: str, path: str, message: str, before: str) -> Explained | None:
-    """The setting that a processor's own file does not have, and with which its code counts."""
+    """The setting that a processor's own file does not have, and with which its code counts; and one that the script
+    left at None, which a library compares or counts with."""
+    if exception == "TypeError" and (named := _left_out(message, before)) is not None:
+        return named
     file = _OF_A_PROCESSOR.search(path) if exception == "TypeError" and _NO_NUMBER.search(message) else None
     if file is None:
         return None
@@ -55,6 +60,18 @@ def nothing_for_a_setting(exception: str, path: str, message: str, before: str) 
         by_hand = f"{vision}; vision_feature_select_strategy likewise, from model.config"
     return Explained("settings-refused", says, (
         f"add it to {config}, or take the newest one of the model's repository", f"or in the script: {by_hand}",
+    ))  # fmt: skip
+
+
+def _left_out(message: str, before: str) -> Explained | None:
+    code = marked_code(before) or "\n".join(last_code(before))
+    members = {found["member"] for found in _ARGUMENT.finditer(code)}
+    if _NO_NUMBER.search(message) is None or len(members) != 1:
+        return None
+    name = members.pop()
+    says = f"the setting `{name}` is None, where a number is wanted: most likely an option that was left out"
+    return Explained("settings-refused", says, (
+        f"give the option of the script that sets `{name}`, or leave `{name}` out of the call: its default counts then",
     ))  # fmt: skip
 
 

@@ -12,6 +12,12 @@ _CALL = re.compile(
     r"TypeError: (?P<class>\w+(?:For[A-Z]\w+|Model|LMHeadModel|Tokenizer\w*))\.__init__\(\) got an unexpected keyword "
     r"argument '(?P<name>\w+)'"
 )
+# What makes a processor of the fields of its file. 4.41.2 gives it all of them, 4.44.2 and newer those
+# that the class takes.
+_PROCESSOR = re.compile(
+    r"TypeError: (?:(?P<class>\w+Processor)\.)?__init__\(\) got an unexpected keyword argument '(?P<name>\w+)'"
+)
+_OF_ITS_FILE = re.compile(r"transformers[/\\]processing_utils\.py\"?, line \d+, in from_args_and_dict")
 # What every release takes, so that a name which is almost one of these is misspelt.
 _KNOWN = (
     "torch_dtype", "dtype", "device_map", "attn_implementation", "low_cpu_mem_usage", "trust_remote_code",
@@ -24,6 +30,8 @@ _KNOWN = (
 
 def explain_loading(line: str, before: str) -> Explained | None:
     """A misspelt argument of a load; None where it is none, or where a release may be to blame."""
+    if (told := _of_a_processor(line, before)) is not None:
+        return told
     found = _CALL.search(line)
     if found is None or not any(one.library == "transformers" for one in frames_of(before)):
         return None
@@ -35,3 +43,19 @@ def explain_loading(line: str, before: str) -> Explained | None:
         f"which does not either: most likely `{close[0]}` is meant"
     )
     return Explained("settings-refused", says, (f"write `{close[0]}`, or leave it out",))
+
+
+def _of_a_processor(line: str, before: str) -> Explained | None:
+    """A field of processor_config.json for which an older class has no argument."""
+    found = _PROCESSOR.search(line)
+    if found is None or _OF_ITS_FILE.search(before) is None:
+        return None
+    of = f" of `{found['class']}`" if found["class"] else ""
+    says = (
+        f"processor_config.json has the field `{found['name']}`, which the processor{of} of this transformers does not "
+        "take: a newer transformers wrote the file"
+    )
+    return Explained("tokenizer-needs-newer", says, (
+        "run with the transformers that saved it, or a newer one: python -m pip install -U transformers",
+        f"or by hand: take `{found['name']}` out of processor_config.json, and what this release does not know either",
+    ))  # fmt: skip

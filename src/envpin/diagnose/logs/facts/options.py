@@ -24,8 +24,11 @@ _UNKNOWN = re.compile(
 )
 _OF_SWIFT = "remaining_argv"
 _NAME = re.compile(r"(?:(?<=^)|(?<=[\s'\"\[,]))(?:--?)?([A-Za-z][\w-]+)")
-# Which config a script of trl reads, by what the script is called.
-_TRL = re.compile(r"\btrl\b|(?i:\b(?:sft|dpo|kto|orpo|cpo|grpo|rloo|reward)(?:_\w+)?\.py)")
+# Which config a script of trl reads, by what the script is called. What trl's command does not know it hands on to
+# accelerate's parser.
+_TRL = re.compile(
+    r"\btrl\b|Accelerate launch command: error|(?i:\b(?:sft|dpo|kto|orpo|cpo|grpo|rloo|reward)(?:_\w+)?\.py)"
+)
 _SCRIPT = re.compile(r"(?i)(?:[/\\\s]|^)(sft|dpo|kto|orpo|cpo|grpo|rloo|reward)(?:_\w+)?(?:\.py\b|\s|:)")
 _TRL_CONFIGS = {"reward": "RewardConfig"}
 
@@ -75,7 +78,7 @@ def _of_classes(name: str, line: str, before: str) -> Explained | None:
     """An option that is a field of `TrainingArguments`, or of the config of trl that the program reads."""
     if "HfArgumentParser" not in line and _TRL.search(f"{before}\n{line}") is None:
         return None
-    for owner in (*_configs_of(f"{before}\n{line}"), "TrainingArguments"):
+    for owner in (*_configs_of(f"{before}\n{line}"), "ModelConfig", "TrainingArguments"):
         since, gone, package = history(owner, name)
         if package is not None and (since or gone) and _is_dated(since, gone, package):
             return _explained(name, owner, since, gone, package)

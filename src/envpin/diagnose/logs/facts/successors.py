@@ -17,7 +17,8 @@ _RENAMED: Mapping[str, Mapping[str, str]] = {
         "per_gpu_train_batch_size": "per_device_train_batch_size", "push_to_hub_token": "hub_token",
         "per_gpu_eval_batch_size": "per_device_eval_batch_size", "push_to_hub_model_id": "hub_model_id",
     },
-    "trl": {"tokenizer": "processing_class", "max_seq_length": "max_length", "use_liger": "use_liger_kernel"},
+    "trl": {"tokenizer": "processing_class", "max_seq_length": "max_length", "use_liger": "use_liger_kernel",
+            "torch_dtype": "dtype"},
 }  # fmt: skip
 # What is written otherwise now.
 _OTHERWISE: Mapping[str, Mapping[str, str]] = {

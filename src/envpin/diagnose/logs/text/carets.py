@@ -6,6 +6,7 @@ import re
 from typing import NamedTuple
 
 _MARKS = re.compile(r"^[^\S\n]*(?P<what>~+)(?P<key>\^+)[^\S\n]*$")
+_UNDER = re.compile(r"^[^\S\n]*(?P<all>[~^]+)[^\S\n]*$")
 
 
 class LookUp(NamedTuple):
@@ -26,3 +27,11 @@ def marked_look_up(before: str) -> LookUp | None:
         return None
     what, key = code[marks.start("what") : marks.end("what")], code[marks.start("key") : marks.end("key")]
     return LookUp(what.strip(), key[1:-1].strip()) if key[:1] == "[" and key[-1:] == "]" and what.strip() else None
+
+
+def marked_code(before: str) -> str | None:
+    """The part of its line at which the last frame stopped; None where nothing is marked."""
+    lines = before.split("\n")
+    at = next((at for at in range(len(lines) - 1, 0, -1) if 'File "' in lines[at] or _UNDER.match(lines[at])), 0)
+    found = _UNDER.match(lines[at]) if at else None
+    return None if found is None else lines[at - 1][found.start("all") : found.end("all")].strip() or None

@@ -43,6 +43,7 @@ SAID = [
     ("CUDA nao esta disponivel. O treino exige GPU CUDA visivel.", "gpu-not-supported", "sees none"),
     ("[WARNING] merge: CUDA is not available. Simulating the merge.", "gpu-not-supported", "made as if"),
     ("Dataset validation failed: 58 records, 2 errors, 25 warnings", "data-not-as-expected", "2 errors"),
+    ("e.sh: line 3: ../build/bin/llama-quantize: No such file or directory", "package-missing", "`llama-quantize`"),
     ("Error: Directory tldr/pages/common does not exist.", "data-not-as-expected", "`tldr/pages/common`"),
 ]
 

@@ -73,3 +73,20 @@ def test_a_setting_that_a_processor_does_not_have(path: str, message: str, file:
     told = nothing_for_a_setting("TypeError", path, message, before)
     assert (told is None) == (file is None)
     assert told is None or ("`patch_size`" in told.says and f" {file} " in told.says)
+
+
+@pytest.mark.parametrize(
+    ("code", "marks", "named"),
+    [
+        ("if args.max_steps > 0 and args.num_train_epochs > 0:", "   ^^^^^^^^^^^^^^^^^^", "`max_steps`"),
+        ("if self.args.warmup_steps > 0:", "   ^^^^^^^^^^^^^^^^^^^^^^^^^^", "`warmup_steps`"),
+        ("if args.max_steps > 0 and args.num_train_epochs > 0:", "", None),
+        ("if state.step > 0:", "   ^^^^^^^^^^^^^^", None),
+    ],
+)
+def test_a_setting_that_was_left_out_is_named(code: str, marks: str, named: str | None) -> None:
+    message = "'>' not supported between instances of 'NoneType' and 'int'"
+    before = _traceback(f"{code}\n    {marks}", message)
+    told = nothing_for_a_setting("TypeError", "trainer.py", message, before)
+    assert (told is None) == (named is None)
+    assert told is None or (told.code == "settings-refused" and str(named) in told.says)

@@ -32,7 +32,7 @@ WORDS = [
     ),
     (CHANGED, "cannot import name 'TFAutoModel' from 'transformers'", "no classes for TensorFlow"),
     (LIBRARY, "cannot import name 'load_metric' from 'datasets'", "went with datasets 3.0"),
-    (NEWER, "cannot import name 'Qwen3VLForConditionalGeneration' from 'transformers'", "from 4.57.1 on"),
+    (CHANGED, "cannot import name 'Qwen3VLForConditionalGeneration' from 'transformers'", "from 4.57.1 on"),
     (NEWER, "has model type `qwen3` but Transformers does not", "from 4.51.0 on"),
     (NEWER, "KeyError: 'qwen3_5'", "knows `qwen3_5` from 5."),
     (NEWER, "Unknown quantization type, got mxfp4 - supported types are: ['awq']", "came with transformers 4.55"),

@@ -29,6 +29,7 @@ USAGE = "usage: {0} [-h] [--model_name_or_path MODEL]\n{0}: error: unrecognized 
         (SWIFT.format("tuner_type"), "library-api-changed", "write `--train_type`"),
         (SWIFT.format("lora_rnk"), "settings-refused", "lora_rnk"),
         (USAGE.format("trl", "max_seq_length"), "library-api-changed", "of an older trl"),
+        (USAGE.format("Accelerate launch command", "torch_dtype"), "library-api-changed", "write `dtype`"),
         (USAGE.format("train.py", "evaluation_strategy"), "settings-refused", "evaluation_strategy"),
     ],
 )
@@ -63,3 +64,43 @@ def test_a_variable_without_a_value_is_of_no_package() -> None:
         "assignment\n"
     )
     assert "package-missing" not in [one.code for one in diagnose_log(io.BytesIO(log.encode())).findings]
+
+
+VALUE = "ValueError: {} is not a valid {}, please select one of ['adamw_torch', 'linear']\n"
+SWIFT_TYPE = "ValueError: model_type: '{}' not in ['emu3_gen', 'qwen2', 'llama']\n"
+SWIFT_RUN = "run sh: `swift/cli/sft.py {} ./base`\nValueError: Please set --model <model_id_or_path>, model: None\n"
+WANTED = "ValueError: {} must be specified to tokenize a {} dataset.\n"
+
+
+@pytest.mark.parametrize(
+    ("log", "code"),
+    [
+        (VALUE.format("adamw_hf", "OptimizerNames"), "transformers-api-changed"),
+        (VALUE.format("stable_adamw", "OptimizerNames"), "transformers-api-changed"),
+        (VALUE.format("warmup_stable_decay", "SchedulerType"), "transformers-api-changed"),
+        (VALUE.format("adamw_torhc", "OptimizerNames"), "settings-refused"),
+        (VALUE.format("epochs", "IntervalStrategy"), "settings-refused"),
+        (SWIFT_TYPE.format("llama3_2"), "library-api-changed"),
+        (SWIFT_TYPE.format("qwen2_5-7b-instruct"), "library-api-changed"),
+        (SWIFT_TYPE.format("qwen3_5"), "library-api-changed"),
+        (SWIFT_TYPE.format("lama"), "settings-refused"),
+        (SWIFT_RUN.format("--model_id_or_path"), "library-api-changed"),
+        (WANTED.format("tokenizer", "DPO"), "library-api-changed"),
+        (WANTED.format("processing_class", "DPO"), "library-api-changed"),
+        (WANTED.format("processing_class", "ORPO"), "settings-refused"),
+    ],
+)
+def test_a_value_is_of_another_release_where_one_has_it(log: str, code: str) -> None:
+    assert [one.code for one in diagnose_log(io.BytesIO(log.encode())).findings] == [code]
+
+
+@pytest.mark.parametrize("owner", ["LlavaProcessor.", ""])
+def test_a_field_of_a_processors_file_is_of_a_newer_release(owner: str) -> None:
+    log = (
+        'Traceback (most recent call last):\n  File "/home/user/t.py", line 1, in <module>\n    main()\n  File '
+        '"/v/site-packages/transformers/processing_utils.py", line 393, in from_args_and_dict\n    processor = cls('
+        f"*args, **processor_dict)\nTypeError: {owner}__init__() got an unexpected keyword argument 'image_token'\n"
+    )
+    found = diagnose_log(io.BytesIO(log.encode())).findings
+    assert [one.code for one in found] == ["tokenizer-needs-newer"]
+    assert "`image_token`" in found[0].message
