@@ -212,6 +212,10 @@ def configs(out: Path, base: Path, good: Path) -> None:
     with_config(out / "half", out / "dtype-drift", "config.json", torch_dtype="float32", dtype="float32")
     quantized = {"quant_method": "gptq", "bits": 4}
     with_config(base, out / "quantized-base-unmergeable", "config.json", quantization_config=quantized)
+    lacking = shutil.copytree(base, out / "model-tensors-missing")
+    held = load_file(lacking / "model.safetensors")
+    del held["model.layers.1.mlp.up_proj.weight"]
+    save_file(held, lacking / "model.safetensors", metadata={"format": "pt"})
     packed = shutil.copytree(base, out / "quantized-base-packed")
     tensors = load_file(packed / "model.safetensors")
     tensors = {k: torch.zeros(v.numel() // 2, 1, dtype=torch.uint8) if "_proj" in k else v for k, v in tensors.items()}
@@ -256,6 +260,7 @@ PAIRS = {
     "legacy-bin": ("healthy", None),
     "sharded-bin": ("healthy", None),
     "missing-shard": ("healthy", None),
+    "model-tensors-missing": ("healthy", None),
     "architecture-drift": ("healthy", None),
     "dtype-drift": ("healthy", None),
     "adapter-files-in-merged": ("healthy", None),

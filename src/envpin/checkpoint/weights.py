@@ -177,6 +177,8 @@ def _weight_map(document: dict[str, object], index: str) -> tuple[dict[str, str]
         else:
             bad[str(shard)[:200]] = None
     faults = [Fault("corrupt-header", index, f"names `{shard}`, which is no file of this folder") for shard in bad]
+    if not isinstance(document.get("metadata"), dict):
+        faults.append(Fault("corrupt-header", index, "has no `metadata`, which transformers reads before any shard"))
     return good, faults[:20]
 
 

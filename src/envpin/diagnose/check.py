@@ -15,6 +15,7 @@ from envpin.diagnose.detectors.declared import detect_declared
 from envpin.diagnose.detectors.files import detect_files, detect_folder
 from envpin.diagnose.detectors.looked_up import detect_looked_up
 from envpin.diagnose.detectors.methods import detect_method
+from envpin.diagnose.detectors.model_config import detect_model_config
 from envpin.diagnose.detectors.refusals import detect_refusals
 from envpin.diagnose.detectors.settings import detect_settings
 from envpin.diagnose.detectors.shapes import SHOWN, detect_fit, detect_names, places
@@ -23,6 +24,7 @@ from envpin.diagnose.detectors.unmergeable import detect_unmergeable
 from envpin.diagnose.detectors.values import detect_values
 from envpin.diagnose.detectors.versions import detect_versions
 from envpin.diagnose.detectors.vocabulary import detect_vocabulary, selective_loading
+from envpin.diagnose.detectors.whole import detect_whole
 from envpin.diagnose.expected import expected_shapes
 from envpin.diagnose.fit import Fit
 from envpin.diagnose.subject import CheckReport, CheckSubject, Selective
@@ -72,7 +74,11 @@ def check(
     if subject.base is not None:
         findings += detect_files(subject.base, subject)
     findings += _damaged_manifest(folder, subject)
-    findings += detect_folder(subject, mismatches)
+    findings += detect_folder(subject)
+    model = subject.base if subject.is_adapter else folder
+    if model is not None:
+        findings += detect_model_config(model, subject)
+        findings += detect_whole(model, subject, mismatches)
     findings += detect_values(subject)
     findings += detect_versions(subject)
     if folder.kind == "adapter":
@@ -223,13 +229,22 @@ def _damaged_manifest(folder: Checkpoint, subject: CheckSubject) -> list[Finding
     return []
 
 
+# What leaves names and shapes unread, or half read.
+_DAMAGE = frozenset({"truncated-file", "corrupt-header", "missing-shard", "lfs-pointer", "html-instead-of-weights"})
+
+
+def _is_of_a_value(one: Finding) -> bool:
+    """Whether it is about a value of a model's config, which was read."""
+    return bool(one.evidence) and all(seen.file == "config.json" and seen.found for seen in one.evidence)
+
+
 def _without_echoes(findings: list[Finding]) -> list[Finding]:
     """Leave out what another finding explains: shapes of packed or unreadable files are no evidence of another base."""
     codes = {one.code for one in findings}
     hidden: set[str] = set()
     if codes & {"quantized-base-packed", "quantized-base-unmergeable"}:
         hidden |= {"wrong-base-hidden-size", "architecture-drift", "dtype-drift"}
-    if codes & {"truncated-file", "corrupt-header", "missing-shard", "lfs-pointer", "html-instead-of-weights"}:
+    if any(one.code in _DAMAGE and not _is_of_a_value(one) for one in findings):
         hidden |= {"wrong-base-architecture", "wrong-base-layers", "unmatched-adapter-keys", "unpaired-lora"}
     if {"wrong-base-hidden-size", "wrong-base-architecture"} & {
         one.code for one in findings if one.severity == "blocker"

@@ -10,9 +10,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 from weakref import WeakKeyDictionary
 
-from envpin.checkpoint.checkpoint import HEADS
-from envpin.checkpoint.config import text_flag, text_value
+from envpin.checkpoint.checkpoint import EMBEDDINGS, HEADS
+from envpin.checkpoint.config import text_flag
 from envpin.diagnose.adapter_names import layer_of, of_base, placeless
+from envpin.diagnose.layouts import described
 from envpin.diagnose.renames import Renamed, RenameRule, renamed, rules_for
 
 if TYPE_CHECKING:
@@ -24,15 +25,8 @@ Shape = tuple[int, ...]
 
 # Families whose linear layers are `Conv1D`, stored `(in, out)`.
 _TRANSPOSED = frozenset({"gpt2", "openai-gpt", "imagegpt", "decision_transformer"})
-# Llama's layout, checked against the sizes that each config class names.
-_LLAMA_LIKE = frozenset(
-    {"llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "olmo", "olmo2", "granite", "cohere",
-     "cohere2", "stablelm", "smollm3", "exaone4", "seed_oss", "helium", "glm4", "internlm3", "ministral", "minicpm"}
-)  # fmt: skip
 # The table that encoder and decoder share, as their files store it.
 _SHARED = "shared.weight"
-# More tensors than any model has; a config that asks for more is not believed.
-_MAX_LAYERS = 2_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,12 +127,13 @@ def _shapes_of(base: Checkpoint) -> ExpectedShapes | None:
             shapes[name] = tensor.shape
             if tensor.dtype == "U8" and tensor.shape[1:] == (1,):
                 packed.add(name)
-            elif transposed and len(tensor.shape) == 2 and name.rpartition(".")[0].rpartition(".")[2].startswith("c_"):
+            elif transposed and len(tensor.shape) == 2 and _is_conv1d(name):
                 shapes[name] = tensor.shape[::-1]
         tied = base.embedding.name if base.embedding is not None and base.head is None else None
         return _index("headers", shapes, config, tied, frozenset(packed))
     shapes = dict(shapes_of_config(config))
-    tied = next(iter(shapes), None) if text_flag(config, "tie_word_embeddings") is True else None
+    tables = (name for name in shapes if name.removesuffix(".weight").rpartition(".")[2] in EMBEDDINGS)
+    tied = next(tables, None) if text_flag(config, "tie_word_embeddings") is True else None
     return _index("config", shapes, config, tied) if shapes else None
 
 
@@ -154,104 +149,16 @@ def _index(
 
 
 def shapes_of_config(config: Mapping[str, object]) -> Iterator[tuple[str, Shape]]:
-    """The parameters of a decoder as its config describes them; nothing for a family whose layout is not known."""
-    family = str(config.get("model_type"))
-    sizes = _sizes(config)
-    if sizes is None:
+    """The parameters of a language model as its config describes them; nothing for a type whose layout is not known."""
+    found = described(config)
+    if found is None:
         return
-    if family in _LLAMA_LIKE or family == "mixtral":
-        yield from _llama(config, sizes, mixture=family == "mixtral")
-    elif family == "phi3":
-        yield from _phi3(config, sizes)
-    elif family == "gpt2":
-        yield from _gpt2(config, sizes)
-    elif family == "gpt_neox":
-        yield from _gpt_neox(config, sizes)
+    transposed = found.model_type in _TRANSPOSED
+    for name, shape in found.shapes.items():
+        known = tuple(one for one in shape if one is not None)
+        if len(known) == len(shape) and name not in found.optional:
+            yield name, known[::-1] if transposed and len(known) == 2 and _is_conv1d(name) else known
 
 
-@dataclass(frozen=True, slots=True)
-class _Sizes:
-    vocab: int
-    hidden: int
-    layers: int
-    inner: int
-    queries: int
-    keys: int
-
-
-def _sizes(config: Mapping[str, object]) -> _Sizes | None:
-    def first(*names: str) -> int | None:
-        return next((value for name in names if (value := text_value(config, name)) is not None), None)
-
-    hidden, layers = first("hidden_size", "n_embd"), first("num_hidden_layers", "n_layer")
-    vocab, heads = first("vocab_size"), first("num_attention_heads", "n_head")
-    if (
-        not hidden
-        or not layers
-        or not vocab
-        or not heads
-        or min(hidden, layers, vocab, heads) < 1
-        or layers > _MAX_LAYERS
-    ):
-        return None
-    head = first("head_dim") or hidden // heads
-    inner = first("intermediate_size", "n_inner") or 4 * hidden
-    return _Sizes(vocab, hidden, layers, inner, heads * head, (first("num_key_value_heads") or heads) * head)
-
-
-def _ends(config: Mapping[str, object], sizes: _Sizes, embedding: str, head: str) -> Iterator[tuple[str, Shape]]:
-    yield embedding, (sizes.vocab, sizes.hidden)
-    if text_flag(config, "tie_word_embeddings") is not True:
-        yield head, (sizes.vocab, sizes.hidden)
-
-
-def _llama(config: Mapping[str, object], sizes: _Sizes, *, mixture: bool) -> Iterator[tuple[str, Shape]]:
-    yield from _ends(config, sizes, "model.embed_tokens.weight", "lm_head.weight")
-    experts = text_value(config, "num_local_experts") or 8
-    for layer in range(sizes.layers):
-        at = f"model.layers.{layer}"
-        yield f"{at}.self_attn.q_proj.weight", (sizes.queries, sizes.hidden)
-        yield f"{at}.self_attn.k_proj.weight", (sizes.keys, sizes.hidden)
-        yield f"{at}.self_attn.v_proj.weight", (sizes.keys, sizes.hidden)
-        yield f"{at}.self_attn.o_proj.weight", (sizes.hidden, sizes.queries)
-        if not mixture:
-            yield f"{at}.mlp.gate_proj.weight", (sizes.inner, sizes.hidden)
-            yield f"{at}.mlp.up_proj.weight", (sizes.inner, sizes.hidden)
-            yield f"{at}.mlp.down_proj.weight", (sizes.hidden, sizes.inner)
-            continue
-        yield f"{at}.block_sparse_moe.gate.weight", (experts, sizes.hidden)
-        for expert in range(min(experts, 256)):
-            yield f"{at}.block_sparse_moe.experts.{expert}.w1.weight", (sizes.inner, sizes.hidden)
-            yield f"{at}.block_sparse_moe.experts.{expert}.w2.weight", (sizes.hidden, sizes.inner)
-            yield f"{at}.block_sparse_moe.experts.{expert}.w3.weight", (sizes.inner, sizes.hidden)
-
-
-def _phi3(config: Mapping[str, object], sizes: _Sizes) -> Iterator[tuple[str, Shape]]:
-    yield from _ends(config, sizes, "model.embed_tokens.weight", "lm_head.weight")
-    for layer in range(sizes.layers):
-        at = f"model.layers.{layer}"
-        yield f"{at}.self_attn.qkv_proj.weight", (sizes.queries + 2 * sizes.keys, sizes.hidden)
-        yield f"{at}.self_attn.o_proj.weight", (sizes.hidden, sizes.queries)
-        yield f"{at}.mlp.gate_up_proj.weight", (2 * sizes.inner, sizes.hidden)
-        yield f"{at}.mlp.down_proj.weight", (sizes.hidden, sizes.inner)
-
-
-def _gpt2(config: Mapping[str, object], sizes: _Sizes) -> Iterator[tuple[str, Shape]]:
-    del config
-    yield "transformer.wte.weight", (sizes.vocab, sizes.hidden)
-    for layer in range(sizes.layers):
-        at = f"transformer.h.{layer}"
-        yield f"{at}.attn.c_attn.weight", (3 * sizes.hidden, sizes.hidden)
-        yield f"{at}.attn.c_proj.weight", (sizes.hidden, sizes.hidden)
-        yield f"{at}.mlp.c_fc.weight", (sizes.inner, sizes.hidden)
-        yield f"{at}.mlp.c_proj.weight", (sizes.hidden, sizes.inner)
-
-
-def _gpt_neox(config: Mapping[str, object], sizes: _Sizes) -> Iterator[tuple[str, Shape]]:
-    yield from _ends(config, sizes, "gpt_neox.embed_in.weight", "embed_out.weight")
-    for layer in range(sizes.layers):
-        at = f"gpt_neox.layers.{layer}"
-        yield f"{at}.attention.query_key_value.weight", (3 * sizes.hidden, sizes.hidden)
-        yield f"{at}.attention.dense.weight", (sizes.hidden, sizes.hidden)
-        yield f"{at}.mlp.dense_h_to_4h.weight", (sizes.inner, sizes.hidden)
-        yield f"{at}.mlp.dense_4h_to_h.weight", (sizes.hidden, sizes.inner)
+def _is_conv1d(name: str) -> bool:
+    return name.rpartition(".")[0].rpartition(".")[2].startswith("c_")

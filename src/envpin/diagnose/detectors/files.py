@@ -11,11 +11,8 @@ from envpin.core.command_text import command_text
 from envpin.core.findings import Evidence
 from envpin.core.sizes import counted, verb
 from envpin.diagnose.adapter_names import is_factor
-from envpin.diagnose.axes import shape_text
 from envpin.diagnose.catalogue.catalogue import finding
-from envpin.diagnose.comparison import Mismatch
 from envpin.diagnose.detectors.shapes import SHOWN, places
-from envpin.diagnose.expected import shapes_of_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,6 +50,7 @@ def detect_files(folder: Checkpoint, subject: CheckSubject) -> Iterator[Finding]
         yield finding("pickle-weights", text, [Evidence(file=name) for name in pickles[:SHOWN]], names=places(subject))
     yield from _absent(folder, subject)
     yield from _remote_code(folder, subject)
+    yield from _no_new_tokens(folder, subject)
 
 
 def _absent(folder: Checkpoint, subject: CheckSubject) -> Iterator[Finding]:
@@ -123,7 +121,7 @@ def _holds_factors(folder: Checkpoint, name: str) -> bool:
     return any(is_factor(one.name) for one in read_header(folder.files / name).tensors)
 
 
-def detect_folder(subject: CheckSubject, mismatches: list[Mismatch]) -> Iterator[Finding]:
+def detect_folder(subject: CheckSubject) -> Iterator[Finding]:
     """What is wrong with the folder as a whole."""
     folder = subject.folder
     if folder.kind == "both":
@@ -136,7 +134,7 @@ def detect_folder(subject: CheckSubject, mismatches: list[Mismatch]) -> Iterator
         yield from _below(folder, subject)
     yield from _no_configuration(folder, subject)
     yield from _generation(folder, subject)
-    yield from _drift(folder, subject, mismatches)
+    yield from _dtype(folder, subject)
 
 
 def _below(folder: Checkpoint, subject: CheckSubject) -> Iterator[Finding]:
@@ -196,6 +194,14 @@ def _remote_code(folder: Checkpoint, subject: CheckSubject) -> Iterator[Finding]
         yield finding("remote-code-needed", text, seen, names=places(subject))
 
 
+def _no_new_tokens(folder: Checkpoint, subject: CheckSubject) -> Iterator[Finding]:
+    most = (folder.generation_config or {}).get("max_new_tokens")
+    if isinstance(most, int) and not isinstance(most, bool) and most <= 0:
+        text = f"`max_new_tokens` is {most}: transformers refuses it, and the model with it"
+        seen = [Evidence(file="generation_config.json", found=f"max_new_tokens: {most}")]
+        yield finding("generation-config-invalid", text, seen, severity="blocker", names=places(subject))
+
+
 def _generation(folder: Checkpoint, subject: CheckSubject) -> Iterator[Finding]:
     config = folder.generation_config
     if config is None or config.get("do_sample") is True:
@@ -207,27 +213,9 @@ def _generation(folder: Checkpoint, subject: CheckSubject) -> Iterator[Finding]:
         yield finding("generation-config-invalid", text, seen, names=places(subject))
 
 
-def _drift(folder: Checkpoint, subject: CheckSubject, mismatches: list[Mismatch]) -> Iterator[Finding]:
+def _dtype(folder: Checkpoint, subject: CheckSubject) -> Iterator[Finding]:
     if folder.kind == "adapter" or not folder.tensors or folder.config is None or folder.quantization is not None:
         return
-    wrong = []
-    for name, shape in shapes_of_config(folder.config):
-        tensor = folder.tensors.get(name)
-        if tensor is not None and tensor.shape not in {shape, shape[::-1]}:
-            wrong.append(Mismatch(parameter=name, found=tensor.shape, expected=shape, why="config.json says otherwise"))
-    if wrong:
-        mismatches += wrong
-        text = (
-            f"{counted(len(wrong), 'tensor')} {verb(len(wrong), 'has', 'have')} another shape than config.json "
-            "describes"
-        )
-        seen = [Evidence(tensor=one.parameter, found=shape_text(one.found), expected=shape_text(one.expected))
-                for one in wrong[:SHOWN]]  # fmt: skip
-        yield finding("architecture-drift", text, seen, severity="blocker", names=places(subject))
-    yield from _dtype(folder, subject)
-
-
-def _dtype(folder: Checkpoint, subject: CheckSubject) -> Iterator[Finding]:
     config: dict[str, object] = folder.config or {}
     said = config.get("dtype", config.get("torch_dtype"))
     wanted = _DTYPES.get(said) if isinstance(said, str) else None

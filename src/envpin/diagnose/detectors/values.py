@@ -1,9 +1,10 @@
-"""Detectors that read an adapter's values: factors that are still zero, and numbers that are none."""
+"""Detectors that read the values of an adapter and its base: factors that are still zero, and numbers that are none."""
 
 from __future__ import annotations
 
 import contextlib
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from envpin.checkpoint.tensor_reader import TensorReader
 from envpin.core.findings import Evidence
@@ -12,7 +13,7 @@ from envpin.diagnose.catalogue.catalogue import finding
 from envpin.diagnose.detectors.shapes import SHOWN, places
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from envpin.checkpoint.checkpoint import Checkpoint
     from envpin.checkpoint.formats.safetensors import Tensor
@@ -24,33 +25,60 @@ _WIDTHS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 _SAMPLED, _SAMPLE = 16, 4096
 # Of a local one: NaN takes whole tensors, as training spreads it, and 500 tensors are read in a tenth of a second.
 _BEGINNING = 1 << 16
+# Of a model's own tensors, some gigabytes, so many.
+_MOST = 1_000
 # The bits of an exponent that is all ones, in the last byte of a number and in the one before it.
 _EXPONENTS = {"F64": (0x7F, 0xF0), "F32": (0x7F, 0x80), "BF16": (0x7F, 0x80), "F16": (0x7C, 0x00)}
 
 
+_KNOWN: WeakKeyDictionary[Checkpoint, tuple[int, tuple[Tensor, ...]]] = WeakKeyDictionary()
+
+
 def detect_values(subject: CheckSubject) -> Iterator[Finding]:
-    """What the bytes of the adapter's own tensors show."""
+    """What the bytes of the adapter's tensors show, and those of the model: of it what was read is kept as long."""
     yield from _noop(subject)
     yield from _not_finite(subject)
 
 
 def _not_finite(subject: CheckSubject) -> Iterator[Finding]:
     """NaN or infinity: a merge would write them into the base's weights."""
-    if not subject.is_adapter:
+    if subject.is_adapter:
+        folder = subject.folder
+        read = _SAMPLE if not folder.is_local else _BEGINNING
+        looked, wrong = _broken(folder, folder.adapter_tensors, read, None if folder.is_local else _SAMPLED)
+        if wrong:
+            text = f"{len(wrong)} of {counted(looked, 'tensor')} {verb(len(wrong), 'holds', 'hold')} NaN or infinity"
+            yield finding("weights-not-finite", text, _not_numbers(wrong), names=places(subject))
+    model = subject.base if subject.is_adapter else subject.folder
+    if model is None or not model.is_local:
         return
-    tensors = [
-        one for one in subject.folder.adapter_tensors.values() if one.dtype in _EXPONENTS and one.end > one.start
-    ]
-    far = not subject.folder.is_local
-    looked = tensors[:: max(1, len(tensors) // _SAMPLED)] if far else tensors
-    limit = _SAMPLE if far else _BEGINNING
-    wrong: list[Tensor] = []
-    with contextlib.suppress(OSError), TensorReader(subject.folder) as reader:
-        wrong += [one for one in looked if any(_holds_no_number(b, one.dtype) for b in reader.blocks(one, limit))]
+    if model not in _KNOWN:
+        _KNOWN[model] = _broken(model, model.tensors, _SAMPLE, _MOST)
+    looked, wrong = _KNOWN[model]
     if wrong:
-        text = f"{len(wrong)} of {counted(len(looked), 'tensor')} {verb(len(wrong), 'holds', 'hold')} NaN or infinity"
-        seen = [Evidence(file=one.file, tensor=one.name, found="not finite") for one in wrong[:SHOWN]]
-        yield finding("weights-not-finite", text, seen, names=places(subject))
+        text = (
+            f"{len(wrong)} of {counted(looked, 'tensor')} that were looked at in `{model.path}` "
+            f"{verb(len(wrong), 'holds', 'hold')} NaN or infinity"
+        )
+        fix = ("take the model's files again; if a merge wrote them, merge again in bfloat16 or float32",)
+        yield finding("weights-not-finite", text, _not_numbers(wrong), fix=fix, names=places(subject))
+
+
+def _broken(
+    folder: Checkpoint, tensors: Mapping[str, Tensor], limit: int, most: int | None
+) -> tuple[int, tuple[Tensor, ...]]:
+    """How many tensors were looked at (`most`, the first `limit` bytes of each), and those that hold what is no
+    number."""
+    floats = [one for one in tensors.values() if one.dtype in _EXPONENTS and one.end > one.start]
+    looked = floats if most is None else floats[:: max(1, len(floats) // most)]
+    wrong: list[Tensor] = []
+    with contextlib.suppress(OSError), TensorReader(folder) as reader:
+        wrong += [one for one in looked if any(_holds_no_number(b, one.dtype) for b in reader.blocks(one, limit))]
+    return len(looked), tuple(wrong)
+
+
+def _not_numbers(wrong: tuple[Tensor, ...]) -> list[Evidence]:
+    return [Evidence(file=one.file, tensor=one.name, found="not finite") for one in wrong[:SHOWN]]
 
 
 def _holds_no_number(data: bytes, dtype: str) -> bool:

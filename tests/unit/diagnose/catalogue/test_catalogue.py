@@ -32,7 +32,7 @@ vocab-grown vocab-shrunk-padded vocab-mismatch vocab-rows-not-saved padding-mism
 wrong-base-layers wrong-base-architecture base-not-found base-changed-since-training base-weights-differ rank-mismatch
 empty-tensors-zero3
 unpaired-lora unmatched-adapter-keys extra-adapter-tensors compile-prefix fsdp-prefix vlm-key-rename moe-layout
-weights-not-finite
+weights-not-finite model-tensors-missing
 tied-head adapter-is-noop quantized-base-packed quantized-base-unmergeable quantization-differs lfs-pointer
 html-instead-of-weights truncated-file corrupt-header duplicate-json-key missing-shard pickle-weights
 config-needs-newer-transformers config-needs-older-transformers rope-config-unreadable rope-theta-lost

@@ -1,0 +1,142 @@
+"""Detectors that ask whether a model's files hold what its config describes: every tensor, in its shape, and no other.
+
+transformers makes what is not there at random and leaves out what it has no place for, both with a warning at most.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+from weakref import WeakKeyDictionary
+
+from envpin.checkpoint.quantization import of_base
+from envpin.core.findings import Evidence
+from envpin.core.sizes import counted, verb
+from envpin.diagnose.axes import shape_text
+from envpin.diagnose.catalogue.catalogue import finding
+from envpin.diagnose.comparison import Mismatch
+from envpin.diagnose.detectors.shapes import SHOWN, places, seen_of
+from envpin.diagnose.layouts import described
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from envpin.checkpoint.checkpoint import Checkpoint
+    from envpin.checkpoint.formats.safetensors import Tensor
+    from envpin.core.findings import Finding
+    from envpin.diagnose.layouts import Described, Shape
+    from envpin.diagnose.subject import CheckSubject
+
+# What older releases saved though it can be computed: masks, positions, the angles of rotary embeddings.
+_COMPUTED = re.compile(r"(?:^|\.)(?:rotary_emb\.inv_freq|masked_bias|attn\.bias|attention\.bias|position_ids)$")
+
+
+class _Held(NamedTuple):
+    """The tensors wanted and held, by their names without the prefix of the class; a wanted one with its whole name."""
+
+    found: Described
+    wanted: Mapping[str, tuple[str, Shape]]
+    held: Mapping[str, Tensor]
+
+
+_KNOWN: WeakKeyDictionary[Checkpoint, _Held | None] = WeakKeyDictionary()
+
+
+def detect_whole(model: Checkpoint, subject: CheckSubject, mismatches: list[Mismatch]) -> Iterator[Finding]:
+    """Of the base or of the folder itself. Nothing is said of damaged files, of quantized weights, of models with code
+    of their own, and of types whose tensors were not collected. What is compared is kept as long as `model` is."""
+    if model not in _KNOWN:
+        _KNOWN[model] = _read(model)
+    one = _KNOWN[model]
+    if one is not None:
+        yield from _missing(one, subject)
+        yield from _shapes(one, subject, mismatches)
+        yield from _left_out(one, subject)
+
+
+def _read(model: Checkpoint) -> _Held | None:
+    stored = of_base(model)
+    config = model.config or {}
+    if not model.weight_files or model.faults or model.auto_map or (stored is not None and stored.stored):
+        return None
+    if isinstance(config.get("quantization"), dict):
+        return None  # packed by mlx-lm
+    found = described(config)
+    if found is None:
+        return None
+    wanted = {_bare(name, found): (name, shape) for name, shape in found.shapes.items()}
+    return _Held(found, wanted, {_bare(name, found): one for name, one in model.tensors.items()})
+
+
+def _bare(name: str, found: Described) -> str:
+    """Files of the model without its head lack the prefix of its class, and load into the class with the head."""
+    return name.removeprefix(f"{found.prefix}.")
+
+
+def _missing(one: _Held, subject: CheckSubject) -> Iterator[Finding]:
+    found, wanted, held = one
+    optional = {_bare(name, found) for name in found.optional}
+    absent = [full for bare, (full, _) in wanted.items() if bare not in held and bare not in optional]
+    if not absent:
+        return
+    text = (
+        f"{len(absent)} of the {counted(len(wanted), 'tensor')} that a `{found.model_type}` of this config has "
+        f"{verb(len(absent), 'is', 'are')} not in its files: transformers fills {verb(len(absent), 'it', 'them')} at "
+        "random"
+    )
+    fix: tuple[str, ...] | None = None
+    before = _common_prefix(absent, held)
+    if before:
+        text += f"; the files have {verb(len(absent), 'its name', 'their names')} with `{before}` in front"
+        fix = (f"take `{before}` off the names, or save the unwrapped model with `save_pretrained`",)
+    elif len(absent) == len(wanted):
+        text += ", and none of their names is one of this type"
+        fix = ("take the config.json that belongs to these weights", "or convert them to the names of transformers")
+    seen = [Evidence(tensor=name, note="not in the files") for name in absent[:SHOWN]]
+    yield finding("model-tensors-missing", text, seen, fix=fix, names=places(subject))
+
+
+def _common_prefix(absent: list[str], held: Mapping[str, Tensor]) -> str:
+    """What stands in front of the wanted names in all names that the files have."""
+    one = next((name for name in held if name.endswith(f".{absent[0]}")), None)
+    before = one.removesuffix(absent[0]) if one is not None else ""
+    return before if before and all(name.startswith(before) for name in held) else ""
+
+
+def _shapes(held: _Held, subject: CheckSubject, mismatches: list[Mismatch]) -> Iterator[Finding]:
+    wrong: list[Mismatch] = []
+    for bare, (name, shape) in held.wanted.items():
+        tensor = held.held.get(bare)
+        if tensor is None or _fits(tensor.shape, shape):
+            continue
+        asked = tuple(-1 if one is None else one for one in shape)
+        wrong.append(Mismatch(parameter=name, found=tensor.shape, expected=asked, why="config.json says otherwise"))
+    if not wrong:
+        return
+    mismatches += wrong
+    text = f"{counted(len(wrong), 'tensor')} {verb(len(wrong), 'has', 'have')} another shape than config.json describes"
+    seen = [Evidence(tensor=one.parameter, found=shape_text(one.found), expected=shape_text(one.expected))
+            for one in wrong[:SHOWN]]  # fmt: skip
+    yield finding("architecture-drift", text, seen, severity="blocker", names=places(subject))
+
+
+def _fits(found: tuple[int, ...], shape: Shape) -> bool:
+    return len(found) == len(shape) and all(want is None or one == want for one, want in zip(found, shape, strict=True))
+
+
+def _left_out(held: _Held, subject: CheckSubject) -> Iterator[Finding]:
+    found, wanted, tensors = held
+    if not found.is_own_class or not any(bare in tensors for bare in wanted):
+        return
+    ignored = [re.compile(one) for one in found.ignored]
+    odd = [
+        one
+        for bare, one in tensors.items()
+        if bare not in wanted and not _COMPUTED.search(bare) and not any(rule.search(one.name) for rule in ignored)
+    ]
+    if odd:
+        text = (
+            f"{counted(len(odd), 'tensor')} {verb(len(odd), 'has', 'have')} no place in a `{found.model_type}` of this "
+            f"config: transformers leaves {verb(len(odd), 'it', 'them')} out"
+        )
+        yield finding("architecture-drift", text, seen_of(odd), names=places(subject))
