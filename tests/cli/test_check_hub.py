@@ -95,7 +95,7 @@ def test_pickles_on_the_hub(hub: HubSimulator, ask: Any, tmp_path: Path) -> None
     halves = {"pytorch_model-00001-of-00002.bin": names[:10], "pytorch_model-00002-of-00002.bin": names[10:]}
     for file, some in halves.items():
         write_bin(base / file, {name: shapes[name] for name in some})
-    index = {"weight_map": {name: file for file, some in halves.items() for name in some}}
+    index = {"metadata": {}, "weight_map": {name: file for file, some in halves.items() for name in some}}
     (base / "pytorch_model.bin.index.json").write_text(json.dumps(index))
     (base / "config.json").write_text(json.dumps(llama_config(hidden_size=256, intermediate_size=512)))
     write_bin(adapter / "adapter_model.bin", lora_shapes(llama_shapes(hidden=128)))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from envpin.cli.main import main
-from tests.support.checkpoints import llama_shapes, lora_shapes, write_adapter, write_model
+from tests.support.checkpoints import llama_config, llama_shapes, lora_shapes, write_adapter, write_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,7 +102,7 @@ def damage(path: Path, how: str) -> None:
 
 def make(folder: Path, file: str) -> Path:
     shapes = llama_shapes(layers=1)
-    write_model(folder / "base", shapes)
+    write_model(folder / "base", shapes, llama_config(num_hidden_layers=1))
     write_adapter(folder / "adapter", lora_shapes(shapes), base="../base")
     path = folder / file
     path.parent.mkdir(parents=True, exist_ok=True)

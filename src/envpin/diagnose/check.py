@@ -49,13 +49,14 @@ def check(
     target: Mapping[str, str] | None = None,
     open_remote: OpenRemote | None = None,
     open_base: Callable[[Place], Checkpoint] = open_checkpoint,
+    reads_model: bool = True,
 ) -> CheckReport:
     """Every finding that applies to the folder at `path`, or that is open already, blockers first.
 
     `base` is the base's folder or its id in the Hub cache, or one that was found already; without it the base is looked
     for where the adapter and its manifest point, and then on the Hub where `open_remote` can open it. `target` maps
     packages to the versions of the environment that shall load it. `open_base` opens the base; who checks many adapters
-    of one base keeps what it answers.
+    of one base keeps what it answers. `reads_model` is off where every value of the base will be read anyway.
 
     Raises:
         InputError: `path` or an explicit `base` cannot be read as a model or adapter.
@@ -79,7 +80,7 @@ def check(
     if model is not None:
         findings += detect_model_config(model, subject)
         findings += detect_whole(model, subject, mismatches)
-    findings += detect_values(subject)
+    findings += detect_values(subject, reads_model=reads_model)
     findings += detect_versions(subject)
     if folder.kind == "adapter":
         findings += detect_names(subject)

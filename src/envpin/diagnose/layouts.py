@@ -127,8 +127,8 @@ def described(config: Mapping[str, object]) -> Described | None:
         return None
     layer, other = dict(layout.layer), dict(layout.other)
     for name, switch in layout.switches.items():
-        if config.get(name, switch.default) is switch.default:
-            continue
+        if bool(config.get(name, switch.default)) is switch.default:
+            continue  # whatever is true to Python turns it
         _turn(layer, switch.layer)
         _turn(other, switch.other)
     classes = config.get("architectures")
@@ -138,7 +138,7 @@ def described(config: Mapping[str, object]) -> Described | None:
         for name, symbols in _each_expert(layer, sizes):
             shapes[f"{layout.stack}.{number}.{name}"] = _shape(symbols, sizes)
     tied = config.get("tie_word_embeddings", layout.tied)
-    optional = frozenset(layout.head) if tied is True or not is_own else frozenset()
+    optional = frozenset(layout.head) if tied or not is_own else frozenset()
     return Described(
         model_type=str(config["model_type"]), prefix=layout.prefix, shapes=shapes, optional=optional,
         ignored=tuple(layout.ignored), is_own_class=is_own,

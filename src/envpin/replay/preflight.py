@@ -32,7 +32,7 @@ def preflight(given: list[WeightedAdapter], base: FoundBase, target: dict[str, s
     found: list[Finding] = list(_pickles(base.checkpoint))
     for one in given:
         found += _pickles(one.checkpoint)
-        for finding_ in check(one.checkpoint, base=base, target=target).findings:
+        for finding_ in check(one.checkpoint, base=base, target=target, reads_model=False).findings:
             if finding_.code == "pickle-weights" and finding_.severity != "blocker":
                 continue  # said above
             named = f"{one.path.name}: {finding_.message}" if len(given) > 1 else finding_.message

@@ -122,7 +122,8 @@ def test_tensors_that_no_module_takes_are_a_warning(name: str, is_said: bool, tm
         ("model_type", None, "blocker"), ("model_type", 3, "blocker"), ("model_type", "LLaMA", "blocker"),
         ("hidden_size", "64", "blocker"), ("hidden_size", None, "blocker"), ("num_hidden_layers", 0, "blocker"),
         ("vocab_size", 2.5, "blocker"), ("num_key_value_heads", None, None), ("hidden_act", "x", "blocker"),
-        ("torch_dtype", "float23", "blocker"), ("torch_dtype", "torch.bfloat16", None), ("dtype", 3, "blocker"),
+        ("torch_dtype", "float23", "blocker"), ("torch_dtype", "torch.bfloat16", None), ("dtype", 3, "warning"),
+        ("rope_scaling", "x", "blocker"), ("rope_theta", None, "blocker"), ("rope_theta", 10000, None),
         ("quantization_config", {}, "blocker"), ("rope_scaling", {"type": "nope", "factor": 2.0}, "blocker"),
         ("rope_scaling", {"rope_type": "llama3", "factor": 8.0}, "blocker"), ("rope_scaling", None, None),
         ("rope_scaling", {"type": "dynamic", "factor": 2.0}, None), ("initializer_range", 0, "warning"),
@@ -135,6 +136,18 @@ def test_values_of_a_config(field: str, value: object, severity: str | None, tmp
     found = said(tmp_path, _SHAPES, {**llama_config(), field: value}).get("corrupt-header")
     assert (found and found.severity) == severity
     assert found is None or f"`{field}`" in found.message
+
+
+@pytest.mark.parametrize("value", [None, 0, False])
+def test_what_is_false_to_python_turns_no_switch(value: object, tmp_path: Path) -> None:
+    found = said(tmp_path, _SHAPES, {**llama_config(), "attention_bias": value})
+    assert "model-tensors-missing" not in found
+
+
+def test_numbers_that_are_no_floats_are_a_warning(tmp_path: Path) -> None:
+    base = write_model(tmp_path / "base", _SHAPES, dtype="I32")
+    found = {one.code: one for one in check(base).findings}["architecture-drift"]
+    assert (found.severity, "stored as I32" in found.message) == ("warning", True)
 
 
 def test_types_of_values_are_checked_from_a_release_on(tmp_path: Path) -> None:

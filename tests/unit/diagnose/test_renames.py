@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _VIT = "vit.encoder.layer.0"
 _EXPERTS = "model.layers.0.block_sparse_moe.experts"
+# What is said of the bases of these tests, which hold the tensors that a test is about, and no others.
+_OF_HALF_A_BASE = {"model-tensors-missing", "architecture-drift", "config-needs-newer-transformers"}
 
 
 def of(tmp_path: Path, model_type: str, shapes: dict[str, tuple[int, ...]], **more: object) -> ExpectedShapes:
@@ -81,7 +83,7 @@ def test_adapters_within_adapters_are_of_the_base(
     write_model(tmp_path / "base", dict.fromkeys(base, (8, 8)), {"model_type": model_type})
     shapes = {f"base_model.model.{one}.lora_{side}.weight": (8, 8) for one in modules for side in "AB"}
     adapter = write_adapter(tmp_path / "adapter", shapes, target_modules=["experts", "attention"])
-    assert {one.code for one in check(adapter).findings} <= {"adapter-is-noop"}
+    assert {one.code for one in check(adapter).findings} <= {"adapter-is-noop", *_OF_HALF_A_BASE}
 
 
 @pytest.mark.parametrize("stored", [True, False])
@@ -157,7 +159,7 @@ def test_fused_experts_are_those_of_the_base_or_of_transformers_5(
     shapes = {f"base_model.model.model.layers.0.mlp.experts.lora_{side}.weight": (8, 8) for side in "AB"}
     adapter = write_adapter(tmp_path / "adapter", shapes, target_parameters=["mlp.experts.down_proj"])
     found = check(adapter, target={"transformers": "4.57.6"}).findings
-    assert [one.code for one in found if one.code != "adapter-is-noop"] == codes
+    assert [one.code for one in found if one.code not in {"adapter-is-noop", *_OF_HALF_A_BASE}] == codes
 
 
 @pytest.mark.parametrize("kept", [0, 1])

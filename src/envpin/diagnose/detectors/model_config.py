@@ -66,9 +66,13 @@ def _type(model: Checkpoint, config: Mapping[str, object], subject: CheckSubject
     kind = config.get("model_type")
     seen = [Evidence(file="config.json", found=f"model_type: {json_text(kind)}")]
     if not isinstance(kind, str) or not kind:
-        text = f"`{model.path / 'config.json'}` has no `model_type`: transformers does not know what to load"
+        text = (
+            f"`{model.path / 'config.json'}` has no `model_type`: transformers 5 does not know what to load, and 4 "
+            "guesses by the folder's name"
+        )
         fix = ("take the config.json that `save_pretrained` wrote next to these weights",)
-        yield finding("corrupt-header", text, seen, fix=fix, names=places(subject))
+        guessed: Severity = "warning" if subject.below("transformers", "5.0") else "blocker"
+        yield finding("corrupt-header", text, seen, severity=guessed, fix=fix, names=places(subject))
         return
     from envpin.matrix.support import load_support
 
@@ -132,14 +136,14 @@ def _in_any_release(config: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     layout = layout_of(config)
     if layout is not None:
         yield from _sizes(layout, config)
-        act = config.get("hidden_act")
+        act, theta = config.get("hidden_act"), config.get("rope_theta", 1)
         if isinstance(act, str) and act not in activations():
             yield "hidden_act", "transformers has no such activation"
+        if not isinstance(theta, int | float):
+            yield "rope_theta", "transformers takes a number"
     for name in ("dtype", "torch_dtype"):
         value = config.get(name)
-        if value is None or isinstance(value, dict):  # an object has one for each part of a model
-            continue
-        if not isinstance(value, str) or value.removeprefix("torch.") not in _DTYPES:
+        if isinstance(value, str) and value.removeprefix("torch.") not in _DTYPES:
             yield name, "torch has no such dtype"
     yield from _quantization(config)
     yield from _rope(config)
@@ -167,7 +171,10 @@ def _quantization(config: Mapping[str, object]) -> Iterator[tuple[str, str]]:
 def _rope(config: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     for name in ("rope_scaling", "rope_parameters"):
         scaling = config.get(name)
+        if scaling is None:
+            continue
         if not isinstance(scaling, dict):
+            yield name, "transformers takes an object or null"
             continue
         kind = scaling.get("rope_type", scaling.get("type"))
         if not isinstance(kind, str):

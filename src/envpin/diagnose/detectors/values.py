@@ -34,10 +34,13 @@ _EXPONENTS = {"F64": (0x7F, 0xF0), "F32": (0x7F, 0x80), "BF16": (0x7F, 0x80), "F
 _KNOWN: WeakKeyDictionary[Checkpoint, tuple[int, tuple[Tensor, ...]]] = WeakKeyDictionary()
 
 
-def detect_values(subject: CheckSubject) -> Iterator[Finding]:
+def detect_values(subject: CheckSubject, *, reads_model: bool = True) -> Iterator[Finding]:
     """What the bytes of the adapter's tensors show, and those of the model: of it what was read is kept as long."""
     yield from _noop(subject)
     yield from _not_finite(subject)
+    model = subject.base if subject.is_adapter else subject.folder
+    if reads_model and model is not None and model.is_local:
+        yield from _model_not_finite(model, subject)
 
 
 def _not_finite(subject: CheckSubject) -> Iterator[Finding]:
@@ -49,9 +52,9 @@ def _not_finite(subject: CheckSubject) -> Iterator[Finding]:
         if wrong:
             text = f"{len(wrong)} of {counted(looked, 'tensor')} {verb(len(wrong), 'holds', 'hold')} NaN or infinity"
             yield finding("weights-not-finite", text, _not_numbers(wrong), names=places(subject))
-    model = subject.base if subject.is_adapter else subject.folder
-    if model is None or not model.is_local:
-        return
+
+
+def _model_not_finite(model: Checkpoint, subject: CheckSubject) -> Iterator[Finding]:
     if model not in _KNOWN:
         _KNOWN[model] = _broken(model, model.tensors, _SAMPLE, _MOST)
     looked, wrong = _KNOWN[model]

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from envpin.diagnose.layouts import Described, Shape
     from envpin.diagnose.subject import CheckSubject
 
+# Floats and what torch has for them; F8 begins so too.
+_PLAIN = ("F", "BF")
 # What older releases saved though it can be computed: masks, positions, the angles of rotary embeddings.
 _COMPUTED = re.compile(r"(?:^|\.)(?:rotary_emb\.inv_freq|masked_bias|attn\.bias|attention\.bias|position_ids)$")
 
@@ -52,6 +54,7 @@ def detect_whole(model: Checkpoint, subject: CheckSubject, mismatches: list[Mism
         yield from _missing(one, subject)
         yield from _shapes(one, subject, mismatches)
         yield from _left_out(one, subject)
+        yield from _no_weights(one, subject)
 
 
 def _read(model: Checkpoint) -> _Held | None:
@@ -118,6 +121,19 @@ def _shapes(held: _Held, subject: CheckSubject, mismatches: list[Mismatch]) -> I
     seen = [Evidence(tensor=one.parameter, found=shape_text(one.found), expected=shape_text(one.expected))
             for one in wrong[:SHOWN]]  # fmt: skip
     yield finding("architecture-drift", text, seen, severity="blocker", names=places(subject))
+
+
+def _no_weights(held: _Held, subject: CheckSubject) -> Iterator[Finding]:
+    """What a program quantized, without a word of it in config.json."""
+    odd = [one for bare, one in held.held.items() if bare in held.wanted and not one.dtype.startswith(_PLAIN)]
+    odd += [one for one in held.held.values() if one.dtype.startswith("F8")]
+    if odd:
+        text = (
+            f"{counted(len(odd), 'tensor')} {verb(len(odd), 'is', 'are')} stored as {odd[0].dtype}, and config.json "
+            "does not say that the model is quantized: transformers 4 refuses them, 5 takes the numbers as they are"
+        )
+        fix = ("take the config.json of the quantized model, or the weights before they were quantized",)
+        yield finding("architecture-drift", text, seen_of(odd), fix=fix, names=places(subject))
 
 
 def _fits(found: tuple[int, ...], shape: Shape) -> bool:

@@ -76,7 +76,9 @@ def test_shards_of_pickles(tmp_path: Path) -> None:
         write_bin(tmp_path / file, {name: shapes[name] for name in half})
         weight_map |= dict.fromkeys(half, file)
     (tmp_path / "config.json").write_text(json.dumps(llama_config()))
-    (tmp_path / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": weight_map | {"lost": file}}))
+    (tmp_path / "pytorch_model.bin.index.json").write_text(
+        json.dumps({"metadata": {}, "weight_map": weight_map | {"lost": file}})
+    )
     folder = open_checkpoint(tmp_path)
     assert {name: one.shape for name, one in folder.tensors.items()} == shapes
     assert [fault.code for fault in folder.faults] == ["missing-shard"]
