@@ -33,6 +33,7 @@ SAID_BETTER_OF_A_LINE = {
     # what a model of two halves misses is what it is
     "data-not-as-expected": ("model-of-another-kind",),
     "tied-head": ("shared-tensors",),
+    "quantization-differs": ("quantized-base-packed",),
     "transformers-api-changed": ("generation-config-invalid",),
     "library-api-changed": ("model-of-another-kind",),
     "dtype-drift": ("transformers-api-changed", "serving-limit"),

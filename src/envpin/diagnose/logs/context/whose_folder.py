@@ -30,11 +30,14 @@ _NAMED = re.compile(
 _RAISED = re.compile(r"(?:[\w.]+\.)?\w*(?:Error|Exception)\b")
 _OF_HTTP = frozenset({
     "huggingface_hub", "httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3", "anyio", "hf_xet",
+    "modelscope", "modelscope_hub",
 })  # fmt: skip
 _ABOVE_HUB = re.compile(r"^utils[/\\]")
 _ASKS_FOR_AN_ADAPTER = re.compile(
     r"^(?:from_pretrained|_?get_peft_type|load_peft_weights|load_adapter|from_peft_type|_get_config_file|hotswap_adapter)$"
 )
+# Where ms-swift looks for what `--adapters` names.
+_ADAPTERS_OF_SWIFT = ("swift", "_init_adapters")
 _ASKS_FOR_A_TOKENIZER = re.compile(
     r"^models[/\\]auto[/\\](?:tokenization|processing|image_processing|feature_extraction)_auto"
 )
@@ -100,6 +103,12 @@ def _looked_for(text: str, every: list[Frame], path: str | None) -> Explained | 
     said, is_a_name, _ = text.partition("Repo id must")
     if not frames and is_a_name and SURELY_ADAPTER.search(said) is not None:
         return _no_adapter(path, "adapter_config.json or no weights")
+    of_swift = any((one.library, one.function) == _ADAPTERS_OF_SWIFT for one in frames)
+    return _no_adapter(path) if of_swift else _by_the_last(frames, path)
+
+
+def _by_the_last(frames: list[Frame], path: str | None) -> Explained | None:
+    """The same by the deepest frame of peft, or of transformers' code for it."""
     if not frames or _ASKS_FOR_AN_ADAPTER.match(frames[-1].function) is None:
         return None
     last = frames[-1]

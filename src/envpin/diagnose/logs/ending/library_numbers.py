@@ -1,4 +1,4 @@
-"""Text, or nothing, that a library was given as a setting and of which it makes a number. Pure."""
+"""Settings that a library was given as text or not at all, and of which it makes a number or a path. Pure."""
 
 from __future__ import annotations
 
@@ -35,6 +35,23 @@ _YAML = "YAML reads 2e-4 as text, and 2.0e-4 as a number; quotes make text of an
 _OF_A_PROCESSOR = re.compile(r"(?:^|[/\\])(?P<file>(?:image_|video_)?processing|feature_extraction)_\w+\.py$")
 _NO_NUMBER = re.compile(r"(?:unsupported operand|not supported between)[^\n]{1,60}'NoneType'")
 _ARGUMENT = re.compile(r"\b(?:self\.)?\w*(?:args|arguments)\.(?P<member>[a-z]\w{1,60})\b(?!\s*[.(\[])")
+# The side of a comparison or product that may be None, where arguments stand by their names alone.
+_COMPARED = re.compile(
+    r"(?:^|\bif |\bnot |\(|= )\s*(?P<first>[a-z]\w{0,40}) (?:[<>]=?|[*/+-]) |"
+    r"(?:[<>]=?|[*/+-]) (?P<second>[a-z]\w{0,40})(?=:|\)|$)"
+)
+_WHOSE_ARGUMENTS = re.compile(r"(?:peft[/\\]tuners|torch[/\\]optim)[/\\]")
+# Files of settings alone, whose members they are.
+_OF_ARGUMENTS = re.compile(r"[/\\](?:training_args\w*|\w*_config|\w*arguments)\.py\"")
+_NO_PATH = re.compile(r"(?:os\.PathLike object\b[^\n]{0,60}|(?:join\(\)|stat): [^\n]{1,80}), not '?NoneType")
+# Programs whose settings a person writes into a file, which their code reads as a dict.
+_OF_A_FILE = frozenset({
+    "autotrain", "axolotl", "llamafactory", "ms-swift", "torchtune", "mergekit", "litgpt", "verl", "openrlhf", "mlx-lm",
+    "llmcompressor", "lm-eval", "oumi", "xtuner", "finetrainers",
+})  # fmt: skip
+_READ_KEY = re.compile(
+    r"\b(?:\w*(?:config|cfg|conf|args|settings|options|hparams))(?P<keys>(?:\[[\"']\w{1,60}[\"']\]){1,4})"
+)
 _MEMBER = re.compile(r"\bself\.(?P<name>[a-z]\w{2,60})\b(?!\s*[.(\[])")
 _OF_VISION = frozenset({"patch_size", "image_size"})
 _MULTIPLE = re.compile(r"assert\b[^\n]*?\b(?P<large>[\w.]{1,60}) % (?P<small>[\w.]{1,60}) == 0")
@@ -64,15 +81,46 @@ def nothing_for_a_setting(exception: str, path: str, message: str, before: str) 
 
 
 def _left_out(message: str, before: str) -> Explained | None:
-    code = marked_code(before) or "\n".join(last_code(before))
+    if _NO_NUMBER.search(message) is None:
+        return None
+    code, place = marked_code(before) or "\n".join(last_code(before)), before[max(before.rfind('File "'), 0) :]
     members = {found["member"] for found in _ARGUMENT.finditer(code)}
-    if _NO_NUMBER.search(message) is None or len(members) != 1:
+    if not members and _WHOSE_ARGUMENTS.search(place) is not None:
+        members = {found["first"] or found["second"] for found in _COMPARED.finditer(code)}
+    elif not members and _OF_ARGUMENTS.search(place) is not None:
+        members = set(_MEMBER.findall(code))
+    if len(members) != 1:
         return None
     name = members.pop()
     says = f"the setting `{name}` is None, where a number is wanted: most likely an option that was left out"
     return Explained("settings-refused", says, (
         f"give the option of the script that sets `{name}`, or leave `{name}` out of the call: its default counts then",
     ))  # fmt: skip
+
+
+def no_path(message: str, package: str, code: str) -> Explained | None:
+    """The setting that a library takes for a path, and that was left out."""
+    if _NO_PATH.search(message) is None or (found := _SETTING.search(code)) is None:
+        return None
+    name = found["member"] or found["key"] or found["got"]
+    says = f"{package} takes `{found[0]}` for a path or name, and it was left out (None)"
+    return Explained("settings-refused", says, (
+        f"give `{name}` in the settings, in the entry that this part of the program reads",
+        "where other releases do without it: see the program's page for the one that is installed",
+    ))  # fmt: skip
+
+
+def no_key(exception: str, message: str, package: str, code: str) -> Explained | None:
+    """A key that a program reads of a person's file of settings, and that is not in it."""
+    if exception != "KeyError" or package not in _OF_A_FILE:
+        return None
+    key = message.strip().strip("'\"")
+    for found in _READ_KEY.finditer(code):
+        keys = re.findall(r"\w+", found["keys"])
+        if keys[-1] == key:
+            says = f"the settings have no `{': '.join(keys)}`, which {package} reads without a default"
+            return Explained("settings-refused", says, (f"add `{key}` to the file of settings: {': '.join(keys)}: …",))
+    return None
 
 
 def no_multiple(exception: str, package: str, before: str) -> Explained | None:

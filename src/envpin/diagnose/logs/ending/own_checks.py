@@ -88,7 +88,8 @@ _SHAPES = re.compile(r"(?i)shapes?\b|sizes?\b|dimensions?\b|torch\.Size|mismatch
 _CONDITION = re.compile(r"[ \t│]*assert[ \t]+(?P<what>[^\n]{3,160})")
 _NO_GPU = re.compile(
     r"(?i)\b(?:cuda|gpus?)\b.{0,20}\b(?:not|no|un)\W?(?:available|found|detected)|\bno (?:cuda|gpus?)\b|"
-    r"\b(?:requires?|needs?) (?:a |an |at least \w+ )?(?:cuda|nvidia|gpus?)\b"
+    r"\b(?:requires?|needs?) (?:a |an |at least \w+ )?(?:cuda|nvidia|gpus?)\b|"
+    r"\b(?:cuda|gpus?)\b(?: devices?| support)? (?:is|are) (?:required|needed|necessary|mandatory)\b"
 )
 _CONDITIONS = (
     ("inputs-do-not-fit", re.compile(r"\.shape|\.size\(|seq_?len|block_size|n_?embd|hidden|\bdim|ndim")),

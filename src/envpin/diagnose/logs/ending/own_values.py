@@ -57,6 +57,8 @@ _ROW = re.compile(
     r"(?:json\.loads?|get_json|\.json)\([^\n\[\]]{0,60}(?:\[0\][^\n\[\]]{0,30})?\)\s*\[\s*[\"']|"
     r"\brequest\.(?:json|form|args|values)\s*\[\s*[\"']"
 )
+_SPLIT = re.compile(r"\[[\"'](?:train|validation|valid|val|dev|test|eval)[\"']\]")
+_OF_A_SET = re.compile(r"(?i)\b(?:\w*(?:data_?sets?|dataset_?dict|splits)|raw_data|data|ds)\[")
 _OF_ROWS = re.compile(
     r"(?i)\b(?>\w*?(?:rows|data|examples|samples|records|texts|lines|items|prompts))\w*+(?:\[[^\]\n]{1,30}\])*\["
 )
@@ -199,6 +201,14 @@ def _of_an_entry(name: str, code: str) -> Explained | None:
     if _SETTINGS.search(code) is not None:
         says = f"the settings that the script reads have no `{name}`{_within(name, code)}: left out, misspelt, or in "
         return Explained(_S, f"{says}another place", ("add it where the script looks for it, spelt like that",))
+    if _SPLIT.search(code) is not None and _OF_A_SET.search(code) is not None:
+        split = (
+            f"the data set that the script loads has no split `{name}`: its files are of others, or the script was to"
+        )
+        return Explained(_D, f"{split} make it, by a share that is 0 or was left out", (
+            "see which there are: print(dataset)",
+            f"name one of them, or have `{name}` made: a script's option, or dataset.train_test_split(test_size=0.1)",
+        ))  # fmt: skip
     if _ROW.search(code) is not None:
         says = f"a row of the data has no field `{name}`, which the script asks for: all rows lack it, or this one"
         which = f'see which lack it: [i for i, row in enumerate(rows) if "{name}" not in row]'

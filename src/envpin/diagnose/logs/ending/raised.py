@@ -20,7 +20,13 @@ from envpin.diagnose.logs.context.partners import (
     of_partner,
     of_transformers,
 )
-from envpin.diagnose.logs.ending.library_numbers import no_multiple, nothing_for_a_setting, text_for_a_number
+from envpin.diagnose.logs.ending.library_numbers import (
+    no_key,
+    no_multiple,
+    no_path,
+    nothing_for_a_setting,
+    text_for_a_number,
+)
 from envpin.diagnose.logs.ending.own_checks import of_keys, of_own_check
 from envpin.diagnose.logs.ending.own_code import (
     CUT_OFF,
@@ -306,6 +312,8 @@ def _fault(error: tuple[str, str], package: str, place: Frame, before: str) -> E
     exception, message = error
     setting = text_for_a_number(exception, message, package, before) or no_multiple(exception, package, before)
     setting = setting or nothing_for_a_setting(exception, place.path, message, before)
+    code = _code_of(place, before)
+    setting = setting or no_path(message, package, code) or no_key(exception, message, package, code)
     if setting is not None:
         return setting
     if exception == "KeyError" and _ROPE.search("\n".join(before.split("\n")[-4:])) is not None:

@@ -25,6 +25,7 @@ _SIGNS = re.compile(
     rb"'train_runtime'|'train_loss'|trainable params: |"
     rb"(?:meta-llama|mistralai|Qwen|deepseek-ai|TinyLlama)/[A-Z][\w.]+-|google/gemma-|openai/whisper-|vllm/vllm-openai|"
     rb"HF_TOKEN|HF_HUB_|HUGGING_?FACE_?(?:HUB_)?TOKEN|huggingface\.co/|\[transformers\] |LoraConfig|AutoModel|"
+    rb"(?<!\w)(?:dataset|train\w*|finetun\w*|sft\w*|instruct\w*|chat\w*)\.jsonl\b|"
     rb"No module named '(?:" + _PROJECTS + rb")[.']|"
     # a module that carries a word of it in its name, whatever the rest of the name is
     rb"No module named '(?:\w+_)?(?:hf|hub|llms?|q?lora|ct2|gguf|onnx\w*|bert\w*|gpt\w*|llama\w*|qwen\w*|"

@@ -20,6 +20,9 @@ _INSTALLED_ALONE = frozenset({"onnx", "onnxruntime", "sentencepiece"})
 # Below an installation the folder tells; in a checkout the last folder that is called like a library.
 _INSTALLED = re.compile(r".*(?:site|dist)-packages[/\\]([\w-]+)[/\\](.*)")
 _CHECKOUT = re.compile(rf"(?:.*[/\\])?({_LIBRARIES})[/\\](.*)")
+# Programs call folders of their own like these, so there the library's own checkout has to stand above it.
+_COMMON = frozenset({"datasets", "evaluate", "adapters", "lightning", "tokenizers"})
+_WHOLE = re.compile(r"/|[A-Za-z]:\\")
 # `File "PATH", line 3, in f`, `File PATH:3, in f(x)`, `PATH.py in f(x)`, and the link that notebooks make of a path.
 _LINK = r"(?:\]\(\S{1,300}\))?"
 _FRAME = re.compile(
@@ -60,9 +63,16 @@ def _frame(path: str, function: str) -> Frame:
     if _CONVERTER.search(path) is not None:
         return Frame("gguf", re.split(r"[/\\]", path)[-1], function)
     checkout = _CHECKOUT.match(path)
-    if checkout is None or _OWN_CODE.search(path) is not None:
+    if checkout is None or _OWN_CODE.search(path) is not None or _is_of_a_program(checkout[1], path):
         return Frame(None, path, function)
     return Frame(checkout[1], checkout[2], function)
+
+
+def _is_of_a_program(library: str, path: str) -> bool:
+    """Whether a whole path leads to a folder of a program that is called like a library, and not to its checkout."""
+    if library not in _COMMON or not _WHOLE.match(path):
+        return False
+    return re.search(rf"\b{library}[/\\](?:src[/\\])?{library}[/\\]", path) is None
 
 
 @cache

@@ -60,12 +60,12 @@ ALL_MASKED_STEPS = (
     "where a template marks the answers (response_template, train_on_responses_only): give the one of this tokenizer",
 )
 NO_STEPS = (
-    "the run ended without a step: it resumed from a checkpoint that had already reached num_train_epochs or "
-    "max_steps, so that the loss of 0 says nothing"
+    "the run ended without a step: it resumed from a checkpoint in the output folder that had already reached "
+    "num_train_epochs or max_steps, so that the loss of 0 says nothing"
 )
 NO_STEPS_STEPS = (
     "to train on: raise num_train_epochs or max_steps above that of the checkpoint (trainer_state.json: global_step)",
-    "to begin again: leave out resume_from_checkpoint, or take another output_dir",
+    "to begin again: an output_dir without checkpoints, which many a program looks for by itself",
 )
 NOTHING_TRAINS = "`trainable params: 0`: every parameter is frozen, so that training changes nothing"
 NOTHING_TRAINS_STEPS = (
@@ -174,8 +174,8 @@ class TrainingSigns:
         elif CTC_SKIPPED in self._quiet and not (self._some or self._rewards or self._zeros) and masked not in known:
             says = (CTC_SKIPPED, CTC_SKIPPED_STEPS) if self._ctc else (ALL_MASKED, ALL_MASKED_STEPS)
             yield masked, *says, self._quiet[CTC_SKIPPED]
-        if NO_STEPS in self._quiet and not self._some and not self._zeros and "settings-refused" not in known:
-            yield "settings-refused", NO_STEPS, NO_STEPS_STEPS, self._quiet[NO_STEPS]
+        if NO_STEPS in self._quiet and not self._some and not self._zeros and "output-exists" not in known:
+            yield "output-exists", NO_STEPS, NO_STEPS_STEPS, self._quiet[NO_STEPS]
         if ADDED_ROWS in self._quiet and not self._trains and not self._some and rows not in known:
             yield rows, ADDED_ROWS, ADDED_ROWS_STEPS, self._quiet[ADDED_ROWS]
         if NOTHING_TRAINS in self._quiet and (self._trains or self._some) and frozen not in known:

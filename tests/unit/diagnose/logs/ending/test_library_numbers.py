@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from envpin.diagnose.logs.ending.library_numbers import no_multiple, nothing_for_a_setting, text_for_a_number
+from envpin.diagnose.logs.ending.library_numbers import (
+    no_key,
+    no_multiple,
+    no_path,
+    nothing_for_a_setting,
+    text_for_a_number,
+)
 
 
 @pytest.mark.parametrize(
@@ -90,3 +96,43 @@ def test_a_setting_that_was_left_out_is_named(code: str, marks: str, named: str 
     told = nothing_for_a_setting("TypeError", "trainer.py", message, before)
     assert (told is None) == (named is None)
     assert told is None or (told.code == "settings-refused" and str(named) in told.says)
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "named"),
+    [
+        ("peft/tuners/lora/layer.py", "if r <= 0:", "`r`"),
+        ("torch/optim/adam.py", "if not 0.0 <= lr:", "`lr`"),
+        ("transformers/training_args.py", "size = self.per_device_batch_size * max(1, self.n_gpu())", "device_batch"),
+        ("transformers/models/llama/modeling_llama.py", "if x <= 0:", None),
+    ],
+)
+def test_an_argument_that_was_left_out_is_named(path: str, code: str, named: str | None) -> None:
+    message = "'<=' not supported between instances of 'NoneType' and 'int'"
+    before = f'  File "/site-packages/{path}", line 9, in f\n    {code}\nTypeError: '
+    told = nothing_for_a_setting("TypeError", path, message, before)
+    assert (told is None) == (named is None)
+    assert told is None or (told.code == "settings-refused" and str(named) in told.says)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "expected str, bytes or os.PathLike object, not NoneType",
+        "argument should be a str or an os.PathLike object where __fspath__ returns a str, not 'NoneType'",
+    ],
+)
+def test_a_path_that_was_left_out_is_a_setting(message: str) -> None:
+    told = no_path(message, "axolotl", "if Path(dataset_config.path).exists():")
+    assert told is not None
+    assert (told.code, "`dataset_config.path`" in told.says) == ("settings-refused", True)
+    assert no_path(message, "axolotl", "return open(name)") is None
+
+
+def test_a_key_that_a_file_of_settings_lacks() -> None:
+    code = 'params["username"] = self.config["hub"]["username"]'
+    told = no_key("KeyError", "'username'", "autotrain", code)
+    assert told is not None
+    assert (told.code, "`hub: username`" in told.says) == ("settings-refused", True)
+    assert no_key("KeyError", "'username'", "transformers", code) is None
+    assert no_key("KeyError", "'other'", "autotrain", code) is None

@@ -68,3 +68,12 @@ def test_a_parameter_that_was_not_quantized_is_a_matter_of_the_config() -> None:
         "AttributeError: 'Parameter' object has no attribute 'compress_statistics'\n"
     )
     assert codes == ["architecture-drift"]
+
+
+@pytest.mark.parametrize("message", ["CUDA is required for DPO training", "a GPU is needed for this stage"])
+def test_a_gpu_that_a_program_wants(message: str) -> None:
+    log = (
+        'Traceback (most recent call last):\n  File "/app/lora/train.py", line 5, in main\n'
+        f"    raise RuntimeError(\nRuntimeError: {message}\n"
+    )
+    assert answer(log)[0] == ["gpu-not-supported"]

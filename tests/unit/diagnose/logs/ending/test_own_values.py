@@ -57,3 +57,10 @@ def test_a_lookup_is_told_by_its_line(exception: str, message: str, code: str, c
 
 def test_a_line_with_two_lookups_is_not_told() -> None:
     assert of_own_value("KeyError", "'a'", '  File "/app/x.py", line 1, in f\n    one[a] + two[b]\nKeyError: ') is None
+
+
+def test_a_split_is_none_of_a_rows_fields() -> None:
+    before = '  File "/app/train.py", line 21, in main\n    rows = prepare(dataset["train"], args)\nKeyError: '
+    told = of_own_value("KeyError", "'train'", before)
+    assert told is not None
+    assert (told.code, "no split `train`" in told.says) == ("data-not-as-expected", True)

@@ -26,7 +26,7 @@ FROZEN = "trainable params: 0 || all params: 1,103,241,216 || trainable%: 0.0\n"
         (ZERO.replace("'epoch'", "'reward': 0.0, 'epoch'") * 2, []),
         (FROZEN, []),
         (WHOLE, ["data-not-as-expected"]),
-        (WHOLE.replace("0.9564", "0.0021"), ["settings-refused"]),
+        (WHOLE.replace("0.9564", "0.0021"), ["output-exists"]),
         (SOME + WHOLE, []),
         (WHOLE.replace("0.0,", "0.01,"), []),
         ("GRPOTrainer\n" + WHOLE, []),
