@@ -88,7 +88,7 @@ def _left_out(message: str, before: str) -> Explained | None:
     if not members and _WHOSE_ARGUMENTS.search(place) is not None:
         members = {found["first"] or found["second"] for found in _COMPARED.finditer(code)}
     elif not members and _OF_ARGUMENTS.search(place) is not None:
-        members = set(_MEMBER.findall(code))
+        members = set(_MEMBER.findall(code)[-1 if message.endswith("'NoneType'") else 0 :][:1])
     if len(members) != 1:
         return None
     name = members.pop()
