@@ -6,7 +6,7 @@ import re
 
 from envpin.diagnose.logs.text.carets import marked_code
 from envpin.diagnose.logs.text.explained import Explained
-from envpin.diagnose.logs.text.frames import last_code
+from envpin.diagnose.logs.text.frames import frames_of, is_own, last_code, lines_below
 
 _NUMBER = r"(?:int|float|complex|Fraction)"
 AS_NUMBER = re.compile(
@@ -44,6 +44,7 @@ _WHOSE_ARGUMENTS = re.compile(r"(?:peft[/\\]tuners|torch[/\\]optim)[/\\]")
 # Files of settings alone, whose members they are.
 _OF_ARGUMENTS = re.compile(r"[/\\](?:training_args\w*|\w*_config|\w*arguments)\.py\"")
 _NO_PATH = re.compile(r"(?:os\.PathLike object\b[^\n]{0,60}|(?:join\(\)|stat): [^\n]{1,80}), not '?NoneType")
+_CALLS = re.compile(r"\w\([^\n]*\w")
 # Programs whose settings a person writes into a file, which their code reads as a dict.
 _OF_A_FILE = frozenset({
     "autotrain", "axolotl", "llamafactory", "ms-swift", "torchtune", "mergekit", "litgpt", "verl", "openrlhf", "mlx-lm",
@@ -98,16 +99,28 @@ def _left_out(message: str, before: str) -> Explained | None:
     ))  # fmt: skip
 
 
-def no_path(message: str, package: str, code: str) -> Explained | None:
+def no_path(message: str, package: str, code: str, before: str = "") -> Explained | None:
     """The setting that a library takes for a path, and that was left out."""
-    if _NO_PATH.search(message) is None or (found := _SETTING.search(code)) is None:
+    if _NO_PATH.search(message) is None:
         return None
+    if (found := _SETTING.search(code)) is None:
+        return _given_none(package, before)
     name = found["member"] or found["key"] or found["got"]
     says = f"{package} takes `{found[0]}` for a path or name, and it was left out (None)"
     return Explained("settings-refused", says, (
         f"give `{name}` in the settings, in the entry that this part of the program reads",
         "where other releases do without it: see the program's page for the one that is installed",
     ))  # fmt: skip
+
+
+def _given_none(package: str, before: str) -> Explained | None:
+    """The call of a script that gave a library None for a path."""
+    own = [one for one in frames_of(before) if is_own(one)]
+    line = next(iter(lines_below(own[-1], before)), "").strip() if own else ""
+    if _CALLS.search(line) is None:
+        return None
+    says = f"the script gives {package} None for a path or name, in `{line[:160]}`: an option that was left out"
+    return Explained("settings-refused", says, ("give the option of the script from which that path comes",))
 
 
 def no_key(exception: str, message: str, package: str, code: str) -> Explained | None:

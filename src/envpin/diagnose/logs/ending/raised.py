@@ -313,7 +313,7 @@ def _fault(error: tuple[str, str], package: str, place: Frame, before: str) -> E
     setting = text_for_a_number(exception, message, package, before) or no_multiple(exception, package, before)
     setting = setting or nothing_for_a_setting(exception, place.path, message, before)
     code = _code_of(place, before)
-    setting = setting or no_path(message, package, code) or no_key(exception, message, package, code)
+    setting = setting or no_path(message, package, code, before) or no_key(exception, message, package, code)
     if setting is not None:
         return setting
     if exception == "KeyError" and _ROPE.search("\n".join(before.split("\n")[-4:])) is not None:

@@ -127,6 +127,10 @@ def test_a_path_that_was_left_out_is_a_setting(message: str) -> None:
     assert told is not None
     assert (told.code, "`dataset_config.path`" in told.says) == ("settings-refused", True)
     assert no_path(message, "axolotl", "return open(name)") is None
+    own = '  File "/app/merge.py", line 4, in main\n    m = PeftModel.from_pretrained(m, a.adapter)\n'
+    given = no_path(message, "peft", "os.path.join(model_id, CONFIG)", f"{own}{_traceback('x', '')}")
+    assert given is not None
+    assert "PeftModel.from_pretrained(m, a.adapter)" in given.says
 
 
 def test_a_key_that_a_file_of_settings_lacks() -> None:
