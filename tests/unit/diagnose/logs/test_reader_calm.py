@@ -76,7 +76,7 @@ def test_a_head_that_an_adapter_brings_is_not_missed() -> None:
     )
     loaded = "Loading LoRA adapter from: out\nMerging adapter weights into the base model...\nMerge complete.\n"
     of_5 = (
-        "score.weight   | MISSING    | \n\nNotes:\n- MISSING:\tthose params were newly initialized because missing from "
+        "score.weight | MISSING    | \n\nNotes:\n- MISSING:\tthose params were newly initialized because missing from "
         "the checkpoint. Consider training on your downstream task.\n"
     )
     assert codes(of_5 + loaded) == []
