@@ -20,6 +20,7 @@ from envpin.diagnose.detectors.refusals import detect_refusals
 from envpin.diagnose.detectors.settings import detect_settings
 from envpin.diagnose.detectors.shapes import SHOWN, detect_fit, detect_names, places
 from envpin.diagnose.detectors.targets import detect_targets
+from envpin.diagnose.detectors.tokens import detect_tokens
 from envpin.diagnose.detectors.unmergeable import detect_unmergeable
 from envpin.diagnose.detectors.values import detect_values
 from envpin.diagnose.detectors.versions import detect_versions
@@ -80,6 +81,9 @@ def check(
     if model is not None:
         findings += detect_model_config(model, subject)
         findings += detect_whole(model, subject, mismatches)
+        findings += detect_tokens(model, subject)
+    if model is not folder:
+        findings += detect_tokens(folder, subject)
     findings += detect_values(subject, reads_model=reads_model)
     findings += detect_versions(subject)
     if folder.kind == "adapter":

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from envpin.checkpoint.formats.safetensors import Fault, json_fault
@@ -17,7 +17,7 @@ from envpin.core.stand_ins import stand_in
 from envpin.core.typed_json import NOT_OF_ITS_SHAPE
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from envpin.core.place import Place
 
@@ -51,9 +51,9 @@ class TokenizerMarks:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TokenizerFiles:
-    """`length` is None where no file tells it; `added` maps an added token to its id; `files` are names.
-
-    `merges_are_pairs` is the form that tokenizers 0.20 and newer write, and older ones cannot read.
+    """`length` is None where no file tells it, `top` is the highest id; `added` maps an added token to its id; `files`
+    are names. `version` is that of the format and `parts` the types of what tokenizer.json is made of, its model among
+    them. `merges_are_pairs` is the form that tokenizers 0.20 and newer write, and older ones cannot read.
     """
 
     length: int | None
@@ -61,7 +61,10 @@ class TokenizerFiles:
     files: tuple[str, ...]
     config: dict[str, object] | None = None
     model_type: str | None = None
+    top: int | None = None
     merges_are_pairs: bool = False
+    version: str = ""
+    parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     marks: TokenizerMarks | None = None
     faults: tuple[Fault, ...] = ()
 
@@ -89,7 +92,10 @@ def read_tokenizer(folder: Place) -> TokenizerFiles | None:
         files=files,
         config=config,
         model_type=None if vocabulary is None else vocabulary.model_type,
+        top=None if vocabulary is None else vocabulary.top,
         merges_are_pairs=vocabulary is not None and vocabulary.merges_are_pairs,
+        version="" if vocabulary is None else vocabulary.version,
+        parts={} if vocabulary is None else vocabulary.parts,
         marks=marks,
         faults=tuple(faults),
     )
@@ -126,6 +132,8 @@ class _Vocabulary:
         self.model_type = model_type
         self.added: dict[str, int] = {}
         self.merges_are_pairs = False
+        self.version = ""
+        self.parts: dict[str, tuple[str, ...]] = {}
         self._fresh = 0
 
     def add(self, added: dict[str, Any]) -> None:
@@ -137,6 +145,12 @@ class _Vocabulary:
     @property
     def length(self) -> int:
         return len(self.tokens) + self._fresh
+
+    @property
+    def top(self) -> int:
+        """The highest id. Of a list of tokens the last place."""
+        own = self.tokens.values() if isinstance(self.tokens, dict) else (len(self.tokens) - 1,)
+        return max((*self.added.values(), max(own, default=-1)), default=-1)
 
 
 def _object(path: Place, faults: list[Fault]) -> dict[str, object] | None:
@@ -182,6 +196,9 @@ def _fast(path: Place, faults: list[Fault]) -> tuple[_Vocabulary | None, Tokeniz
         raw = bytes(document.model.vocab)
         found = _Vocabulary((), document.model.type or "BPE")
         found.merges_are_pairs = bool(_PAIRS.match(document.model.merges))
+        found.version, found.parts = document.version, document.parts()
+        if document.model.type:
+            found.parts["model"] = (document.model.type,)
         added = {token.content: token.id for token in document.added_tokens}
         del data, document  # a vocabulary may be large: one copy of it at a time
         if raw.lstrip()[:1] == b"[":  # Unigram: pairs of a token and its score

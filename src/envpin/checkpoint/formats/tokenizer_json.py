@@ -18,6 +18,36 @@ class Model(msgspec.Struct):
     merges: msgspec.Raw = msgspec.Raw(b"[]")
 
 
+class Part(msgspec.Struct):
+    """A normalizer, pre-tokenizer, post-processor or decoder; one of type `Sequence` holds others."""
+
+    type: str | None = None
+    normalizers: list[Part] = []
+    pretokenizers: list[Part] = []
+    processors: list[Part] = []
+    decoders: list[Part] = []
+
+    def types(self) -> list[str]:
+        """Its own type and those of what it holds; an empty text where it has none."""
+        inner = (*self.normalizers, *self.pretokenizers, *self.processors, *self.decoders)
+        return [self.type or "", *(one for part in inner for one in part.types())]
+
+
 class TokenizerDocument(msgspec.Struct):
     model: Model
+    version: str = "1.0"
+    truncation: dict[str, msgspec.Raw] | None = None
+    padding: dict[str, msgspec.Raw] | None = None
+    normalizer: Part | None = None
+    pre_tokenizer: Part | None = None
+    post_processor: Part | None = None
+    decoder: Part | None = None
     added_tokens: list[Added] = []
+
+    def parts(self) -> dict[str, tuple[str, ...]]:
+        """The types of each part."""
+        held = {
+            "normalizer": self.normalizer, "pre_tokenizer": self.pre_tokenizer, "post_processor": self.post_processor,
+            "decoder": self.decoder,
+        }  # fmt: skip
+        return {name: tuple(part.types()) for name, part in held.items() if part is not None}
