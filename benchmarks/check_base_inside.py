@@ -3,8 +3,9 @@
     PYTHON check_base_inside.py FOLDER
 
 Writes FOLDER/cases.json: of each case the base, the adapter, what was changed, and what became of it: `ok`; `raises`
-with the error; `loses` where transformers made a tensor at random, or the merged model holds what is not finite;
-`unread` where it left tensors of the files out; `differs` where the merged model answers otherwise than before.
+with the error; `loses` where transformers made a tensor at random, the merged model holds what is not finite, or the
+tokenizer has ids without a row; `unread` where tensors of the files were left out; `differs` where the merged model or
+the tokenizer answers otherwise than before.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import peft
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,6 +47,7 @@ _OF_QWEN2 = (
     "sliding_window",
     "use_sliding_window",
 )
+_LINE = "the quick brown fox jumps over the lazy dog"
 _INDEX = "model.safetensors.index.json"
 _Q = "model.layers.0.self_attn.q_proj.weight"
 
@@ -55,7 +58,7 @@ def main(folder: Path) -> None:
     for name, base in _made(folder):
         adapter = folder / f"{name}.lora"
         healthy = _tried(base, adapter, None)
-        if not isinstance(healthy, torch.Tensor):
+        if not isinstance(healthy, tuple):
             raise SystemExit(f"{name}: {healthy}")
         for what, change in _changes(name, base):
             path = folder / f"{name}.{len(cases)}"
@@ -70,12 +73,12 @@ def main(folder: Path) -> None:
 def _made(folder: Path) -> Iterator[tuple[str, Path]]:
     torch.manual_seed(0)
     t = transformers
-    models: tuple[tuple[str, Any, dict[str, Any]], ...] = (
+    bases: tuple[tuple[str, Any, dict[str, Any]], ...] = (
         ("llama", t.LlamaForCausalLM(t.LlamaConfig(**_SIZES)), {}),
         ("llama-sharded", t.LlamaForCausalLM(t.LlamaConfig(**_SIZES)), {"max_shard_size": "100KB"}),
         ("qwen2-tied", t.Qwen2ForCausalLM(t.Qwen2Config(**_SIZES, tie_word_embeddings=True)), {}),
     )
-    for name, model, options in models:
+    for name, model, options in bases:
         base = folder / name
         model.save_pretrained(base, **options)
         config = peft.LoraConfig(task_type="CAUSAL_LM", r=8, target_modules=["q_proj", "v_proj"])
@@ -84,16 +87,42 @@ def _made(folder: Path) -> Iterator[tuple[str, Path]]:
             if parameter.requires_grad:
                 parameter.data = torch.randn(parameter.shape) * 0.02
         wrapped.save_pretrained(folder / f"{name}.lora")
+        _tokenizer().save_pretrained(base)
         yield name, base
 
 
-def _tried(base: Path, adapter: Path, healthy: torch.Tensor | None) -> Any:
-    """What becomes of it; of a healthy base the answer of the merged model."""
+def _tokenizer() -> Any:
+    """Bytes and what is frequent in a line, 260 tokens of the 300 that the embedding has rows for."""
+    words = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>", "pad_token": "</s>"}
+    made = Tokenizer(models.BPE(unk_token=words["unk_token"]))
+    made.pre_tokenizer, made.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    special = ["<unk>", "<s>", "</s>"]
+    trainer = trainers.BpeTrainer(
+        vocab_size=260, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
+    )
+    made.train_from_iterator([_LINE] * 9, trainer)
+    wrapped = transformers.PreTrainedTokenizerFast(tokenizer_object=made, **words)
+    wrapped.chat_template = "{% for one in messages %}{{ one['content'] }}{% endfor %}"
+    return wrapped
+
+
+def _read(base: Path) -> tuple[Any, int]:
+    """What the tokenizer makes of a line, and its highest id."""
+    held = transformers.AutoTokenizer.from_pretrained(base)
+    ids = held(_LINE)["input_ids"]
+    asked = held.apply_chat_template([{"role": "user", "content": _LINE}], tokenize=False)
+    own = (held.bos_token, held.eos_token, held.pad_token, held.unk_token)
+    return (ids, held.decode(ids), asked, own), max(held.get_vocab().values())
+
+
+def _tried(base: Path, adapter: Path, healthy: tuple[torch.Tensor, Any] | None) -> Any:
+    """What becomes of it; of a healthy base the answers of the merged model and of the tokenizer."""
     try:
         model, told = transformers.AutoModelForCausalLM.from_pretrained(base, output_loading_info=True)
         loaded = peft.PeftModel.from_pretrained(model, adapter)
         merged = loaded.merge_and_unload().state_dict()
         out = model(torch.arange(8).unsqueeze(0)).logits
+        read, top = _read(base)
     except Exception as error:  # noqa: BLE001  whatever it is, the case is that it raises
         return f"raises {type(error).__name__}: {str(error)[:200]}"
     missing, unread = sorted(told["missing_keys"]), sorted(told["unexpected_keys"])
@@ -106,9 +135,11 @@ def _tried(base: Path, adapter: Path, healthy: torch.Tensor | None) -> Any:
     ):
         if names:
             return f"{what.format(len(names))} {names[0]}"
+    if top >= _SIZES["vocab_size"]:
+        return f"loses tokens: ids up to {top}"
     if healthy is None:
-        return out
-    return "ok" if torch.equal(out, healthy) else "differs"
+        return out, read
+    return "ok" if torch.equal(out, healthy[0]) and read == healthy[1] else "differs"
 
 
 def _changes(name: str, base: Path) -> Iterator[tuple[str, Callable[[Path], object]]]:
@@ -126,6 +157,8 @@ def _changes(name: str, base: Path) -> Iterator[tuple[str, Callable[[Path], obje
         yield f"model_type {kind}", lambda path, kind=kind: _set(path / "config.json", {"model_type": kind})
     for what, text in {"broken": "{", "a list": "[]", "a value": '{"max_new_tokens": -3}'}.items():
         yield f"generation_config.json: {what}", lambda path, t=text: (path / "generation_config.json").write_text(t)
+    if name == "llama":
+        yield from _of_tokenizer(base)
     if (base / _INDEX).exists():
         for what, fields in _OF_INDEX.items():
             yield f"index: {what}", lambda path, fields=fields: _indexed(path / _INDEX, fields)
@@ -143,6 +176,24 @@ def _of_config(name: str, base: Path) -> Iterator[tuple[str, Callable[[Path], ob
                     lambda path, f=field, v=value: _set(path / "config.json", {f: v}),
                 )
             yield f"{field} absent", lambda path, f=field: _set(path / "config.json", {}, without=f)
+
+
+def _of_tokenizer(base: Path) -> Iterator[tuple[str, Callable[[Path], object]]]:
+    for file in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        for what, text in _TEXTS.items():
+            yield f"{file}: {what}", lambda path, file=file, text=text: _rewritten(path / file, text)
+    for file, values in (("tokenizer_config.json", _VALUES), ("tokenizer.json", (None, "x", [], {}))):
+        for field in json.loads((base / file).read_text(encoding="utf-8")):
+            for value in values:
+                what = f"{file}: {field} = {json.dumps(value)}"
+                yield what, lambda path, file=file, f=field, v=value: _set(path / file, {f: v})
+            yield f"{file}: {field} absent", lambda path, file=file, f=field: _set(path / file, {}, without=f)
+    yield (
+        "tokenizer_config.json: a list of tokens",
+        lambda path: _set(path / "tokenizer_config.json", {"extra_special_tokens": ["<x>"]}),
+    )
+    for what, change in _OF_MODEL.items():
+        yield f"tokenizer.json: {what}", lambda path, change=change: _indexed(path / "tokenizer.json", change)
 
 
 def _set(file: Path, fields: dict[str, Any], *, without: str = "") -> None:
@@ -257,6 +308,24 @@ _TEXTS: dict[str, Callable[[str], str | bytes | None]] = {
     "UTF-8 with BOM": lambda text: b"\xef\xbb\xbf" + text.encode(), "UTF-16": lambda text: text.encode("utf-16"),
     "NaN": lambda text: text.replace("1e-06", "NaN"), "a comment": lambda text: f"// x\n{text}",
     "a comma too many": lambda text: text.rstrip().rstrip("}").rstrip() + ",\n}",
+}  # fmt: skip
+
+
+def _with_model(**fields: Any) -> Callable[[dict[str, Any]], Any]:
+    return lambda document: {**document, "model": document["model"] | fields}
+
+
+_FAR = {"id": 5000, "content": "<far>", "special": True, "lstrip": False, "rstrip": False, "normalized": False,
+        "single_word": False}  # fmt: skip
+_OF_MODEL: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "a model of no type": _with_model(type="Nope"), "no tokens": _with_model(vocab={}),
+    "a token beyond": lambda held: {**held, "added_tokens": [*held["added_tokens"], _FAR | {"id": len(_LINE) + 400}]},
+    "an id far beyond": lambda held: _with_model(vocab=held["model"]["vocab"] | {"the": 5000})(held),
+    "an id below 0": lambda held: _with_model(vocab=held["model"]["vocab"] | {"zz": -5})(held),
+    "merges as texts": lambda held: _with_model(merges=[" ".join(one) for one in held["model"]["merges"]])(held),
+    "a merge of no tokens": lambda held: _with_model(merges=[*held["model"]["merges"], ["zz", "qq"]])(held),
+    "a part of no type": lambda held: {**held, "pre_tokenizer": {"type": "Nope"}},
+    "another version": lambda held: {**held, "version": "2.0"},
 }  # fmt: skip
 
 

@@ -18,14 +18,14 @@ class Model(msgspec.Struct):
     merges: msgspec.Raw = msgspec.Raw(b"[]")
 
 
-class Part(msgspec.Struct):
+class TokenizerPart(msgspec.Struct):
     """A normalizer, pre-tokenizer, post-processor or decoder; one of type `Sequence` holds others."""
 
     type: str | None = None
-    normalizers: list[Part] = []
-    pretokenizers: list[Part] = []
-    processors: list[Part] = []
-    decoders: list[Part] = []
+    normalizers: list[TokenizerPart] = []
+    pretokenizers: list[TokenizerPart] = []
+    processors: list[TokenizerPart] = []
+    decoders: list[TokenizerPart] = []
 
     def types(self) -> list[str]:
         """Its own type and those of what it holds; an empty text where it has none."""
@@ -38,10 +38,10 @@ class TokenizerDocument(msgspec.Struct):
     version: str = "1.0"
     truncation: dict[str, msgspec.Raw] | None = None
     padding: dict[str, msgspec.Raw] | None = None
-    normalizer: Part | None = None
-    pre_tokenizer: Part | None = None
-    post_processor: Part | None = None
-    decoder: Part | None = None
+    normalizer: TokenizerPart | None = None
+    pre_tokenizer: TokenizerPart | None = None
+    post_processor: TokenizerPart | None = None
+    decoder: TokenizerPart | None = None
     added_tokens: list[Added] = []
 
     def parts(self) -> dict[str, tuple[str, ...]]:
