@@ -61,9 +61,9 @@ from envpin.diagnose.logs.text.blocks import (
     around,
     blocks_of,
     in_short,
-    is_code,
     line_ends,
     lines_with,
+    says_nothing,
     with_next,
 )
 from envpin.diagnose.logs.text.field import shows_the_field
@@ -174,7 +174,7 @@ class _Reader:
         """Lines that show a model of another kind: what they ask for is a matter of no release, whatever it is like."""
         for anchor in KIND_ANCHORS:
             for at, text in islice(lines_with(block, anchor.encode()), _ASKED):
-                if text in self.of_a_kind or is_code(block, at, text):
+                if text in self.of_a_kind or says_nothing(block, at, text):
                     continue
                 from envpin.diagnose.logs.context.kinds import explain_kind
 
@@ -186,7 +186,7 @@ class _Reader:
     def _read_signatures(self, block: bytes, numbers: LineNumbers) -> None:
         for anchor, signatures in self.matchers.items():
             for at, text in lines_with(block, anchor):
-                if is_code(block, at, text):
+                if says_nothing(block, at, text):
                     self.explained.add(text)
                     continue
                 for one in signatures:

@@ -54,6 +54,11 @@ CALM = (
         "either a `generation_config` object OR all generation parameters explicitly, but not both."
     ),
     "The tokenizer has new PAD/BOS/EOS tokens that differ from the model config and generation config.",
+    (
+        "[INFO|2026-11-30 15:11:04] llamafactory.model.loader:144 >> Failed to load processor: Can't load image "
+        "processor for 'Qwen/Qwen3.5-4B'. If you were trying to load it from 'https://huggingface.co/models', make "
+        "sure you don't have a local directory with the same name."
+    ),
 )
 ENDS = (
     "{'loss': 2.3, 'grad_norm': 1.2, 'epoch': 0.5}\n{'train_runtime': 10.2, 'train_loss': 2.1, 'epoch': 1.0}\nSaved\n",

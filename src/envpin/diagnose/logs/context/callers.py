@@ -78,6 +78,9 @@ _BY_WORDS = (
 _SHORT = {"pa": "pyarrow", "pc": "pyarrow", "pq": "pyarrow", "pd": "pandas", "np": "numpy", "bnb": "bitsandbytes",
           "fsspec": "fsspec", "torch": "torch", "F": "torch"}  # fmt: skip
 
+# Classes of settings, which scripts derive their own from.
+_SETTINGS = re.compile(r"(?:Config|Arguments|Args)$")
+
 _UNBOUND = re.compile(r"UnboundLocalError: (?:cannot access )?local variable '(\w+)' (?:where it is not|referenced)")
 
 # A member that an enumeration lacks: the error says its name alone.
@@ -173,9 +176,11 @@ def _of_caller(frames: list[Frame], said: str, what: str, name: str, before: str
         known = of_columns(caller, frames[-1].path, name) or known
     if caller == "transformers":
         known = known or of_what_it_was_given(what, name, said, before)
+    package = shown_name(caller)
+    if defined in (None, package) and in_words(owner, name) is None:
+        known = known or _of_settings(package, owner, name, before)
     if known is not None:
         return known
-    package = shown_name(caller)
     if defined is not None and (defined != package or in_words(owner, name) is not None):
         return _of_symbol(defined, owner, name, before)
     released = release_words(package, before)
@@ -193,6 +198,23 @@ def _of_caller(frames: list[Frame], said: str, what: str, name: str, before: str
     if caller == "peft" and owner and knows("transformers", owner):
         code = "peft-transformers-incompatible"
     return Explained(code, f"{says}; {released}", _steps(package))
+
+
+def _of_settings(package: str, owner: str, name: str, before: str) -> Explained | None:
+    """A field that a library reads of the object of settings that it was given, and that this object does not have."""
+    lines = code_lines(before)
+    if _SETTINGS.search(owner) is None or not lines or re.search(rf"\bargs\.{re.escape(name)}\b", lines[-1]) is None:
+        return None
+    code = "transformers-api-changed" if package == "transformers" else "library-api-changed"
+    says = (
+        f"this {package} reads `{name}` of the settings that it is given, and the `{owner}` of the script has no such "
+        f"field: it is a class of the script's own, or of another library, of the time of another {package}"
+    )
+    released = release_words(package, before)
+    return Explained(code, f"{says}; {released}" if released else says, (
+        f"run with the {package} for which the script was written: envpin run ADAPTER -- CMD",
+        f"or make the settings by {package}'s own class, or derive the script's class from that",
+    ))  # fmt: skip
 
 
 def _of_short_name(frames: list[Frame], what: str, name: str, before: str) -> Explained | None:

@@ -32,6 +32,7 @@ _NO_FOLDER = re.compile(
     r"(?:No such file or directory|Cannot save file into a non-existent directory(?=: ['\"][^{]))"
     r"(?:: [\"'](?P<path>[^\"'{\n]{1,400})[\"'])?"
 )
+_HANDLER = re.compile(r"ValueError: Unable to configure handler '([^'\n]{1,80})'")
 # The path that a call of a script writes to.
 _WRITTEN = re.compile(r"save\w*\([^\n]{0,80}?[\"']([\w./\\-]+/[\w.-]+)[\"']")
 _FRAMES = 8
@@ -40,12 +41,14 @@ _WHY = {
     "17": "a file of that name is in the way", "20": "a part of the path is a file", "30": "it is read-only",
     "2": "the folder above it is not there, or cannot be written",
 }  # fmt: skip
+# A file that lies where a folder is to be made.
+_IN_THE_WAY = frozenset({"17", "20"})
 
 
 def explain_folder(line: str, before: str) -> Explained | None:
     """An output folder that cannot be made or written; None where the lines before do not write, or no library of this
     field has a part in it."""
-    if (told := _no_folder(line, before)) is not None:
+    if (told := _no_folder(line, before) or _no_log_file(line, before)) is not None:
         return told
     found = _ERROR.search(line)
     why = None if found is None else _WHY.get(found[2])
@@ -57,8 +60,28 @@ def explain_folder(line: str, before: str) -> Explained | None:
     if not any(_MAKES.search(one) for one in code):
         return None
     says = f"`{found['path']}`, which the run is to write, cannot be made or written: {why}"
+    if found[2] in _IN_THE_WAY:
+        return Explained("output-exists", says, ("move that file away, or give another output folder",))
     return Explained("settings-refused", says, (
         "give another folder (`output_dir`, HF_HOME for what is downloaded), or let its owner permit it",
+    ))  # fmt: skip
+
+
+def _no_log_file(line: str, before: str) -> Explained | None:
+    """The file of a log for which logging could not be set up; the error of the file itself shows no code of a program,
+    so that it could be any."""
+    handler = _HANDLER.search(line)
+    lost = _NO_FOLDER.search(before)
+    if handler is None or lost is None or lost["path"] is None:
+        return None
+    if not any(is_named_after_it(one.path) for one in frames_of(before)) and not shows_the_field(before.encode()):
+        return None
+    path = lost["path"].replace("\\", "/")
+    folder = path.rpartition("/")[0] or "."
+    says = f"the log file `{path}` is to be written (handler `{handler[1]}`), and the folder `{folder}` is not there"
+    return Explained("settings-refused", says, (
+        f"make it before the run: {command_text('mkdir', '-p', folder)}",
+        "or name another file in the settings of logging (`filename` of that handler)",
     ))  # fmt: skip
 
 

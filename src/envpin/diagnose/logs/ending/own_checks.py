@@ -9,8 +9,10 @@ from envpin.diagnose.logs.ending.own_checkpoints import of_told_shapes, said_of_
 from envpin.diagnose.logs.ending.own_merges import asserted_of_weights, said_of_a_merge
 from envpin.diagnose.logs.ending.raised_words import STEPS_OF_THE_PROGRAM, of_the_program
 from envpin.diagnose.logs.ending.tokens import of_a_token
+from envpin.diagnose.logs.facts.name_facts import TRAINING
+from envpin.diagnose.logs.facts.names import explain_name
 from envpin.diagnose.logs.text.explained import Explained
-from envpin.diagnose.logs.text.frames import last_code
+from envpin.diagnose.logs.text.frames import last_code, shown_name
 
 # Classes that Python has; others a program or a library makes for what it checks.
 _OF_PYTHON = frozenset({
@@ -84,6 +86,14 @@ _FILES = (
         re.compile(r"(?i)data|\.(?:jsonl|csv|tsv|txt|parquet|wav|mp3|flac|png|jpe?g)\b|image|audio|corpus"),
     ),
 )
+_LIBRARY = "transformers|trl|peft|accelerate|datasets|unsloth|bitsandbytes|deepspeed|vllm|tokenizers|diffusers"
+_OF_A_RELEASE = re.compile(
+    rf"(?i)\b(?:installed|this|your|current) (?P<lacks>{_LIBRARY})\b[\w. -]{{0,30}}\b(?:does(?: not|n['’]t) "
+    rf"(?:have|provide|support|include|expose)|lacks|has no|is too (?:old|new)|no longer)\b|"
+    rf"\b(?:upgrade|downgrade) (?:your )?(?P<take>{_LIBRARY})\b"
+)
+# Names of classes, as libraries of this field write them.
+_CLASS = re.compile(r"\b[A-Z]\w+(?:Trainer|Config|Model|Collator|Callback|Arguments)\b")
 _SHAPES = re.compile(r"(?i)shapes?\b|sizes?\b|dimensions?\b|torch\.Size|mismatch")
 _CONDITION = re.compile(r"[ \t│]*assert[ \t]+(?P<what>[^\n]{3,160})")
 _NO_GPU = re.compile(
@@ -128,6 +138,22 @@ def of_own_check(exception: str, message: str, before: str) -> Explained | None:
         return None
     steps = (_DO[code], *STEPS_OF_THE_PROGRAM) if code in _DO else STEPS_OF_THE_PROGRAM
     return Explained(code, of_the_program(message), steps)
+
+
+def of_a_release(message: str) -> Explained | None:
+    """A library of which a script says that the installed release lacks what it asks for."""
+    found = _OF_A_RELEASE.search(message)
+    if found is None:
+        return None
+    package = shown_name((found["lacks"] or found["take"]).lower().replace("-", "_"))
+    asked = (f"ImportError: cannot import name '{one}' from '{package}'" for one in _CLASS.findall(message))
+    names = map(explain_name, asked)
+    code = "transformers-api-changed" if package == "transformers" else "library-api-changed"
+    known = next((told for told in names if told is not None), None)
+    if known is not None:
+        return Explained(code, f"{of_the_program(message)}: {known.says}", known.fix)
+    says = f"{of_the_program(message)}: the {package} that is installed is of another release than the program asks for"
+    return Explained(code, says, (f"take the release of {package} that the program's requirements name", TRAINING))
 
 
 def _of_a_length(message: str) -> Explained | None:

@@ -41,15 +41,27 @@ def of_own_file(exception: str, message: str, before: str) -> Explained | None:
     return None if tell is None else tell(message, before)
 
 
+def no_program(who: str, message: str, before: str) -> Explained | None:
+    """A program that `who` starts, and that is not there; None where a file of another kind was not found."""
+    path = _path(message)
+    if path is None or _RUNS.search(before) is None:
+        return None
+    says = f"{who} starts the program `{path}`, which is not on this machine, or not at that path"
+    if path.lower() == path and "/" not in path:
+        install = f"install it, most often under this name: apt-get install {path} (or conda, brew)"
+    else:
+        install = "install or build it, and give its path as this machine has it"
+    return Explained("package-missing", says, (install,))
+
+
 def _not_found(message: str, before: str) -> Explained | None:
     if _NO_NAME.search(message) is not None and (found := _MADE.search(_last_lines(before))) is not None:
         return _no_folder(found["what"].strip())
     path = _path(message)
     if path is None:
         return None
-    if _RUNS.search(before) is not None:
-        says = f"the script starts the program `{path}`, which is not on this machine, or not at that path"
-        return Explained("package-missing", says, ("install or build it, and give its path as this machine has it",))
+    if (told := no_program("the script", message, before)) is not None:
+        return told
     if _MAKES.search(_last_lines(before)) is not None:
         above = path.rstrip("/").rpartition("/")[0] or "."
         says = f"the folder `{path}` is to be made, and `{above}` is not there, or takes no new folders (/proc, /sys)"

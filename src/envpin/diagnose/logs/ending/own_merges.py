@@ -42,6 +42,12 @@ _COUNTS = re.compile(
     r"(?:must |should |does not |doesn't |do not |don't )?match\b|for (?:\d+|each|the|all) )|"
     r"\b(?:cannot|can't) (?:drop|prune|remove|keep|copy|duplicate) layers?\b"
 )
+_UNEQUAL = re.compile(r"The size of tensor a \((?P<base>\d+)\) must match the size of tensor b \((?P<adapter>\d+)\)")
+# The sum of a base's tensor and an adapter's product, in code of a library.
+_MERGES = re.compile(r"(?i)merg|fuse|bake")
+_ADDS = re.compile(
+    r"(?i)[+]=?[^\n]*\b\w*delta\w*|\b\w*delta\w*[^\n]*[+]|\blora_?B\w*[^\n]*@[^\n]*lora_?A|\badd(?:mm)?_?\("
+)
 _NOOP = (
     "look at it: envpin check ADAPTER --base BASE, which reports a lora_B that is all zeros",
     "take the checkpoint that was trained (checkpoint-…), and see that the log of the load names no missing keys",
@@ -96,3 +102,19 @@ def said_of_a_merge(message: str) -> Explained | None:
             "change what the call or the file of settings gives: one number for each model, layers that there are",
         ))  # fmt: skip
     return None
+
+
+def of_a_library_that_merges(package: str, place: str, message: str, code: str) -> Explained | None:
+    """An adapter's product that a library adds to a base's tensor of another size."""
+    found = _UNEQUAL.search(message)
+    if found is None or _MERGES.search(place) is None or _ADDS.search(code) is None:
+        return None
+    says = (
+        f"{package} adds the adapter's product (B @ A) to the base's tensor of that name, and they are of different "
+        f"sizes ({found['base']} in the base, {found['adapter']} in the adapter): it was trained on a base of another "
+        "size"
+    )
+    return Explained("wrong-base-hidden-size", says, (
+        "give the base that adapter_config.json names: base_model_name_or_path",
+        "compare the two: envpin check ADAPTER --base BASE",
+    ))  # fmt: skip

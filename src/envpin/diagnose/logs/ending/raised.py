@@ -27,7 +27,7 @@ from envpin.diagnose.logs.ending.library_numbers import (
     nothing_for_a_setting,
     text_for_a_number,
 )
-from envpin.diagnose.logs.ending.own_checks import of_keys, of_own_check
+from envpin.diagnose.logs.ending.own_checks import of_a_release, of_keys, of_own_check
 from envpin.diagnose.logs.ending.own_code import (
     CUT_OFF,
     is_of_a_model,
@@ -37,6 +37,8 @@ from envpin.diagnose.logs.ending.own_code import (
     no_pickle,
     of_own_code,
 )
+from envpin.diagnose.logs.ending.own_files import no_program
+from envpin.diagnose.logs.ending.own_merges import of_a_library_that_merges
 from envpin.diagnose.logs.ending.own_names import of_own_name
 from envpin.diagnose.logs.ending.own_tensors import of_own_tensor
 from envpin.diagnose.logs.ending.raised_words import (
@@ -168,8 +170,8 @@ def _of_a_script(exception: str, message: str, before: str, *, in_field: bool) -
     own = of_own_code(exception, message, before, frames, in_field=in_field)
     if own is not None:
         return own
-    if _raises(before) and (keys := of_keys(message)) is not None:
-        return keys
+    if _raises(before) and (told := of_keys(message) or of_a_release(message)) is not None:
+        return told
     if _raises(before) and (told := _of_words(exception, message, "")) is not None:
         if (library := frames[-1].library) is not None:
             return raised(told.code, shown_name(library), frames[-1].path, message)
@@ -199,7 +201,8 @@ def _of_place(exception: str, message: str, place: Frame, before: str) -> Explai
 def _of_a_file(exception: str, message: str, place: Frame, before: str) -> Explained | None:
     """A file that a library does not find, or does not find to be what its name says."""
     package = shown_name(str(place.library))
-    if (told := lost_by_library(exception, message, package)) is not None:
+    started = no_program(package, message, before) if exception == "FileNotFoundError" else None
+    if (told := started or lost_by_library(exception, message, package)) is not None:
         return told
     if exception in CUT_OFF:
         told = no_json(f"a file that {package} reads in `{place.path}`", message)
@@ -292,19 +295,20 @@ def _stopped(error: tuple[str, str], package: str, place: Frame, before: str) ->
         cell = explain_cell(f"{exception}: {message}", before) if rows else None
         stopped = no_labels(package, path) if unlabelled else stopped_at_rows(package, path, exception, message)
         return cell or stopped
+    merged = of_a_library_that_merges(package, f"{place.path}:{place.function}", message, _code_of(place, before))
     if (
         _SHAPES.search(message) is not None
         and re.search(r"models?[/\\]|modeling|modules|tuners[/\\]\w+[/\\]layer", place.path) is not None
         and ("rotary" not in place.function)
     ):  # positions are the model's own affair
-        return other_shapes(place.path, message)
+        return merged or other_shapes(place.path, message)
     if package in SERVERS and re.search(r"lora|adapter|peft", place.path) is not None:
         return raised("serving-limit", package, place.path, message)
     of_rows = of_columns(str(place.library), place.path, message) if exception in _ROWS else None
     of_rows = of_rows or of_given_values(exception, message, package, _code_of(place, before))
     if exception == "ZeroDivisionError":
         of_rows = of_rows or of_a_division(package, place, _code_of(place, before))
-    return of_rows or _fault(error, package, place, before)
+    return of_rows or merged or _fault(error, package, place, before)
 
 
 def _fault(error: tuple[str, str], package: str, place: Frame, before: str) -> Explained:

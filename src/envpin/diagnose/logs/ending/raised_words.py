@@ -19,9 +19,10 @@ _QUOTED = 160
 _SENTENCE_ENDS = re.compile(r"(?<=[a-z)\]`'\"]{3}[.!?:]) (?=[A-Z`])")
 # Who speaks, which the words around a quotation say as well.
 _NAMED_FIRST = re.compile(r"^[\w.-]{1,20}: (?=[A-Z])")
-# What a library says of what it never expected to happen.
+# What a library says of what it never expected to happen; of a refusal that may be wrong it asks under a condition.
 _REPORT = re.compile(
-    r"(?i)please report|report this|(?:file|open|submit) (?:a |an )?(?:bug|issue)|maybe the .{1,40} changed"
+    r"(?i)please report|report this|(?<!error is a bug, please )(?:file|open|submit) (?:a |an )?(?:bug|issue)|"
+    r"maybe the .{1,40} changed"
 )
 _SAYS = {
     "settings-refused": "{package} refuses a setting{place}",

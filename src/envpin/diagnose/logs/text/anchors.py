@@ -22,7 +22,7 @@ CONTEXT_ANCHORS = (
     "NotADirectoryError: ", "FileNotFoundError: ", "OSError: [Errno ", "IndexError: ", "non-existent directory",
     "(os error ", "did not contain valid UTF-8", "\": No such file or directory", "\": Is a directory",
     "\": Permission denied",
-    "either `text` or `text_target`",
+    "either `text` or `text_target`", "Unable to configure handler '",
 )  # fmt: skip
 # What may show a model of another kind, or a file that hides a package.
 KIND_ANCHORS = (
@@ -46,7 +46,7 @@ COMPLAINT_ANCHORS = (
 # What a program says by itself of a path; only at the end of a log does it tell why the program ended.
 LOST_ANCHORS = (
     "not found", "NOT found", "NOT FOUND", "not exist", "n't exist", " found in", "issing",
-    "o such file", "annot find", "not find", "'t find",
+    "o such file", "annot find", "not find", "'t find", " gefunden",
     "不存在", "未找到", "找不到", "没有找到", "无法找到",
 )  # fmt: skip
 # What such a line says where the run goes on without what it misses.

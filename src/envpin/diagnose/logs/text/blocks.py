@@ -47,6 +47,10 @@ class LineNumbers:
         return self.line
 
 
+# What LLaMA-Factory logs for each model of text alone, which has no processor (model/loader.py, 0.9.5).
+_PASSED_OVER = re.compile(r"\bINFO\b[^\n]{0,120}>> Failed to load processor: ")
+
+
 def line_ends(block: bytes, start: int = 0, end: int | None = None) -> int:
     """How many lines of the log end in a block, or between two positions of it."""
     end = len(block) if end is None else end
@@ -116,6 +120,11 @@ def is_code(block: bytes, at: int, text: str) -> bool:
         return False
     following = block[at : at + _LINE].decode("utf-8", "replace").split("\n")[1:]
     return _ERROR.match(next((line for line in following if line.strip(" \t^~│|")), "")) is not None
+
+
+def says_nothing(block: bytes, at: int, text: str) -> bool:
+    """Whether what a line words as an error ended nothing: it is code, or a program logs what it goes on without."""
+    return _PASSED_OVER.search(text) is not None or is_code(block, at, text)
 
 
 def blocks_of(stream: IO[bytes]) -> Iterator[bytes]:

@@ -39,6 +39,8 @@ _WHOLE_LOSS = re.compile(rb"\{'train_runtime': '?(?P<time>\d*\.?\d*)[^\n}]*'trai
 _NO_STEP = 0.05
 # Literals: an expression takes thirty times as long over the lines of a training.
 _OF_REWARDS = (b"reward", b"Reward", b"'kl'", b"GRPO", b"grpo", b"RLOO", b"rloo", b"PPO", b"ppo_", b"_ppo", b"/ppo")
+# A preference trainer's pass over the reference model, whose inputs need no gradient.
+_OF_PREFERENCES = (b"DPO", b"dpo", b"KTO", b"kto_", b"_kto")
 _BEGINNING = 3
 _CTC = (b"ForCTC", b"ctc_loss", b"wav2vec", b"hubert")
 _ZERO = re.compile(rb"0*\.?0*(?:e[+-]?\d+)?")
@@ -123,7 +125,7 @@ class TrainingSigns:
         self._trains = self._resized = self._learns = False
         # how many losses were 0, and the first line that says so; whether one was another number
         self._zeros, self._some = 0, False
-        self._ctc = self._rewards = self._ended = self._adapts = False
+        self._ctc = self._rewards = self._preferences = self._ended = self._adapts = False
         self._blocks = 0
         self._quiet: dict[str, tuple[int, str]] = {}
 
@@ -137,6 +139,7 @@ class TrainingSigns:
         if self._blocks < _BEGINNING or ends:
             self._ctc = self._ctc or any(sign in block for sign in _CTC)
             self._rewards = self._rewards or any(sign in block for sign in _OF_REWARDS)
+            self._preferences = self._preferences or any(sign in block for sign in _OF_PREFERENCES)
         self._blocks += 1
         self._resized = self._resized or any(sign in block for sign in _RESIZED)
         self._read_losses(block, numbers)
@@ -188,7 +191,8 @@ class TrainingSigns:
         where gradients are logged."""
         if code == "nothing-requires-grad":
             # a training whose inputs stay without gradients stops at its first step
-            return (self._learns or (self._rewards and self._ended)) and severity != "blocker"
+            refers = (self._rewards or self._preferences) and self._ended
+            return (self._learns or refers) and severity != "blocker"
         if code == "vocab-rows-not-saved":
             return self._trains and severity == "info" and not self._resized
         if self._adapts and code in OF_A_NEW_HEAD and severity == "info":

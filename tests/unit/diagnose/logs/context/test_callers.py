@@ -100,3 +100,13 @@ def test_a_member_that_an_enumeration_lacks_is_of_its_package() -> None:
     found, text = answer(f"{SCRIPT.replace('    main()', code.rstrip())}{enum}AttributeError: XLA\n")
     assert found == ["library-api-changed"]
     assert "`DistributedType` of the installed accelerate has no `XLA`" in text
+
+
+@pytest.mark.parametrize("owner", ["SFTConfig", "ScriptArguments"])
+def test_settings_without_a_field_that_a_library_reads_are_of_another_time(owner: str) -> None:
+    frame = f'  File "{SITE}/trl/trainer/sft_trainer.py", line 298, in __init__\n'
+    source = "    self.dataset_num_proc = args.dataset_num_proc\n"
+    log = f"{SCRIPT}{frame}{source}AttributeError: '{owner}' object has no attribute 'dataset_num_proc'\n"
+    named, text = answer(log)
+    assert named == ["library-api-changed"]
+    assert f"the `{owner}` of the script has no such field" in text

@@ -50,3 +50,23 @@ def test_a_folder_to_write_into_is_no_missing_file(code: str, deeper: str, error
 def test_a_file_that_is_read_is_a_missing_file(code: str) -> None:
     (found,) = diagnose_log(io.BytesIO(_log(code, "", f"{_NONE}'data/train.json'"))).findings
     assert "to be written" not in found.message
+
+
+def test_the_file_of_a_log_is_named_where_logging_cannot_be_set_up() -> None:
+    opened = '  File "/usr/lib/python3.11/logging/__init__.py", line 1213, in _open\n    return open_func(\n'
+    direct = "\n\nThe above exception was the direct cause of the following exception:\n\n"
+    own = '  File "/home/u/scripts/merge_lora.py", line 17, in <module>\n    setup_logging("configs/logging.yaml")\n'
+    log = f"Traceback (most recent call last):\n{opened}{_NONE}'/home/u/logs/run.log'{direct}"
+    log += f"Traceback (most recent call last):\n{own}ValueError: Unable to configure handler 'file'\n"
+    (found,) = diagnose_log(io.BytesIO(log.encode())).findings
+    assert found.code == "settings-refused"
+    assert "the folder `/home/u/logs` is not there" in found.message
+    other = log.replace("merge_lora", "invoices")
+    assert not diagnose_log(io.BytesIO(other.encode())).findings
+
+
+def test_a_file_in_the_way_of_the_output_is_no_setting() -> None:
+    deeper = _frame("transformers/trainer.py", "__init__", "os.makedirs(self.args.output_dir, exist_ok=True)")
+    error = "NotADirectoryError: [Errno 20] Not a directory: 'outputs/lora'"
+    (found,) = diagnose_log(io.BytesIO(_log("trainer = Trainer(", deeper, error))).findings
+    assert found.code == "output-exists"

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from envpin.diagnose.logs.context.lost_files import lost_by_library, lost_by_script, said_to_be_lost
+from envpin.diagnose.logs.context.lost_files import lost_by_library, lost_by_script, said_to_be_lost, went_on_without
 from envpin.diagnose.logs.reader import diagnose_log
 
 SITE = '  File "/srv/env/lib/python3.11/site-packages/'
@@ -195,3 +195,29 @@ def test_a_file_that_is_missed_in_a_folder_is_no_missing_folder(text: str, code:
     (found,) = diagnose_log(io.BytesIO(f"{text}\n".encode())).findings
     assert found.code == code
     assert f"`{path}`" in found.message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "WARNUNG: Kein SFT-Adapter gefunden. Erzeuge frische LoRA-Adapter fuer DPO.",
+        "No SFT adapter found, starting DPO from the base model",
+        "SFT adapter not found. Creating fresh LoRA",
+    ],
+)
+def test_the_adapter_of_a_stage_before_is_missed_though_the_run_goes_on(text: str) -> None:
+    lost = went_on_without(text)
+    assert lost is not None
+    assert lost.code == "adapter-not-found"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "No adapter found, creating a new LoRA adapter",
+        "No checkpoint found, training from scratch",
+        "No SFT adapter found in the registry",
+    ],
+)
+def test_a_first_training_misses_no_adapter(text: str) -> None:
+    assert went_on_without(text) is None

@@ -77,3 +77,20 @@ def test_a_gpu_that_a_program_wants(message: str) -> None:
         f"    raise RuntimeError(\nRuntimeError: {message}\n"
     )
     assert answer(log)[0] == ["gpu-not-supported"]
+
+
+@pytest.mark.parametrize(
+    ("message", "code", "words"),
+    [
+        ("Installed TRL build does not provide ORPOTrainer/ORPOConfig.", "library-api-changed", "went with 0.29"),
+        ("This transformers is too old for the base.", "transformers-api-changed", "of another release"),
+        ("Please upgrade peft to run this stage", "library-api-changed", "of another release"),
+    ],
+)
+def test_a_release_that_a_program_refuses_is_no_setting(message: str, code: str, words: str) -> None:
+    codes, text = answer(
+        'Traceback (most recent call last):\n  File "/srv/lora/train_orpo.py", line 17, in _load_trl\n'
+        f"    raise RuntimeError(\nRuntimeError: {message}\n"
+    )
+    assert codes == [code]
+    assert words in text

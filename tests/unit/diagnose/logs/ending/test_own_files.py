@@ -5,6 +5,7 @@ import io
 import pytest
 
 from envpin.diagnose.logs.reader import diagnose_log
+from tests.support.logs import answer
 
 # The line at which a script stops, its error, the cause, and a word that the answer has to hold.
 STOPPED = [
@@ -57,3 +58,16 @@ def test_a_call_for_a_file_tells_what_is_wrong(code_line: str, error: str, code:
     findings = diagnose_log(io.BytesIO(log.encode())).findings
     assert findings[0].code == code
     assert word in f"{findings[0].message} {' '.join(findings[0].fix or ())}"
+
+
+def test_a_program_that_a_library_starts_is_a_missing_package() -> None:
+    site = "/v/lib/python3.11/site-packages"
+    codes, text = answer(
+        f'Traceback (most recent call last):\n  File "{site}/deepspeed/utils/numa.py", line 26, in get_numa_cores\n'
+        "    output = subprocess.check_output(['numactl', '--hardware'])\n"
+        '  File "/usr/lib/python3.11/subprocess.py", line 1950, in _execute_child\n'
+        "    raise child_exception_type(errno_num, err_msg, err_filename)\n"
+        "FileNotFoundError: [Errno 2] No such file or directory: 'numactl'\n"
+    )
+    assert codes == ["package-missing"]
+    assert "deepspeed starts the program `numactl`" in text

@@ -90,3 +90,21 @@ def test_a_folder_without_checkpoints_is_no_empty_data() -> None:
     code = 'last = max(ckpts, key=lambda p: int(p.split("-")[-1]))'
     log = SCRIPT.format(code=code, error="ValueError: max() arg is an empty sequence")
     assert answer(log.replace("model-soup", "llama-train"))[0] == ["base-not-found"]
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "code"),
+    [
+        (
+            "axolotl/cli/utils/lora_merge.py",
+            "(tensor.to(torch.float32) + delta.to(torch.float32))",
+            "wrong-base-hidden-size",
+        ),
+        ("axolotl/cli/utils/load.py", "mask = mask + other", "library-fault"),
+    ],
+)
+def test_a_library_that_merges_meets_a_base_of_another_size(path: str, source: str, code: str) -> None:
+    frame = f'  File "/v/lib/python3.11/site-packages/{path}", line 7, in merged\n    {source}\n'
+    error = "RuntimeError: The size of tensor a (96) must match the size of tensor b (64) at non-singleton dimension 0"
+    codes, _ = answer(f"Traceback (most recent call last):\n{frame}{error}\n")
+    assert codes == [code]

@@ -8,7 +8,7 @@ import pytest
 
 from envpin.diagnose.catalogue.catalogue import load_catalogue
 from envpin.diagnose.logs.ending.raised import explain_raised
-from envpin.diagnose.logs.ending.raised_words import quote
+from envpin.diagnose.logs.ending.raised_words import quote, raised
 from envpin.diagnose.logs.facts.messages import known_message, known_messages
 from envpin.diagnose.logs.reader import diagnose_log
 
@@ -314,3 +314,9 @@ def test_inputs_of_other_channels_are_said_by_what_they_are(shape: str, taken: i
     told = explain_raised(line, f'{OWN}  File "/x/site-packages/{place}", line 3, in forward\n    x = conv(x)\n{line}')
     assert told is not None
     assert (told.code, words in told.says) == ("inputs-do-not-fit", True)
+
+
+def test_a_report_that_is_asked_for_under_a_condition_makes_no_fault() -> None:
+    message = "X takes no `way`. If you believe this error is a bug, please open an issue in the repository"
+    assert raised("settings-refused", "transformers", "a.py", message).code == "settings-refused"
+    assert raised("settings-refused", "transformers", "a.py", "X: please open an issue").code == "library-fault"
