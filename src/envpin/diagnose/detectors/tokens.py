@@ -89,12 +89,14 @@ def _is_written(token: object) -> bool:
 
 
 def _extra(files: TokenizerFiles, subject: CheckSubject) -> Iterator[Finding]:
-    """transformers 5 writes a list, of which 4.57.6 asks the keys."""
-    extra = (files.config or {}).get("extra_special_tokens")
-    if not isinstance(extra, list) or subject.from_on("transformers", "5.0"):
+    """transformers 5 writes a list; 4.57.6 asks whatever is there for its keys."""
+    config = files.config or {}
+    extra = config.get("extra_special_tokens")
+    if "extra_special_tokens" not in config or isinstance(extra, dict) or subject.from_on("transformers", "5.0"):
         return
     severity: Severity = "blocker" if subject.below("transformers", "5.0") else "info"
-    text = "`extra_special_tokens` is a list, as transformers 5 writes it: releases before 5 end with an AttributeError"
+    what = "a list, as transformers 5 writes it" if isinstance(extra, list) else json_text(extra)
+    text = f"`extra_special_tokens` is {what}: releases before 5 ask for its keys, and end with an AttributeError"
     seen = [Evidence(file="tokenizer_config.json", found=f"extra_special_tokens: {json_text(extra)}")]
     fix = ("load it with transformers 5", "or take `extra_special_tokens` out, where its tokens are in tokenizer.json")
     yield finding("tokenizer-needs-newer", text, seen, severity=severity, fix=fix, names=places(subject))
