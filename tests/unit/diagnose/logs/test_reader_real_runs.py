@@ -74,7 +74,7 @@ MISSED = {
     "vmw-generate-tok5",
     "wullms-merge-pefttype",
     "lmeval-nolabel",
-    "hf-upload-nofile",
+    "mergekit-linear-noweight",
     "f1mask-convert-sharded",
     "vocabtrimmer-bert-wordpiece",
     "llmisall-sft-eold",

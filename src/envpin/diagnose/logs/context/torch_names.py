@@ -16,6 +16,7 @@ _NAME = re.compile(
     r"cannot import name '(?P<name>\w+)' from '(?P<module>torch(?:\.[\w.]+)?)'|"
     r"No module named '(?P<file>torch\.[\w.]+)'"
 )
+_MEANT = re.compile(r"Did you mean: '(\w+)'")
 _PASSING = frozenset({"__getattr__", "_handle_fromlist", "import_module", "_gcd_import"})
 # As types of numbers are called, and the most usual of those that there are.
 _TYPE = re.compile(r"(?:b?float|bf?|fp?|[iu]|u?int|half|double)_?(\d+)\w*")
@@ -32,8 +33,12 @@ def explain_torch_name(line: str, before: str) -> Explained | None:
     if module == "torch" and (typed := _TYPE.fullmatch(name)) is not None:
         return _of_a_type(name, typed[1])
     said = f"`{name}` of `{module}`" if name else f"the module `{found['file']}`"
-    says = f"the script asks for {said}, which the torch that ran does not have: it was written for another torch"
+    meant = _MEANT.search(line)
+    other = "it was written for another torch" + (", or the name is misspelt" if meant is not None else "")
+    says = f"the script asks for {said}, which the torch that ran does not have: {other}"
+    suggested = () if meant is None else (f"where that is what the line means, write `{meant[1]}`, which torch has",)
     return Explained("library-api-changed", says, (
+        *suggested,
         "write what this torch has in its place: its release notes name it",
         f"or the torch that the script was written for: its requirements, or its date; {TRAINING}",
     ))  # fmt: skip

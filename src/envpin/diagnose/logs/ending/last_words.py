@@ -13,7 +13,7 @@ from envpin.core.command_text import command_text
 from envpin.diagnose.logs.context.kinds_refused import said_of_a_kind
 from envpin.diagnose.logs.context.lost_files import GIVE_ITS_PATH, NO_PROGRAM, NOT_THERE, said_to_be_lost
 from envpin.diagnose.logs.ending.own_checkpoints import said_of_names
-from envpin.diagnose.logs.ending.own_checks import of_words
+from envpin.diagnose.logs.ending.own_checks import of_a_release, of_words
 from envpin.diagnose.logs.ending.own_code import kind_of_path
 from envpin.diagnose.logs.ending.own_merges import said_of_a_merge
 from envpin.diagnose.logs.ending.raised_words import STEPS_OF_THE_PROGRAM, of_the_program
@@ -282,7 +282,7 @@ def _of_a_complaint(line: str, whole: str) -> Explained | None:
     """A line that says of itself that it is an error, in words that name a setting or the data."""
     if _COMPLAINS.search(whole) is None:
         return None
-    if (told := said_of_a_merge(line) or _of_a_folder(line, whole)) is not None:
+    if (told := said_of_a_merge(line) or _of_a_folder(line, whole) or of_a_release(line)) is not None:
         return told
     if (code := of_words("", line)) is None:
         return None

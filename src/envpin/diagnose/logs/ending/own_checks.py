@@ -92,6 +92,11 @@ _OF_A_RELEASE = re.compile(
     rf"(?:have|provide|support|include|expose)|lacks|has no|is too (?:old|new)|no longer)\b|"
     rf"\b(?:upgrade|downgrade) (?:your )?(?P<take>{_LIBRARY})\b"
 )
+_BOUND = r"[<>=!~]=? ?\d[\w.]*"
+_STATED = re.compile(
+    rf"(?i)\b(?:requires?|needs?|expects?|install) (?P<one>{_LIBRARY})(?P<least> ?{_BOUND})|"
+    rf"\b(?P<other>{_LIBRARY})(?P<at> ?{_BOUND}) (?:is|are) (?:required|needed)"
+)
 # Names of classes, as libraries of this field write them.
 _CLASS = re.compile(r"\b[A-Z]\w+(?:Trainer|Config|Model|Collator|Callback|Arguments)\b")
 _SHAPES = re.compile(r"(?i)shapes?\b|sizes?\b|dimensions?\b|torch\.Size|mismatch")
@@ -141,7 +146,14 @@ def of_own_check(exception: str, message: str, before: str) -> Explained | None:
 
 
 def of_a_release(message: str) -> Explained | None:
-    """A library of which a script says that the installed release lacks what it asks for."""
+    """A library of which a script says that it asks for another release, or that the installed one lacks something."""
+    if (stated := _STATED.search(message)) is not None:
+        wanted = f"{stated['one'] or stated['other']}{stated['least'] or stated['at']}".replace(" ", "")
+        says = (
+            f"{of_the_program(message)}: the program states that it takes `{wanted}`, and another release is installed"
+        )
+        install = command_text("python", "-m", "pip", "install", wanted)
+        return Explained("torch-companion-mismatch", says, (f"install that one: {install}", TRAINING))
     found = _OF_A_RELEASE.search(message)
     if found is None:
         return None

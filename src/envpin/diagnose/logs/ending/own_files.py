@@ -21,6 +21,7 @@ _MADE = re.compile(r"(?:makedirs|mkdir)\((?P<what>(?:[^(),\n]|\([^()\n]{0,80}\))
 _OF_A_PATH = re.compile(r"(?:dirname|split|Path)\((?P<path>[^()\n]{1,80})\)")
 _MAKES = re.compile(r"\bmkdir\(|makedirs\(")
 _RUNS = re.compile(r"raise child_exception_type\(")
+_COMPILERS = re.compile(r"(?:^|/)(?:gcc|g\+\+|cc|c\+\+|clang(?:\+\+)?|nvcc|ninja|cmake|make|cl)(?:-\d+|\.exe)?$")
 _GLOB = re.compile(r"glob\([^\n]{0,20}?[rf]{0,2}[\"'](?P<what>[^\"'\n]{1,200})[\"']|(?P<list>\blistdir\()")
 _ASSERTED = re.compile(
     r"^\s*assert\s+(?:not\s+)?(?P<name>(?:\w+\.)*(?:args|cfg|config|opts?|flags)\.\w+)\s*(?:is not None)?\s*$"
@@ -47,6 +48,11 @@ def no_program(who: str, message: str, before: str) -> Explained | None:
     if path is None or _RUNS.search(before) is None:
         return None
     says = f"{who} starts the program `{path}`, which is not on this machine, or not at that path"
+    if _COMPILERS.search(path) is not None:
+        install = (
+            "install a compiler: apt-get install build-essential ninja-build; of nvcc, CUDA's own tools (CUDA_HOME)"
+        )
+        return Explained("compiler-missing", says, (install,))
     if path.lower() == path and "/" not in path:
         install = f"install it, most often under this name: apt-get install {path} (or conda, brew)"
     else:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from envpin.core.command_text import command_text
 from envpin.diagnose.catalogue.catalogue import load_catalogue
-from envpin.diagnose.logs.context.lost_files import GIVE_ITS_PATH
+from envpin.diagnose.logs.context.lost_files import GIVE_ITS_PATH, said_to_be_lost
 from envpin.diagnose.logs.facts.name_facts import TRAINING
 from envpin.diagnose.logs.text.explained import Explained
 
@@ -107,8 +107,8 @@ def raised(code: str, package: str, place: str, message: str, around: str = "") 
         )
     if code == "data-not-as-expected" and (column := _COLUMN.search(message)) is not None:
         return no_column(package, column[1], place)
-    if code == "data-not-as-expected" and (lost := _NO_DATA_FILE.search(message)) is not None:
-        return Explained(code, f"the data file `{lost['name']}` is not there{_at(place)}", (GIVE_ITS_PATH,))
+    if (gone := _not_there(code, place, message)) is not None:
+        return gone
     if code == "package-missing" and (named := _asked_for(message, package)):
         return _missing(package, named, place)
     quoted = quote(message)
@@ -116,6 +116,17 @@ def raised(code: str, package: str, place: str, message: str, around: str = "") 
         return Explained(code, _meant(code, package, place, quoted), STEPS.get(code, ()))
     says = _SAYS[code].format(package=package, place=_in(place))
     return Explained(code, f"{says}: {quoted}" if quoted else says, STEPS.get(code, ()))
+
+
+def _not_there(code: str, place: str, message: str) -> Explained | None:
+    """A file or folder that the message names and says not to be there, whatever setting named it."""
+    if code == "settings-refused":
+        gone = said_to_be_lost(message)
+        return None if gone is None or gone.path is None else gone.explained()
+    lost = _NO_DATA_FILE.search(message) if code == "data-not-as-expected" else None
+    if lost is None:
+        return None
+    return Explained(code, f"the data file `{lost['name']}` is not there{_at(place)}", (GIVE_ITS_PATH,))
 
 
 def _of_inputs(message: str) -> tuple[str, ...]:

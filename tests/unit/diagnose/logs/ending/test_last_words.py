@@ -103,3 +103,9 @@ def test_a_hint_of_hydra_is_no_variable_that_is_missing() -> None:
 def test_a_folder_of_any_name_counts_in_a_log_of_a_line_or_two(before: str, known: bool) -> None:
     codes, _ = answer(f"{before}Error: Directory orders/2026 does not exist.\n")
     assert codes == (["data-not-as-expected"] if known else [])
+
+
+def test_a_release_that_a_command_refuses_is_no_setting() -> None:
+    codes, text = answer("Loading trl\nERROR: installed trl 1.16.0 does not have PPOTrainer. Downgrade trl to 0.11\n")
+    assert codes == ["library-api-changed"]
+    assert "went with trl 0.29" in text

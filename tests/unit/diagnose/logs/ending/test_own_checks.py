@@ -84,6 +84,8 @@ def test_a_gpu_that_a_program_wants(message: str) -> None:
     [
         ("Installed TRL build does not provide ORPOTrainer/ORPOConfig.", "library-api-changed", "went with 0.29"),
         ("This transformers is too old for the base.", "transformers-api-changed", "of another release"),
+        ("This script requires trl>=0.20, found 0.12.1", "torch-companion-mismatch", "pip install 'trl>=0.20'"),
+        ("transformers>=4.51 is required for Qwen3", "torch-companion-mismatch", "it takes `transformers>=4.51`"),
         ("Please upgrade peft to run this stage", "library-api-changed", "of another release"),
     ],
 )

@@ -60,14 +60,15 @@ def test_a_call_for_a_file_tells_what_is_wrong(code_line: str, error: str, code:
     assert word in f"{findings[0].message} {' '.join(findings[0].fix or ())}"
 
 
-def test_a_program_that_a_library_starts_is_a_missing_package() -> None:
+@pytest.mark.parametrize(("program", "code"), [("numactl", "package-missing"), ("gcc", "compiler-missing")])
+def test_a_program_that_a_library_starts_is_missing(program: str, code: str) -> None:
     site = "/v/lib/python3.11/site-packages"
     codes, text = answer(
         f'Traceback (most recent call last):\n  File "{site}/deepspeed/utils/numa.py", line 26, in get_numa_cores\n'
-        "    output = subprocess.check_output(['numactl', '--hardware'])\n"
+        "    output = subprocess.check_output(command)\n"
         '  File "/usr/lib/python3.11/subprocess.py", line 1950, in _execute_child\n'
         "    raise child_exception_type(errno_num, err_msg, err_filename)\n"
-        "FileNotFoundError: [Errno 2] No such file or directory: 'numactl'\n"
+        f"FileNotFoundError: [Errno 2] No such file or directory: '{program}'\n"
     )
-    assert codes == ["package-missing"]
-    assert "deepspeed starts the program `numactl`" in text
+    assert codes == [code]
+    assert f"deepspeed starts the program `{program}`" in text

@@ -320,3 +320,15 @@ def test_a_report_that_is_asked_for_under_a_condition_makes_no_fault() -> None:
     message = "X takes no `way`. If you believe this error is a bug, please open an issue in the repository"
     assert raised("settings-refused", "transformers", "a.py", message).code == "settings-refused"
     assert raised("settings-refused", "transformers", "a.py", "X: please open an issue").code == "library-fault"
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        ("model path './out/base' does not exist", "base-not-found"),
+        ("path: '/models/run/checkpoint-10' not found", "base-not-found"),
+        ("`mode` must be one of a, b", "settings-refused"),
+    ],
+)
+def test_a_path_that_is_not_there_is_no_setting(message: str, code: str) -> None:
+    assert raised("settings-refused", "axolotl", "utils/models.py", message).code == code
