@@ -371,6 +371,7 @@ class _Reader:
             found += [
                 self._finding_of(code, seen) for seen in without_wraps(some)
                 if self._counts(seen) and not self.signs.are_idle(code, seen.severity)
+                and not self.signs.went_past(code, seen.lines)
                 and not self._is_said_better(code, seen)
                 and not (code in NEWER and is_new_enough(seen.says or "", self.stated))
             ]  # fmt: skip

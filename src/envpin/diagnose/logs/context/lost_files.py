@@ -129,8 +129,8 @@ _WHAT = {
 _STAGE = r"\b(?:SFT|DPO|CPT|GRPO|stage|phase|trained|fine-?tuned)\b[-_ ](?:LoRA[-_ ])?(?:adapters?|LoRA|weights)\b"
 _OF_A_STAGE = re.compile(
     rf"(?i)(?:\b(?:no|kein\w{{0,2}})\b[^.;!\n]{{0,20}}{_STAGE}[^.;!\n]{{0,60}}(?:found|gefunden)|"
-    rf"{_STAGE}[^.;!\n]{{0,80}}(?:not found|nicht gefunden|does(?: not|n't) exist))[^\n]{{0,12}}[.;:,!-][^\n]{{0,80}}?"
-    r"\b(?:fresh|new|base|scratch|random|frische\w*|neue\w*|Basis\w*)\b[^\n]{0,80}"
+    rf"{_STAGE}[^.;!\n]{{0,80}}(?:not found|nicht gefunden|does(?: not|n't) exist))[^\n]{{0,120}}?"
+    r"[.;:,!-] [^\n]{0,80}?\b(?:fresh|new|base|scratch|random|frische\w*|neue\w*|Basis\w*)\b[^\n]{0,80}"
 )
 
 
@@ -200,7 +200,7 @@ def said_to_be_lost(text: str) -> Lost | None:
 def went_on_without(text: str) -> Lost | None:
     """What a program says is not there before it takes something else in its place."""
     if (stage := _OF_A_STAGE.search(text)) is not None:
-        return Lost("adapter-not-found", None, stage[0].strip())
+        return Lost("adapter-not-found", _path_in(text), stage[0].strip())
     said = re.split(r"(?i)[.,;:!-]* *\b(?:fall(?:s|ing)? back|using|loading|continuing|will use)\b", text, maxsplit=1)
     lost = said_to_be_lost(said[0]) if len(said) > 1 and "://" not in text else None
     return lost if lost is not None and lost.path is not None and lost.code in _NOT_DONE_WITHOUT else None

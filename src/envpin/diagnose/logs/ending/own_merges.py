@@ -43,6 +43,8 @@ _COUNTS = re.compile(
     r"\b(?:cannot|can't) (?:drop|prune|remove|keep|copy|duplicate) layers?\b"
 )
 _UNEQUAL = re.compile(r"The size of tensor a \((?P<base>\d+)\) must match the size of tensor b \((?P<adapter>\d+)\)")
+# Of two sizes from so many rows on that differ by less than a tenth, both are of a vocabulary.
+_SMALLEST_VOCABULARY, _OF_ONE_VOCABULARY = 20_000, 1.1
 # The sum of a base's tensor and an adapter's product, in code of a library.
 _MERGES = re.compile(r"(?i)merg|fuse|bake")
 _ADDS = re.compile(
@@ -109,6 +111,17 @@ def of_a_library_that_merges(package: str, place: str, message: str, code: str) 
     found = _UNEQUAL.search(message)
     if found is None or _MERGES.search(place) is None or _ADDS.search(code) is None:
         return None
+    sizes = sorted((int(found["base"]), int(found["adapter"])))
+    if sizes[0] >= _SMALLEST_VOCABULARY and sizes[1] < sizes[0] * _OF_ONE_VOCABULARY:
+        says = (
+            f"{package} adds the adapter's product (B @ A) to the base's tensor of that name, and the base has "
+            f"{found['base']} rows where the adapter has {found['adapter']}: most likely their vocabularies differ, as "
+            "tokens were added for training, or the base was padded"
+        )
+        return Explained("vocab-mismatch", says, (
+            "resize the base first: resize_token_embeddings to the adapter's rows, with the tokenizer of the adapter",
+            "compare the two: envpin check ADAPTER --base BASE",
+        ))  # fmt: skip
     says = (
         f"{package} adds the adapter's product (B @ A) to the base's tensor of that name, and they are of different "
         f"sizes ({found['base']} in the base, {found['adapter']} in the adapter): it was trained on a base of another "

@@ -46,7 +46,7 @@ COMPLAINT_ANCHORS = (
 # What a program says by itself of a path; only at the end of a log does it tell why the program ended.
 LOST_ANCHORS = (
     "not found", "NOT found", "NOT FOUND", "not exist", "n't exist", " found in", "issing",
-    "o such file", "annot find", "not find", "'t find", " gefunden",
+    "o such file", "annot find", "not find", "'t find", " gefunden", "dapter found", "LoRA found",
     "不存在", "未找到", "找不到", "没有找到", "无法找到",
 )  # fmt: skip
 # What such a line says where the run goes on without what it misses.

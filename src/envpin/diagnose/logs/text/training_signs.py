@@ -11,7 +11,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Container, Iterable, Iterator
 
     from envpin.diagnose.logs.text.blocks import LineNumbers
 
@@ -41,6 +41,8 @@ _NO_STEP = 0.05
 _OF_REWARDS = (b"reward", b"Reward", b"'kl'", b"GRPO", b"grpo", b"RLOO", b"rloo", b"PPO", b"ppo_", b"_ppo", b"/ppo")
 # A preference trainer's pass over the reference model, whose inputs need no gradient.
 _OF_PREFERENCES = (b"DPO", b"dpo", b"KTO", b"kto_", b"_kto")
+# The level of a line, as loggers print it before what they say.
+_INFORMS = re.compile(r"^[^A-Za-z\n]{0,40}INFO\b|^[\w:., -]{0,60}(?:\||-|:|\[) ?INFO\b")
 _BEGINNING = 3
 _CTC = (b"ForCTC", b"ctc_loss", b"wav2vec", b"hubert")
 _ZERO = re.compile(rb"0*\.?0*(?:e[+-]?\d+)?")
@@ -183,6 +185,11 @@ class TrainingSigns:
             yield rows, ADDED_ROWS, ADDED_ROWS_STEPS, self._quiet[ADDED_ROWS]
         if NOTHING_TRAINS in self._quiet and (self._trains or self._some) and frozen not in known:
             yield frozen, NOTHING_TRAINS, NOTHING_TRAINS_STEPS, self._quiet[NOTHING_TRAINS]
+
+    def went_past(self, code: str, lines: Iterable[tuple[int, str]]) -> bool:
+        """Whether a training that came to its end logged these lines as information alone: it needs nothing of what
+        they miss, unless that is the adapter that it was to go on with."""
+        return self._ended and code != "adapter-not-found" and all(_INFORMS.search(one) for _, one in lines)
 
     def are_idle(self, code: str, severity: str) -> bool:
         """Whether nothing follows from lines of this code: of a new head, before training or before an adapter that

@@ -203,6 +203,7 @@ def test_a_file_that_is_missed_in_a_folder_is_no_missing_folder(text: str, code:
         "WARNUNG: Kein SFT-Adapter gefunden. Erzeuge frische LoRA-Adapter fuer DPO.",
         "No SFT adapter found, starting DPO from the base model",
         "SFT adapter not found. Creating fresh LoRA",
+        "[WARN] No SFT adapter found at outputs/sft, starting DPO from base model",
     ],
 )
 def test_the_adapter_of_a_stage_before_is_missed_though_the_run_goes_on(text: str) -> None:

@@ -108,3 +108,12 @@ def test_a_library_that_merges_meets_a_base_of_another_size(path: str, source: s
     error = "RuntimeError: The size of tensor a (96) must match the size of tensor b (64) at non-singleton dimension 0"
     codes, _ = answer(f"Traceback (most recent call last):\n{frame}{error}\n")
     assert codes == [code]
+
+
+def test_rows_of_another_vocabulary_are_no_other_width() -> None:
+    frame = (
+        '  File "/v/lib/python3.11/site-packages/axolotl/cli/lora_merge.py", line 7, in f\n    merged = base + delta\n'
+    )
+    error = "RuntimeError: The size of tensor a (32000) must match the size of tensor b (32002) at non-singleton dim"
+    codes, _ = answer(f"Traceback (most recent call last):\n{frame}{error}\n")
+    assert codes == ["vocab-mismatch"]
