@@ -114,9 +114,9 @@ def of_a_library_that_merges(package: str, place: str, message: str, code: str) 
     sizes = sorted((int(found["base"]), int(found["adapter"])))
     if sizes[0] >= _SMALLEST_VOCABULARY and sizes[1] < sizes[0] * _OF_ONE_VOCABULARY:
         says = (
-            f"{package} adds the adapter's product (B @ A) to the base's tensor of that name, and the base has "
-            f"{found['base']} rows where the adapter has {found['adapter']}: most likely their vocabularies differ, as "
-            "tokens were added for training, or the base was padded"
+            f"{package} adds the adapter's product (B @ A) to the base's tensor of that name, and the numbers of rows "
+            f"differ ({found['base']} in the base, {found['adapter']} in the adapter): most likely their vocabularies "
+            "do, as tokens were added for training, or the base was padded"
         )
         return Explained("vocab-mismatch", says, (
             "resize the base first: resize_token_embeddings to the adapter's rows, with the tokenizer of the adapter",
