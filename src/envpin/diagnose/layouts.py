@@ -73,12 +73,14 @@ class _Collected(msgspec.Struct, frozen=True):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Described:
     """The tensors of one model: `shapes` by name, with None for a length that is not known. Those of `optional` need
-    not be there: a head that is tied, or that another class has instead. Names that a pattern of `ignored` finds are
+    not be there: a head that is tied, or that another class has instead. `sizes` are those that the config names, by
+    the field; a field that it leaves to its default is named by the class. Names that a pattern of `ignored` finds are
     expected in files, and not read."""
 
     model_type: str
     prefix: str
     shapes: Mapping[str, Shape]
+    sizes: Mapping[str, int]
     optional: frozenset[str]
     ignored: tuple[str, ...]
     is_own_class: bool
@@ -140,6 +142,7 @@ def described(config: Mapping[str, object]) -> Described | None:
     tied = config.get("tie_word_embeddings", layout.tied)
     optional = frozenset(layout.head) if tied or not is_own else frozenset()
     return Described(
+        sizes=_named(layout, config),
         model_type=str(config["model_type"]), prefix=layout.prefix, shapes=shapes, optional=optional,
         ignored=tuple(layout.ignored), is_own_class=is_own,
     )  # fmt: skip
@@ -191,6 +194,16 @@ def _sizes(layout: Layout, config: Mapping[str, object]) -> dict[str, int] | Non
         found |= {"positions": positions, "positions+2": positions + 2}
     return found | {"2*inner": 2 * inner, "3*hidden": 3 * hidden, "4*hidden": 4 * hidden,
                     "queries+2*keys": queries + 2 * keys, "2*queries": 2 * queries}  # fmt: skip
+
+
+def _named(layout: Layout, config: Mapping[str, object]) -> dict[str, int]:
+    found = {}
+    for usual, called in layout.fields.items():
+        name = called if called in config or usual not in config else usual
+        value = config.get(name, layout.defaults.get(usual))
+        if isinstance(value, int):
+            found[name] = value
+    return found
 
 
 def _shape(symbols: _Symbols, sizes: Mapping[str, int]) -> Shape:

@@ -104,6 +104,13 @@ def test_shapes_that_the_config_does_not_give_are_a_blocker(
     assert (found.severity, found.evidence[0].tensor) == ("blocker", name)
 
 
+def test_the_field_that_the_tensors_go_against_is_named(tmp_path: Path) -> None:
+    wide = {name: tuple(192 if one == 128 else one for one in shape) for name, shape in _SHAPES.items()}
+    message = said(tmp_path, wide)["architecture-drift"].message
+    assert message.endswith("6 tensors have another shape than config.json describes: `intermediate_size` is 128, "
+                            "and they have 192")  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("name", "is_said"),
     [

@@ -82,9 +82,10 @@ def _missing(one: _Held, subject: CheckSubject) -> Iterator[Finding]:
     absent = [full for bare, (full, _) in wanted.items() if bare not in held and bare not in optional]
     if not absent:
         return
+    some = f"{len(absent)} of the" if len(absent) < len(wanted) else "none of the"
     text = (
-        f"{len(absent)} of the {counted(len(wanted), 'tensor')} that a `{found.model_type}` of this config has "
-        f"{verb(len(absent), 'is', 'are')} not in its files: transformers fills {verb(len(absent), 'it', 'them')} at "
+        f"{some} {counted(len(wanted), 'tensor')} that a `{found.model_type}` of this config has "
+        f"{_are(len(absent), len(wanted))} in its files: transformers fills {verb(len(absent), 'it', 'them')} at "
         "random"
     )
     fix: tuple[str, ...] | None = None
@@ -97,6 +98,10 @@ def _missing(one: _Held, subject: CheckSubject) -> Iterator[Finding]:
         fix = ("take the config.json that belongs to these weights", "or convert them to the names of transformers")
     seen = [Evidence(tensor=name, note="not in the files") for name in absent[:SHOWN]]
     yield finding("model-tensors-missing", text, seen, fix=fix, names=places(subject))
+
+
+def _are(absent: int, wanted: int) -> str:
+    return "is" if absent == wanted else f"{verb(absent, 'is', 'are')} not"
 
 
 def _common_prefix(absent: list[str], held: Mapping[str, Tensor]) -> str:
@@ -118,9 +123,25 @@ def _shapes(held: _Held, subject: CheckSubject, mismatches: list[Mismatch]) -> I
         return
     mismatches += wrong
     text = f"{counted(len(wrong), 'tensor')} {verb(len(wrong), 'has', 'have')} another shape than config.json describes"
+    text += _said_by(wrong, held.found)
     seen = [Evidence(tensor=one.parameter, found=shape_text(one.found), expected=shape_text(one.expected))
             for one in wrong[:SHOWN]]  # fmt: skip
     yield finding("architecture-drift", text, seen, severity="blocker", names=places(subject))
+
+
+def _said_by(wrong: list[Mismatch], found: Described) -> str:
+    """The field that all of them go against, where it is one, and the only one with its value."""
+    pairs = {
+        pair
+        for one in wrong
+        for pair in zip(one.found, one.expected, strict=False)
+        if pair[0] != pair[1]  # of unlike numbers of axes: no two fields agree
+    }
+    if len(pairs) != 1:
+        return ""
+    ((is_, wanted),) = pairs
+    fields = [name for name, value in found.sizes.items() if value == wanted]
+    return f": `{fields[0]}` is {wanted}, and they have {is_}" if len(fields) == 1 else ""
 
 
 def _no_weights(held: _Held, subject: CheckSubject) -> Iterator[Finding]:
