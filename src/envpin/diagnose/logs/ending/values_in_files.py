@@ -1,0 +1,68 @@
+"""A library that stops, while it loads a folder, at a number, text or list where its code wants something else. Pure.
+
+The value stands in a file that it read a moment before: adapter_config.json, tokenizer_config.json, config.json. With
+NaN, null and objects this is mostly a file of another release, which is told elsewhere.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from envpin.diagnose.logs.text.explained import Explained
+
+if TYPE_CHECKING:
+    from envpin.diagnose.logs.text.frames import Frame
+
+_NUMBER = r"'(?:int|float|bool)'"
+_ANY = r"'(?:int|float|bool|str|list|dict)'"
+# Python's own words for a value of another type (Objects/abstract.c, Objects/object.c of CPython).
+_WORDS = (
+    r"{0} object (?:has no attribute|is not (?:iterable|subscriptable|callable|a mapping))|"
+    r"argument of type {0} is not|attribute name must be string, not {0}|unhashable type: '(?:dict|list)'|"
+    r"not supported between instances of (?:{0} and|\S+ and {0})|"
+    r"unsupported operand type\(s\) for \S+ (?:{0} and|\S+ and {0})"
+)
+_OF_A_NUMBER = re.compile(_WORDS.format(_NUMBER))
+_OF_ANY = re.compile(_WORDS.format(_ANY) + r"|must be tuple of ints, but found element of type (?:float|bool|str)")
+
+
+class _Loader(NamedTuple):
+    """A function that reads a file of a folder, by its module in the package; `words` are those of a value in it."""
+
+    package: str
+    path: re.Pattern[str]
+    function: re.Pattern[str]
+    file: str
+    words: re.Pattern[str]
+
+
+# peft's code computes with what adapter_config.json holds and little else; transformers' with much more.
+_LOADERS = (
+    _Loader("peft", re.compile(r"^(?:peft_model|auto|config)\.py$"), re.compile(r"from_pretrained|load_adapter"),
+            "adapter_config.json", _OF_ANY),
+    _Loader("transformers", re.compile(r"tokenization_\w+\.py$"), re.compile(r"_?from_pretrained"),
+            "tokenizer_config.json", _OF_A_NUMBER),
+    _Loader("transformers", re.compile(r"configuration_(?:auto|utils)\.py$"), re.compile(r"from_(?:pretrained|dict)"),
+            "config.json", _OF_A_NUMBER),
+)  # fmt: skip
+
+
+def of_a_value(exception: str, message: str, package: str, frames: list[Frame], line: str) -> Explained | None:
+    """Which file holds the value, by the function of the same library that loads; `line` is the code that stopped."""
+    if exception not in {"TypeError", "AttributeError"}:
+        return None
+    for loader in _LOADERS:
+        if loader.package != package or loader.words.search(message) is None:
+            continue
+        if any(
+            one.library == package and loader.path.search(one.path) and loader.function.fullmatch(one.function)
+            for one in frames
+        ):
+            at = f" (`{line.strip()[:80]}`)" if line.strip() else ""
+            says = f"a value in {loader.file} is of another type than {package} reads there{at}: {message[:120]}"
+            return Explained("settings-refused", says, (
+                "`envpin check FOLDER` names the field, and what it takes",
+                f"put back the {loader.file} that `save_pretrained` wrote",
+            ))  # fmt: skip
+    return None

@@ -1,0 +1,56 @@
+"""A value of another type in a file that a library loads: whose file, and what is left to other rules."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.logs import answer
+
+_SITE = "/usr/local/lib/python3.11/site-packages"
+
+
+def log(frames: list[tuple[str, str, str]], error: str) -> str:
+    """A traceback through these files of libraries: path, function and line of code."""
+    lines = ["Traceback (most recent call last):", '  File "/home/user/merge.py", line 9, in <module>', "    main()"]
+    for path, function, code in frames:
+        lines += [f'  File "{_SITE}/{path}", line 99, in {function}', f"    {code}"]
+    return "\n".join([*lines, error])
+
+
+_PEFT = ("peft/peft_model.py", "from_pretrained", "model = cls(model, config, adapter_name)")
+_TUNER = ("peft/tuners/lora/model.py", "_create_and_replace", "get_pattern_key(config.alpha_pattern.keys(), key)")
+_TOKENIZER = (
+    "transformers/tokenization_utils_base.py", "_from_pretrained", "tokenizer = cls(*init_inputs, **init_kwargs)",
+)  # fmt: skip
+_LENGTH = ("transformers/tokenization_utils_base.py", "__init__", "if LARGE > self.model_max_length:")
+
+
+@pytest.mark.parametrize(
+    ("frames", "error", "file"),
+    [
+        ([_PEFT, _TUNER], "AttributeError: 'float' object has no attribute 'keys'", "adapter_config.json"),
+        ([_PEFT, _TUNER], "TypeError: unsupported operand type(s) for /: 'str' and 'int'", "adapter_config.json"),
+        ([_TOKENIZER, _LENGTH], "TypeError: '>' not supported between instances of 'int' and 'bool'",
+         "tokenizer_config.json"),
+    ],
+)  # fmt: skip
+def test_the_file_is_that_of_the_function_that_loads(frames: list[tuple[str, str, str]], error: str, file: str) -> None:
+    codes, text = answer(log(frames, error))
+    assert list(codes) == ["settings-refused"]
+    assert f"a value in {file} is of another type" in text
+    assert "envpin check FOLDER" in text
+
+
+@pytest.mark.parametrize(
+    ("frames", "error"),
+    [
+        # Nothing was loaded: a value that the caller gave.
+        ([("peft/tuners/lora/config.py", "__post_init__", "self.r / 2"), _TUNER],
+         "AttributeError: 'float' object has no attribute 'keys'"),
+        # An object that a file of another release holds.
+        ([_TOKENIZER, _LENGTH], "AttributeError: 'dict' object has no attribute 'model_type'"),
+        ([_PEFT, _TUNER], "AttributeError: 'NoneType' object has no attribute 'keys'"),
+    ],
+)  # fmt: skip
+def test_what_may_have_another_cause_is_left_to_others(frames: list[tuple[str, str, str]], error: str) -> None:
+    assert "is of another type" not in answer(log(frames, error))[1]
