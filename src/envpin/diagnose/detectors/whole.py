@@ -82,12 +82,12 @@ def _missing(one: _Held, subject: CheckSubject) -> Iterator[Finding]:
     absent = [full for bare, (full, _) in wanted.items() if bare not in held and bare not in optional]
     if not absent:
         return
-    some = f"{len(absent)} of the" if len(absent) < len(wanted) else "none of the"
-    text = (
-        f"{some} {counted(len(wanted), 'tensor')} that a `{found.model_type}` of this config has "
-        f"{_are(len(absent), len(wanted))} in its files: transformers fills {verb(len(absent), 'it', 'them')} at "
-        "random"
-    )
+    count = len(absent)
+    whole = f"{counted(len(wanted), 'tensor')} that a `{found.model_type}` of this config has"
+    text = f"{count} of the {whole} {verb(count, 'is', 'are')} not in its files: "
+    if count == len(wanted):
+        text = f"none of the {whole} is in its files: "
+    text += f"transformers fills {verb(count, 'it', 'them')} at random"
     fix: tuple[str, ...] | None = None
     before = _common_prefix(absent, held)
     if before:
@@ -98,10 +98,6 @@ def _missing(one: _Held, subject: CheckSubject) -> Iterator[Finding]:
         fix = ("take the config.json that belongs to these weights", "or convert them to the names of transformers")
     seen = [Evidence(tensor=name, note="not in the files") for name in absent[:SHOWN]]
     yield finding("model-tensors-missing", text, seen, fix=fix, names=places(subject))
-
-
-def _are(absent: int, wanted: int) -> str:
-    return "is" if absent == wanted else f"{verb(absent, 'is', 'are')} not"
 
 
 def _common_prefix(absent: list[str], held: Mapping[str, Tensor]) -> str:
