@@ -73,9 +73,10 @@ class _Collected(msgspec.Struct, frozen=True):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Described:
     """The tensors of one model: `shapes` by name, with None for a length that is not known. Those of `optional` need
-    not be there: a head that is tied, or that another class has instead. `sizes` are those that the config names, by
-    the field; a field that it leaves to its default is named by the class. Names that a pattern of `ignored` finds are
-    expected in files, and not read."""
+    not be there: a head that is tied. Of another class than the type's own with a head there is what lies below it.
+    `sizes` are those that the config names, by the field. Names that a pattern of `ignored` finds are expected in
+    files, and not read.
+    """
 
     model_type: str
     prefix: str
@@ -140,7 +141,9 @@ def described(config: Mapping[str, object]) -> Described | None:
         for name, symbols in _each_expert(layer, sizes):
             shapes[f"{layout.stack}.{number}.{name}"] = _shape(symbols, sizes)
     tied = config.get("tie_word_embeddings", layout.tied)
-    optional = frozenset(layout.head) if tied or not is_own else frozenset()
+    optional = frozenset(layout.head) if tied else frozenset()
+    if not is_own:  # another class has the same model below its own head
+        shapes = {name: shape for name, shape in shapes.items() if name.startswith(f"{layout.prefix}.")}
     return Described(
         sizes=_named(layout, config),
         model_type=str(config["model_type"]), prefix=layout.prefix, shapes=shapes, optional=optional,

@@ -88,6 +88,12 @@ def test_another_class_has_another_head(tmp_path: Path) -> None:
     assert not {"model-tensors-missing", "architecture-drift"} & found.keys()
 
 
+def test_below_another_head_the_model_is_asked_for(tmp_path: Path) -> None:
+    shapes = without("lm_head", "model.norm") | {"score.weight": (2, 64)}
+    found = said(tmp_path, shapes, llama_config(architectures=["LlamaForSequenceClassification"]))
+    assert "model.norm.weight" in str(found["model-tensors-missing"].evidence)
+
+
 @pytest.mark.parametrize(
     ("name", "change"),
     [
@@ -163,6 +169,12 @@ def test_types_of_values_are_checked_from_a_release_on(tmp_path: Path) -> None:
         config = {**llama_config(), "use_cache": "yes"}
         found = said(tmp_path / release, _SHAPES, config, transformers=release).get("corrupt-header")
         assert (found and found.severity) == severity
+
+
+@pytest.mark.parametrize("config", [{"architecture": "resnet50"}, {"_class_name": "UNet2DConditionModel"}])
+def test_configs_of_other_libraries_have_no_type(config: dict[str, str], tmp_path: Path) -> None:
+    base = write_model(tmp_path / "base", {"conv.weight": (3, 3)}, config)
+    assert "corrupt-header" not in {one.code for one in check(base).findings}
 
 
 def test_a_type_that_no_release_knows_is_a_warning(tmp_path: Path) -> None:

@@ -30,6 +30,10 @@ _DTYPES = frozenset({
     "float32", "float64", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "float", "half", "double", "auto",
     "int8", "uint8", "int16", "int32", "int64",
 })  # fmt: skip
+# What transformers writes into every config, or into that of a language model.
+_OF_TRANSFORMERS = frozenset(
+    {"architectures", "transformers_version", "hidden_size", "num_hidden_layers", "vocab_size"}
+)
 # Loading writes them itself.
 _OVERWRITTEN = frozenset({"architectures", "transformers_version"})
 # What a kind of scaling computes with (transformers/modeling_rope_utils.py); `longrope` has other names in old configs.
@@ -66,6 +70,8 @@ def _type(model: Checkpoint, config: Mapping[str, object], subject: CheckSubject
     kind = config.get("model_type")
     seen = [Evidence(file="config.json", found=f"model_type: {json_text(kind)}")]
     if not isinstance(kind, str) or not kind:
+        if config and not config.keys() & _OF_TRANSFORMERS:
+            return  # of timm, diffusers and others, which have a config.json of their own
         text = (
             f"`{model.path / 'config.json'}` has no `model_type`: transformers 5 does not know what to load, and 4 "
             "guesses by the folder's name"
@@ -89,7 +95,11 @@ def _type(model: Checkpoint, config: Mapping[str, object], subject: CheckSubject
         f"no release of transformers up to {support.newest()} knows the `model_type` `{kind[:60]}`, and the folder "
         "brings no code for it"
     )
-    steps = ("if it is of a newer release: install that one", "else take the config.json of the base's own repository")
+    steps = (
+        "if it is of a newer release: install that one",
+        "if it is a class of another program (LLaVA's own, for one): load it with that",
+        "else take the config.json of the base's own repository",
+    )
     yield finding("config-needs-newer-transformers", text, seen, severity="warning", fix=steps, names=places(subject))
 
 
