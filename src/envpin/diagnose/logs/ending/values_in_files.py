@@ -48,6 +48,44 @@ _LOADERS = (
 )  # fmt: skip
 
 
+class _Named(NamedTuple):
+    """What a line of transformers looks up, and whose key was not there: `{0}` in the words is that key."""
+
+    line: re.Pattern[str]
+    code: str
+    says: str
+    fix: tuple[str, ...]
+
+
+# Read in transformers 4.57.6 and 5.24.0: modeling_rope_utils.py, activations.py, utils/hub.py.
+_NAMED = (
+    _Named(re.compile(r"ROPE_INIT_FUNCTIONS\["), "rope-config-unreadable",
+           "config.json asks for rotary embeddings of type `{0}` (`rope_scaling`, in newer ones `rope_parameters`), "
+           "which this transformers does not have",
+           ("run with a newer transformers, if the model is newer than it: python -m pip install -U transformers",
+            "else put back the `rope_scaling` that `save_pretrained` wrote")),
+    _Named(re.compile(r"\bACT2FN\["), "settings-refused",
+           "the config names an activation `{0}` (`hidden_act`), which this transformers does not have",
+           ("put back the `hidden_act` of the base's own config.json",
+            "if the model is newer than this transformers: python -m pip install -U transformers")),
+    _Named(re.compile(r"index\[[\"'](?:weight_map|metadata)[\"']\]"), "corrupt-header",
+           "the index of the shards (model.safetensors.index.json) has no `{0}`, which transformers reads before any "
+           "shard",
+           ("take the index that `save_pretrained` wrote, or save the model again", "envpin check FOLDER")),
+)  # fmt: skip
+
+
+def of_a_name(exception: str, message: str, package: str, lines: list[str]) -> Explained | None:
+    """A name in a file that transformers looks up in a table of its own; `lines` are the last ones of code."""
+    if exception != "KeyError" or package != "transformers":
+        return None
+    key = message.strip().strip("'\"")[:60]
+    for one in _NAMED:
+        if any(one.line.search(line) for line in lines):
+            return Explained(one.code, one.says.format(key), one.fix)
+    return None
+
+
 def of_a_value(exception: str, message: str, package: str, frames: list[Frame], line: str) -> Explained | None:
     """Which file holds the value, by the function of the same library that loads; `line` is the code that stopped."""
     if exception not in {"TypeError", "AttributeError"}:

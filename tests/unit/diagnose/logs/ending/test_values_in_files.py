@@ -54,3 +54,22 @@ def test_the_file_is_that_of_the_function_that_loads(frames: list[tuple[str, str
 )  # fmt: skip
 def test_what_may_have_another_cause_is_left_to_others(frames: list[tuple[str, str, str]], error: str) -> None:
     assert "is of another type" not in answer(log(frames, error))[1]
+
+
+_ROPE = ("transformers/models/llama/modeling_llama.py", "__init__", "rope = ROPE_INIT_FUNCTIONS[self.rope_type]")
+_MLP = ("transformers/models/llama/modeling_llama.py", "__init__", "self.act_fn = ACT2FN[config.hidden_act]")
+_ACTIVATIONS = ("transformers/activations.py", "__getitem__", "content = super().__getitem__(key)")
+_INDEX = ("transformers/utils/hub.py", "get_checkpoint_shard_files", 'sharded_metadata = index["metadata"]')
+
+
+@pytest.mark.parametrize(
+    ("frames", "key", "code"),
+    [
+        ([_ROPE], "proportional", "rope-config-unreadable"), ([_MLP, _ACTIVATIONS], "xgelu", "settings-refused"),
+        ([_INDEX], "metadata", "corrupt-header"),
+    ],
+)  # fmt: skip
+def test_a_name_that_transformers_looks_up_is_named(frames: list[tuple[str, str, str]], key: str, code: str) -> None:
+    codes, text = answer(log(frames, f"KeyError: '{key}'"))
+    assert list(codes) == [code]
+    assert f"`{key}`" in text
