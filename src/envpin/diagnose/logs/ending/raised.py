@@ -55,7 +55,7 @@ from envpin.diagnose.logs.ending.raised_words import (
 from envpin.diagnose.logs.ending.said_gone import of_what_went
 from envpin.diagnose.logs.ending.tokens import of_a_hub_token
 from envpin.diagnose.logs.ending.validated import of_validation
-from envpin.diagnose.logs.ending.values_in_files import of_a_name, of_a_value
+from envpin.diagnose.logs.ending.values_in_files import of_a_name, of_a_size, of_a_value
 from envpin.diagnose.logs.facts.index_names import on_the_index
 from envpin.diagnose.logs.facts.messages import known_message
 from envpin.diagnose.logs.facts.name_facts import TRAINING
@@ -320,6 +320,7 @@ def _fault(error: tuple[str, str], package: str, place: Frame, before: str) -> E
     code = _code_of(place, before)
     setting = setting or no_path(message, package, code, before) or no_key(exception, message, package, code)
     setting = setting or of_a_value(exception, message, package, frames_of(before), code)
+    setting = setting or of_a_size(message, package, place, code_lines(before, within=12)[-4:])
     setting = setting or of_a_name(exception, message, package, code_lines(before, within=8)[-3:])
     if setting is not None:
         return setting

@@ -48,6 +48,33 @@ _LOADERS = (
 )  # fmt: skip
 
 
+# Words of torch and Python for what is no length of an axis.
+_NO_SIZE = re.compile(
+    r"argument 'size'|cannot be interpreted as an integer|negative dimension|"
+    r"unsupported operand type\(s\) for (?://|/|\*\*)"
+)
+_FIELD = re.compile(r"\bconfig\.(\w+)")
+_MODELING = re.compile(r"^models[/\\]\w+[/\\]modeling_\w+\.py$")
+
+
+def of_a_size(message: str, package: str, place: Frame, lines: list[str]) -> Explained | None:
+    """A field of config.json of which a model's constructor makes its layers; `lines` are the last ones of code."""
+    if package != "transformers" or place.function != "__init__" or _MODELING.search(place.path) is None:
+        return None
+    fields = list(dict.fromkeys(name for line in lines for name in _FIELD.findall(line)))
+    if _NO_SIZE.search(message) is None or not fields:
+        return None
+    named = "`, `".join(fields[:3])
+    says = (
+        f"transformers cannot make the model's layers of config.json's `{named}`, in `{place.path}`: {message[:120]}; "
+        "the value was edited, or is of a kind that another class or release reads"
+    )
+    return Explained("settings-refused", says, (
+        f"put back the `{fields[0]}` of the base's own config.json, or take that file",
+        "`envpin check FOLDER` says which value transformers does not take",
+    ))  # fmt: skip
+
+
 class _Named(NamedTuple):
     """What a line of transformers looks up, and whose key was not there: `{0}` in the words is that key."""
 

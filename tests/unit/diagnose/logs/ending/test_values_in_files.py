@@ -73,3 +73,22 @@ def test_a_name_that_transformers_looks_up_is_named(frames: list[tuple[str, str,
     codes, text = answer(log(frames, f"KeyError: '{key}'"))
     assert list(codes) == [code]
     assert f"`{key}`" in text
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "TypeError: empty(): argument 'size' (position 1) must be tuple of ints, but found type str",
+        "RuntimeError: Trying to create tensor with negative dimension -1: [-1, 64]",
+        "TypeError: unsupported operand type(s) for //: 'int' and 'NoneType'",
+    ],
+)
+def test_the_field_of_which_no_layer_can_be_made_is_named(error: str) -> None:
+    made = (
+        "transformers/models/llama/modeling_llama.py",
+        "__init__",
+        "self.up = nn.Linear(8, config.intermediate_size)",
+    )
+    codes, text = answer(log([made, ("torch/nn/modules/linear.py", "__init__", "torch.empty((out, into))")], error))
+    assert list(codes) == ["settings-refused"]
+    assert "config.json's `intermediate_size`" in text
