@@ -23,10 +23,15 @@ SOME = {name: log for name, log in sorted(LOGS.items()) if hashlib.sha256(name.e
 # is known to be of this field; of `trl-sft-attn` a rule tells what is a guess by likeness otherwise.
 _IN_A_NOTEBOOK = {
     "fine-tuning-llama-2-7b--llma-n", "srt-mergekit-none", "whisper-finetune-merge-wrong-path", "rajnllb-cuda",
+    "atramentum-merge-no-logs",
 }  # fmt: skip
+# A line of pydantic below the error, which is read as one where it begins with two spaces alone; both say the setting.
+_OF_PYDANTIC = {"synth-eval-steps"}
 DIFFER: dict[str, set[str]] = {
     "colab": _IN_A_NOTEBOOK, "notebook": _IN_A_NOTEBOOK, "json-records": {"anurag-eval-novocab"},
-    "loguru": {"tript-winpath"}, "rich": {"uer-bert-distil"},
+    "loguru": {"tript-winpath"}, "rich": {"uer-bert-distil", "atramentum-merge-no-logs"},
+    "pytest": {"atramentum-merge-no-logs", *_OF_PYDANTIC}, "indented": _OF_PYDANTIC, "launcher": _OF_PYDANTIC,
+    "tabbed": _OF_PYDANTIC, "two-ranks": _OF_PYDANTIC,
 }  # fmt: skip
 
 
