@@ -77,12 +77,11 @@ def check(
         findings += detect_files(subject.base, subject)
     findings += _damaged_manifest(folder, subject)
     findings += detect_folder(subject)
-    model = subject.base if subject.is_adapter else folder
-    if model is not None:
-        findings += detect_model_config(model, subject)
-        findings += detect_whole(model, subject, mismatches)
-        findings += detect_tokens(model, subject)
-    if model is not folder:
+    if subject.model is not None:
+        findings += detect_model_config(subject.model, subject)
+        findings += detect_whole(subject.model, subject, mismatches)
+        findings += detect_tokens(subject.model, subject)
+    if subject.model is not folder:
         findings += detect_tokens(folder, subject)
     findings += detect_values(subject, reads_model=reads_model)
     findings += detect_versions(subject)

@@ -61,6 +61,15 @@ class Layout(msgspec.Struct, frozen=True, rename={"class_name": "class"}):
     ignored: list[str]
     takes: dict[str, str]
 
+    def sizes(self, config: Mapping[str, object]) -> Iterator[tuple[str, str, object]]:
+        """Of each size its usual name, the field that tells it, and its value: the default where the config has none.
+
+        A config may use the usual name as well as the class's own (`attribute_map` of transformers' configs).
+        """
+        for usual, called in self.fields.items():
+            name = usual if usual in config and called not in config else called
+            yield usual, name, config.get(name, self.defaults.get(usual))
+
 
 class _Collected(msgspec.Struct, frozen=True):
     transformers: str
@@ -145,7 +154,7 @@ def described(config: Mapping[str, object]) -> Described | None:
     if not is_own:  # another class has the same model below its own head
         shapes = {name: shape for name, shape in shapes.items() if name.startswith(f"{layout.prefix}.")}
     return Described(
-        sizes=_named(layout, config),
+        sizes={name: value for _, name, value in layout.sizes(config) if isinstance(value, int)},
         model_type=str(config["model_type"]), prefix=layout.prefix, shapes=shapes, optional=optional,
         ignored=tuple(layout.ignored), is_own_class=is_own,
     )  # fmt: skip
@@ -178,11 +187,11 @@ def _is_opaque(layout: Layout, config: Mapping[str, object]) -> bool:
 def _sizes(layout: Layout, config: Mapping[str, object]) -> dict[str, int] | None:
     """The values of the symbols; None where one is missing, or is no size."""
     held: dict[str, int | None] = {}
-    for usual, called in layout.fields.items():
-        value = config.get(called, config.get(usual, layout.defaults.get(usual)))
-        if value is not None and (type(value) is not int or not 0 < value < _MAX_LENGTH):
+    for usual, _, value in layout.sizes(config):
+        if value is None or (type(value) is int and 0 < value < _MAX_LENGTH):
+            held[usual] = value
+        else:
             return None
-        held[usual] = value
     hidden, heads, vocab = held.get("hidden_size"), held.get("num_attention_heads"), held.get("vocab_size")
     layers, experts = held.get("num_hidden_layers"), held.get("num_experts") or 1
     if not hidden or not heads or not vocab or not layers or layers > _MAX_LAYERS or experts > _MAX_EXPERTS:
@@ -197,16 +206,6 @@ def _sizes(layout: Layout, config: Mapping[str, object]) -> dict[str, int] | Non
         found |= {"positions": positions, "positions+2": positions + 2}
     return found | {"2*inner": 2 * inner, "3*hidden": 3 * hidden, "4*hidden": 4 * hidden,
                     "queries+2*keys": queries + 2 * keys, "2*queries": 2 * queries}  # fmt: skip
-
-
-def _named(layout: Layout, config: Mapping[str, object]) -> dict[str, int]:
-    found = {}
-    for usual, called in layout.fields.items():
-        name = called if called in config or usual not in config else usual
-        value = config.get(name, layout.defaults.get(usual))
-        if isinstance(value, int):
-            found[name] = value
-    return found
 
 
 def _shape(symbols: _Symbols, sizes: Mapping[str, int]) -> Shape:

@@ -80,10 +80,14 @@ class CheckSubject:
         return self.folder.adapter_config or {}
 
     @property
+    def model(self) -> Checkpoint | None:
+        """The base of an adapter, where it was found; otherwise the folder itself."""
+        return self.base if self.is_adapter else self.folder
+
+    @property
     def base_config(self) -> dict[str, object]:
         """The config of the base for an adapter; of the model itself otherwise."""
-        source = self.base if self.is_adapter else self.folder
-        return (source.config if source is not None else None) or {}
+        return (self.model.config if self.model is not None else None) or {}
 
     @cached_property
     def base_rows(self) -> int | None:

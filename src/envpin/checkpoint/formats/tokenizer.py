@@ -197,8 +197,6 @@ def _fast(path: Place, faults: list[Fault]) -> tuple[_Vocabulary | None, Tokeniz
         found = _Vocabulary((), document.model.type or "BPE")
         found.merges_are_pairs = bool(_PAIRS.match(document.model.merges))
         found.version, found.parts = document.version, document.parts()
-        if document.model.type:
-            found.parts["model"] = (document.model.type,)
         added = {token.content: token.id for token in document.added_tokens}
         del data, document  # a vocabulary may be large: one copy of it at a time
         if raw.lstrip()[:1] == b"[":  # Unigram: pairs of a token and its score

@@ -45,9 +45,10 @@ class TokenizerDocument(msgspec.Struct):
     added_tokens: list[Added] = []
 
     def parts(self) -> dict[str, tuple[str, ...]]:
-        """The types of each part."""
+        """The types of each part, and that of the model, which old files do not tell."""
         held = {
             "normalizer": self.normalizer, "pre_tokenizer": self.pre_tokenizer, "post_processor": self.post_processor,
             "decoder": self.decoder,
         }  # fmt: skip
-        return {name: tuple(part.types()) for name, part in held.items() if part is not None}
+        found = {name: tuple(part.types()) for name, part in held.items() if part is not None}
+        return found | ({"model": (self.model.type,)} if self.model.type else {})

@@ -66,7 +66,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if newer is not None:
         found = infer(folder, base=args.base, open_remote=hub.open_remote, known=newer)
     locked = _lock(found, args, console) if args.lock is not None and found.candidates else None
-    in_the_way = _in_the_way(found, folder, args.base, hub)
+    is_shown = console.json_mode or args.lock != "-"
+    in_the_way = _in_the_way(found, folder, args.base, hub) if is_shown else ()
     console.close()
     if console.json_mode:
         import msgspec

@@ -13,7 +13,7 @@ from envpin.core.command_text import command_text
 from envpin.core.findings import Evidence
 from envpin.core.sizes import counted
 from envpin.diagnose.catalogue.catalogue import finding
-from envpin.diagnose.detectors.shapes import SHOWN, json_text, places
+from envpin.diagnose.detectors.shapes import SHOWN, json_text, places, refused_values
 from envpin.diagnose.layouts import activations, layout_of, ropes, types_of
 
 if TYPE_CHECKING:
@@ -131,15 +131,9 @@ def _values(config: Mapping[str, object], subject: CheckSubject) -> Iterator[Fin
 def _refused(
     wrong: Mapping[str, str], config: Mapping[str, object], severity: Severity, subject: CheckSubject
 ) -> Finding:
-    name, why = next(iter(wrong.items()))
     more = f" (and {counted(len(wrong) - 1, 'more value')})" if len(wrong) > 1 else ""
-    text = f"`{name}` of config.json is {json_text(config.get(name))}: {why}{more}"
-    seen = [
-        Evidence(file="config.json", found=f"{one}: {json_text(config.get(one))}", note=said)
-        for one, said in wrong.items()
-    ]
-    fix = (f"put back the `{name}` that `save_pretrained` wrote",)
-    return finding("corrupt-header", text, seen[:SHOWN], severity=severity, fix=fix, names=places(subject))
+    text = "`{name}` of config.json is {value}: {why}" + more
+    return refused_values("config.json", wrong, config.get, subject, text=text, severity=severity)
 
 
 def _in_any_release(config: Mapping[str, object]) -> Iterator[tuple[str, str]]:
@@ -160,12 +154,10 @@ def _in_any_release(config: Mapping[str, object]) -> Iterator[tuple[str, str]]:
 
 
 def _sizes(layout: Layout, config: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    for usual, called in layout.fields.items():
+    for usual, name, value in layout.sizes(config):
         if usual == "max_position_embeddings":
             continue  # most models compute with it nowhere
-        name = called if called in config else usual
-        value = config.get(name, layout.defaults.get(usual))
-        may_be_null = "null" in layout.takes.get(called, "null")
+        may_be_null = "null" in layout.takes.get(layout.fields[usual], "null")
         if not (type(value) is int and value > 0) and not (value is None and may_be_null):
             yield name, "transformers takes a whole number above 0"
 

@@ -14,7 +14,7 @@ from packaging.version import Version
 from envpin.core.findings import Evidence
 from envpin.core.typed_json import NOT_OF_ITS_SHAPE
 from envpin.diagnose.catalogue.catalogue import finding
-from envpin.diagnose.detectors.shapes import SHOWN, json_text, places
+from envpin.diagnose.detectors.shapes import json_text, places, refused_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -98,14 +98,10 @@ def detect_settings(subject: CheckSubject) -> Iterator[Finding]:
     wrong |= _patterns(config)
     wrong |= _targets(config, known)
     if wrong:
-        name, why = next(iter(wrong.items()))
-        text = f"`{name}` is {json_text(_value(config, name))}: {why}"
-        seen = [
-            Evidence(file="adapter_config.json", found=f"{one}: {json_text(_value(config, one))}", note=said)
-            for one, said in wrong.items()
-        ]
-        yield finding("corrupt-header", text, seen[:SHOWN], fix=(f"put back the `{name}` that training used",),
-                      names=places(subject))  # fmt: skip
+        yield refused_values(
+            "adapter_config.json", wrong, lambda name: _value(config, name), subject,
+            text="`{name}` is {value}: {why}", owner="training used",
+        )  # fmt: skip
 
 
 def _unknown_method(subject: CheckSubject, kind: object, methods: tuple[str, ...], newest: str) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from envpin.diagnose.comparison import Mismatch
 from envpin.diagnose.renames import collected_from
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from envpin.checkpoint.formats.safetensors import Tensor
     from envpin.core.findings import Finding, Severity
@@ -247,6 +247,27 @@ def seen_of(tensors: list[Tensor], expected: str | None = None) -> list[Evidence
 def json_text(value: object) -> str:
     """A value of a config as it stands there, its beginning."""
     return json.dumps(value, default=str)[:80]
+
+
+def refused_values(
+    file: str,
+    wrong: Mapping[str, str],
+    value_of: Callable[[str], object],
+    subject: CheckSubject,
+    *,
+    text: str,
+    severity: Severity | None = None,
+    owner: str = "`save_pretrained` wrote",
+) -> Finding:
+    """Values of a config that the library which reads it does not take, with why by their fields; the first is named.
+
+    `text` has the places `{name}`, `{value}` and `{why}`.
+    """
+    name, why = next(iter(wrong.items()))
+    seen = [Evidence(file=file, found=f"{one}: {json_text(value_of(one))}", note=said) for one, said in wrong.items()]
+    said = text.format(name=name, value=json_text(value_of(name)), why=why)
+    fix = (f"put back the `{name}` that {owner}",)
+    return finding("corrupt-header", said, seen[:SHOWN], severity=severity, fix=fix, names=places(subject))
 
 
 def _samples(names: Iterable[str], subject: CheckSubject) -> list[Evidence]:

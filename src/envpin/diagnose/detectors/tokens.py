@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from envpin.core.findings import Evidence
 from envpin.core.sizes import counted
 from envpin.diagnose.catalogue.catalogue import finding
-from envpin.diagnose.detectors.shapes import SHOWN, json_text, places
+from envpin.diagnose.detectors.shapes import SHOWN, json_text, places, refused_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -55,18 +55,10 @@ def detect_tokens(folder: Checkpoint, subject: CheckSubject) -> Iterator[Finding
 
 def _values(files: TokenizerFiles, subject: CheckSubject) -> Iterator[Finding]:
     """Tried with transformers 4.57.6 and 5.24.0: each ends the load."""
-    wrong = dict(_refused(files.config or {}))
-    if not wrong:
-        return
-    name, why = next(iter(wrong.items()))
     config = files.config or {}
-    text = f"`{name}` of tokenizer_config.json is {json_text(config.get(name))}: {why}"
-    seen = [
-        Evidence(file="tokenizer_config.json", found=f"{one}: {json_text(config.get(one))}", note=said)
-        for one, said in wrong.items()
-    ]
-    fix = (f"put back the `{name}` that `save_pretrained` wrote",)
-    yield finding("corrupt-header", text, seen[:SHOWN], fix=fix, names=places(subject))
+    if wrong := dict(_refused(config)):
+        text = "`{name}` of tokenizer_config.json is {value}: {why}"
+        yield refused_values("tokenizer_config.json", wrong, config.get, subject, text=text)
 
 
 def _refused(config: Mapping[str, object]) -> Iterator[tuple[str, str]]:

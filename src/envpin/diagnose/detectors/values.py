@@ -38,7 +38,7 @@ def detect_values(subject: CheckSubject, *, reads_model: bool = True) -> Iterato
     """What the bytes of the adapter's tensors show, and those of the model: of it what was read is kept as long."""
     yield from _noop(subject)
     yield from _not_finite(subject)
-    model = subject.base if subject.is_adapter else subject.folder
+    model = subject.model
     if reads_model and model is not None and model.is_local:
         yield from _model_not_finite(model, subject)
 

@@ -45,7 +45,7 @@ _GONE = (("LlamaFlashAttention2", "4.48.0"), ("get_max_length", "4.49.0"), ("Hyb
 
 def detect_versions(subject: CheckSubject) -> Iterator[Finding]:
     """Everything that the target decides; without a target, what any reader should know."""
-    model = subject.base if subject.is_adapter else subject.folder
+    model = subject.model
     if model is not None:
         yield from _rope(model, subject)
         yield from _model_type(model, subject)
