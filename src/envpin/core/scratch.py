@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from envpin.core.files import remove_tree
 from envpin.core.runs import RUN_PREFIX, is_over, is_owner_gone, own_name
 
 if TYPE_CHECKING:
@@ -42,7 +43,16 @@ def scratch(kind: str) -> Iterator[Path]:
         yield folder
     finally:
         lock.release()
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_surely(folder)
+
+
+def remove_surely(path: Path) -> None:
+    """Remove a folder of ours at the end of its work; Ctrl-C in the middle of that ends the program after it."""
+    try:
+        remove_tree(path)
+    except BaseException:
+        remove_tree(path)
+        raise
 
 
 def clear_leftovers() -> None:

@@ -18,6 +18,7 @@ from envpin.checkpoint.confined import leads_out, roots_of
 from envpin.core.errors import InfrastructureError, InputError, OutputExistsError, RefusedError
 from envpin.core.events import Note, ignore
 from envpin.core.files import digest, exists, read_bounded, remove_tree, sync_folder, sync_tree, write_cache
+from envpin.core.scratch import remove_surely
 from envpin.core.sizes import counted, verb
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def staging(out: Path, *, locks: Path, resume: bool = False, listener: Listener 
                 kept = f"{counted(count, 'finished shard')} {verb(count, 'is', 'are')} kept"
                 listener(Note(message=f"{kept}; the same command with --resume goes on"))
             else:
-                shutil.rmtree(folder, ignore_errors=True)
+                remove_surely(folder)
     finally:
         lock.release()
 

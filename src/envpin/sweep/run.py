@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from concurrent.futures import FIRST_COMPLETED, Executor, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, wait
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import zip_longest
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from envpin.core import process
 from envpin.core.errors import ChildKilledError, EnvironmentSetupError, InfrastructureError, NetworkError, TimedOutError
 from envpin.core.events import ignore
+from envpin.core.pools import started_pool
 from envpin.core.resources import data_path
 from envpin.core.sizes import counted
 from envpin.envs.locks.lock import lock_file_name, read_lock
@@ -85,7 +86,7 @@ class Sweep:
             NetworkError, DiskFullError, InfrastructureError: it stopped; what was found out until then is kept.
             InputError: a committed lock cannot be read.
         """
-        pool = self.options.remote or ThreadPoolExecutor(max_workers=self.options.jobs, thread_name_prefix="verify")
+        pool = self.options.remote or started_pool(self.options.jobs, name="verify")
         try:
             self._resolve()
             self.on_plan(*self._count())

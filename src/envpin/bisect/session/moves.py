@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -19,6 +18,7 @@ from envpin.bisect.session.prober import Prober
 from envpin.bisect.session.start import folder_of
 from envpin.core.errors import BuildError, CheckFailedError, InputError, UsageError
 from envpin.core.events import Step
+from envpin.core.pools import started_pool
 from envpin.core.sizes import counted
 from envpin.envs.locks.lock import parse_lock
 from envpin.envs.machine import this_platform
@@ -27,6 +27,7 @@ from envpin.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from concurrent.futures import Future, ThreadPoolExecutor
     from pathlib import Path
 
     from envpin.bisect.environments.changed import PackageChange, Subset
@@ -121,7 +122,7 @@ class ChangedSession:
             )
 
         fetch = self._environment if self._options.prefetch else None
-        with Prefetch(fetch) as prefetch, ThreadPoolExecutor(self._options.jobs) as pool:
+        with Prefetch(fetch) as prefetch, started_pool(self._options.jobs) as pool:
             step = self._narrow(ask, pool, prefetch)
             again = {pool.submit(self._test, moved, again=True) for moved in self._to_confirm(step, close)}
             self._finish(again)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from envpin.core.errors import EnvpinError
+from envpin.core.pools import started_pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Hashable, Iterable
@@ -20,7 +21,7 @@ class Prefetch(Generic[Wanted]):
 
     def __init__(self, fetch: Callable[[Wanted], object] | None) -> None:
         self._fetch = fetch
-        self._pool = ThreadPoolExecutor(1)
+        self._pool = started_pool(1)
         self._asked: set[Wanted] = set()
 
     def __enter__(self) -> Self:

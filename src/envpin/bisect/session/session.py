@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,11 +19,13 @@ from envpin.core.errors import (
     ResolutionError,
 )
 from envpin.core.events import Note, Step, ignore
+from envpin.core.pools import started_pool
 from envpin.envs.machine import this_platform
 from envpin.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from concurrent.futures import Future, ThreadPoolExecutor
     from pathlib import Path
 
     from envpin.bisect.environments.holding import Holder
@@ -113,7 +114,7 @@ class SearchSession:
             first = Run(index=end, purpose="end")
             self._note_start(first)
             self._finish(self._probe(first, probe))
-        with Prefetch(self._fetch if self._prefetch else None) as prefetch, ThreadPoolExecutor(self._jobs) as pool:
+        with Prefetch(self._fetch if self._prefetch else None) as prefetch, started_pool(self._jobs) as pool:
             return self._loop(problem, probe, pool, prefetch)
 
     def _loop(self, problem: Problem, probe: str, pool: ThreadPoolExecutor, prefetch: Prefetch[str]) -> Conclusion:

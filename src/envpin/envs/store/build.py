@@ -6,7 +6,6 @@ import errno
 import os
 import secrets
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +21,8 @@ from envpin.core.errors import (
 from envpin.core.events import Note
 from envpin.core.files import sync_folder, write_atomically
 from envpin.core.marks import LOCK_NAME, RECEIPT
-from envpin.core.scratch import scratch
+from envpin.core.pools import started_pool
+from envpin.core.scratch import remove_surely, scratch
 from envpin.envs.store.environment import refuse_unusable
 from envpin.envs.store.housekeeping import discard, is_of_group, open_to_group
 from envpin.envs.uv.command import find_uv
@@ -64,7 +64,7 @@ def build(
     folder = building / f"{key}-{os.getpid()}-{secrets.token_hex(4)}"
     try:
         folder.mkdir()
-        with ThreadPoolExecutor(max_workers=1) as pool:
+        with started_pool(1) as pool:
             created = pool.submit(_created, folder, spec, how)
             # Meanwhile the rest is loaded, and the lock is read: a bad one is refused before anything is installed.
             from envpin.envs.store.artifacts import describe_interpreter
@@ -93,7 +93,7 @@ def build(
         folder.rename(target)
         sync_folder(target.parent)
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_surely(folder)
         raise
 
 

@@ -11,7 +11,7 @@ from envpin.core.errors import BuildError, CacheDamagedError, NetworkError
 from envpin.core.events import Note
 from envpin.core.files import digest_of_file
 from envpin.core.marks import LOCK_NAME
-from envpin.core.scratch import scratch
+from envpin.core.scratch import remove_surely, scratch
 from envpin.core.sizes import counted
 from envpin.envs.store.fresh import contested_files
 from envpin.envs.store.integrity import dist_infos, matches_record, recorded_files
@@ -179,4 +179,4 @@ def _private_cache(folder: Path) -> Iterator[Path]:
     try:
         yield private
     finally:
-        shutil.rmtree(private, ignore_errors=True)
+        remove_surely(private)
