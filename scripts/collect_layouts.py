@@ -5,7 +5,8 @@
 writes src/envpin/diagnose/layouts.json. Of each model type two small models with different sizes are made and saved; a
 length of a tensor is told by the sizes that it equals in both. Each switch of the config is turned, to see which
 tensors come and go with it. Fields whose change moves tensors in another way are `opaque`: with another value than the
-default nothing is known. Left out are types whose layers differ from one another, and those that an older release saves
+default nothing is known. Where a deeper model is not what the small ones tell, only what the fields take is kept, and
+`stack` is empty. Left out are types whose layers differ from one another, and those that an older release saves
 otherwise (`--against`, the answer of that release).
 """
 
@@ -33,6 +34,9 @@ SIZES = (
     {"vocab_size": 307, "hidden_size": 72, "intermediate_size": 104, "num_attention_heads": 6, "num_key_value_heads": 3,
      "head_dim": 28, "max_position_embeddings": 83},
 )  # fmt: skip
+# A deeper and wider one, to hold what the two say against: layers that differ by their number, lengths that are rounded.
+DEEP = {"vocab_size": 401, "hidden_size": 80, "intermediate_size": 1112, "num_attention_heads": 8,
+        "num_key_value_heads": 4, "head_dim": 36, "max_position_embeddings": 97}  # fmt: skip
 INNER = ("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size")
 EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts")
 # Fields of every config that change no tensor, or that transformers itself writes.
@@ -116,6 +120,9 @@ def layout_of(model_type):
     untied = [save(model_class, config_class, own.sized(one) | {own.tied: False}) for one in SIZES]
     plain = template(*untied, sizes, own)
     tied = save(model_class, config_class, own.sized(SIZES[0]) | {own.tied: True})
+    if not holds(plain, save(model_class, config_class, own.sized(DEEP, 13) | {own.tied: False}), own):
+        plain = {"stack": "", "layer": {}, "other": {}}
+        switches = {}
     return {
         "class": model_class.__name__, "prefix": model_class.base_model_prefix, "stack": plain["stack"],
         "fields": own.fields(), "defaults": own.default_sizes(), "tied": getattr(defaults, own.tied, None),
@@ -149,9 +156,9 @@ class Fields:
         name = self.map.get(usual, usual)
         return name if name in self.present else None
 
-    def sized(self, sizes):
+    def sized(self, sizes, layers=LAYERS):
         found = {self.called(name): value for name, value in sizes.items() if self.called(name)}
-        found[self.called("num_hidden_layers")] = LAYERS
+        found[self.called("num_hidden_layers")] = layers
         if self.experts:
             found[self.experts] = 5 if sizes is SIZES[0] else 7
         if "pad_token_id" in self.present or not dataclasses.is_dataclass(self.defaults):
@@ -230,6 +237,21 @@ def template(first, second, sizes, own):
     if any(one != folded[0] for one in folded):
         raise ValueError("layers that differ")
     return {"stack": stacks.pop(), "layer": folded[0], "other": other}
+
+
+def holds(plain, saved, own):
+    """Whether the template tells the tensors of the deeper model."""
+    sizes, experts = own.lengths(DEEP), 7 if own.experts else 1
+    told = dict(plain["other"])
+    for layer in range(13):
+        for name, lengths in plain["layer"].items():
+            for one in range(experts) if "*" in name else (0,):
+                told[f"{plain['stack']}.{layer}.{name.replace('*', str(one))}"] = lengths
+    return told.keys() == saved.keys() and all(
+        one is None or sizes.get(one, one) == length
+        for name, lengths in told.items()
+        for one, length in zip(lengths, saved[name], strict=True)
+    )
 
 
 def experts_folded(layer, own):

@@ -2,12 +2,13 @@
 
 `layouts.json` was collected by `scripts/collect_layouts.py` from models that the release of transformers which it names
 made and saved. Of a type that is not in it, of a config that sets what is not understood there, and of a model with its
-own code nothing is known.
+own code nothing is known. Types whose layers differ, and others than language models, are in `forms.json`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ import msgspec
 from envpin.core.files import read_bounded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 _COLLECTED = Path(__file__).with_name("layouts.json")
 _MOST = 1_000_000  # bytes
@@ -25,6 +26,8 @@ _MOST = 1_000_000  # bytes
 _MAX_LAYERS = 2_000
 _MAX_EXPERTS = 1_024
 _MAX_LENGTH = 1 << 32
+# transformers 5 writes the first one for what older releases call by the others.
+_EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts")
 
 # A length is a number, the name of a size, or unknown.
 Shape = tuple[int | None, ...]
@@ -45,7 +48,7 @@ class _Switch(msgspec.Struct, frozen=True):
 class Layout(msgspec.Struct, frozen=True, rename={"class_name": "class"}):
     """Of one model type. `fields` are what its config calls the sizes, `head` the tensors that a tied model lacks,
     `opaque` the fields with which nothing is known unless they have this value, `takes` the kinds of value that a
-    field may have from transformers 5 on."""
+    field may have from transformers 5 on. Without a `stack` only what the fields take is known."""
 
     class_name: str
     prefix: str
@@ -67,7 +70,8 @@ class Layout(msgspec.Struct, frozen=True, rename={"class_name": "class"}):
         A config may use the usual name as well as the class's own (`attribute_map` of transformers' configs).
         """
         for usual, called in self.fields.items():
-            name = usual if usual in config and called not in config else called
+            others = _EXPERTS if usual == "num_experts" else (usual,)
+            name = called if called in config else next((one for one in others if one in config), called)
             yield usual, name, config.get(name, self.defaults.get(usual))
 
 
@@ -84,16 +88,32 @@ class Described:
     """The tensors of one model: `shapes` by name, with None for a length that is not known. Those of `optional` need
     not be there: a head that is tied. Of another class than the type's own with a head there is what lies below it.
     `sizes` are those that the config names, by the field. Names that a pattern of `ignored` finds are expected in
-    files, and not read.
+    files, and not read. `rules` take from a name what a class puts in front. `same` are the other names of a tensor;
+    `is_renamed` says that a release may know the tensors by names that are not here. With `stacks` only what is too
+    many in them is known to have no place, and nothing of names that a pattern of `expected` finds.
     """
 
     model_type: str
-    prefix: str
     shapes: Mapping[str, Shape]
     sizes: Mapping[str, int]
     optional: frozenset[str]
     ignored: tuple[str, ...]
     is_own_class: bool
+    rules: tuple[tuple[str, str], ...]
+    same: Mapping[str, list[str]] = field(default_factory=dict)
+    expected: tuple[str, ...] = ()
+    stacks: Mapping[str, int] | None = None
+    is_renamed: bool = False
+
+    def bare(self, name: str) -> str:
+        """Files of the model without its head lack the prefix of its class, and load into the class with the head."""
+        return bare(name, self.rules)
+
+
+def bare(name: str, rules: Iterable[tuple[str, str]]) -> str:
+    for pattern, text in rules:
+        name = re.sub(pattern, text, name, count=1)
+    return name
 
 
 @cache
@@ -132,7 +152,7 @@ def _of_type(model_type: str) -> Layout | None:
 def described(config: Mapping[str, object]) -> Described | None:
     """What the config says of the tensors; None where that is not known."""
     layout = layout_of(config)
-    if layout is None or _is_opaque(layout, config):
+    if layout is None or not layout.stack or _is_opaque(layout, config):
         return None
     sizes = _sizes(layout, config)
     if sizes is None:
@@ -155,8 +175,8 @@ def described(config: Mapping[str, object]) -> Described | None:
         shapes = {name: shape for name, shape in shapes.items() if name.startswith(f"{layout.prefix}.")}
     return Described(
         sizes={name: value for _, name, value in layout.sizes(config) if isinstance(value, int)},
-        model_type=str(config["model_type"]), prefix=layout.prefix, shapes=shapes, optional=optional,
-        ignored=tuple(layout.ignored), is_own_class=is_own,
+        model_type=str(config["model_type"]), shapes=shapes, optional=optional, ignored=tuple(layout.ignored),
+        is_own_class=is_own, rules=((rf"^{re.escape(layout.prefix)}\.", ""),),
     )  # fmt: skip
 
 

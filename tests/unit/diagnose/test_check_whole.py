@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from envpin.diagnose.check import check
+from envpin.diagnose.layouts import described
 from tests.support.checkpoints import (
     llama_config,
     llama_shapes,
@@ -197,3 +198,17 @@ def test_an_index_without_metadata_is_not_read(tmp_path: Path) -> None:
     index = {"weight_map": dict.fromkeys(_SHAPES, "model-00001-of-00001.safetensors")}
     (base / "model.safetensors.index.json").write_text(json.dumps(index))
     assert "has no `metadata`" in {one.code: one.message for one in check(base).findings}["corrupt-header"]
+
+
+@pytest.mark.parametrize("kind", ["qwen3_next", "qwen3_5_text", "deepseek_v3", "lfm2"])
+def test_nothing_is_said_of_types_whose_layers_differ(kind: str, tmp_path: Path) -> None:
+    config = llama_config(model_type=kind, architectures=None, num_hidden_layers=9)
+    assert not {"model-tensors-missing", "architecture-drift"} & said(tmp_path, _SHAPES, config).keys()
+
+
+@pytest.mark.parametrize("field", ["num_experts", "num_local_experts"])
+def test_experts_are_counted_by_either_name_of_their_number(field: str) -> None:
+    found = described(llama_config(model_type="qwen3_moe") | {field: 5})
+    assert found is not None
+    names = [name for name in found.shapes if name.startswith("model.layers.0.mlp.experts.")]
+    assert len(names) == 15

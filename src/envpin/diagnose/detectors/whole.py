@@ -67,18 +67,13 @@ def _read(model: Checkpoint) -> _Held | None:
     found = described(config)
     if found is None:
         return None
-    wanted = {_bare(name, found): (name, shape) for name, shape in found.shapes.items()}
-    return _Held(found, wanted, {_bare(name, found): one for name, one in model.tensors.items()})
-
-
-def _bare(name: str, found: Described) -> str:
-    """Files of the model without its head lack the prefix of its class, and load into the class with the head."""
-    return name.removeprefix(f"{found.prefix}.")
+    wanted = {found.bare(name): (name, shape) for name, shape in found.shapes.items()}
+    return _Held(found, wanted, {found.bare(name): one for name, one in model.tensors.items()})
 
 
 def _missing(one: _Held, subject: CheckSubject) -> Iterator[Finding]:
     found, wanted, held = one
-    optional = {_bare(name, found) for name in found.optional}
+    optional = {found.bare(name) for name in found.optional}
     absent = [full for bare, (full, _) in wanted.items() if bare not in held and bare not in optional]
     if not absent:
         return
