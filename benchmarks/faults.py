@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 from tests.support import environments
 
 from envpin.core import process
-from envpin.replay.engines import gate
+from envpin.replay.refusals import gate
 
 INSIDE = Path(__file__).with_name("faults_inside.py")
 WORKERS = ROOT / "src" / "envpin" / "workers"

@@ -10,7 +10,7 @@ import msgspec
 from envpin.bundle.archive import FIRST, BundleMember
 from envpin.core.errors import InputError
 from envpin.core.typed_json import NOT_OF_ITS_SHAPE
-from envpin.replay import engines, publish
+from envpin.replay import publish, refusals
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -63,7 +63,7 @@ def describe_rules() -> tuple[dict[str, tuple[str, ...]], dict[str, float]]:
         "tokenizer_core": tuple(sorted(publish.TOKENIZER_CORE)),
         "processor": tuple(publish.PROCESSOR_FILES),
     }
-    return companions, engines.gate_figures()
+    return companions, refusals.gate_figures()
 
 
 def encode(description: BundleDescription) -> bytes:

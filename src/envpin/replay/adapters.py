@@ -21,7 +21,7 @@ from envpin.core.versions import release_of
 from envpin.manifest.closure import closure_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from envpin.checkpoint.formats.safetensors import Tensor
     from envpin.core.place import Place, RemotePlace
@@ -66,7 +66,7 @@ class WeightedAdapter:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Part:
     """One adapter of a plan. `files` are the names that its digest covers; `closure` is None without a record;
-    `kind` is peft's `peft_type`."""
+    `kind` is peft's `peft_type`, `settings` its whole config."""
 
     path: Path
     remote: RemotePlace | None
@@ -76,6 +76,7 @@ class Part:
     manifest_sha256: str | None
     closure: Closure | None
     kind: str
+    settings: Mapping[str, object]
 
     def with_packages(self, also: tuple[str, ...]) -> Part:
         """The same with distributions in its closure that this merge needs beyond the usual ones."""

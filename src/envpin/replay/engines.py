@@ -6,21 +6,13 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from envpin.core import json_input
-from envpin.core.errors import (
-    CheckFailedError,
-    DiskFullError,
-    InfrastructureError,
-    InputError,
-    RefusedError,
-    WrongEnvironmentError,
-)
+from envpin.core.errors import RefusedError
 from envpin.core.events import Note
 from envpin.core.files import read_bounded
 from envpin.core.sizes import counted
@@ -35,7 +27,9 @@ from envpin.host.verbs import (
     VerifyCall,
 )
 from envpin.replay import publish
+from envpin.replay.preflight import model_values
 from envpin.replay.record import inputs_digest
+from envpin.replay.refusals import cause_of, explained, refuse_probe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,13 +43,6 @@ if TYPE_CHECKING:
     from envpin.replay.plan import MergePlan
 
 Reply = TypeVar("Reply")
-
-# |merged - adapter| above half of |adapter - base|: the merged model is nearer to doing nothing than to the adapter.
-WORST_RATIO = 0.5
-# Right merges in 16 bit were met at 0.2 to 1.8 times what rounding alone explains (docs/explanation/the-gate.md).
-_TIMES_ROUNDING = 5.0
-# Below this nothing is judged: float32 sums in another order differ by less.
-_SMALLEST_GATE = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,7 +89,7 @@ class MergeJob:
         try:
             return self.session.call(request, listener=self.listener)
         except worker.WorkerError as error:
-            raise explained(error) from error
+            raise explained(error, self.plan.findings) from error
 
 
 def stamp_of(
@@ -151,11 +138,6 @@ def stream_request(plan: MergePlan, out: Path, *, stamp: str, cuda_stamp: str) -
     )
 
 
-def gate_figures() -> dict[str, float]:
-    """The figures of `gate`, for whoever judges without envpin."""
-    return {"worst": WORST_RATIO, "times": _TIMES_ROUNDING, "least": _SMALLEST_GATE}
-
-
 def run(job: MergeJob) -> EngineOutcome:
     """Merge with the engine that the plan asks for, verify, and copy the tokenizer and its like beside the weights."""
     options = job.plan.engine
@@ -165,7 +147,7 @@ def run(job: MergeJob) -> EngineOutcome:
         return _stream(job)
     except worker.WorkerError as error:
         if error.worker_kind != "not-streamable":
-            raise explained(error) from error
+            raise explained(error, job.plan.findings) from error
         needed = [f"--dtype {options.dtype}"] if options.dtype not in {"keep", "peft"} else []
         if options.quantized_base == "dequantize":
             needed.append("--quantized-base dequantize")
@@ -219,7 +201,7 @@ def _stream(job: MergeJob) -> EngineOutcome:
             misread=merged.quantized is not None and merged.quantized.misread_by_library,
         )
     )
-    refuse_probe(asked.probe, force=job.force, tied=plan.tied_module)
+    _judge(asked.probe, job)
     record = msgspec.to_builtins(merged)
     verification = {**record.pop("verification"), **msgspec.to_builtins(asked)}
     stamp = job.stamp("stream", merged.device.kind)
@@ -234,6 +216,12 @@ def _stream(job: MergeJob) -> EngineOutcome:
         notes=notes,
         files=dict(merged.files),
     )
+
+
+def _judge(probe: ProbeNumbers | None, job: MergeJob) -> None:
+    plan = job.plan
+    cause = None if job.force else cause_of(probe, plan.findings, lambda: model_values(plan.parts[0].path, plan.base))
+    refuse_probe(probe, force=job.force, tied=plan.tied_module, cause=cause)
 
 
 def _said(merged: StreamMergeReply, asked: StreamAnswersReply) -> Iterator[str]:
@@ -288,7 +276,7 @@ def _peft(job: MergeJob) -> EngineOutcome:
     )
     merged = job.call(request)
     stamp = job.stamp("peft", merged.device.kind)
-    refuse_probe(merged.probe, force=job.force, tied=plan.tied_module)
+    _judge(merged.probe, job)
     companions = publish.copy_companions(adapter=plan.tokenizer, base=plan.base.path, staged=job.staged)
     verification = job.call(
         VerifyCall(
@@ -303,7 +291,7 @@ def _peft(job: MergeJob) -> EngineOutcome:
             made_rows=merged.made_rows,
         )
     )
-    refuse_probe(verification.probe, force=job.force, tied=plan.tied_module)
+    _judge(verification.probe, job)
     notes = tuple(_made(merged))
     for note in notes:
         job.listener(Note(message=note, level="warning"))
@@ -325,120 +313,3 @@ def _made(merged: MergeReply) -> Iterator[str]:
             f"rows {first} to {end - 1} of `{name}` were never saved by training: transformers "
             f"{merged.versions['transformers']} made them when the vocabulary grew to {counted(end, 'row')}"
         )
-
-
-# Beyond so many times what rounding explains it is named as no cause.
-_FAR = 10
-
-
-def gate(expected: float | None) -> float:
-    """The largest ratio |merged - adapter| / |adapter - base| that passes, from the one that rounding alone explains on
-    this model (None: it could not be measured)."""
-    if expected is None:
-        return WORST_RATIO
-    return min(WORST_RATIO, max(_SMALLEST_GATE, _TIMES_ROUNDING * expected))
-
-
-def refuse_probe(probe: ProbeNumbers | None, *, force: bool, tied: str | None = None) -> None:
-    """`tied` is a module that the adapter changes and whose table other modules of the base may share.
-
-    Raises:
-        WrongEnvironmentError: the adapter moves nothing, or the merged model does not follow it.
-    """
-    if probe is None or force:
-        return
-    if probe.moved is None:
-        raise WrongEnvironmentError(
-            "the outputs of the base, alone or with the adapter, are not finite: nothing can be compared with them",
-            hint="a base whose own outputs are NaN or infinite is broken, or overflows in float16; "
-            "--force publishes the merge anyway",
-        )
-    if not probe.moved:
-        raise WrongEnvironmentError(
-            "the adapter changes nothing: with it, the outputs of the base are exactly those without it",
-            hint="was it saved before training? `envpin check` looks at its tensors; --force merges it anyway",
-        )
-    if probe.ratio is None or probe.ratio > gate(probe.expected):
-        raise WrongEnvironmentError(
-            "the outputs of the merged model are not those of base and adapter: they are off by "
-            f"{probe.noise or math.inf:.3g}, where the adapter moves the base by {probe.moved:.3g}{_beyond(probe)}",
-            hint=f"{_why_off(probe, tied)}; --force publishes it anyway",
-        )
-
-
-def _why_off(probe: ProbeNumbers, tied: str | None) -> str:
-    if tied is not None and (probe.ratio is None or probe.expected is None or probe.ratio > _FAR * probe.expected):
-        return (
-            f"the base stores one table for embedding and head, and the adapter changes `{tied}`: where the model ties "
-            "the two, a merge changes both, and training did not; use base and adapter unmerged, as "
-            "`PeftModel.from_pretrained` loads them"
-        )
-    if probe.ratio is not None and probe.expected is not None and probe.ratio > _FAR * probe.expected:
-        return (
-            "no rounding explains that: where this peft's own merge is as far off, use base and adapter unmerged, as "
-            "`PeftModel.from_pretrained` loads them"
-        )
-    return "the adapter's effect may be lost in rounding to the base's dtype"
-
-
-def _beyond(probe: ProbeNumbers) -> str:
-    return "" if probe.expected is None else f"; rounding alone explains {probe.expected * (probe.moved or 0):.3g}"
-
-
-def explained(error: worker.WorkerError) -> Exception:
-    """The controller's own error for what a worker reported."""
-    tensors = _names(error.data.get("tensors"))
-    listed = "".join(f"\n  {name}" for name in tensors[:8])
-    if len(tensors) > 8:
-        listed += f"\n  and {len(tensors) - 8} more"
-    message = error.message + listed
-    if error.worker_kind == "disk-full":
-        return DiskFullError(message, hint="free some space and run the same command again")
-    if error.worker_kind in {"permission", "input", "bad-header", "bad-index"}:
-        return InputError(message, path=_text(error.data.get("path")))
-    if error.worker_kind == "no-device":
-        return InfrastructureError(message, hint="leave out --device cuda, or name an environment with a CUDA torch")
-    if error.worker_kind == "refused-config":
-        return RefusedError(message, hint="ask who made the adapter; nothing that can be merged needs this")
-    if error.worker_kind in {"output-busy", "output-exists"}:
-        return RefusedError(message, hint="wait for it, or choose another -o")
-    cause = WrongEnvironmentError if error.worker_kind in _OF_THE_ENVIRONMENT else CheckFailedError
-    return cause(message, hint=_HINTS.get(error.worker_kind))
-
-
-def _names(value: object) -> list[str]:
-    return [str(one) for one in value] if isinstance(value, list) else []
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-# Faults that other versions may not have.
-_OF_THE_ENVIRONMENT = frozenset({"adapter-not-applied", "load-failed", "adapter-load-failed"})
-_IN_TRAINING = (
-    "if the training environment is still there, save the adapter again with "
-    "`path_initial_model_for_weight_conversion`, or merge the model there as it is in memory"
-)
-_HINTS = {
-    "adapter-not-applied": "modules were renamed between the adapter's transformers and this one; "
-    "record the training run, or name its environment",
-    "not-as-trained": _IN_TRAINING,
-    "not-reproducible": _IN_TRAINING,
-    "cannot-merge": "such an adapter stays next to its base: load both, as `PeftModel.from_pretrained` does",
-    "needs-gpu": "merge on a machine with a GPU, with a CUDA torch and bitsandbytes in the environment",
-    "needs-packages": "name an environment that holds them, such as "
-    "--environment 'transformers==X,peft==Y,torch==Z,bitsandbytes,scipy'",
-    "load-failed": "`envpin check` tells whether this environment can read the base",
-    "weights-missing": "the base's checkpoint is incomplete",
-    "adapter-load-failed": "`envpin check ADAPTER --base BASE` shows what does not fit",
-    "pickle-weights": "envpin opens no pickles; save the adapter again with safetensors",
-    "out-of-memory": "close other programs, or merge on a machine with more memory",
-    "verification-failed": "what was written is not what was computed: check the disk and the memory of this machine",
-    "not-finite": "either the adapter or the base holds NaN or infinity, and is broken, or the change leaves the "
-    "range of float16: then take a base in bfloat16 or float32, or use base and adapter unmerged; where all three are "
-    "sound, the disk wrote other bytes than were computed",
-    "quantized-base": "give the unquantized original with --base",
-    "no-bitsandbytes": "name an environment with a bitsandbytes that computes on this machine's CPU, such as "
-    "--environment 'transformers==X,peft==Y,torch==Z,bitsandbytes>=0.48', or merge with --quantized-base original",
-}

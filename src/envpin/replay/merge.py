@@ -31,7 +31,7 @@ from envpin.replay.record import (
     MergeRecord,
     encode,
 )
-from envpin.replay.verdict import ORDER, RebuiltEnvironment, Verdict, judge, judge_adapter, judge_base
+from envpin.replay.verdict import ORDER, RebuiltEnvironment, Verdict, asked_for, judge, judge_adapter, judge_base
 from envpin.version import __version__
 
 if TYPE_CHECKING:
@@ -86,11 +86,17 @@ def merge(
     pages = SMALL_PAGES if all(part.kind == "LORA" for part in plan.parts) else None
     with WorkerSession(environment.python, imports=_imports(plan), env=pages) as session:
         fetch(plan, listener=listener)
+        publish.companions(adapter=plan.tokenizer, base=plan.base.path)
         inputs = _digest_inputs(plan, listener)
-        verdict = judge_base(verdict, compare_bases(plan.recorded_bases, plan.base, inputs.base))
+        verdict = judge_base(
+            verdict,
+            compare_bases(plan.recorded_bases, plan.base, inputs.base),
+            config=inputs.base.get("config.json"),
+            recorded=[one.config_sha256 for one in plan.recorded_bases if one is not None],
+        )
         for part, files in zip(plan.parts, inputs.adapters, strict=True):
             name = f"{part.path.name}: " if len(plan.parts) > 1 else ""
-            verdict = judge_adapter(verdict, part.manifest, files, name=name)
+            verdict = judge_adapter(verdict, part.manifest, files, settings=part.settings, name=name)
         _tell(plan, verdict, listener)
         _refuse_verdict(verdict, strict=strict, force=force)
         with (
@@ -170,7 +176,7 @@ def _tell(plan: MergePlan, verdict: Verdict, listener: Listener) -> None:
         "identical-environment": f"the environment is the recorded one; base weights: {verdict.base_words}",
         "explained-drift": counted(len(verdict.differences), "explained difference"),
         "mismatch": "not what was recorded",
-        "unrecorded": f"{_chosen(plan)}; there is no record to compare with",
+        "unrecorded": f"{_chosen(plan)}; {_uncompared(plan)}",
     }[verdict.kind]
     failed = verdict.kind == "mismatch"
     listener(Step(key="verdict", title=f"verdict {verdict.kind}", state="failed" if failed else "done", detail=words))
@@ -179,16 +185,24 @@ def _tell(plan: MergePlan, verdict: Verdict, listener: Listener) -> None:
             message = (
                 f"{one.what} is not the file that envpin.json records: {one.recorded[:12]}, now {one.rebuilt[:12]}"
             )
-            listener(Note(message=message, level="warning"))
+        elif one.cls == "adapter-setting":
+            message = f"{one.what} was {one.recorded} when it was saved, and is {one.rebuilt}"
+        elif one.cls == "base-config":
+            continue  # a note of the plan
+        else:
+            listener(Note(message=f"{one.what}: recorded {one.recorded}, rebuilt {one.rebuilt} ({one.cls})"))
             continue
-        listener(Note(message=f"{one.what}: recorded {one.recorded}, rebuilt {one.rebuilt} ({one.cls})"))
+        listener(Note(message=message, level="warning"))
 
 
 def verdict_of(plan: MergePlan, environment: Environment) -> Verdict:
     """How near the environment is to that of each adapter's training; of several, the worst."""
     rebuilt = rebuilt_state(environment)
-    recorded = plan.basis == "manifest"
-    verdicts = [judge(part.manifest, part.closure if recorded else None, rebuilt) for part in plan.parts]
+    chosen = plan.basis == "reference"
+    compared = chosen or plan.basis == "manifest"
+    verdicts = [judge(part.manifest, part.closure if compared else None, rebuilt) for part in plan.parts]
+    if chosen:
+        verdicts = [asked_for(one) for one in verdicts]
     if len(verdicts) == 1:
         return verdicts[0]
     differences = tuple(
@@ -200,7 +214,15 @@ def verdict_of(plan: MergePlan, environment: Environment) -> Verdict:
     return Verdict(kind=worst.kind, differences=differences)
 
 
+def _uncompared(plan: MergePlan) -> str:
+    if any(part.closure is not None for part in plan.parts):
+        return "it is not the recorded one" if plan.basis == "reference" else "the record names no versions"
+    return "there is no record to compare with"
+
+
 def _chosen(plan: MergePlan) -> str:
+    if plan.basis == "reference":
+        return "the environment that was named"
     if plan.basis == "inferred":
         return "inferred from the adapter's files"
     return f"chosen for {plan.family or 'this model'}"

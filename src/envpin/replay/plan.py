@@ -13,7 +13,7 @@ from envpin.checkpoint.base_weights import compare_bases
 from envpin.checkpoint.bases import FoundBase
 from envpin.checkpoint.checkpoint import opener
 from envpin.checkpoint.no_adapter import require_adapter
-from envpin.core.errors import CheckFailedError, InputError, RefusedError
+from envpin.core.errors import CheckFailedError, InputError, RefusedError, UsageError
 from envpin.core.events import Note, ignore
 from envpin.core.sizes import counted
 from envpin.core.versions import same_build, same_release
@@ -42,6 +42,8 @@ from envpin.replay.quantized import Decision, decide, quantized_run, settle
 from envpin.replay.tied import tied_module
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from envpin.checkpoint.checkpoint import Checkpoint
     from envpin.checkpoint.embedding import EmbeddingPlan
     from envpin.core.events import Listener
@@ -195,6 +197,7 @@ def make_plan(
     )
     notes += environment_conflicts(parts)
     target = {str(one.name): str(one.version) for one in spec.lock.packages}
+    refuse_incomplete(options.environment, target)
     return MergePlan(
         parts=parts,
         tokenizer=tokenizer_source(adapters).absolute(),
@@ -228,6 +231,7 @@ def _part(one: WeightedAdapter, folder: Checkpoint) -> Part:
         manifest_sha256=record.sha256 if record else None,
         closure=closure_of(record.manifest) if record else None,
         kind=kind_of(folder),
+        settings=folder.adapter_config or {},
     )
 
 
@@ -334,7 +338,7 @@ def _environment(
             return "manifest", None, ready
         return "manifest", None, resolve_recorded(manifest, resolver, name=adapter.path.name, also=also)
     if manifest is not None:
-        message = "envpin.json does not say which torch, transformers and peft were used; the model's family decides"
+        message = "envpin.json does not say which torch, transformers and peft were used: it is as if there were none"
         listener(Note(message=message, level="warning"))
     choice = options.choice or unrecorded(adapter, base=base)
     sure = f" (confidence: {choice.confidence})" if choice.confidence else ""
@@ -348,6 +352,20 @@ def _environment(
         family = choice.family.id
         return "family", family, resolve(family, resolver)
     return "inferred" if choice.basis == "inferred" else "family", None, resolver.request(choice.request)
+
+
+def refuse_incomplete(named: str | None, packages: Mapping[str, str]) -> None:
+    """
+    Raises:
+        UsageError: the environment that the user named holds no torch, transformers or peft.
+    """
+    missing = [one for one in ("torch", "transformers", "peft") if one not in packages]
+    if named is not None and missing:
+        raise UsageError(
+            f"the environment `{named}` holds no {' and no '.join(missing)}, and a merge needs torch, transformers and "
+            "peft",
+            hint="name one that holds them, such as --environment 'transformers==X,peft==Y,torch==Z'",
+        )
 
 
 def _extra_tokens(adapter: Checkpoint, base: Checkpoint) -> tuple[int, ...]:

@@ -21,6 +21,14 @@ if TYPE_CHECKING:
     from envpin.replay.adapters import WeightedAdapter
 
 _PICKLES = (".bin", ".pt", ".pth")
+# What somebody does who is merging already.
+_OF_A_MERGE = {
+    "base-weights-differ": (
+        "name the base that training loaded: --base FOLDER",
+        "if it is meant: --force, which the record of the merge keeps",
+    ),
+    "base-changed-since-training": ("name the base that training loaded, at its recorded commit: --base FOLDER",),
+}
 _CONVERT = (
     "import sys, torch; from safetensors.torch import save_file; held = torch.load(sys.argv[1], weights_only=True); "
     'save_file({name: one.clone() for name, one in held.items()}, sys.argv[2], metadata={"format": "pt"})'
@@ -36,8 +44,16 @@ def preflight(given: list[WeightedAdapter], base: FoundBase, target: dict[str, s
             if finding_.code == "pickle-weights" and finding_.severity != "blocker":
                 continue  # said above
             named = f"{one.path.name}: {finding_.message}" if len(given) > 1 else finding_.message
-            found.append(msgspec.structs.replace(finding_, message=named))
+            # The shapes of a base without weights tell `check` something, and a merge nothing.
+            severity = "blocker" if finding_.code == "missing-shard" else finding_.severity
+            fix = _OF_A_MERGE.get(finding_.code, finding_.fix)
+            found.append(msgspec.structs.replace(finding_, message=named, severity=severity, fix=fix))
     return tuple(sorted(found, key=lambda finding_: finding_.sort_key))
+
+
+def model_values(adapter: Path, base: FoundBase) -> tuple[Finding, ...]:
+    """What `check` finds with the values of the base, which a preflight leaves to the merge."""
+    return tuple(one for one in check(adapter, base=base).findings if one.code == "weights-not-finite")
 
 
 def _pickles(folder: Checkpoint) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ import msgspec
 from envpin.core.command_text import command_text
 from envpin.core.errors import CheckFailedError, InputError, RefusedError
 from envpin.host.verbs import ProbeNumbers
-from envpin.replay.engines import refuse_probe
+from envpin.replay.refusals import refuse_probe
 
 if TYPE_CHECKING:
     from pathlib import Path

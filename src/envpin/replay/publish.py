@@ -182,28 +182,43 @@ def finished_shards(folder: Path) -> int:
 def copy_companions(*, adapter: Path, base: Path, staged: Path) -> dict[str, str]:
     """Copy tokenizer, chat template, processor and generation config into `staged`.
 
-    The adapter's tokenizer wins as a whole; the base's is taken where the adapter has none. Returns which folder
-    (`adapter` or `base`) each copied file came from.
+    Returns which folder (`adapter` or `base`) each copied file came from.
+
+    Raises:
+        RefusedError: see `companions`.
     """
-    origin: dict[str, str] = {}
+    found = companions(adapter=adapter, base=base)
+    for name, (_, source) in found.items():
+        shutil.copyfile(source, staged / name)
+    return {name: label for name, (label, _) in found.items()}
+
+
+def companions(*, adapter: Path, base: Path) -> dict[str, tuple[str, Path]]:
+    """What goes next to the weights, by name: whose file it is (`adapter` or `base`), and where it lies.
+
+    The adapter's tokenizer wins as a whole; the base's is taken where the adapter has none.
+
+    Raises:
+        RefusedError: one is a link to somewhere else.
+    """
+    found: dict[str, tuple[str, Path]] = {}
     has_own = any((adapter / name).is_file() for name in TOKENIZER_CORE)
     for name in TOKENIZER_FILES:
         order = [("adapter", adapter)] if has_own else [("adapter", adapter), ("base", base)]
-        _copy_first(name, order, staged, origin)
+        _take_first(name, order, found)
     for name in PROCESSOR_FILES:
-        _copy_first(name, [("adapter", adapter), ("base", base)], staged, origin)
+        _take_first(name, [("adapter", adapter), ("base", base)], found)
     # The base's generation config was saved with the model already.
-    _copy_first("generation_config.json", [("adapter", adapter)], staged, origin)
-    return origin
+    _take_first("generation_config.json", [("adapter", adapter)], found)
+    return found
 
 
-def _copy_first(name: str, order: list[tuple[str, Path]], staged: Path, origin: dict[str, str]) -> None:
+def _take_first(name: str, order: list[tuple[str, Path]], found: dict[str, tuple[str, Path]]) -> None:
     for label, folder in order:
         source = folder / name
         if source.is_file():
             refuse_escape(source, folder)
-            shutil.copyfile(source, staged / name)
-            origin[name] = label
+            found[name] = (label, source)
             return
 
 

@@ -12,7 +12,7 @@ from envpin.manifest.base_weights import WeightsState  # noqa: TC001  # msgspec 
 from envpin.manifest.closure import IF_RECORDED, MERGE_CLOSURE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from envpin.manifest.base_weights import WeightsComparison
     from envpin.manifest.closure import Closure
@@ -21,12 +21,17 @@ if TYPE_CHECKING:
 Kind = Literal["identical", "identical-environment", "explained-drift", "mismatch", "unrecorded"]
 Class = Literal[
     "torch-build", "python-patch", "python-minor", "platform", "dependency", "source", "version", "missing",
-    "base-weights", "adapter",
+    "base-weights", "base-config", "adapter", "adapter-setting",
 ]  # fmt: skip
 # From the one that says most to the one that stops.
 ORDER: tuple[Kind, ...] = ("identical", "identical-environment", "explained-drift", "unrecorded", "mismatch")
 # Differences that can change what a merge computes and that nothing here can explain away.
 _REFUSED: frozenset[Class] = frozenset({"version", "source", "missing", "base-weights"})
+_CONFIG = "adapter_config.json"
+# What a config says of where it lies and how it is loaded, not of what was trained.
+_OF_PLACE = frozenset({"base_model_name_or_path", "revision", "inference_mode"})
+_SETS = frozenset({"target_modules", "exclude_modules", "modules_to_save"})
+_LONGEST = 60
 
 
 class EnvironmentDifference(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,8 +46,8 @@ class EnvironmentDifference(msgspec.Struct, frozen=True, kw_only=True):
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """`identical`: no difference, and every file of the base's weights is the recorded one. `identical-environment`:
     no difference in the environment, and the base's weights were not compared, or not whole. `explained-drift`:
-    differences of harmless classes, or files of the adapter that are not those that were saved, each named.
-    `mismatch`: others. `unrecorded`: there is no manifest to compare with.
+    differences of harmless classes, or files and settings of the adapter or a config of the base that are not those of
+    the training, each named. `mismatch`: others. `unrecorded`: there is no manifest to compare with.
 
     `base_reason` says why the weights of the base were not compared, where there is something to say.
     """
@@ -88,12 +93,27 @@ def judge(manifest: Manifest | None, closure: Closure | None, rebuilt: RebuiltEn
     return Verdict(kind="explained-drift" if differences else "identical", differences=tuple(differences))
 
 
-def judge_base(verdict: Verdict, weights: WeightsComparison) -> Verdict:
-    """The verdict on the environment, in the light of what is known about the weights of the base.
+def asked_for(verdict: Verdict) -> Verdict:
+    """The same of an environment that the user named in place of the recorded one: with other versions it is no
+    mismatch, and no record tells of it."""
+    return msgspec.structs.replace(verdict, kind="unrecorded") if verdict.kind == "mismatch" else verdict
+
+
+def judge_base(
+    verdict: Verdict, weights: WeightsComparison, *, config: str | None = None, recorded: Iterable[str | None] = ()
+) -> Verdict:
+    """The verdict on the environment, in the light of what is known about the base: its weights, and the digest of its
+    config.json next to those that were recorded.
 
     What was not recorded or not compared never counts as equal.
     """
     kind, differences = verdict.kind, verdict.differences
+    other = next((one for one in recorded if one is not None and config is not None and one != config), None)
+    if other is not None and config is not None:
+        kind = _drifted(kind)
+        differences += (
+            EnvironmentDifference(what="base config.json", recorded=other, rebuilt=config, cls="base-config"),
+        )
     if weights.state == "differ":
         kind = "mismatch"
         differences += tuple(
@@ -110,22 +130,64 @@ def judge_base(verdict: Verdict, weights: WeightsComparison) -> Verdict:
     return Verdict(kind=kind, differences=differences, base_weights=weights.state, base_reason=weights.reason)
 
 
-def judge_adapter(verdict: Verdict, manifest: Manifest | None, files: Mapping[str, str], *, name: str = "") -> Verdict:
-    """The verdict in the light of the adapter's own files: `files` are their digests, by name.
+def judge_adapter(
+    verdict: Verdict,
+    manifest: Manifest | None,
+    files: Mapping[str, str],
+    *,
+    settings: Mapping[str, object] | None = None,
+    name: str = "",
+) -> Verdict:
+    """The verdict in the light of the adapter's own files: `files` are their digests, by name, `settings` its config.
 
     A file that is not the one that was saved is another adapter, or the same one edited: named, and never `identical`.
-    The config is left out: pointing it at a base elsewhere is what its readers have to do.
+    Of the config each setting counts; pointing it at a base elsewhere is what its readers have to do.
     """
-    recorded = manifest.saved.files if manifest is not None and manifest.saved is not None else {}
+    saved = manifest.saved if manifest is not None else None
+    if saved is None:
+        return verdict
     changed = tuple(
-        EnvironmentDifference(what=f"{name}{file}", recorded=recorded[file], rebuilt=found, cls="adapter")
+        EnvironmentDifference(what=f"{name}{file}", recorded=saved.files[file], rebuilt=found, cls="adapter")
         for file, found in sorted(files.items())
-        if file != "adapter_config.json" and recorded.get(file, found) != found
+        if file != _CONFIG and saved.files.get(file, found) != found
     )
+    if saved.config is not None and settings is not None:
+        changed += tuple(_settings(saved.config, settings, f"{name}{_CONFIG}"))
     if not changed:
         return verdict
-    kind: Kind = "explained-drift" if verdict.kind in {"identical", "identical-environment"} else verdict.kind
-    return msgspec.structs.replace(verdict, kind=kind, differences=verdict.differences + changed)
+    return msgspec.structs.replace(verdict, kind=_drifted(verdict.kind), differences=verdict.differences + changed)
+
+
+def _drifted(kind: Kind) -> Kind:
+    return "explained-drift" if kind in {"identical", "identical-environment"} else kind
+
+
+def _settings(
+    recorded: Mapping[str, object], found: Mapping[str, object], file: str
+) -> Iterator[EnvironmentDifference]:
+    for key in sorted({*recorded, *found} - _OF_PLACE):
+        then, now = recorded.get(key), found.get(key)
+        if _comparable(key, then) != _comparable(key, now):
+            what = f"`{key}` of {file}"
+            yield EnvironmentDifference(
+                what=what, recorded=_shown(key, recorded), rebuilt=_shown(key, found), cls="adapter-setting"
+            )
+
+
+def _comparable(key: str, value: object) -> object:
+    """peft keeps lists of names as sets, and releases differ in whether they write what is not set."""
+    if value is None or value is False or value in ({}, [], ""):
+        return None
+    if key in _SETS and isinstance(value, list):
+        return sorted(map(str, value))
+    return msgspec.json.encode(value, order="sorted")
+
+
+def _shown(key: str, settings: Mapping[str, object]) -> str:
+    if key not in settings:
+        return "absent"
+    text = msgspec.json.encode(settings[key]).decode()
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def _python(manifest: Manifest, rebuilt: RebuiltEnvironment) -> list[EnvironmentDifference]:
@@ -175,6 +237,10 @@ def _packages(manifest: Manifest, packages: Mapping[str, str]) -> list[Environme
         elif not same_release(recorded[name], packages[name]):
             cls: Class = "version" if important else "dependency"
             found.append(EnvironmentDifference(what=name, recorded=recorded[name], rebuilt=packages[name], cls=cls))
+        elif name in MERGE_CLOSURE and name != "torch" and not same_build(recorded[name], packages[name]):
+            found.append(
+                EnvironmentDifference(what=name, recorded=recorded[name], rebuilt=packages[name], cls="dependency")
+            )
     found += [
         EnvironmentDifference(what=name, recorded=recorded[name], rebuilt="absent", cls="missing")
         for name in MERGE_CLOSURE

@@ -151,6 +151,7 @@ def part(name: str, **versions: str) -> Part:
         manifest_sha256=None,
         closure=None,
         kind="LORA",
+        settings={},
     )
 
 

@@ -35,6 +35,13 @@ def test_a_base_in_a_pickle_is_refused_with_the_command_that_converts_it(tmp_pat
     assert f"{base}/pytorch_model.bin {base}/model.safetensors" in found.fix[0]
 
 
+def test_a_base_without_weights_stops_a_merge_though_its_config_tells_check_the_shapes(tmp_path: Path) -> None:
+    adapter = write_adapter(tmp_path / "adapter", lora_shapes(llama_shapes()))
+    base = write_model(tmp_path / "base", llama_shapes())
+    (base / "model.safetensors").unlink()
+    assert ("missing-shard", "blocker") in [(one.code, one.severity) for one in findings_of(adapter, base)]
+
+
 def test_a_pickle_next_to_safetensors_does_not_matter(tmp_path: Path) -> None:
     adapter = write_adapter(tmp_path / "adapter", lora_shapes(llama_shapes()))
     base = write_model(tmp_path / "base", llama_shapes())

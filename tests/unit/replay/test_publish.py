@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from envpin.core.errors import InfrastructureError, InputError, OutputExistsError, RefusedError
-from envpin.replay.publish import copy_companions, publish, refuse_existing, staging
+from envpin.replay.publish import companions, copy_companions, publish, refuse_existing, staging
 
 
 def test_an_existing_output_is_refused(tmp_path: Path) -> None:
@@ -196,6 +196,8 @@ def test_a_link_out_of_the_adapter_is_not_followed(tmp_path: Path) -> None:
     (adapter / "tokenizer.json").symlink_to(tmp_path / "secret")
     with pytest.raises(RefusedError, match="outside its folder"):
         copy_companions(adapter=adapter, base=base, staged=staged)
+    with pytest.raises(RefusedError, match="outside its folder"):
+        companions(adapter=adapter, base=base)  # before the merge
     assert list(staged.iterdir()) == []
 
 

@@ -10,7 +10,15 @@ import pytest
 from envpin.manifest.base_weights import WeightsComparison, WeightsDifference
 from envpin.manifest.closure import closure_of
 from envpin.manifest.types import Distribution, Manifest, PythonInfo, SavedInfo, TorchInfo
-from envpin.replay.verdict import EnvironmentDifference, RebuiltEnvironment, Verdict, judge, judge_adapter, judge_base
+from envpin.replay.verdict import (
+    EnvironmentDifference,
+    RebuiltEnvironment,
+    Verdict,
+    asked_for,
+    judge,
+    judge_adapter,
+    judge_base,
+)
 
 RECORDED = {
     "torch": "2.4.0+cu121", "transformers": "4.43.1", "peft": "0.12.0", "safetensors": "0.4.3", "tokenizers": "0.19.1",
@@ -209,6 +217,56 @@ def test_an_adapter_that_was_not_digested_or_is_the_same_changes_no_verdict(save
     files = {"adapter_model.safetensors": "aaaa"}
     assert judge_adapter(verdict, Manifest(schema=1, saved=saved), files) == verdict
     assert judge_adapter(verdict, None, files) == verdict
+
+
+@pytest.mark.parametrize(
+    ("now", "changed"),
+    [
+        ({}, []),
+        ({"base_model_name_or_path": "elsewhere", "revision": "main", "inference_mode": False}, []),
+        ({"target_modules": ["v_proj", "q_proj"], "use_dora": None}, []),
+        ({"lora_alpha": 16}, ["`lora_alpha` of adapter_config.json was 8, is 16"]),
+        ({"use_rslora": True}, ["`use_rslora` of adapter_config.json was absent, is true"]),
+        ({"alpha_pattern": {"q_proj": 3}}, ['`alpha_pattern` of adapter_config.json was {}, is {"q_proj":3}']),
+        (
+            {"target_modules": ["q_proj"]},
+            ['`target_modules` of adapter_config.json was ["q_proj","v_proj"], is ["q_proj"]'],
+        ),
+    ],
+)
+def test_an_adapter_whose_settings_changed_is_never_identical(now: dict[str, Any], changed: list[str]) -> None:
+    recorded = {"lora_alpha": 8, "alpha_pattern": {}, "target_modules": ["q_proj", "v_proj"], "use_dora": False}
+    saved = SavedInfo(kind="adapter", config={**recorded, "base_model_name_or_path": "here"})
+    verdict = judge_adapter(
+        Verdict(kind="identical"), Manifest(schema=1, saved=saved), {}, settings={**recorded, **now}
+    )
+    assert [f"{one.what} was {one.recorded}, is {one.rebuilt}" for one in verdict.differences] == changed
+    assert verdict.kind == ("explained-drift" if changed else "identical")
+
+
+@pytest.mark.parametrize(
+    ("recorded", "kind"), [(["aaaa"], "identical"), ([None], "identical"), (["aaaa", "bbbb"], "explained-drift")]
+)
+def test_a_base_with_another_config_is_never_identical(recorded: list[str | None], kind: str) -> None:
+    weights = WeightsComparison("equal")
+    verdict = judge_base(Verdict(kind="identical"), weights, config="aaaa", recorded=recorded)
+    assert verdict.kind == kind
+    assert [one.cls for one in verdict.differences] == (["base-config"] if kind != "identical" else [])
+
+
+def test_a_package_with_another_local_label_is_named() -> None:
+    verdict = judge(manifest(), closure_of(manifest()), rebuilt(transformers="4.43.1+patched"))
+    assert verdict.kind == "explained-drift"
+    assert [(one.what, one.rebuilt, one.cls) for one in verdict.differences] == [
+        ("transformers", "4.43.1+patched", "dependency")
+    ]
+
+
+@pytest.mark.parametrize(("peft", "kind"), [("0.12.0", "identical"), ("0.13.0", "unrecorded")])
+def test_an_environment_that_was_asked_for_is_compared_and_never_a_mismatch(peft: str, kind: str) -> None:
+    verdict = asked_for(judge(manifest(), closure_of(manifest()), rebuilt(peft=peft)))
+    assert verdict.kind == kind
+    assert bool(verdict.differences) == (kind != "identical")
 
 
 def test_verdict_of_an_older_record_says_that_the_base_was_not_recorded() -> None:

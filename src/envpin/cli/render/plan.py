@@ -30,10 +30,11 @@ def plan_lines(plan: MergePlan, download: PlannedDownload | None = None) -> list
 def _rows(plan: MergePlan) -> list[tuple[str, str]]:
     packages = {str(one.name): str(one.version) for one in plan.spec.lock.packages}
     versions = ", ".join(f"{name} {packages[name]}" for name in ("transformers", "peft", "torch") if name in packages)
+    why = "no envpin.json" if plan.parts[0].manifest is None else "envpin.json names no versions"
     how = {
         "manifest": "as recorded in envpin.json",
-        "inferred": "no envpin.json: inferred from the adapter's files",
-        "family": f"no envpin.json: {plan.family or 'the nearest known'}",
+        "inferred": f"{why}: inferred from the adapter's files",
+        "family": f"{why}: {plan.family or 'the nearest known'}",
         "reference": "as you asked",
     }[plan.basis]
     if plan.other_torch is not None:

@@ -63,12 +63,13 @@ def resolve_recorded(
 
 def _with_sources(failed: ResolutionError, closure: Closure) -> ResolutionError:
     """A failure that says which of the pins no index may have, and why."""
+    other = "`--environment REF` names another one, as `transformers==4.57.1,peft==0.18.0`"
     if not closure.unpinnable:
-        return failed
+        return ResolutionError(failed.message, hint=f"these pins are those of the run's record: {other}")
     listed = "".join(f"\n  {one.name} {one.version}: {one.reason}" for one in closure.unpinnable)
     return ResolutionError(
         f"{failed.message}\nthe run had what no index need have:{listed}",
-        hint="`--environment REF` names another one, as `transformers==4.57.1,peft==0.18.0`",
+        hint=other,
     )
 
 

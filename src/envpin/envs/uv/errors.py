@@ -24,6 +24,16 @@ from envpin.core.sizes import counted
 
 _RULES: tuple[tuple[str, type[EnvpinError], str], ...] = (
     (
+        r"invalid value '.*' for '--torch-backend",
+        EnvironmentSetupError,
+        "name a build of torch that this uv knows, with `--torch-backend` (UV_TORCH_BACKEND, too, may name one)",
+    ),
+    (
+        r"invalid value '.*' for '--python-version",
+        EnvironmentSetupError,
+        "name the Python with `--python X.Y`",
+    ),
+    (
         r"Failed to parse environment variable|invalid value '.*' for '--",
         EnvironmentSetupError,
         "correct that setting of uv: a variable `UV_…`, or a line of uv.toml",

@@ -31,7 +31,7 @@ def class_of(
         config = transformers.AutoConfig.from_pretrained(request.base, trust_remote_code=False)
         loading.with_labels(config, labels)
         inner, _ = fitting_class(config, adapter_config, recorded, names)
-    except (KnownError, ValueError, KeyError, OSError, ImportError, AttributeError):
+    except Exception:
         return recorded, True  # loading it says what is wrong
     return type(inner).__name__, classes.is_own(type(inner), config)
 
@@ -51,7 +51,9 @@ def save(model: transformers.PreTrainedModel, request: MergeRequest, *, whole: b
         arguments["safe_serialization"] = True
     try:
         model.save_pretrained(folder, **arguments)
-    except (RuntimeError, ValueError, AttributeError, KeyError) as error:
+    except (KnownError, OSError, MemoryError):
+        raise
+    except Exception as error:
         import transformers
 
         raise KnownError(

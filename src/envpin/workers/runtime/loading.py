@@ -76,10 +76,12 @@ def load_base(
         wanted, config = next(classes.candidates(config, adapter_config, recorded))
         more.update(_as_trained(config, dtype, quantized))
         model, info = wanted.from_pretrained(path, config=config, output_loading_info=True, **more)
-    except (ValueError, KeyError, RuntimeError, OSError, ImportError, TypeError, AttributeError) as error:
+    except (KnownError, MemoryError):
+        raise
+    except Exception as error:  # whatever a value of a file provokes, such as torch's AssertionError
         raise KnownError(
             "load-failed",
-            "transformers %s cannot load `%s`: %s" % (transformers.__version__, path, one_paragraph(error)),
+            "transformers %s cannot load `%s`: %s" % (transformers.__version__, path, said(error)),
             path=path,
             exception=type(error).__name__,
         ) from error
@@ -185,10 +187,12 @@ def load_adapters(
             with watched(watches[number]) if watches else contextlib.nullcontext():
                 load_further(model, one)
         activate(model, given)
-    except (ValueError, KeyError, RuntimeError, OSError, ImportError, TypeError, AttributeError) as error:
+    except (KnownError, MemoryError):
+        raise
+    except Exception as error:
         raise KnownError(
             "adapter-load-failed",
-            "peft %s cannot load `%s`: %s" % (peft.__version__, path, one_paragraph(error)),
+            "peft %s cannot load `%s`: %s" % (peft.__version__, path, said(error)),
             path=path,
             exception=type(error).__name__,
         ) from error
@@ -204,6 +208,14 @@ def tensor_files(folder: str) -> List[str]:
             raise
         names = [name for name in sorted(os.listdir(folder)) if name.endswith(".safetensors")]
     return [os.path.join(folder, name) for name in names]
+
+
+def said(error: BaseException) -> str:
+    """What an error of a library says, after its type where that is part of it: of a KeyError there is a name alone."""
+    text = one_paragraph(error)
+    if isinstance(error, (LookupError, AssertionError)) or not text:
+        return ("%s: %s" % (type(error).__name__, text)).rstrip(": ")
+    return text
 
 
 def one_paragraph(error: BaseException, limit: int = 1200) -> str:

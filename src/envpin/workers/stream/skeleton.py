@@ -138,8 +138,9 @@ def base_without_weights(
     loading.quiet()
     try:
         config = transformers.AutoConfig.from_pretrained(base.path, trust_remote_code=False)
-    except (ValueError, KeyError, OSError, ImportError) as error:
-        raise refuse("transformers %s cannot read the base's config: %s" % (transformers.__version__, error)) from error
+    except Exception as error:  # a value of it may provoke anything
+        said = loading.said(error)
+        raise refuse("transformers %s cannot read the base's config: %s" % (transformers.__version__, said)) from error
     config, decoded = settle(config, base, quantized)
     loading.with_labels(config, labels)
     inner, own = fitting_class(config, adapter_config, architecture, trained)

@@ -50,6 +50,12 @@ def test_words_become_errors(said: str, expected: type[EnvpinError]) -> None:
     assert error.message.startswith("resolving `x` failed: ")
 
 
+@pytest.mark.parametrize(("option", "hint"), [("torch-backend", "--torch-backend"), ("python-version", "--python X.Y")])
+def test_a_value_that_envpin_handed_on_is_not_called_a_setting_of_uv(option: str, hint: str) -> None:
+    said = f"error: invalid value 'cu999' for '--{option} <VALUE>'\n  [possible values: auto, cpu]"
+    assert hint in str(error_of(said, what="resolving").hint)
+
+
 def test_the_gist_is_short_and_without_uv_s_own_hints() -> None:
     said = (
         "Using Python 3.11\nerror: No solution found when resolving dependencies\n"
