@@ -27,14 +27,15 @@ from envpin.host.verbs import (
     VerifyCall,
 )
 from envpin.replay import publish
-from envpin.replay.preflight import model_values
 from envpin.replay.record import inputs_digest
 from envpin.replay.refusals import cause_of, explained, refuse_probe
+from envpin.replay.values import values_at, values_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from envpin.core.errors import EnvpinError
     from envpin.core.events import Listener
     from envpin.envs.store.environment import Environment
     from envpin.host.bodies import Call
@@ -89,7 +90,7 @@ class MergeJob:
         try:
             return self.session.call(request, listener=self.listener)
         except worker.WorkerError as error:
-            raise explained(error, self.plan.findings) from error
+            raise _explained(error, self.plan) from error
 
 
 def stamp_of(
@@ -147,7 +148,7 @@ def run(job: MergeJob) -> EngineOutcome:
         return _stream(job)
     except worker.WorkerError as error:
         if error.worker_kind != "not-streamable":
-            raise explained(error, job.plan.findings) from error
+            raise _explained(error, job.plan) from error
         needed = [f"--dtype {options.dtype}"] if options.dtype not in {"keep", "peft"} else []
         if options.quantized_base == "dequantize":
             needed.append("--quantized-base dequantize")
@@ -218,9 +219,16 @@ def _stream(job: MergeJob) -> EngineOutcome:
     )
 
 
+def _explained(error: worker.WorkerError, plan: MergePlan) -> EnvpinError:
+    told = explained(error, plan.findings)
+    if error.worker_kind == "not-finite":
+        told.hint = values_at(plan, error.data) or told.hint
+    return told
+
+
 def _judge(probe: ProbeNumbers | None, job: MergeJob) -> None:
     plan = job.plan
-    cause = None if job.force else cause_of(probe, plan.findings, lambda: model_values(plan.parts[0].path, plan.base))
+    cause = None if job.force else cause_of(probe, plan.findings, lambda: values_of(plan))
     refuse_probe(probe, force=job.force, tied=plan.tied_module, cause=cause)
 
 

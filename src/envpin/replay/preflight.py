@@ -51,11 +51,6 @@ def preflight(given: list[WeightedAdapter], base: FoundBase, target: dict[str, s
     return tuple(sorted(found, key=lambda finding_: finding_.sort_key))
 
 
-def model_values(adapter: Path, base: FoundBase) -> tuple[Finding, ...]:
-    """What `check` finds with the values of the base, which a preflight leaves to the merge."""
-    return tuple(one for one in check(adapter, base=base).findings if one.code == "weights-not-finite")
-
-
 def _pickles(folder: Checkpoint) -> Iterator[Finding]:
     """`check` can list the tensors of a pickle; a merge would have to open it."""
     names = [name for name in folder.weight_files if name.endswith(_PICKLES)]

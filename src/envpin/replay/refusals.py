@@ -58,19 +58,15 @@ def warned(findings: Iterable[Finding], codes: frozenset[str] | None) -> str | N
     found = next((one for one in findings if codes is not None and one.code in codes and one.severity != "info"), None)
     if found is None:
         return None
-    tensors = ", ".join(f"`{seen.tensor}`" for seen in found.evidence[:3] if seen.tensor)
-    named = f" ({tensors})" if tensors and "not-finite" in found.code else ""
-    return f"{found.code}: {found.message}{named}" + (f"; {found.fix[0]}" if found.fix else "")
+    return f"{found.code}: {found.message}" + (f"; {found.fix[0]}" if found.fix else "")
 
 
-def cause_of(
-    probe: ProbeNumbers | None, findings: Iterable[Finding], values: Callable[[], Iterable[Finding]]
-) -> str | None:
-    """Why there is nothing to compare, where the preflight's findings or those on the base's `values` tell."""
+def cause_of(probe: ProbeNumbers | None, findings: Iterable[Finding], values: Callable[[], str | None]) -> str | None:
+    """Why there is nothing to compare, where the preflight's findings tell, or what `values` finds in the tensors."""
     if probe is None or probe.moved:
         return None
     if probe.moved is None:
-        return warned(values(), frozenset({"weights-not-finite"}))
+        return values()
     return warned(findings, frozenset({"adapter-is-noop"}))
 
 
@@ -91,7 +87,7 @@ def refuse_probe(probe: ProbeNumbers | None, *, force: bool, tied: str | None = 
     if not probe.moved:
         raise WrongEnvironmentError(
             "the adapter changes nothing: with it, the outputs of the base are exactly those without it",
-            hint=f"{cause or 'was it saved before training?'}; --force merges it anyway",
+            hint=f"{cause or 'it may have been saved before training'}; --force merges it anyway",
         )
     if probe.ratio is None or probe.ratio > gate(probe.expected):
         raise WrongEnvironmentError(

@@ -178,6 +178,8 @@ def _comparable(key: str, value: object) -> object:
     """peft keeps lists of names as sets, and releases differ in whether they write what is not set."""
     if value is None or value is False or value in ({}, [], ""):
         return None
+    if type(value) in {int, float}:
+        return value  # 8 and 8.0 are one number
     if key in _SETS and isinstance(value, list):
         return sorted(map(str, value))
     return msgspec.json.encode(value, order="sorted")

@@ -224,7 +224,7 @@ def test_an_adapter_that_was_not_digested_or_is_the_same_changes_no_verdict(save
     [
         ({}, []),
         ({"base_model_name_or_path": "elsewhere", "revision": "main", "inference_mode": False}, []),
-        ({"target_modules": ["v_proj", "q_proj"], "use_dora": None}, []),
+        ({"target_modules": ["v_proj", "q_proj"], "use_dora": None, "lora_alpha": 8.0}, []),
         ({"lora_alpha": 16}, ["`lora_alpha` of adapter_config.json was 8, is 16"]),
         ({"use_rslora": True}, ["`use_rslora` of adapter_config.json was absent, is true"]),
         ({"alpha_pattern": {"q_proj": 3}}, ['`alpha_pattern` of adapter_config.json was {}, is {"q_proj":3}']),

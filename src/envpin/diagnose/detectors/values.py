@@ -67,6 +67,11 @@ def _model_not_finite(model: Checkpoint, subject: CheckSubject) -> Iterator[Find
         yield finding("weights-not-finite", text, _not_numbers(wrong), fix=fix, names=places(subject))
 
 
+def not_finite(folder: Checkpoint, tensors: Mapping[str, Tensor], limit: int) -> tuple[Tensor, ...]:
+    """Those of the tensors whose first `limit` bytes hold NaN or infinity."""
+    return _broken(folder, tensors, limit, None)[1]
+
+
 def _broken(
     folder: Checkpoint, tensors: Mapping[str, Tensor], limit: int, most: int | None
 ) -> tuple[int, tuple[Tensor, ...]]:
