@@ -32,6 +32,7 @@ from envpin.diagnose.logs.said_better import (
     SAID_BETTER,
     SAID_BETTER_OF_A_LINE,
     is_no_pickle,
+    is_of_another_class,
 )  # fmt: skip
 from envpin.diagnose.logs.seen import (
     Seen,
@@ -364,7 +365,9 @@ class _Reader:
         without_the_hub(self._all_seen(), max(stops, default=0))
         raise_what_ended_it(self._all_seen(), self.line)
         causes = common_cause(self.shapes, of_a_folder=self.of_a_folder)
-        found = [self._shape_finding(code, lines) for code, lines in causes.items()]
+        kinds = self.seen.get("model-of-another-kind", {}).values()
+        said = {"architecture-drift"} if is_of_another_class(text for one in kinds for _, text in one.lines) else set()
+        found = [self._shape_finding(code, lines) for code, lines in causes.items() if code not in said]
         for code, some in self.seen.items():
             if code in causes or (code == "architecture-drift" and causes):
                 continue

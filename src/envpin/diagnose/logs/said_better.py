@@ -29,7 +29,7 @@ SAID_BETTER_OF_A_LINE = {
     "settings-refused": ("wrong-base-architecture", "adapter-needs-newer-peft"),
     "wrong-base-architecture": ("vlm-key-rename",),
     # a package that is optional was imported all the same; mlx-lm imports datasets where it found no folder of data
-    "package-missing": ("transformers-api-changed", "data-not-as-expected"),
+    "package-missing": ("transformers-api-changed", "data-not-as-expected", "installation-broken"),
     # what a model of two halves misses is what it is
     "data-not-as-expected": ("model-of-another-kind",),
     "tied-head": ("shared-tensors",),
@@ -58,6 +58,11 @@ def is_no_pickle(lines: Iterable[tuple[int, str]], every: Iterable[tuple[int, st
         return False
     operands = [at for at, text in every if _NO_PICKLE in text]
     return bool(operands) and all(any(at < other <= at + _LATER for other in operands) for at, _ in lines)
+
+
+def is_of_another_class(texts: Iterable[str]) -> bool:
+    """Whether lines that a model of another kind was read from are those of shapes, which it explains."""
+    return any("size mismatch for " in text for text in texts)
 
 
 # Whose lines that only pass an error on (`wraps`) yield to every other cause: rows and values fail for any reason.

@@ -17,9 +17,11 @@ from envpin.diagnose.logs.context.missing_names import (
     explain_missing_name,
     of_a_file,
     of_an_optional_import,
+    of_another_package,
     of_another_sklearn,
 )
 from envpin.diagnose.logs.context.partners import of_columns, of_partner, of_what_it_was_given
+from envpin.diagnose.logs.context.unsloths import of_unsloth
 from envpin.diagnose.logs.facts.name_facts import TRAINING
 from envpin.diagnose.logs.facts.names import knows
 from envpin.diagnose.logs.facts.releases import release_words
@@ -115,7 +117,7 @@ def explain_frame(line: str, before: str) -> Explained | None:
         told = of_a_file(line, frames[-1], str(defined_by)) if own else None
         return told or _of_short_name(frames, what, name, before) or _of_caller(frames, found[0], what, name, before)
     if (told := explain_missing_name(line, before)) is not None or (defined_by is None and frames_of(before)):
-        return told
+        return told or of_another_package(line, before)
     if defined_by is None:
         return _of_words(found[0], what, name, before)
     return _of_symbol(defined_by, owner, name, before) if used_in_scripts(defined_by, owner) else None
@@ -179,6 +181,7 @@ def _of_caller(frames: list[Frame], said: str, what: str, name: str, before: str
     package = shown_name(caller)
     if defined in (None, package) and in_words(owner, name) is None:
         known = known or _of_settings(package, owner, name, before)
+        known = known or of_unsloth(frames, said, what, name, before)
     if known is not None:
         return known
     if defined is not None and (defined != package or in_words(owner, name) is not None):

@@ -60,6 +60,7 @@ _VOCABULARY_FILES = {
     "spm.model": {"deberta_v2"}, "spm_char.model": {"speecht5"}, "sentencepiece.model": {"rembert"},
     "source.spm": {"marian"},
 }  # fmt: skip
+_LEAST = re.compile(r"minimum required version is (?P<release>\d+(?:\.\d+)+)")
 WHICH_ROW = "which-row"
 Told = tuple[str, tuple[str, ...]]
 
@@ -212,9 +213,19 @@ def _which_part(says: str, _: tuple[str, ...], near: str) -> Told | None:
     return f"{says}, nor `{package}`, which brings `{found[-1]}`", (f"install it there: {install}",)
 
 
+def _least_release(says: str, _: tuple[str, ...], near: str) -> Told | None:
+    """The release that the lines after a refusal name."""
+    found = _LEAST.search(near)
+    if found is None:
+        return None
+    install = command_text("python", "-m", "pip", "install", f"transformers>={found['release']}")
+    return f"{says}, which wants {found['release']} or newer", (f"{install}, and start Python again",)
+
+
 # By the name that a signature gives as `around`.
 TELL: dict[str, Callable[[str, tuple[str, ...], str], Told | None]] = {
     "decoder": _of_a_decoder,
+    "least-release": _least_release,
     "name": _of_a_name,
     "other-numbers": _other_numbers,
     "pictures": _of_pictures,

@@ -22,6 +22,10 @@ _WANTED = re.compile(
     r"module '(?P<of>\w[\w.]*)' has no attribute '(?P<attribute>\w+)'"
 )
 _KEYWORD = re.compile(r"TypeError: (\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'")
+_LOADS = re.compile(
+    r"TypeError: (?P<owner>[A-Z]\w+)\.(?P<method>(?:from|save)_pretrained|load_(?:model|checkpoint)|from_config|"
+    r"generate|push_to_hub)\(\) takes (?:from \d+ to )?(?P<takes>\d+) positional arguments? but (?P<given>\d+)"
+)
 _READS_A_FILE = re.compile(r"from_pretrained|from_config|from_dict|from_file|^_?load|^init_from")
 _ESTIMATOR = re.compile(r"AttributeError: '(?P<owner>[A-Z]\w+)' object has no attribute '(?P<name>\w+)'")
 # The deepest frame is one of scikit-learn's.
@@ -103,6 +107,29 @@ def of_a_file(line: str, frame: Frame, package: str) -> Explained | None:
     )
     newest = command_text("python", "-m", "pip", "install", "-U", package)
     return Explained("library-api-changed", says, (newest, TRAINING))
+
+
+def of_another_package(line: str, before: str) -> Explained | None:
+    """A class of a package whose frames a log does not show, which takes fewer arguments than a script gives it: the
+    call itself fails, so that the class is none of the script's own file."""
+    from envpin.diagnose.logs.text.frames import code_lines, frames_of, is_own
+
+    found, frames, lines = _LOADS.search(line), frames_of(before), code_lines(before)
+    if found is None or not frames or not is_own(frames[-1]) or not lines:
+        return None
+    owner, method = found["owner"], found["method"]
+    if f"{owner}.{method}(" not in lines[-1] and not (f".{method}(" in lines[-1] and owner in before):
+        return None
+    says = (
+        f"`{owner}.{method}()` of what is imported takes {found['takes']} arguments, and the script gives "
+        f"{found['given']}: the package that runs is of another release than the script, or one of the same name that "
+        "hides the repository's own code"
+    )
+    return Explained("library-api-changed", says, (
+        f"see where the package that brings `{owner}` lies: python -c 'import PACKAGE; print(PACKAGE.__file__)'",
+        "where that is not the repository of the script: uninstall it, and start from the repository's folder",
+        "else take the release of the package that the script was written for: its README, or its date",
+    ))  # fmt: skip
 
 
 def of_another_sklearn(line: str, before: str) -> Explained | None:

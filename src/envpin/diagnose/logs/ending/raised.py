@@ -20,6 +20,8 @@ from envpin.diagnose.logs.context.partners import (
     of_partner,
     of_transformers,
 )
+from envpin.diagnose.logs.ending.given_inputs import of_asserted_sizes, of_given_inputs
+from envpin.diagnose.logs.ending.groups import of_groups
 from envpin.diagnose.logs.ending.library_numbers import (
     no_key,
     no_multiple,
@@ -41,6 +43,7 @@ from envpin.diagnose.logs.ending.own_files import no_program
 from envpin.diagnose.logs.ending.own_merges import of_a_library_that_merges
 from envpin.diagnose.logs.ending.own_names import of_own_name
 from envpin.diagnose.logs.ending.own_tensors import of_own_tensor
+from envpin.diagnose.logs.ending.package_files import of_package_file
 from envpin.diagnose.logs.ending.raised_words import (
     STEPS,
     STEPS_OF_THE_PROGRAM,
@@ -144,7 +147,10 @@ def explain_raised(line: str, before: str, after: str = "", *, in_field: bool = 
     exception, message = error[1], error[2] or ""
     frames = frames_of(before)
     if frames:
-        own = of_own_tensor(exception, message, before, frames)
+        own = of_groups(exception, message, before) or of_asserted_sizes(exception, message, before, frames)
+        own = own or of_own_tensor(exception, message, before, frames)
+        if own is None and (in_field or of_the_stack(frames)):
+            own = of_package_file(exception, message, frames)
         if own is None and is_of_it(frames, in_field=in_field):
             own = of_own_name(exception, message, before, frames)
             own = own or (of_validation(exception, message, after) if not of_the_stack(frames) else None)
@@ -315,6 +321,8 @@ def _stopped(error: tuple[str, str], package: str, place: Frame, before: str) ->
 def _fault(error: tuple[str, str], package: str, place: Frame, before: str) -> Explained:
     """What was given text for a number, meets something of another time, or is wrong in itself."""
     exception, message = error
+    if (given := of_given_inputs(exception, message, package, before, place)) is not None:
+        return given
     setting = text_for_a_number(exception, message, package, before) or no_multiple(exception, package, before)
     setting = setting or nothing_for_a_setting(exception, place.path, message, before)
     code = _code_of(place, before)

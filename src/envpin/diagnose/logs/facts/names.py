@@ -250,6 +250,8 @@ def _of_member(line: str) -> Explained | None:
     if found is None:
         return None
     owner, name = found[1], found[2]
+    if name == "peft_config":
+        return None  # peft sets it: no release puts it onto a model that was not wrapped
     for package in ("transformers", "accelerate"):
         members = facts_of(package).members
         kinds = [owner, *(_kinds(owner) if package == "transformers" else ())]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from envpin.core.command_text import command_text
 from envpin.diagnose.logs.facts.arguments import history
+from envpin.diagnose.logs.facts.commands import explain_command
 from envpin.diagnose.logs.facts.name_facts import TRAINING
 from envpin.diagnose.logs.facts.successors import before as called_before
 from envpin.diagnose.logs.facts.successors import instead_of
@@ -54,7 +55,7 @@ def explain_option(line: str, before: str) -> Explained | None:
     """The release that has an option which a program does not know; None where the facts hold none."""
     found = _UNKNOWN.search(line)
     if found is None:
-        return None
+        return explain_command(line, before)
     for name in (one.replace("-", "_") for one in _NAME.findall(found["rest"])):
         told = _of_swift(name) if _OF_SWIFT in line else _of_classes(name, line, before)
         if told is not None:

@@ -22,7 +22,7 @@ CONTEXT_ANCHORS = (
     "NotADirectoryError: ", "FileNotFoundError: ", "OSError: [Errno ", "IndexError: ", "non-existent directory",
     "(os error ", "did not contain valid UTF-8", "\": No such file or directory", "\": Is a directory",
     "\": Permission denied",
-    "either `text` or `text_target`", "Unable to configure handler '",
+    "either `text` or `text_target`", "Unable to configure handler '", "invalid choice: '", "supported commands, got ",
 )  # fmt: skip
 # What may show a model of another kind, or a file that hides a package.
 KIND_ANCHORS = (

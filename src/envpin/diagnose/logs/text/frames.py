@@ -23,10 +23,13 @@ _CHECKOUT = re.compile(rf"(?:.*[/\\])?({_LIBRARIES})[/\\](.*)")
 # Programs call folders of their own like these, so there the library's own checkout has to stand above it.
 _COMMON = frozenset({"datasets", "evaluate", "adapters", "lightning", "tokenizers"})
 _WHOLE = re.compile(r"/|[A-Za-z]:\\")
+# A folder from which nothing can be imported by its name.
+_NO_PACKAGE = re.compile(r"[/\\][\w.]+-[\w.-]*[/\\]")
 # `File "PATH", line 3, in f`, `File PATH:3, in f(x)`, `PATH.py in f(x)`, and the link that notebooks make of a path.
 _LINK = r"(?:\]\(\S{1,300}\))?"
 _FRAME = re.compile(
-    r"""(?:File "?|^[ \t]*|[\s"(\[])([^\s"()\[\]<>]{0,200}[/\\][^\s"()\[\]<>]{1,200}\.py)(?:"""
+    r"""(?:File "?(?:[\[<][\w .…]{1,20}[\]>])?|^[ \t]*|[\s"(\[])"""
+    r"""([^\s"()\[\]<>]{0,200}[/\\][^\s"()\[\]<>]{1,200}\.py)(?:"""
     rf""""?, line \d+(?:, in ([\w.<>]+))?|:\d+(?![\d:]){_LINK}(?:,? in ([\w.<>]+))?|{_LINK} in ([\w.<>]+)\()""",
     re.MULTILINE,
 )
@@ -70,6 +73,8 @@ def _frame(path: str, function: str) -> Frame:
 
 def _is_of_a_program(library: str, path: str) -> bool:
     """Whether a whole path leads to a folder of a program that is called like a library, and not to its checkout."""
+    if _NO_PACKAGE.search(path.rpartition(library)[2]) is not None and library != "transformers_modules":
+        return True  # a repository that was cloned into a folder called so
     if library not in _COMMON or not _WHOLE.match(path):
         return False
     return re.search(rf"\b{library}[/\\](?:src[/\\])?{library}[/\\]", path) is None

@@ -1,0 +1,97 @@
+"""Texts as people post them: cut paths, prefixes of ranks, notebooks' frames. Each stands for a kind of fault."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.logs import SITE, answer, codes
+
+RANK = "[rank0]: "
+_COLAB = "/usr/local/lib/python3.12/dist-packages"
+_TRAIN = 'Traceback (most recent call last):\n  File "/srv/work/train_vlm.py", line 9, in <module>\n    main()\n'
+
+
+def _frame(path: str, code: str, function: str = "forward") -> str:
+    return f'  File "{path}", line 31, in {function}\n    {code}\n'
+
+
+@pytest.mark.parametrize(
+    ("log", "code", "words"),
+    [
+        (_frame("/w/unsloth_compiled_cache/unsloth_compiled_module_gemma3.py", "a, b = position_embeddings")
+         + "ValueError: not enough values to unpack (expected 2, got 1)\n",
+         "transformers-api-changed", "`unsloth_compiled_module_gemma3.py`"),
+        (_frame("/w/unsloth_compiled_cache/UnslothDPOTrainer.py", "super().__init__(model=model, tokenizer=tokenizer)")
+         + "TypeError: _prepare_inputs() missing 1 required positional argument: 'inputs'\n",
+         "library-api-changed", "another trl"),
+        ((f"{_COLAB}/unsloth/models/llama.py in _fast_inner_training_loop(self, batch_size, args)\n\n"
+         "TypeError: _unsloth_get_batch_samples() takes 3 positional arguments but 4 were given\n"),
+         "transformers-api-changed", "unsloth's `llama.py`"),
+        ((f"{_COLAB}/unsloth/models/_utils.py in __init__(self, vocab_size, hidden_size)\n\n"
+         "NameError: name 'layer_type_validation' is not defined\n"),
+         "transformers-api-changed", "`layer_type_validation`"),
+        ("usage: trl\nTRL CLI: error: argument command: invalid choice: 'grpo' (choose from 'chat', 'dpo', 'env')\n",
+         "library-api-changed", "came with trl 0.14"),
+        ("trl: error: argument {dpo,env,grpo}: invalid choice: 'chat' (choose from 'dpo', 'env', 'grpo')\n",
+         "library-api-changed", "transformers chat"),
+        (_frame(f"{SITE}/swift/cli/main.py", "file_path = find_spec(route_mapping[method_name]).origin", "cli_main")
+         + "KeyError: 'kto'\n", "settings-refused", "swift rlhf --rlhf_type kto"),
+        (_frame(f"{SITE}/swift/cli/main.py", "file_path = find_spec(ROUTE_MAPPING[method_name]).origin", "cli_main")
+         + "KeyError: 'rollout'\n", "library-api-changed", "ms-swift 3.4"),
+        ((f'{RANK}  File "/w/src/open_r1/trainer/vlm_trainer.py", line 6, in compute_loss\n'
+         f"{RANK}    rewards = rewards.view(-1, self.num_generations)\n"
+         f"{RANK}RuntimeError: shape '[-1, 8]' is invalid for input of size 6\n"), "settings-refused",
+         "num_generations"),
+        (_frame(f"{SITE}/mlx_vlm/trainer/trainer.py", 'at = self.config["image_token_index"]', "__getitem__")
+         + "KeyError: 'image_token_index'\n", "model-of-another-kind",
+         "`image_token_index` of the model's config.json"),
+        (_TRAIN + _frame(f"{SITE}/xtuner/model/llava.py", "assert states.shape[0] == mask.sum()")
+         + "AssertionError\n", "inputs-do-not-fit", "`llava.py`"),
+        (_frame("[...]site-packages/unsloth_zoo/temporary_patches.py", "text = [x.find(bos) for x in s]", "__call__")
+         + "AttributeError: 'list' object has no attribute 'find'\n", "data-not-as-expected", "was given lists"),
+        (_frame(f"{SITE}/verl/utils/fsdp_utils.py", "orig = module.FSDPModule", "maybe_patch_fsdp_module")
+         + "AttributeError: 'function' object has no attribute 'FSDPModule'\n",
+         "library-api-changed", "a function in the torch"),
+        (_frame(f"{SITE}/verl/__init__.py", "with open(version) as f:", "<module>")
+         + f"FileNotFoundError: [Errno 2] No such file or directory: '{SITE}/verl/version/version'\n",
+         "installation-broken", "`version/version`"),
+        (_frame("/srv/LLaMA-Factory/src/llamafactory/chat/vllm_engine.py", "from vllm import LLM", "<module>")
+         + "ImportError: cannot import name 'LLM' from 'vllm' (unknown location)\n",
+         "installation-broken", "folder without its code"),
+        (_frame("/srv/asr/run_asr.py", 'model = SomeAsr.from_pretrained("aed", "models/aed")', "main")
+         + "TypeError: SomeAsr.from_pretrained() takes 2 positional arguments but 3 were given\n",
+         "library-api-changed", "hides the repository's own code"),
+        (_frame("/srv/vl/quantize_qwen.py", "model.quantize(calib_data=rows)", "<module>")
+         + "AttributeError: 'Qwen2VLForConditionalGeneration' object has no attribute 'quantize'\n",
+         "model-of-another-kind", "AutoAWQ"),
+        ((f"{RANK}RuntimeError: Error(s) in loading state_dict for Qwen2VLForConditionalGeneration:\n{RANK}\tsize "
+         "mismatch for visual.merger.mlp.2.bias: copying a param with shape torch.Size([3584]) from checkpoint, "
+         "the shape in current model is torch.Size([1280]).\n"),
+         "model-of-another-kind", "Qwen2_5_VLForConditionalGeneration"),
+        (_TRAIN + "ImportError: Unsloth: Your transformers version of 4.49.0 does not support Qwen3.\n"
+         "The minimum required version is 4.50.3.\n", "config-needs-newer-transformers", "'transformers>=4.50.3'"),
+    ],
+)  # fmt: skip
+def test_a_text_of_a_tracker_is_told_its_cause(log: str, code: str, words: str) -> None:
+    named, said = answer(log)
+    assert named == [code]
+    assert words in said
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        # a repository that lies in a folder called as another program is none of its code
+        _frame("/work/verl/my-agents/agents/trainer.py", "if agent.state:", "run")
+        + "AttributeError: 'MyAgent' object has no attribute 'state'\n",
+        # no release puts this onto a model that was not wrapped
+        _frame("/srv/vl/recipes/lora_recipe.py", "if model.peft_config is None:", "convert")
+        + "AttributeError: 'LlavaForConditionalGeneration' object has no attribute 'peft_config'\n",
+        # a check of another field's code
+        _frame("/srv/game/world.py", "assert len(tiles) == width", "forward") + "AssertionError\n",
+        _frame("/usr/lib/python3/dist-packages/requests/models.py", "text.find(x)", "__init__")
+        + "AttributeError: 'list' object has no attribute 'find'\n",
+    ],
+)
+def test_no_cause_is_told_of_what_is_no_matter_of_releases(log: str) -> None:
+    assert codes(log) == []
