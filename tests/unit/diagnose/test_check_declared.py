@@ -241,3 +241,46 @@ def _write(file: Path, values: list[float], dtype: str) -> None:
     rows = b"".join(map(packed, values))
     size = len(data) - start
     file.write_bytes(data[:start] + (rows * (size // len(rows) + 1))[:size])
+
+
+def test_a_config_without_a_rank_is_held_to_the_one_that_peft_takes(tmp_path: Path) -> None:
+    adapter = adapter_of(tmp_path, lora_shapes(llama_shapes(), rank=4), r=4)
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    del config["r"]
+    (adapter / "adapter_config.json").write_text(json.dumps(config))
+    found = said(adapter)["rank-mismatch"]
+    assert "has no `r`: peft takes 8" in found.message
+
+
+@pytest.mark.parametrize("has_bias", [True, False])
+def test_a_bias_of_lora_b_needs_one_in_the_base(has_bias: bool, tmp_path: Path) -> None:
+    """peft 0.14 to 0.21: `Impossible to merge LoRA with lora_bias=True because the base layer has no bias`."""
+    factors = {f"{_AT}.q_proj.lora_{side}.weight": shape for side, shape in (("A", (8, 64)), ("B", (64, 8)))}
+    adapter = adapter_of(tmp_path, {**factors, f"{_AT}.q_proj.lora_B.bias": (64,)}, lora_bias=True, r=8)
+    if has_bias:
+        write_model(tmp_path / "base", {**llama_shapes(), "model.layers.0.self_attn.q_proj.bias": (64,)})
+    assert ("method-cannot-merge" in said(adapter)) != has_bias
+
+
+@pytest.mark.parametrize(
+    ("indices", "words"),
+    [
+        ([1, 2], None), ([1], "names 1 row, and the file has 2"), ([1, 100_000], "names row 100000"),
+        ([1, -1], "names row -1"), ({"embed_tokens": [1, 2]}, None), ({"lm_head": [1, 2]}, "none of them"),
+    ],
+)  # fmt: skip
+def test_indices_of_tokens_are_those_of_the_trained_rows(indices: object, words: str | None, tmp_path: Path) -> None:
+    """Another count raises on loading, a row beyond the table in loading or merging (peft 0.21.2)."""
+    rows = "base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta"
+    adapter = adapter_of(tmp_path, {**_PLAIN, rows: (2, 64)}, trainable_token_indices=indices)
+    found = said(adapter).get("adapter-tensors-missing")
+    assert (found is None) == (words is None)
+    assert words is None or (found is not None and words in found.message)
+
+
+@pytest.mark.parametrize(("head", "severity"), [(320, None), (321, "blocker")])
+def test_an_embedding_and_a_head_of_two_sizes_fit_no_model(head: int, severity: str | None, tmp_path: Path) -> None:
+    tables = {"base_model.model.model.embed_tokens.weight": (320, 64), "base_model.model.lm_head.weight": (head, 64)}
+    adapter = adapter_of(tmp_path, {**_PLAIN, **tables}, modules_to_save=["embed_tokens", "lm_head"])
+    found = [one for one in check(adapter).findings if "its head" in one.message]
+    assert [one.severity for one in found] == ([severity] if severity else [])

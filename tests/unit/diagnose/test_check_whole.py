@@ -137,6 +137,7 @@ def test_tensors_that_no_module_takes_are_a_warning(name: str, is_said: bool, tm
         ("hidden_size", "64", "blocker"), ("hidden_size", None, "blocker"), ("num_hidden_layers", 0, "blocker"),
         ("vocab_size", 2.5, "blocker"), ("num_key_value_heads", None, None), ("hidden_act", "x", "blocker"),
         ("torch_dtype", "float23", "blocker"), ("torch_dtype", "torch.bfloat16", None), ("dtype", 3, "warning"),
+        ("torch_dtype", "auto", "blocker"), ("torch_dtype", "int8", "warning"),
         ("rope_scaling", "x", "blocker"), ("rope_theta", None, "blocker"), ("rope_theta", 10000, None),
         ("quantization_config", {}, "blocker"), ("rope_scaling", {"type": "nope", "factor": 2.0}, "blocker"),
         ("rope_scaling", {"rope_type": "llama3", "factor": 8.0}, "blocker"), ("rope_scaling", None, None),
@@ -212,3 +213,12 @@ def test_experts_are_counted_by_either_name_of_their_number(field: str) -> None:
     assert found is not None
     names = [name for name in found.shapes if name.startswith("model.layers.0.mlp.experts.")]
     assert len(names) == 15
+
+
+def test_layers_that_the_config_leaves_out_are_a_blocker_where_the_adapter_changes_them(tmp_path: Path) -> None:
+    """peft then drops their tensors; a model alone is loaded without them."""
+    base = write_model(tmp_path / "base", _SHAPES, llama_config(num_hidden_layers=1))
+    adapter = write_adapter(tmp_path / "adapter", lora_shapes(_SHAPES))
+    found = {one.code: one.severity for one in check(adapter).findings}
+    assert found["architecture-drift"] == "blocker"
+    assert {one.code: one.severity for one in check(base).findings}["architecture-drift"] == "warning"

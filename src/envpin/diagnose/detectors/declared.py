@@ -22,6 +22,7 @@ from envpin.diagnose.detectors.targets import plain_names
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from envpin.checkpoint.formats.safetensors import Tensor
     from envpin.core.findings import Finding
     from envpin.diagnose.adapter_names import AdapterNames
     from envpin.diagnose.subject import CheckSubject
@@ -60,6 +61,7 @@ def _dora(names: AdapterNames, subject: CheckSubject) -> Iterator[Finding]:
 def _bias(names: AdapterNames, subject: CheckSubject) -> Iterator[Finding]:
     biases = [one.tensor for one in names.factors if one.kind == "lora_B" and one.leaf == "bias"]
     if bool(subject.adapter_config.get("lora_bias")) == bool(biases):
+        yield from _no_place_for_bias(names, subject) if biases else ()
         return
     if biases:
         text = f"{of_all(biases, subject)} the name of a bias of `lora_B`, and `lora_bias` is not set"
@@ -67,6 +69,24 @@ def _bias(names: AdapterNames, subject: CheckSubject) -> Iterator[Finding]:
     else:
         text = "`lora_bias` is set, and no module has a bias of `lora_B`"
         yield _missing(text, [Evidence(file="adapter_config.json", found="lora_bias: true")], subject)
+
+
+def _no_place_for_bias(names: AdapterNames, subject: CheckSubject) -> Iterator[Finding]:
+    """A trained bias is added to the base's, where there is one."""
+    shapes = subject.expected.shapes if subject.expected is not None else {}
+    held = [one for one in names.factors if one.kind == "lora_B" and one.leaf == "bias"]
+    without = [
+        one.tensor
+        for one in held
+        if f"{of_base(one.module)}.weight" in shapes and f"{of_base(one.module)}.bias" not in shapes
+    ]
+    if without:
+        text = (
+            f"`lora_bias` gave {counted(len(without), 'module')} a bias where the base has none: peft loads the "
+            "adapter, and cannot merge it"
+        )
+        seen = [Evidence(file=one.file, tensor=one.name) for one in without[:SHOWN]]
+        yield finding("method-cannot-merge", text, seen, names=places(subject))
 
 
 def _trained_biases(names: AdapterNames, subject: CheckSubject) -> Iterator[Finding]:
@@ -90,6 +110,7 @@ def _tokens(subject: CheckSubject) -> Iterator[Finding]:
     rows = [one for name, one in subject.folder.adapter_tensors.items() if "trainable_tokens_" in name]
     declared = subject.adapter_config.get("trainable_token_indices")
     if bool(declared) == bool(rows):
+        yield from _other_tokens(declared, rows, subject) if rows else ()
         return
     if rows:
         text = f"{of_all(rows, subject)} an embedding's trained rows, and `trainable_token_indices` is not set"
@@ -97,6 +118,30 @@ def _tokens(subject: CheckSubject) -> Iterator[Finding]:
     else:
         seen = [Evidence(file="adapter_config.json", found=f"trainable_token_indices: {str(declared)[:80]}")]
         yield _missing("`trainable_token_indices` is set, and the file has no trained rows", seen, subject)
+
+
+def _other_tokens(declared: object, rows: list[Tensor], subject: CheckSubject) -> Iterator[Finding]:
+    """Indices that are not those of the trained rows: as many, of the same module, each a row of the table."""
+    wanted = declared if isinstance(declared, dict) else {"": declared}
+    has = max(subject.base_rows or 0, subject.folder.embedding_rows or 0)
+    for module, indices in wanted.items():
+        of_module = [one for one in rows if not module or f".{module}." in f".{one.name}"]
+        if not isinstance(indices, list) or not all(type(one) is int for one in indices):
+            continue
+        said = f" of `{module}`" if module else ""
+        beyond = [one for one in indices if one < 0 or (has and one >= has)]
+        if not of_module:
+            text = f"`trainable_token_indices` names rows{said}, and the file has none of them"
+        elif beyond and subject.base_rows is not None:
+            text = f"`trainable_token_indices` names row {beyond[0]}{said}, and the base has {counted(has, 'row')}"
+        elif all(one.shape[:1] != (len(indices),) for one in of_module):
+            count = of_module[0].shape[0] if of_module[0].shape else 0
+            text = f"`trainable_token_indices` names {counted(len(indices), 'row')}{said}, and the file has {count}"
+        else:
+            continue
+        seen = [Evidence(file="adapter_config.json", found=f"trainable_token_indices: {str(declared)[:80]}")]
+        fix = ("put back the `trainable_token_indices` that training used",)
+        yield finding("adapter-tensors-missing", text, seen, fix=fix, names=places(subject))
 
 
 def _not_saved(names: AdapterNames, subject: CheckSubject) -> Iterator[Finding]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # The release whose config classes check their fields' types (`@strict` in models/llama/configuration_llama.py).
 _STRICT_FROM = "5.4"
 _DTYPES = frozenset({
-    "float32", "float64", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "float", "half", "double", "auto",
+    "float32", "float64", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "float", "half", "double",
     "int8", "uint8", "int16", "int32", "int64",
 })  # fmt: skip
 # What transformers writes into every config, or into that of a language model.
@@ -192,7 +192,12 @@ def _rope(config: Mapping[str, object]) -> Iterator[tuple[str, str]]:
 def _by_type(config: Mapping[str, object]) -> dict[str, str]:
     layout = layout_of(config)
     takes = {} if layout is None else layout.takes
-    return {
+    whole = {
+        name: "transformers 5 makes models of floating-point numbers only"
+        for name in ("dtype", "torch_dtype")
+        if "int" in str(config.get(name))
+    }
+    return whole | {
         name: f"transformers {_STRICT_FROM} and newer take {kinds.replace('|', ' or ')} there"
         for name, kinds in takes.items()
         if name in config and name not in _OVERWRITTEN and _kind_of(config[name]) not in kinds.split("|")

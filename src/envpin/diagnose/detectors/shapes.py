@@ -75,7 +75,9 @@ def _ranks(names: AdapterNames, subject: CheckSubject) -> Iterator[Finding]:
         return
     factor, ranks = wrong[0]
     expected = " or ".join(str(rank) for rank in sorted(ranks))
-    text = f"{counted(len(wrong), 'factor')} of rank {rank_of(factor)}, adapter_config.json says {expected}"
+    said = "r" in subject.adapter_config or subject.adapter_config.get("rank_pattern")
+    says = "says" if said else "has no `r`: peft takes"
+    text = f"{counted(len(wrong), 'factor')} of rank {rank_of(factor)}, adapter_config.json {says} {expected}"
     seen = [Evidence(file=one.tensor.file, tensor=one.tensor.name, found=shape_text(one.tensor.shape),
                      expected=f"rank {expected}") for one, _ in wrong[:SHOWN]]  # fmt: skip
     real = _common_rank([one for one, _ in wrong])
@@ -110,13 +112,17 @@ def _is_plain(factor: Factor) -> bool:
     return factor.kind in PAIRS and factor.leaf == "weight" and len(shape) >= 2 and 0 not in shape and not fused
 
 
+# What LoraConfig has where the file says nothing.
+_USUAL_RANK = 8
+
+
 def _allowed_ranks(module: str, config: dict[str, object]) -> set[int]:
     """The ranks that the config allows for a module.
 
     The keys of `rank_pattern` are regular expressions of a stranger, which can take for ever to match: only plain names
     are compared, and with any other key every rank of the pattern is allowed.
     """
-    default, pattern = config.get("r"), config.get("rank_pattern") or {}
+    default, pattern = config.get("r", _USUAL_RANK), config.get("rank_pattern") or {}
     if str(config.get("peft_type")).upper() == "ADALORA":
         # Which of `init_r` ranks are left is for masks in `rank_pattern`; `r` is a field of LoRA's that it never reads.
         default, pattern = config.get("init_r"), {}

@@ -56,8 +56,20 @@ def detect_vocabulary(subject: CheckSubject) -> Iterator[Finding]:
         severity: Severity = "blocker" if plan.action == "refuse" else "warning"
         names = places(subject) | {"rows": str(subject.folder.embedding_rows or subject.folder.head_rows)}
         yield finding(plan.code, plan.reason, seen, severity=severity, names=names)
+    yield from _unlike_tables(subject)
     yield from _tied_head(subject)
     yield from _extra_tensors(subject)
+
+
+def _unlike_tables(subject: CheckSubject) -> Iterator[Finding]:
+    """An embedding and a head of the adapter that are of two vocabularies: no model has both."""
+    tables = [one for one in (subject.folder.embedding, subject.folder.head) if one is not None]
+    rows = (subject.folder.embedding_rows, subject.folder.head_rows)
+    if len(tables) == len(rows) and None not in rows and rows[0] != rows[1] and subject.is_adapter:
+        text = f"the adapter's embedding has {counted(rows[0], 'row')}, and its head {rows[1]}: peft loads one of them"
+        seen = [Evidence(file=one.file, tensor=one.name, found=shape_text(one.shape)) for one in tables]
+        fix = ("take another checkpoint of the run, in which both have the rows of the tokenizer",)
+        yield finding("vocab-mismatch", text, seen, fix=fix, severity="blocker", names=places(subject))
 
 
 def _tied_head(subject: CheckSubject) -> Iterator[Finding]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from envpin.checkpoint.checkpoint import Checkpoint
     from envpin.checkpoint.formats.safetensors import Tensor
-    from envpin.core.findings import Finding
+    from envpin.core.findings import Finding, Severity
     from envpin.diagnose.layouts import Described, Shape
     from envpin.diagnose.subject import CheckSubject
 
@@ -167,4 +167,8 @@ def _left_out(held: _Held, subject: CheckSubject) -> Iterator[Finding]:
             f"{counted(len(odd), 'tensor')} {verb(len(odd), 'has', 'have')} no place in a `{found.model_type}` of this "
             f"config: transformers leaves {verb(len(odd), 'it', 'them')} out"
         )
-        yield finding("architecture-drift", text, seen_of(odd), names=places(subject))
+        changed = set(subject.names.modules if subject.names is not None else ())
+        lost = [one for one in odd if one.name.removesuffix(".weight") in changed]
+        severity: Severity | None = "blocker" if lost else None
+        text += f", and the adapter changes {len(lost)} of them" if lost else ""
+        yield finding("architecture-drift", text, seen_of(lost or odd), severity=severity, names=places(subject))
