@@ -79,11 +79,16 @@ def load_base(
     except (KnownError, MemoryError):
         raise
     except Exception as error:  # whatever a value of a file provokes, such as torch's AssertionError
+        why, others = said(error), []
+        if _ELSEWHERE in why:
+            others = _of_other_shapes(wanted, path, {**more, "config": config})
+            why = "%d tensors have other shapes than this config describes" % len(others) if others else why
         raise KnownError(
             "load-failed",
-            "transformers %s cannot load `%s`: %s" % (transformers.__version__, path, said(error)),
+            "transformers %s cannot load `%s`: %s" % (transformers.__version__, path, why),
             path=path,
             exception=type(error).__name__,
+            tensors=others,
         ) from error
     anew = _names_of_new((adapter_config or {}).get("modules_to_save"))
     missing = [key for key in info.get("missing_keys", []) if not _starts_anew(key, wanted, recorded, anew)]
@@ -100,6 +105,23 @@ def load_base(
             tensors=sorted(missing)[:50],
         )
     return model.eval()
+
+
+# transformers 5 says which tensors do not fit in its log alone.
+_ELSEWHERE = "look at the above report"
+
+
+def _of_other_shapes(wanted: Type[transformers.PreTrainedModel], path: str, arguments: Dict[str, object]) -> List[str]:
+    """Their names with the shapes of file and model; empty where a second look tells nothing, either."""
+    try:
+        _, info = wanted.from_pretrained(
+            path, output_loading_info=True, **{**arguments, "ignore_mismatched_sizes": True}
+        )
+        return sorted(
+            "%s: %s, not %s" % (name, list(there), list(made)) for name, there, made in info["mismatched_keys"]
+        )
+    except Exception:
+        return []
 
 
 def with_labels(config: transformers.PretrainedConfig, labels: Optional[int]) -> Dict[str, object]:
