@@ -95,6 +95,12 @@ _D, _S = "data-not-as-expected", "settings-refused"
 _FIRST_ROW = "print the first row: its names are what the script has to ask for"
 
 
+# A name that only parameters and modules of a model have.
+_PARAMETER = re.compile(
+    r"[\"'](?:\w+\.)*(?:layers?|blocks?|\w*transformer_blocks|h|encoder|decoder|attn|self_attn|mlp|lora_\w+)\.(?:\w+\.?){1,8}[\"']"
+)
+
+
 def of_own_value(exception: str, message: str, before: str) -> Explained | None:
     """What the last line of a script's code did not get; None where the line does not tell."""
     code = "\n".join(last_code(before))
@@ -180,6 +186,15 @@ def _of_a_table(key: str, what: str, asked: str) -> Explained:
         )
         steps = ("compare them: print(model.config.id2label), model.config.num_labels, and the keys of the table",)
         return Explained("index-out-of-range", says, steps)
+    if _PARAMETER.fullmatch(key) is not None:
+        says = (
+            f"the script looks up the weight or module {key} in `{what}`, which has none of that name: the file "
+            "names its weights in another way, and is of another trainer, format or model than the script takes"
+        )
+        return Explained("foreign-format", says, (
+            f"print both and compare: list({what})[:5] and the names in the file (envpin check FOLDER)",
+            "take a file of the form that the script reads, or the script of the program that wrote it",
+        ))  # fmt: skip
     says = f"the script looks up {key} in `{what}`, which has no such entry"
     return Explained(_D, says, (f"print the keys that are there, and where `{asked}` comes from",))
 

@@ -81,7 +81,7 @@ _NO_FILE = re.compile(
 _DATA_FILE = re.compile(r"(?:^|[/\\_])data(?:sets?|_utils|_loader|loader)?(?:_\w+)?(?:\.py$|[/\\])")
 # A connection between the processes of a run, or to its server, that broke.
 _CONNECTION = re.compile(r"Connection(?:Error|ResetError|RefusedError|AbortedError)|BrokenPipeError|RemoteDisconnected")
-_MISSING = re.compile(r"ModuleNotFoundError: No module named '([\w.]{1,120})'")
+_MISSING = re.compile(r"ModuleNotFoundError: No module named '([\w.]{1,120})(?:'|\s*$)")
 _RAISE = re.compile(r"(?:^|[\s>│])(?:raise\s+\w|assert\s)")
 # Errors that say no to something.
 _REFUSALS = frozenset({"ValueError", "NotImplementedError", "AssertionError", "RuntimeError", "Exception"})
@@ -107,6 +107,10 @@ _ROW_BY_ROW = re.compile(
     r"datasets[/\\]arrow_dataset\.py[^\n]*in apply_function|"
     r"site-packages[/\\]pandas[/\\](?!.*site-packages[/\\](?!pandas))", re.DOTALL
 )  # fmt: skip
+# A column that a library looks up in a row, by the name that it was given.
+_COLUMN = re.compile(
+    r"\b(?:x|example|element|row|record|sample)s?\[\w*(?:field|column)\w*\]|\b(?:example|element|row|record)\[[\"']\w+[\"']\]"
+)
 # The rows have no labels: the code line before the error asks something of them, and they are None.
 _NO_LABELS = re.compile(r"\blabels?\b[\w\[\].]*\.\w+[^\n]*\n(?:[ \t~^│|]*\n)*[^\n]*\Z")
 # What code of another time takes from the config's settings of positions.
@@ -294,7 +298,8 @@ def _stopped(error: tuple[str, str], package: str, place: Frame, before: str) ->
         return Explained("distributed-run-failed", says, ())
     if exception not in _STOPS:
         return None
-    prepared = prepares_rows(place.path, place.function) or _ROW_BY_ROW.search(before) is not None
+    column = exception == "KeyError" and _COLUMN.search(_code_of(place, before)) is not None
+    prepared = column or prepares_rows(place.path, place.function) or _ROW_BY_ROW.search(before) is not None
     rows = exception in _ROWS and prepared
     unlabelled = message.startswith("'NoneType' object has no") and _NO_LABELS.search(before) is not None
     if rows or unlabelled:

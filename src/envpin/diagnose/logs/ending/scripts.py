@@ -14,7 +14,7 @@ from envpin.diagnose.logs.text.frames import last_code
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_MODULE = re.compile(r"No module named '(\w+)((?:\.\w+)*)'")
+_MODULE = re.compile(r"No module named '(\w+)((?:\.\w+)*)(?:'|\s*$)")
 # Modules of a program that is run from another folder than its own.
 _OF_THE_PROGRAM = frozenset({
     "src", "utils", "util", "config", "configs", "models", "model", "data", "dataset", "common", "lib", "helpers",

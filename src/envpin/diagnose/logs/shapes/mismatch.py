@@ -42,6 +42,10 @@ _SET = re.compile(
     r"Trying to set a tensor of shape " + _SHAPE + r" in \"(?P<name>[^\"\s]{1,300})\" \(which has shape " + _SHAPE
 )
 ANCHORS = ("Trying to set a tensor of shape ", "size mismatch for ", "MISMATCH", " in the checkpoint and ")
+# What sd-scripts and its like call the two factors, and how their names begin.
+_FACTORS = {"lora_down": "lora_A", "lora_up": "lora_B"}
+_DOWN_OR_UP = re.compile(r"(?<=\.)lora_(?:down|up)(?=\.weight$)")
+OF_A_NETWORK = re.compile(r"^(?:lora|lycoris)_(?:unet|te\d?|transformer|prior|dit)_\w+\.lora_")
 _INSIDE = re.compile(r"\.(?:layers|layer|h|blocks?)\.|lora_magnitude")
 # Keys and values have fewer rows than the hidden size where heads share them, which code without the notion ignores.
 _KEY_VALUE = re.compile(r"\.(?:k_proj|v_proj)\.(?:weight|bias)$")
@@ -77,7 +81,8 @@ def read_line(text: str) -> Line | None:
         match = pattern.search(text)
         if match is not None:
             shapes = [part for at, part in enumerate(match.groups(), 1) if at != match.re.groupindex["name"]]
-            return Line(match["name"], _shape(shapes[0]), _shape(shapes[1]), partial=pattern is _SET)
+            name = _DOWN_OR_UP.sub(lambda part: _FACTORS[part[0]], match["name"])
+            return Line(name, _shape(shapes[0]), _shape(shapes[1]), partial=pattern is _SET)
     cells = [cell.strip() for cell in text.split("|")]
     if len(cells) >= 3 and cells[1] == "MISMATCH":
         shapes = re.findall(_SHAPE, cells[2])

@@ -20,12 +20,23 @@ from envpin.diagnose.axes import (
     side_of_triangle,
     widths_text,
 )
-from envpin.diagnose.logs.shapes.mismatch import BARE, OF_VOCABULARY, is_turned, squeezed, widths_of
+from envpin.diagnose.logs.shapes.mismatch import BARE, OF_A_NETWORK, OF_VOCABULARY, is_turned, squeezed, widths_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from envpin.diagnose.logs.shapes.mismatch import Line
+
+
+def _steps_for_a_rank(lines: list[Line]) -> tuple[str, ...]:
+    """Empty for an adapter of peft whose rank the shapes tell, of which the catalogue speaks."""
+    rank = numbers_for(lines)["rank"]
+    if OF_A_NETWORK.search(lines[0].name) is not None:
+        return (
+            f"train on with the rank of the file: --network_dim {rank}, or --dim_from_weights",
+            "or leave the file out (--network_weights), where a new LoRA is meant",
+        )
+    return ("take config and weights of the same checkpoint",) if rank == "?" else ()
 
 
 def words_for(code: str, lines: list[Line]) -> str | None:
@@ -47,8 +58,8 @@ def numbers_for(lines: list[Line]) -> dict[str, str]:
 def steps_for(code: str, lines: list[Line]) -> tuple[str, ...]:
     """What helps where the catalogue's steps do not fit: the weights are a whole model's, or the shapes do not tell the
     rank."""
-    if code == "rank-mismatch" and numbers_for(lines)["rank"] == "?":
-        return ("take config and weights of the same checkpoint",)
+    if code == "rank-mismatch" and (steps := _steps_for_a_rank(lines)):
+        return steps
     if any(is_of_an_adapter(one.name) or one.partial for one in lines) or not lines[0].found:
         return ()
     if code in OF_VOCABULARY:
@@ -139,7 +150,11 @@ def _of_ignored_heads(lines: list[Line]) -> str:
 
 
 def _of_rank(lines: list[Line]) -> str | None:
-    """None for the rank alone, of which the catalogue speaks."""
+    """None for the rank alone of an adapter of peft, of which the catalogue speaks."""
+    if OF_A_NETWORK.search(lines[0].name) is not None:
+        rank = next((one for one in widths_of(lines[0]) if one.what == RANK), None)
+        here = "" if rank is None else f": {rank.found} in the file, {rank.expected} here"
+        return f"The LoRA network was made with another rank (network_dim) than the file of its weights has{here}"
     ranks = next((one for one in widths_of(lines[0]) if one.what == RANKS), None)
     if ranks is None:
         return None

@@ -31,6 +31,8 @@ _SIGNS = re.compile(
     rb"No module named '(?:\w+_)?(?:hf|hub|llms?|q?lora|ct2|gguf|onnx\w*|bert\w*|gpt\w*|llama\w*|qwen\w*|"
     rb"\w*tokenizers?|huggingface\w*)(?:_\w+)?[.']|"
     rb"module 'onnx' has no attribute|"
+    # programs that train and load LoRA of image and video models, in their own folders
+    rb"[/\\](?i:ComfyUI|sd-scripts|kohya_ss|ai-toolkit|musubi-tuner|OneTrainer|SimpleTuner|diffusion-pipe)[\w.-]{0,40}[/\\]|"
     rb"AutoTokenizer|TrainingArguments|You should probably TRAIN this model|newly initialized: \[|"
     rb"Generating \w+ split: |Map: +\d+%|\{'loss': |"
     # what scripts that merge, convert and evaluate call, in the lines of code below their frames
