@@ -24,6 +24,7 @@ import transformers
 from safetensors import safe_open
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as CLASSES
+from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES as CLASSIFIERS
 
 TARGET = Path(__file__).resolve().parents[1] / "src" / "envpin" / "diagnose" / "layouts.json"
 LAYERS = 3
@@ -53,7 +54,8 @@ def main():
     parser.add_argument("--against", type=Path)
     parser.add_argument("-o", "--out", type=Path, default=TARGET)
     args = parser.parse_args()
-    older = json.loads(args.against.read_text())["types"] if args.against else {}
+    document = json.loads(args.against.read_text()) if args.against else {}
+    older = document.get("types", {})
     types, left = {}, {}
     for name in sorted(CLASSES):
         try:
@@ -68,11 +70,12 @@ def main():
     for name, why in left.items():
         print(f"{name}: {why}", file=sys.stderr)
     print(f"{len(types)} types, {len(left)} left out", file=sys.stderr)
-    document = {
+    answer = {
         "transformers": transformers.__version__, "activations": sorted(transformers.activations.ACT2FN),
-        "ropes": sorted({"default", *ROPE_INIT_FUNCTIONS}), "classes": types_of_classes(), "types": types,
+        "ropes": sorted({"default", *ROPE_INIT_FUNCTIONS}), "classes": types_of_classes(),
+        "scored": [name for name in scored(types) if name in document.get("scored", [name])], "types": types,
     }  # fmt: skip
-    text = json.dumps(document, separators=(",", ":")).replace('},"', '},\n"')
+    text = json.dumps(answer, separators=(",", ":")).replace('},"', '},\n"')
     args.out.write_text(text + "\n", encoding="utf-8")
 
 
@@ -83,6 +86,22 @@ def types_of_classes():
         for one in [classes] if isinstance(classes, str) else classes:
             found.setdefault(one, []).append(name)
     return found
+
+
+def scored(types):
+    """The classifiers that have a matrix of scores upon the model, and no more."""
+    for name in sorted(types):
+        try:
+            config_class = transformers.CONFIG_MAPPING[name]
+            config = config_class(**Fields(config_class, config_class()).sized(SIZES[0]), num_labels=5)
+            with torch.device("meta"):
+                model = getattr(transformers, CLASSIFIERS[name])(config)
+        except Exception:  # noqa: BLE001, S112  the type has no classifier, or one that wants other fields
+            continue
+        before = f"{model.base_model_prefix}."
+        head = {key: tuple(one.shape) for key, one in model.state_dict().items() if not key.startswith(before)}
+        if head == {"score.weight": (5, SIZES[0]["hidden_size"])}:
+            yield type(model).__name__
 
 
 def tensors_of(found):

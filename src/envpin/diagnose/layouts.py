@@ -79,6 +79,7 @@ class _Collected(msgspec.Struct, frozen=True):
     transformers: str
     activations: frozenset[str]
     ropes: frozenset[str]
+    scored: frozenset[str]
     classes: dict[str, list[str]]
     types: dict[str, msgspec.Raw]
 
@@ -173,11 +174,21 @@ def described(config: Mapping[str, object]) -> Described | None:
     optional = frozenset(layout.head) if tied else frozenset()
     if not is_own:  # another class has the same model below its own head
         shapes = {name: shape for name, shape in shapes.items() if name.startswith(f"{layout.prefix}.")}
+        if isinstance(classes, list) and classes[0] in _load().scored:
+            shapes["score.weight"] = (labels_of(config), sizes["hidden"])
     return Described(
         sizes={name: value for _, name, value in layout.sizes(config) if isinstance(value, int)},
         model_type=str(config["model_type"]), shapes=shapes, optional=optional, ignored=tuple(layout.ignored),
         is_own_class=is_own, rules=((rf"^{re.escape(layout.prefix)}\.", ""),),
     )  # fmt: skip
+
+
+def labels_of(config: Mapping[str, object]) -> int | None:
+    """Names of the labels count before their number, which is 2 where neither is given."""
+    names, number = config.get("id2label"), config.get("num_labels")
+    if isinstance(names, dict):
+        return len(names) if number is None or number == len(names) else None
+    return 2 if number is None else number if type(number) is int else None
 
 
 def _turn(tensors: dict[str, _Symbols], change: _Change) -> None:

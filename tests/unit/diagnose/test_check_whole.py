@@ -89,6 +89,14 @@ def test_another_class_has_another_head(tmp_path: Path) -> None:
     assert not {"model-tensors-missing", "architecture-drift"} & found.keys()
 
 
+@pytest.mark.parametrize(("labels", "code"), [(None, None), (3, "architecture-drift"), (0, "model-tensors-missing")])
+def test_a_classifier_has_a_row_for_each_label(labels: int | None, code: str | None, tmp_path: Path) -> None:
+    config = llama_config(architectures=["LlamaForSequenceClassification"])
+    shapes = without("lm_head") | ({"score.weight": (2, 64)} if labels != 0 else {})
+    found = said(tmp_path, shapes, config | ({"num_labels": labels} if labels else {}))
+    assert {"model-tensors-missing", "architecture-drift"} & found.keys() == ({code} if code else set())
+
+
 def test_below_another_head_the_model_is_asked_for(tmp_path: Path) -> None:
     shapes = without("lm_head", "model.norm") | {"score.weight": (2, 64)}
     found = said(tmp_path, shapes, llama_config(architectures=["LlamaForSequenceClassification"]))

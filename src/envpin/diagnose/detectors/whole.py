@@ -16,6 +16,7 @@ from envpin.diagnose.axes import shape_text
 from envpin.diagnose.catalogue.catalogue import finding
 from envpin.diagnose.comparison import Mismatch
 from envpin.diagnose.detectors.shapes import SHOWN, places, seen_of
+from envpin.diagnose.forms import formed, is_formed
 from envpin.diagnose.layouts import described
 
 if TYPE_CHECKING:
@@ -29,8 +30,12 @@ if TYPE_CHECKING:
 
 # Floats and what torch has for them; F8 begins so too.
 _PLAIN = ("F", "BF")
+# Tables of numbers that models have as buffers are fewer than one in so many.
+_FEW = 5
 # What older releases saved though it can be computed: masks, positions, the angles of rotary embeddings.
-_COMPUTED = re.compile(r"(?:^|\.)(?:rotary_emb\.inv_freq|masked_bias|attn\.bias|attention\.bias|position_ids)$")
+_COMPUTED = re.compile(
+    r"(?:^|\.)(?:rotary_emb\.inv_freq|masked_bias|attn\.bias|attention\.bias|position_ids|token_type_ids)$"
+)
 
 
 class _Held(NamedTuple):
@@ -64,18 +69,27 @@ def _read(model: Checkpoint) -> _Held | None:
         return None
     if isinstance(config.get("quantization"), dict):
         return None  # packed by mlx-lm
-    found = described(config)
+    found = _described(model, config)
     if found is None:
         return None
     wanted = {found.bare(name): (name, shape) for name, shape in found.shapes.items()}
     return _Held(found, wanted, {found.bare(name): one for name, one in model.tensors.items()})
 
 
+def _described(model: Checkpoint, config: Mapping[str, object]) -> Described | None:
+    if is_formed(config.get("model_type")):
+        return formed(config, {name: one.shape for name, one in model.tensors.items()})
+    return described(config)
+
+
 def _missing(one: _Held, subject: CheckSubject) -> Iterator[Finding]:
     found, wanted, held = one
     optional = {found.bare(name) for name in found.optional}
-    absent = [full for bare, (full, _) in wanted.items() if bare not in held and bare not in optional]
-    if not absent:
+    absent = [full for bare, (full, _) in wanted.items()
+              if bare not in held and bare not in optional and not any(one in held for one in found.same.get(bare, ()))
+    ]  # fmt: skip
+    before = _common_prefix(absent, held) if absent else ""
+    if not absent or (not before and _may_be_renamed(one, absent)):
         return
     count = len(absent)
     whole = f"{counted(len(wanted), 'tensor')} that a `{found.model_type}` of this config has"
@@ -84,7 +98,6 @@ def _missing(one: _Held, subject: CheckSubject) -> Iterator[Finding]:
         text = f"none of the {whole} is in its files: "
     text += f"transformers fills {verb(count, 'it', 'them')} at random"
     fix: tuple[str, ...] | None = None
-    before = _common_prefix(absent, held)
     if before:
         text += f"; the files have {verb(len(absent), 'its name', 'their names')} with `{before}` in front"
         fix = (f"take `{before}` off the names, or save the unwrapped model with `save_pretrained`",)
@@ -93,6 +106,11 @@ def _missing(one: _Held, subject: CheckSubject) -> Iterator[Finding]:
         fix = ("take the config.json that belongs to these weights", "or convert them to the names of transformers")
     seen = [Evidence(tensor=name, note="not in the files") for name in absent[:SHOWN]]
     yield finding("model-tensors-missing", text, seen, fix=fix, names=places(subject))
+
+
+def _may_be_renamed(one: _Held, absent: list[str]) -> bool:
+    """Whether the files have as many names that are not known here: a release may know them."""
+    return one.found.is_renamed and sum(name not in one.wanted for name in one.held) >= len(absent)
 
 
 def _common_prefix(absent: list[str], held: Mapping[str, Tensor]) -> str:
@@ -139,7 +157,7 @@ def _no_weights(held: _Held, subject: CheckSubject) -> Iterator[Finding]:
     """What a program quantized, without a word of it in config.json."""
     odd = [one for bare, one in held.held.items() if bare in held.wanted and not one.dtype.startswith(_PLAIN)]
     odd += [one for one in held.held.values() if one.dtype.startswith("F8")]
-    if odd:
+    if odd and len(odd) * _FEW > len(held.wanted):
         text = (
             f"{counted(len(odd), 'tensor')} {verb(len(odd), 'is', 'are')} stored as {odd[0].dtype}, and config.json "
             "does not say that the model is quantized: transformers 4 refuses them, 5 takes the numbers as they are"
@@ -156,11 +174,14 @@ def _left_out(held: _Held, subject: CheckSubject) -> Iterator[Finding]:
     found, wanted, tensors = held
     if not found.is_own_class or not any(bare in tensors for bare in wanted):
         return
-    ignored = [re.compile(one) for one in found.ignored]
+    ignored = [re.compile(one) for one in (*found.ignored, *(f"^{one}$" for one in found.expected))]
     odd = [
         one
         for bare, one in tensors.items()
-        if bare not in wanted and not _COMPUTED.search(bare) and not any(rule.search(one.name) for rule in ignored)
+        if bare not in wanted
+        and not _COMPUTED.search(bare)
+        and not any(rule.search(bare) or rule.search(one.name) for rule in ignored)
+        and (found.stacks is None or any(bare.startswith(place) for place in found.stacks))
     ]
     if odd:
         text = (
