@@ -154,6 +154,7 @@ _OF_BASE = frozenset({
 _OF_ADAPTER = frozenset({
     "extra-adapter-tensors", "tensors-not-of-method", "unmatched-adapter-keys", "adapter-tensors-missing",
     "architecture-drift", "rank-mismatch", "corrupt-header", "adapter-needs-newer-peft", "adapter-needs-older-peft",
+    "wrong-base-architecture", "wrong-base-layers",
 })  # fmt: skip
 _WARNED = {
     "load-failed": _OF_BASE, "weights-missing": _OF_BASE, "adapter-load-failed": _OF_ADAPTER,

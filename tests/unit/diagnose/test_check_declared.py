@@ -250,6 +250,8 @@ def test_a_config_without_a_rank_is_held_to_the_one_that_peft_takes(tmp_path: Pa
     (adapter / "adapter_config.json").write_text(json.dumps(config))
     found = said(adapter)["rank-mismatch"]
     assert "has no `r`: peft takes 8" in found.message
+    (adapter / "adapter_config.json").write_text("{")
+    assert "rank-mismatch" not in said(adapter)
 
 
 @pytest.mark.parametrize("has_bias", [True, False])

@@ -122,7 +122,8 @@ def _allowed_ranks(module: str, config: dict[str, object]) -> set[int]:
     The keys of `rank_pattern` are regular expressions of a stranger, which can take for ever to match: only plain names
     are compared, and with any other key every rank of the pattern is allowed.
     """
-    default, pattern = config.get("r", _USUAL_RANK), config.get("rank_pattern") or {}
+    usual = _USUAL_RANK if "peft_type" in config else None  # a file that cannot be read has no fields, either
+    default, pattern = config.get("r", usual), config.get("rank_pattern") or {}
     if str(config.get("peft_type")).upper() == "ADALORA":
         # Which of `init_r` ranks are left is for masks in `rank_pattern`; `r` is a field of LoRA's that it never reads.
         default, pattern = config.get("init_r"), {}
