@@ -140,6 +140,13 @@ def test_a_layer_too_many_is_told(tmp_path: Path) -> None:
     assert said(tmp_path, shapes, _BERT)["architecture-drift"].severity == "warning"
 
 
+@pytest.mark.parametrize("wrapper", ["module.", "_orig_mod.", "base_model.model."])
+def test_a_wrapper_is_told_in_front_of_the_names_of_any_release(wrapper: str, tmp_path: Path) -> None:
+    shapes = {f"{wrapper}language_model.model.{name}": shape for name, shape in whole(_LLAVA).items()}
+    message = said(tmp_path, shapes, _LLAVA)["model-tensors-missing"].message
+    assert f"with `{wrapper}` in front" in message
+
+
 def test_the_pooler_is_wanted_below_a_classifier_alone(tmp_path: Path) -> None:
     config = _BERT | {"architectures": ["BertModel"]}
     assert said(tmp_path, {name: one for name, one in whole(config).items() if "pooler" not in name}, config) == {}

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 _PLAIN = ("F", "BF")
 # Tables of numbers that models have as buffers are fewer than one in so many.
 _FEW = 5
+# Of DDP, torch.compile, peft and FSDP. Whatever a release calls the parts of a model, it calls none of them so.
+_WRAPPERS = ("module.", "_orig_mod.", "base_model.model.", "_fsdp_wrapped_module.")
 # What older releases saved though it can be computed: masks, positions, the angles of rotary embeddings.
 _COMPUTED = re.compile(
     r"(?:^|\.)(?:rotary_emb\.inv_freq|masked_bias|attn\.bias|attention\.bias|position_ids|token_type_ids)$"
@@ -115,6 +117,9 @@ def _may_be_renamed(one: _Held, absent: list[str]) -> bool:
 
 def _common_prefix(absent: list[str], held: Mapping[str, Tensor]) -> str:
     """What stands in front of the wanted names in all names that the files have."""
+    for wrapper in _WRAPPERS:
+        if held and all(one.name.startswith(wrapper) for one in held.values()):
+            return wrapper
     one = next((name for name in held if name.endswith(f".{absent[0]}")), None)
     before = one.removesuffix(absent[0]) if one is not None else ""
     return before if before and all(name.startswith(before) for name in held) else ""
