@@ -9,6 +9,7 @@ import msgspec
 from envpin.core.command_text import command_text
 from envpin.diagnose.logs.context.askers import PAIR, of_the_pair
 from envpin.diagnose.logs.facts.arguments import ANCHOR, of_ignored
+from envpin.diagnose.logs.facts.index_names import on_the_index
 from envpin.diagnose.logs.facts.name_facts import NOT_A_RELEASE
 from envpin.diagnose.logs.facts.names import plain_words, words
 from envpin.diagnose.logs.facts.options import explain_option
@@ -53,6 +54,8 @@ def _filled(signature: Signature, found: re.Match[str]) -> Signature:
         return signature
     words = {name: value or "" for name, value in found.groupdict().items()}
     typed = {name: command_text(word) if word else "" for name, word in words.items()}
+    if words.get("package") and "No module named" in found[0]:
+        typed["package"] = command_text(on_the_index(words["package"]))
     fix = tuple(step.format_map(typed) for step in signature.fix)
     says = signature.says.format_map(words)
     if "``" in says:  # the line was cut off before the name

@@ -28,7 +28,7 @@ from envpin.diagnose.logs.facts.releases import release_words
 from envpin.diagnose.logs.facts.roles import SERVERS
 from envpin.diagnose.logs.facts.symbols import in_words, owner_of, used_in_scripts
 from envpin.diagnose.logs.text.explained import Explained
-from envpin.diagnose.logs.text.frames import code_lines, frames_of, is_own, of_the_stack, shown_name
+from envpin.diagnose.logs.text.frames import code_lines, frames_of, is_own, known_libraries, of_the_stack, shown_name
 
 if TYPE_CHECKING:
     from envpin.diagnose.logs.text.frames import Frame
@@ -77,6 +77,13 @@ _BY_WORDS = (
         r"rotary_?emb|(?-i:DecoderLayer|FlashAttention2|CausalLM|ConditionalGeneration|TokenizerFast|ImageProcessor)"
     )),
 )  # fmt: skip
+# Whose `__getattr__` passes on nothing of a model.
+_OF_ITS_OWN = known_libraries() - {"peft", "transformers", "accelerate", "transformers_modules"}
+_PRIVATE = re.compile(r"has no attribute '_[a-z]\w*'")
+# Names that one library alone has.
+_LONG_NAME = re.compile(r"[a-z]+(?:_[a-z]+){2,}\(\)")
+_CONSTANT = re.compile(r"[A-Z]+(?:_[A-Z]+){2,}")
+_OF_UNSLOTH = re.compile(r"^(?:\w+ForCausalLM|\w+Model|\w+Attention|\w+DecoderLayer)_fast_forward|^[Uu]nsloth_\w")
 _SHORT = {"pa": "pyarrow", "pc": "pyarrow", "pq": "pyarrow", "pd": "pandas", "np": "numpy", "bnb": "bitsandbytes",
           "fsspec": "fsspec", "torch": "torch", "F": "torch"}  # fmt: skip
 
@@ -100,6 +107,8 @@ def explain_frame(line: str, before: str) -> Explained | None:
     every = frames_of(before)
     # a function of the script that a library called: what it calls is its own matter
     frames = [] if every and is_own(every[-1]) else of_the_stack(every)
+    if not frames and every and every[-1].library in _OF_ITS_OWN and _PRIVATE.search(line) is not None:
+        frames = every[-1:]  # its own `__getattr__` misses what it set itself, or did not
     told = explain_companion(line, before) or of_another_sklearn(line, before) or explain_change(line, before)
     if told is None and frames and (unbound := _UNBOUND.search(line)) is not None:
         told = of_an_optional_import(unbound[1], shown_name(str(frames[-1].library)), frames[-1].path, named=True)
@@ -233,15 +242,35 @@ def _of_short_name(frames: list[Frame], what: str, name: str, before: str) -> Ex
 
 def _of_words(said: str, what: str, name: str, before: str) -> Explained | None:
     """A call whose traceback the log does not show, of something that by the parts of its name is of this field."""
+    if said.startswith("NameError: "):
+        return _of_written_code(name, before)
     if not said.startswith("TypeError: "):
         return None
     package = next((one for one, words in _BY_WORDS if words.search(what)), None)
+    if package is None and _LONG_NAME.fullmatch(what) is not None and knows("transformers", what.removesuffix("()")):
+        package = "transformers"
     released = None if package is None else release_words(package, before)
     if released is None:
         return None
     says = f"`{what}` and what calls it with `{name}` are most likely of different releases"
     code = "transformers-api-changed" if package == "transformers" else "library-api-changed"
     return Explained(code, f"{says}; {released}", _steps(str(package)))
+
+
+def _of_written_code(name: str, before: str) -> Explained | None:
+    """A name of peft's own code, or one that Unsloth makes, which code that Unsloth wrote does not have."""
+    made = _OF_UNSLOTH.search(name) is not None
+    if not made and not (_CONSTANT.fullmatch(name) is not None and knows("peft", name)):
+        return None
+    says = (
+        f"`{name}` is {'a function that Unsloth makes' if made else 'a name of the code of peft'}, and the code that "
+        "asks for it does not have it: Unsloth writes such code into unsloth_compiled_cache, for the peft and "
+        "transformers that it finds"
+    )
+    released = release_words("unsloth", before)
+    return Explained("library-fault" if made else "library-api-changed", f"{says}; {released}", (
+        "delete the folder `unsloth_compiled_cache`", *_steps("unsloth", "unsloth_zoo"),
+    ))  # fmt: skip
 
 
 def _of_symbol(package: str, owner: str, name: str, before: str) -> Explained | None:

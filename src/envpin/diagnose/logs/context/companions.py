@@ -104,6 +104,16 @@ _FACTS = (
     _went("langchain", "1.0", "`{name}`", r"No module named '(?P<name>langchain\.(?:embeddings\.\w+|llms|vectorstores|"
           r"document_loaders|chat_models\.\w+|prompts|memory|schema|text_splitter))'", "from langchain_community (its "
           "loaders, stores, models), langchain_text_splitters or langchain_classic"),
+    _went("FlagEmbedding", "1.3", "the module `{name}`",
+          r"No module named '(?P<name>FlagEmbedding\.(?:baai_general_embedding|reranker|llm_reranker|BGE_M3|visual)\b"
+          r"[\w.]*)", "its trainers are FlagEmbedding.finetune.embedder and .finetune.reranker now"),
+    _came("FlagEmbedding", "1.3", "the module `{name}`",
+          r"No module named '(?P<name>FlagEmbedding\.(?:finetune|inference|abc|evaluation)\b[\w.]*)"),
+    _went("ms-swift", "4.0", "the module `{name}`", r"No module named '(?P<name>swift\.llm\b[\w.]*)'",
+          "where a package `swift` of another project is installed, it hides this one: python -m pip uninstall swift"),
+    _went("huggingface_hub", "0.31", "`{name}` of its client",
+          r"'(?:Async)?InferenceClient' object has no attribute '(?P<name>post)'",
+          "client.chat_completion(…), feature_extraction(…), …; a newer langchain-huggingface does without"),
     _went("urllib3", "2.0", "`{name}`", r"cannot import name '(?P<name>DEFAULT_CIPHERS)' from 'urllib3"),
     _went("openai", "1.0", "`openai.{name}`",
           r"You tried to access openai\.(?P<name>[\w.]+), but this is no longer supported", "client = openai.OpenAI()"),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from envpin.core.command_text import command_text
 from envpin.diagnose.logs.context.kinds_refused import said_of_a_kind
 from envpin.diagnose.logs.context.lost_files import GIVE_ITS_PATH, NO_PROGRAM, NOT_THERE, said_to_be_lost
+from envpin.diagnose.logs.ending.modules import no_module
 from envpin.diagnose.logs.ending.own_checkpoints import said_of_names
 from envpin.diagnose.logs.ending.own_checks import of_a_release, of_words
 from envpin.diagnose.logs.ending.own_code import kind_of_path
@@ -79,7 +80,7 @@ _THING = (
 
 _PACKAGE = r"[\"'`]?(?P<name>[A-Za-z][\w.-]{1,40})[\"'`]?"
 _NO_PACKAGE = (
-    re.compile(r"No module named '?(?P<name>\w+)"),
+    re.compile(r"No module named '?(?P<name>\w+)(?P<rest>(?:\.\w+)+)?"),
     re.compile(
         rf"(?i)(?:missing|needs?|requires?)[\w ]{{0,20}} (?:dependency|dependencies|package|library|"
         rf"module)s?:? {_PACKAGE}"
@@ -311,6 +312,8 @@ def _of_a_package(line: str) -> Explained | None:
     found = next((one for form in _NO_PACKAGE if (one := form.search(line)) is not None), None)
     if found is None or found["name"].lower() in _NO_NAMES:
         return None
+    if found.groupdict().get("rest") and (told := no_module(found[0])) is not None:
+        return told
     name = on_the_index(found["name"]).rstrip(".,")
     install = command_text("python", "-m", "pip", "install", name)
     says = f"the program needs `{name}`, and the interpreter that ran does not have it"

@@ -29,6 +29,7 @@ from envpin.diagnose.logs.ending.library_numbers import (
     nothing_for_a_setting,
     text_for_a_number,
 )
+from envpin.diagnose.logs.ending.modules import no_module
 from envpin.diagnose.logs.ending.own_checks import of_a_release, of_keys, of_own_check
 from envpin.diagnose.logs.ending.own_code import (
     CUT_OFF,
@@ -52,6 +53,7 @@ from envpin.diagnose.logs.ending.raised_words import (
     of_given_values,
     of_the_program,
     other_shapes,
+    quote,
     raised,
     stopped_at_rows,
 )
@@ -63,7 +65,14 @@ from envpin.diagnose.logs.facts.index_names import on_the_index
 from envpin.diagnose.logs.facts.messages import known_message
 from envpin.diagnose.logs.facts.name_facts import TRAINING
 from envpin.diagnose.logs.facts.releases import release_words
-from envpin.diagnose.logs.facts.roles import OF_THE_FIELD, SERVERS, cause_of, named_outright, prepares_rows
+from envpin.diagnose.logs.facts.roles import (
+    OF_THE_FIELD,
+    SERVERS,
+    cause_of,
+    named_outright,
+    prepares_rows,
+    refuses_weights,
+)
 from envpin.diagnose.logs.text.explained import Explained
 from envpin.diagnose.logs.text.frames import code_lines, frames_of, is_own, lines_below, of_the_stack, shown_name
 
@@ -82,6 +91,8 @@ _DATA_FILE = re.compile(r"(?:^|[/\\_])data(?:sets?|_utils|_loader|loader)?(?:_\w
 # A connection between the processes of a run, or to its server, that broke.
 _CONNECTION = re.compile(r"Connection(?:Error|ResetError|RefusedError|AbortedError)|BrokenPipeError|RemoteDisconnected")
 _MISSING = re.compile(r"ModuleNotFoundError: No module named '([\w.]{1,120})(?:'|\s*$)")
+# As `python -m` passes it on.
+_IN_BRACKETS = re.compile(r"\((ModuleNotFoundError): (No module named '[\w.]{1,120}')\)$")
 _RAISE = re.compile(r"(?:^|[\s>│])(?:raise\s+\w|assert\s)")
 # Errors that say no to something.
 _REFUSALS = frozenset({"ValueError", "NotImplementedError", "AssertionError", "RuntimeError", "Exception"})
@@ -145,7 +156,7 @@ def explain_raised(line: str, before: str, after: str = "", *, in_field: bool = 
 
     None where neither its words nor the frames before it are of a library of this field.
     """
-    error = _ERROR.search(line)
+    error = _ERROR.search(line) or _IN_BRACKETS.search(line)
     if error is None:
         return None
     exception, message = error[1], error[2] or ""
@@ -159,6 +170,8 @@ def explain_raised(line: str, before: str, after: str = "", *, in_field: bool = 
             own = of_own_name(exception, message, before, frames)
             own = own or (of_validation(exception, message, after) if not of_the_stack(frames) else None)
         return own or _of_frames(exception, message, before, frames, in_field=in_field)
+    if in_field and (missing := _MISSING.search(line)) is not None:
+        return no_module(missing[0])
     if (known := known_message(message)) is not None:
         return raised(known.code, known.package, "", message)
     if (lost := lost_by_script(exception, message, "")) is not None:
@@ -215,6 +228,10 @@ def _of_a_file(exception: str, message: str, place: Frame, before: str) -> Expla
     started = no_program(package, message, before) if exception == "FileNotFoundError" else None
     if (told := started or lost_by_library(exception, message, package)) is not None:
         return told
+    if _raises(before) and refuses_weights(package, place.function, exception):
+        newest = command_text("python", "-m", "pip", "install", "-U", package)
+        says = f"{package} cannot read the weights of this model, in `{place.path}`: {quote(message)}"
+        return Explained("serving-limit", says, (f"take a newer release of it: {newest}", TRAINING))
     if exception in CUT_OFF:
         told = no_json(f"a file that {package} reads in `{place.path}`", message)
         return told._replace(code="data-not-as-expected") if _DATA_FILE.search(place.path) is not None else told
@@ -250,7 +267,7 @@ def _missing(module: str, package: str, before: str) -> Explained:
         if (top, importer) == ("httpx", "huggingface-hub") and _OF_TRANSFORMERS_4.search(before) is not None:
             return Explained("torch-companion-mismatch", _HUB_OF_5, (_HUB_OF_4, "python -m pip check", TRAINING))
         says = f"`{top}` is not installed in the interpreter that ran, and {importer} imports `{module}`"
-        if importer != package:
+        if importer not in {package, "the model's own code"}:
             says = f"{says}: {importer}, which {package} uses, was installed without what it asks for, or that went"
         install = command_text("python", "-m", "pip", "install", on_the_index(module))
         return Explained("package-missing", says, (f"install it there: {install}", TRAINING))
@@ -263,6 +280,8 @@ def _missing(module: str, package: str, before: str) -> Explained:
 def _importer(package: str, before: str) -> str:
     """The installed package whose line imports, which may be another than the one of this field that was asked."""
     frames = [one for one in frames_of(before) if one.library is not None and one.function != "__getattr__"]
+    if frames and frames[-1].library == "transformers_modules":
+        return "the model's own code"
     return shown_name(str(frames[-1].library)) if frames else package
 
 

@@ -1,27 +1,17 @@
-"""What a script stops at in its own code: a package, a row of JSON Lines, the tensors of two adapters. Pure."""
+"""What a script stops at in its own code: a row of JSON Lines, the tensors of two adapters. Pure."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
 
-from envpin.core.command_text import command_text
-from envpin.diagnose.logs.facts.index_names import on_the_index
-from envpin.diagnose.logs.facts.name_facts import TRAINING
+from envpin.diagnose.logs.ending.modules import no_module
 from envpin.diagnose.logs.text.explained import Explained
 from envpin.diagnose.logs.text.frames import last_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_MODULE = re.compile(r"No module named '(\w+)((?:\.\w+)*)(?:'|\s*$)")
-# Modules of a program that is run from another folder than its own.
-_OF_THE_PROGRAM = frozenset({
-    "src", "utils", "util", "config", "configs", "models", "model", "data", "dataset", "common", "lib", "helpers",
-    "modules", "core", "app", "tools", "scripts", "train", "trainer", "main", "constants", "settings", "preprocessing",
-    "preprocess", "evaluation", "inference", "backend", "api", "pipeline", "pipelines", "services",
-})  # fmt: skip
-_UNPICKLES = re.compile(r"torch[/\\]serialization\.py\"?, line \d+, in find_class(?!.*\bFile )", re.DOTALL)
 _LINE_OF_JSON = re.compile(r"json\.loads\(\s*(?:line|row|l|x|record|item|entry|s|raw)\b")
 _SIZES = re.compile(r"The size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\)")
 _UNEQUAL = re.compile(
@@ -58,44 +48,6 @@ def of_script(exception: str, message: str, before: str) -> Explained | None:
     """What a script of this field stopped at; None where its own lines do not tell."""
     tell = _BY_EXCEPTION.get(exception)
     return None if tell is None else tell(message, before)
-
-
-def _no_package(message: str, before: str) -> Explained | None:
-    found = _MODULE.search(message)
-    if found is not None and _UNPICKLES.search(before) is not None:
-        says = (
-            f"the file was written by torch.save(model), of which a pickle names the class by its module, "
-            f"`{found[1]}{found[2]}`: that is a file of the program that wrote it, and is not to be found from here"
-        )
-        return Explained("package-missing", says, (
-            "run it from that program's folder, or with it in PYTHONPATH",
-            "there, save the weights alone: torch.save(model.state_dict(), FILE)",
-        ))  # fmt: skip
-    if found is None or found[1] in _OF_THE_PROGRAM:
-        return None
-    name, called = found[1], on_the_index(found[1] + found[2])
-    if found[2] and called == name:
-        return _no_part(name, found[2])
-    git = called.startswith("git+")
-    other = f", which the index calls {called}," if called != name and not git else ""
-    other = ", which is not on the index under its own name," if git else other
-    says = f"`{name}`{other} is not installed in the interpreter that ran"
-    install = command_text("python", "-m", "pip", "install", called)
-    own = f"where `{name}` is a part of the program itself: run it from the program's folder"
-    return Explained("package-missing", says, (f"install it there: {install}", own, TRAINING))
-
-
-def _no_part(name: str, below: str) -> Explained:
-    """Python names a module below another only where it found the upper one."""
-    says = (
-        f"the `{name}` that was imported has no module `{name}{below}`: it is another package or folder of that name, "
-        "is not whole, or another release has it"
-    )
-    return Explained("package-missing", says, (
-        f"see which one is imported: python -c 'import {name}; print({name})'",
-        f"where it is the package: look in its notes of release for where `{name}{below}` went",
-        TRAINING,
-    ))  # fmt: skip
 
 
 def _no_row(message: str, before: str) -> Explained | None:
@@ -240,7 +192,7 @@ OTHER_LETTERS: Mapping[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 _BY_EXCEPTION: Mapping[str, Callable[[str, str], Explained | None]] = {
-    "ModuleNotFoundError": _no_package,
+    "ModuleNotFoundError": no_module,
     "JSONDecodeError": _no_row,
     "RuntimeError": _other_shape,
     "ValueError": _of_two_models,

@@ -101,6 +101,12 @@ _FROM_GIT = {
     "segment_anything": "git+https://github.com/facebookresearch/segment-anything.git",
     "apex": "git+https://github.com/NVIDIA/apex",
 }
+# Folders of repositories that are run where they lie: some have no package, others a namesake on the index.
+_REPOSITORIES = {
+    "cosyvoice": "FunAudioLLM/CosyVoice", "matcha": "shivammehta25/Matcha-TTS", "indextts": "index-tts/index-tts",
+    "fish_speech": "fishaudio/fish-speech", "llava": "haotian-liu/LLaVA", "prismatic": "openvla/openvla",
+    "open_r1": "huggingface/open-r1",
+}  # fmt: skip
 # Modules with a package of their own below a name that others share; `*` is what stands there, with hyphens.
 _BELOW = {
     "google.generativeai": "google-generativeai", "google.genai": "google-genai",
@@ -129,3 +135,9 @@ def package_below(module: str) -> str | None:
         if (package := _BELOW.get(name) or _BELOW.get(f"{above}.*")) is not None:
             return package.replace("*", parts[count - 1].replace("_", "-"))
     return None
+
+
+def repository_of(module: str) -> str | None:
+    """Where the code of a module lies that is installed from no index."""
+    found = _REPOSITORIES.get(module)
+    return None if found is None else f"https://github.com/{found}"

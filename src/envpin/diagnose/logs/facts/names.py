@@ -42,7 +42,7 @@ VERSIONED = frozenset({
 _IMPORT = re.compile(r"cannot import name '(\w{1,120})' from '?(\w+(?:\.\w+)*)")
 _BARE_IMPORT = re.compile(r"cannot import name '(\w{1,120})'\s*$")
 # As Python says it, and without quotes as the lazy modules of transformers do.
-_MODULE_ATTRIBUTE = re.compile(r"module '?(\w+(?:\.\w+)*)'? has no attribute '?(\w{1,120})")
+_MODULE_ATTRIBUTE = re.compile(r"(?:module '?|^'(?=transformers\.))(\w+(?:\.\w+)*)'? has no attribute '?(\w{1,120})")
 # As tokenizers of transformers say it: without quotes.
 _UNQUOTED = re.compile(r"AttributeError: ([A-Z]\w{1,120}) has no attribute (\w{1,120})")
 _MEMBER = re.compile(r"(?:'(?=\w+' object)|type object ')(\w{1,120})'(?: object)? has no attribute '(\w{1,120})'")

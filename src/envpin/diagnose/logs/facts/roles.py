@@ -105,6 +105,7 @@ _REFUSES = re.compile(
     r"does not|unimplemented|no such|not in \[|not (?:be|a|an)|unexpected|missing|need|already|choose|please"
 )
 _LORA = re.compile(r"lora|adapter|peft")
+_WEIGHTS_PLACE = re.compile(r"weight_loader|load_\w*weights?$")
 
 
 def cause_of(package: str, path: str, function: str, exception: str, message: str) -> str | None:
@@ -121,6 +122,11 @@ def cause_of(package: str, path: str, function: str, exception: str, message: st
     if package in SERVERS and _OF_A_MODEL.search(text):
         return "serving-limit"
     return _by_place(where, path, text)
+
+
+def refuses_weights(package: str, function: str, exception: str) -> bool:
+    """Whether a server stops at weights that it reads, in a way that no setting changes."""
+    return package in SERVERS and exception == "NotImplementedError" and _WEIGHTS_PLACE.search(function) is not None
 
 
 def prepares_rows(path: str, function: str) -> bool:

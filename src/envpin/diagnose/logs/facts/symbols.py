@@ -19,13 +19,18 @@ _OF_UNSLOTH = re.compile(r"^_?(?:Unsloth|Axolotl|Swift)(?=[A-Z])")
 # What people call their own classes, whoever has one of that name as well.
 _ANYBODYS = re.compile(r"(?:Custom|My|Our|Base|Simple|Multi|Weighted|Focal)[A-Z]\w*$")
 # What projects call the classes that they derive from trl's.
-_OF_TRL = re.compile(r"(?:SFT|DPO|PPO|KTO|ORPO|CPO|GRPO|RLOO|GKD|BCO|XPO)(?:[A-Z]\w*)?(?:Trainer|Config)$")
+_OF_TRL = re.compile(r"^(?!Ray)\w*?(?:SFT|DPO|PPO|KTO|ORPO|CPO|GRPO|RLOO|GKD|BCO|XPO)(?:[A-Z]\w*)?(?:Trainer|Config)$")
 # Of those whose wheels were not read: names that grow from release to release.
-_OF_CONVERTERS = {"GGUFWriter": "gguf", "GGUFReader": "gguf"}
+_OF_CONVERTERS = {"GGUFWriter": "gguf", "GGUFReader": "gguf", "RayPPOTrainer": "verl"}
 # Whose names scripts use and derive from, and no other field has.
 _IN_SCRIPTS = frozenset({"trl", "peft", "accelerate", "unsloth", "unsloth-zoo", "qwen-vl-utils", "liger-kernel",
                          "llamafactory", "bitsandbytes", "gguf"})  # fmt: skip
 
+# Of programs whose other names any program may have: those that speak of this field.
+_PROGRAMS = frozenset({"verl", "openrlhf", "ms-swift", "lmdeploy"})
+_OF_PROGRAMS = re.compile(
+    r"PPO|GRPO|RLOO|RLHF|Rollout|Experience|Critic|Reward|LoRA|Lora|LLM|Megatron|FSDP|Qwen|InternVL|Ovis"
+)
 # Names of other packages that say themselves whose they are.
 _OF_ONE = re.compile(r"(?:SentenceTransformer|CrossEncoder|SparseEncoder|SetFit|StableDiffusion)")
 
@@ -54,6 +59,8 @@ def owner_of(name: str) -> str | None:
 
 def used_in_scripts(package: str, name: str = "") -> bool:
     """Whether a name of this package speaks of it without a frame of it."""
+    if package in _PROGRAMS and _OF_PROGRAMS.search(name) is not None:
+        return True
     return package in _IN_SCRIPTS or _OF_ONE.match(name) is not None
 
 

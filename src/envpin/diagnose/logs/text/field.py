@@ -7,7 +7,7 @@ from itertools import islice
 
 # Programs of this field whose modules are looked for by name: a module of theirs that is missing is of no other field.
 _PROJECTS = (
-    rb"cosyvoice|matcha|fish_speech|FlagEmbedding|verl|open_r1|open_instruct|openrlhf|llava|llamafactory|mergekit|lmdeploy|"
+    rb"cosyvoice|matcha|fish_speech|indextts|f5_tts|FlagEmbedding|verl|open_r1|open_instruct|openrlhf|llava|llamafactory|mergekit|lmdeploy|"
     rb"xtuner|diffsynth|musubi_tuner|lerobot|internvl|minimind|litgpt|lit_gpt|torchtune|megatron|nemo|nemo_rl|nanotron|"
     rb"swift|axolotl|unsloth|unsloth_zoo|sglang|vllm|fastchat|alignment|lm_eval|mteb|colpali_engine|gptqmodel|auto_gptq|awq|"
     rb"autotrain|oumi|olmocr|prismatic|openvla|gr00t|qwen_vl_utils|qwen_omni_utils|deepseek_vl2?|janus|flash_attn|llama_cpp|"
@@ -26,10 +26,13 @@ _SIGNS = re.compile(
     rb"(?:meta-llama|mistralai|Qwen|deepseek-ai|TinyLlama)/[A-Z][\w.]+-|google/gemma-|openai/whisper-|vllm/vllm-openai|"
     rb"HF_TOKEN|HF_HUB_|HUGGING_?FACE_?(?:HUB_)?TOKEN|huggingface\.co/|\[transformers\] |LoraConfig|AutoModel|"
     rb"(?<!\w)(?:dataset|train\w*|finetun\w*|sft\w*|instruct\w*|chat\w*)\.jsonl\b|"
-    rb"No module named '(?:" + _PROJECTS + rb")[.']|"
+    rb"No module named '?(?:" + _PROJECTS + rb")(?:[.'\\s]|$)|"
     # a module that carries a word of it in its name, whatever the rest of the name is
     rb"No module named '(?:\w+_)?(?:hf|hub|llms?|q?lora|ct2|gguf|onnx\w*|bert\w*|gpt\w*|llama\w*|qwen\w*|"
     rb"\w*tokenizers?|huggingface\w*)(?:_\w+)?[.']|"
+    # a list of packages, as people add it to what they report
+    rb"(?:^|\n)[-*\s`]*(?:[Tt]ransformers|[Aa]ccelerate|peft|PEFT|trl|TRL|bitsandbytes|sentence[-_]transformers)`?"
+    rb"(?:==| *[=@] | {2,}| version: )\d+\.\d|"
     rb"module 'onnx' has no attribute|"
     # programs that train and load LoRA of image and video models, in their own folders
     rb"[/\\](?i:ComfyUI|sd-scripts|kohya_ss|ai-toolkit|musubi-tuner|OneTrainer|SimpleTuner|diffusion-pipe)[\w.-]{0,40}[/\\]|"
@@ -39,7 +42,7 @@ _SIGNS = re.compile(
     rb"\.from_pretrained\(|\bsafe_open\(|state_dict\(\)|lora_[AB]\b|\badapter_config\b|Using adapters: |"
     rb"\bLoRA\b|\bB @ A\b|\bget_(?:input|output)_embeddings\(|"
     rb"max_new_tokens|the current text generation call|trust_remote_code|\bperplexity\b|\bmerge_and_unload\(|"
-    rb"\bapply_chat_template\(|\bmodel\.generate\(|\bchat\.completions\.create\(|\bOpenAI\(|\bInferenceClient\(|"
+    rb"\bapply_chat_template\(|\bmodel\.generate\(|\bchat\.completions\.create\(|\bOpenAI\(|\bInferenceClient\b|"
     rb"\bload_state_dict\(|\b(?:save|load)_file\(|\bweight_map\b|\bget_tensor\(|Safetensor(?:s)?Error|safetensors_rust|"
     rb"\btokenizer(?:\(|\.\w+\()|\bpipeline\([\"'](?:text|sentiment|summari|translation|fill|question|token|zero|image|automatic)|"
     rb"\bRougeScorer\(|\brouge_scorer\b|\b(?:corpus|sentence)_(?:bleu|chrf)\(|\bsacrebleu\.|\bBERTScorer\(|\blogits\b|"

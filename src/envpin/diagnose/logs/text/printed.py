@@ -33,6 +33,8 @@ _NOTEBOOK_FRAME = re.compile(
     r"^(?:File )?\[?(?P<path>\S[^\n\"<>\[\]]*?\.(?:py|pyx|pxi))(?:\]\(\S+?\))?(?::(?P<line>\d+)(?:\]\(\S+?\))?,?)? in "
     r"(?P<function>[\w.<>]+)"
 )
+_MODULE_FRAME = re.compile(r"^File (?P<path>\S[^\n\"<>\[\]]*?\.py):(?P<line>\d+)[ \t]*$")
+_SAID = re.compile(rf"^{_NAME}: \S")
 _ARROW = re.compile(r"^-{2,}> ?(?P<line>\d+) (?P<code>.*)$")
 _BOX = re.compile(r"^╭─+ Traceback \(most recent call last\) ─+╮[ \t]*$")
 _ROW = re.compile(r"^│ (?P<row>.*?)[ \t]*│[ \t]*$")
@@ -126,18 +128,30 @@ def _notebook_at(lines: list[str], at: int) -> tuple[list[str], int] | None:
         elif (frame := _NOTEBOOK_FRAME.match(line)) is not None:
             made.append(_frame(frame["path"], frame["line"] or "1", frame["function"]))
             waiting = None
+        elif (frame := _MODULE_FRAME.match(line)) is not None:
+            made.append(_frame(frame["path"], frame["line"], "<module>"))
+            waiting = None
     return _filled(made, end - at), end - at
 
 
 def _end_of(lines: list[str], first: int, name: str) -> int:
-    """Where the error of a name stands, or the lines end."""
-    for at in range(first, min(first + _LONGEST, len(lines))):
+    """Where the error of a name stands, another traceback begins, or, of a text that was cut or put together, another
+    error or what is no part of a traceback."""
+    last = min(first + _LONGEST, len(lines))
+    for at in range(first, last):
         line = lines[at]
         if line.startswith(name) and (len(line) == len(name) or line[len(name)] in ": "):
             return at
         if line.endswith("(most recent call last)"):
             return at
-    return min(first + _LONGEST, len(lines) - 1)
+    other = (at for at in range(first, last) if _SAID.match(lines[at]) is not None)
+    return next(other, 1 + max((at for at in range(first, last) if _is_of_a_notebook(lines[at])), default=first - 1))
+
+
+def _is_of_a_notebook(line: str) -> bool:
+    """Whether a line is a frame of a notebook's traceback, or code of one."""
+    forms = (_ARROW, _CELL_FRAME, _NOTEBOOK_FRAME, _MODULE_FRAME, _OTHER_CODE)
+    return any(form.match(line) is not None for form in forms)
 
 
 def _boxes(text: str) -> str:

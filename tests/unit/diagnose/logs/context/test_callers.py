@@ -110,3 +110,37 @@ def test_settings_without_a_field_that_a_library_reads_are_of_another_time(owner
     named, text = answer(log)
     assert named == ["library-api-changed"]
     assert f"the `{owner}` of the script has no such field" in text
+
+
+@pytest.mark.parametrize(
+    ("line", "cause", "said"),
+    [
+        ("NameError: name 'LlamaAttention_fast_forward' is not defined", "library-fault", "unsloth_compiled_cache"),
+        ("NameError: name 'VARIANT_KWARG_KEYS' is not defined", "library-api-changed", "the code of peft"),
+        ("TypeError: find_adapter_config_file() got an unexpected keyword argument 'x'", "transformers-api-changed",
+         "of different releases"),
+        ("AttributeError: 'RayPPOTrainer' object has no attribute 'fit'", "library-api-changed", "is of verl"),
+        ("AttributeError: 'DatasetDict' object has no attribute 'select'", "data-not-as-expected", 'dataset["train"]'),
+        ("KeyError: 'token_adapter.trainable_tokens_delta.default'", "library-fault", "given to save"),
+        ("AttributeError: 'InferenceClient' object has no attribute 'post'", "library-api-changed", "0.31"),
+        ("'transformers.models.qwen2_5_vl.modeling_qwen2_5_vl' has no attribute '_flash_attention_forward'.",
+         "transformers-api-changed", "went with 4.53"),
+    ],
+)  # fmt: skip
+def test_a_name_that_one_library_alone_has_needs_no_frame(line: str, cause: str, said: str) -> None:
+    found, text = answer(f"{line}\n")
+    assert found == [cause]
+    assert said in text
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "NameError: name 'MAX_RETRY_COUNT' is not defined",
+        "NameError: name 'fast_forward' is not defined",
+        "TypeError: get_user_by_id() got an unexpected keyword argument 'id'",
+        "AttributeError: 'TaskRunner' object has no attribute 'model'",
+    ],
+)
+def test_a_name_of_any_program_has_no_code(line: str) -> None:
+    assert codes(f"{line}\n") == []
