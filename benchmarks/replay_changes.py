@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import struct
 import sys
 from collections import Counter
@@ -103,6 +104,7 @@ def report(made: dict, folder: Path, *, only: str, misses: bool) -> list[str]:
 
 def tried(case: dict, folder: Path) -> tuple[str, list[str], bool]:
     """What the merge ends with, what is wrong with it, and whether `check` calls it a blocker."""
+    shutil.rmtree(folder / "merged", ignore_errors=True)  # of an earlier run over the same pairs
     before = digests(folder)
     checked = envpin("check", folder / "adapter", "--base", folder / "base", "--json", env=QUIET)
     done = envpin("replay", "merge", folder / "adapter", "-o", folder / "merged", env=QUIET)

@@ -13,7 +13,7 @@ from envpin.checkpoint.base_weights import compare_bases
 from envpin.checkpoint.bases import FoundBase
 from envpin.checkpoint.checkpoint import opener
 from envpin.checkpoint.no_adapter import require_adapter
-from envpin.core.errors import CheckFailedError, InputError, RefusedError, UsageError
+from envpin.core.errors import CheckFailedError, InputError, RefusedError
 from envpin.core.events import Note, ignore
 from envpin.core.sizes import counted
 from envpin.core.versions import same_build, same_release
@@ -37,13 +37,11 @@ from envpin.replay.adapters import (
     tokenizer_source,
 )
 from envpin.replay.options import EngineOptions, MergeOptions
-from envpin.replay.preflight import preflight
+from envpin.replay.preflight import preflight, refuse_incomplete
 from envpin.replay.quantized import Decision, decide, quantized_run, settle
 from envpin.replay.tied import tied_module
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from envpin.checkpoint.checkpoint import Checkpoint
     from envpin.checkpoint.embedding import EmbeddingPlan
     from envpin.core.events import Listener
@@ -263,9 +261,11 @@ def _base(
         if found is None:
             found = own
         elif own.path.resolve() != found.path.resolve():
+            alike = part.path.name == parts[0].path.name  # most are called `adapter`, or by their step
+            first, other = (one.path if alike else one.path.name for one in (parts[0], part))
             raise CheckFailedError(
-                f"these adapters cannot be merged together\n  `{parts[0].path.name}` was trained on `{found.path}`, "
-                f"and `{part.path.name}` on `{own.path}`",
+                f"these adapters cannot be merged together\n  `{first}` was trained on `{found.path}`, "
+                f"and `{other}` on `{own.path}`",
                 hint="if both are the same model, name it with --base",
             )
     assert found is not None  # noqa: S101  there is at least one adapter
@@ -352,20 +352,6 @@ def _environment(
         family = choice.family.id
         return "family", family, resolve(family, resolver)
     return "inferred" if choice.basis == "inferred" else "family", None, resolver.request(choice.request)
-
-
-def refuse_incomplete(named: str | None, packages: Mapping[str, str]) -> None:
-    """
-    Raises:
-        UsageError: the environment that the user named holds no torch, transformers or peft.
-    """
-    missing = [one for one in ("torch", "transformers", "peft") if one not in packages]
-    if named is not None and missing:
-        raise UsageError(
-            f"the environment `{named}` holds no {' and no '.join(missing)}, and a merge needs torch, transformers and "
-            "peft",
-            hint="name one that holds them, such as --environment 'transformers==X,peft==Y,torch==Z'",
-        )
 
 
 def _extra_tokens(adapter: Checkpoint, base: Checkpoint) -> tuple[int, ...]:

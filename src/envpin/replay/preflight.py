@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from envpin.core.errors import UsageError
 from envpin.core.findings import Evidence
 from envpin.diagnose.catalogue.catalogue import finding
 from envpin.diagnose.check import check
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from envpin.checkpoint.bases import FoundBase
     from envpin.checkpoint.checkpoint import Checkpoint
@@ -49,6 +50,20 @@ def preflight(given: list[WeightedAdapter], base: FoundBase, target: dict[str, s
             fix = _OF_A_MERGE.get(finding_.code, finding_.fix)
             found.append(msgspec.structs.replace(finding_, message=named, severity=severity, fix=fix))
     return tuple(sorted(found, key=lambda finding_: finding_.sort_key))
+
+
+def refuse_incomplete(named: str | None, packages: Mapping[str, str]) -> None:
+    """
+    Raises:
+        UsageError: the environment that the user named holds no torch, transformers or peft.
+    """
+    missing = [one for one in ("torch", "transformers", "peft") if one not in packages]
+    if named is not None and missing:
+        raise UsageError(
+            f"the environment `{named}` holds no {' and no '.join(missing)}, and a merge needs torch, transformers and "
+            "peft",
+            hint="name one that holds them, such as --environment 'transformers==X,peft==Y,torch==Z'",
+        )
 
 
 def _pickles(folder: Checkpoint) -> Iterator[Finding]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from envpin.checkpoint.bases import FoundBase
 from envpin.checkpoint.checkpoint import open_checkpoint
+from envpin.core.errors import UsageError
 from envpin.replay.adapters import WeightedAdapter
-from envpin.replay.preflight import preflight
+from envpin.replay.preflight import preflight, refuse_incomplete
 from tests.support.checkpoints import llama_shapes, lora_shapes, write_adapter, write_model
 from tests.support.pickles import write_bin
 
@@ -15,6 +18,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from envpin.core.findings import Finding
+
+
+WHOLE = {"torch": "2.13.0", "transformers": "5.24.0", "peft": "0.21.2"}
 
 
 def findings_of(adapter: Path, base: Path) -> list[Finding]:
@@ -47,3 +53,13 @@ def test_a_pickle_next_to_safetensors_does_not_matter(tmp_path: Path) -> None:
     base = write_model(tmp_path / "base", llama_shapes())
     write_bin(base / "pytorch_model.bin", llama_shapes())
     assert findings_of(adapter, base) == []
+
+
+@pytest.mark.parametrize(("left_out", "said"), [(["peft"], "no peft"), (["torch", "peft"], "no torch and no peft")])
+def test_an_environment_that_cannot_merge_is_refused_before_it_is_built(left_out: list[str], said: str) -> None:
+    held = {name: version for name, version in WHOLE.items() if name not in left_out}
+    with pytest.raises(UsageError, match=said) as refused:
+        refuse_incomplete("transformers==5.24.0", held)
+    assert "--environment" in str(refused.value.hint)
+    refuse_incomplete("these", WHOLE)
+    refuse_incomplete(None, held)
