@@ -6,8 +6,8 @@ PYTHON is an interpreter with torch, transformers and peft. It makes bases of tw
 seven more methods, and from these some thousand cases (check_peft_inside.py): every adapter on every base, every field
 of LoraConfig with values of other types, tensors renamed, reshaped, taken away, put in. With `--bases` it makes three
 bases with an adapter each, and of them some six hundred bases (check_base_inside.py): every field of config.json with
-other values, files and tensors damaged. Each is loaded and merged. With `--types` it makes models of some fifty types
-in each of their classes, without adapters (check_types_inside.py); each is loaded.
+other values, files and tensors damaged. Each is loaded and merged. With `--types` it makes models of the types in
+forms.json, in each of their classes, without adapters (check_types_inside.py); each is loaded.
 Printed is how many of those that peft refuses or of which it loses something `check` calls a blocker or warns about,
 and how many that it loads `check` calls a blocker; `--misses` lists those of which `check` says nothing.
 """
@@ -24,6 +24,7 @@ from collections import Counter
 from pathlib import Path
 
 from envpin.diagnose.check import check
+from envpin.diagnose.forms import formed_types
 
 INSIDE = Path(__file__).with_name("check_peft_inside.py")
 INSIDE_BASES = Path(__file__).with_name("check_base_inside.py")
@@ -45,7 +46,8 @@ def main() -> None:
             folder = Path(scratch)
             try:
                 inside = INSIDE_TYPES if args.types else INSIDE_BASES if args.bases else INSIDE
-                subprocess.run([python, inside, folder], check=True, env=os.environ | QUIET)
+                kinds = formed_types() if args.types else ()
+                subprocess.run([python, inside, folder, *kinds], check=True, env=os.environ | QUIET)
             except (OSError, subprocess.CalledProcessError) as error:
                 parser.error(f"`{python}` is no interpreter with torch, transformers and peft: {error}")
             made = json.loads((folder / "cases.json").read_text(encoding="utf-8"))

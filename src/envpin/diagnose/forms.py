@@ -86,6 +86,10 @@ def _of_type(model_type: str) -> tuple[Form, ...]:
     return () if written is None else msgspec.json.decode(written, type=tuple[Form, ...])
 
 
+def formed_types() -> tuple[str, ...]:
+    return tuple(_load().types)
+
+
 def is_formed(model_type: object) -> bool:
     """Whether the forms of a type are known."""
     return isinstance(model_type, str) and model_type in _load().types
