@@ -151,6 +151,12 @@ def _by_name(names: frozenset[str], head: Callable[[str, int], bytes]) -> Iterat
         elif name == "adapter.pt" or (name.startswith("adapter_") and name.endswith(".pt") and name[8:-3].isdigit()):
             step = "convert it with torchtune's checkpointer (`safe_serialization`), which writes peft's format"
             yield ForeignFormat(id="torchtune", tool="torchtune", file=name, next_step=step)
+        elif name in {"lit_model.pth.lora", "lit_model.pth.adapter", "lit_model.pth.adapter_v2"}:
+            step = "litgpt merge_lora FOLDER" if name.endswith("lora") else "load it with LitGPT, which has no merge"
+            yield ForeignFormat(id="litgpt", tool="LitGPT", file=name, next_step=step)
+        elif name == "weights" and "context" in names and head("weights/adapter_metadata.json", 1):
+            step = "export it with NeMo to peft's format, or merge it there"
+            yield ForeignFormat(id="nemo", tool="NeMo", file="weights/adapter_metadata.json", next_step=step)
         elif name == "ggml-adapter-model.bin":
             step = "take the adapter that it was converted from"
             yield ForeignFormat(id="ggml", tool="llama.cpp (GGML)", file=name, next_step=step)

@@ -86,10 +86,7 @@ def parse(
             duplicates.update(dict.fromkeys(_duplicates(pairs)))
         return found
 
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BadJsonError(f"not UTF-8 at byte {error.start}") from error
+    text = _decoded(data)
     try:
         value = json.loads(text, object_pairs_hook=last_wins, parse_constant=_allow if constants else _refuse)
     except BadJsonError:
@@ -109,6 +106,18 @@ def parse(
         if len(duplicates) > _REMARKS:
             remarks.append(f"and {len(duplicates) - _REMARKS} more duplicate keys")
     return value
+
+
+def _decoded(data: bytes) -> str:
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        says = "in UTF-16; save it as UTF-8" if wide else f"not UTF-8 at byte {error.start}"
+        raise BadJsonError(says) from error
+    if not text.strip("\0 \t\r\n"):
+        raise BadJsonError("empty (0 bytes)" if not data else f"{counted(len(data), 'byte')} of nothing")
+    return text
 
 
 def read_object(

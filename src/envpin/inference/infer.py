@@ -137,7 +137,7 @@ def judge(observed: Observed, known: Mapping[str, Known], support: Support, matr
         candidates=proposed,
         family=family,
         known=known,
-        notes=(*observed.notes, *_notes(observed), *refuted, *([] if apart is None else [apart])),
+        notes=(*observed.notes, *_notes(observed), *_aside(ranges), *refuted, *([] if apart is None else [apart])),
     )
 
 
@@ -194,7 +194,25 @@ def ranges_of(observed: Observed, trainer: Recognised | None, known: Mapping[str
         *run_signals(observed, trainer, known),
     ]
     unique = list(dict.fromkeys(signals))
-    return {name: combine(unique, known[name]) for name in PACKAGES}
+    ranges = {name: combine(unique, known[name]) for name in PACKAGES}
+    foreign = {one.file for one in refuted_pins(ranges)}
+    if not foreign:
+        return ranges
+    own = [one for one in unique if one.package == "peft" or not (_is_pin(one) and one.file in foreign)]
+    return {name: combine(own, known[name]) for name in PACKAGES}
+
+
+def refuted_pins(ranges: Mapping[str, Range]) -> list[Signal]:
+    """Pins of peft, in lists and prose next to the adapter, that its own keys rule out: the list is another program's,
+    such as that of the app which shows it, and its other pins say nothing of the run."""
+    found = ranges["peft"]
+    if not any(one.strength == "hard" for one in found.signals):
+        return []
+    return [one for one in found.signals if _is_pin(one) and one.admits and one.admits.isdisjoint(found.versions)]
+
+
+def _is_pin(signal: Signal) -> bool:
+    return signal.strength == "weak" and signal.stated
 
 
 def _confidence(found: Range, releases: Known) -> Confidence:
@@ -209,6 +227,13 @@ def _confidence(found: Range, releases: Known) -> Confidence:
 
 def _of_width(width: int) -> Confidence:
     return "high" if width <= 1 else "moderate" if width <= 3 else "low"
+
+
+def _aside(ranges: Mapping[str, Range]) -> list[str]:
+    return [
+        f"{one.file} lists {one.says}, with which the adapter could not be as it is: its pins were left aside"
+        for one in refuted_pins(ranges)
+    ]
 
 
 def _notes(observed: Observed) -> list[str]:

@@ -16,6 +16,8 @@ from envpin.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from envpin.checkpoint.no_adapter import require_adapter
 from envpin.core import json_input
 from envpin.core.errors import InputError, NetworkError
+from envpin.core.files import read_head
+from envpin.core.stand_ins import stand_in
 from envpin.inference.beside import Listed, read_beside
 from envpin.inference.pickle_names import archive_names
 from envpin.inference.pickle_state import read_state
@@ -119,7 +121,7 @@ def observe(
         tokenizer_config=_document(place / "tokenizer_config.json", notes),
         tokenizer=folder.tokenizer_marks,
         states=tuple(_states(places, notes)),
-        arguments=tuple(_arguments(places)),
+        arguments=tuple(_arguments(places, notes)),
         cards=tuple(_cards(places)),
         listed=(*read_beside(place, names), *_listed_above(folder)),
         base_config=base_folder[1] if base_folder else None,
@@ -149,13 +151,28 @@ def _states(places: Iterable[tuple[str, Place]], notes: list[str]) -> Iterable[t
             return
 
 
-def _arguments(places: Iterable[tuple[str, Place]]) -> Iterable[Arguments]:
+def _arguments(places: Iterable[tuple[str, Place]], notes: list[str]) -> Iterable[Arguments]:
     """As `_states`."""
     for prefix, place in places:
         path = place / "training_args.bin"
-        if path.is_file() and (state := read_state(path)) is not None and state.attributes:
+        if not path.is_file():
+            continue
+        if (state := read_state(path)) is not None and state.attributes:
             yield Arguments(file=f"{prefix}training_args.bin", state=state, archive=archive_names(path))
             return
+        notes.append(f"{prefix}training_args.bin: {_instead(path)}")
+
+
+def _instead(path: Place) -> str:
+    """What lies where a pickle of arguments should."""
+    try:
+        start = read_head(path, 512)
+    except OSError as error:
+        return f"cannot be read: {error.strerror or error}"
+    if not start:
+        return "empty (0 bytes)"
+    found = stand_in(start)
+    return "cut, or no arguments that `torch.save` wrote" if found is None else f"{found.words}, not the file"
 
 
 def _cards(places: Iterable[tuple[str, Place]]) -> Iterable[tuple[str, str]]:

@@ -39,12 +39,19 @@ _COLUMNS = re.compile(
     re.MULTILINE,
 )
 
+# `conda list --export`, often under the name requirements.txt: `name=version=build`.
+_EXPORT = re.compile(
+    r"^(?P<name>peft|transformers|torch|pytorch|tokenizers)=(?P<version>\d+(?:\.\d+)+[\w.+]*)=[\w.]{1,80}[ \t]*$",
+    re.MULTILINE,
+)
+
 
 def listed_pins(text: str) -> Iterator[tuple[str, str]]:
     """Package and version of each line of a list of requirements, of `pip freeze`, of `pip list`."""
     yield from _found(_LINE, text)
     yield from source_pins(text)
     yield from _found(_COLUMNS, text)
+    yield from _found(_EXPORT, text)
 
 
 def source_pins(text: str) -> Iterator[tuple[str, str]]:

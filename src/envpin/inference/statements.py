@@ -38,6 +38,10 @@ _FLOOR = re.compile(
 _RANGE = re.compile(rf"{_VERSION}[ \t]*(?:[-–~至]|to)[ \t]*{_VERSION}", re.IGNORECASE)
 _BOUND = r"(?:[<>!~=]=?|===)[ \t]*[\w.*+-]{1,40}"
 _BOUNDS = re.compile(rf"{_BOUND}(?:[ \t]*,[ \t]*{_BOUND}){{0,4}}")
+# What a web page gives for a space, and the tags that begin or end a line or a cell of it.
+_SPACES = dict.fromkeys(map(ord, "\u00a0\u2007\u202f\u3000"), " ")
+_BLOCK = re.compile(r"</?(?:li|ul|ol|p|br|tr|div|h[1-6])\b[^<>\n]{0,80}>", re.IGNORECASE)
+_CELL = re.compile(r"</t[dh]>[ \t]*<t[dh]\b[^<>\n]{0,80}>|</?t[dh]\b[^<>\n]{0,80}>", re.IGNORECASE)
 # exact: one release; series: `0.11`, `0.11.x`; bounds: `>=0.11`, `~=0.11.0`, which is a reader's and no record.
 Manner = Literal["exact", "series", "bounds"]
 
@@ -53,6 +57,7 @@ class CardStatement(NamedTuple):
 def card_statements(card: str) -> dict[str, CardStatement]:
     """Package to what a card says of its version: the last exact one, where there is none the last of the others."""
     found: dict[str, CardStatement] = {}
+    card = _CELL.sub(" | ", _BLOCK.sub("\n", card.translate(_SPACES)))
     for line in _LINE.finditer(card):
         package = _PACKAGES[line["word"].lower()]
         said = _read(line["rest"], by_hand=bool(line["cell"] or not line["bullet"]))

@@ -44,6 +44,11 @@ _REFUSALS = (
         lambda config: bool(config.get("layers_pattern")) and config.get("layers_to_transform") is None,
         "a `layers_pattern` without `layers_to_transform`", "set `layers_pattern` to null: alone it chooses nothing",
     ),
+    PeftRefusal(
+        "r", "0.14.0", "OFT", lambda config: "oft_block_size" not in config,
+        "OFT of an older peft, whose config has no `oft_block_size`: its weights have another form",
+        "merge it there, or train it again with a newer one",
+    ),
 )  # fmt: skip
 
 

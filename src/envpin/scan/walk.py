@@ -117,10 +117,14 @@ def _entries(path: Path, *, follow_links: bool) -> tuple[frozenset[str], list[st
     return frozenset(names), below, links
 
 
+# Weights of other tools, where these names are anything at all.
+_FOREIGN = (".gguf", ".nemo", ".pt", ".bin", ".npz", ".lora", ".adapter")
+
+
 def _holds_something(path: Path, names: frozenset[str]) -> bool:
     if names & _CERTAIN or any(name.endswith(".safetensors") or _SHARD.fullmatch(name) for name in names):
         return True
-    if any(name.endswith((".gguf", ".nemo")) for name in names) and foreign_format(path, names) is not None:
+    if any(name.endswith(_FOREIGN) for name in names) and foreign_format(path, names) is not None:
         return True
     return "config.json" in names and _is_model_config(path / "config.json")
 

@@ -71,9 +71,9 @@ def test_every_command_reads_a_duplicate_key_in_one_way(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"", "Expecting value"),
+        (b"", r"empty \(0 bytes\)"),
         (b"{", "Expecting property name"),
-        ('{"a": 1}'.encode("utf-16"), "not UTF-8 at byte 0"),
+        ('{"a": 1}'.encode("utf-16"), "in UTF-16; save it as UTF-8"),
         (b'{"a": NaN}', "`NaN` is not JSON"),
         (b"[" * 70 + b"]" * 70, "nested deeper than 64 levels"),
         (b"[" * 200_000, "nested too deep"),

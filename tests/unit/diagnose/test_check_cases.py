@@ -48,7 +48,7 @@ def test_an_alpha_of_zero_is_no_adapter_at_all() -> None:
 
 def test_an_alpha_pattern_of_zero_is_said_too(tmp_path: Path) -> None:
     folder = with_config(tmp_path, "alpha-zero", lora_alpha=8, alpha_pattern={"q_proj": 0})
-    assert "some modules" in found(folder)["adapter-is-noop"].message
+    assert "0 for `q_proj`" in found(folder)["adapter-is-noop"].message
 
 
 def test_blocks_of_another_size_do_not_blame_the_base() -> None:

@@ -201,3 +201,9 @@ def test_a_folder_in_place_of_a_list_is_none(tmp_path: Path) -> None:
 def test_a_version_of_another_package_is_not_taken(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").write_text("torchvision==0.19.1\nsentence-transformers==3.0.1\npeft==0.12.0\n")
     assert read_beside(tmp_path, names(tmp_path)) == (Listed("requirements.txt", "peft", "0.12.0", "weak"),)
+
+
+def test_an_export_of_conda_is_read_under_any_name(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text("peft=0.12.0=pypi_0\npytorch=2.4.1=py3.10_cuda12.1_0\nxpeft=0.1=a\n")
+    found = read_beside(tmp_path, frozenset({"requirements.txt"}))
+    assert {(one.package, one.version) for one in found} == {("peft", "0.12.0"), ("torch", "2.4.1")}

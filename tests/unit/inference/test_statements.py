@@ -92,3 +92,15 @@ def test_a_version_by_hand_is_weak_and_names_its_release() -> None:
 def test_a_candidate_stands_for_the_release_that_it_became() -> None:
     assert known_releases()["transformers"].stated("5.0.0rc1") == {"5.0.0"}
     assert known_releases()["transformers"].stated("4.45.0.dev0") == {"4.44.2", "4.45.0"}
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        "-\u00a0PEFT\u00a00.11.1\n",
+        "<ul><li>PEFT 0.11.1</li><li>Transformers 4.42.3</li></ul>\n",
+        "<table><tr><td>PEFT</td><td>0.11.1</td></tr></table>\n",
+    ],
+)
+def test_what_a_web_page_gives_is_read_as_the_line_that_it_shows(card: str) -> None:
+    assert card_statements(card)["peft"].version == "0.11.1"

@@ -91,6 +91,15 @@ def read_header(path: Place, samples: dict[str, FileSample] | None = None) -> He
         return _fault("corrupt-header", name, f"cannot be read: {error.strerror or error}")
 
 
+# Other formats under the name of this one, by their first bytes.
+_MAGIC = {
+    b"PK\x03\x04": "a zip archive, as torch.save writes it, whose name should end in .bin",
+    b"\x80": "a pickle, whose name should end in .bin",
+    b"GGUF": "a GGUF file of llama.cpp, which only its name calls safetensors",
+    b"\x1f\x8b": "a gzip archive, which has to be unpacked",
+}
+
+
 def _start_fault(start: bytes, name: str, size: int) -> Fault | None:
     """What the first bytes of a file already tell."""
     foreign = recognise_foreign(start, name, size) or recognise_answer(start, name, size)
@@ -101,7 +110,9 @@ def _start_fault(start: bytes, name: str, size: int) -> Fault | None:
         return Fault("truncated-file", name, text, counted(size, "byte"))
     length = int.from_bytes(start[:8], "little")
     if length > HEADER_LIMIT:
-        text = f"its first 8 bytes claim a header of {counted(length, 'byte')} (not a safetensors file?)"
+        text = next((says for magic, says in _MAGIC.items() if start.startswith(magic)), None) or (
+            f"its first 8 bytes claim a header of {counted(length, 'byte')} (not a safetensors file?)"
+        )
         return Fault("corrupt-header", name, text, f"{length:,}", f"at most {HEADER_LIMIT:,}")
     if length + 8 > size:
         text = "the file ends inside its header"

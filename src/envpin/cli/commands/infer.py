@@ -26,7 +26,7 @@ _TO_PERSON = {
     "stated": "a file says so",
     "high": "within one minor release",
     "moderate": "within a few minor releases",
-    "low": "a wide range, or files that disagree",
+    "low": "a wide range",
     "none": "nothing says anything",
 }
 
@@ -178,6 +178,7 @@ def _answer(found: Inferred) -> list[str]:
         if one.hinted and not one.stated:
             text += f"; {_hints(one)} {found.known[package].describe(one.hinted)}"
         why = _TO_PERSON[confidence] if found.tells(package) else "what the base needs; the run's files say nothing"
+        why = "files that disagree" if confidence == "low" and one.against else why
         said = "" if confidence == "none" else f"  ({confidence}: {why})"
         lines.append(f"{package:<13} {text}{said}")
     return lines

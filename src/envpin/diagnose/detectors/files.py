@@ -132,9 +132,27 @@ def detect_folder(subject: CheckSubject) -> Iterator[Finding]:
         yield finding("adapter-files-in-merged", text, seen, names=places(subject))
     if folder.kind == "model":
         yield from _below(folder, subject)
+        yield from _of_another_library(folder, subject)
     yield from _no_configuration(folder, subject)
     yield from _generation(folder, subject)
     yield from _dtype(folder, subject)
+
+
+def _of_another_library(folder: Checkpoint, subject: CheckSubject) -> Iterator[Finding]:
+    """A config.json that transformers has no class for: of a robot's policy, or of a part of a pipeline."""
+    config: dict[str, object] = folder.config or {}
+    if config.get("model_type") or config.get("architectures"):
+        return
+    if isinstance(kind := config.get("type"), str) and {"input_features", "output_features"} <= set(config):
+        text = f"`{folder.path}` is a policy of LeRobot (`{kind[:60]}`), which transformers has no class for"
+        fix, field = "load it with LeRobot", "type"
+    elif isinstance(kind := config.get("_class_name"), str) and "_diffusers_version" in config:
+        text = f"`{folder.path}` is a part of a diffusers pipeline (`{kind[:60]}`), which transformers has no class for"
+        fix, field = "load the pipeline's folder with diffusers", "_class_name"
+    else:
+        return
+    seen = [Evidence(file="config.json", found=f"{field}: {kind[:60]}")]
+    yield finding("foreign-format", text, seen, fix=(fix,), names=places(subject))
 
 
 def _below(folder: Checkpoint, subject: CheckSubject) -> Iterator[Finding]:

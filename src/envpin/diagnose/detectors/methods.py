@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from envpin.core.findings import Evidence
 from envpin.core.sizes import counted, verb
 from envpin.diagnose.adapter_names import LINEAR_EXPERTS, STACKED_EXPERTS
-from envpin.diagnose.axes import side_of_triangle
 from envpin.diagnose.catalogue.catalogue import finding
+from envpin.diagnose.detectors.method_shapes import method_shapes
 from envpin.diagnose.detectors.shapes import SHOWN, places, seen_of
 
 if TYPE_CHECKING:
@@ -38,33 +38,23 @@ _WHOLE = frozenset({"LN_TUNING", "ADAPTION_PROMPT", "XLORA", "POLY"})
 HEADS: dict[str, tuple[str, ...]] = {
     "SEQ_CLS": ("classifier", "score"), "TOKEN_CLS": ("classifier", "score"), "QUESTION_ANS": ("qa_outputs",),
 }  # fmt: skip
+# What is left of a method's part in a name that lost its prefix: `q_proj_A.weight`, `k_proj_l`, `q_proj_w1_a`.
+_BARE = re.compile(
+    r"(?<=[a-z0-9])(_(?:[ABl]|[wt][12](?:_[ab])?|lambda_[bd]|u|R|s|block|kernel|spectrum))(?:\.weight)?$"
+)
 _ELSEWHERE = re.compile(
     r"non_lora_\w+\.(?:bin|pt|safetensors)|(?:v|value)_head\.(?:bin|safetensors)|mm_projector\.bin|vit\.safetensors|"
     r"trainable_params\.bin|(?:visual|vision)_(?:merger|tower|projector)\.(?:bin|pt|safetensors)|"
-    r"(?:aligner|connector|projector|classifier|head)\.(?:bin|pt|safetensors)"
+    r"(?:aligner|connector|projector|classifier|(?:\w+_)?head)\.(?:bin|pt|safetensors)|"
+    r"(?:new_embeddings|learned_embeds)\.(?:bin|safetensors)"
 )
 
 
-class _Axis(NamedTuple):
-    """The axis of a tensor (by a part of its name) whose length a field of the config gives."""
-
-    part: str
-    axis: int
-    field: str
-
-
-_AXES: dict[str, tuple[_Axis, ...]] = {
-    "HRA": (_Axis("hra_u", 1, "r"),),
-    "LOHA": (_Axis("hada_w1_b", 0, "r"), _Axis("hada_w2_b", 0, "r")),
-    "FOURIERFT": (_Axis("fourierft_spectrum", 0, "n_frequency"),),
-    "VERA": (_Axis("vera_lambda_d", 0, "r"),),
-    "BOFT": (_Axis("boft_R", -1, "boft_block_size"),),
-    "WAVEFT": (_Axis("waveft_spectrum", 0, "n_frequency"),),
-    "PROMPT_TUNING": (_Axis("prompt_embeddings", 0, "num_virtual_tokens"),),
-    "PREFIX_TUNING": (_Axis("prompt_embeddings", 0, "num_virtual_tokens"),),
-}
-
-
+# The field by which a method scales its change.
+_ALPHA = {
+    "LORA": "lora_alpha", "ADALORA": "lora_alpha", "LOHA": "alpha", "LOKR": "alpha", "GRALORA": "alpha",
+    "RANDLORA": "randlora_alpha", "FOURIERFT": "scaling", "WAVEFT": "scaling",
+}  # fmt: skip
 # What a weight's change is multiplied with or divided by.
 _SCALING = ("lora_alpha", "alpha", "r", "scaling", "lora_dropout", "init_scale", "eps")
 
@@ -76,7 +66,7 @@ def detect_method(subject: CheckSubject) -> Iterator[Finding]:
     yield from _names(subject)
     yield from _alpha(subject)
     yield from _not_finite(subject)
-    yield from _shapes(subject)
+    yield from method_shapes(subject, kind_of(subject))
     yield from _elsewhere(subject)
     yield from _experts(subject)
     yield from _head(subject)
@@ -116,31 +106,71 @@ def _names(subject: CheckSubject) -> Iterator[Finding]:
     )
     one = f"{what} one that peft reads for {kind_of(subject)}" if all_of_them else (
         f"{what} among those that peft reads for {kind_of(subject)}")  # fmt: skip
-    fix = None
-    if all(re.search(r"\w_[AB]\.(?:\w+\.)?weight$", tensor.name) for tensor in other):
-        fix = (
-            (
-                "rename the tensors: `.lora_A` and `.lora_B` for `_A` and `_B`, which an adapter named `lora` loses on "
-                "saving (peft#2699)"
-            ),
-            "next time give the adapter another name than `lora`",
+    yield finding("tensors-not-of-method", one, seen_of(other), fix=_renamed(other, prefixes), names=places(subject))
+
+
+def _renamed(other: list[Tensor], prefixes: tuple[str, ...]) -> tuple[str, ...] | None:
+    """What to do about tensors of another method, or of this one without its prefix, which an adapter of the prefix's
+    name loses on saving."""
+    methods = [
+        method for method, parts in PREFIXES.items()
+        if all(any(f".{part}" in f".{one.name}" for part in parts) for one in other)
+    ]  # fmt: skip
+    if methods:
+        return (
+            f"they are named as those of {methods[0]}: take the adapter_config.json that was saved with these weights",
         )
-    yield finding("tensors-not-of-method", one, seen_of(other), fix=fix, names=places(subject))
+    prefix = prefixes[0].removesuffix("_")
+    lost = next((found for one in other if (found := _BARE.search(one.name)) is not None), None)
+    if lost is None or not all(map(_BARE.search, (one.name for one in other))):
+        return None
+    return (
+        (
+            f"rename the tensors: `.{prefix}{lost[1]}` for `{lost[1]}` and its like, which an adapter named `{prefix}` "
+            "loses on saving (peft#2699)"
+        ),
+        f"next time give the adapter another name than `{prefix}`",
+    )
 
 
 def _alpha(subject: CheckSubject) -> Iterator[Finding]:
+    """A change that is multiplied by 0, for all modules or for some."""
     config = subject.adapter_config
-    alpha, pattern = config.get("lora_alpha"), config.get("alpha_pattern")
-    own = list(pattern.values()) if isinstance(pattern, dict) else []
-    numbers = [one for one in (alpha, *own) if isinstance(one, (int, float)) and not isinstance(one, bool)]
-    if kind_of(subject) not in {"LORA", "ADALORA"} or 0 not in numbers:
+    field = _ALPHA.get(kind_of(subject))
+    pattern = config.get("alpha_pattern")
+    own = pattern if isinstance(pattern, dict) else {}
+    if field is None:
         return
-    whole = alpha == 0 and not any(own)
-    text = "`lora_alpha` is 0: the adapter changes nothing" if whole else (
-        "`lora_alpha` or `alpha_pattern` is 0 for some modules: the adapter changes nothing there")  # fmt: skip
-    seen = [Evidence(file="adapter_config.json", found=f"lora_alpha: {alpha}")]
-    fix = ("put back the `lora_alpha` that training used",)
+    off = [name for name, value in own.items() if _is_zero(value)]
+    whole = _is_zero(config.get(field)) and len(off) == len(own)
+    if not off and not _is_zero(config.get(field)):
+        return
+    if whole:
+        text = f"`{field}` is 0: {_all_that_is_off(subject)}"
+    elif off:
+        others = " and more" if len(off) > 1 else ""
+        text = f"`alpha_pattern` is 0 for `{off[0]}`{others}: the adapter changes nothing there"
+    else:
+        text = f"`{field}` is 0: the adapter changes nothing but the modules that `alpha_pattern` names"
+    seen = [Evidence(file="adapter_config.json", found=f"{field}: {config.get(field)}")] if not off else [
+        Evidence(file="adapter_config.json", found=f"alpha_pattern.{name}: {own[name]}") for name in off[:SHOWN]
+    ]  # fmt: skip
+    fix = (f"put back the `{'alpha_pattern' if off else field}` that training used",)
     yield finding("adapter-is-noop", text, seen, fix=fix, names=places(subject))
+
+
+def _is_zero(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value == 0
+
+
+def _all_that_is_off(subject: CheckSubject) -> str:
+    """What a scaling of 0 leaves: DoRA's magnitudes and whole tensors act without it."""
+    names = subject.names
+    if subject.adapter_config.get("use_dora"):
+        return "the factors change nothing, and the magnitudes of DoRA alone act"
+    if names is not None and names.whole:
+        return f"the factors change nothing, and {counted(len(names.whole), 'whole tensor')} alone act"
+    return "the adapter changes nothing"
 
 
 def _not_finite(subject: CheckSubject) -> Iterator[Finding]:
@@ -167,73 +197,25 @@ def _is_finite(value: float) -> bool:
         return False
 
 
-def _shapes(subject: CheckSubject) -> Iterator[Finding]:
-    config, tensors = subject.adapter_config, subject.folder.adapter_tensors
-    if kind_of(subject) == "OFT":
-        yield from _oft(subject)
-    for axis in _AXES.get(kind_of(subject), ()):
-        wanted = config.get(axis.field)
-        if type(wanted) is not int or wanted < 1 or config.get("rank_pattern") or config.get("n_frequency_pattern"):
-            continue
-        wrong = [
-            one
-            for name, one in tensors.items()
-            if axis.part in name and one.shape and 0 not in one.shape and _along(one, axis) != wanted
-        ]
-        if wrong:
-            text = (
-                f"{counted(len(wrong), 'tensor')} {verb(len(wrong), 'has', 'have')} "
-                f"{_along(wrong[0], axis) or 'no axis'} where `{axis.field}` says {wanted}"
-            )
-            yield finding(
-                "method-shape-mismatch", text, seen_of(wrong, f"{axis.field} {wanted}"), names=places(subject)
-            )
-
-
-def _along(tensor: Tensor, axis: _Axis) -> int | None:
-    """The length of an axis; None of a tensor that has fewer."""
-    shape = tensor.shape
-    return shape[axis.axis] if -len(shape) <= axis.axis < len(shape) else None
-
-
-def _oft(subject: CheckSubject) -> Iterator[Finding]:
-    """`oft_R` holds the upper triangle of each block: [blocks, size (size - 1) / 2]; peft before 0.16 held squares."""
-    size, count = subject.adapter_config.get("oft_block_size"), subject.adapter_config.get("r")
-    shared = subject.adapter_config.get("block_share") is True
-    wrong: list[tuple[Tensor, int, int]] = []
-    for name, tensor in subject.folder.adapter_tensors.items():
-        if "oft_R" not in name or len(tensor.shape) != 2 or 0 in tensor.shape:
-            continue
-        blocks, inner = tensor.shape
-        own = side_of_triangle(inner)
-        if own is None:
-            continue
-        if (type(size) is int and size > 0 and own != size) or (
-            not size and not shared and type(count) is int and count > 0 and blocks != count
-        ):
-            wrong.append((tensor, blocks, own))
-    if wrong:
-        _, blocks, own = wrong[0]
-        says = f"blocks of {size}" if size else counted(count if isinstance(count, int) else None, "block")
-        text = (
-            f"`oft_R` has {counted(blocks, 'block')} of {own} in {counted(len(wrong), 'module')}, "
-            f"adapter_config.json says {says}"
-        )
-        fix = (
-            f"set `oft_block_size` to {own} and `r` to 0, if this config is of another run than the weights",
-            "take config and weights of the same checkpoint; the base is not at fault",
-        )
-        expected = f"{counted(blocks * own // size, 'block')} of {size}" if type(size) is int and size else str(count)
-        seen = seen_of([one for one, *_ in wrong], expected)
-        yield finding("method-shape-mismatch", text, seen, fix=fix, names=places(subject))
-
-
 def _elsewhere(subject: CheckSubject) -> Iterator[Finding]:
     files = sorted(name for name in subject.folder.names if _ELSEWHERE.fullmatch(name))
+    if empty := [name for name in files if _is_empty(subject, name)]:
+        text = f"`{empty[0]}` is empty (0 bytes): if training wrote weights there, a merge goes without them"
+        fix = ("copy or download the file again, or take another checkpoint of the run",)
+        yield finding("trained-weights-elsewhere", text, [Evidence(file=name, found="0 bytes") for name in empty],
+                      fix=fix, names=places(subject))  # fmt: skip
+    files = [name for name in files if name not in empty]
     if files:
         text = f"trained weights lie in `{files[0]}`, which peft does not read: a merge without them loses them"
         yield finding("trained-weights-elsewhere", text, [Evidence(file=name) for name in files[:SHOWN]],
                       names=places(subject))  # fmt: skip
+
+
+def _is_empty(subject: CheckSubject, name: str) -> bool:
+    try:
+        return subject.folder.is_local and (subject.folder.files / name).stat().st_size == 0
+    except OSError:
+        return False
 
 
 def _experts(subject: CheckSubject) -> Iterator[Finding]:

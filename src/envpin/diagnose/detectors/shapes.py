@@ -86,7 +86,13 @@ def _ranks(names: AdapterNames, subject: CheckSubject) -> Iterator[Finding]:
         fix = ("save again with the whole state gathered (FSDP: FULL_STATE_DICT), or take another checkpoint",)
         yield finding("rank-mismatch", text, seen, fix=fix, names=places(subject))
         return
-    yield finding("rank-mismatch", text, seen, names=places(subject) | {"rank": str(real)})
+    patterned: tuple[str, ...] | None = None
+    if subject.adapter_config.get("rank_pattern") and ranks != {subject.adapter_config.get("r")}:
+        patterned = (
+            "take config and weights of the same checkpoint",
+            f"only if nothing else changed: set it to {real} in `rank_pattern`, which gives these modules their rank",
+        )
+    yield finding("rank-mismatch", text, seen, fix=patterned, names=places(subject) | {"rank": str(real)})
 
 
 def _common_rank(wrong: list[Factor]) -> int | None:

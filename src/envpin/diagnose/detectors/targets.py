@@ -44,7 +44,7 @@ def detect_targets(subject: CheckSubject) -> Iterator[Finding]:
 def _unsaid(subject: CheckSubject) -> Iterator[Finding]:
     """No targets: peft has a table of its own by the model's type (peft/utils/constants.py), which changes with it."""
     config = subject.adapter_config
-    if config.get("target_modules") is not None or config.get("target_parameters"):
+    if not config or config.get("target_modules") is not None or config.get("target_parameters"):
         return
     text = (
         "`target_modules` is not set: peft takes those that it knows for the model's type, and reads no tensor of "

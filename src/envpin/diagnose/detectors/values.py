@@ -31,6 +31,18 @@ _MOST = 1_000
 _EXPONENTS = {"F64": (0x7F, 0xF0), "F32": (0x7F, 0x80), "BF16": (0x7F, 0x80), "F16": (0x7C, 0x00)}
 
 
+# Of methods that are not LoRA: the part whose zeros make the change nothing (a factor of a product, or the change
+# itself). IA3 multiplies: its ones do.
+_STARTS = {
+    "IA3": "ia3_l", "VERA": "vera_lambda_b", "PVERA": "pvera_lambda_b", "LOHA": "hada_w2_a", "OFT": "oft_R",
+    "MISS": "miss_block", "BONE": "bone_block", "FOURIERFT": "fourierft_spectrum", "WAVEFT": "waveft_spectrum",
+    "SHIRA": "shira_weight", "RANDLORA": "randlora_lambda", "GRALORA": "gralora_B", "C3A": "c3a_kernel",
+}  # fmt: skip
+_ONES = {
+    "F64": b"\0\0\0\0\0\0\xf0\x3f", "F32": b"\0\0\x80\x3f", "F16": b"\0\x3c", "BF16": b"\x80\x3f",
+}  # fmt: skip
+
+
 _KNOWN: WeakKeyDictionary[Checkpoint, tuple[int, tuple[Tensor, ...]]] = WeakKeyDictionary()
 
 
@@ -105,7 +117,12 @@ def _holds_no_number(data: bytes, dtype: str) -> bool:
 def _noop(subject: CheckSubject) -> Iterator[Finding]:
     """Every change of the adapter is a product with a factor that is still zero."""
     names = subject.names
-    if names is None or not names.factors or names.other or names.whole:
+    if names is None or names.whole:
+        return
+    if (kind := str(subject.adapter_config.get("peft_type")).upper()) in _STARTS:
+        yield from _noop_of(kind, subject)
+        return
+    if not names.factors or names.other:
         return
     if any(factor.kind == "lora_magnitude_vector" for factor in names.factors):
         return
@@ -123,6 +140,34 @@ def _noop(subject: CheckSubject) -> Iterator[Finding]:
             text = f"`lora_B` is zero wherever it was read ({read}): nothing was trained"
         seen = [Evidence(file=one.file, tensor=one.name, found="0") for one in starts[:SHOWN]]
         yield finding("adapter-is-noop", text, seen, names=places(subject))
+
+
+def _noop_of(kind: str, subject: CheckSubject) -> Iterator[Finding]:
+    """Parts of another method that are still as they began."""
+    part = _STARTS[kind]
+    starts = [one for name, one in subject.folder.adapter_tensors.items() if f".{part}" in name]
+    if not starts or not subject.folder.is_local or any(one.end <= one.start for one in starts):
+        return
+    ones = kind == "IA3"
+    if _all_ones(subject.folder, starts) if ones else _all_zero(subject.folder, starts, limit=None):
+        what = "one" if ones else "zero"
+        text = (
+            f"{'all ' if len(starts) > 1 else ''}{counted(len(starts), f'`{part}` tensor')} "
+            f"{verb(len(starts), 'is', 'are')} {what}: the adapter changes nothing"
+        )
+        seen = [Evidence(file=one.file, tensor=one.name, found="1" if ones else "0") for one in starts[:SHOWN]]
+        yield finding("adapter-is-noop", text, seen, names=places(subject))
+
+
+def _all_ones(folder: Checkpoint, tensors: list[Tensor]) -> bool:
+    try:
+        with TensorReader(folder) as reader:
+            return all(
+                one.dtype in _ONES and block == _ONES[one.dtype] * (len(block) // _WIDTHS[one.dtype])
+                for one in tensors for block in reader.blocks(one, None)
+            )  # fmt: skip
+    except OSError:
+        return False
 
 
 def _is_zero(data: bytes, width: int) -> bool:
