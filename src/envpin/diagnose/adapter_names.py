@@ -18,7 +18,8 @@ _FACTOR = re.compile(
 # Parameters of peft's other methods, and of prompt learning: peft's own code has to judge those.
 _OTHER = re.compile(
     r"\.(?:hada_|lokr_|ia3_|oft_|boft_|vera_|lora_E|lora_ranknum|ln_tuning|hra_|vblora_|fourierft_|bone_|miss_|randlora_|"
-    r"trainable_tokens_|road_|shira_|c3a_|waveft_|delora_|osf_|lora_diag|lora_xs|arrow_)|^prompt_embeddings|^prompt_encoder"
+    r"trainable_tokens_|road_|shira_|c3a_|waveft_|delora_|osf_|lora_diag|lora_velora_|"
+    r"lora_monteclora_|lora_xs|arrow_)|^prompt_embeddings|^prompt_encoder"
 )
 _WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 _WHOLE = (

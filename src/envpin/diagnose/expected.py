@@ -41,6 +41,17 @@ class ExpectedShapes:
     packed: frozenset[str] = frozenset()
     rules: tuple[RenameRule, ...] = ()
     tied: str | None = None
+    model_type: str = ""
+
+    @cached_property
+    def _by_bare_place(self) -> dict[str, str]:
+        return {self._bare(place): name for place, name in self.by_place.items()}
+
+    def _bare(self, place: str) -> str:
+        """A place without the name of the model inside a head's class (`bert.encoder…`), which files of the model alone
+        do not have: `base_model_prefix`, a part of the type (`deberta-v2`, `xlm-roberta`)."""
+        first, _, rest = place.partition(".")
+        return rest if rest and first in self.model_type.split("-") else place
 
     @cached_property
     def _renamed(self) -> dict[str, Renamed]:
@@ -74,7 +85,11 @@ class ExpectedShapes:
             return parameter
         place = placeless(parameter)
         found = self._renamed.get(place) if place not in self.by_place else None
-        return found.stored if found is not None else self.by_place.get(place)
+        return (
+            found.stored
+            if found is not None
+            else self.by_place.get(place) or self._by_bare_place.get(self._bare(place))
+        )
 
     def shape_of(self, parameter: str) -> Shape | None:
         """Its shape; None where the base has no such parameter, or has it packed or in pieces."""
@@ -145,7 +160,10 @@ def _index(
     packed: frozenset[str] = frozenset(),
 ) -> ExpectedShapes:
     places, rules = {placeless(name): name for name in shapes}, rules_for(config)
-    return ExpectedShapes(source=source, shapes=shapes, by_place=places, packed=packed, rules=rules, tied=tied)
+    return ExpectedShapes(
+        source=source, shapes=shapes, by_place=places, packed=packed, rules=rules, tied=tied,
+        model_type=str(config.get("model_type")),
+    )  # fmt: skip
 
 
 def shapes_of_config(config: Mapping[str, object]) -> Iterator[tuple[str, Shape]]:

@@ -234,7 +234,8 @@ def _not_listed(question: _Question, candidates: Sequence[FamilyCandidate], evid
     brings_code = isinstance(config.get("auto_map"), dict) and question.window is None
     if question.window is None and support is not None and not (brings_code and release in support.positions):
         release = None
-    elif brings_code:
+        evidence += ["`auto_map` names its own code, and nothing says with which release it was saved"] * brings_code
+    elif brings_code and release is not None:
         evidence.append("`auto_map` names its own code, which was saved with that release")
     elif own is not None and isinstance(config.get("auto_map"), dict) and support and not support.knows(own, kind):
         evidence.append(

@@ -186,3 +186,47 @@ def test_adalora_without_its_steps_needs_an_older_peft(tmp_path: Path) -> None:
 
 def test_an_unknown_way_to_begin_may_be_of_a_newer_peft(tmp_path: Path) -> None:
     assert found(tmp_path, _PLAIN, init_lora_weights="unheard")["adapter-needs-newer-peft"].severity == "blocker"
+
+
+@pytest.mark.parametrize(
+    ("stored", "named", "type_of_base"),
+    [
+        ("bert.encoder", "encoder", "bert"),  # AutoModel of a masked language model's files: peft finds the module
+        ("encoder", "bert.encoder", "bert"),
+        ("roberta.encoder", "encoder", "xlm-roberta"),
+        ("deberta.encoder", "encoder", "deberta-v2"),
+    ],
+)
+def test_the_model_inside_a_heads_class_is_the_model_alone(
+    stored: str, named: str, type_of_base: str, tmp_path: Path
+) -> None:
+    at = "layer.0.attention.self.query"
+    write_model(tmp_path / "base", {f"{stored}.{at}.weight": (64, 64)}, {"model_type": type_of_base})
+    factors = {
+        f"base_model.model.{named}.{at}.lora_A.weight": (8, 64),
+        f"base_model.model.{named}.{at}.lora_B.weight": (64, 8),
+    }
+    folder = write_adapter(tmp_path / "adapter", factors, target_modules=["query"], task_type="FEATURE_EXTRACTION")
+    report = check(folder)
+    assert report.compared is True
+    assert [one.code for one in report.findings if one.severity == "blocker"] == []
+
+
+def test_factors_of_adalora_have_no_leaf(tmp_path: Path) -> None:
+    bare = {name.removesuffix(".weight"): shape for name, shape in _PLAIN.items()}
+    singular = {name[:-1] + "E": (8, 1) for name in bare if name.endswith("lora_A")}
+    assert "tensors-not-of-method" in found(tmp_path / "lora", bare)
+    assert "tensors-not-of-method" not in found(tmp_path / "adalora", {**bare, **singular}, peft_type="ADALORA")
+
+
+@pytest.mark.parametrize("part", ["lora_diag", "lora_velora_embed", "lora_monteclora_sampler.std_prior"])
+def test_what_a_variant_of_lora_saves_next_to_its_factors_is_read(part: str, tmp_path: Path) -> None:
+    more: _SHAPES = {name.replace("lora_A.weight", part): (8,) for name in _PLAIN if name.endswith("lora_A.weight")}
+    assert not {"tensors-not-of-method", "extra-adapter-tensors"} & found(tmp_path, {**_PLAIN, **more}).keys()
+
+
+def test_null_is_taken_where_it_is_the_methods_own_default(tmp_path: Path) -> None:
+    null: dict[str, Any] = {"r": None, "lora_alpha": None}
+    super_tuned: _SHAPES = {"base_model.model.model.layers.0.self_attn.q_proj.supertuning_weight": (41,)}
+    assert "corrupt-header" in found(tmp_path / "lora", _PLAIN, **null)
+    assert "corrupt-header" not in found(tmp_path / "other", super_tuned, peft_type="SUPERTUNING", **null)

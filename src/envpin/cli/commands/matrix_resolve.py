@@ -161,5 +161,7 @@ def _pins(found: Match, own: AdapterPins | None) -> list[str]:
         reference = family.id if family and whole else ",".join(found.requirements)
         lines += ["", f"  {command_text('envpin', 'env', 'create', reference)}"]
     elif found.certainty == "unknown" and found.model_type:
-        lines += ["  hint      a release newer than what was collected may know it: envpin matrix collect"]
+        own_code = "its own code runs with trust_remote_code, in the environment that its README names"
+        newer = "a release newer than what was collected may know it: envpin matrix collect"
+        lines += [f"  hint      {own_code if found.kind == 'remote-code' else newer}"]
     return lines

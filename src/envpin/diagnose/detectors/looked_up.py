@@ -33,7 +33,9 @@ _NAMED = re.compile(
 # What belongs to no module, and has other names: prompts, and matrices that all modules share.
 _OF_NO_MODULE = re.compile(r"^prompt_|^base_model\.(?!model\.)")
 # What `lora_` is followed by in names that peft reads; AdaLoRA has E and ranknum.
-_READ = re.compile(r"lora_(?:embedding_)?[AB]\b|lora_magnitude_vector\b|lora_(?:E|ranknum|diag)\b")
+_READ = re.compile(
+    r"lora_(?:embedding_)?[AB]\b|lora_magnitude_vector\b|lora_(?:E|ranknum|diag)\b|lora_(?:velora|monteclora)_"
+)
 _PARTS_OF_KOHYA = re.compile(r"\.lora_(?:down|up)\b")
 # Tasks whose class of peft wants the model with its head.
 _OF_A_HEAD = TASKS - {"FEATURE_EXTRACTION"}
@@ -128,7 +130,7 @@ def _leaf(names: AdapterNames, subject: CheckSubject) -> Iterator[Finding]:
     if kind_of(subject) == "ADALORA":
         return
     bare = [one.tensor for one in names.factors if re.search(r"\.lora_[AB]$", one.tensor.name)]
-    if bare:
+    if bare and kind_of(subject) != "ADALORA":  # whose factors are parameters of the layer itself
         text = f"{of_all(bare, subject)} a name without `.weight` at its end: peft does not find all of them"
         fix = ("put `.weight` at the end of their names, or save again with peft's `save_pretrained`",)
         yield dropped(text, bare, fix, subject)

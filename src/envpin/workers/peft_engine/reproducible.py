@@ -22,6 +22,7 @@ from ..stream.skeleton import name_map
 
 if TYPE_CHECKING:
     import peft
+    import torch
     import transformers
 
     from ..runtime.methods import AdapterConfig
@@ -102,8 +103,9 @@ def merge(model: peft.PeftModel) -> transformers.PreTrainedModel:
     """
     import peft
 
+    _keep_heads(model)
     try:
-        return model.merge_and_unload()
+        return _without_wrappers(model.merge_and_unload())
     except Exception as error:  # each method refuses in a way of its own
         method = methods.method_of(next(iter(model.peft_config.values())).to_dict())
         raise KnownError(
@@ -111,6 +113,39 @@ def merge(model: peft.PeftModel) -> transformers.PreTrainedModel:
             "peft %s does not merge an adapter whose `peft_type` is `%s`: %s: %s"
             % (peft.__version__, method.rpartition(".")[2], type(error).__name__, loading.one_paragraph(error, 400)),
         ) from error
+
+
+def _keep_heads(model: peft.PeftModel) -> None:
+    """Let a head of several layers take its place again. Most methods of peft up to 0.21.2 give what replaces a module
+    that module's `weight`, which such a head has not (`_replace_module` in peft/tuners/tuners_utils.py)."""
+    from peft.utils.other import ModulesToSaveWrapper
+
+    tuner = model.base_model
+    replace = getattr(tuner, "_replace_module", None)
+    if replace is None:
+        return
+
+    def put(parent: torch.nn.Module, name: str, new: torch.nn.Module, old: torch.nn.Module) -> None:
+        if isinstance(old, ModulesToSaveWrapper):
+            setattr(parent, name, new)
+        else:
+            replace(parent, name, new, old)
+
+    tuner._replace_module = put  # noqa: SLF001 (peft calls it by this name)
+
+
+def _without_wrappers(model: transformers.PreTrainedModel) -> transformers.PreTrainedModel:
+    """The model with the trained copy in place of each wrapper that the merge left: LN tuning takes off its own alone
+    (`_unload_and_optionally_merge` in peft/tuners/ln_tuning/model.py)."""
+    from peft.utils.other import ModulesToSaveWrapper
+
+    for name, module in list(model.named_modules()):
+        if isinstance(module, ModulesToSaveWrapper):
+            above, _, leaf = name.rpartition(".")
+            active = module.active_adapter
+            trained = active if isinstance(active, str) else active[0]
+            setattr(model.get_submodule(above), leaf, module.modules_to_save[trained])
+    return model
 
 
 def digests(model: transformers.PreTrainedModel) -> Dict[str, str]:

@@ -152,3 +152,28 @@ def test_layers_that_an_adapter_lacks_are_told_from_modules_that_were_not_traine
         (found,) = diagnose(f"{warns}{name.format('A')}, {name.format('B')}].\n").findings
         assert found.code == "adapter-tensors-missing"
         assert says in found.message
+
+
+_LINEAR = (
+    "RuntimeError: Error(s) in loading state_dict for Linear:\n\tsize mismatch for weight: copying a param with shape "
+    "torch.Size([{}, 768]) from checkpoint, the shape in current model is torch.Size([{}, 768])."
+)
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "says"),
+    [
+        ("'PeftModelForCausalLM' object has no attribute 'merge_adapter'", "method-cannot-merge", "prompt"),
+        ("'LlamaForCausalLM' object has no attribute 'unmerge_adapter'", "method-cannot-merge", "never wrapped"),
+        ("Target modules .*visual\\.blocks.*qkv not found in the base model.", "vlm-key-rename", "`visual`"),
+        ("Target modules .*vision_tower.*fc1 not found in the base model.", "vlm-key-rename", "`vision_tower`"),
+        ("Qwen2Attention.forward() missing 1 required positional argument: 'position_embeddings'",
+         "transformers-api-changed", "4.48"),
+        (_LINEAR.format(1000, 10), "task-head", "1,000 labels"),
+        (_LINEAR.format(21_843, 3), "task-head", "21,843 labels"),
+    ],
+)  # fmt: skip
+def test_what_stands_in_the_line_is_what_the_answer_names(line: str, code: str, says: str) -> None:
+    kind = {"Qwen2": "TypeError", "Targe": "ValueError", "Runti": ""}.get(line[:5], "AttributeError")
+    (found,) = diagnose(f"{kind}: {line}" if kind else line).findings
+    assert (found.code, says in found.message) == (code, True), found.message

@@ -56,6 +56,8 @@ _MODULE = re.compile(r"loading state_dict for (\w{1,80}):")
 # Without a name, the number of rows tells embeddings apart: people give a prompt some tens of tokens, tables of
 # positions have hundreds, and no hidden size is as large as a vocabulary.
 _MOST_PROMPTS, _LEAST_TOKENS, _MOST_LABELS = 200, 30_000, 100
+# ImageNet-1k, with a class for the background, and ImageNet-21k as two of its releases count it.
+_OF_IMAGES = frozenset({1000, 1001, 21_841, 21_843})
 _OF_AXIS = {
     RANK: "rank-mismatch", RANKS: "rank-mismatch", LABELS: "task-head", VIRTUAL: "method-shape-mismatch",
     TRAINED: "method-shape-mismatch",
@@ -157,10 +159,11 @@ def widths_of(line: Line) -> tuple[Width, ...]:
 
 
 def _is_head(line: Line) -> bool:
-    """Whether a linear layer without a name has as few rows as only the head of a task has; sizes of hidden layers are
-    multiples of eight."""
+    """Whether a linear layer without a name has as few rows as only the head of a task has, or the classes of ImageNet;
+    sizes of hidden layers are multiples of eight."""
     rows = {line.found[:1], line.expected[:1]} - {()}
-    few = len(rows) == 2 and all(one[0] <= _MOST_LABELS for one in rows) and any(one[0] % 8 for one in rows)
+    counts = [one[0] for one in rows if one[0] not in _OF_IMAGES]
+    few = len(rows) == 2 and all(one <= _MOST_LABELS for one in counts) and any(one % 8 for one in counts)
     return line.name in BARE and line.module == "Linear" and few and line.found[1:] == line.expected[1:]
 
 
