@@ -223,10 +223,3 @@ def test_factors_of_adalora_have_no_leaf(tmp_path: Path) -> None:
 def test_what_a_variant_of_lora_saves_next_to_its_factors_is_read(part: str, tmp_path: Path) -> None:
     more: _SHAPES = {name.replace("lora_A.weight", part): (8,) for name in _PLAIN if name.endswith("lora_A.weight")}
     assert not {"tensors-not-of-method", "extra-adapter-tensors"} & found(tmp_path, {**_PLAIN, **more}).keys()
-
-
-def test_null_is_taken_where_it_is_the_methods_own_default(tmp_path: Path) -> None:
-    null: dict[str, Any] = {"r": None, "lora_alpha": None}
-    super_tuned: _SHAPES = {"base_model.model.model.layers.0.self_attn.q_proj.supertuning_weight": (41,)}
-    assert "corrupt-header" in found(tmp_path / "lora", _PLAIN, **null)
-    assert "corrupt-header" not in found(tmp_path / "other", super_tuned, peft_type="SUPERTUNING", **null)

@@ -151,11 +151,9 @@ def _refused(name: str, value: object, fact: FieldFacts | None) -> str | None:
     if (name.endswith("_config") or name == "use_bdlora") and value is not None and not isinstance(value, dict):
         return "peft takes an object there"
     defaults = [_decoded(text) for _, text in fact.defaults] if fact is not None else []
-    if any(value == one and type(value) is type(one) for one in defaults):
-        return None
     if value is None and name in _NEVER_NULL:
         return "peft takes a number there"
-    if not defaults:
+    if not defaults or any(value == one and type(value) is type(one) for one in defaults):
         return None
     return _unlike(name, value, defaults[-1])
 
