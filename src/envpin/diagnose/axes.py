@@ -38,7 +38,7 @@ _FACTOR = re.compile(
 _PROMPT = re.compile(r"(?:^|\.)prompt_(?:embeddings|encoder\.[^.]+\.embedding\.weight)$")
 _VOCABULARY_NAME = re.compile(
     r"(?:^|\.)(?:embed_tokens|lm_head|wte|embed_in|embed_out|word_embeddings|shared|tok_embeddings|output|output_layer|"
-    r"proj_out)\.(?:weight|bias)$"
+    r"proj_out|text_embed\.text_embed)\.(?:weight|bias)$"
 )
 _HEAD_OF_TASK = re.compile(
     r"(?:^|\.)(?:score|classifier|qa_outputs|classification_head|cls_head|classif)(?:\.(?:out_proj|dense|fc|\d))*"

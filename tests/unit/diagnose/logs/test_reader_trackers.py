@@ -68,6 +68,21 @@ def _frame(path: str, code: str, function: str = "forward") -> str:
          "mismatch for visual.merger.mlp.2.bias: copying a param with shape torch.Size([3584]) from checkpoint, "
          "the shape in current model is torch.Size([1280]).\n"),
          "model-of-another-kind", "Qwen2_5_VLForConditionalGeneration"),
+        (_frame("/srv/train_lora.py", "from swift import Swift", "<module>")
+         + "ImportError: cannot import name 'Swift' from 'swift' (/usr/lib/python3/dist-packages/swift/__init__.py)\n",
+         "package-missing", "ms-swift"),
+        (_frame("/srv/LLaVA/llava/model/llava_arch.py", "if self.config.mm_use_im_patch_token:", "prepare")
+         + "AttributeError: 'LlamaConfig' object has no attribute 'mm_use_im_patch_token'\n",
+         "model-of-another-kind", "LLaVA's training"),
+        (_frame(f"{SITE}/trl/trainer/sft_trainer.py", "outputs = model(**inputs)", "compute_loss")
+         + "TypeError: MyVisionLM.forward() missing 1 required positional argument: 'data'\n",
+         "inputs-do-not-fit", "`forward` of `MyVisionLM`"),
+        (_frame("/w/unsloth_compiled_cache/UnslothSFTTrainer.py", "raise TypeError('Unsloth: Model is in float16')")
+         + "TypeError: Unsloth: Model is in float16 precision but you want to use bfloat16 precision. Set fp16 to "
+         "`True` and bf16 to `False`\n",
+         "settings-refused", "UnslothSFTTrainer.py"),
+        ("(raylet) Task was killed due to the node running low on memory (name=verlActorRollout, pid=2933).\n",
+         "out-of-memory", "main memory"),
         (_TRAIN + "ImportError: Unsloth: Your transformers version of 4.49.0 does not support Qwen3.\n"
          "The minimum required version is 4.50.3.\n", "config-needs-newer-transformers", "'transformers>=4.50.3'"),
     ],

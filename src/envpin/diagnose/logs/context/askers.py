@@ -32,7 +32,7 @@ _PEFT_ASKS = "peft asks for it: "
 _ANOTHER_PEFT = "or take the peft of this transformers: envpin matrix resolve MODEL"
 _CAME = re.compile(r"run with [\w-]+ ≥ [\d.]+$")
 _OF_PEFT = re.compile(r"(?:No module named|from) '?peft\b")
-_RUN_WITH = re.compile(r"run with (?:the )?([\w-]+) ")
+_RUN_WITH = re.compile(r"run with (?:the )?(?!versions |the )([\w-]+) ")
 _STOPPED = re.compile(r"AttributeError: ('\w{1,80}Config' object has no attribute '\w{1,80}')")
 # Frames that only hand on a name.
 _PASSING = frozenset({"__getattr__", "__getattribute__", "_get_module", "_handle_fromlist"})
@@ -99,7 +99,7 @@ def with_asker(fix: tuple[str, ...], line: str, before: str) -> tuple[str, ...]:
         return fix
     from envpin.diagnose.logs.text.frames import STANDARD, frames_of, of_the_stack, shown_name
 
-    blamed = next((one[1] for one in map(_RUN_WITH.match, fix) if one is not None), "")
+    blamed = next((one[1] for one in map(_RUN_WITH.match, fix) if one is not None), "transformers")
     lazy = of_lazy_import(line, before)
     every = [one for one in frames_of(before) if one.function not in _PASSING and STANDARD.search(one.path) is None]
     if not lazy and every and every[-1].library is None:

@@ -20,6 +20,7 @@ from envpin.diagnose.logs.context.missing_names import (
     of_another_package,
     of_another_sklearn,
 )
+from envpin.diagnose.logs.context.other_loaders import of_its_own_inputs
 from envpin.diagnose.logs.context.partners import of_columns, of_partner, of_what_it_was_given
 from envpin.diagnose.logs.context.unsloths import of_unsloth
 from envpin.diagnose.logs.facts.name_facts import TRAINING
@@ -90,6 +91,8 @@ _SHORT = {"pa": "pyarrow", "pc": "pyarrow", "pq": "pyarrow", "pd": "pandas", "np
 # Classes of settings, which scripts derive their own from.
 _SETTINGS = re.compile(r"(?:Config|Arguments|Args)$")
 
+# Whose classes a library's own file for another package calls.
+_WORKS_WITH = re.compile(r"[/\\_](vllm|sglang)(?:_rollout|_utils|_engine|_client|_worker)?[/\\_.]")
 _UNBOUND = re.compile(r"UnboundLocalError: (?:cannot access )?local variable '(\w+)' (?:where it is not|referenced)")
 
 # A member that an enumeration lacks: the error says its name alone.
@@ -190,7 +193,11 @@ def _of_caller(frames: list[Frame], said: str, what: str, name: str, before: str
     package = shown_name(caller)
     if defined in (None, package) and in_words(owner, name) is None:
         known = known or _of_settings(package, owner, name, before)
-        known = known or of_unsloth(frames, said, what, name, before)
+        known = (
+            known
+            or of_its_own_inputs(said, what, name, frames[-1].path)
+            or of_unsloth(frames, said, what, name, before)
+        )
     if known is not None:
         return known
     if defined is not None and (defined != package or in_words(owner, name) is not None):
@@ -203,7 +210,9 @@ def _of_caller(frames: list[Frame], said: str, what: str, name: str, before: str
     if released is None or defined == package or "NameError" in said:
         # its own class or name, or no release of it is known: then no version is blamed
         return Explained("library-fault", _fault(caller, what or name, name, released), _steps(package))
-    says = f"{caller} and `{what or name}`, which it uses with `{name}`, are most likely of different releases"
+    meets = _WORKS_WITH.search(f"{frames[-1].path} {before[-600:]}") if defined is None else None
+    of = f" of {meets[1]}" if meets is not None and meets[1] != package else ""
+    says = f"{caller} and `{what or name}`{of}, which it uses with `{name}`, are most likely of different releases"
     if not what or " " in what:
         says = f"{caller} stopped in its own code (`{name}`), most likely as it and what it builds on do not fit"
     code = "transformers-api-changed" if _blames_transformers(owner, caller) else "library-api-changed"

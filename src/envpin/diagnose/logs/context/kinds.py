@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from envpin.diagnose.logs.context.hidden import explain_hidden
 from envpin.diagnose.logs.context.kinds_refused import of_a_refused_kind
-from envpin.diagnose.logs.context.other_loaders import of_another_loader
+from envpin.diagnose.logs.context.other_loaders import of_a_made_config, of_another_loader
 from envpin.diagnose.logs.context.special_tokens import of_a_special_token
 from envpin.diagnose.logs.facts.model_types import has_parts, of_a_class
 from envpin.diagnose.logs.text.explained import Explained
@@ -238,6 +238,6 @@ def _of_a_loss(line: str, before: str) -> Explained | None:
 
 
 _TELL: tuple[Callable[[str, str], Explained | None], ...] = (
-    explain_hidden, of_another_loader, _of_a_member, _of_an_argument, _of_a_place, _of_a_loss, of_a_special_token,
-    of_a_refused_kind,
+    explain_hidden, of_another_loader, of_a_made_config, _of_a_member, _of_an_argument, _of_a_place, _of_a_loss,
+    of_a_special_token, of_a_refused_kind,
 )  # fmt: skip

@@ -41,6 +41,7 @@ snappy python-snappy
 adopt torch-adopt
 comet unbabel-comet
 swift ms-swift
+megatron megatron-core
 mcore_bridge mcore-bridge
 fastchat fschat
 fla flash-linear-attention

@@ -284,7 +284,7 @@ def _of_model_class(line: str) -> Explained | None:
         ))  # fmt: skip
     moved = f"where such members lie moved between releases since `{model_type}` came with {window[0]}"
     says = f"`{found[1]}` has no `{found[2]}` in the transformers that ran: {moved}"
-    return Explained("transformers-api-changed", says, (TRAINING, "take code and transformers of one time"))
+    return Explained("transformers-api-changed", says, (TRAINING, OF_ONE_TIME))
 
 
 def _kinds(owner: str) -> list[str]:

@@ -36,6 +36,8 @@ _SIGNS = re.compile(
     rb"module 'onnx' has no attribute|"
     # programs that train and load LoRA of image and video models, in their own folders
     rb"[/\\](?i:ComfyUI|sd-scripts|kohya_ss|ai-toolkit|musubi-tuner|OneTrainer|SimpleTuner|diffusion-pipe)[\w.-]{0,40}[/\\]|"
+    # what trainers that people report to trackers print of themselves
+    rb"\bactor_rollout\w*|\bverl(?=[A-Z:])|\[(?:INFO|ERROR|WARNING):swift\]|LLaMA-Factory|[Uu]nsloth: |openrlhf|"
     rb"AutoTokenizer|TrainingArguments|You should probably TRAIN this model|newly initialized: \[|"
     rb"Generating \w+ split: |Map: +\d+%|\{'loss': |"
     # what scripts that merge, convert and evaluate call, in the lines of code below their frames
@@ -71,6 +73,8 @@ _SURELY = re.compile(
     r"run_(?:qa|glue|ner|mlm|clm|plm|summarization|translation|swag|seq2seq|squad|xnli|speech_recognition|"
     r"image_classification|audio_classification)|(?<![a-z])(?:vit|deit|detr|mbart|nllb|hubert|deberta|segformer)(?![a-z])|"
     r"rlhf|transformers|hugging|trained_?models?(?![a-z])|(?<![a-z])(?:bart|t5)(?=[\d.]|(?-i:[A-Z]))|"
+    r"(?<![a-z])(?:f5[-_]?tts|xtts|cosyvoice|style-?tts|gpt[-_]?sovits|fish[-_]?speech|speechbrain|llava|internvl|minicpm|"
+    r"open[-_]r1|verl|xtuner|openrlhf)(?![a-z])|"
     r"model[_-]?soup|task[_-]?(?:arithmetic|vector)|(?<![a-z])(?:ppl|ct2)(?![a-z])|perplexity|ctranslate|"
     r"lm[_-]?eval|mergekit|merge[_-](?:adapters?|weights|models?|checkpoints?)|"
     r"model[_-]?merg|(?:drop|prune)_(?:layers|heads|model|vocab)|vocab(?:ulary)?[_-](?:trim|prun|ext)|"
