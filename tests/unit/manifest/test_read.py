@@ -86,7 +86,7 @@ def test_a_later_schema_is_a_clear_error() -> None:
         (b"", "is empty"),
         (b" \n", "is empty"),
         (b'{"schema": 1, "run": {"arg', "cut off"),
-        (b"\xff\xfe", "not UTF-8 at byte 0"),
+        (b"\xff\xfe", "in UTF-16; save it as UTF-8"),
         (b"[]", "holds no JSON object"),
         (b'{"schema": NaN}', "`NaN` is not JSON"),
         (b'{"schema": 1, "saved": {"config": ' + b'{"a":' * 100000 + b"1" + b"}" * 100000 + b"}}", "nested too deep"),
