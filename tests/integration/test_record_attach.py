@@ -91,6 +91,16 @@ def test_an_adapter_of_another_tool_gets_no_manifest(tmp_path: Path) -> None:
     assert not (folder / "envpin.json").exists()
 
 
+def test_a_policy_of_lerobot_gets_no_pins_of_peft(tmp_path: Path) -> None:
+    folder = tmp_path / "pretrained_model"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"type": "act", "input_features": {}, "output_features": {}}')
+    (folder / "model.safetensors").write_bytes(b"")
+    refused = envpin("record", "--attach", folder, "--python", pinned("peft012").python)
+    assert (refused.status, "is a policy of LeRobot (`act`)" in refused.stderr) == (2, True)
+    assert not (folder / "envpin.json").exists()
+
+
 def test_another_environment_is_refused(adapter: Path) -> None:
     config = json.loads((adapter / "adapter_config.json").read_text())
     (adapter / "adapter_config.json").write_text(json.dumps({**config, "peft_version": "0.18.1"}))

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from envpin.core import json_input
+from envpin.core.adapter_format import foreign_model
 from envpin.core.command_text import command_text
 from envpin.core.errors import InputError
 
 if TYPE_CHECKING:
     from envpin.checkpoint.checkpoint import Checkpoint
-    from envpin.core.adapter_format import ForeignFormat
+    from envpin.core.adapter_format import ForeignFormat, ForeignModel
     from envpin.core.place import Place
 
 
@@ -32,6 +33,11 @@ def foreign_error(path: Place, foreign: ForeignFormat) -> InputError:
     return InputError(f"`{path}` holds {foreign.words}", path=str(path), hint=foreign.step(path))
 
 
+def foreign_model_error(path: Place, other: ForeignModel) -> InputError:
+    """That a model is of another library."""
+    return InputError(f"`{path}` is {other.words}", path=str(path), hint=other.next_step)
+
+
 def _no_adapter(folder: Checkpoint) -> InputError:
     path = str(folder.path)
     broken = next((fault for fault in folder.config_faults if fault.file == "adapter_config.json"), None)
@@ -44,6 +50,8 @@ def _no_adapter(folder: Checkpoint) -> InputError:
             path=path,
             hint="use it as the model that it is, or train again without --merge-adapter",
         )
+    if folder.kind == "model" and (other := foreign_model(folder.config or {})) is not None:
+        return foreign_model_error(folder.path, other)
     return InputError(
         f"`{path}` holds no adapter: there is no adapter_config.json",
         path=path,

@@ -62,6 +62,35 @@ class ForeignFormat(NamedTuple):
         return self.next_step.replace("FOLDER", name)
 
 
+class ForeignModel(NamedTuple):
+    """A model that transformers has no class for: the `field` of config.json with the `kind` shows it."""
+
+    what: str
+    field: str
+    kind: str
+    next_step: str
+
+    @property
+    def words(self) -> str:
+        """`a policy of LeRobot ("act"), which transformers has no class for`."""
+        return f"{self.what} (`{self.kind}`), which transformers has no class for"
+
+
+_KIND_SHOWN = 60
+
+
+def foreign_model(config: Mapping[str, object]) -> ForeignModel | None:
+    """Whose model a config.json describes: of a robot's policy, or of a part of a pipeline. None for transformers'."""
+    if config.get("model_type") or config.get("architectures"):
+        return None
+    if isinstance(kind := config.get("type"), str) and {"input_features", "output_features"} <= set(config):
+        return ForeignModel("a policy of LeRobot", "type", kind[:_KIND_SHOWN], "load it with LeRobot")
+    if isinstance(kind := config.get("_class_name"), str) and "_diffusers_version" in config:
+        step = "load the pipeline's folder with diffusers"
+        return ForeignModel("a part of a diffusers pipeline", "_class_name", kind[:_KIND_SHOWN], step)
+    return None
+
+
 def foreign_format(place: Place, names: frozenset[str] | None = None) -> ForeignFormat | None:
     """The format of the adapter in a folder, where it is not peft's; None for peft's, for models, for what is neither.
 

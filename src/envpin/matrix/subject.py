@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from envpin.core.adapter_format import ForeignFormat, foreign_format
+from envpin.core.adapter_format import ForeignFormat, foreign_format, foreign_model
 from envpin.core.base_places import base_places
 from envpin.core.command_text import command_text
 from envpin.core.errors import InputError
@@ -84,6 +84,8 @@ def _of_file(path: Path, base: Path | None) -> ModelSubject:
         return _of_adapter(document, path.parent, base, origin[1:])._replace(adapter=path.parent)
     if isinstance(document.get("schema"), int) and path.name == "envpin.json":
         return _of_manifest(document, path, origin[1:])._replace(adapter=path.parent)
+    if (other := foreign_model(document)) is not None:
+        origin.append(f"it is {other.words}")
     name = document.get("_name_or_path")
     own = name if isinstance(name, str) and name.strip() and not name.startswith((".", "/")) else None
     return ModelSubject(config=document, name=own or _folder_name(path), origin=tuple(origin))

@@ -17,7 +17,8 @@ import msgspec
 
 from envpin.checkpoint.bases import find_base
 from envpin.checkpoint.checkpoint import Checkpoint, open_checkpoint
-from envpin.checkpoint.no_adapter import foreign_error
+from envpin.checkpoint.no_adapter import foreign_error, foreign_model_error
+from envpin.core.adapter_format import foreign_model
 from envpin.core.command_text import command_text
 from envpin.core.errors import CheckFailedError, InputError, RefusedError, UsageError
 from envpin.core.process import run
@@ -94,6 +95,8 @@ def attach(
         )
     if read.foreign is not None:
         raise foreign_error(folder, read.foreign)
+    if read.kind == "model" and (other := foreign_model(read.config or {})) is not None:
+        raise foreign_model_error(folder, other)
     interpreter = python.absolute() if python is not None else _active()
     described = _describe(interpreter)
     distributions = msgspec.convert(described["distributions"], tuple[Distribution, ...])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from envpin.core.adapter_format import foreign_format
+from envpin.core.adapter_format import foreign_format, foreign_model
 from tests.support.checkpoints import header_bytes
 from tests.support.places import DATA
 
@@ -142,3 +142,19 @@ def test_a_step_names_the_folder_and_is_a_command_or_a_call(tmp_path: Path) -> N
     assert isinstance(parsed, ast.Call)
     assert ast.literal_eval(parsed.args[0]) == str(folder)
     assert ast.literal_eval(parsed.keywords[0].value) == "it's.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("config", "what"),
+    [
+        ({"type": "act", "input_features": {}, "output_features": {}}, "a policy of LeRobot (`act`)"),
+        ({"_class_name": "UNet2DConditionModel", "_diffusers_version": "0.35.1"}, "a part of a diffusers pipeline"),
+        ({"_class_name": "X", "_diffusers_version": "0.35.1", "model_type": "clip_text_model"}, None),
+        ({"type": "act", "input_features": {}, "output_features": {}, "architectures": ["A"]}, None),
+        ({"type": "act"}, None),
+        ({}, None),
+    ],
+)
+def test_a_model_that_transformers_has_no_class_for_is_named(config: dict[str, object], what: str | None) -> None:
+    found = foreign_model(config)
+    assert (found is None) if what is None else (found is not None and found.words.startswith(what))

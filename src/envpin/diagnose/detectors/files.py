@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from envpin.checkpoint.formats.safetensors import read_header
+from envpin.core.adapter_format import foreign_model
 from envpin.core.command_text import command_text
 from envpin.core.findings import Evidence
 from envpin.core.sizes import counted, verb
@@ -139,20 +140,10 @@ def detect_folder(subject: CheckSubject) -> Iterator[Finding]:
 
 
 def _of_another_library(folder: Checkpoint, subject: CheckSubject) -> Iterator[Finding]:
-    """A config.json that transformers has no class for: of a robot's policy, or of a part of a pipeline."""
-    config: dict[str, object] = folder.config or {}
-    if config.get("model_type") or config.get("architectures"):
-        return
-    if isinstance(kind := config.get("type"), str) and {"input_features", "output_features"} <= set(config):
-        text = f"`{folder.path}` is a policy of LeRobot (`{kind[:60]}`), which transformers has no class for"
-        fix, field = "load it with LeRobot", "type"
-    elif isinstance(kind := config.get("_class_name"), str) and "_diffusers_version" in config:
-        text = f"`{folder.path}` is a part of a diffusers pipeline (`{kind[:60]}`), which transformers has no class for"
-        fix, field = "load the pipeline's folder with diffusers", "_class_name"
-    else:
-        return
-    seen = [Evidence(file="config.json", found=f"{field}: {kind[:60]}")]
-    yield finding("foreign-format", text, seen, fix=(fix,), names=places(subject))
+    if (found := foreign_model(folder.config or {})) is not None:
+        seen = [Evidence(file="config.json", found=f"{found.field}: {found.kind}")]
+        text = f"`{folder.path}` is {found.words}"
+        yield finding("foreign-format", text, seen, fix=(found.next_step,), names=places(subject))
 
 
 def _below(folder: Checkpoint, subject: CheckSubject) -> Iterator[Finding]:
