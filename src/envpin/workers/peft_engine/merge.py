@@ -12,7 +12,7 @@ from ..requests import EmbeddingFit, MergeRequest
 from ..results import Accounting, DeviceUsed, MergeResult, ProbeFigures
 from ..runtime import accounting, answers, device, loading
 from ..runtime.accounting import LoadWatch
-from ..runtime.several import Source, WeightedAdapters, sources
+from ..runtime.several import Source, WeightedAdapters, sources, trained_tokens
 from ..runtime.stamp import stamp
 from . import reproducible, saving
 
@@ -67,7 +67,7 @@ class _Merge:
         base = self._load_base()
         tied = bool(getattr(base.config, "tie_word_embeddings", False))
         rows = answers.embedding_rows(base)
-        batch = answers.inputs_for(base, rows)
+        batch = answers.inputs_for(base, rows, trained_tokens(self.request, rows))
         base_answers = self._ask(base, batch)
         wanted = self._fit_embedding(base, rows)
         title = "load the adapter" if len(self.adapters) == 1 else "load %d adapters" % len(self.adapters)

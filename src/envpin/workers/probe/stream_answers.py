@@ -17,6 +17,7 @@ from ..protocol import Events
 from ..requests import StreamAnswersRequest
 from ..results import StreamAnswersResult
 from ..runtime import answers, heaps, loading
+from ..runtime.several import trained_tokens
 from ..stream import decoded
 from ..stream.io.files import WeightFolder
 from . import rounding, three
@@ -138,7 +139,7 @@ def _ask_whole(request: StreamAnswersRequest, load: Load) -> StreamAnswersResult
     labels = loading.labels_of([(one.source.folder, one.shapes) for one in adapters])
     base = load(request, adapter_config, labels)
     rows = answers.embedding_rows(base)
-    batch = answers.inputs_for(base, rows)
+    batch = answers.inputs_for(base, rows, trained_tokens(request, rows))
     try:
         before = answers.logits(base, batch)
     except Exception as error:  # models that want images or audio refuse text in ways of their own

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, List, NamedTuple, Optional, Tuple
 from ..protocol import KnownError
 from ..requests import StreamMergeRequest
 from ..runtime import answers, loading
+from ..runtime.several import trained_tokens
 from ..stream.adapters import TAG, read_adapters
 from ..stream.io.files import WeightFolder
 from ..stream.io.reader import Reader
@@ -89,7 +90,8 @@ class _Question:
         rows = answers.embedding_rows(plain.inner)
         if rows is None:
             raise CannotAskError("%s has no table of tokens" % type(plain.inner).__name__)
-        batch = answers.inputs_for(plain.inner, rows, batch=_ROWS, length=_LENGTH)
+        own = trained_tokens(self._request, rows)
+        batch = answers.inputs_for(plain.inner, rows, own, batch=_ROWS, length=_LENGTH)
         base = self._outputs(plain, batch)
         architecture = type(plain.inner).__name__
         extra = self._extra_tokens(rows)

@@ -6,7 +6,9 @@ second into the result (docs/adr/0032-several-adapters-one-after-the-other.md).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, List, NamedTuple, Protocol, Tuple
+import json
+import os
+from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Protocol, Tuple
 
 if TYPE_CHECKING:
     import peft
@@ -47,6 +49,23 @@ def sources(request: WeightedAdapters) -> List[Source]:
         )
         for number, (folder, weight) in enumerate(given)
     ]
+
+
+# So many have a place in the shortest row of inputs (answers.py).
+_TOKENS_ASKED = 8
+
+
+def trained_tokens(request: WeightedAdapters, rows: Optional[int]) -> List[int]:
+    """Some of the ids in [0, rows) whose rows alone the adapters train (`trainable_token_indices` of LoRA,
+    `token_indices` of TRAINABLE_TOKENS): to inputs without them, an adapter of nothing else answers as its base."""
+    found: Dict[int, None] = {}
+    for source in sources(request):
+        with open(os.path.join(source.folder, "adapter_config.json"), encoding="utf-8") as stream:
+            config = json.load(stream)
+        for given in (config.get("trainable_token_indices"), config.get("token_indices")):
+            for tokens in given.values() if isinstance(given, dict) else [given or []]:
+                found.update((one, None) for one in tokens if isinstance(one, int) and 0 <= one < (rows or 0))
+    return list(found)[:_TOKENS_ASKED]
 
 
 def plain_name(name: str) -> str:
