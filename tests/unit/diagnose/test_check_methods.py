@@ -99,3 +99,12 @@ def test_an_empty_file_of_trained_weights_is_called_empty(tmp_path: Path) -> Non
     (folder / "non_lora_trainables.bin").write_bytes(b"")
     found = next(one for one in check(folder).findings if one.code == "trained-weights-elsewhere")
     assert "is empty (0 bytes)" in found.message
+
+
+@pytest.mark.parametrize("field", ["r", "lora_alpha"])
+def test_null_is_refused_where_it_is_not_the_method_s_own_default(field: str, tmp_path: Path) -> None:
+    """LoRA's own default was null in peft 0.2 only; Super Tuning's is null today."""
+    sparse = {"peft_type": "SUPERTUNING", "r": None, "lora_alpha": None, "target_modules": ["q_proj"]}
+    assert "corrupt-header" not in findings(tmp_path / "own", {f"{_Q}.supertuning_weight": (9,)}, **sparse)
+    named = findings(tmp_path / "lora", _PAIR, **{"r": 4, "lora_alpha": 8, field: None})
+    assert f"`{field}` is null" in named["corrupt-header"].message

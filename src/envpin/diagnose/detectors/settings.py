@@ -27,7 +27,7 @@ _NO = object()
 _LIKE_A_BOOLEAN = frozenset({"true", "false", "yes", "no", "0", "1", ""})
 # Lengths of axes: torch takes no float there, be it whole or not.
 _LENGTHS = frozenset({"r", "init_r", "target_r"})
-# Fields that peft divides by or compares at once: null is a TypeError.
+# Fields that peft divides by or compares at once: null is a TypeError, but of a method whose default it is by now.
 _NEVER_NULL = frozenset({"r", "lora_alpha", "lora_dropout"})
 _BIASES = ("none", "all")
 # What peft asks for their keys at once.
@@ -151,7 +151,7 @@ def _refused(name: str, value: object, fact: FieldFacts | None) -> str | None:
     if (name.endswith("_config") or name == "use_bdlora") and value is not None and not isinstance(value, dict):
         return "peft takes an object there"
     defaults = [_decoded(text) for _, text in fact.defaults] if fact is not None else []
-    if value is None and name in _NEVER_NULL:
+    if value is None and name in _NEVER_NULL and None not in defaults[-1:]:
         return "peft takes a number there"
     if not defaults or any(value == one and type(value) is type(one) for one in defaults):
         return None
