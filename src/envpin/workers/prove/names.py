@@ -25,7 +25,8 @@ class Names:
         if wanted in self._all:
             return wanted
         numbers = _numbers(wanted)
-        fitting = [one for one in self._by_end.get(_end(wanted), []) if _numbers(one) == numbers]
+        ending = self._by_end.get(_end(wanted), [])
+        fitting = [one for one in ending if _numbers(one) == numbers and not _apart(wanted, one)]
         if not fitting:
             return None
         lengths = [_common(wanted, one) for one in fitting]
@@ -43,8 +44,8 @@ def paired(ours: Iterable[str], theirs: Iterable[str]) -> Dict[str, str]:
         other = found.find(name)
         if other is None:
             continue
-        if other in taken and taken[other] == other:
-            continue  # the exact name has it
+        if other in taken and (taken[other] == other or _common(taken[other], other) > _common(name, other)):
+            continue  # the exact name has it, or one that fits better: an encoder's own, and not its head's
         if other in taken:
             pairs.pop(taken[other], None)
         pairs[name], taken[other] = other, name
@@ -68,6 +69,17 @@ def _end(name: str) -> Tuple[str, ...]:
 
 def _numbers(name: str) -> Tuple[str, ...]:
     return tuple(one for one in name.split(".") if one.isdigit())
+
+
+def _apart(one: str, other: str) -> bool:
+    """Whether names without a number are of different modules: not as many words before their common end, and none of
+    them alike. `pooler.dense.weight` is not `cls.predictions.transform.dense.weight`, while `backbone.norm.weight` may
+    be `model.norm.weight`. With numbers, those tell which layer it is."""
+    length = _common(one, other)
+    mine, theirs = _pieces(one)[:-length], _pieces(other)[:-length]
+    if not mine or not theirs or len(mine) == len(theirs) or _numbers(one):
+        return False
+    return set(mine).isdisjoint(theirs)
 
 
 def _common(one: str, other: str) -> int:

@@ -37,6 +37,18 @@ def test_paired_is_one_to_one_and_an_exact_name_wins() -> None:
     assert paired(["layers.0.q.weight", "b.layers.0.q.weight"], theirs) == {"layers.0.q.weight": "layers.0.q.weight"}
 
 
+def test_a_head_of_the_base_takes_no_tensor_of_an_encoder_without_it() -> None:
+    """BertModel saves without `bert.` what BertForMaskedLM saves with it, and a pooler that the other has not."""
+    ours = ["bert.embeddings.LayerNorm.weight", "cls.predictions.transform.LayerNorm.weight"]
+    ours += ["cls.predictions.transform.dense.weight", "bert.encoder.layer.0.output.dense.weight"]
+    theirs = ["embeddings.LayerNorm.weight", "encoder.layer.0.output.dense.weight", "pooler.dense.weight"]
+    assert paired(ours, theirs) == {ours[0]: theirs[0], ours[3]: theirs[1]}
+
+
+def test_another_word_in_the_place_of_a_prefix_is_no_other_module() -> None:
+    assert paired(["backbone.norm.weight"], ["model.norm.weight"]) == {"backbone.norm.weight": "model.norm.weight"}
+
+
 def test_layer_of_is_the_first_number() -> None:
     assert layer_of("model.layers.12.mlp.experts.3.up_proj.weight") == 12
     assert layer_of("lm_head.weight") is None
