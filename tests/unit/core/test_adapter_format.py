@@ -73,6 +73,8 @@ FOREIGN: dict[str, tuple[str, Files]] = {
     "flux, by parts": ("diffusers", {"style.safetensors": weights(PARTS), "config.yaml": b"job: extension"}),
     "comfy": ("diffusers", {"wan.safetensors": weights(COMFY)}),
     "nemo": ("nemo", {"megatron_gpt_peft_lora_tuning.nemo": b""}),
+    "litgpt": ("litgpt", {"lit_model.pth.lora": b"PK", "hyperparameters.yaml": b"lora_r: 8"}),
+    "litgpt's adapters": ("litgpt", {"lit_model.pth.adapter_v2": b"PK"}),
 }  # fmt: skip
 OWN: dict[str, Files] = {
     "peft": {"adapter_config.json": PEFT, "adapter_model.safetensors": b""},
@@ -112,6 +114,16 @@ def test_what_peft_can_load_is_never_foreign(tmp_path: Path, kind: str) -> None:
 def test_a_damaged_config_names_no_tool_without_another_sign(tmp_path: Path, damage: bytes) -> None:
     write(tmp_path, {"adapter_config.json": damage, "adapter_model.safetensors": b""})
     assert foreign_format(tmp_path) is None
+
+
+def test_the_root_of_nemo_2_is_nemo_s(tmp_path: Path) -> None:
+    for name in ("weights", "context"):
+        (tmp_path / name).mkdir()
+    assert foreign_format(tmp_path) is None
+    (tmp_path / "weights" / "adapter_metadata.json").write_text("{}")
+    found = foreign_format(tmp_path)
+    assert found is not None
+    assert found.id == "nemo"
 
 
 def test_a_folder_in_place_of_a_file_is_no_config(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -108,3 +109,22 @@ def test_null_is_refused_where_it_is_not_the_method_s_own_default(field: str, tm
     assert "corrupt-header" not in findings(tmp_path / "own", {f"{_Q}.supertuning_weight": (9,)}, **sparse)
     named = findings(tmp_path / "lora", _PAIR, **{"r": 4, "lora_alpha": 8, field: None})
     assert f"`{field}` is null" in named["corrupt-header"].message
+
+
+@pytest.mark.parametrize(
+    ("kind", "part", "start"),
+    [
+        ("IA3", "ia3_l", 1.0), ("VERA", "vera_lambda_b", 0.0), ("OFT", "oft_R.weight", 0.0),
+        ("MISS", "miss_block", 0.0), ("SHIRA", "shira_weight", 0.0), ("C3A", "c3a_kernel", 0.0),
+    ],
+)  # fmt: skip
+def test_a_method_whose_parts_are_as_they_began_changes_nothing(
+    kind: str, part: str, start: float, tmp_path: Path
+) -> None:
+    tensors = {f"{_Q}.{part}": (4, 16)}
+    folder = write_adapter(tmp_path / "adapter", tensors, peft_type=kind)
+    weights = folder / "adapter_model.safetensors"
+    head = weights.read_bytes()[:-256]
+    for changed, is_noop in ((start, True), (0.5, False)):
+        weights.write_bytes(head + struct.pack("<64f", *[start] * 63, changed))
+        assert ("adapter-is-noop" in {one.code for one in check(folder).findings}) == is_noop

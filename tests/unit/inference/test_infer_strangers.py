@@ -103,3 +103,26 @@ def test_what_a_name_tells_of_a_model_bounds_what_is_proposed(tmp_path: Path, na
     proposed = [one.pins["transformers"] for one in found.candidates]
     assert proposed
     assert all(SpecifierSet(needed).contains(one) for one in proposed)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "training_args.bin: empty (0 bytes)"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5560\n", "a git-lfs pointer, not the file"),
+        (b"PK\x03\x04 and no more", "training_args.bin: cut, or no arguments that `torch.save` wrote"),
+    ],
+)
+def test_arguments_that_cannot_be_read_are_named(content: bytes, says: str, tmp_path: Path) -> None:
+    (tmp_path / "training_args.bin").write_bytes(content)
+    assert any(says in note for note in infer(write(tmp_path, NOW)).notes)
+
+
+def test_the_list_of_another_program_orders_nothing(tmp_path: Path) -> None:
+    """`use_dora` came with peft 0.9.0: the list is of what shows the adapter, and its transformers says nothing."""
+    config = OLD | {"use_dora": True, "use_rslora": False}
+    plain = infer(write(tmp_path, config))
+    (tmp_path / "requirements.txt").write_text("peft==0.4.0\ntransformers==4.31.0\n")
+    found = infer(tmp_path)
+    assert [one.pins for one in found.candidates] == [one.pins for one in plain.candidates]
+    assert any("requirements.txt lists" in note and "left aside" in note for note in found.notes)
