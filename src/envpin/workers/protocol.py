@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import time
 from typing import Dict, Optional
 
@@ -65,6 +66,13 @@ def os_error(error: OSError) -> Dict[str, object]:
     }
     kind = kinds.get(error.errno or 0, "os-error")
     return {"kind": kind, "message": str(error), "data": {"path": error.filename, "errno": error.errno}}
+
+
+def system_error(error: Exception, path: str) -> Optional[OSError]:
+    """What the operating system refused a library written in Rust: safetensors tells it in words alone, as `No space
+    left on device (os error 28)`. None where it is no such error."""
+    found = re.search(r"\(os error (\d{1,5})\)", str(error))
+    return None if found is None else OSError(int(found.group(1)), os.strerror(int(found.group(1))), path)
 
 
 def write_json(path: str, document: Dict[str, object]) -> None:

@@ -8,7 +8,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
 
-from ..protocol import KnownError
+from ..protocol import KnownError, system_error
 from ..requests import MergeRequest
 from ..runtime import classes, loading
 from ..stream.io.files import WeightFolder
@@ -56,6 +56,9 @@ def save(model: transformers.PreTrainedModel, request: MergeRequest, *, whole: b
     except Exception as error:
         import transformers
 
+        refused = system_error(error, folder)
+        if refused is not None:
+            raise refused from error
         raise KnownError(
             "cannot-merge",
             "transformers %s cannot save what peft merged: %s"

@@ -47,8 +47,9 @@ def no_module(message: str, before: str = "") -> Explained | None:
 def _not_installed(name: str, rest: str) -> Explained:
     if (repository := repository_of(name)) is not None:
         says = f"the interpreter that ran finds no `{name}`, which is a folder of the repository {repository}"
+        clone = command_text("git", "clone", "--recursive", repository)
         return Explained("package-missing", says, (
-            f"run from that repository's folder, or with it in PYTHONPATH: git clone --recursive {repository}",
+            f"run from that repository's folder, or with it in PYTHONPATH: {clone}",
             f"a package that the index calls `{name}` may be another project", TRAINING,
         ))  # fmt: skip
     called = on_the_index(name + rest)
