@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from envpin.replay.adapters import WeightedAdapter
 
 _PICKLES = (".bin", ".pt", ".pth")
-# What somebody does who is merging already.
+# Steps of one who is merging already.
 _OF_A_MERGE = {
     "base-weights-differ": (
         "name the base that training loaded: --base FOLDER",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from envpin.checkpoint.checkpoint import open_checkpoint
-from envpin.diagnose.detectors.values import not_finite
+from envpin.diagnose.detectors.values import not_finite, tells_finite
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +33,9 @@ def values_at(plan: MergePlan, data: Mapping[str, object]) -> str | None:
     found = _of_adapters(plan)
     if found is not None or held is None:
         return found
-    return _of_base(base, {held.name: held}, held.end - held.start) or (
+    if (wrong := _of_base(base, {held.name: held}, None)) is not None or not tells_finite(held.dtype):
+        return wrong
+    return (
         f"`{held.name}` is finite in the base, and so is the adapter: their sum leaves the range of {held.dtype}; take "
         "a base of a wider dtype, or use base and adapter unmerged"
     )
@@ -42,13 +44,13 @@ def values_at(plan: MergePlan, data: Mapping[str, object]) -> str | None:
 def _of_adapters(plan: MergePlan) -> str | None:
     for part in plan.parts:
         folder = open_checkpoint(part.path)
-        wrong = not_finite(folder, folder.adapter_tensors, _READ)
+        wrong = not_finite(folder, folder.adapter_tensors, None)
         if wrong:
             return f"{_named(folder, wrong)}: take another checkpoint of the run, from before the loss became NaN"
     return None
 
 
-def _of_base(base: Checkpoint, tensors: Mapping[str, Tensor], limit: int) -> str | None:
+def _of_base(base: Checkpoint, tensors: Mapping[str, Tensor], limit: int | None) -> str | None:
     wrong = not_finite(base, tensors, limit)
     return f"{_named(base, wrong)}: take the base's files again" if wrong else None
 

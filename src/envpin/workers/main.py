@@ -75,6 +75,11 @@ def _answer(verb: str, request_path: str, result_path: str, events_fd: int) -> i
         result = {"protocol": PROTOCOL, "error": {"kind": "out-of-memory", "message": "out of memory"}}
     except OSError as error:
         result = {"protocol": PROTOCOL, "error": protocol.os_error(error)}
+    except Exception as error:
+        refused = protocol.system_error(error)
+        if refused is None:
+            raise
+        result = {"protocol": PROTOCOL, "error": protocol.os_error(refused)}
     protocol.write_json(result_path, result)
     return 0
 

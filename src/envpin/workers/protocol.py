@@ -68,11 +68,11 @@ def os_error(error: OSError) -> Dict[str, object]:
     return {"kind": kind, "message": str(error), "data": {"path": error.filename, "errno": error.errno}}
 
 
-def system_error(error: Exception, path: str) -> Optional[OSError]:
+def system_error(error: Exception) -> Optional[OSError]:
     """What the operating system refused a library written in Rust: safetensors tells it in words alone, as `No space
     left on device (os error 28)`. None where it is no such error."""
     found = re.search(r"\(os error (\d{1,5})\)", str(error))
-    return None if found is None else OSError(int(found.group(1)), os.strerror(int(found.group(1))), path)
+    return None if found is None else OSError(int(found.group(1)), str(error))
 
 
 def write_json(path: str, document: Dict[str, object]) -> None:

@@ -18,11 +18,11 @@ from envpin.workers.protocol import os_error, system_error
     ],
 )
 def test_what_rust_says_of_the_system_is_told_as_python_s_own(message: str, kind: str) -> None:
-    refused = system_error(Exception(message), "staging")
+    refused = system_error(Exception(message))
     assert refused is not None
     assert os_error(refused)["kind"] == kind
 
 
 def test_another_error_of_saving_is_none_of_the_system() -> None:
-    assert system_error(Exception("Some tensors share memory"), "staging") is None
+    assert system_error(Exception("Some tensors share memory")) is None
     assert os_error(OSError(errno.EROFS, "read-only", "staging"))["kind"] == "permission"

@@ -79,13 +79,19 @@ def _model_not_finite(model: Checkpoint, subject: CheckSubject) -> Iterator[Find
         yield finding("weights-not-finite", text, _not_numbers(wrong), fix=fix, names=places(subject))
 
 
-def not_finite(folder: Checkpoint, tensors: Mapping[str, Tensor], limit: int) -> tuple[Tensor, ...]:
-    """Those of the tensors whose first `limit` bytes hold NaN or infinity."""
+def not_finite(folder: Checkpoint, tensors: Mapping[str, Tensor], limit: int | None) -> tuple[Tensor, ...]:
+    """Those of the tensors whose first `limit` bytes (None: all of them) hold NaN or infinity. Of other types than
+    those of `tells_finite` none is looked at."""
     return _broken(folder, tensors, limit, None)[1]
 
 
+def tells_finite(dtype: str) -> bool:
+    """Whether numbers of this type are looked at."""
+    return dtype in _EXPONENTS
+
+
 def _broken(
-    folder: Checkpoint, tensors: Mapping[str, Tensor], limit: int, most: int | None
+    folder: Checkpoint, tensors: Mapping[str, Tensor], limit: int | None, most: int | None
 ) -> tuple[int, tuple[Tensor, ...]]:
     """How many tensors were looked at (`most`, the first `limit` bytes of each), and those that hold what is no
     number."""

@@ -56,9 +56,8 @@ def save(model: transformers.PreTrainedModel, request: MergeRequest, *, whole: b
     except Exception as error:
         import transformers
 
-        refused = system_error(error, folder)
-        if refused is not None:
-            raise refused from error
+        if system_error(error) is not None:
+            raise  # a full disk is no fault of what is saved
         raise KnownError(
             "cannot-merge",
             "transformers %s cannot save what peft merged: %s"
