@@ -128,3 +128,13 @@ def test_a_method_whose_parts_are_as_they_began_changes_nothing(
     for changed, is_noop in ((start, True), (0.5, False)):
         weights.write_bytes(head + struct.pack("<64f", *[start] * 63, changed))
         assert ("adapter-is-noop" in {one.code for one in check(folder).findings}) == is_noop
+
+
+def test_trained_tokens_have_a_row_for_each_of_the_config_and_are_said_once(tmp_path: Path) -> None:
+    rows = {"base_model.model.model.embed_tokens.trainable_tokens_delta": (2, 64)}
+    config = {"peft_type": "TRAINABLE_TOKENS", "target_modules": "model.embed_tokens", "token_indices": [1, 2, 3]}
+    found = findings(tmp_path, rows, **config)["method-shape-mismatch"]
+    assert "2 rows, and `token_indices` names 3 tokens" in found.message
+    own = {**_PAIR, "base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta": (2, 64)}
+    of_lora = check(write_adapter(tmp_path / "lora", own, r=4, trainable_token_indices=[1, 2, 3])).findings
+    assert [one.code for one in of_lora if "trainable_token" in one.message] == ["adapter-tensors-missing"]

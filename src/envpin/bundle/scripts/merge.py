@@ -97,7 +97,7 @@ def copy_companions(said: Dict[str, List[str]], adapter: str, base: str, staged:
 
 
 def refuse_wrong(probe: Optional[Dict[str, Optional[float]]], gates: Dict[str, float]) -> None:
-    """The gate of `replay/engines.py`, whose figures the bundle carries."""
+    """The gate of `replay/refusals.py`, whose figures the bundle carries."""
     if probe is None:
         return
     if probe["moved"] is None:

@@ -130,7 +130,7 @@ def _leaf(names: AdapterNames, subject: CheckSubject) -> Iterator[Finding]:
     if kind_of(subject) == "ADALORA":
         return
     bare = [one.tensor for one in names.factors if re.search(r"\.lora_[AB]$", one.tensor.name)]
-    if bare and kind_of(subject) != "ADALORA":  # whose factors are parameters of the layer itself
+    if bare:
         text = f"{of_all(bare, subject)} a name without `.weight` at its end: peft does not find all of them"
         fix = ("put `.weight` at the end of their names, or save again with peft's `save_pretrained`",)
         yield dropped(text, bare, fix, subject)

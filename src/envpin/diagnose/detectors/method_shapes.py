@@ -54,7 +54,8 @@ def method_shapes(subject: CheckSubject, kind: str) -> Iterator[Finding]:
     config, tensors = subject.adapter_config, subject.folder.adapter_tensors
     if kind == "OFT":
         yield from _oft(subject)
-    yield from _tokens(subject, kind)
+    if kind == "TRAINABLE_TOKENS":
+        yield from _tokens(subject)
     for axis in _AXES.get(kind, ()):
         wanted = config.get(axis.field)
         if type(wanted) is not int or wanted < 1 or any(map(config.get, _PATTERNS)):
@@ -86,24 +87,19 @@ def _copies(subject: CheckSubject, kind: str) -> int:
     return 2 if both else 1
 
 
-def _tokens(subject: CheckSubject, kind: str) -> Iterator[Finding]:
-    """`trainable_tokens_delta` has a row for each token of the config: a list, or one for each module."""
-    config = subject.adapter_config
-    field = "token_indices" if kind == "TRAINABLE_TOKENS" else "trainable_token_indices"
-    said = config.get(field)
+def _tokens(subject: CheckSubject) -> Iterator[Finding]:
+    """`trainable_tokens_delta` has a row for each token of the config; LoRA's own are looked at in `declared.py`."""
+    said = subject.adapter_config.get("token_indices")
+    if not isinstance(said, list):
+        return
     for name, tensor in subject.folder.adapter_tensors.items():
-        if "trainable_tokens_delta" not in name or len(tensor.shape) != 2:
-            continue
-        own = said
-        if isinstance(said, dict):
-            own = next((one for module, one in said.items() if f".{module}." in f".{name}"), None)
-        if isinstance(own, list) and len(own) != tensor.shape[0]:
+        if "trainable_tokens_delta" in name and len(tensor.shape) == 2 and len(said) != tensor.shape[0]:
             text = (
-                f"`trainable_tokens_delta` has {counted(tensor.shape[0], 'row')}, and `{field}` names "
-                f"{counted(len(own), 'token')}"
+                f"`trainable_tokens_delta` has {counted(tensor.shape[0], 'row')}, and `token_indices` names "
+                f"{counted(len(said), 'token')}"
             )
             yield finding(
-                "method-shape-mismatch", text, seen_of([tensor], counted(len(own), "row")), names=places(subject)
+                "method-shape-mismatch", text, seen_of([tensor], counted(len(said), "row")), names=places(subject)
             )
 
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from envpin.core.findings import Finding, Severity
     from envpin.diagnose.subject import CheckSubject
-    from envpin.matrix.fields import FieldFacts, PackageFacts
 
 # Fields that say nothing of what was trained, whatever a release makes of them.
 _OF_NO_WEIGHT = frozenset({"merge_weights"})
@@ -45,7 +44,8 @@ def _given_up(config: Mapping[str, object], subject: CheckSubject) -> Iterator[F
     facts = load_fields().packages["peft"]
     known = facts.classes.get(kind_of(subject))
     fields = known.fields if known is not None else {}
-    if (gone := _class_given_up(facts, fields)) is not None:
+    if known is not None and (last := known.spans[-1][1]) + 1 < len(facts.releases):
+        gone = facts.releases[last + 1]
         if not subject.below("peft", gone):
             text = f"peft {gone} and newer do not know the method {kind_of(subject)}"
             seen = [Evidence(file="adapter_config.json", found=f"peft_type: {kind_of(subject)}")]
@@ -61,12 +61,6 @@ def _given_up(config: Mapping[str, object], subject: CheckSubject) -> Iterator[F
             text = f"peft {gone} and newer do not know `{name}`, which {facts.releases[last]} was the last to read"
             seen = [Evidence(file="adapter_config.json", found=f"{name}: {json_text(value)}")]
             yield _older(text, seen, (f"load with peft < {gone}",), subject)
-
-
-def _class_given_up(facts: PackageFacts, fields: Mapping[str, FieldFacts]) -> str | None:
-    """The release that no longer has the method, with all of its fields."""
-    last = max((one.spans[-1][1] for one in fields.values() if one.spans), default=len(facts.releases) - 1)
-    return facts.releases[last + 1] if last + 1 < len(facts.releases) else None
 
 
 def _older(text: str, seen: list[Evidence], fix: tuple[str, ...], subject: CheckSubject) -> Finding:
