@@ -14,7 +14,6 @@ import argparse
 import json
 import re
 import sys
-import tempfile
 import warnings
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from forms_fields import Known
 from forms_fold import Letters, UnfoldableError, fold, tree_of
 from forms_names import ROOT, canonical, is_told, renamed, rules_of
 from forms_types import COMPUTED_TABLES, SINUSOIDAL, TYPES, base_of, classes_of
-from safetensors import safe_open
+from saved_shapes import saved_shapes
 
 TARGET = ROOT / "forms.json"
 
@@ -125,15 +124,7 @@ class Maker:
         same = {}
         for name, one in model.state_dict().items():
             same.setdefault((one.data_ptr(), one.shape) if one.numel() else name, []).append(name)
-        with tempfile.TemporaryDirectory() as folder:
-            model.save_pretrained(folder)
-            held = {}
-            for path in sorted(Path(folder).glob("*.safetensors")):
-                with safe_open(path, "pt") as file:
-                    held |= {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-        if not held:
-            raise ValueError("nothing was saved")
-        return held, [one for one in same.values() if len(one) > 1]
+        return saved_shapes(model), [one for one in same.values() if len(one) > 1]
 
 
 def form_of(model_type, when):

@@ -15,13 +15,12 @@ import dataclasses
 import json
 import re
 import sys
-import tempfile
 import warnings
 from pathlib import Path
 
 import torch
 import transformers
-from safetensors import safe_open
+from saved_shapes import saved_shapes
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as CLASSES
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES as CLASSIFIERS
@@ -225,16 +224,7 @@ class Fields:
 
 def save(model_class, config_class, fields):
     torch.manual_seed(0)
-    model = model_class(config_class(**fields))
-    with tempfile.TemporaryDirectory() as folder:
-        model.save_pretrained(folder)
-        held = {}
-        for path in sorted(Path(folder).glob("*.safetensors")):
-            with safe_open(path, "pt") as file:
-                held |= {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-    if not held:
-        raise ValueError("nothing was saved")
-    return held
+    return saved_shapes(model_class(config_class(**fields)))
 
 
 def template(first, second, sizes, own):
