@@ -28,7 +28,9 @@ class StandIn(NamedTuple):
 def stand_in(start: bytes) -> StandIn | None:
     """What the first bytes of a file show instead of what it should be; None where they are of no such text."""
     if start.startswith(_LFS):
-        real = next((line[5:].decode("ascii", "replace") for line in start.split(b"\n") if line[:5] == b"size "), None)
+        real = next(
+            (line[5:].decode("ascii", "replace").strip() for line in start.split(b"\n") if line[:5] == b"size "), None
+        )
         return StandIn("lfs-pointer", "a git-lfs pointer", f"{real[:20]} bytes" if real else None)
     if start.startswith(_XET):
         return StandIn("lfs-pointer", "a git-xet pointer", step="fetch the files with git-xet, inside the clone")

@@ -15,6 +15,7 @@ from envpin.core.text_input import read_beginning
 from envpin.core.toml_input import BadTomlError, parse_toml
 from envpin.inference.notebooks import notebook_versions
 from envpin.inference.pinned import ALIASES, command_pins, listed_pins, requirement_pin, source_pins, table_pins
+from envpin.inference.pythons import PYTHON, series_of
 from envpin.inference.trackers import tracked_versions, wandb_files
 from envpin.inference.versions import PACKAGES
 
@@ -50,7 +51,7 @@ class Listed(NamedTuple):
 
 
 def read_beside(place: Place, names: frozenset[str]) -> tuple[Listed, ...]:
-    """What the lists in a folder say about `PACKAGES`."""
+    """What the lists in a folder say about `PACKAGES`, and about Python."""
     return tuple(dict.fromkeys((*_read(place, names), *_tracked(place, names))))
 
 
@@ -71,6 +72,10 @@ def _read(place: Place, names: frozenset[str]) -> Iterator[Listed]:
         yield from _listed("Pipfile.lock", _pipfile_pins(place / "Pipfile.lock"), "weak")
     for name in _some(names, _SCRIPT):
         yield from _listed(name, command_pins(_text(place / name)), "weak")
+    for name in (".python-version", "runtime.txt"):
+        first = _text(place / name).strip().partition("\n")[0] if name in names else ""
+        if series_of(first):
+            yield Listed(name, PYTHON, first.strip(), "weak")
     for name in sorted(one for one in names if one.endswith(".ipynb"))[:_EACH]:
         yield from _listed(name, notebook_versions(place / name).items(), "weak")
 
@@ -78,7 +83,7 @@ def _read(place: Place, names: frozenset[str]) -> Iterator[Listed]:
 def _tracked(place: Place, names: frozenset[str]) -> Iterator[Listed]:
     """What programs of the run noted."""
     for tracked in tracked_versions(place, names):
-        yield Listed(tracked.file, "transformers", tracked.version, "strong")
+        yield Listed(tracked.file, tracked.package, tracked.version, "strong")
     for file, path in wandb_files(place, names, "requirements.txt"):
         # W&B freezes at the start of a run; of several runs the last counts
         if found := list(_listed(file, listed_pins(_text(path)), "strong")):
@@ -108,7 +113,7 @@ def _conda_pins(text: str) -> Iterator[tuple[str, str]]:
     """What conda lists by its own `=`."""
     for found in _CONDA.finditer(text):
         name = ALIASES.get(found["name"].lower(), found["name"].lower())
-        if name in PACKAGES:
+        if name in PACKAGES or name == PYTHON:
             yield name, found["version"].removesuffix(".*")
 
 

@@ -10,6 +10,7 @@ from packaging.version import Version
 
 from envpin.core.eras import SETTLING_DAYS, python_of
 from envpin.inference.combine import likelihood
+from envpin.inference.pythons import PYTHON, has_torch, stated_python
 from envpin.inference.versions import allows
 
 if TYPE_CHECKING:
@@ -239,7 +240,9 @@ def _candidate(
     released = dt.date.fromisoformat(max(dates))
     # Not a day to come: a lock made on it would still change.
     newer = max(released, min(released + dt.timedelta(days=SETTLING_DAYS), dt.datetime.now(dt.UTC).date()))
-    torch = _torch(ranges["torch"], known["torch"], str(newer), requirements.get("torch"))
+    wanted = requirements.get("python")
+    python = stated_python(ranges.get(PYTHON), wanted)
+    torch = _torch(ranges["torch"], known["torch"], str(newer), requirements.get("torch"), python)
     if torch is not None:
         pins["torch"] = torch
         newer = max(newer, dt.date.fromisoformat(known["torch"].dates[torch] or str(newer)))
@@ -247,16 +250,19 @@ def _candidate(
     family = preferences.pins or {}
     if family.get("transformers") == transformers:
         why.append("the transformers that the matrix pins for this base")
-    python = python_of(str(newer))
-    wanted = requirements.get("python")
-    if wanted and not allows(wanted, f"{python}.0"):
-        python = "3.12"
+    if python is None or (torch is not None and not has_torch(python, torch)):
+        python = python_of(str(newer))
+        if wanted and not allows(wanted, f"{python}.0"):
+            python = "3.12"
     return CandidatePins(pins=pins, python=python, exclude_newer=str(newer), why=tuple(why))
 
 
-def _torch(found: Range, releases: Known, day: str, wanted: str | None) -> str | None:
-    """The newest of that day that the range and transformers' own requirement let in; else the oldest after it."""
+def _torch(found: Range, releases: Known, day: str, wanted: str | None, python: str | None) -> str | None:
+    """The newest of that day that the range, transformers' own requirement and the run's Python let in; else the oldest
+    after it."""
     allowed = [version for version in found.versions if version not in releases.yanked]
+    if python is not None and not found.stated:
+        allowed = [version for version in allowed if has_torch(python, version)] or allowed
     if wanted:
         allowed = [version for version in allowed if allows(wanted, version)] or allowed
     if found.stated:

@@ -23,8 +23,8 @@ _WEIGHTS: Mapping[Strength, int] = {"hard": 1000, "strong": 1, "weak": 0}
 class Signal:
     """One trace: in which file, what it says in words, and the releases of `package` that it lets in.
 
-    `stated` is set where the file names a version outright. Empty `admits` are those of a statement that fits no known
-    release: it is shown, and decides nothing.
+    `stated` is set where the file names a version outright, and `version` is what stands there. Empty `admits` are
+    those of a statement that fits no known release: it is shown, and decides nothing.
     """
 
     package: str
@@ -33,6 +33,7 @@ class Signal:
     says: str
     admits: frozenset[str]
     stated: bool = False
+    version: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

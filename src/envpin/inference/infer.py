@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from envpin.inference.choose import CandidatePins, Preferences, candidates, conflict
 from envpin.inference.combine import Range, Signal, combine
 from envpin.inference.observe import observe
+from envpin.inference.pythons import PYTHON, PYTHONS
 from envpin.inference.rules_peft import missing_keys, peft_signals, unknown_keys
 from envpin.inference.rules_run import (
     BASE_CONFIG,
@@ -15,6 +16,7 @@ from envpin.inference.rules_run import (
     base_type,
     brings_code,
     family_signals,
+    python_range,
     ran_own_code,
     run_signals,
 )
@@ -47,7 +49,8 @@ _STEPS: tuple[Confidence, ...] = ("stated", "high", "moderate", "low", "none")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Inferred:
-    """The answer. `ranges` and `confidences` are by package (`peft`, `transformers`, `torch`, `tokenizers`).
+    """The answer. `ranges` and `confidences` are by package (`peft`, `transformers`, `torch`, `tokenizers`; `python`
+    where a file names it).
 
     `candidates` are environments in the order to try them; `family` is what the matrix knows about the base; `notes`
     say what could not be read, and what the files lack.
@@ -66,8 +69,8 @@ class Inferred:
     def signals(self) -> tuple[Signal, ...]:
         """All of them, strongest first within each package."""
         order = {"hard": 0, "strong": 1, "weak": 2}
-        found = [signal for name in PACKAGES for signal in self.ranges[name].signals]
-        return tuple(sorted(found, key=lambda one: (PACKAGES.index(one.package), order[one.strength])))
+        by_name = (sorted(one.signals, key=lambda signal: order[signal.strength]) for one in self.ranges.values())
+        return tuple(signal for signals in by_name for signal in signals)
 
     @property
     def contradictions(self) -> tuple[Signal, ...]:
@@ -112,6 +115,7 @@ def judge(observed: Observed, known: Mapping[str, Known], support: Support, matr
     if observed.foreign is not None:
         return _foreign(observed, observed.foreign, trainer, known)
     ranges = ranges_of(observed, trainer, known)
+    known = {**known, PYTHON: PYTHONS}
     named = (observed.adapter_config or {}).get("base_model_name_or_path")
     family = match(
         dict(observed.base_config) if observed.base_config else None,
@@ -124,7 +128,9 @@ def judge(observed: Observed, known: Mapping[str, Known], support: Support, matr
     kind = None if own_code or brings_code(observed) else base_type(observed) or _native_type(family)
     preferences = Preferences(kind=kind, pins=family.pins, day=observed.day, relations=matrix.relations)
     # Where neither a file nor the base speaks, every pair is as good as any other: none is proposed.
-    speaks = family.family is not None or kind is not None or bool(observed.listed) or any(map(tells, ranges.values()))
+    lists = any(one.package != PYTHON for one in observed.listed)
+    told = any(tells(ranges[name]) for name in PACKAGES)
+    speaks = family.family is not None or kind is not None or lists or told
     proposed = candidates(ranges, known, support, preferences) if speaks else ()
     apart = conflict(ranges, known, support, preferences) if speaks and not proposed else None
     if apart is not None and family.basis == "name":
@@ -133,7 +139,7 @@ def judge(observed: Observed, known: Mapping[str, Known], support: Support, matr
         observed=observed,
         trainer=trainer,
         ranges=ranges,
-        confidences={name: _confidence(ranges[name], known[name]) for name in PACKAGES},
+        confidences={name: _confidence(one, known[name]) for name, one in ranges.items()},
         candidates=proposed,
         family=family,
         known=known,
@@ -188,6 +194,11 @@ def tells(found: Range) -> bool:
 
 def ranges_of(observed: Observed, trainer: Recognised | None, known: Mapping[str, Known]) -> dict[str, Range]:
     """The releases of each package that what was observed lets in. Pure, and all that a scan asks for."""
+    python = python_range(observed.listed)
+    return {**_packages_of(observed, trainer, known), **({} if python is None else {PYTHON: python})}
+
+
+def _packages_of(observed: Observed, trainer: Recognised | None, known: Mapping[str, Known]) -> dict[str, Range]:
     signals = [
         *peft_signals(observed, known["peft"]),
         *transformers_signals(observed, known),

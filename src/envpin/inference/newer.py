@@ -8,6 +8,7 @@ from packaging.version import Version
 
 from envpin.core.errors import InputError, NetworkError
 from envpin.core.events import Note, ignore
+from envpin.inference.pythons import PYTHON
 from envpin.inference.versions import parse
 from envpin.remote.index import Index
 
@@ -25,7 +26,8 @@ def with_newer(
     """`known` with the releases that some files state, that are newer than all collected ones, and that the index
     lists; None where there is none. An index that does not answer is a note, not an error.
     """
-    asked = {signal.package for signal in signals if signal.stated and _is_newer(signal.says, known[signal.package])}
+    named = (one for one in signals if one.stated and one.package != PYTHON)
+    asked = {one.package for one in named if _is_newer(one.says, known[one.package])}
     found = dict(known)
     for package in sorted(asked):
         try:

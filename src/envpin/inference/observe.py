@@ -87,14 +87,17 @@ def observe(
     base: str | Place | Checkpoint | None = None,
     open_remote: OpenRemote | None = None,
     search: bool = True,
+    models: bool = False,
 ) -> Observed:
-    """Read an adapter. `base` is a checkpoint, a place, or the name of a folder or repository; without it, it is looked
-    for where `search` allows that.
+    """Read an adapter, or a whole model where `models` allows that. `base` is a checkpoint, a place, or the name of a
+    folder or repository; without it, it is looked for where `search` allows that.
 
     Raises:
-        InputError: the folder holds no adapter, or `base` was given and is not there.
+        InputError: the folder holds neither, or `base` was given and is not there.
     """
-    folder = require_adapter(open_checkpoint(adapter, confined=True), any_format=True)
+    folder = open_checkpoint(adapter, confined=True)
+    if not (models and folder.kind == "model"):
+        folder = require_adapter(folder, any_format=True)
     place = folder.inside
     names = frozenset(entry.name for entry in place.iterdir())
     places = [("", place), *_checkpoints(place, names)]

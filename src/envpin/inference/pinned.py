@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from envpin.inference.pythons import PYTHON
 from envpin.inference.versions import PACKAGES
 
 if TYPE_CHECKING:
@@ -99,5 +100,5 @@ def _found(pattern: re.Pattern[str], text: str) -> Iterator[tuple[str, str]]:
 def _named(name: str, version: str) -> Iterator[tuple[str, str]]:
     plain = name.lower().replace("_", "-")
     package = ALIASES.get(plain, plain)
-    if package in PACKAGES:
+    if package in PACKAGES or package == PYTHON:
         yield package, version.removesuffix(".*").rstrip(".")

@@ -8,7 +8,8 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from envpin.inference.combine import Signal
+from envpin.inference.combine import Signal, combine
+from envpin.inference.pythons import PYTHON, PYTHONS, series_of
 from envpin.inference.statements import stated_signal
 from envpin.matrix.fields import load_fields
 from envpin.matrix.load import load_matrix
@@ -16,8 +17,10 @@ from envpin.matrix.support import Support, load_support
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
+    from envpin.inference.beside import Listed
+    from envpin.inference.combine import Range
     from envpin.inference.observe import Observed
     from envpin.inference.trainers import Recognised
     from envpin.inference.versions import Known
@@ -43,6 +46,8 @@ def run_signals(observed: Observed, trainer: Recognised | None, known: Mapping[s
     if trainer is not None:
         yield from _declared(trainer, known)
     for one in observed.listed:
+        if one.package not in known:
+            continue  # Python, which `python_range` reads
         found = stated_signal(one.package, one.version, one.file, known[one.package], strength=one.strength)
         if found.admits:
             yield found
@@ -50,6 +55,19 @@ def run_signals(observed: Observed, trainer: Recognised | None, known: Mapping[s
     yield from _layout(observed, known)
     if observed.day is not None:
         yield from _dates(observed.day, observed.day_source, known)
+
+
+def python_range(listed: Iterable[Listed]) -> Range | None:
+    """What the files say of the run's Python; None where none does."""
+    signals = [
+        Signal(
+            package=PYTHON, strength=one.strength, file=one.file, says=f"python {one.version[:60]}",
+            admits=PYTHONS.stated(series_of(one.version) or ""), stated=True, version=one.version.strip(),
+        )
+        for one in listed
+        if one.package == PYTHON and series_of(one.version)
+    ]  # fmt: skip
+    return combine(signals, PYTHONS) if signals else None
 
 
 def family_signals(family: Match, known: Mapping[str, Known]) -> Iterator[Signal]:

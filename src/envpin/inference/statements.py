@@ -127,4 +127,6 @@ def stated_signal(
     says = f"{word or package} {version.strip()[:60]}"
     if not admits:
         says += ", which is no release that is known"
-    return Signal(package=package, strength=strength, file=file, says=says, admits=admits, stated=True)
+    return Signal(
+        package=package, strength=strength, file=file, says=says, admits=admits, stated=True, version=version.strip()
+    )  # fmt: skip

@@ -28,16 +28,20 @@ RUN = re.compile(r"(?:offline-)?run-(\d{8})_\d{6}-\w")
 _HUGGINGFACE = re.compile(
     r"^[ \t]+(?:huggingface_version|[\"']?6[\"']?):[ \t]*[\"']?(\d+\.\d+[\w.]*)[\"']?[ \t]*$", re.MULTILINE
 )
+_PYTHON = re.compile(r"^[ \t]+(?:python_version|[\"']?4[\"']?):[ \t]*[\"']?(3\.\d+[\w.+]*)[\"']?[ \t]*$", re.MULTILINE)
 _STARTED = re.compile(r"(\d{4}-\d{2}-\d{2})[T ]")
-# MLmodel is YAML that MLflow writes key by key; only these two lines are looked for.
+# MLmodel is YAML that MLflow writes key by key; only these lines are looked for, and that of `python_version`.
 _ML_TRANSFORMERS = re.compile(r"^[ \t]+transformers_version:[ \t]*[\"']?(\d+\.\d+[\w.]*)[\"']?[ \t]*$", re.MULTILINE)
+_ML_PYTHON = re.compile(r"^[ \t]+python_version:[ \t]*[\"']?(3\.\d+[\w.+]*)[\"']?[ \t]*$", re.MULTILINE)
+_ENV_PYTHON = re.compile(r"^python:[ \t]*[\"']?(3\.\d+[\w.+]*)[\"']?[ \t]*$", re.MULTILINE)
 _ML_CREATED = re.compile(r"^utc_time_created:[ \t]*[\"']?(\d{4}-\d{2}-\d{2})[ T]", re.MULTILINE)
 
 
 class Tracked(NamedTuple):
-    """A version of transformers that a tracker wrote."""
+    """A version of transformers, or of Python, that a tracker wrote."""
 
     file: str
+    package: str
     version: str
 
 
@@ -50,13 +54,28 @@ def mlflow_above(folder: Path | object) -> Confined | None:
 
 
 def tracked_versions(place: Place, names: frozenset[str]) -> Iterator[Tracked]:
-    """The transformers of MLflow's `MLmodel`, and of the last of W&B's runs that tells it."""
-    if "MLmodel" in names and (found := _ML_TRANSFORMERS.search(_text(place / "MLmodel"))) is not None:
-        yield Tracked("MLmodel", found[1])
-    for file, path in wandb_files(place, names, "config.yaml"):
-        if (found := _HUGGINGFACE.search(_text(path))) is not None:
-            yield Tracked(file, found[1])
-            return
+    """The transformers and the Python of MLflow's folder, and of the last of W&B's runs that tells each."""
+    yield from _mlflow(place, names)
+    for package, pattern in (("transformers", _HUGGINGFACE), ("python", _PYTHON)):
+        for file, path in wandb_files(place, names, "config.yaml"):
+            if (found := pattern.search(_text(path))) is not None:
+                yield Tracked(file, package, found[1])
+                break
+    for file, path in wandb_files(place, names, "wandb-metadata.json"):
+        if isinstance(python := _document(path).get("python"), str):
+            yield Tracked(file, "python", python)
+            break
+
+
+def _mlflow(place: Place, names: frozenset[str]) -> Iterator[Tracked]:
+    if "MLmodel" not in names:
+        return
+    model = _text(place / "MLmodel")
+    for package, pattern in (("transformers", _ML_TRANSFORMERS), ("python", _ML_PYTHON)):
+        if (found := pattern.search(model)) is not None:
+            yield Tracked("MLmodel", package, found[1])
+    if (found := _ENV_PYTHON.search(_text(place / "python_env.yaml"))) is not None:
+        yield Tracked("python_env.yaml", "python", found[1])
 
 
 def run_days(place: Place, names: frozenset[str]) -> list[tuple[dt.date, str]]:

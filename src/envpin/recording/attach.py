@@ -1,7 +1,8 @@
 """A manifest for a folder that was trained without being recorded: what its bytes tell, and what must be assumed.
 
-The environment is the one that the user names. Whatever the folder says about versions is compared with it, and a
-contradiction is refused; that nothing was upgraded since cannot be proved, so the manifest calls it declared.
+The environment is the one that the user names. Whatever the folder says about versions is compared with it: what could
+not be as it is with that environment is refused, what only speaks against it is a warning by name. That nothing was
+upgraded since cannot be proved, so the manifest calls it declared.
 """
 
 from __future__ import annotations
@@ -24,14 +25,8 @@ from envpin.core.errors import CheckFailedError, InputError, RefusedError, Usage
 from envpin.core.process import run
 from envpin.core.sizes import counted
 from envpin.core.typed_json import NOT_OF_ITS_SHAPE
-from envpin.core.versions import same_release
-from envpin.inference.infer import ranges_of
-from envpin.inference.observe import observe
-from envpin.inference.rules_run import family_signals, ran_own_code
-from envpin.inference.statements import card_statements
-from envpin.inference.traces import read_card, read_traces
+from envpin.inference.traces import read_traces
 from envpin.inference.trainers import recognise
-from envpin.inference.versions import known_releases
 from envpin.manifest.closure import REQUIRED
 from envpin.manifest.read import FILE_NAME
 from envpin.manifest.types import (
@@ -49,9 +44,7 @@ from envpin.manifest.types import (
     TrainerInfo,
 )
 from envpin.manifest.write import write_manifest
-from envpin.matrix.load import load_matrix
-from envpin.matrix.match import match
-from envpin.matrix.support import load_support
+from envpin.recording.compared import compare
 from envpin.recording.injected import HOOK, hook
 from envpin.version import __version__
 
@@ -85,7 +78,7 @@ def attach(
         RefusedError: there is one already, and `overwrite` was not asked for.
         InputError: `folder` or `base` cannot be read, or `python` is no interpreter with what training needs.
         UsageError: no environment is active.
-        CheckFailedError: the folder was not written in this environment.
+        CheckFailedError: the folder could not be as it is with this environment.
     """
     path = folder / FILE_NAME
     read = open_checkpoint(folder)
@@ -109,8 +102,14 @@ def attach(
             hint="name the interpreter of the training environment: --python PATH",
         )
     _require_weights(read, folder)
-    checked = _compare(_claims(read), versions, interpreter)
-    doubts, lists = _within_bounds(read, versions, interpreter)
+    python_info = msgspec.convert(described["python"], PythonInfo)
+    compared = compare(read, versions, python_info.version)
+    if compared.refuting:
+        listed = "\n".join(f"  {line}" for line in compared.refuting)
+        raise CheckFailedError(
+            f"`{interpreter}` is not what wrote this folder\n{listed}",
+            hint="name the interpreter of the training environment: --python PATH",
+        )
     saved = _saved_at(read, folder)
     found = recognise(read_traces(folder, os.listdir(folder)))  # noqa: PTH208  names only
     described_base, how = _base(read, base)
@@ -118,7 +117,7 @@ def attach(
         schema=SCHEMA,
         envpin=__version__,
         run=RunInfo(id=os.urandom(8).hex(), saved=saved.strftime("%Y-%m-%dT%H:%M:%SZ")),
-        python=msgspec.convert(described["python"], PythonInfo),
+        python=python_info,
         distributions=distributions,
         conda=msgspec.convert(described["conda"], tuple[CondaPackage, ...]),
         torch=msgspec.convert(described["torch"], TorchInfo) if described["torch"] else None,
@@ -128,14 +127,14 @@ def attach(
         trainer=_trainer(found, versions),
         attached=Attached(
             at=dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            checked=checked,
+            checked=compared.checked,
             declared=(f"the environment is that of {interpreter}, unchanged since training", *how),
         ),
     )
     write_manifest(path, manifest)
     declared = manifest.attached.declared if manifest.attached is not None else ()
-    warnings = (*doubts, *_warnings(saved, described["installed"], checked, lists))
-    return AttachOutcome(path=path, checked=checked, declared=declared, warnings=warnings)
+    warnings = (*compared.doubts, *_warnings(saved, described["installed"], compared.checked, compared.lists))
+    return AttachOutcome(path=path, checked=compared.checked, declared=declared, warnings=warnings)
 
 
 def _active() -> Path:
@@ -168,40 +167,6 @@ def _describe(python: Path) -> dict[str, Any]:
     )
 
 
-def _claims(read: Checkpoint) -> list[tuple[str, str, str]]:
-    """File, package and version of everything in the folder that names the version of a package."""
-    found: list[tuple[str, str, str]] = []
-    version = (read.adapter_config or {}).get("peft_version")
-    if isinstance(version, str):
-        found.append(("adapter_config.json", "peft", version))
-    if read.kind == "model":
-        version = (read.config or {}).get("transformers_version")
-        if isinstance(version, str):
-            found.append(("config.json", "transformers", version))
-    said = card_statements(read_card(Path(str(read.path)) / "README.md") or "")
-    stated = (one for one in said.items() if one[1].manner == "exact" and not one[1].by_hand)
-    return [*found, *(("README.md", package, one.version) for package, one in stated)]
-
-
-def _compare(claims: list[tuple[str, str, str]], versions: dict[str, str], python: Path) -> tuple[str, ...]:
-    """
-    Raises:
-        CheckFailedError: a file names another version than the environment has.
-    """
-    others = [
-        f"{file} says {package} {claimed}, the environment has {versions.get(package, 'none')}"
-        for file, package, claimed in claims
-        if not same_release(versions.get(package), claimed)
-    ]
-    if others:
-        listed = "\n".join(f"  {line}" for line in others)
-        raise CheckFailedError(
-            f"`{python}` is not what wrote this folder\n{listed}",
-            hint="name the interpreter of the training environment: --python PATH",
-        )
-    return tuple(dict.fromkeys(f"{package} {claimed} ({file})" for file, package, claimed in claims))
-
-
 def _require_weights(read: Checkpoint, folder: Path) -> None:
     """
     Raises:
@@ -213,41 +178,6 @@ def _require_weights(read: Checkpoint, folder: Path) -> None:
         raise InputError(f"`{folder / broken.file}` cannot be recorded: {broken.message}", path=folder, hint=hint)
     if read.kind == "adapter" and not read.weight_files:
         raise InputError(f"`{folder}` holds no adapter_model.safetensors or adapter_model.bin", path=folder, hint=hint)
-
-
-def _within_bounds(read: Checkpoint, versions: dict[str, str], python: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What speaks against this environment without refuting it, all that `infer` goes by; and the files that list
-    versions, whoever's list each is.
-
-    Raises:
-        CheckFailedError: a file could not be as it is with a version of the environment.
-    """
-    if read.adapter_config is None:
-        return (), ()
-    observed, known = observe(read, search=False), known_releases()
-    ranges = ranges_of(observed, recognise(observed.traces), known)
-    named = read.adapter_config.get("base_model_name_or_path")
-    family = match(None, named if isinstance(named, str) else None, load_matrix(), load_support())
-    own_code = ran_own_code(observed)
-    signals = [one for found in ranges.values() for one in found.signals]
-    signals += [one for one in family_signals(family, known) if not (own_code and one.package == "transformers")]
-    hard: list[str] = []
-    doubts: list[str] = []
-    for one in signals:
-        version = versions.get(one.package, "")
-        meant = known[one.package].stated(version)
-        if meant and one.admits and not meant & one.admits and (one.strength != "weak" or one.stated):
-            said = known[one.package].describe(one.admits)
-            line = f"{one.file} {one.says}: {one.package} {said}, the environment has {version}"
-            (hard if one.strength == "hard" else doubts).append(line)
-    if hard:
-        listed = "\n".join(f"  {line}" for line in dict.fromkeys(hard))
-        raise CheckFailedError(
-            f"`{python}` is not what wrote this folder\n{listed}",
-            hint="name the interpreter of the training environment: --python PATH",
-        )
-    lists = (one.file for one in signals if one.stated and one.strength == "weak")
-    return tuple(dict.fromkeys(doubts)), tuple(dict.fromkeys(lists))
 
 
 def _saved_at(read: Checkpoint, folder: Path) -> dt.datetime:

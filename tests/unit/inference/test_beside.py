@@ -63,7 +63,7 @@ def read(folder: Path) -> dict[str, tuple[str, str]]:
         ("uv.lock", UV_LOCK, {"peft": "0.12.0", "transformers": "4.44.2"}),
         ("poetry.lock", POETRY_LOCK, {"transformers": "4.44.2"}),
         ("environment.yml", CONDA,
-         {"torch": "2.4.1", "tokenizers": "0.19.1", "transformers": "4.44.2", "peft": "0.12.0"}),
+         {"torch": "2.4.1", "tokenizers": "0.19.1", "transformers": "4.44.2", "peft": "0.12.0", "python": "3.11"}),
     ],
 )  # fmt: skip
 def test_a_list_is_read_and_weak(tmp_path: Path, file: str, text: str, expected: dict[str, str]) -> None:
@@ -126,7 +126,8 @@ BOTH = {"peft": "0.12.0", "transformers": "4.44.2"}
         ("train_requirements.txt", "peft==0.12.0\n", {"peft": "0.12.0"}),
         ("pip_list.txt", "Package       Version\n------------- -------\npeft          0.12.0\n", {"peft": "0.12.0"}),
         ("conda_list.txt", "peft                      0.12.0                   pypi_0    pypi\n", {"peft": "0.12.0"}),
-        ("environment.yaml", "dependencies: [python=3.11, peft=0.12.0, conda-forge::transformers=4.44.2]\n", BOTH),
+        ("environment.yaml", "dependencies: [python=3.11, peft=0.12.0, conda-forge::transformers=4.44.2]\n",
+         {**BOTH, "python": "3.11"}),
         ("conda_env.yml", "dependencies:\n  - conda-forge::peft==0.12.0\n", {"peft": "0.12.0"}),
         ("pixi.lock", PIXI, BOTH),
         ("pixi.toml", '[dependencies]\npeft = "0.12.0"\n[pypi-dependencies]\ntransformers = "==4.44.2"\n', BOTH),

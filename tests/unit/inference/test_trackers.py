@@ -64,7 +64,7 @@ WANDB_NEW = """_wandb:
 @pytest.mark.parametrize("config", [WANDB_OLD, WANDB_NEW, WANDB_OLD.replace("\n", "\r\n")])
 def test_wandb_tells_the_transformers_of_the_run(tmp_path: Path, config: str) -> None:
     wandb_run(tmp_path, "run-20240902_101112-b2", config)
-    assert read(tmp_path) == {"transformers": ("4.44.2", "strong")}
+    assert read(tmp_path) == {"transformers": ("4.44.2", "strong"), "python": ("3.11.9", "strong")}
 
 
 def test_wandb_tells_when_the_run_began(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ utc_time_created: '2024-09-02 10:11:12.345678'
 
 def test_mlflow_tells_the_transformers_and_the_day(tmp_path: Path) -> None:
     (tmp_path / "MLmodel").write_text(ML_MODEL)
-    assert read(tmp_path) == {"transformers": ("4.44.2", "strong")}
+    assert read(tmp_path) == {"transformers": ("4.44.2", "strong"), "python": ("3.11.9", "strong")}
     assert run_days(tmp_path, names(tmp_path)) == [(dt.date(2024, 9, 2), "MLmodel")]
 
 
