@@ -3,7 +3,7 @@
     python benchmarks/replay_changes.py [--environment latest] [--only WORDS] [--kept FOLDER] [--misses]
 
 The environment is one of tests/support/environments.py, or pins such as `transformers==5.24.0,peft==0.21.2,torch`.
-Adapters of fourteen kinds are trained under `envpin record`, and 170 pairs made of them (replay_changes_inside.py):
+Adapters of up to fourteen kinds are trained under `envpin record`, and 170 pairs made of them (replay_changes_inside.py):
 tensors, config.json and index of the base, settings and tensors of the adapter. Each is merged by peft and by the
 whole command, and looked at by `envpin check`. Takes half an hour of two cores. Printed is how many merges have the
 bits of peft's, how many are refused, and how many of the refusals `check` tells beforehand; `--misses` lists the
@@ -32,10 +32,6 @@ from tests.support.command import envpin, variables
 from envpin.core import process
 
 INSIDE = Path(__file__).with_name("replay_changes_inside.py")
-KINDS = (
-    "lora", "fp32", "sharded", "dora", "rslora", "saved", "grown", "pissa", "tied", "bias", "tokens", "patterns",
-    "experts", "gpt2",
-)  # fmt: skip
 QUIET = {"CUDA_VISIBLE_DEVICES": "", "TOKENIZERS_PARALLELISM": "false", "TQDM_DISABLE": "1"}
 # What no merge reads.
 OF_PLACE = ("base_model_name_or_path", "nothing", "adapter: no tokenizer")
@@ -61,7 +57,10 @@ def main() -> None:
 
 def make(python: Path, folder: Path) -> dict:
     """Train every kind, and make the cases; what is there is not made again."""
-    for kind in KINDS:
+    known = process.run([str(python), str(INSIDE), "kinds"], env=variables(QUIET))
+    if known.status:
+        raise SystemExit(known.stderr[-3000:])
+    for kind in known.stdout.split():
         if not (folder / "made" / kind / "adapter" / "envpin.json").exists():
             done = envpin("record", "--", python, INSIDE, "train", kind, folder / "made" / kind, env=QUIET)
             if done.status:

@@ -1,9 +1,11 @@
 """Trains tiny adapters, and makes of them pairs with one thing changed, with what peft's own merge gives of each.
 
+    PYTHON replay_changes_inside.py kinds
     PYTHON replay_changes_inside.py train KIND FOLDER
     PYTHON replay_changes_inside.py change MADE FOLDER
 
-The first is what a user's script would be, and runs under `envpin record`. The second copies the pairs of MADE, changes
+The first prints the kinds that these releases know. The second is what a user's script would be, and runs under
+`envpin record`. The third copies the pairs of MADE, changes
 one thing in each, merges it with `merge_and_unload` into `truth/`, and writes FOLDER/cases.json: what was changed, and
 `ok`, `raises` with the error, or `loses` where tensors of the adapter are in no module, tensors of the base were made
 at random, or the merged ones are not finite.
@@ -22,6 +24,7 @@ import peft
 import torch
 import transformers as t
 from safetensors.torch import load_file, save_file
+from packaging.version import Version
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 if TYPE_CHECKING:
@@ -29,6 +32,10 @@ if TYPE_CHECKING:
 
 warnings.filterwarnings("ignore")
 t.logging.set_verbosity_error()
+
+# How the releases before name a dtype and the settings of positions, in calls and in config.json.
+_DTYPE = "dtype" if Version(t.__version__) >= Version("4.56") else "torch_dtype"
+_ROPE = "rope_parameters" if Version(t.__version__) >= Version("5") else "rope_scaling"
 
 Tensors = dict[str, torch.Tensor]
 Edit = "Callable[[Path], object]"
@@ -54,6 +61,16 @@ _KINDS: dict[str, tuple[str, torch.dtype, dict[str, Any], int]] = {
     ),
     "gpt2": ("gpt2", torch.bfloat16, {"target_modules": ["c_attn"], "fan_in_fan_out": True}, 0),
 }  # fmt: skip
+
+
+def kinds() -> list[str]:
+    """Of all kinds those whose settings this peft has; transformers 5 keeps the experts in one parameter."""
+    fields = peft.LoraConfig.__dataclass_fields__
+    return [
+        kind
+        for kind, (base, _, options, _) in _KINDS.items()
+        if options.keys() <= fields.keys() and (base != "qwen3_moe" or Version(t.__version__) >= Version("5"))
+    ]
 
 
 # training -------------------------------------------------------------------------------------------------------------
@@ -86,7 +103,7 @@ def train(kind: str, folder: Path) -> None:
     shards = {"max_shard_size": "60KB"} if kind == "sharded" else {}
     model.to(dtype).save_pretrained(folder / "base", **shards)
     tokenizer.save_pretrained(folder / "base")
-    model = type(model).from_pretrained(folder / "base", dtype=dtype)
+    model = type(model).from_pretrained(folder / "base", **{_DTYPE: dtype})
     if tokens:
         tokenizer.add_tokens([f"<new{number}>" for number in range(tokens)])
         model.resize_token_embeddings(len(tokenizer))
@@ -202,12 +219,12 @@ _OF_BASE: dict[str, Edit] = {
     **{f"num_hidden_layers {number}": _config(num_hidden_layers=number) for number in (1, 3)},
     "tied by the config": _config(tie_word_embeddings=True), "other theta": _config(rope_theta=5e5),
     "no architectures": _config("architectures"), "a class of none": _config(architectures=["NopeForCausalLM"]),
-    "another class": _config(architectures=["MistralForCausalLM"]), "no dtype": _config("dtype"),
-    **{f"dtype {name}": _config(dtype=name) for name in ("auto", "nope", "int8")},
+    "another class": _config(architectures=["MistralForCausalLM"]), "no dtype": _config(_DTYPE),
+    **{f"dtype {name}": _config(**{_DTYPE: name}) for name in ("auto", "nope", "int8")},
     "padding beyond": _config(pad_token_id=999), "an attention of no package": _config(
         attn_implementation="flash_attention_2"),
     "more of vocab_size": _config(vocab_size=400), "a bias of the config": _config(attention_bias=True),
-    "hidden_act of none": _config(hidden_act="nope"), "rope of none": _config(rope_parameters={"rope_type": "nope"}),
+    "hidden_act of none": _config(hidden_act="nope"), "rope of none": _config(**{_ROPE: {"rope_type": "nope"}}),
     "config.json cut off": _bytes("base/config.json", lambda data: data[:-5]),
     "no tokenizer": _gone("base/tokenizer.json", "base/tokenizer_config.json"),
 }  # fmt: skip
@@ -298,7 +315,8 @@ _OF_KINDS: dict[str, dict[str, Edit]] = {
 def _changes() -> Iterator[tuple[str, str, Edit]]:
     """The kind, what is changed, and how. A base is changed below a record that tells nothing of its weights."""
     nothing: Edit = lambda _: None  # noqa: E731
-    yield from ((kind, "nothing", nothing) for kind in _KINDS)
+    known = kinds()
+    yield from ((kind, "nothing", nothing) for kind in known)
     yield from (("lora", f"base: {what}", _all(_unknown_weights, edit)) for what, edit in _OF_BASE.items())
     yield from (("sharded", f"index: {what}", _all(_unknown_weights, edit)) for what, edit in _OF_INDEX.items())
     yield "lora", "recorded base: another value", _OF_BASE["another value"]
@@ -308,7 +326,7 @@ def _changes() -> Iterator[tuple[str, str, Edit]]:
             yield "lora", f"{field} {'absent' if value is ... else json.dumps(value)}", edit
     yield from (("lora", f"adapter: {what}", edit) for what, edit in _OF_ADAPTER.items())
     for kind, edits in _OF_KINDS.items():
-        yield from ((kind, what, _all(_unknown_weights, edit)) for what, edit in edits.items())
+        yield from ((kind, what, _all(_unknown_weights, edit)) for what, edit in edits.items() if kind in known)
 
 
 def _unknown_weights(folder: Path) -> None:
@@ -340,7 +358,7 @@ def _merged(folder: Path) -> str:
     try:
         config = json.loads((folder / "base" / "config.json").read_text(encoding="utf-8"))
         named = getattr(t, next(iter(config.get("architectures") or ["-"])), t.AutoModelForCausalLM)
-        model, told = named.from_pretrained(folder / "base", dtype="auto", output_loading_info=True)
+        model, told = named.from_pretrained(folder / "base", output_loading_info=True, **{_DTYPE: "auto"})
         held = load_file(folder / _ADAPTER) if (folder / _ADAPTER).exists() else {}
         rows = max(
             (len(one) for name, one in held.items() if name.endswith((".embed_tokens.weight", ".lm_head.weight"))),
@@ -370,7 +388,9 @@ def _is_in(one: torch.Tensor, loaded: list[torch.Tensor]) -> bool:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "train":
+    if sys.argv[1] == "kinds":
+        print(*kinds())
+    elif sys.argv[1] == "train":
         train(sys.argv[2], Path(sys.argv[3]))
     else:
         change(Path(sys.argv[2]), Path(sys.argv[3]))
