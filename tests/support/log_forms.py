@@ -36,6 +36,14 @@ def windows(log: str) -> str:
     return re.sub(r'File "(/[^"]+)", line', path, log).replace("\n", "\r\n")
 
 
+def of_a_page(log: str) -> str:
+    """As blogs and forums show it: typographic quotation marks, and spaces at a line's beginning that do not break."""
+    log = re.sub(r"(?m)^ +", lambda found: "\u00a0" * len(found[0]), log)
+    for mark, left, right in (("'", "\u2018", "\u2019"), ('"', "\u201c", "\u201d")):
+        log = re.sub(rf"(?m)(^|[\s(\[{{=]){mark}", rf"\1{left}", log).replace(mark, right)
+    return log
+
+
 def json_lines(log: str) -> str:
     """Each line a JSON value, as docker keeps them."""
     return "".join(
@@ -322,4 +330,5 @@ FORMS: dict[str, Callable[[str], str]] = {
     "bar": with_a_bar,
     "two-ranks": of_two_ranks,
     "launcher": of_a_launcher,
+    "page": of_a_page,
 }

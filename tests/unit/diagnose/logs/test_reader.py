@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 CASES = [pytest.param(one, id=f"{one.code}:{one.anchor[:20]}") for one in load_signatures()]
 
+# A line that speaks of backticks and braces, and says nothing without them.
+OF_BACKTICKS = "Exception: expected `,` or `}` at line 219 column 7"
+
 
 def expected_of(signature: Signature) -> list[str]:
     """Its code; where the line leaves two causes open, one of which is a warning, both."""
@@ -48,6 +51,8 @@ def test_its_sample_is_recognised(signature: Signature) -> None:
         plain = f"import transformers\n{plain}"
     assert codes(plain) == expected_of(signature)
     assert codes(plain.replace("\n", "\r\n")) == expected_of(signature)
+    if signature.sample != OF_BACKTICKS:
+        assert codes(plain.replace("`", "")) == expected_of(signature), "pages that show Markdown take backticks away"
     assert codes(plain.replace(" ", " \x1b[31m", 1).replace(".", "\x1b[0m.", 1)) == expected_of(signature)
     assert codes("".join(f"[rank{rank}]: {line}\n" for line in plain.splitlines() for rank in range(2))) == expected_of(
         signature

@@ -56,6 +56,7 @@ MISSED = {
     "https://github.com/modelscope/ms-swift/issues/3763",
     "https://github.com/vllm-project/vllm/issues/29637",
     "https://github.com/ggml-org/llama.cpp/issues/8451",
+    "https://github.com/unslothai/unsloth/issues/681",
     "https://github.com/huggingface/transformers/issues/33413",
     "https://github.com/huggingface/trl/issues/3633",
     "https://github.com/verl-project/verl/pull/7987",

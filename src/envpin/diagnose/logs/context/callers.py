@@ -74,7 +74,7 @@ _BY_WORDS = (
     ("sentence-transformers", re.compile(r"SentenceTransformer|CrossEncoder")),
     ("diffusers", re.compile(r"(?:Flux|StableDiffusion|QwenImage|ZImage|Wan)\w*(?:Pipeline|Transformer)")),
     ("transformers", re.compile(
-        r"(?i)qwen|llama(?!index)|llava|gemma|mistral|internvl|minicpm|deepseek|chatglm|whisper|"
+        r"(?i)qwen|llama(?!index)|llava|gemma|mistral|internvl|minicpm|deepseek|chatglm|whisper(?=\w)|"
         r"rotary_?emb|(?-i:DecoderLayer|FlashAttention2|CausalLM|ConditionalGeneration|TokenizerFast|ImageProcessor)"
     )),
 )  # fmt: skip

@@ -182,9 +182,9 @@ def _of_an_argument(line: str, before: str) -> Explained | None:
     if found is None or kind is None:
         return None
     owner, name, asker = found["owner"], found["name"], _asker(before)
-    if asker is not None and asker.library == "peft" and name == "input_ids":
+    if asker is not None and asker.library == "peft" and name in {"input_ids", "inputs_embeds"}:
         says = (
-            f"peft feeds `input_ids`, as `task_type` says of a language model, and a `{owner}` takes other inputs "
+            f"peft feeds `{name}`, as `task_type` says of a language model, and a `{owner}` takes other inputs "
             "(speech or pictures)"
         )
         return Explained("settings-refused", says, ("leave `task_type` out of the LoraConfig: peft then hands on all",))

@@ -55,6 +55,7 @@ from envpin.diagnose.logs.ending.raised_words import (
     other_shapes,
     quote,
     raised,
+    raised_alone,
     stopped_at_rows,
 )
 from envpin.diagnose.logs.ending.said_gone import of_what_went
@@ -173,7 +174,7 @@ def explain_raised(line: str, before: str, after: str = "", *, in_field: bool = 
     if in_field and (missing := _MISSING.search(line)) is not None:
         return no_module(missing[0])
     if (known := known_message(message)) is not None:
-        return raised(known.code, known.package, "", message)
+        return raised_alone(known, message, f"{before}\n{line}\n{after}")
     if (lost := lost_by_script(exception, message, "")) is not None:
         return lost.explained()
     return _of_words(exception, message, f"{before}\n{after}")

@@ -12,6 +12,7 @@ from envpin.diagnose.logs.facts.name_facts import TRAINING
 from envpin.diagnose.logs.text.explained import Explained
 
 if TYPE_CHECKING:
+    from envpin.diagnose.logs.facts.messages import Message
     from envpin.diagnose.logs.text.frames import Frame
 
 # Of a message so much is said again: what it is about stands in its first sentence.
@@ -90,6 +91,7 @@ _ASKED_FOR = tuple(
         r"package for (?P<name>FlashAttention)",
     )
 )
+_SOME = "a library"
 _CALLED = {"flashattention": "flash-attn", "flash_attn": "flash-attn"}
 _NO_NAME = frozenset({"it", "package", "library", "module", "which", "that", "the", "this", "and", "git", "e", "r"})
 _KEY = re.compile(r"[\"']([^\"'\n]{1,80})[\"']")
@@ -103,7 +105,7 @@ def raised(code: str, package: str, place: str, message: str, around: str = "") 
     if code == "settings-refused" and _REPORT.search(f"{message}\n{around}") is not None:
         says = f"{package} stops at what it does not expect{_at(place)}, and wants a report: most likely a fault of it"
         return Explained(
-            "library-fault", says, (f"take a newer release of {package}", "look for the line in its tracker")
+            "library-fault", says, ("take a newer release of it", "look for the line in its tracker")
         )
     if code == "data-not-as-expected" and (column := _COLUMN.search(message)) is not None:
         return no_column(package, column[1], place)
@@ -116,6 +118,15 @@ def raised(code: str, package: str, place: str, message: str, around: str = "") 
         return Explained(code, _meant(code, package, place, quoted), STEPS.get(code, ()))
     says = _SAYS[code].format(package=package, place=_in(place))
     return Explained(code, f"{says}: {quoted}" if quoted else says, STEPS.get(code, ()))
+
+
+def raised_alone(known: Message, message: str, context: str) -> Explained:
+    """What is said of a known message that no frame comes with: others copy such words, so that its package is named as
+    the one that stopped only where the log names it."""
+    if re.search(rf"(?i)(?<![a-z]){known.package.replace('-', '[-_ ]?')}(?![a-z])", context) is not None:
+        return raised(known.code, known.package, "", message)
+    told = raised(known.code, _SOME, "", message)
+    return told._replace(says=f"{told.says} (words of {known.package})") if _SOME in told.says else told
 
 
 def _not_there(code: str, place: str, message: str) -> Explained | None:

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FOLDER = Path(__file__).parent
+# A shorter literal stands in too many lines.
+_TELLING = 8
+# A backtick of a pattern that nothing makes optional; sets of characters and what is escaped stay as they are.
+_BACKTICK = re.compile(r"(?P<other>\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|`[?*{])|`")
 
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -97,7 +101,7 @@ def matchers(signatures: tuple[Signature, ...] | None = None) -> Mapping[bytes, 
     """These signatures, or all of them, by their anchor."""
     by_anchor: dict[bytes, list[Matcher]] = {}
     for one in load_signatures() if signatures is None else signatures:
-        by_anchor.setdefault(one.anchor.encode(), []).append(Matcher(one))
+        by_anchor.setdefault(_searched(one.anchor).encode(), []).append(Matcher(one))
     return {anchor: tuple(some) for anchor, some in by_anchor.items()}
 
 
@@ -127,7 +131,14 @@ def read_signatures(path: Path) -> SignatureFile:
         raise InputError(f"`{path.name}` is not a file of signatures: {error}", path=path) from error
 
 
+def _searched(anchor: str) -> str:
+    """The longest part of an anchor that has no backtick: a page that shows a message as Markdown takes them away."""
+    longest = max(anchor.split("`"), key=len)
+    return longest if len(longest) >= _TELLING else anchor
+
+
 def _spelled_out(pattern: str) -> str:
+    pattern = _BACKTICK.sub(lambda found: found["other"] or "`?", pattern)
     if any(name in pattern for name in _names()):
         for name, words in _words().items():
             pattern = pattern.replace(name, words)

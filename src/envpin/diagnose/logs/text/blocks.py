@@ -29,6 +29,12 @@ _ERROR = re.compile(r"[\s│|]*[A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt)
 # Words and lines that no library writes: expressions take time with the square of a word's length, or more.
 _LONG_WORD = re.compile(r"(?<![\w.-])[\w.-]{401,}")
 _LONG_LINE = re.compile(r"^(.{1000}).{401,}(.{600})$", re.MULTILINE)
+# What blogs and forums make of quotation marks and of spaces at a line's beginning.
+_OF_A_PAGE = tuple(
+    (shown.encode(), printed) for shown, printed in (
+        ("\u2018", b"'"), ("\u2019", b"'"), ("\u201c", b'"'), ("\u201d", b'"'), ("\u00a0", b" ")
+    )
+)  # fmt: skip
 _ANSI = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,500}(?:\x07|\x1b\\)|[@-Z\\-_])")
 
 
@@ -149,4 +155,6 @@ def blocks_of(stream: IO[bytes]) -> Iterator[bytes]:
 def _clean(data: bytes) -> bytes:
     if b"\x1b" in data:
         data = _ANSI.sub(b"", data)
+    for shown, printed in _OF_A_PAGE:
+        data = data.replace(shown, printed)
     return as_python_prints(plain_block(data))
