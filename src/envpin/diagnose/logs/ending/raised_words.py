@@ -104,9 +104,7 @@ def raised(code: str, package: str, place: str, message: str, around: str = "") 
     """What is said of a message that `package` raises on purpose, at `place` or, where no frame shows it, ""."""
     if code == "settings-refused" and _REPORT.search(f"{message}\n{around}") is not None:
         says = f"{package} stops at what it does not expect{_at(place)}, and wants a report: most likely a fault of it"
-        return Explained(
-            "library-fault", says, ("take a newer release of it", "look for the line in its tracker")
-        )
+        return Explained("library-fault", says, ("take a newer release of it", "look for the line in its tracker"))
     if code == "data-not-as-expected" and (column := _COLUMN.search(message)) is not None:
         return no_column(package, column[1], place)
     if (gone := _not_there(code, place, message)) is not None:
