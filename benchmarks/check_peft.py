@@ -1,6 +1,6 @@
 """What `envpin check` says of adapters and bases with one thing changed, next to what peft and transformers do.
 
-    python benchmarks/check_peft.py PYTHON... [--bases | --types] [--misses]
+    python benchmarks/check_peft.py PYTHON... [--bases | --types [TYPE,...]] [--misses]
 
 PYTHON is an interpreter with torch, transformers and peft. It makes bases of twelve families, an adapter of each and of
 seven more methods, and from these some thousand cases (check_peft_inside.py): every adapter on every base, every field
@@ -38,7 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("python", nargs="+")
     parser.add_argument("--bases", action="store_true")
-    parser.add_argument("--types", action="store_true")
+    parser.add_argument("--types", nargs="?", const=",".join(formed_types()), metavar="TYPE,...")
     parser.add_argument("--misses", action="store_true")
     args = parser.parse_args()
     for python in args.python:
@@ -46,7 +46,7 @@ def main() -> None:
             folder = Path(scratch)
             try:
                 inside = INSIDE_TYPES if args.types else INSIDE_BASES if args.bases else INSIDE
-                kinds = formed_types() if args.types else ()
+                kinds = args.types.split(",") if args.types else ()
                 subprocess.run([python, inside, folder, *kinds], check=True, env=os.environ | QUIET)
             except (OSError, subprocess.CalledProcessError) as error:
                 parser.error(f"`{python}` is no interpreter with torch, transformers and peft: {error}")

@@ -3,11 +3,11 @@
     envpin run 'transformers==X,torch' -- python scripts/collect_forms.py --plan PLAN [--against SAVED...] [TYPE...]
     envpin run 'transformers==OLDER,torch' -- python scripts/collect_forms.py --plan PLAN --save SAVED
 
-The first writes src/envpin/diagnose/forms.json, and into PLAN the configs that it made small models of; the second
-makes the same ones with an older release, and a tensor that only one of the two saves is optional. Of each type four
-models with other sizes are made of each class; a length is told by an expression that gives it in all four. Every other
-field is changed in turn: if the tensors are then not what the form tells, the field is `opaque`, and with another value
-than the default nothing is known.
+The first writes src/envpin/diagnose/forms.json, in which it replaces the types that are named, and into PLAN the
+configs that it made small models of; the second makes the same ones with an older release, and a tensor that only one
+of the two saves is optional. Of each type four models with other sizes are made of each class; a length is told by an
+expression that gives it in all four. Every other field is changed in turn: if the tensors are then not what the form
+tells, the field is `opaque`, and with another value than the default nothing is known.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from forms_absent import absent, resolved
 from forms_fields import Known
 from forms_fold import Letters, UnfoldableError, fold, tree_of
 from forms_names import ROOT, canonical, is_told, renamed, rules_of
-from forms_types import COMPUTED_TABLES, SINUSOIDAL, TYPES, base_of, classes_of
+from forms_types import OPTIONAL, TYPES, base_of, classes_of
 from saved_shapes import saved_shapes
 
 TARGET = ROOT / "forms.json"
@@ -61,6 +61,8 @@ def main():
             forms[name] = found
     print(f"{len(forms)} types, {letters} forms", file=sys.stderr)
     args.plan.write_text(json.dumps(plan))
+    if args.types and args.out.exists():
+        forms = json.loads(args.out.read_text(encoding="utf-8"))["types"] | forms
     write(forms, args.out)
 
 
@@ -80,13 +82,15 @@ class Maker:
 
     def config(self, values):
         nested = {}
-        for path, value in {**self.when, **values}.items():
+        every = {**self.when, **values}
+        for path, value in every.items():
             *parts, last = path.split(".")
             at = nested
             for one in parts:
                 at = at.setdefault(one, {})
-            at[last] = value
-        return self.config_class(**nested)
+            same = value[1:] if isinstance(value, str) and value.startswith("=") else None
+            at[last] = every.get(same) if same else value
+        return self.config_class(**{name: value for name, value in nested.items() if value is not None})
 
     def shapes(self, cls, values):
         """Names and shapes in the model, without making its values where that is possible."""
@@ -169,7 +173,7 @@ def form_of(model_type, when):
     defaults, fallbacks = resolved(shown["absent"], values)
     form = {
         "when": when, "prefixes": rules[0][2], "fields": fields, "defaults": defaults, "fallbacks": fallbacks,
-        "aliases": known.aliases(), "opaque": opaque, "apart": apart, "must": [], "flat": known.flat,
+        "aliases": known.aliases(), "opaque": opaque, "apart": apart, "must": unsaid(model_type, when), "flat": known.flat,
         "blocks": found, "classes": dict.fromkeys(found), "base": base_of(model_type),
         "head": sorted({one for name in same.values() for one in name["head"]}),
         "same": {key: value for name in same.values() for key, value in name["groups"].items()},
@@ -215,13 +219,29 @@ def unneeded(classes):
     return {name: ignored(cls, "_keys_to_ignore_on_load_missing") for name, cls in classes.items()}
 
 
+def default_at(model_type, when, path):
+    """The value of a field that a config does not name."""
+    at = Maker(model_type, {one: value for one, value in when.items() if one != path}).config({})
+    for part in path.split("."):
+        at = getattr(at, part, None)
+    return at if isinstance(at, (int, str, float, list, tuple, type(None))) else repr(at)
+
+
+def unsaid(model_type, when):
+    """The fields of a variant that are otherwise where a config does not name them."""
+    return sorted(
+        path for path, value in when.items()
+        if not str(value).startswith("=") and json.dumps(default_at(model_type, when, path)) != json.dumps(value)
+    )  # fmt: skip
+
+
 def saved_by(plan):
     """What this release saves of the planned models, and its own defaults."""
     found = {}
     for key, one in plan.items():
         if one["type"] not in transformers.CONFIG_MAPPING:
             continue
-        maker, answer = Maker(one["type"], one["when"]), {"saved": {}, "defaults": {}}
+        maker, answer = Maker(one["type"], one["when"]), {"saved": {}}
         for name in one["classes"]:
             try:
                 held, _ = maker.saved(getattr(transformers, name), one["untied"])
@@ -230,12 +250,7 @@ def saved_by(plan):
                 print(f"{key} {name}: {type(error).__name__}: {str(error)[:120]}", file=sys.stderr, flush=True)
         answer["unneeded"] = unneeded({name: getattr(transformers, name) for name in answer["saved"]})
         answer["absent"] = absent(maker, one["values"], one["fields"])
-        config = maker.config({})
-        for path in one["opaque"]:
-            at = config
-            for part in path.split("."):
-                at = getattr(at, part, None)
-            answer["defaults"][path] = at if isinstance(at, (int, str, float, list, tuple, type(None))) else repr(at)
+        answer["defaults"] = {path: default_at(one["type"], one["when"], path) for path in one["opaque"]}
         found[key] = answer
     return found
 
@@ -268,9 +283,11 @@ def merge(form, own, older):
                 del form["classes"][name]
                 continue
             maybe |= {pattern_of(key) for key in odd}
-    computed = COMPUTED_TABLES if own["type"] in SINUSOIDAL else []
     for name, one in own["saved"].items():
-        patterns = [*computed, *(pattern for held in (own, *older) for pattern in held["unneeded"].get(name, ()))]
+        patterns = [
+            *OPTIONAL.get(own["type"], ()),
+            *(pattern for held in (own, *older) for pattern in held["unneeded"].get(name, ())),
+        ]
         odd = {
             key for key in one if any(re.search(pattern, f"{at}{key}") for pattern in patterns for at in ("", "model."))
         }
@@ -283,4 +300,5 @@ def merge(form, own, older):
 if __name__ == "__main__":
     warnings.filterwarnings("ignore")
     transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
     main()

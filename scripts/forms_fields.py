@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import math
 import re
 
 import transformers
@@ -17,7 +18,7 @@ SAFE = re.compile(
     r"|transformers_version|_loss_weight|_loss_reduction|loss_weight|task_specific_params|attn_implementation|layerdrop"
     r"|_select_strategy|_feature_layer|hidden_activation|dense_act_fn|classifier_pooling|mask_.*|apply_spec_augment"
     r"|forced_.*|begin_suppress_tokens|suppress_tokens|_seq_length|max_length|num_beams|.*_id|.*_ids|use_cache|name"
-    r"|query_pre_attn_scalar|attention_multiplier|logits_scaling|embedding_multiplier|residual_multiplier|scale_.*"
+    r"|query_pre_attn_scalar|attention_multiplier|logits_scaling|embedding_multiplier|residual_multiplier|scale_(?!factor).*"
     r"|full_att_token_id|vision_feature_layer|fullatt_block_indexes|image_grid_pinpoints|mrope_section|image_seq_len.*"
     r"|tie_word_embeddings|tie_encoder_decoder|num_experts_per_tok|top_k|topk.*|norm_topk_prob|scoring_func)$"
 )  # fmt: skip
@@ -36,6 +37,7 @@ def turned(*values):
 LAYERS = [*turned(5, 6, 8, 7), *turned(9, 11, 10, 12)]
 HIDDEN = [tuple(48 * one for one in four) for pool in ((2, 5, 3, 7), (4, 9, 6, 8)) for four in turned(*pool)]
 HEADS = turned(4, 6, 2, 12)
+SMALL = list(itertools.permutations((2, 3, 4, 1)))
 INNER = [tuple(8 * one for one in four) for pool in ((11, 13, 17, 19), (23, 29, 31, 37)) for four in turned(*pool)]
 NAMED = (
     (r"vocab_size|text_config_vocab", [(211 + 2 * at, 307 + 4 * at, 401 + 6 * at, 263 + 8 * at) for at in range(9)]),
@@ -48,11 +50,14 @@ NAMED = (
     (r"\w*intermediate_size|\w*ffn_dim|d_ff|hidden_dim|n_inner|inner_dim|ffn_hidden_size|\w+_intermediate_size", INNER),
     (r"max_position_embeddings|max_\w*_positions|n_positions|max_2d_position_embeddings",
      [(61 + 12 * at, 83 + 10 * at, 97 + 8 * at, 71 + 6 * at) for at in range(9)]),
+    (r"inner_group_num|num_hidden_groups", SMALL),
     (r"head_dim|d_kv", [(20 + 8 * at, 28 + 4 * at, 36 + 4 * at, 44 + 12 * at) for at in range(5)]),
 )  # fmt: skip
 PATCH, SIDE = (4, 6, 8, 10), (3, 5, 4, 7)
 OTHERS = [*turned(3, 5, 7, 9), *turned(13, 17, 11, 19), *turned(23, 29, 31, 27)]
 WIDER = 5
+# More is not made: sizes that are multiplied with one another, or stacks of stacks.
+MOST_VALUES, MOST_TENSORS = 32_000_000, 3_000
 
 
 def walked(config, before=""):
@@ -162,42 +167,64 @@ class Known:
             if path in self.assigned or path in self.fixed or SAFE.search(last):
                 continue
             if path in self.maker.when:
-                self.left[path] = ...
+                if not str(self.maker.when[path]).startswith("="):
+                    self.left[path] = ...
                 continue
             odd = self._moved(path, value)
-            if odd is not None and not (type(value) is int and self._is_assigned(path, value)):
+            if odd and not (type(value) is int and self._is_assigned(path, value)):
                 self.left[path] = odd
 
     def _moved(self, path, value):
-        """A value with which there are other tensors, `...` where none can be tried, None where nothing changes."""
-        tried, some = False, self._some(path)
+        """The values with which there are other tensors, `...` where none can be tried, none where nothing changes."""
+        tried, moved, some = False, [], self._some(path)
         for other in alternatives(value):
             with contextlib.suppress(Exception):  # not a value of this field
                 made = self._made(0, {path: other}, some)
-                if any(self.plain[name] != one for name, one in made.items()):
-                    return other
                 tried = True
-            if tried and value is not None:
+                if any(self.plain[name] != one for name, one in made.items()):
+                    moved.append(other)
+            if (moved or (tried and value is not None)) and not isinstance(value, (list, tuple)):
                 break
-        return None if tried else ...
+        return moved if tried else ...
 
     def _is_assigned(self, path, value):
         """Whether a size of no known name may be any number, or at least any multiple of its default."""
-        for four in (OTHERS[len(self.assigned) % len(OTHERS)], tuple(value * one for one in (1, 3, 2, 4))):
+        small = [four for four in SMALL if four not in self.assigned.values()]
+        for four in (OTHERS[len(self.assigned) % len(OTHERS)], *small[:3], tuple(value * one for one in (1, 3, 2, 4))):
             self.assigned[path] = four
-            if all(self._is_made(number, self._some(path)) for number in (1, 2, 3)) and self._is_made(0):
+            if all(self._is_small(number, self._some(path)) for number in (1, 2, 3)) and self._is_small(0):
                 self.plain = self._made(0)
                 return True
             del self.assigned[path]
         return False
 
+    def _is_small(self, number, only=None):
+        """Whether the models can be made, and are small enough to be saved again and again."""
+        try:
+            made = self._made(number, only=only).values()
+        except Exception:  # noqa: BLE001  sizes that do not go together
+            return False
+        return all(len(one) < MOST_TENSORS and sum(map(math.prod, one.values())) < MOST_VALUES for one in made)
+
     def opaque(self, found, letters, rules):
-        """Of the fields that move tensors those with which the form is not true any more, with their defaults."""
+        """Of the fields that move tensors those with which the form is not true any more, with their defaults, or with
+        `#3` where any list of three numbers will do."""
         odd = {}
-        for path, other in self.left.items():
-            if other is ... or not all(self.holds(*one, {path: other}, letters, rules) for one in found.items()):
-                odd[path] = self.maker.when.get(path, self.all[path])
+        for path, others in self.left.items():
+            value = self.maker.when.get(path, self.all[path])
+            wrong = (
+                []
+                if others is ...
+                else [one for one in others if not self.all_hold({path: one}, found, letters, rules)]
+            )
+            if wrong and isinstance(value, (list, tuple)) and all(len(one) != len(value) for one in wrong):
+                odd[path] = f"#{len(value)}"
+            elif wrong or others is ...:
+                odd[path] = value
         return odd
+
+    def all_hold(self, changed, found, letters, rules):
+        return all(self.holds(name, block, changed, letters, rules) for name, block in found.items())
 
     def holds(self, name, block, changed, letters, rules):
         """Whether the form tells the tensors of a class with some fields changed."""
@@ -219,7 +246,7 @@ class Known:
     def pairs(self):
         """Sizes of one kind, which a real config may have the same."""
         for paths in self.groups.values():
-            for one, other in itertools.combinations(paths, 2):
+            for one, other in itertools.combinations([path for path in paths if path in self.assigned], 2):
                 if one.rpartition(".")[0] == other.rpartition(".")[0]:
                     yield one, other
 
@@ -247,4 +274,6 @@ def alternatives(value):
         return (value + 1, value * 2, value + 2)
     if isinstance(value, float):
         return (value * 2, 0.5)
+    if isinstance(value, (list, tuple)) and value and all(type(one) is int for one in value):
+        return (list(value[1:]), [*value[:-1], value[-1] + 1], [one + 1 for one in value])
     return ()

@@ -1,4 +1,7 @@
-"""The model types that are collected, with the variants of their configs, and the classes of each."""
+"""The model types that are collected, with the variants of their configs, and the classes of each.
+
+A value `=hidden_size` is that of another field.
+"""
 
 from transformers.models.auto import modeling_auto
 
@@ -11,13 +14,15 @@ def _texts(*kinds, vision):
 _GATED = [{"feed_forward_proj": "relu"}, {"feed_forward_proj": "gated-gelu"}]
 _CLIP = ["clip_vision_model"]
 _SIGLIP = ["siglip_vision_model"]
+_LAYER_NORM = {"feat_extract_norm": "layer", "conv_bias": True, "do_stable_layer_norm": True}
 TYPES = {
     **{name: [{}] for name in (
-        "bert", "roberta", "xlm-roberta", "camembert", "distilbert", "electra", "albert",
+        "bert", "roberta", "xlm-roberta", "camembert", "distilbert", "albert",
         "modernbert", "mpnet", "xlm-roberta-xl", "rembert", "roformer", "longformer", "big_bird", "ernie",
         "layoutlm", "layoutlmv3", "mobilebert", "convbert", "nystromformer", "data2vec-text", "megatron-bert", "xmod",
         "luke", "lilt", "squeezebert", "funnel", "fnet", "xlm", "flaubert", "ibert", "splinter", "eurobert",
     )},
+    "electra": [{}, {"embedding_size": "=hidden_size"}],
     "deberta": [{"relative_attention": True, "pos_att_type": ["c2p", "p2c"], "position_biased_input": False,
                  "type_vocab_size": 0}],
     "deberta-v2": [
@@ -30,14 +35,17 @@ TYPES = {
         "pegasus_x", "bigbird_pegasus", "speech_to_text", "plbart", "prophetnet", "nllb-moe", "moonshine",
     )},
     **{name: [{}] for name in (
-        "qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "gemma3", "mllama", "smolvlm", "idefics3", "idefics2",
+        "qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "gemma3", "mllama", "idefics2",
         "internvl", "glm4v", "qwen3_5", "qwen3_5_moe", "gemma3n", "gemma4", "llama4", "blip", "blip-2", "florence2",
         "pixtral", "qwen2_5_omni", "glm4v_moe",
     )},
+    "smolvlm": [{"text_config.model_type": "llama"}], "idefics3": [{"text_config.model_type": "llama"}],
     "llava": _texts("llama", "mistral", vision=_CLIP) + _texts("mistral", vision=["pixtral"]),
     "llava_next": _texts("mistral", "llama", vision=_CLIP),
     "llava_onevision": _texts("qwen2", vision=_SIGLIP),
-    "paligemma": _texts("gemma", "gemma2", vision=_SIGLIP),
+    "paligemma": [
+        one | {"vision_config.vision_use_head": False} for one in _texts("gemma", "gemma2", vision=_SIGLIP)
+    ],
     "mistral3": _texts("mistral", vision=["pixtral"]),
     "qwen2_audio": [{"text_config.model_type": "qwen2", "audio_config.model_type": "qwen2_audio_encoder"}],
     **{name: [{}] for name in (
@@ -48,14 +56,22 @@ TYPES = {
     )},
     **{name: [{}] for name in (
         "vit", "deit", "beit", "dinov2", "dinov2_with_registers", "dinov3_vit", "swin", "convnext", "convnextv2",
-        "clip", "siglip", "siglip2", "clip_vision_model", "siglip_vision_model", "vit_mae", "segformer", "wav2vec2",
+        "clip", "siglip", "siglip2", "clip_vision_model", "siglip_vision_model", "vit_mae", "segformer",
         "hubert", "wavlm", "wav2vec2-bert", "wav2vec2-conformer", "audio-spectrogram-transformer", "data2vec-audio",
         "unispeech-sat", "sew", "vision-text-dual-encoder", "trocr", "layoutlmv2", "donut-swin", "detr", "yolos",
     )},
+    "wav2vec2": [{"feat_extract_norm": "group", "conv_bias": False, "do_stable_layer_norm": False}, _LAYER_NORM],
 }  # fmt: skip
-# Types whose tables of positions are computed: files may lack them.
-SINUSOIDAL = ("pegasus", "marian", "m2m_100", "speech_to_text", "pegasus_x", "bigbird_pegasus", "nllb-moe")
-COMPUTED_TABLES = [r"embed_positions\.weights?$"]
+# Tables of positions that are computed, and what is there only while training masks: files may lack them.
+_TABLES, _MASKED = r"embed_positions\.weights?$", r"masked_spec_embed$"
+OPTIONAL = {
+    **{name: [_TABLES] for name in (
+        "pegasus", "marian", "m2m_100", "speech_to_text", "pegasus_x", "bigbird_pegasus", "nllb-moe",
+    )},
+    **{name: [_MASKED] for name in (
+        "wav2vec2", "hubert", "wavlm", "wav2vec2-bert", "wav2vec2-conformer", "data2vec-audio",
+    )},
+}  # fmt: skip
 
 
 def base_of(model_type):

@@ -35,7 +35,10 @@ _OF_PARTS = (
     (r"^(?:model\.|language_model\.)+", ""),
     (r"^(vision_tower|vision_model|visual|audio_tower)\.(?:vision_model|vision_tower)\.", r"\1."),
 )
-_OLD_NAMES = ((r"LayerNorm\.gamma$", "LayerNorm.weight"), (r"LayerNorm\.beta$", "LayerNorm.bias"))
+_OLD_NAMES = (
+    (r"LayerNorm\.gamma$", "LayerNorm.weight"), (r"LayerNorm\.beta$", "LayerNorm.bias"),
+    (r"\.weight_g$", ".parametrizations.weight.original0"), (r"\.weight_v$", ".parametrizations.weight.original1"),
+)  # fmt: skip
 # Told by configs of old releases, and in none of the newest: with another value there are more tensors.
 _GONE = {"position_embedding_type": "absolute"}
 
@@ -45,10 +48,11 @@ class _UnknownError(Exception):
 
 
 class Form(msgspec.Struct, frozen=True):
-    """Of one model type whose config has the values of `when`. `fields` are the paths of the sizes by their letters,
-    `items` the tensors, of which each class has `common` and its own. `same` are the other names of a tensor, `head`
-    those that a tied model lacks, `maybe` patterns of what only one release saves. With another value of one of
-    `opaque`, without one of `must`, and with like sizes that are to be `apart` nothing is known."""
+    """Of one model type whose config has the values of `when`, where `=name` is the value of a field. `fields` are the
+    paths of the sizes by their letters, `items` the tensors, of which each class has `common` and its own. `same` are
+    the other names of a tensor, `head` those that a tied model lacks, `maybe` patterns of what only one release saves.
+    With another value of one of `opaque`, without one of `must`, and with like sizes that are to be `apart` nothing is
+    known; an opaque `#3` is any list of three numbers."""
 
     when: dict[str, object]
     prefixes: list[str] | None
@@ -97,17 +101,25 @@ def is_formed(model_type: object) -> bool:
 
 def formed(config: Mapping[str, object], tensors: Held) -> Described | None:
     """What the config says of the tensors; those in the files tell of which kind each layer is."""
-    classes = config.get("architectures")
+    classes = _classes(config)
     name = classes[0] if isinstance(classes, list) and len(classes) == 1 else None
     if not is_formed(config.get("model_type")) or not isinstance(name, str):
         return None
     for number, form in enumerate(_of_type(str(config["model_type"]))):
         if name in form.classes and _is_understood(form, config, is_first=number == 0):
             try:
-                return _described(form, name, config, tensors)
+                found = _described(form, name, config, tensors)
             except (_UnknownError, UnknownCountError):
                 return None
+            if found is not None:
+                return found
     return None
+
+
+def _classes(config: Mapping[str, object]) -> object:
+    """Release 4.57 writes the class of a Qwen2-VL into the config of its text."""
+    text = config.get("text_config")
+    return config.get("architectures", text.get("architectures") if isinstance(text, dict) else None)
 
 
 def _described(form: Form, name: str, config: Mapping[str, object], tensors: Held) -> Described | None:
@@ -135,8 +147,9 @@ def _described(form: Form, name: str, config: Mapping[str, object], tensors: Hel
 
 
 def _is_understood(form: Form, config: Mapping[str, object], *, is_first: bool) -> bool:
-    for path, value in form.when.items():
+    for path, asked in form.when.items():
         found = _at(form, path, config)
+        value = _at(form, asked[1:], config, ...) if isinstance(asked, str) and asked.startswith("=") else asked
         if not _same(found, value) and not (found is None and is_first):
             return False
     if any(
@@ -148,7 +161,9 @@ def _is_understood(form: Form, config: Mapping[str, object], *, is_first: bool) 
 
 
 def _same(found: object, value: object) -> bool:
-    """DeBERTa's configs have lists as `p2c|c2p`; the order of such names tells nothing."""
+    """DeBERTa's configs have lists as `p2c|c2p`; the order of such names tells nothing. `#3` is any three numbers."""
+    if isinstance(value, str) and value.startswith("#") and isinstance(found, list):
+        return len(found) == int(value[1:]) and all(type(one) is int for one in found)
     if isinstance(value, list) and isinstance(found, str):
         found = found.split("|")
     if isinstance(value, list) and isinstance(found, list) and all(isinstance(one, str) for one in (*value, *found)):
