@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,14 +17,14 @@ from envpin.diagnose.logs.facts.options import explain_option
 from envpin.diagnose.logs.signatures.signature import Signature
 
 if TYPE_CHECKING:
-    import re
-
     from envpin.diagnose.logs.text.explained import Explained
 
 # Codes of which a release that the log states to be new enough is none.
 NEWER = frozenset({"config-needs-newer-transformers", "transformers-api-changed"})
 # Codes and words of signatures that leave open which release has a name.
 _OF_A_RELEASE = frozenset({"library-api-changed", "torch-companion-mismatch", "transformers-api-changed"})
+# Words in parentheses that are one name: of a log that does not show the name they say nothing.
+_ASIDE = re.compile(r" \((`?)\{(\w+)\}\1\)")
 _NAMES_NONE = ("this release", "a newer torch than this one", "in this torch")
 
 
@@ -57,7 +58,8 @@ def _filled(signature: Signature, found: re.Match[str]) -> Signature:
     if words.get("package") and "No module named" in found[0]:
         typed["package"] = command_text(on_the_index(words["package"]))
     fix = tuple(step.format_map(typed) for step in signature.fix)
-    says = signature.says.format_map(words)
+    shown = _ASIDE.sub(lambda aside: aside[0] if words.get(aside[2]) else "", signature.says)
+    says = shown.format_map(words)
     if "``" in says:  # the line was cut off before the name
         return msgspec.structs.replace(signature, says=None, fix=())
     return msgspec.structs.replace(signature, says=says, fix=fix)

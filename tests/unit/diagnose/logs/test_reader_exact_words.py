@@ -72,3 +72,22 @@ def test_a_script_of_another_field_that_writes_is_left_alone() -> None:
         "FileNotFoundError: [Errno 2] No such file or directory: 'a/b.csv'\n"
     )
     assert not diagnose_log(io.BytesIO(log.encode())).findings
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "says"),
+    [
+        ("ValueError: bad line b'version https://git-lfs.github.com/spec/v1'", "lfs-pointer", "file that was read: the"),
+        ("RuntimeError: NaN detected in latents", "loss-not-finite", "NaN of an image: SDXL"),
+        (
+            "ValueError: No columns in the dataset match the model's forward method signature.",
+            "data-not-as-expected", "column",
+        ),
+    ],
+)  # fmt: skip
+def test_a_name_that_the_log_does_not_show_leaves_no_empty_parentheses(line: str, code: str, says: str) -> None:
+    log = f'Traceback (most recent call last):\n  File "train.py", line 3, in <module>\n    main()\n{line}\n'
+    found = diagnose_log(io.BytesIO(log.encode()))
+    shown = next(one for one in found.findings if one.code == code).message
+    assert says in shown
+    assert "()" not in shown
