@@ -73,7 +73,7 @@ FAULTS: tuple[Fault, ...] = (
     alone("architecture-drift", "raises", "raises"),
     alone("dtype-drift", "silent", "silent", severity="info"),
     alone("adapter-files-in-merged", "raises", "raises"),
-    alone("remote-code-missing", "silent", "silent"),
+    alone("remote-code-missing", "silent", "silent", severity="warning"),
     alone("remote-code-needed", "silent", "silent", severity="warning"),
     alone("generation-config-invalid", "raises", "silent", severity="warning"),
     alone("config-needs-newer-transformers", "raises", "silent", transformers="4.43.1"),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from envpin.checkpoint.bases import find_base
 from envpin.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from envpin.checkpoint.no_adapter import require_adapter
+from envpin.checkpoint.own_code import runs_own_code
 from envpin.core import json_input
 from envpin.core.errors import InputError, NetworkError
 from envpin.core.files import read_head
@@ -55,7 +56,8 @@ class Arguments:
 class Observed:
     """What was found. Documents and cards are pairs of a file's name and what it holds, the run's own first.
 
-    `listed` are versions in lists of packages, `base_config` is the base's config.json; `day` the day of the newest
+    `listed` are versions in lists of packages, `base_config` is the base's config.json,
+    `base_runs_code` whether its classes may be its own code's; `day` the day of the newest
     sign of writing inside the folder, and `day_source` where it is from; `notes` say what could not be read.
     `foreign` is the adapter's format where it is not peft's.
     """
@@ -74,6 +76,7 @@ class Observed:
     cards: tuple[tuple[str, str], ...] = ()
     listed: tuple[Listed, ...] = ()
     base_config: Mapping[str, object] | None = None
+    base_runs_code: bool = False
     base: str | None = None
     day: dt.date | None = None
     day_source: str = ""
@@ -128,6 +131,7 @@ def observe(
         cards=tuple(_cards(places)),
         listed=(*read_beside(place, names), *_listed_above(folder)),
         base_config=base_folder[1] if base_folder else None,
+        base_runs_code=base_folder is not None and base_folder[2],
         base=base_folder[0] if base_folder else None,
         day=day,
         day_source=day_source,
@@ -200,8 +204,9 @@ def _document(path: Place, notes: list[str], limit: int = json_input.MAX_BYTES) 
 
 def _base(
     folder: Checkpoint, given: str | Place | Checkpoint | None, open_remote: OpenRemote | None
-) -> tuple[tuple[str, Mapping[str, object]] | None, str | None]:
-    """Name and config of the base, or why there is none. A path with `..` that a stranger wrote is not followed."""
+) -> tuple[tuple[str, Mapping[str, object], bool] | None, str | None]:
+    """Name and config of the base and whether its own code may run, or why there is none. A path with `..` that a
+    stranger wrote is not followed."""
     if given is not None and not isinstance(given, str):
         base = open_checkpoint(given, confined=True)
         return _base_config(base, str(base.path))
@@ -221,9 +226,9 @@ def _confined(place: Place) -> Checkpoint:
     return open_checkpoint(place, confined=True)
 
 
-def _base_config(base: Checkpoint, name: str) -> tuple[tuple[str, Mapping[str, object]] | None, str | None]:
+def _base_config(base: Checkpoint, name: str) -> tuple[tuple[str, Mapping[str, object], bool] | None, str | None]:
     if base.config is not None:
-        return (name, base.config), None
+        return (name, base.config, runs_own_code(base)), None
     fault = next((one for one in base.config_faults if one.file == "config.json"), None)
     return None, f"the base's config.json: {fault.message}" if fault is not None else "the base has no config.json"
 

@@ -116,7 +116,7 @@ def base_type(observed: Observed) -> str | None:
 
 def brings_code(observed: Observed) -> bool:
     """Whether the base's classes are its own: then no release of transformers needs to know it."""
-    return bool((observed.base_config or {}).get("auto_map"))
+    return observed.base_runs_code
 
 
 def ran_own_code(observed: Observed) -> bool:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
 from envpin.checkpoint.formats.safetensors import read_header
+from envpin.checkpoint.own_code import named_code, native_classes
 from envpin.core.adapter_format import foreign_model
 from envpin.core.command_text import command_text
 from envpin.core.findings import Evidence
@@ -28,7 +28,10 @@ _SAMPLING: dict[str, tuple[object, ...]] = {
     "epsilon_cutoff": (None, 0.0), "eta_cutoff": (None, 0.0),
 }  # fmt: skip
 _DTYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16", "float64": "F64"}
-_MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NATIVE_FIX = (
+    "load it without trust_remote_code, as envpin does",
+    "where training ran its own code, copy the .py files of the base's repository into the folder",
+)
 
 
 def detect_files(folder: Checkpoint, subject: CheckSubject) -> Iterator[Finding]:
@@ -177,29 +180,23 @@ def _no_configuration(folder: Checkpoint, subject: CheckSubject) -> Iterator[Fin
 
 
 def _remote_code(folder: Checkpoint, subject: CheckSubject) -> Iterator[Finding]:
-    entries = folder.auto_map
-    if not entries:
+    if not folder.auto_map:
         return
-    wanted: set[str] = set()
-    elsewhere = False
-    for value in entries.values():
-        for name in value if isinstance(value, list) else [value]:
-            if isinstance(name, str):
-                elsewhere |= "--" in name  # `org/repository--module.Class`: the code stays in that repository
-                module = name.split("--")[-1].partition(".")[0]
-                if "--" not in name and _MODULE.fullmatch(module):
-                    wanted.add(f"{module}.py")
-    absent = sorted(name for name in wanted if not (folder.inside / name).is_file())
-    if absent:
-        text = f"`auto_map` names `{absent[0]}`, which is not in `{folder.path}`"
-        yield finding(
-            "remote-code-missing", text, [Evidence(file=name) for name in absent[:SHOWN]], names=places(subject)
-        )
-    elif wanted or elsewhere:
+    code, own = named_code(folder), native_classes(folder, subject.version("transformers"))
+    if code.absent:
+        text = f"`auto_map` names `{code.absent[0]}`, which is not in `{folder.path}`"
+        seen = [Evidence(file=name) for name in code.absent[:SHOWN]]
+        fix: tuple[str, ...] | None = None
+        severity: Severity | None = None
+        if own is not None:
+            text += f": transformers loads its own {own}, and nothing with trust_remote_code=True"
+            fix, severity = _NATIVE_FIX, "warning"
+        yield finding("remote-code-missing", text, seen, severity=severity, fix=fix, names=places(subject))
+    elif code.held or code.elsewhere:
         text = f"loading `{folder.path}` runs Python code that came with it"
-        seen = [Evidence(file=name) for name in sorted(wanted)[:SHOWN]] or [
-            Evidence(file="config.json", note="auto_map")
-        ]
+        if own is not None:
+            text += f", where trust_remote_code=True is passed: else transformers loads its own {own}"
+        seen = [Evidence(file=name) for name in code.held[:SHOWN]] or [Evidence(file="config.json", note="auto_map")]
         yield finding("remote-code-needed", text, seen, names=places(subject))
 
 

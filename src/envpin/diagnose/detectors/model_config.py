@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from envpin.checkpoint.own_code import runs_own_code
 from envpin.checkpoint.weights import has_model_weights
 from envpin.core.command_text import command_text
 from envpin.core.findings import Evidence
@@ -47,7 +48,7 @@ def detect_model_config(model: Checkpoint, subject: CheckSubject) -> Iterator[Fi
     """Of the base or of the folder itself."""
     yield from _unloaded(model, subject)
     config = model.config
-    if config is None or model.auto_map:
+    if config is None or runs_own_code(model):
         return
     yield from _type(model, config, subject)
     yield from _values(config, subject)

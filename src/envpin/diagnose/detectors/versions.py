@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
+from envpin.checkpoint.own_code import runs_own_code
 from envpin.core.findings import Evidence
 from envpin.core.text_input import read_beginning
 from envpin.diagnose.catalogue.catalogue import finding
@@ -88,7 +89,7 @@ def _rope(model: Checkpoint, subject: CheckSubject) -> Iterator[Finding]:
 def _model_type(model: Checkpoint, subject: CheckSubject) -> Iterator[Finding]:
     family = (model.config or {}).get("model_type")
     release = subject.version("transformers")
-    if not isinstance(family, str) or release is None or model.auto_map:
+    if not isinstance(family, str) or release is None or runs_own_code(model):
         return
     window = _window(family)
     if window is None:

@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
 
+from envpin.checkpoint.own_code import runs_own_code
 from envpin.checkpoint.quantization import of_base
 from envpin.core.findings import Evidence
 from envpin.core.sizes import counted, verb
@@ -67,7 +68,7 @@ def detect_whole(model: Checkpoint, subject: CheckSubject, mismatches: list[Mism
 def _read(model: Checkpoint) -> _Held | None:
     stored = of_base(model)
     config = model.config or {}
-    if not model.weight_files or model.faults or model.auto_map or (stored is not None and stored.stored):
+    if not model.weight_files or model.faults or runs_own_code(model) or (stored is not None and stored.stored):
         return None
     if isinstance(config.get("quantization"), dict):
         return None  # packed by mlx-lm

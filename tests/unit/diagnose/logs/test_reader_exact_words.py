@@ -77,7 +77,7 @@ def test_a_script_of_another_field_that_writes_is_left_alone() -> None:
 @pytest.mark.parametrize(
     ("line", "code", "says"),
     [
-        ("ValueError: bad line b'version https://git-lfs.github.com/spec/v1'", "lfs-pointer", "file that was read: the"),
+        ("ValueError: bad line b'version https://git-lfs.github.com/spec/v1'", "lfs-pointer", "that was read: the"),
         ("RuntimeError: NaN detected in latents", "loss-not-finite", "NaN of an image: SDXL"),
         (
             "ValueError: No columns in the dataset match the model's forward method signature.",
