@@ -194,7 +194,7 @@ def _base(observed: Observed, known: Known) -> Iterator[Signal]:
         says = "`rope_scaling` of type llama3"
         yield Signal(package="transformers", strength="strong", file=file, says=says, admits=known.within(">=4.43.0"))
     if isinstance(config.get("rope_parameters"), dict) and "rope_theta" not in config:
-        says = "`rope_parameters`, which only transformers 5 reads"
+        says = "`rope_parameters`, as transformers 5 writes it"
         yield Signal(package="transformers", strength="weak", file=file, says=says, admits=known.within(">=5.0.0"))
 
 

@@ -15,13 +15,13 @@ from envpin.matrix.conditions import Need, held_conditions, needs_of, pins_withi
 from envpin.matrix.names import name_match
 from envpin.matrix.nearest import (
     era_pins,
-    has_new_rope_spelling,
     oldest_day,
     own_release,
     proved_pins,
 )
-from envpin.matrix.parts import method_floor, not_run, part_floors, risen, with_floors, yarn_floor
-from envpin.matrix.signs import release_of, shorten, value_at
+from envpin.matrix.parts import method_floor, not_run, part_floors, risen, spelling_floors, with_floors, yarn_floor
+from envpin.matrix.signs import shorten, value_at
+from envpin.matrix.spelling import misread
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -124,12 +124,13 @@ def match(
     ]
     typed = f"`model_type` is `{shorten(kind)}`" if how is None else f"no `model_type`; the architecture is `{how}`"
     parts = part_floors(kind, usable, support) if support is not None else ()
-    asked = (method_floor(usable), yarn_floor(usable)) if support is not None else ()
+    asked = (method_floor(usable), yarn_floor(usable), *spelling_floors(usable)) if support is not None else ()
     fields = tuple(one for one in asked if one is not None)
+    spelt = [f"transformers 5 wrote this config: releases before {one.release} {one.words}" for one in misread(usable)]
     question = _Question(
         config=usable, kind=kind, name=name, matrix=matrix, support=support, parts=parts, fields=fields
     )
-    evidence = [typed, *_other_name(name, candidates, matrix), *question.nowhere]
+    evidence = [typed, *_other_name(name, candidates, matrix), *question.nowhere, *spelt]
     if all(one.missing for one in candidates) or any(one.release is None for one in parts):
         return _not_listed(question, candidates, evidence)
     return _choose(question, candidates, evidence)
@@ -198,10 +199,6 @@ def _pins_of(
     if needs and pins:
         pins, python, newer = pins_within(family, needs, support, breaks) or ({}, None, None)
     own = _own_version(config)
-    if has_new_rope_spelling(config) and (release_of(pins.get("transformers")) or (5,)) < (5,):
-        evidence.append("transformers 5 wrote `rope_parameters`; 4 would silently read rope_theta as 10000")
-        release, _ = own_release(question.kind, own if (release_of(own) or ()) >= (5,) else "5.0.0", support)
-        pins, python, newer = (era_pins(release, support, breaks) if release else None) or ({}, None, None)
     if family.kind == "remote-code" and not pins and own is not None and support is not None:
         release, _ = own_release(question.kind, own, support)
         evidence.append(f"`transformers_version` is {shorten(own)}: what its own code was saved with")

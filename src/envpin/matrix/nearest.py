@@ -89,16 +89,6 @@ def proved_pins(kind: str, matrix: Matrix, support: Support) -> Pins | None:
     return None
 
 
-def has_new_rope_spelling(config: Mapping[str, object]) -> bool:
-    """Whether only transformers 5 reads the config right: it writes `rope_parameters` where 4 wrote `rope_theta`, and
-    4 takes an absent `rope_theta` for 10000 without a word."""
-    parts = (config, config.get("text_config"))
-    return any(
-        isinstance(part, dict) and isinstance(part.get("rope_parameters"), dict) and part.get("rope_theta") is None
-        for part in parts
-    )
-
-
 def _release_named(own: str | None) -> str | None:
     """`4.21.0.dev0` and `4.21.0` are both `4.21.0`: a development version becomes the release of its number."""
     parts = release_of(own)

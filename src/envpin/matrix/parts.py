@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from envpin.matrix.conditions import Need
 from envpin.matrix.signs import shorten, value_at
+from envpin.matrix.spelling import misread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -88,6 +89,16 @@ def method_floor(config: Mapping[str, object] | None) -> Floor | None:
     if not releases:
         return Floor(None, reason)
     return None if releases[0] == tool.read[0] else Floor(releases[0].version, reason)
+
+
+def spelling_floors(config: Mapping[str, object]) -> tuple[Floor, ...]:
+    """The first releases that read what transformers 5 spells otherwise than 4, where 4 would take another value."""
+    lost = misread(config)
+    return tuple(
+        Floor(release, f"reads the config as transformers 5 writes it: older ones {words}")
+        for release in dict.fromkeys(one.release for one in lost)
+        for words in (" and ".join(one.words for one in lost if one.release == release),)
+    )
 
 
 # Loaded with one set of weights on 4.43.2 to 5.24.0: until 4.50 the lengths of a yarn began at max_position_embeddings,

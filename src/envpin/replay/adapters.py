@@ -85,10 +85,17 @@ class Part:
         return replace(self, closure=closure_of(self.manifest, also=also))
 
 
-def loftq_packages(adapters: Iterable[Checkpoint]) -> tuple[str, ...]:
-    """Recorded distributions with which peft quantizes the base again when it loads a LoftQ adapter."""
-    starts = {str((one.adapter_config or {}).get("init_lora_weights")).lower() for one in adapters}
-    return ("bitsandbytes", "scipy") if "loftq" in starts else ()
+def method_packages(adapters: Iterable[Checkpoint]) -> tuple[str, ...]:
+    """Distributions that peft does not require and its methods need on loading: AdaMSS clusters with scikit-learn, and
+    LoftQ quantizes the base again. What others need (GPTQ, HQQ, AQLM, EETQ) is asked for by a quantized base alone."""
+    found: dict[str, None] = {}
+    for one in adapters:
+        config = one.adapter_config or {}
+        if str(config.get("peft_type")).upper() == "ADAMSS":
+            found["scikit-learn"] = None
+        if str(config.get("init_lora_weights")).lower() == "loftq":
+            found |= dict.fromkeys(("bitsandbytes", "scipy"))
+    return tuple(found)
 
 
 def named(path: Path, remote: RemotePlace | None) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 from packaging.utils import canonicalize_name
@@ -14,17 +14,11 @@ from envpin.checkpoint.bases import FoundBase
 from envpin.checkpoint.checkpoint import opener
 from envpin.checkpoint.no_adapter import require_adapter
 from envpin.core.errors import CheckFailedError, InputError, RefusedError
-from envpin.core.events import Note, ignore
+from envpin.core.events import ignore
 from envpin.core.sizes import counted
 from envpin.core.versions import same_build, same_release
 from envpin.diagnose.check import find_recorded_base
 from envpin.envs.locks.torch_build import torch_of
-from envpin.envs.locks.torch_wish import TorchWish
-from envpin.envs.machine import platform_name
-from envpin.envs.refs.adapter import unrecorded
-from envpin.envs.refs.pins import Resolver
-from envpin.envs.refs.recorded import find_ready, resolve_recorded
-from envpin.envs.refs.resolve import resolve
 from envpin.manifest.closure import closure_of
 from envpin.replay.adapters import (
     Part,
@@ -32,10 +26,11 @@ from envpin.replay.adapters import (
     embedding_of,
     environment_conflicts,
     kind_of,
-    loftq_packages,
+    method_packages,
     refuse_conflicts,
     tokenizer_source,
 )
+from envpin.replay.environment import Basis, choose_environment
 from envpin.replay.options import EngineOptions, MergeOptions
 from envpin.replay.preflight import preflight, refuse_incomplete
 from envpin.replay.quantized import Decision, decide, quantized_run, settle
@@ -51,11 +46,6 @@ if TYPE_CHECKING:
     from envpin.envs.store.store import Store
     from envpin.manifest.base_weights import WeightsComparison
     from envpin.manifest.types import BaseModel, Manifest
-
-# Where the environment comes from: the manifest, the adapter's own files, the model's family, or a reference that the
-# user gave.
-Basis = Literal["manifest", "inferred", "family", "reference"]
-
 
 # Packages of conda that decide what a run computes.
 _COMPUTING = ("cuda", "cudnn", "mkl", "blas", "libblas", "openblas", "nccl", "libcublas", "intel-openmp")
@@ -188,14 +178,14 @@ def make_plan(
     leading = next((part for part in parts if part.closure is not None and part.closure.missing == ()), parts[0])
     policy = options.engine.quantized_base
     quantized = decide(base_folder, quantized_run(part.manifest for part in parts), policy)
-    also = (*quantized.packages, *loftq_packages(read for _, read in adapters))
+    also = (*quantized.packages, *method_packages(read for _, read in adapters))
     parts = tuple(part.with_packages(also) for part in parts)
-    basis, family, spec = _environment(
+    basis, family, spec = choose_environment(
         leading.manifest, folder, base_folder, options=options, store=store, also=also, listener=listener
     )
     notes += environment_conflicts(parts)
     target = {str(one.name): str(one.version) for one in spec.lock.packages}
-    refuse_incomplete(options.environment, target)
+    refuse_incomplete(options.environment, target, (read for _, read in adapters))
     return MergePlan(
         parts=parts,
         tokenizer=tokenizer_source(adapters).absolute(),
@@ -312,46 +302,6 @@ def _hub(remote: RemotePlace | None) -> dict[str, str] | None:
 
 def _names(folder: Checkpoint) -> tuple[str, ...]:
     return tuple(sorted({name for name in folder.weight_files if name.endswith(".safetensors")}))
-
-
-def _environment(
-    manifest: Manifest | None,
-    adapter: Checkpoint,
-    base: Checkpoint,
-    *,
-    options: MergeOptions,
-    store: Store,
-    also: tuple[str, ...],
-    listener: Listener,
-) -> tuple[Basis, str | None, EnvironmentSpec]:
-    resolver = Resolver(
-        python=options.python, listener=listener, offline=options.offline, root=store.root, torch=options.torch
-    )
-    if options.environment is not None:
-        return "reference", None, resolve(options.environment, resolver)
-    if options.spec is not None:
-        recorded = manifest is not None and closure_of(manifest).missing == ()
-        return "manifest" if recorded else "reference", None, options.spec
-    if manifest is not None and closure_of(manifest).missing == ():
-        ready = find_ready(manifest, store, python=options.python, also=also, torch=options.torch)
-        if ready is not None:
-            return "manifest", None, ready
-        return "manifest", None, resolve_recorded(manifest, resolver, name=adapter.path.name, also=also)
-    if manifest is not None:
-        message = "envpin.json does not say which torch, transformers and peft were used: it is as if there were none"
-        listener(Note(message=message, level="warning"))
-    choice = options.choice or unrecorded(adapter, base=base)
-    sure = f" (confidence: {choice.confidence})" if choice.confidence else ""
-    listener(Note(message=f"no record of the training environment: using {choice.title}{sure}", level="warning"))
-    for line in choice.evidence:
-        listener(Note(message=line))
-    if resolver.torch is None and options.engine.device == "cpu" and platform_name() == "linux-x86_64":
-        # The index's own build is for a GPU here, and ten times as large; elsewhere it is for a CPU.
-        resolver = replace(resolver, torch=TorchWish(label="cpu"))
-    if choice.family is not None:
-        family = choice.family.id
-        return "family", family, resolve(family, resolver)
-    return "inferred" if choice.basis == "inferred" else "family", None, resolver.request(choice.request)
 
 
 def _extra_tokens(adapter: Checkpoint, base: Checkpoint) -> tuple[int, ...]:

@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+from packaging.version import Version
 
 from envpin.core.errors import UsageError
 from envpin.core.findings import Evidence
 from envpin.diagnose.catalogue.catalogue import finding
 from envpin.diagnose.check import check
+from envpin.replay.adapters import method_packages
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from envpin.checkpoint.bases import FoundBase
     from envpin.checkpoint.checkpoint import Checkpoint
@@ -52,11 +54,14 @@ def preflight(given: list[WeightedAdapter], base: FoundBase, target: dict[str, s
     return tuple(sorted(found, key=lambda finding_: finding_.sort_key))
 
 
-def refuse_incomplete(named: str | None, packages: Mapping[str, str]) -> None:
+def refuse_incomplete(named: str | None, packages: Mapping[str, str], adapters: Iterable[Checkpoint] = ()) -> None:
     """
     Raises:
-        UsageError: the environment that the user named holds no torch, transformers or peft.
+        UsageError: the environment that the user named holds no torch, transformers or peft, or nothing of what the
+            adapters' methods need.
     """
+    if named is not None:
+        _refuse_without_method(named, packages, adapters)
     missing = [one for one in ("torch", "transformers", "peft") if one not in packages]
     if named is not None and missing:
         raise UsageError(
@@ -64,6 +69,23 @@ def refuse_incomplete(named: str | None, packages: Mapping[str, str]) -> None:
             "peft",
             hint="name one that holds them, such as --environment 'transformers==X,peft==Y,torch==Z'",
         )
+
+
+def _refuse_without_method(named: str, packages: Mapping[str, str], adapters: Iterable[Checkpoint]) -> None:
+    for one in adapters:
+        missing = [name for name in method_packages([one]) if name not in packages]
+        if "scipy" in missing and "peft" in packages and Version(packages["peft"]) >= Version("0.20"):
+            missing.remove("scipy")  # since then it computes the quantiles itself
+        if missing:
+            method = str((one.adapter_config or {}).get("peft_type") or "LORA").upper()
+            what = "LoftQ" if "bitsandbytes" in missing or "scipy" in missing else method
+            held = (name for name in ("transformers", "peft", "torch") if name in packages)
+            asked = ",".join(f"{name}=={packages[name]}" for name in held)
+            lacking = " and no ".join(missing)
+            raise UsageError(
+                f"the environment `{named}` holds no {lacking}, which peft needs to load `{one.path}` ({what})",
+                hint=f"name one that holds them, such as --environment '{asked},{','.join(missing)}'",
+            )
 
 
 def _pickles(folder: Checkpoint) -> Iterator[Finding]:

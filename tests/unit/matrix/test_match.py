@@ -223,7 +223,7 @@ def test_a_config_of_transformers_5_is_not_read_by_4() -> None:
     found = resolve(new)
     assert family_of(found) == "llama3.1"
     assert found.pins["transformers"].startswith("5.")
-    assert any("rope_theta as 10000" in line for line in found.evidence)
+    assert any("`rope_theta` as 10000" in line for line in found.evidence)
 
 
 def test_no_scaling_as_transformers_5_writes_it_is_no_scaling() -> None:

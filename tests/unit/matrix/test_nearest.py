@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
 
 import pytest
 from packaging.specifiers import SpecifierSet
 
-from envpin.matrix.nearest import era_pins, has_new_rope_spelling, own_release
+from envpin.matrix.nearest import era_pins, own_release
 from envpin.matrix.support import ReleaseFacts, Support, load_support, shipped_path
 from envpin.matrix.types import Break
 
@@ -75,17 +74,6 @@ def test_own_release_by_what_the_config_says_and_who_knows_the_type(
 )
 def test_own_release_without_support_is_the_number_of_the_config(own: str | None, release: str | None) -> None:
     assert own_release("x", own, None) == (release, [])
-
-
-@pytest.mark.parametrize(
-    ("config", "new"),
-    [
-        ({"rope_parameters": {}}, True), ({"rope_parameters": {}, "rope_theta": 1.0}, False), ({}, False),
-        ({"rope_parameters": 3}, False), ({"text_config": {"rope_parameters": {}}}, True), ({"text_config": 3}, False),
-    ],
-)  # fmt: skip
-def test_new_rope_spelling_is_parameters_without_a_theta(config: dict[str, Any], *, new: bool) -> None:
-    assert has_new_rope_spelling(config) is new
 
 
 def test_era_pins_end_with_what_was_collected() -> None:

@@ -17,7 +17,7 @@ from envpin.replay.adapters import (
     WeightedAdapter,
     embedding_of,
     environment_conflicts,
-    loftq_packages,
+    method_packages,
     parse_adapter,
     refuse_conflicts,
     tokenizer_source,
@@ -170,4 +170,9 @@ def test_a_loftq_adapter_asks_for_what_peft_quantizes_the_base_with(
 ) -> None:
     config = {"peft_type": "LORA", "init_lora_weights": start}
     (tmp_path / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
-    assert loftq_packages([open_checkpoint(tmp_path)]) == packages
+    assert method_packages([open_checkpoint(tmp_path)]) == packages
+
+
+def test_adamss_asks_for_scikit_learn(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text('{"peft_type": "ADAMSS"}', encoding="utf-8")
+    assert method_packages([open_checkpoint(tmp_path)]) == ("scikit-learn",)

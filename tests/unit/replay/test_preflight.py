@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,7 +10,9 @@ import pytest
 from envpin.checkpoint.bases import FoundBase
 from envpin.checkpoint.checkpoint import open_checkpoint
 from envpin.core.errors import UsageError
+from envpin.envs.locks.portable import LockRequest
 from envpin.replay.adapters import WeightedAdapter
+from envpin.replay.environment import with_packages
 from envpin.replay.preflight import preflight, refuse_incomplete
 from tests.support.checkpoints import llama_shapes, lora_shapes, write_adapter, write_model
 from tests.support.pickles import write_bin
@@ -63,3 +66,33 @@ def test_an_environment_that_cannot_merge_is_refused_before_it_is_built(left_out
     assert "--environment" in str(refused.value.hint)
     refuse_incomplete("these", WHOLE)
     refuse_incomplete(None, held)
+
+
+@pytest.mark.parametrize(
+    ("config", "more", "said"),
+    [
+        ({"peft_type": "ADAMSS"}, {}, r"no scikit-learn, which peft needs to load `.*` \(ADAMSS\)"),
+        ({"peft_type": "ADAMSS"}, {"scikit-learn": "1.5.1"}, None),
+        ({"peft_type": "LORA", "init_lora_weights": "loftq"}, {}, "no bitsandbytes, which"),
+        ({"peft_type": "LORA", "init_lora_weights": "loftq"}, {"peft": "0.18.1"}, "no bitsandbytes and no scipy"),
+        ({"peft_type": "LORA"}, {}, None),
+    ],
+)
+def test_an_environment_without_what_the_method_needs_is_refused_before_it_is_built(
+    config: dict[str, str], more: dict[str, str], said: str | None, tmp_path: Path
+) -> None:
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
+    given = [open_checkpoint(tmp_path)]
+    if said is None:
+        refuse_incomplete("these", WHOLE | more, given)
+        return
+    with pytest.raises(UsageError, match=said) as refused:
+        refuse_incomplete("these", WHOLE | more, given)
+    assert "--environment" in str(refused.value.hint)
+
+
+def test_an_environment_that_is_chosen_gets_what_the_method_needs() -> None:
+    request = LockRequest(name="x", requirements=("peft==0.21.2", "torch"), python="3.11")
+    assert with_packages(request, ("scikit-learn",)).requirements == ("peft==0.21.2", "torch", "scikit-learn")
+    assert with_packages(request, ("torch",)) is request
+    assert with_packages(request, ()) is request

@@ -15,6 +15,7 @@ from envpin.diagnose.catalogue.catalogue import finding
 from envpin.diagnose.detectors.shapes import places
 from envpin.matrix.fields import load_fields
 from envpin.matrix.load import load_matrix
+from envpin.matrix.spelling import Misread, misread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,17 +74,18 @@ def _rope(model: Checkpoint, subject: CheckSubject) -> Iterator[Finding]:
             Evidence(file="config.json", found=json.dumps(scaling, default=str)[:200], expected="type and factor only")
         ]
         yield finding("rope-config-unreadable", text, seen, names=places(subject))
-    parameters = config.get("rope_parameters")
-    if not isinstance(parameters, dict) or "rope_theta" in config:
-        return
-    theta = parameters.get("rope_theta")
-    if theta is None or theta == 10000 or subject.from_on("transformers", "5.0"):
-        return
-    seen = [Evidence(file="config.json", found=f"rope_parameters.rope_theta: {theta}", expected="rope_theta")]
-    known = subject.version("transformers")
-    text = f"only transformers 5 reads `rope_parameters`: 4.x silently takes rope_theta = 10000 instead of {theta}"
-    severity: Severity = "blocker" if known is not None else "info"
-    yield finding("rope-theta-lost", text, seen, severity=severity, names=places(subject))
+    for one in misread(config):
+        if not subject.from_on("transformers", one.release):
+            yield _misread(one, subject)
+
+
+def _misread(one: Misread, subject: CheckSubject) -> Finding:
+    seen = [Evidence(file="config.json", found=str(one.says)[:200], expected=one.field)]
+    severity: Severity = "blocker" if subject.version("transformers") is not None else "info"
+    code = "rope-theta-lost" if one.silent else "config-needs-newer-transformers"
+    text = f"transformers 5 wrote this config: releases before {one.release} {one.words}"
+    fix = None if one.silent else (f"load with transformers ≥ {one.release}",)
+    return finding(code, text, seen, severity=severity, fix=fix, names=places(subject))
 
 
 def _model_type(model: Checkpoint, subject: CheckSubject) -> Iterator[Finding]:
