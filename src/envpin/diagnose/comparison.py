@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from envpin.diagnose.adapter_names import has_own_experts
 from envpin.diagnose.axes import holds_vocabulary, shape_text, side_of_triangle
+from envpin.diagnose.own_lengths import KINDS, own_lengths
 
 if TYPE_CHECKING:
     from envpin.diagnose.adapter_names import AdapterNames, Factor
@@ -33,9 +34,12 @@ class Comparison:
     The search for a base asks whether it fits, and the findings say in what it does not: both ask the same one.
     """
 
-    def __init__(self, names: AdapterNames, expected: ExpectedShapes) -> None:
+    def __init__(
+        self, names: AdapterNames, expected: ExpectedShapes, settings: Mapping[str, object] | None = None
+    ) -> None:
         self.names = names
         self.expected = expected
+        self._settings = settings or {}
 
     @cached_property
     def modules(self) -> list[str]:
@@ -54,13 +58,13 @@ class Comparison:
         turned: dict[str, set[str]] = {}
         for factor in (*self.names.factors, *self.names.other):
             base = self._shape_of(factor)
-            wanted = None if base is None else _fitting(factor, base)
+            wanted = None if base is None else self._fitting(factor, base)
             if base is None or wanted is None or wanted == factor.tensor.shape:
                 continue
-            if _fitting(factor, base[::-1]) == factor.tensor.shape:
+            if self._fitting(factor, base[::-1]) == factor.tensor.shape:
                 turned.setdefault(factor.module, set()).add(factor.kind)
             side = "input" if (factor.kind, len(factor.tensor.shape)) in _BY_INPUT else "output"
-            why = f"{side} of the module: {shape_text(base)}"
+            why = f"{'widths' if factor.kind in KINDS else side} of the module: {shape_text(base)}"
             found = Mismatch(parameter=factor.tensor.name, found=factor.tensor.shape, expected=wanted, why=why)
             by_module.setdefault(factor.module, []).append(found)
         wrong: list[Mismatch] = []
@@ -82,7 +86,14 @@ class Comparison:
         if self.homeless or any(self.expected.shape_of(one) is not None for one in self.names.whole):
             return True
         factors = (*self.names.factors, *self.names.other)
-        return any((base := self._shape_of(one)) is not None and _fitting(one, base) is not None for one in factors)
+        return any(
+            (base := self._shape_of(one)) is not None and self._fitting(one, base) is not None for one in factors
+        )
+
+    def _fitting(self, factor: Factor, base: tuple[int, ...]) -> tuple[int, ...] | None:
+        if factor.kind in KINDS and len(base) == 2 and 0 not in factor.tensor.shape:
+            return own_lengths(factor.kind, factor.tensor.shape, base, self._settings)
+        return _fitting(factor, base)
 
     def _shape_of(self, factor: Factor) -> tuple[int, ...] | None:
         return self.expected.shape_of(f"{factor.module}.weight")

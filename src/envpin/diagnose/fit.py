@@ -56,6 +56,10 @@ class Fit:
         """The adapter held against `base`; None where one of them has no shapes to compare. The last one is kept."""
         if self._last is None or self._last[0] is not base:
             expected = expected_shapes(base)
-            compared = None if expected is None or not self.names.modules else Comparison(self.names, expected)
+            compared = (
+                None
+                if expected is None or not self.names.modules
+                else Comparison(self.names, expected, self._adapter.adapter_config)
+            )
             self._last = base, compared
         return self._last[1]

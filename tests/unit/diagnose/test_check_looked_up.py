@@ -98,6 +98,11 @@ def test_the_prefix_of_a_class_may_be_missing_in_the_files(tmp_path: Path) -> No
         ("VERA", "vera_lambda_b", (64,), (96,)),
         ("HRA", "hra_u", (64, 8), (96, 8)),
         ("OFT", "oft_R.weight", (8, 28), (12, 28)),
+        ("LOKR", "lokr_w1", (8, 8), (8, 12)),
+        ("LOKR", "lokr_w2_a", (8, 8), (12, 8)),
+        ("LOKR", "lokr_w2_b", (8, 8), (8, 12)),
+        ("SHIRA", "shira_weight", (1024,), (1536,)),
+        ("ROAD", "road_theta", (32,), (48,)),
     ],
 )
 def test_tensors_of_other_methods_are_held_against_the_base(
