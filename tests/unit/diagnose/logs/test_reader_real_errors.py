@@ -82,6 +82,7 @@ MISSED = {
     "https://github.com/modelscope/ms-swift/issues/2566",
     "https://github.com/huggingface/sentence-transformers/issues/3402",
     "https://github.com/verl-project/verl/issues/1368",
+    "https://github.com/unslothai/unsloth/issues/2649",
     "https://github.com/modelscope/ms-swift/issues/5981",
     "https://github.com/unslothai/unsloth/issues/1495",
     "https://github.com/deepspeedai/DeepSpeed/issues/7260",
