@@ -41,6 +41,16 @@ _CONDA = re.compile(
 )
 
 
+# Files of one line, or one line of which is of Python.
+_PYTHON_LINES = {
+    ".python-version": re.compile(r"\A\s*(\S+)[ \t]*$", re.MULTILINE),
+    "runtime.txt": re.compile(r"\A\s*(\S+)[ \t]*$", re.MULTILINE),
+    ".tool-versions": re.compile(r"^python[ \t]+(\S+)", re.MULTILINE),
+}
+_DOCKERFILE = re.compile(r"(?:[\w-]{0,40}\.)?Dockerfile(?:\.[\w-]{0,40})?", re.IGNORECASE)
+_FROM_PYTHON = re.compile(r"^[ \t]*FROM[ \t]+(?:\S+/)?python:(3\.\d{1,2})\b", re.MULTILINE | re.IGNORECASE)
+
+
 class Listed(NamedTuple):
     """A version of a package as a file next to the adapter lists it."""
 
@@ -52,7 +62,7 @@ class Listed(NamedTuple):
 
 def read_beside(place: Place, names: frozenset[str]) -> tuple[Listed, ...]:
     """What the lists in a folder say about `PACKAGES`, and about Python."""
-    return tuple(dict.fromkeys((*_read(place, names), *_tracked(place, names))))
+    return tuple(dict.fromkeys((*_read(place, names), *_pythons(place, names), *_tracked(place, names))))
 
 
 def _read(place: Place, names: frozenset[str]) -> Iterator[Listed]:
@@ -72,12 +82,19 @@ def _read(place: Place, names: frozenset[str]) -> Iterator[Listed]:
         yield from _listed("Pipfile.lock", _pipfile_pins(place / "Pipfile.lock"), "weak")
     for name in _some(names, _SCRIPT):
         yield from _listed(name, command_pins(_text(place / name)), "weak")
-    for name in (".python-version", "runtime.txt"):
-        first = _text(place / name).strip().partition("\n")[0] if name in names else ""
-        if series_of(first):
-            yield Listed(name, PYTHON, first.strip(), "weak")
     for name in sorted(one for one in names if one.endswith(".ipynb"))[:_EACH]:
         yield from _listed(name, notebook_versions(place / name).items(), "weak")
+
+
+def _pythons(place: Place, names: frozenset[str]) -> Iterator[Listed]:
+    """What files that list no packages say of Python."""
+    for name in (one for one in _PYTHON_LINES if one in names):
+        found = _PYTHON_LINES[name].search(_text(place / name))
+        if found is not None and series_of(found[1]):
+            yield Listed(name, PYTHON, found[1], "weak")
+    for name in islice(sorted(filter(_DOCKERFILE.fullmatch, names)), _EACH):
+        if (found := _FROM_PYTHON.search(_text(place / name))) is not None:
+            yield Listed(name, PYTHON, found[1], "weak")
 
 
 def _tracked(place: Place, names: frozenset[str]) -> Iterator[Listed]:
@@ -138,7 +155,12 @@ def _toml_pins(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _pipfile_pins(path: Place) -> Iterator[tuple[str, str]]:
-    yield from table_pins(_table(_document(path).get("default")))
+    document = _document(path)
+    yield from table_pins(_table(document.get("default")))
+    requires = _table(_table(document.get("_meta")).get("requires"))
+    version = requires.get("python_full_version", requires.get("python_version"))
+    if isinstance(version, str) and series_of(version):
+        yield PYTHON, version
 
 
 def _saved_pins(path: Place) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from envpin.core import json_input
 from envpin.inference.pinned import ALIASES, command_pins, source_pins
+from envpin.inference.pythons import PYTHON
 from envpin.inference.versions import PACKAGES
 
 if TYPE_CHECKING:
@@ -47,6 +48,10 @@ def notebook_versions(path: Place) -> Mapping[str, str]:
         return {}
     asked: dict[str, str] = {}
     printed: dict[str, str] = {}
+    metadata = document.get("metadata")
+    language = metadata.get("language_info") if isinstance(metadata, dict) else None
+    if isinstance(language, dict) and language.get("name") == "python" and isinstance(language.get("version"), str):
+        printed[PYTHON] = language["version"]  # the kernel that ran last
     for cell in _cells(document):
         source = _joined(cell.get("source") or cell.get("input"))
         if cell.get("cell_type") == "code":

@@ -37,6 +37,11 @@ def adapter(tmp_path: Path) -> Path:
         ("environment.yml", CONDA, "3.10", "weak"),
         (".python-version", "3.12\n", "3.12", "weak"),
         ("runtime.txt", "python-3.10.14\n", "3.10", "weak"),
+        (".tool-versions", "nodejs 20.1.0\npython 3.10.14\n", "3.10", "weak"),
+        ("Dockerfile", "FROM docker.io/library/python:3.10-slim\nRUN pip install peft==0.12.0\n", "3.10", "weak"),
+        ("Pipfile.lock", '{"_meta": {"requires": {"python_version": "3.10"}}, "default": {}}', "3.10", "weak"),
+        ("tune.ipynb", '{"cells": [], "metadata": {"language_info": {"name": "python", "version": "3.10.12"}}}', "3.10",
+         "weak"),
     ],
 )  # fmt: skip
 def test_infer_proposes_the_python_that_a_file_names(

@@ -12,6 +12,7 @@ from envpin.core.sizes import counted, verb
 from envpin.diagnose.adapter_names import LINEAR_EXPERTS, STACKED_EXPERTS
 from envpin.diagnose.catalogue.catalogue import finding
 from envpin.diagnose.detectors.method_shapes import method_shapes
+from envpin.diagnose.detectors.method_widths import method_widths
 from envpin.diagnose.detectors.shapes import SHOWN, places, seen_of
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def detect_method(subject: CheckSubject) -> Iterator[Finding]:
     yield from _alpha(subject)
     yield from _not_finite(subject)
     yield from method_shapes(subject, kind_of(subject))
+    yield from method_widths(subject, kind_of(subject))
     yield from _elsewhere(subject)
     yield from _experts(subject)
     yield from _head(subject)
