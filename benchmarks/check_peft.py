@@ -57,7 +57,7 @@ def main() -> None:
 def report(made: dict, folder: Path, *, misses: bool) -> None:
     fails: Counter[str] = Counter()
     works: Counter[str] = Counter()
-    silent, refused = [], []
+    silent, refused, noted, whole = [], [], [], 0
     for case in made["cases"]:
         base = folder / case["base"]
         findings = (check(folder / case["adapter"], base=base) if case["adapter"] else check(base)).findings
@@ -65,6 +65,8 @@ def report(made: dict, folder: Path, *, misses: bool) -> None:
         line = f"  {case['what']} on {case['base']}: {case['peft']}"
         if case["peft"].startswith(LOADED):
             works[said] += 1
+            whole += case["peft"] == "ok"
+            noted += [f"{line}; {findings[0].message[:120]}"] if case["peft"] == "ok" and said != "info" else []
             refused += [f"{line}; {findings[0].message[:120]}"] if said == "blocker" else []
         else:
             fails[said] += 1
@@ -73,10 +75,10 @@ def report(made: dict, folder: Path, *, misses: bool) -> None:
         f"{', '.join(f'{name} {version}' for name, version in made['versions'].items())}: {len(made['cases'])} cases; "
         f"of {sum(fails.values())} that are refused or lose something, {fails['blocker']} blockers, "
         f"{fails['warning']} warnings, {fails['info']} unsaid; of {sum(works.values())} that load whole, "
-        f"{works['blocker']} blockers, {works['warning']} warnings"
+        f"{works['blocker']} blockers, {works['warning']} warnings; of {whole} without a word {len(noted)} findings"
     )
     if misses:
-        print("\n".join(["unsaid:", *silent, "blockers though it loads:", *refused]))
+        print("\n".join(["unsaid:", *silent, "blockers though it loads:", *refused, "without a word:", *noted]))
 
 
 if __name__ == "__main__":

@@ -243,3 +243,11 @@ def test_the_pooler_is_wanted_below_a_classifier_alone(tmp_path: Path) -> None:
 def test_a_tied_head_of_a_part_need_not_be_there(tmp_path: Path) -> None:
     shapes = {name: one for name, one in whole(_LLAVA).items() if name != "lm_head.weight"}
     assert said(tmp_path, shapes, _LLAVA | {"tie_word_embeddings": True}) == {}
+
+
+@pytest.mark.parametrize(("kind", "is_said"), [("mllama_text_model", False), ("mllama", False), ("bert", True)])
+def test_the_language_model_of_a_model_of_several_has_a_type_of_its_own(
+    kind: str, is_said: bool, tmp_path: Path
+) -> None:
+    found = said(tmp_path, {"nothing.weight": (1,)}, {"model_type": kind, "architectures": ["MllamaForCausalLM"]})
+    assert ("architecture-drift" in found) is is_said
