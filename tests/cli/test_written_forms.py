@@ -104,6 +104,10 @@ def test_diagnose_reads_a_log_in_every_form(tmp_path: Path, form: str) -> None:
 def test_attach_compares_the_versions_of_a_card_in_every_form(plain: Path, tmp_path: Path, form: str) -> None:
     shutil.copytree(plain, tmp_path / "out")
     (tmp_path / "out" / "README.md").write_bytes(FORMS[form](CARD))
+    config = json.loads((tmp_path / "out" / "adapter_config.json").read_text())
+    for key in ("eva_config", "exclude_modules", "lora_bias"):  # of 0.14, which refute this environment
+        del config[key]
+    (tmp_path / "out" / "adapter_config.json").write_text(json.dumps(config))
     completed = envpin("record", "--attach", tmp_path / "out", "--python", pinned("peft012").python, "--json")
     assert completed.status == 0, completed.stdout + completed.stderr
     warnings = json.loads(completed.stdout)["warnings"]
