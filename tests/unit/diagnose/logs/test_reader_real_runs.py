@@ -115,7 +115,6 @@ MISSED = {
     "lug-bf16attr",
     "tai-resume",
     "yel-grpo",
-    "food101-infer-newest",
     "llmutils-predict-nopeft",
     "maksym-merge-convert-old-llamacpp",
     "emotion-text-as-answer",
