@@ -38,7 +38,7 @@ _DTYPE = "dtype" if Version(t.__version__) >= Version("4.56") else "torch_dtype"
 _ROPE = "rope_parameters" if Version(t.__version__) >= Version("5") else "rope_scaling"
 
 # transformers 4 reads the dtype of a config only where it is asked to.
-_DTYPES = ("auto", "nope", "int8") if _DTYPE == "dtype" else ("auto", "nope")
+_DTYPES = ("auto", "nope", "int8") if _ROPE == "rope_parameters" else ("auto", "nope")
 
 Tensors = dict[str, torch.Tensor]
 Edit = "Callable[[Path], object]"
