@@ -120,6 +120,29 @@ def test_it_recognises_what_resolve_recognises(page: Browser) -> None:
             same(page, config, one)
 
 
+# What transformers 5 writes otherwise than 4: at the defaults of 4, away from them, and of layers with an angle each.
+SPELT = [
+    {"model_type": kind, "architectures": [name], **fields}
+    for kind, name in (
+        ("mixtral", "MixtralForCausalLM"), ("qwen3_moe", "Qwen3MoeForCausalLM"), ("gpt_oss", "GptOssForCausalLM"),
+        ("gemma3_text", "Gemma3ForCausalLM"), ("phi3", "Phi3ForCausalLM"), ("llama", "LlamaForCausalLM"),
+    )
+    for fields in (
+        {"rope_parameters": {"rope_type": "default", "rope_theta": 1e6}},
+        {"rope_parameters": {"rope_type": "default", "rope_theta": 5e5, "partial_rotary_factor": 0.75}},
+        {"rope_parameters": {"rope_type": "yarn", "factor": 32.0, "rope_theta": 15e4}},
+        {"rope_parameters": {"full_attention": {"rope_theta": 1e6}, "sliding_attention": {"rope_theta": 2e4}}},
+        {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4}, "num_local_experts": 8},
+        {"text_config": {"model_type": "qwen2_5_vl_text", "rope_parameters": {"mrope_section": [16, 24, 24]}}},
+    )
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("config", SPELT, ids=lambda one: f"{one['model_type']}-{list(one)[-1]}")
+def test_it_reads_what_transformers_5_writes_as_resolve_does(page: Browser, config: dict[str, Any]) -> None:
+    same(page, config, None)
+
+
 def test_a_pasted_config_is_answered_with_reasons_and_commands(page: Browser) -> None:
     ask(page, LLAMA_31)
     text = shown(page)

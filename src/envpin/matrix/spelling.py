@@ -53,6 +53,14 @@ class Misread(NamedTuple):
         return f"do not find `{self.field}` ({says}), take {taken} and fail"
 
 
+def tables() -> dict[str, object]:
+    """What is known here, for the page of the matrix, which asks the same of a config without Python."""
+    return {
+        "usual": _ROPE_THETA, "theta": _THETA, "local": _LOCAL_THETA, "partial": _PARTIAL, "scaling": _SCALING,
+        "experts": _EXPERTS,
+    }  # fmt: skip
+
+
 def misread(config: Mapping[str, object]) -> tuple[Misread, ...]:
     """What transformers before 5 reads otherwise than the config means it, of a whole config.json."""
     code = config.get("auto_map")

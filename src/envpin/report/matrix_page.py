@@ -13,6 +13,7 @@ from envpin.matrix.names import VETO_ENDINGS, VETOES
 from envpin.matrix.nearest import era_pins
 from envpin.matrix.parts import LOOKED_UP, method_releases
 from envpin.matrix.results import PROVES
+from envpin.matrix.spelling import tables
 from envpin.report.matrix_cells import all_series, by_series, cells, releases_inside, series_of
 from envpin.report.template import page
 from envpin.version import __version__
@@ -51,6 +52,7 @@ def render_matrix(matrix: Matrix, support: Support, evidence: Mapping[str, Evide
         "parts": dict(LOOKED_UP),
         "methods": method_releases(),
         "classes": class_rules(),
+        "spelling": tables(),
         "vetoes": {"words": sorted(VETOES), "endings": VETO_ENDINGS},
     }
     proved = sum(one.grade == "merge-verified" for one in matrix.families.values())

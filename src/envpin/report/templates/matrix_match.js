@@ -182,7 +182,32 @@ const Match = (() => {
       return sets.find((one) => knows(one.packages.transformers, kind)) || null;
     }
 
-    const newSpelling = (config) => [config, config.text_config].some((part) => isTable(part) && isTable(part.rope_parameters) && missing(part.rope_theta));
+    // As misread of envpin.matrix.spelling: what transformers 5 spells otherwise, where 4 takes another value.
+    function misread(config) {
+      if (isTable(config.auto_map) && Object.hasOwn(config.auto_map, "AutoConfig")) return [];
+      return [config, config.text_config].filter(isTable).flatMap(misreadPart);
+    }
+
+    function misreadPart(part) {
+      const kind = typeof part.model_type === "string" ? part.model_type : "", tables = data.spelling, found = [];
+      const of = (table) => (Object.hasOwn(table, kind) ? table[kind] : null);
+      const absent = (...names) => names.every((one) => missing(part[one]) || part[one] === null);
+      const other = (field, says, taken) => { if (typeof says === "number" && says !== taken) found.push({ field, release: "5.0.0" }); };
+      const experts = of(tables.experts), number = part.num_local_experts;
+      if (experts && !Object.hasOwn(part, "num_experts") && Number.isInteger(number) && number !== experts[0]) found.push({ field: "num_experts", release: experts[1] });
+      const all = part.rope_parameters;
+      if (!isTable(all)) return found;
+      const whole = isTable(all.full_attention) ? all.full_attention : all, local = all.sliding_attention;
+      if (absent("rope_theta", "global_rope_theta", "rotary_emb_base")) other("rope_theta", whole.rope_theta, of(tables.theta) ?? tables.usual);
+      if (isTable(local) && of(tables.local) !== null && absent("rope_local_base_freq", "local_rope_theta")) other("rope_local_base_freq", local.rope_theta, of(tables.local));
+      if (of(tables.partial) !== null && absent("partial_rotary_factor", "rotary_pct")) other("partial_rotary_factor", whole.partial_rotary_factor, of(tables.partial));
+      if (!absent("rope_scaling")) return found;
+      if (Array.isArray(whole.mrope_section)) return [...found, { field: "rope_scaling.mrope_section", release: "5.0.0" }];
+      const says = whole.rope_type, taken = of(tables.scaling);
+      if (typeof says !== "string" || says === "axial") return found;
+      if (says === "default" ? taken : !taken || says !== taken[0] || whole.factor !== taken[1]) found.push({ field: "rope_scaling", release: "5.0.0" });
+      return found;
+    }
 
     function methodOf(part) {
       if (!isTable(part)) return null;
@@ -212,10 +237,12 @@ const Match = (() => {
       const yarn = yarnFloor(config);
       if (yarn) found.push(yarn);
       const method = [config, config.text_config].reduce((named, part) => named || methodOf(part), null);
-      if (method === null || !data.methods) return found;
+      const spelt = misread(config), releases = [...new Set(spelt.map((one) => one.release))];
+      const written = releases.map((one) => ({ release: one, what: `reads ${spelt.filter((lost) => lost.release === one).map((lost) => lost.field).join(", ")} as transformers 5 writes it` }));
+      if (method === null || !data.methods) return [...found, ...written];
       if (!Object.hasOwn(data.methods, method)) found.push({ release: "", what: `loads weights quantized with ${shown(method)}` });
       else if (data.methods[method]) found.push({ release: data.methods[method], what: `loads weights quantized with ${shown(method)}` });
-      return found;
+      return [...found, ...written];
     }
 
     const risen = (version, floors) => floors.reduce((found, one) => (!found || !one.release ? null
@@ -290,10 +317,6 @@ const Match = (() => {
           evidence.push(`transformers ${one.release} is the first release that ${one.what}`);
           pins = best.family.known_good.find((good) => positions.get(good.packages.transformers) >= positions.get(one.release)) || era(settled(one.release));
         }
-      }
-      if (newSpelling(usable) && compare(release(pins && pins.packages.transformers) || [5], [5]) < 0) {
-        evidence.push("transformers 5 wrote rope_parameters; 4 would silently read rope_theta as 10000");
-        pins = era(ownRelease(kind, compare(release(own) || [], [5]) >= 0 ? own : "5.0.0"));
       }
       if (best.family.kind === "remote-code" && !pins && own) {
         evidence.push(`transformers_version is ${shown(own)}: what its own code was saved with`);
