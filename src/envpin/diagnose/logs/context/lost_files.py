@@ -91,6 +91,7 @@ _ASSERTED = re.compile(
     r"assert\s+(?:(?:\w+\.)*(?:exists|isdir|isfile|is_dir|is_file)\(\s*(?P<name>[^)\n]{1,200})|"
     r"(?P<of>[A-Za-z_][\w.]{0,80})\.(?:exists|is_file|is_dir)\(\))"
 )
+NO_WHOLE_MODEL = "the folder is not that of a whole model (an adapter's, a checkpoint's parent), or not there"
 GIVE_ITS_PATH = "give its path, whole or from the folder in which the command runs"
 STEPS = {
     "adapter-not-found": (
@@ -152,6 +153,8 @@ class Lost:
         seen = (f"see what is there: {command_text('ls', _folder(self.path))}",) if self.path else ()
         if self.path and _OF_A_RUN.search(_name(self.path)):
             return Explained(self.code, f"{says}: the folder is no whole checkpoint of the Trainer", (*seen, *_RESUME))
+        if self.path and _name(self.path) == "config.json" and self.code == "base-not-found":
+            return Explained(self.code, f"{says}: {NO_WHOLE_MODEL}", (*seen, *STEPS[self.code]))
         if self.path and _name(self.path) in {"model.safetensors", "pytorch_model.bin"}:
             seen = (*seen, _IN_PARTS)
         return Explained(self.code, says, (*seen, *STEPS[self.code]))

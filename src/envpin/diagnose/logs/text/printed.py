@@ -44,6 +44,8 @@ _BOX_CODE = re.compile(r"^❱ *(?P<line>\d+) (?P<code>.*)$")
 _OTHER_CODE = re.compile(r"^ +\d+ |^ +\d+$")
 _GUIDES = re.compile(r"^(?:[│ ] {0,3})*")
 _PYTEST_PLACE = re.compile(rf"^(?P<path>\S+\.py):(?P<line>\d+): (?P<rest>(?:in (?P<function>\S+))|(?:{_NAME})?)[ \t]*$")
+# What a shell says after a command that ended: a line of its own, however long the one before it is.
+_OF_A_SHELL = re.compile(r"[\w./-]{1,200}: line \d+: ")
 _PYTEST_DEF = re.compile(r"^ *(?:async )?def (?P<function>\w+)\(")
 _PYTEST_EDGE = re.compile(r"^(?:_{3,} .*_{3,}|(?:_ ){10,}_?)[ \t]*$")
 _LOGURU_MARK = re.compile(r"^[ \t]*(?:│[ \t]*)*[└│](?: |$)")
@@ -220,7 +222,7 @@ def _unbroken(lines: list[str], first: int, width: int) -> list[str]:
 
 def _is_broken(last: str, line: str, width: int) -> bool:
     """Whether the first word of a line had no place at the end of the one before it."""
-    if not last or line[0].isspace() or len(last) > width + 8:
+    if not last or line[0].isspace() or len(last) > width + 8 or _OF_A_SHELL.match(line) is not None:
         return False
     return len(last.rstrip()) + 1 + len(line.split(maxsplit=1)[0]) > width
 
