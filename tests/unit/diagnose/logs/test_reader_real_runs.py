@@ -122,14 +122,10 @@ MISSED = {
     "george-convert",
     "onekid-unsloth-cpu4bit",
     "liangchen-lora-full",
-    "zenlm-train-key",
     "bcgov-merge-vocab",
     "samadrita-lora-vocab",
     "cognize-bert-lora-transformers-adapters",
     "aitraining-autotrain-textclass-valid-split-missing",
-    "trlcli-sft-dtype-old-trl",
-    "moeru-axolotl-eval-split-too-small-for-packing",
-    "newssummarizer-base-is-no-encoder-decoder",
 }
 
 

@@ -79,6 +79,9 @@ _APART = frozenset({
     "bloom", "llama", "mistral", "mixtral", "qwen2", "qwen3", "gemma", "gemma2", "phi", "phi3", "falcon",
     "stablelm", "vit", "deit", "beit", "swin", "convnext", "resnet", "clip", "siglip", "blip", "wav2vec2", "hubert",
     "wavlm", "speecht5", "segformer", "detr", "yolos", "dinov2", "layoutlm", "layoutlmv3",
+    "encoder-decoder", "vision-encoder-decoder", "speech-encoder-decoder", "vision-text-dual-encoder", "clap",
+    "cohere", "command-r", "olmo", "olmo2", "granite", "mpt", "codegen", "xglm", "biogpt", "big_bird", "fnet",
+    "pegasus_x", "bigbird_pegasus", "nllb-moe", "videomae", "audio-spectrogram-transformer", "unispeech-sat",
 })  # fmt: skip
 
 
@@ -160,11 +163,11 @@ def _of_another_type(own: str, other: str) -> Explained | None:
     if own not in _APART or other not in _APART or any(own in one and other in one for one in _SHARED):
         return None
     says = (
-        f"the folder or name that was given is a `{own}`, and the code makes a `{other}` of it: a model of another "
-        "kind, whose weights fit nowhere there"
+        f"the folder or name that was given is of type `{own}`, and the code makes one of type `{other}` of it: a "
+        "model of another kind, whose weights fit nowhere there"
     )
     return Explained(_KIND, says, (
-        f"give a `{other}` model, for which the program was written",
+        f"give a model of type `{other}`, for which the program was written",
         "or load it with the class that its config.json names in `architectures` (AutoModelFor…)",
     ))  # fmt: skip
 

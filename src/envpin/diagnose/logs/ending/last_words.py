@@ -16,6 +16,7 @@ from envpin.diagnose.logs.ending.modules import no_module
 from envpin.diagnose.logs.ending.own_checkpoints import said_of_names
 from envpin.diagnose.logs.ending.own_checks import of_a_release, of_words
 from envpin.diagnose.logs.ending.own_code import kind_of_path
+from envpin.diagnose.logs.ending.own_lookups import of_a_key_alone
 from envpin.diagnose.logs.ending.own_merges import said_of_a_merge
 from envpin.diagnose.logs.ending.raised_words import STEPS_OF_THE_PROGRAM, of_the_program
 from envpin.diagnose.logs.ending.table import row
@@ -225,6 +226,8 @@ def of_last_words(lines: Sequence[str], *, in_field: bool) -> tuple[int, str, Ex
     of_it = in_field or any(_OF_THE_FIELD.search(one) for one in last)
     if of_it and (pretended := _of_a_pretence(last)) is not None:
         return pretended
+    if of_it and (key := of_a_key_alone(lines)) is not None:
+        return key
     ended = max((at for at, one in enumerate(last) if _ENDED_WELL.search(one)), default=-1)
     # a log of a line or two has nothing else that shows its field
     alone = (_of_this_field_alone, _of_a_folder) if sum(map(bool, last)) <= _SHORT else (_of_this_field_alone,)

@@ -6,7 +6,13 @@ import re
 from typing import TYPE_CHECKING
 
 from envpin.diagnose.logs.context.cells import explain_cell
-from envpin.diagnose.logs.context.lost_files import GIVE_ITS_PATH, NO_WHOLE_MODEL, Lost, asserted_to_exist, lost_by_script
+from envpin.diagnose.logs.context.lost_files import (
+    GIVE_ITS_PATH,
+    NO_WHOLE_MODEL,
+    Lost,
+    asserted_to_exist,
+    lost_by_script,
+)
 from envpin.diagnose.logs.ending.own_checks import of_what_it_meant
 from envpin.diagnose.logs.ending.own_files import of_own_file
 from envpin.diagnose.logs.ending.own_numbers import of_a_number
@@ -229,7 +235,9 @@ def no_file(package: str, path: str, name: str) -> Explained:
     """A file of a model or adapter that a library opens, and that is not there."""
     says = f"{package} looks for `{path}`, and there is no such file"
     if name == "config.json":
-        return Explained("base-not-found", f"{says}: {NO_WHOLE_MODEL}", ("give the folder that holds config.json and the weights",))
+        return Explained(
+            "base-not-found", f"{says}: {NO_WHOLE_MODEL}", ("give the folder that holds config.json and the weights",)
+        )
     return Explained("adapter-not-found" if name.startswith("adapter_") else "missing-shard", says, ())
 
 

@@ -1,11 +1,15 @@
-"""A place in a list or a text that a script's own line takes, and that is not there. Pure."""
+"""A place in a list or a text that a script's own line takes, or a key, and that is not there. Pure."""
 
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from envpin.diagnose.logs.text.carets import marked_look_up
 from envpin.diagnose.logs.text.explained import Explained
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # A text that is split, one part of which is taken.
 _PART = re.compile(
@@ -28,6 +32,14 @@ _SCORES = re.compile(
 _FIELD = re.compile(r"\[[\"'](?P<name>\w{1,60})[\"']\]\[(?P<n>-?\d{1,4})\]$")
 _BEYOND = re.compile(r"index (?P<n>\d+) is out of bounds for (?:dimension|axis) -?\d+ with size (?P<size>[1-9]\d*)")
 _D, _S = "data-not-as-expected", "settings-refused"
+# A KeyError that a program caught and printed as text is its key in quotes, and nothing else. Only names that rows of
+# text have: of others nothing tells whether a setting or a tensor was looked up.
+_KEY_ALONE = re.compile(
+    r"(?i)\b(?:error|failed|failure|exception)\b[^\n:]{0,80}[:：] ?(?:KeyError: ?)?(?P<quote>['\"])(?P<key>text|"
+    r"response|instructions?|inputs?|outputs?|prompts?|questions?|answers?|labels?|messages|conversations?|content|role|train|"
+    r"validation|test|chosen|rejected|completion|context|sentence\d?|target|source|summary|document|dialogue|query|"
+    r"translation|audio|image|path|label_ids|input_ids)(?P=quote)$"
+)
 
 
 def of_a_place(message: str, code: str, before: str) -> Explained | None:
@@ -77,3 +89,14 @@ def _of_a_part(what: str, at: str, number: int) -> Explained | None:
     return Explained(_D, f"{takes}, and one has fewer: a line, name or field of the data is of another form", (
         f"find it: print `{what}` right before", "look for another separator (tab, blank, comma), or an empty line",
     ))  # fmt: skip
+
+
+def of_a_key_alone(lines: Sequence[str]) -> tuple[int, str, Explained] | None:
+    """Which of these lines prints nothing of an error but a key, by its place among them, and what that tells."""
+    for at, line in enumerate(map(str.strip, lines)):
+        if (found := _KEY_ALONE.search(line)) is not None:
+            key = found["key"]
+            says = f"the program caught an error and printed its text alone, `{key}`: the data have no such name"
+            step = f"look at the names of columns and splits, and call the one that is meant `{key}`: head -n 1 FILE"
+            return at, line, Explained(_D, says, (step,))
+    return None

@@ -36,13 +36,12 @@ _PEFT_CLASSES = {"IA3CONFIG": "IA3", "LNTUNINGCONFIG": "LN_TUNING", "PROMPTTUNIN
 # `Trainer.__init__` itself was not collected. transformers 4.45.2 takes `tokenizer` alone, 4.46.0 to 4.57.6
 # `processing_class` and, deprecated, `tokenizer`, and 5.0.0 `processing_class` alone.
 # What `Accelerator` took before the first release that was read: `project_dir` and `mixed_precision` took their place.
-# Read in the wheels of 0.15.0, 0.16.0, 0.19.0 and 0.20.0; trl's `ModelConfig` in those of 0.24.0 to 0.27.1.
+# Read in the wheels of 0.15.0, 0.16.0, 0.19.0 and 0.20.0.
 _NOT_COLLECTED: Mapping[tuple[str, str], tuple[str | None, str | None, str]] = {
     ("Trainer", "processing_class"): ("4.46.0", None, "transformers"),
     ("Trainer", "tokenizer"): (None, "5.0.0", "transformers"),
     ("Accelerator", "logging_dir"): (None, "0.20", "accelerate"),
     ("Accelerator", "fp16"): (None, "0.16", "accelerate"),
-    ("ModelConfig", "torch_dtype"): (None, "0.27", "trl"),
 }
 _ARGUMENTS = ("TrainingArguments", "Seq2SeqTrainingArguments")
 _SPELT = ("see how it is spelt on the page of the class", "of trl's arguments: give them to its own …Config")

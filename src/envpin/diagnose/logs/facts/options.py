@@ -79,7 +79,7 @@ def _of_classes(name: str, line: str, before: str) -> Explained | None:
     """An option that is a field of `TrainingArguments`, or of the config of trl that the program reads."""
     if "HfArgumentParser" not in line and _TRL.search(f"{before}\n{line}") is None:
         return None
-    for owner in (*_configs_of(f"{before}\n{line}"), "ModelConfig", "TrainingArguments"):
+    for owner in (*_configs_of(f"{before}\n{line}"), "ModelConfig", "ScriptArguments", "TrainingArguments"):
         since, gone, package = history(owner, name)
         if package is not None and (since or gone) and _is_dated(since, gone, package):
             return _explained(name, owner, since, gone, package)

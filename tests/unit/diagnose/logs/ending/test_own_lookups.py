@@ -96,3 +96,18 @@ def test_several_files_that_are_missing_are_all_named() -> None:
     codes, text = answer("Missing files: ['pytorch_model.bin', 'tokenizer.json']\n")
     assert codes == ["tokenizer-missing"]
     assert "`pytorch_model.bin`, `tokenizer.json`" in text
+
+
+@pytest.mark.parametrize(
+    ("line", "codes"),
+    [
+        ("❌ Error training chat-1: 'response'", ["data-not-as-expected"]),
+        ('Failed to load dataset: "train"', ["data-not-as-expected"]),
+        ("Error processing row 3: KeyError: 'instruction'", ["data-not-as-expected"]),
+        ("Error: 'q_proj'", []),
+        ("Wrote the results to: 'text'", []),
+    ],
+)
+def test_a_key_that_is_printed_alone_is_one_that_the_data_lack(line: str, codes: list[str]) -> None:
+    log = f"Loading base model: org/base\n{line}\nContinuing with the next one\nTraining complete!\n"
+    assert answer(log)[0] == codes

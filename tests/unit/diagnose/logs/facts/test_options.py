@@ -30,6 +30,9 @@ USAGE = "usage: {0} [-h] [--model_name_or_path MODEL]\n{0}: error: unrecognized 
         (SWIFT.format("lora_rnk"), "settings-refused", "lora_rnk"),
         (USAGE.format("trl", "max_seq_length"), "library-api-changed", "of an older trl"),
         (USAGE.format("Accelerate launch command", "torch_dtype"), "library-api-changed", "write `dtype`"),
+        (USAGE.format("Accelerate launch command", "dtype"), "library-api-changed", "has from 0.23 on"),
+        (USAGE.format("trl", "dataset_streaming"), "library-api-changed", "`ScriptArguments`"),
+        ("Accelerate launch command: error: unrecognized arguments: --dataset_config\n", "library-api-changed", "0.13"),
         (USAGE.format("train.py", "evaluation_strategy"), "settings-refused", "evaluation_strategy"),
     ],
 )
