@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from envpin.checkpoint.formats.safetensors import Fault, Header, Tensor, read_header
@@ -23,6 +23,10 @@ _MODEL = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bi
 # More than the shards of the largest models that are published; a stranger's index may name any number.
 _ABSENT_SHOWN = 500
 _ADAPTER = ("adapter_model.safetensors", "adapter_model.bin")
+# What older releases saved though it can be computed: masks, positions, the angles of rotary embeddings.
+COMPUTED = re.compile(
+    r"(?:^|\.)(?:rotary_emb\.inv_freq|masked_bias|attn\.bias|attention\.bias|position_ids|token_type_ids)$"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,19 +153,34 @@ def _indexed(folder: Place, index: str, names: frozenset[str], samples: dict[str
         text = f"the index names {counted(len(absent) - _ABSENT_SHOWN, 'further file')} that are not there"
         faults.append(Fault("missing-shard", index, text))
     weights = read_files(folder, [shard for shard in shards if shard in names], faults, samples=samples)
+    before = len(faults)
     broken = {*absent, *(fault.file for fault in weights.faults)}
     lost = [f"`{name[:200]}`" for name, shard in wanted.items() if shard not in broken and name not in weights.tensors]
-    if not lost:
-        return weights
+    if lost:
+        text = f"{_some(lost)} of the index {verb(len(lost), 'is', 'are')} in no shard: {', '.join(lost[:3])}"
+        faults.append(Fault("missing-shard", index, text))
+    faults += _unlisted(weights, wanted, index)
+    return replace(weights, faults=(*weights.faults, *faults[before:]))
+
+
+def _some(names: list[str]) -> str:
+    return counted(len(names), "tensor")
+
+
+def _unlisted(weights: Weights, wanted: Mapping[str, str], index: str) -> list[Fault]:
+    """Tensors of the shards that the index does not name, but for what a model computes by itself.
+
+    What becomes of them was asked of releases: 4.37.2 to 4.49.0 call them missing and load them, 4.50.3 to 4.57.6 call
+    them missing and fill them with random numbers, 5.24.0 loads them.
+    """
+    names = [f"`{one[:200]}`" for one in weights.tensors if one not in wanted and COMPUTED.search(one) is None]
+    if not names or not wanted:
+        return []
     text = (
-        f"{counted(len(lost), 'tensor')} of the index {verb(len(lost), 'is', 'are')} in no shard: {', '.join(lost[:3])}"
+        f"{_some(names)} of the shards {verb(len(names), 'is', 'are')} not in the index, and transformers 4.50 to 4.57 "
+        f"fill {verb(len(names), 'it', 'them')} with random numbers: {', '.join(names[:3])}"
     )
-    return Weights(
-        files=weights.files,
-        tensors=weights.tensors,
-        metadata=weights.metadata,
-        faults=(*weights.faults, Fault("missing-shard", index, text)),
-    )
+    return [Fault("index-incomplete", index, text)]
 
 
 def _weight_map(document: dict[str, object], index: str) -> tuple[dict[str, str], list[Fault]]:

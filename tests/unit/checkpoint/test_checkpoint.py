@@ -122,6 +122,22 @@ def test_a_missing_shard_is_named(tmp_path: Path) -> None:
     assert [(fault.code, fault.file) for fault in faults] == [("missing-shard", "model-00002-of-00003.safetensors")]
 
 
+def test_a_tensor_that_the_index_leaves_out_is_named(tmp_path: Path) -> None:
+    shapes = {**llama_shapes(), "model.layers.0.self_attn.rotary_emb.inv_freq": (2,)}
+    write_model(tmp_path, shapes, shards=2)
+    index = tmp_path / "model.safetensors.index.json"
+    document = json.loads(index.read_text())
+    for name in ("model.norm.weight", "model.layers.0.self_attn.rotary_emb.inv_freq"):
+        del document["weight_map"][name]
+    index.write_text(json.dumps(document))
+    folder = open_checkpoint(tmp_path)
+    (fault,) = folder.faults
+    assert (fault.code, fault.file) == ("index-incomplete", index.name)
+    assert "`model.norm.weight`" in fault.message
+    assert "inv_freq" not in fault.message
+    assert "model.norm.weight" in folder.tensors
+
+
 def test_what_is_no_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="neither a model nor an adapter"):
         open_checkpoint(tmp_path)

@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 from envpin.checkpoint.own_code import runs_own_code
 from envpin.checkpoint.quantization import of_base
+from envpin.checkpoint.weights import COMPUTED
 from envpin.core.findings import Evidence
 from envpin.core.sizes import counted, verb
 from envpin.diagnose.axes import shape_text
@@ -35,10 +36,6 @@ _PLAIN = ("F", "BF")
 _FEW = 5
 # Of DDP, torch.compile, peft and FSDP. Whatever a release calls the parts of a model, it calls none of them so.
 _WRAPPERS = ("module.", "_orig_mod.", "base_model.model.", "_fsdp_wrapped_module.")
-# What older releases saved though it can be computed: masks, positions, the angles of rotary embeddings.
-_COMPUTED = re.compile(
-    r"(?:^|\.)(?:rotary_emb\.inv_freq|masked_bias|attn\.bias|attention\.bias|position_ids|token_type_ids)$"
-)
 
 
 class _Held(NamedTuple):
@@ -185,7 +182,7 @@ def _left_out(held: _Held, subject: CheckSubject) -> Iterator[Finding]:
         one
         for bare, one in tensors.items()
         if bare not in wanted
-        and not _COMPUTED.search(bare)
+        and not COMPUTED.search(bare)
         and not any(rule.search(bare) or rule.search(one.name) for rule in ignored)
         and (found.stacks is None or any(bare.startswith(place) for place in found.stacks))
     ]

@@ -34,7 +34,7 @@ empty-tensors-zero3
 unpaired-lora unmatched-adapter-keys extra-adapter-tensors compile-prefix fsdp-prefix vlm-key-rename moe-layout
 weights-not-finite model-tensors-missing
 tied-head adapter-is-noop quantized-base-packed quantized-base-unmergeable quantization-differs lfs-pointer
-html-instead-of-weights truncated-file corrupt-header duplicate-json-key missing-shard pickle-weights
+html-instead-of-weights truncated-file corrupt-header duplicate-json-key missing-shard index-incomplete pickle-weights
 config-needs-newer-transformers config-needs-older-transformers rope-config-unreadable rope-theta-lost
 adapter-needs-newer-peft peft-transformers-incompatible tokenizer-needs-newer torch-too-old-for-bin remote-code-needed
 remote-code-missing adapter-files-in-merged adapter-already-merged output-exists architecture-drift dtype-drift

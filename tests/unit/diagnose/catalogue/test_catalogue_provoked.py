@@ -21,6 +21,7 @@ ELSEWHERE = {
     "base-weights-differ": "tests/e2e/test_replay_merge.py::test_an_exchanged_base_is_refused_from_a_manifest",
     "adapter-already-merged": "tests/e2e/test_replay_merge.py::test_the_output_is_whole",
     "duplicate-json-key": "tests/unit/core/test_json_input.py::test_every_command_reads_a_duplicate_key_in_one_way",
+    "index-incomplete": "tests/unit/checkpoint/test_checkpoint.py::test_a_tensor_that_the_index_leaves_out_is_named",
     "foreign-format": f"{_CASES}::test_a_foreign_adapter_is_neither_corrupt_nor_incomplete",
     "tensors-not-of-method": f"{_CASES}::test_a_file_without_a_tensor_of_its_method_is_a_blocker",
     "adapter-tensors-missing": f"{_DECLARED}::test_what_the_config_promises_and_the_file_lacks_is_named",
