@@ -124,7 +124,6 @@ MISSED = {
     "liangchen-lora-full",
     "bcgov-merge-vocab",
     "samadrita-lora-vocab",
-    "cognize-bert-lora-transformers-adapters",
     "aitraining-autotrain-textclass-valid-split-missing",
 }
 
