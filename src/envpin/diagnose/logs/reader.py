@@ -27,6 +27,7 @@ from envpin.diagnose.logs.facts.overrides import OVERRIDE_ANCHORS, explain_overr
 from envpin.diagnose.logs.facts.peft_methods import METHOD_ANCHORS, explain_method
 from envpin.diagnose.logs.said_better import (
     LESS_EXACT,
+    NO_END,
     OF_ANOTHER_TYPE,
     PASSED_ON,
     SAID_BETTER,
@@ -69,7 +70,7 @@ from envpin.diagnose.logs.text.blocks import (
 )
 from envpin.diagnose.logs.text.field import shows_the_field
 from envpin.diagnose.logs.text.stated import is_new_enough, stated_in
-from envpin.diagnose.logs.text.training_signs import OF_A_NEW_HEAD, TrainingSigns
+from envpin.diagnose.logs.text.training_signs import TrainingSigns
 from envpin.diagnose.logs.worded import NEWER, by_changes, signature_of, worded
 
 if TYPE_CHECKING:
@@ -332,8 +333,8 @@ class _Reader:
     def _is_said_better(self, code: str, seen: Seen) -> bool:
         if any(one in self.seen for one in SAID_BETTER.get(code, ())):
             return True
-        if code in OF_A_NEW_HEAD and seen.severity == "info" and self._stopped:
-            return True  # a head that begins with random numbers ended no run
+        if code in NO_END and seen.severity == "info" and self._stopped:
+            return True
         if code == "architecture-drift" and seen.says is None and self._of_another_type() is not None:
             return True
         every = (line for some in self.seen.values() for other in some.values() for line in other.lines)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from envpin.diagnose.logs.text.training_signs import OF_A_NEW_HEAD
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -45,6 +47,9 @@ SAID_BETTER_OF_A_LINE = {
 }
 # Of a line that names the release all by itself, what these codes would say is less.
 LESS_EXACT = frozenset({"adapter-needs-newer-peft", "transformers-api-changed"})
+# What ends no run by itself, where it is only noted: a head that begins with random numbers, and the line that
+# bitsandbytes prints on each machine without a GPU.
+NO_END = OF_A_NEW_HEAD | {"torch-companion-mismatch"}
 # What a model that was made from the config of another type stops at, and what is then said of it.
 OF_ANOTHER_TYPE = frozenset({"settings-refused", "inputs-do-not-fit", "library-fault", "transformers-api-changed"})
 # What torch says of each file that it does not unpickle, and a few lines later of one that is no pickle at all.

@@ -38,6 +38,7 @@ ERRORS = [
 
 # Named nothing or another cause: see docs/reference/wild.md.
 MISSED = {
+    "https://github.com/modelscope/ms-swift/issues/7243",
     "https://github.com/Granddyser/qwen3-vl-comfy-ui/issues/2",
     "https://github.com/2U1/Qwen-VL-Series-Finetune/issues/150",
     "https://github.com/iSEE-Laboratory/LLMDet/issues/19",

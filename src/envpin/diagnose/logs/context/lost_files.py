@@ -85,6 +85,8 @@ _LOST = re.compile(
     r"(?:No such file or directory|does not exist|[Nn]ot found|[Cc]annot find the (?:path|file) specified)"
     r"[^\n'\"]{0,20}[:,] ?['\"]?([^'\"\n]{1,300}?)['\"]?\.?\s{0,40}$"
 )
+# A recording or picture that a row names.
+_MEDIUM = re.compile(r"(?i)\.(?:wav|mp3|flac|ogg|m4a|opus|jpe?g|png|bmp|webp|tiff?|mp4|avi|mkv|webm)$")
 _EMPTY_LIST = re.compile(r"list index out of range|arg is an empty sequence|argument is empty")
 _CHECKPOINTS = re.compile(r"(?i)check-?points?\b|ckpts?\b")
 _ASSERTED = re.compile(
@@ -237,6 +239,8 @@ def lost_by_library(exception: str, message: str, package: str) -> Explained | N
     """What a library did not find in a folder, by the name of the file."""
     found = _LOST.search(message) if exception == "FileNotFoundError" else None
     code = None if found is None else _of_name(found[1])
+    if found is not None and code is None and _MEDIUM.search(found[1]) is not None:
+        return Lost("data-not-as-expected", found[1]).explained()
     if found is None or code is None:
         return None
     told = Lost(code, found[1]).explained()

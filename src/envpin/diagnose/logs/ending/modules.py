@@ -37,11 +37,23 @@ def no_module(message: str, before: str = "") -> Explained | None:
             "there, save the weights alone: torch.save(model.state_dict(), FILE)",
         ))  # fmt: skip
     if name in _OF_THE_PROGRAM:
-        return None
+        return _own(name)
     if rest and package_below(name + rest) is None:
         # Python names a module below another only where it found the upper one
         return explain_companion(f"No module named '{name}{rest}'", before) or _no_part(name, rest)
     return _not_installed(name, rest)
+
+
+def _own(name: str) -> Explained:
+    """A name that any program has for a part of its own: that another line shows the field has to be asked for."""
+    says = (
+        f"`{name}` is a folder or file of the program itself, and Python looks for it only next to the script that was "
+        "started and in PYTHONPATH"
+    )
+    return Explained("package-missing", says, (
+        "start from the folder that holds it: PYTHONPATH=. python FOLDER/SCRIPT.py, or python -m FOLDER.SCRIPT",
+        "or install the program into the environment, where it can be: python -m pip install -e .",
+    ), in_field=True)  # fmt: skip
 
 
 def _not_installed(name: str, rest: str) -> Explained:

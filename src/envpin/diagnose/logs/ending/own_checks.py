@@ -51,7 +51,7 @@ _DATA = re.compile(
     r"\b(?:predictions?|references?|hypothes[ei]s|queries|answers)\b|"
     r"\b(?:problems?|questions?|tasks?)\b[^\n]{0,30}\bnot (?:attempted|answered|found)\b|"
     r"\butterances?\b|\bsentences?\b|\bdocuments?\b|\bpassages?\b|\bpairs?\b|\btranscripts?\b|\bcaptions?\b|"
-    r"\bannotations?\b|\bconversations?\b|\bprompts?\b|\bimages?\b|\baudio\b|\bclass(?:es)?\b"
+    r"\bannotations?\b|\bconversations?\b|\bdialog(?:ue)?s?\b|\btriplets?\b|\bprompts?\b|\bimages?\b|\baudio\b|\bclass(?:es)?\b"
 )
 _SETTINGS = re.compile(
     r"(?i)--\w|\bdoes not divide\b|\bdivisible by\b|"

@@ -91,6 +91,7 @@ _NO_SETTINGS = re.compile(
     r"(?i)(?P<what>\b\w*(?:config|cfg|conf|settings|hparams)(?:\[[\"']\w+[\"']\])*)\[[\"'](?P<key>\w{1,60})[\"']\]"
 )
 _NAMED = re.compile(r"\[[\"'](?P<name>\w{1,80})[\"']\](?!\s*\[)|\.(?P<member>[a-z_]\w{1,80})\b(?!\s*[\[(.])")
+_MAPS = re.compile(r"(?i)(?P<name>\w*(?:data|set|train|val|eval|test|dev|split)\w*)\.map\(")
 _D, _S = "data-not-as-expected", "settings-refused"
 _FIRST_ROW = "print the first row: its names are what the script has to ask for"
 
@@ -298,6 +299,9 @@ def _of_a_member(message: str, code: str) -> Explained | None:
     if message.startswith("'NoneType' object has no attribute 'backward'"):
         says = "the model gave no loss (None): it was given no `labels`, of which it makes one"
         return Explained(_D, says, ('give them: model(**batch, labels=batch["input_ids"]), or a column `labels`',))
+    if message.startswith("'NoneType' object has no attribute 'map'") and (asked := _MAPS.search(code)) is not None:
+        says = f"`{asked['name']}` is None: the data set, split or file that it was to be made of is not there"
+        return Explained(_D, says, ("see its splits: print(dataset), and how the files of the data are called",))
     found = _NO_TENSOR.search(message)
     if found is None or re.search(r"\.(?:to|cuda)\(", code) is None:
         return None

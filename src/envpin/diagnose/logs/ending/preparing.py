@@ -36,6 +36,20 @@ _HEAD = "look at the file: head -n 3 FILE"
 _D = "data-not-as-expected"
 
 
+_UNREACHED = re.compile(r"Couldn't reach (?P<url>https?://[^\s'\"]{1,200})")
+
+
+def not_reached(package: str, message: str) -> Explained | None:
+    """What a library that reads data or metrics wanted from the net, and did not reach."""
+    if (found := _UNREACHED.search(message)) is None:
+        return None
+    says = f"{package} fetches a part of the data set or metric from {found['url']}, and this machine did not reach it"
+    return Explained(_D, says, (
+        "where there is a network, load it once: later runs take it from the cache of Hugging Face",
+        "or take data that lie here, and a metric that is installed (sacrebleu, rouge_score, scikit-learn)",
+    ))  # fmt: skip
+
+
 _ROWS = (
     row(r"With n_samples=(?P<n>\d+), ", _D,
          "the rows are to be split into a part to train on and one to test, and there are too few of them ({n})",

@@ -45,6 +45,7 @@ from envpin.diagnose.logs.ending.own_merges import of_a_library_that_merges
 from envpin.diagnose.logs.ending.own_names import of_own_name
 from envpin.diagnose.logs.ending.own_tensors import of_own_tensor
 from envpin.diagnose.logs.ending.package_files import of_package_file
+from envpin.diagnose.logs.ending.preparing import not_reached
 from envpin.diagnose.logs.ending.raised_words import (
     STEPS,
     STEPS_OF_THE_PROGRAM,
@@ -315,7 +316,7 @@ def _stopped(error: tuple[str, str], package: str, place: Frame, before: str) ->
     exception, message = error
     if _CONNECTION.fullmatch(exception) is not None:
         says = f"a connection of {package} broke or was refused, in `{place.path}`: its other end died, or is not up"
-        return Explained("distributed-run-failed", says, ())
+        return not_reached(package, message) or Explained("distributed-run-failed", says, ())
     if exception not in _STOPS:
         return None
     column = exception == "KeyError" and _COLUMN.search(_code_of(place, before)) is not None

@@ -77,6 +77,8 @@ def explain(line: str, lines: str = "") -> Explained | None:
         ("transformers", False): "transformers-api-changed",
         ("transformers", True): "transformers-api-changed",
     }.get((package, gone is not None), "library-api-changed")
+    if code == NEWER_PEFT and _script_calls(lines):
+        code = "library-api-changed"  # the script asks for it, no adapter does
     if gone is not None:
         says = f"{called} has no `{argument}` from {gone} on: the code or file is of an older {package}"
         by_hand = instead_of(package, owner, argument, gone) or f"leave out `{argument}`, as {package} {gone} wants it"
@@ -202,6 +204,12 @@ def history(owner: str, argument: str) -> tuple[str | None, str | None, str | No
     if owner.endswith("TrainingArguments") or (owner.endswith("Config") and _TRL.fullmatch(owner)):
         return _collected("transformers", "TrainingArguments", argument)  # what each of them derives from
     return None, None, None
+
+
+def option_history(package: str, option: str) -> tuple[str | None, str | None]:
+    """The same of an option of a trainer's command line, by the fields of all classes that its parser reads."""
+    entry = _arguments().get(package, {}).get("options", {}).get(option, {})
+    return entry.get("since"), entry.get("gone")
 
 
 def _peft_class(owner: str) -> str | None:

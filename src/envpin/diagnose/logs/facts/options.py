@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from envpin.core.command_text import command_text
-from envpin.diagnose.logs.facts.arguments import history
+from envpin.diagnose.logs.facts.arguments import history, option_history
 from envpin.diagnose.logs.facts.commands import explain_command
 from envpin.diagnose.logs.facts.name_facts import TRAINING
 from envpin.diagnose.logs.facts.successors import before as called_before
@@ -21,9 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _UNKNOWN = re.compile(
-    r"(?:remaining_argv: |not used by the HfArgumentParser: |unrecognized arguments: |No such option:? )(?P<rest>.+)"
+    r"(?:remaining_argv: |not used by the HfArgumentParser: |unrecognized arguments: |No such option:? |"
+    r"Got unknown args, potentially deprecated arguments: )(?P<rest>.+)"
 )
 _OF_SWIFT = "remaining_argv"
+_NO_VALUE = re.compile(r"error: argument --(?P<name>[\w-]+)(?:/--[\w-]+)?: expected one argument")
+# On the index its releases up to 0.7.1 are called llmtuner; llamafactory begins with 0.7.1.
+_LLMTUNER = frozenset(f"<0.{minor}" for minor in range(2, 8))
+_OF_FACTORY = re.compile(r"(?i)\bllama-?factory|\bllmtuner\b")
 _NAME = re.compile(r"(?:(?<=^)|(?<=[\s'\"\[,]))(?:--?)?([A-Za-z][\w-]+)")
 # Which config a script of trl reads, by what the script is called. What trl's command does not know it hands on to
 # accelerate's parser.
@@ -55,9 +60,11 @@ def explain_option(line: str, before: str) -> Explained | None:
     """The release that has an option which a program does not know; None where the facts hold none."""
     found = _UNKNOWN.search(line)
     if found is None:
-        return explain_command(line, before)
+        return _of_a_value(line, before) or explain_command(line, before)
     for name in (one.replace("-", "_") for one in _NAME.findall(found["rest"])):
-        told = _of_swift(name) if _OF_SWIFT in line else _of_classes(name, line, before)
+        told = (
+            _of_swift(name) if _OF_SWIFT in line else _of_factory(name, line, before) or _of_classes(name, line, before)
+        )
         if told is not None:
             return told
     return None
@@ -69,10 +76,48 @@ def _of_swift(name: str) -> Explained | None:
         newer = command_text("python", "-m", "pip", "install", "ms-swift>=4")
         return Explained("library-api-changed", says, ("write `--train_type` in its place", f"or {newer}", TRAINING))
     if (other := _SWIFT.get(name)) is None:
-        return None
+        # what came later may be an option of another of its commands, and those without one look the same
+        return _of_trainer(name, "ms-swift") if option_history("ms-swift", name)[1] is not None else None
     says = f"ms-swift has no `--{name}` from {other.turn} on, it is `--{other.now}`: the command is of an older one"
     older = command_text("python", "-m", "pip", "install", f"ms-swift<{other.turn}")
     return Explained("library-api-changed", says, (f"write `--{other.now}` in its place", f"or {older}", TRAINING))
+
+
+def _of_factory(name: str, line: str, before: str) -> Explained | None:
+    return _of_trainer(name, "llamafactory") if _OF_FACTORY.search(f"{before}\n{line}") is not None else None
+
+
+def _of_trainer(name: str, package: str) -> Explained | None:
+    """An option that this trainer has in other releases."""
+    since, gone = option_history(package, name)
+    if gone is not None:
+        says = f"{package} has no option `--{name}` from {gone} on: the command or file is of an older release"
+        return _of_another_release(says, instead_of(package, "", name, gone), package, f"<{gone}")
+    if since is not None:
+        says = (
+            f"{package} has the option `--{name}` from {since} on: this one is older, or the option is of another step"
+        )
+        return _of_another_release(says, called_before(package, "", name), package, f">={since}")
+    return None
+
+
+def _of_another_release(says: str, now: str | None, package: str, release: str) -> Explained:
+    index = "llmtuner" if package == "llamafactory" and release in _LLMTUNER else package
+    install = command_text("python", "-m", "pip", "install", f"{index}{release}")
+    steps = (f"in its place: {now.removeprefix('or ')}", f"or {install}") if now is not None else (install,)
+    return Explained("library-api-changed", says, (*steps, TRAINING))
+
+
+def _of_a_value(line: str, before: str) -> Explained | None:
+    """A switch of older releases that takes a value in this one."""
+    found = _NO_VALUE.search(line)
+    if found is None or _OF_FACTORY.search(f"{before}\n{line}") is None:
+        return None
+    name, since, values = "flash_attn", "0.7", "auto, disabled, sdpa or fa2"
+    if found["name"].replace("-", "_") != name:
+        return None
+    says = f"llamafactory takes a value for `--{name}` from {since} on, which was a switch before: the command is older"
+    return _of_another_release(says, f"write `--{name} auto` ({values})", "llamafactory", f"<{since}")
 
 
 def _of_classes(name: str, line: str, before: str) -> Explained | None:

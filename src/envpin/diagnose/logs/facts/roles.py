@@ -76,7 +76,7 @@ _OF_A_MODEL = re.compile(
 )
 _DATA_PLACE = re.compile(
     r"collat|dataset|(?:^|/)data(?:/|_|\.)|data_utils|dataloader|preprocess|template|prompt_?strat|packing|sampler|"
-    r"tokenize_row|tokenize_fn|prompters?|chat_utils|formatting|maybe_apply|arrow_|/packaged_modules/|"
+    r"tokenize_row|tokenize_fn|prompters?|chat_utils|formatting|maybe_apply|arrow_|(?:^|/)packaged_modules/|"
     r"_annotations?$", re.IGNORECASE
 )  # fmt: skip
 _DATA_WORDS = re.compile(

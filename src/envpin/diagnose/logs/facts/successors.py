@@ -19,6 +19,14 @@ _RENAMED: Mapping[str, Mapping[str, str]] = {
     },
     "trl": {"tokenizer": "processing_class", "max_seq_length": "max_length", "use_liger": "use_liger_kernel",
             "torch_dtype": "dtype"},
+    # By their help texts in the wheels on both sides of the change.
+    "llamafactory": {
+        "dpo_beta": "pref_beta", "orpo_beta": "pref_beta", "dpo_loss": "pref_loss", "dpo_ftx": "pref_ftx",
+        "checkpoint_dir": "adapter_name_or_path", "num_layer_trainable": "freeze_trainable_layers",
+        "name_module_trainable": "freeze_trainable_modules", "sft_packing": "packing", "cache_path": "tokenized_path",
+        "neft_alpha": "neftune_noise_alpha", "hf_auth_token": "hf_hub_token", "max_source_length": "cutoff_len",
+        "ref_model_checkpoint": "ref_model_adapters", "new_special_tokens": "add_special_tokens",
+    },
 }  # fmt: skip
 # What is written otherwise now.
 _OTHERWISE: Mapping[str, Mapping[str, str]] = {
@@ -35,6 +43,10 @@ _OTHERWISE: Mapping[str, Mapping[str, str]] = {
         "fsdp_min_num_params": "write it into `fsdp_config`, as `min_num_params`",
         "dispatch_batches": "write it into `accelerator_config`",
         "split_batches": "write it into `accelerator_config`",
+    },
+    "llamafactory": {
+        "resume_lora_training": "leave it out; `create_new_adapter` says the opposite",
+        "image_resolution": "write `image_max_pixels`: the area, not the side",
     },
     "accelerate": dict.fromkeys(
         ("dispatch_batches", "split_batches", "even_batches", "use_seedable_sampler"),

@@ -189,7 +189,11 @@ class TrainingSigns:
     def went_past(self, code: str, lines: Iterable[tuple[int, str]]) -> bool:
         """Whether a training that came to its end logged these lines as information alone: it needs nothing of what
         they miss, unless that is the adapter that it was to go on with."""
-        return self._ended and code != "adapter-not-found" and all(_INFORMS.search(one) for _, one in lines)
+        return (
+            self._ended
+            and code != "adapter-not-found"
+            and all(_INFORMS.search(one) or "compiled without GPU support" in one for _, one in lines)
+        )
 
     def are_idle(self, code: str, severity: str) -> bool:
         """Whether nothing follows from lines of this code: of a new head, before training or before an adapter that

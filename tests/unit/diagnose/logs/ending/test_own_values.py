@@ -18,6 +18,8 @@ FRAME = '  File "/srv/work/train_lora.py", line 40, in main\n    {}\n'
          "settings-refused", "`lr_rate`"),
         ("loss.backward()", "AttributeError: 'NoneType' object has no attribute 'backward'",
          "data-not-as-expected", "no `labels`"),
+        ("val_dataset = val_dataset.map(encode)", "AttributeError: 'NoneType' object has no attribute 'map'",
+         "data-not-as-expected", "`val_dataset` is None"),
         ("preds = torch.cat(all_preds)", "RuntimeError: torch.cat(): expected a non-empty list of Tensors",
          "data-not-as-expected", "is empty"),
         ('if cfg["train"]["epochs"] > 0:', "TypeError: '>' not supported between instances of 'str' and 'int'",

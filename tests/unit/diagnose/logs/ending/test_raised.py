@@ -332,3 +332,42 @@ def test_a_report_that_is_asked_for_under_a_condition_makes_no_fault() -> None:
 )
 def test_a_path_that_is_not_there_is_no_setting(message: str, code: str) -> None:
     assert raised("settings-refused", "axolotl", "utils/models.py", message).code == code
+
+
+@pytest.mark.parametrize(
+    ("frame", "line", "code", "said"),
+    [
+        ('datasets/features/audio.py", line 183, in decode_example\n    with xopen(path, "rb") as f:\n',
+         "FileNotFoundError: [Errno 2] No such file or directory: 'a/T1.wav'", "data-not-as-expected", "a/T1.wav"),
+        ('datasets/packaged_modules/json/json.py", line 86, in _generate_tables\n    d = d[self.config.field]\n',
+         "TypeError: list indices must be integers or slices, not str", "data-not-as-expected", "datasets"),
+        ('evaluate/utils/file_utils.py", line 508, in get_from_cache\n    raise ConnectionError(message)\n',
+         "ConnectionError: Couldn't reach https://github.com/x/y/bleu.py (ConnectionError(MaxRetryError))",
+         "data-not-as-expected", "https://github.com/x/y/bleu.py"),
+        ('vllm/distributed/utils.py", line 5, in recv\n    return self.sock.recv(n)\n',
+         "ConnectionResetError: [Errno 104] Connection reset by peer", "distributed-run-failed", "vllm"),
+    ],
+)  # fmt: skip
+def test_what_a_library_did_not_find_is_named_by_what_it_is(frame: str, line: str, code: str, said: str) -> None:
+    told = explain_raised(line, f"{OWN}{SITE}{frame}")
+    assert told is not None
+    assert told.code == code
+    assert said in told.says
+
+
+def test_a_notice_of_bitsandbytes_ends_no_run() -> None:
+    notice = (
+        "The installed version of bitsandbytes was compiled without GPU support. 8-bit optimizers are unavailable.\n"
+    )
+    log = f"{notice}Loading model\nModuleNotFoundError: No module named 'peft'\n"
+    assert [one.code for one in diagnose_log(io.BytesIO(log.encode())).findings] == ["package-missing"]
+    assert [one.code for one in diagnose_log(io.BytesIO(notice.encode())).findings] == ["torch-companion-mismatch"]
+
+
+def test_an_argument_that_a_script_gives_is_no_adapters() -> None:
+    line = "TypeError: LoraConfig.__init__() got an unexpected keyword argument 'use_dora'\n"
+    trace = f"Traceback (most recent call last):\n{OWN}"
+    loads = f'{trace}{SITE}peft/config.py", line 134, in from_peft_type\n    return config_cls(**kwargs)\n'
+    (script,) = diagnose_log(io.BytesIO(f"{trace}{line}".encode())).findings
+    (loaded,) = diagnose_log(io.BytesIO(f"{loads}{line}".encode())).findings
+    assert (script.code, loaded.code) == ("library-api-changed", "adapter-needs-newer-peft")

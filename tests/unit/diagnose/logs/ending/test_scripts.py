@@ -40,9 +40,13 @@ def test_a_script_of_this_field_stops(code: str, line: str, cause: str, said: st
     assert said in text
 
 
-def test_a_part_of_the_program_itself_is_no_package() -> None:
-    codes, _ = answer(f"{FIELD}{OWN.format(code='from utils import f')}ModuleNotFoundError: No module named 'utils'\n")
-    assert codes == []
+def test_a_part_of_the_program_itself_is_to_be_found_and_not_installed() -> None:
+    log = f"{OWN.format(code='from utils import f')}ModuleNotFoundError: No module named 'utils'\n"
+    codes, said = answer(FIELD + log)
+    assert codes == ["package-missing"]
+    assert "PYTHONPATH=." in said
+    assert "pip install utils" not in said
+    assert answer(log.replace("merge_lora", "run"))[0] == []
 
 
 UNEQUAL = "RuntimeError: The size of tensor a ({}) must match the size of tensor b ({}) at non-singleton dimension {}"

@@ -12,6 +12,13 @@ HF = (
     'Traceback (most recent call last):\n  File "/home/user/{}", line 12, in <module>\n    main()\n'
     "ValueError: Some specified arguments are not used by the HfArgumentParser: ['--{}', '1']\n"
 )
+FACTORY = (
+    "Traceback (most recent call last):\n"
+    '  File "/home/user/.venv/lib/python3.11/site-packages/llamafactory/hparams/parser.py", line 80, in _parse_args\n'
+    "    return parser.parse_dict(args, allow_extra_keys=allow_extra_keys)\n"
+    '  File "/home/user/.venv/lib/python3.11/site-packages/transformers/hf_argparser.py", line 396, in parse_dict\n'
+    "ValueError: Some keys are not used by the HfArgumentParser: {}\n"
+)
 SWIFT = "[INFO:swift] rank: -1\nValueError: remaining_argv: ['--{}', 'lora']\n"
 USAGE = "usage: {0} [-h] [--model_name_or_path MODEL]\n{0}: error: unrecognized arguments: --{1} 512\n"
 
@@ -31,6 +38,17 @@ USAGE = "usage: {0} [-h] [--model_name_or_path MODEL]\n{0}: error: unrecognized 
         (USAGE.format("trl", "max_seq_length"), "library-api-changed", "of an older trl"),
         (USAGE.format("Accelerate launch command", "torch_dtype"), "library-api-changed", "write `dtype`"),
         (USAGE.format("Accelerate launch command", "dtype"), "library-api-changed", "has from 0.23 on"),
+        (FACTORY.format("['dpo_beta']"), "library-api-changed", "write `pref_beta`"),
+        (FACTORY.format("['--checkpoint_dir', 'out']"), "library-api-changed", "'llmtuner<0.4'"),
+        (FACTORY.format("['--resume_lora_training', 'True']"), "library-api-changed", "`create_new_adapter`"),
+        (FACTORY.format("['enable_thinking']"), "library-api-changed", "'llamafactory>=0.9.3'"),
+        (FACTORY.format("['lora_rnk']"), "settings-refused", "lora_rnk"),
+        (
+            "llamafactory-cli: error: argument --flash_attn/--flash-attn: expected one argument\n",
+            "library-api-changed",
+            "which was a switch before",
+        ),
+        (SWIFT.format("dataset_seed"), "library-api-changed", "'ms-swift<3.0'"),
         (USAGE.format("trl", "dataset_streaming"), "library-api-changed", "`ScriptArguments`"),
         ("Accelerate launch command: error: unrecognized arguments: --dataset_config\n", "library-api-changed", "0.13"),
         (USAGE.format("train.py", "evaluation_strategy"), "settings-refused", "evaluation_strategy"),
