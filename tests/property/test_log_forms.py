@@ -31,7 +31,8 @@ _OF_PYDANTIC = {"synth-eval-steps"}
 DIFFER: dict[str, set[str]] = {
     "colab": _IN_A_NOTEBOOK, "notebook": _IN_A_NOTEBOOK, "json-records": {"anurag-eval-novocab"},
     "loguru": {"tript-winpath"}, "rich": {"uer-bert-distil", "atramentum-merge-no-logs"},
-    "pytest": {"atramentum-merge-no-logs", "qlora-ex-dtype-transformers-452", *_OF_PYDANTIC}, "indented": _OF_PYDANTIC, "launcher": _OF_PYDANTIC,
+    "pytest": {"atramentum-merge-no-logs", "qlora-ex-dtype-transformers-452", *_OF_PYDANTIC},
+    "indented": _OF_PYDANTIC, "launcher": _OF_PYDANTIC,
     "tabbed": _OF_PYDANTIC, "two-ranks": _OF_PYDANTIC,
 }  # fmt: skip
 

@@ -362,7 +362,8 @@ class _Reader:
             self._explain_errors()
         for code, says, fix, line in self.signs.quiet(self.seen):
             self.seen[code] = {says: Seen("warning", [line], 1, says, fix)}
-        stops = [one.last for one in self._all_seen() if one.severity == "blocker" and not one.of_the_hub]
+        ended = (one for one in self._all_seen() if one.severity == "blocker")
+        stops = [one.last for one in ended if not one.of_the_hub and not one.wraps]
         without_the_hub(self._all_seen(), max(stops, default=0))
         raise_what_ended_it(self._all_seen(), self.line)
         causes = common_cause(self.shapes, of_a_folder=self.of_a_folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from envpin.diagnose.logs.facts.name_facts import TRAINING
 from envpin.diagnose.logs.text.carets import marked_code
 from envpin.diagnose.logs.text.explained import Explained
 from envpin.diagnose.logs.text.frames import frames_of, is_own, last_code, lines_below
@@ -50,6 +51,11 @@ _OF_A_FILE = frozenset({
     "autotrain", "axolotl", "llamafactory", "ms-swift", "torchtune", "mergekit", "litgpt", "verl", "openrlhf", "mlx-lm",
     "llmcompressor", "lm-eval", "oumi", "xtuner", "finetrainers",
 })  # fmt: skip
+# A table of a library's own choices, and the variable by which it is looked up.
+_TABLE = re.compile(
+    r"\b(?P<name>\w*(?:_mapping|_MAPPING|_map|_MAP|_registry|_REGISTRY|_TABLE|_CHOICES|_FACTORY|_TYPES|2FN|_functions))"
+    r"\[(?:\w+\.)*(?P<by>[a-z_]*(?:type|name|method|mode|kind|backend|impl|optim|scheduler|template|func|loss|metric)\w*)\]"
+)
 _READ_KEY = re.compile(
     r"\b(?:\w*(?:config|cfg|conf|args|settings|options|hparams))(?P<keys>(?:\[[\"']\w{1,60}[\"']\]){1,4})"
 )
@@ -124,10 +130,18 @@ def _given_none(package: str, before: str) -> Explained | None:
 
 
 def no_key(exception: str, message: str, package: str, code: str) -> Explained | None:
-    """A key that a program reads of a person's file of settings, and that is not in it."""
-    if exception != "KeyError" or package not in _OF_A_FILE:
+    """A key that a program reads of a person's file of settings, or a choice that its own table does not have."""
+    if exception != "KeyError":
         return None
     key = message.strip().strip("'\"")
+    if (table := _TABLE.search(code)) is not None and re.fullmatch(r"[\w.+-]{1,60}", key) is not None:
+        says = f"`{key}` is no choice that this {package} knows for `{table['by']}` (`{table['name']}`)"
+        return Explained("settings-refused", says, (
+            f"see how it is spelt, and which there are: the page of this {package}",
+            "or take the release that has it", TRAINING,
+        ))  # fmt: skip
+    if package not in _OF_A_FILE:
+        return None
     for found in _READ_KEY.finditer(code):
         keys = re.findall(r"\w+", found["keys"])
         if keys[-1] == key:

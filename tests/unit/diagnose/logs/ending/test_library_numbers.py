@@ -140,3 +140,12 @@ def test_a_key_that_a_file_of_settings_lacks() -> None:
     assert (told.code, "`hub: username`" in told.says) == ("settings-refused", True)
     assert no_key("KeyError", "'username'", "transformers", code) is None
     assert no_key("KeyError", "'other'", "autotrain", code) is None
+
+
+def test_a_choice_that_a_table_of_the_library_lacks_is_a_setting() -> None:
+    told = no_key("KeyError", "'mse9'", "ms-swift", "return loss_mapping[loss_type]")
+    assert told is not None
+    assert told.code == "settings-refused"
+    assert "`mse9`" in told.says
+    assert "`loss_type`" in told.says
+    assert no_key("KeyError", "'mse9'", "ms-swift", 'return loss_mapping["mse9"]') is None
