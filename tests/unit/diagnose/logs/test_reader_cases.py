@@ -97,7 +97,7 @@ def test_a_size_mismatch_is_judged_by_the_role_of_its_module(
 @pytest.mark.parametrize(
     ("parameter", "in_file", "in_model", "says", "steps"),
     [
-        ("base_model.model.a.lora_B.default.weight", [4096, 16], [4096, 8], "another LoRA rank", "set `r` to 16"),
+        ("base_model.model.a.lora_B.default.weight", [4096, 16], [4096, 8], "LoRA rank 16", "`r` to 16 in"),
         ("base_model.model.embed_tokens.lora_embedding_A.default", [8, 32001], [8, 32000], "more rows", "(32001)"),
         ("model.embed_tokens.weight", [128258, 64], [128256, 64], "size is 128258 in the checkpoint", "vocab_size"),
         ("base_model.model.mlp.experts.lora_A.default.weight", [256, 64], [1024, 64], "number of experts", "config"),

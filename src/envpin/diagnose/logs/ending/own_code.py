@@ -174,7 +174,10 @@ def _not_there(message: str, before: str = "") -> Explained | None:
         return Explained("data-not-as-expected", f"the data file `{lost[1]}` is not there", (GIVE_ITS_PATH,))
     if (lost := _NO_CHECKPOINT.search(message)) is not None:
         says = f"the script loads `{lost[1]}`, and there is no such file"
-        return Explained("base-not-found", says, ("look where training wrote it, and how its name is made",))
+        return Explained("base-not-found", says, (
+            "look where training wrote it, and how its name is made",
+            "a path without a leading / counts from the folder in which the command runs",
+        ))  # fmt: skip
     return None
 
 

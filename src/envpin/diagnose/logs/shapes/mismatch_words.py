@@ -29,14 +29,20 @@ if TYPE_CHECKING:
 
 
 def _steps_for_a_rank(lines: list[Line]) -> tuple[str, ...]:
-    """Empty for an adapter of peft whose rank the shapes tell, of which the catalogue speaks."""
+    """By what the weights are loaded into: a network of sd-scripts, or an adapter of peft."""
     rank = numbers_for(lines)["rank"]
     if OF_A_NETWORK.search(lines[0].name) is not None:
         return (
             f"train on with the rank of the file: --network_dim {rank}, or --dim_from_weights",
             "or leave the file out (--network_weights), where a new LoRA is meant",
         )
-    return ("take config and weights of the same checkpoint",) if rank == "?" else ()
+    if rank == "?":
+        return ("take config and weights of the same checkpoint",)
+    return (
+        "take config and weights of the same checkpoint",
+        f"where a training resumes: LoraConfig(r={rank}) as it was, or a new output folder and no old checkpoint",
+        f"only if nothing else changed: `r` to {rank} in adapter_config.json, and `lora_alpha` to what training used",
+    )
 
 
 def words_for(code: str, lines: list[Line]) -> str | None:
@@ -150,14 +156,20 @@ def _of_ignored_heads(lines: list[Line]) -> str:
 
 
 def _of_rank(lines: list[Line]) -> str | None:
-    """None for the rank alone of an adapter of peft, of which the catalogue speaks."""
+    """None where the shapes do not tell the rank."""
     if OF_A_NETWORK.search(lines[0].name) is not None:
         rank = next((one for one in widths_of(lines[0]) if one.what == RANK), None)
         here = "" if rank is None else f": {rank.found} in the file, {rank.expected} here"
         return f"The LoRA network was made with another rank (network_dim) than the file of its weights has{here}"
     ranks = next((one for one in widths_of(lines[0]) if one.what == RANKS), None)
     if ranks is None:
-        return None
+        rank = next((one for one in widths_of(lines[0]) if one.what == RANK), None)
+        if rank is None:
+            return None
+        return (
+            f"The adapter's weights have LoRA rank {rank.found}, and what they are loaded into has another one, "
+            f"{rank.expected}: adapter_config.json is of another run, or the code that resumes one gives another `r`"
+        )
     return (
         f"Rank times number of experts is {ranks.found} in the checkpoint and {ranks.expected} in this model: another "
         "rank than the tensors have, or a base with another number of experts"
