@@ -25,6 +25,8 @@ NEWER = frozenset({"config-needs-newer-transformers", "transformers-api-changed"
 _OF_A_RELEASE = frozenset({"library-api-changed", "torch-companion-mismatch", "transformers-api-changed"})
 # Words in parentheses that are one name: of a log that does not show the name they say nothing.
 _ASIDE = re.compile(r" \((`?)\{(\w+)\}\1\)")
+# What stands before a list that the line was cut off before.
+_LIST_OF_NONE = re.compile(r"(?:; [a-z ]{1,20})?: ?$")
 _NAMES_NONE = ("this release", "a newer torch than this one", "in this torch")
 
 
@@ -60,7 +62,8 @@ def _filled(signature: Signature, found: re.Match[str]) -> Signature:
     fix = tuple(step.format_map(typed) for step in signature.fix)
     shown = _ASIDE.sub(lambda aside: aside[0] if words.get(aside[2]) else "", signature.says)
     says = shown.format_map(words)
-    if "``" in says:  # the line was cut off before the name
+    says = _LIST_OF_NONE.sub("", says)
+    if "``" in says or "  " in says:  # the line was cut off before the name
         return msgspec.structs.replace(signature, says=None, fix=())
     return msgspec.structs.replace(signature, says=says, fix=fix)
 

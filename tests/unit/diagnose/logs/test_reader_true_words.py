@@ -177,3 +177,22 @@ def test_what_stands_in_the_line_is_what_the_answer_names(line: str, code: str, 
     kind = {"Qwen2": "TypeError", "Targe": "ValueError", "Runti": ""}.get(line[:5], "AttributeError")
     (found,) = diagnose(f"{kind}: {line}" if kind else line).findings
     assert (found.code, says in found.message) == (code, True), found.message
+
+
+EXAMPLE = "This example requires a source install from HuggingFace Transformers"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (f"ImportError: {EXAMPLE}, but the version found is 4.37.2.", "4.37.2 is installed"),
+        ('ValueError: Unknown split "validation"', "no split `validation`"),
+        ("ValueError: Unknown split \"validation\". Should be one of ['train'].", "it has: 'train'"),
+    ],
+)  # fmt: skip
+def test_words_have_no_gap_where_a_line_leaves_a_part_out(line: str, said: str) -> None:
+    log = f'Traceback (most recent call last):\n  File "/srv/train_lora.py", line 3, in <module>\n{line}\n'
+    (found,) = diagnose_log(io.BytesIO(log.encode())).findings
+    assert said in found.message
+    assert "  " not in found.message
+    assert not found.message.endswith((":", ": "))

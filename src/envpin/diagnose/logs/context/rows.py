@@ -50,6 +50,8 @@ _ONE_ROW = re.compile(
 )
 _SHORT = re.compile(r"IndexError: (?:list|string) index out of range")
 _EMPTY = re.compile(r"packaged_modules[/\\](\w+)[/\\]\w+\.py[^\n]*in _split_generators[^\0]{0,500}\Z")
+# LLaMA-Factory tells in its next error what it found no row for.
+_SAYS_IT_ITSELF = re.compile(r"llamafactory[/\\]data[/\\]loader\.py")
 _FIRST_ROW = re.compile(r"next\(iter\([^\n]*(?:dataset|rows|examples|data)\b[^\n]*\n(?:[ \t~^]*\n)*[^\n]*\Z")
 _FIRST = "print the first row and the names of the columns: print(dataset.column_names, dataset[0])"
 
@@ -138,6 +140,8 @@ def _named(columns: list[str]) -> str:
 def _of_no_rows(before: str) -> Explained | None:
     if (kind := _EMPTY.search(before)) is not None:
         return _said(f"the {kind[1]} file that the data set is made of is empty", "look at the file: wc FILE")
+    if _SAYS_IT_ITSELF.search(before) is not None:
+        return None
     if _FIRST_ROW.search(before) is not None and of_the_stack(frames_of(before)):
         return _said("a library asks for the first row of a data set, and there is none: a filter, a split or the file "
                      "left no rows", "count them after each step: print(len(dataset))")  # fmt: skip
@@ -168,6 +172,10 @@ def _of_key(name: str, before: str) -> Explained | None:
         )
         return _said(says, form, "`from` and `value` are the fields of ShareGPT, `role` and `content` those of OpenAI")
     rename = f'name it so before: dataset.rename_column(OLD, "{name}")'
+    if re.search(r"(?:llamafactory|llmtuner)[/\\]data[/\\]", above) is not None:
+        rename = (
+            f"LLaMA-Factory: `columns` of its entry in dataset_info.json names `{name}`: let it name what the file has"
+        )
     if "dataset_text_field]" in above[-1_500:]:
         rename = (
             "of conversations: name it `messages`, of prompt and answer `prompt` and `completion`; of text "

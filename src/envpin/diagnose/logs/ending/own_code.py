@@ -230,7 +230,9 @@ def _of_a_table(exception: str, message: str) -> Explained | None:
         return Explained("data-not-as-expected", says, (again, "or take them by place: df[COLUMN].iloc[i], .tolist()"))
     if exception == "KeyError":
         columns = "look at the columns of the file: head -n 1 FILE"
-        return Explained("data-not-as-expected", f"the table that the script reads has no column {message}", (columns,))
+        parted = "where the whole first line became one name: the file is parted by another sign than `sep` says"
+        says = f"the table that the script reads has no column {message}"
+        return Explained("data-not-as-expected", says, (columns, parted))
     return None
 
 

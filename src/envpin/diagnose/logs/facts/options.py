@@ -35,6 +35,8 @@ _NAME = re.compile(r"(?:(?<=^)|(?<=[\s'\"\[,]))(?:--?)?([A-Za-z][\w-]+)")
 _TRL = re.compile(
     r"\btrl\b|Accelerate launch command: error|(?i:\b(?:sft|dpo|kto|orpo|cpo|grpo|rloo|reward)(?:_\w+)?\.py)"
 )
+# The list begins with a value: what its option was, another word took in.
+_VALUE_ALONE = re.compile(r"^\[['\"]([^-'\"\s=][^'\"\n]{0,200})['\"](?:, ['\"]--|\])")
 _SCRIPT = re.compile(r"(?i)(?:[/\\\s]|^)(sft|dpo|kto|orpo|cpo|grpo|rloo|reward)(?:_\w+)?(?:\.py\b|\s|:)")
 _TRL_CONFIGS = {"reward": "RewardConfig"}
 
@@ -61,6 +63,8 @@ def explain_option(line: str, before: str) -> Explained | None:
     found = _UNKNOWN.search(line)
     if found is None:
         return _of_a_value(line, before) or explain_command(line, before)
+    if (alone := _VALUE_ALONE.search(found["rest"])) is not None and "keys are not used" not in line:
+        return _of_no_option(alone[1])
     for name in (one.replace("-", "_") for one in _NAME.findall(found["rest"])):
         told = (
             _of_swift(name) if _OF_SWIFT in line else _of_factory(name, line, before) or _of_classes(name, line, before)
@@ -68,6 +72,16 @@ def explain_option(line: str, before: str) -> Explained | None:
         if told is not None:
             return told
     return None
+
+
+def _of_no_option(value: str) -> Explained:
+    says = (
+        f"`{value}` stands alone, without the option that it is of: a blank is missing before a `\\` at the end of a "
+        "line, the option before it takes no value here, or one takes fewer values"
+    )
+    return Explained("settings-refused", says, (
+        f"look at the command before `{value}`: each `\\` has a blank before it and nothing behind it",
+    ))  # fmt: skip
 
 
 def _of_swift(name: str) -> Explained | None:

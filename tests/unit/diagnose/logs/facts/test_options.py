@@ -42,6 +42,7 @@ USAGE = "usage: {0} [-h] [--model_name_or_path MODEL]\n{0}: error: unrecognized 
         (FACTORY.format("['--checkpoint_dir', 'out']"), "library-api-changed", "'llmtuner<0.4'"),
         (FACTORY.format("['--resume_lora_training', 'True']"), "library-api-changed", "`create_new_adapter`"),
         (FACTORY.format("['enable_thinking']"), "library-api-changed", "'llamafactory>=0.9.3'"),
+        (HF.format("train.py", "x").replace("['--x', '1']", "['llama3']"), "settings-refused", "stands alone"),
         (FACTORY.format("['lora_rnk']"), "settings-refused", "lora_rnk"),
         (
             "llamafactory-cli: error: argument --flash_attn/--flash-attn: expected one argument\n",
