@@ -153,6 +153,8 @@ MISSED = {
     "afac-predict-dataset",
     "hp-clm-nostate",
     "angeerr-swift-oldargs",
+    "scalebench-mllama-text",
+    "transcrib3d-peft082-offline",
 }
 
 

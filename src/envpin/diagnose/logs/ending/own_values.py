@@ -91,6 +91,9 @@ _NO_SETTINGS = re.compile(
     r"(?i)(?P<what>\b\w*(?:config|cfg|conf|settings|hparams)(?:\[[\"']\w+[\"']\])*)\[[\"'](?P<key>\w{1,60})[\"']\]"
 )
 _NAMED = re.compile(r"\[[\"'](?P<name>\w{1,80})[\"']\](?!\s*\[)|\.(?P<member>[a-z_]\w{1,80})\b(?!\s*[\[(.])")
+_TEXT_OF_A_LIST = re.compile(
+    r"'list' object has no attribute '(?P<name>lower|upper|strip|split|startswith|endswith|find|replace|count|encode)'"
+)
 _MAPS = re.compile(r"(?i)(?P<name>\w*(?:data|set|train|val|eval|test|dev|split)\w*)\.map\(")
 _D, _S = "data-not-as-expected", "settings-refused"
 _FIRST_ROW = "print the first row: its names are what the script has to ask for"
@@ -302,6 +305,12 @@ def _of_a_member(message: str, code: str) -> Explained | None:
     if message.startswith("'NoneType' object has no attribute 'map'") and (asked := _MAPS.search(code)) is not None:
         says = f"`{asked['name']}` is None: the data set, split or file that it was to be made of is not there"
         return Explained(_D, says, ("see its splits: print(dataset), and how the files of the data are called",))
+    if (asked := _TEXT_OF_A_LIST.search(message)) is not None and "completion" in code:
+        says = (
+            f"the reward function asks each completion for `{asked['name']}` as of a text, and it is a list of "
+            "messages: the prompts are conversations, and so are the completions to them"
+        )
+        return Explained(_D, says, ('take the text: completion[0]["content"]', "or give prompts that are plain texts"))
     found = _NO_TENSOR.search(message)
     if found is None or re.search(r"\.(?:to|cuda)\(", code) is None:
         return None

@@ -20,6 +20,8 @@ FRAME = '  File "/srv/work/train_lora.py", line 40, in main\n    {}\n'
          "data-not-as-expected", "no `labels`"),
         ("val_dataset = val_dataset.map(encode)", "AttributeError: 'NoneType' object has no attribute 'map'",
          "data-not-as-expected", "`val_dataset` is None"),
+        ("return [len(set(completion.lower())) for completion in completions]",
+         "AttributeError: 'list' object has no attribute 'lower'", "data-not-as-expected", "list of messages"),
         ("preds = torch.cat(all_preds)", "RuntimeError: torch.cat(): expected a non-empty list of Tensors",
          "data-not-as-expected", "is empty"),
         ('if cfg["train"]["epochs"] > 0:', "TypeError: '>' not supported between instances of 'str' and 'int'",
