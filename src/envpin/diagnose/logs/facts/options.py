@@ -118,7 +118,7 @@ def _of_trainer(name: str, package: str) -> Explained | None:
 def _of_another_release(says: str, now: str | None, package: str, release: str) -> Explained:
     index = "llmtuner" if package == "llamafactory" and release in _LLMTUNER else package
     install = command_text("python", "-m", "pip", "install", f"{index}{release}")
-    steps = (f"in its place: {now.removeprefix('or ')}", f"or {install}") if now is not None else (install,)
+    steps = (now.removeprefix("or "), f"or {install}") if now is not None else (install,)
     return Explained("library-api-changed", says, (*steps, TRAINING))
 
 
