@@ -153,32 +153,29 @@ def _indexed(folder: Place, index: str, names: frozenset[str], samples: dict[str
         text = f"the index names {counted(len(absent) - _ABSENT_SHOWN, 'further file')} that are not there"
         faults.append(Fault("missing-shard", index, text))
     weights = read_files(folder, [shard for shard in shards if shard in names], faults, samples=samples)
-    before = len(faults)
     broken = {*absent, *(fault.file for fault in weights.faults)}
     lost = [f"`{name[:200]}`" for name, shard in wanted.items() if shard not in broken and name not in weights.tensors]
+    more = _unlisted(weights, wanted, index)
     if lost:
-        text = f"{_some(lost)} of the index {verb(len(lost), 'is', 'are')} in no shard: {', '.join(lost[:3])}"
-        faults.append(Fault("missing-shard", index, text))
-    faults += _unlisted(weights, wanted, index)
-    return replace(weights, faults=(*weights.faults, *faults[before:]))
-
-
-def _some(names: list[str]) -> str:
-    return counted(len(names), "tensor")
+        some = counted(len(lost), "tensor")
+        text = f"{some} of the index {verb(len(lost), 'is', 'are')} in no shard: {', '.join(lost[:3])}"
+        more.insert(0, Fault("missing-shard", index, text))
+    return replace(weights, faults=(*weights.faults, *more))
 
 
 def _unlisted(weights: Weights, wanted: Mapping[str, str], index: str) -> list[Fault]:
     """Tensors of the shards that the index does not name, but for what a model computes by itself.
 
-    What becomes of them was asked of releases: 4.37.2 to 4.49.0 call them missing and load them, 4.50.3 to 4.57.6 call
-    them missing and fill them with random numbers, 5.24.0 loads them.
+    What becomes of them was asked of Llama in twelve releases, of pickles in four: 4.37.2 to 4.49.0 call them missing
+    and load them, 4.50.3 to 4.57.6 call them missing and give them initial values, 5.24.0 loads them.
     """
     names = [f"`{one[:200]}`" for one in weights.tensors if one not in wanted and COMPUTED.search(one) is None]
     if not names or not wanted:
         return []
+    some, them = counted(len(names), "tensor"), verb(len(names), "it", "them")
     text = (
-        f"{_some(names)} of the shards {verb(len(names), 'is', 'are')} not in the index, and transformers 4.50 to 4.57 "
-        f"fill {verb(len(names), 'it', 'them')} with random numbers: {', '.join(names[:3])}"
+        f"{some} of the shards {verb(len(names), 'is', 'are')} not in the index, and transformers 4.50 to 4.57 "
+        f"do not take {them} from the file: {', '.join(names[:3])}"
     )
     return [Fault("index-incomplete", index, text)]
 

@@ -117,9 +117,13 @@ def _of_trainer(name: str, package: str) -> Explained | None:
 
 def _of_another_release(says: str, now: str | None, package: str, release: str) -> Explained:
     index = "llmtuner" if package == "llamafactory" and release in _LLMTUNER else package
-    install = command_text("python", "-m", "pip", "install", f"{index}{release}")
-    steps = (now.removeprefix("or "), f"or {install}") if now is not None else (install,)
-    return Explained("library-api-changed", says, (*steps, TRAINING))
+    return _told("library-api-changed", says, now.removeprefix("or ") if now is not None else None, f"{index}{release}")
+
+
+def _told(code: str, says: str, now: str | None, requirement: str) -> Explained:
+    install = command_text("python", "-m", "pip", "install", requirement)
+    steps = (now, f"or {install}") if now is not None else (install,)
+    return Explained(code, says, (*steps, TRAINING))
 
 
 def _of_a_value(line: str, before: str) -> Explained | None:
@@ -169,6 +173,5 @@ def _explained(name: str, owner: str, since: str | None, gone: str | None, packa
         says = f"{which}, which {package} has from {since} on: this one is older, or the option is of another class"
         now = called_before(package, owner, name)
         release = f"{package}>={since}"
-    install = command_text("python", "-m", "pip", "install", release)
-    steps = (f"on the command line: {now.removeprefix('or ')}", f"or {install}") if now is not None else (install,)
-    return Explained(code, says, (*steps, TRAINING))
+    step = None if now is None else f"on the command line: {now.removeprefix('or ')}"
+    return _told(code, says, step, release)

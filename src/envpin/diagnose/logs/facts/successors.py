@@ -19,7 +19,7 @@ _RENAMED: Mapping[str, Mapping[str, str]] = {
     },
     "trl": {"tokenizer": "processing_class", "max_seq_length": "max_length", "use_liger": "use_liger_kernel",
             "torch_dtype": "dtype"},
-    # By their help texts in the wheels on both sides of the change.
+    # By their help texts in the wheels on both sides of the change; `neftune_noise_alpha` is of TrainingArguments.
     "llamafactory": {
         "dpo_beta": "pref_beta", "orpo_beta": "pref_beta", "dpo_loss": "pref_loss", "dpo_ftx": "pref_ftx",
         "checkpoint_dir": "adapter_name_or_path", "num_layer_trainable": "freeze_trainable_layers",

@@ -157,22 +157,21 @@ def _of_ignored_heads(lines: list[Line]) -> str:
 
 def _of_rank(lines: list[Line]) -> str | None:
     """None where the shapes do not tell the rank."""
+    rank = next((one for one in widths_of(lines[0]) if one.what == RANK), None)
     if OF_A_NETWORK.search(lines[0].name) is not None:
-        rank = next((one for one in widths_of(lines[0]) if one.what == RANK), None)
         here = "" if rank is None else f": {rank.found} in the file, {rank.expected} here"
         return f"The LoRA network was made with another rank (network_dim) than the file of its weights has{here}"
     ranks = next((one for one in widths_of(lines[0]) if one.what == RANKS), None)
-    if ranks is None:
-        rank = next((one for one in widths_of(lines[0]) if one.what == RANK), None)
-        if rank is None:
-            return None
+    if ranks is not None:
         return (
-            f"The adapter's weights have LoRA rank {rank.found}, and what they are loaded into has another one, "
-            f"{rank.expected}: adapter_config.json is of another run, or the code that resumes one gives another `r`"
+            f"Rank times number of experts is {ranks.found} in the checkpoint and {ranks.expected} in this model: "
+            "another rank than the tensors have, or a base with another number of experts"
         )
+    if rank is None:
+        return None
     return (
-        f"Rank times number of experts is {ranks.found} in the checkpoint and {ranks.expected} in this model: another "
-        "rank than the tensors have, or a base with another number of experts"
+        f"The adapter's weights have LoRA rank {rank.found}, and what they are loaded into has another one, "
+        f"{rank.expected}: adapter_config.json is of another run, or the code that resumes one gives another `r`"
     )
 
 

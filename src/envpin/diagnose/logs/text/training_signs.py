@@ -189,17 +189,15 @@ class TrainingSigns:
     def went_past(self, code: str, lines: Iterable[tuple[int, str]]) -> bool:
         """Whether a training that came to its end logged these lines as information alone: it needs nothing of what
         they miss, unless that is the adapter that it was to go on with."""
-        return (
-            self._ended
-            and code != "adapter-not-found"
-            and all(_INFORMS.search(one) or "compiled without GPU support" in one for _, one in lines)
-        )
+        return self._ended and code != "adapter-not-found" and all(_INFORMS.search(one) for _, one in lines)
 
     def are_idle(self, code: str, severity: str) -> bool:
         """Whether nothing follows from lines of this code: of a new head, before training or before an adapter that
         brings its own; of peft's word at each checkpoint that it could not look at the base's config, where no sign
         says that the vocabulary grew; and of a part of the model whose inputs need no gradient (a reference model's),
-        where gradients are logged."""
+        where gradients are logged; and of what bitsandbytes notes on a machine without a GPU, where training ended."""
+        if code == "torch-companion-mismatch":
+            return self._ended and severity == "info"
         if code == "nothing-requires-grad":
             # a training whose inputs stay without gradients stops at its first step
             refers = (self._rewards or self._preferences) and self._ended
